@@ -1,0 +1,65 @@
+# `make demo` and `make test` need nothing before them; everything else is a part of those two.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chatscale/bin:$(PATH)
+
+PY := .venv/bin/python
+SOURCES := operator/chatscale inference_server/chatscale_server hack tests
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+
+.venv/.synced: requirements/dev.txt
+	python3 -m hack.venv
+
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster lock
+lint: .venv/.synced ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: .venv/.synced ## mypy, strict
+	$(PY) -m mypy
+	$(PY) -m mypy -p hack
+
+contracts: .venv/.synced ## import-linter: the layers of docs/architecture.md
+	.venv/bin/lint-imports
+
+generate: .venv/.synced ## Write every generated file anew (CRD, install.yaml, chart README, docs)
+	$(PY) -m hack.generate
+
+verify: lint types contracts ## Static checks, and that generated files are current
+	$(PY) -m hack.generate --check
+
+unit: .venv/.synced ## Tests without network, cluster or sleep
+	$(PY) -m pytest tests/unit tests/contract
+
+cluster: .venv/.synced ## A real kind cluster with registry, Prometheus and prometheus-adapter
+	python3 -m hack.cluster up
+
+images: cluster ## Build the images and push them to the cluster's registry
+	python3 -m hack.cluster images
+
+install: images ## Install the chart into the cluster
+	$(PY) -m hack.install
+
+integration: cluster ## The operator's parts against a real API server
+	$(PY) -m pytest tests/integration
+
+e2e: images ## One file per promise, on the cluster
+	$(PY) -m pytest tests/e2e
+
+demo: images ## The whole product in one run, with a summary
+	$(PY) -m hack.demo
+
+test: .venv/.synced ## Every check and test there is
+	$(MAKE) verify
+	$(MAKE) images
+	$(PY) -m pytest
+
+clean-cluster: ## Delete the cluster; caches stay
+	python3 -m hack.cluster down
+
+lock: ## Resolve requirements/*.txt anew from pyproject.toml
+	bash hack/lock.sh

@@ -1,0 +1,43 @@
+"""Make `.venv` with the locked development dependencies; uv does the work and is fetched if missing.
+
+Standard library only: this runs before anything is installed.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from hack.cluster.paths import cache_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+LOCK = ROOT / "requirements" / "dev.txt"
+
+
+def find_uv() -> Path:
+    """uv from PATH, or installed by pip into a virtual environment in the cache."""
+    if found := shutil.which("uv"):
+        return Path(found)
+    home = cache_dir() / "uv"
+    uv = home / "bin" / "uv"
+    if not uv.exists():
+        print("installing uv into", home, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", "uv"], check=True)
+    return uv
+
+
+def main() -> None:
+    """Create or update the environment; prints uv's own progress."""
+    uv = str(find_uv())
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        subprocess.run([uv, "venv", "--python", sys.executable, str(VENV)], check=True)
+    subprocess.run([uv, "pip", "sync", "--python", str(python), "--require-hashes", str(LOCK)], check=True)
+    subprocess.run([uv, "pip", "install", "--python", str(python), "--no-deps", "--editable", str(ROOT)], check=True)
+    (VENV / ".synced").touch()
+
+
+if __name__ == "__main__":
+    main()

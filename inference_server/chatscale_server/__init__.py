@@ -1,0 +1,1 @@
+"""One model replica: an OpenAI-compatible HTTP front over a batching engine."""

@@ -1,0 +1,43 @@
+"""Every label, annotation, child name, port and field manager that the operator writes, once."""
+
+from typing import Final
+
+GROUP: Final = "chatscale.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "ChatModel"
+PLURAL: Final = "chatmodels"
+SINGULAR: Final = "chatmodel"
+SHORT_NAME: Final = "chatm"
+
+NAME_LABEL: Final = "app.kubernetes.io/name"
+INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "chatscale"
+SERVER_NAME: Final = "chatscale-server"
+MODEL_LABEL: Final = "chatscale.dev/chatmodel"
+"""On every child and pod: the name of the ChatModel that owns it."""
+TEMPLATE_HASH_ANNOTATION: Final = "chatscale.dev/template-hash"
+
+FIELD_MANAGER: Final = "chatscale"
+"""Applies everything of the children but the Deployment's `replicas`."""
+SCALER_FIELD_MANAGER: Final = "chatscale-scaler"
+"""Owns the Deployment's `replicas`, and nothing else."""
+EVENT_COMPONENT: Final = "chatscale-operator"
+
+SERVER_CONTAINER: Final = "server"
+SERVICE_PORT: Final = 80
+MAX_NAME_LENGTH: Final = 40
+"""Of a ChatModel: children and pods add up to 23 characters and must stay within 63."""
+
+POD_DELETION_COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
+
+
+def pod_selector(chatmodel: str) -> dict[str, str]:
+    """Labels that a ChatModel's pods, and no others, carry."""
+    return {NAME_LABEL: SERVER_NAME, MODEL_LABEL: chatmodel}
+
+
+def selector_string(labels: dict[str, str]) -> str:
+    """The selector as `status.selector` and the API server's `labelSelector` want it, keys sorted."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
