@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hack.cluster.paths import cache_dir
+from hack.paths import ROOT, cache_dir
 
-ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements" / "dev.txt"
 
