@@ -1,0 +1,84 @@
+"""The ChatModel resource as a whole: metadata, spec, status, and the rules between their parts."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from chatscale.api.v1alpha1.autoscaling import AutoscalingMode, AutoscalingSpec
+from chatscale.api.v1alpha1.common import ApiModel, CelRule
+from chatscale.api.v1alpha1.model import ModelSource
+from chatscale.api.v1alpha1.server import Device, DrainSpec, ResourceRequirements, ServerSpec
+from chatscale.api.v1alpha1.status import ChatModelStatus
+
+
+class ChatModelSpec(ApiModel):
+    """One chat model, served by replicas that follow demand."""
+
+    cel_rules = (
+        CelRule(
+            "self.device != 'CPU' || !has(self.resources.limits) || "
+            "self.resources.limits.all(name, !name.startsWith('nvidia.com/') && !name.startsWith('amd.com/'))",
+            "spec.resources.limits must not name GPUs with spec.device CPU",
+        ),
+        CelRule(
+            "self.device != 'GPU' || self.server.engine == 'Simulated' || (has(self.resources.limits) && "
+            "self.resources.limits.exists(name, name.contains('/')))",
+            "spec.resources.limits must name a GPU resource, such as nvidia.com/gpu, with spec.device GPU",
+        ),
+    )
+
+    model: ModelSource = Field(description="Which model is served.")
+    server: ServerSpec = Field(default_factory=ServerSpec, description="The inference server of each replica.")
+    resources: ResourceRequirements = Field(
+        default_factory=ResourceRequirements, description="Compute resources of each replica."
+    )
+    device: Device = Field(default=Device.GPU, description="What a replica computes on.")
+    replicas: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        default=1,
+        description="Wanted replicas. Written by the autoscaler, or by you in mode Fixed (kubectl scale); leave it out "
+        "of manifests kept in Git.",
+    )
+    autoscaling: AutoscalingSpec = Field(
+        default_factory=lambda: AutoscalingSpec(mode=AutoscalingMode.FIXED),
+        description="Who decides the replica count. Left out: mode Fixed.",
+    )
+    drain: DrainSpec = Field(default_factory=DrainSpec, description="How a replica leaves without cutting an answer.")
+
+
+class ObjectMeta(ApiModel):
+    """The parts of metav1.ObjectMeta that the operator reads."""
+
+    name: str
+    namespace: str
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class ChatModel(ApiModel):
+    """A chat LLM, served by replicas that follow demand."""
+
+    cel_rules = (
+        CelRule(
+            "self.metadata.name.size() <= 40",
+            "metadata.name must have at most 40 characters, so that the names of its pods fit",
+            "'metadata.name must have at most 40 characters, found ' + string(self.metadata.name.size())",
+        ),
+    )
+
+    metadata: ObjectMeta
+    spec: ChatModelSpec
+    status: ChatModelStatus = Field(default_factory=ChatModelStatus)
+
+    @property
+    def key(self) -> str:
+        """namespace/name, as messages and logs name the object."""
+        return f"{self.metadata.namespace}/{self.metadata.name}"
+
+    @property
+    def served_name(self) -> str:
+        """The `model` that clients of the OpenAI API ask for."""
+        return self.spec.model.served_name or self.metadata.name

@@ -1,0 +1,44 @@
+"""What the models of the API have in common: how they read Kubernetes' JSON and carry CEL rules.
+
+No model of its own meaning stands here. Every string and list that a rule reads is bounded, or the API
+server refuses the rule for its cost.
+"""
+
+from typing import Annotated, ClassVar, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+
+class CelRule(NamedTuple):
+    """One `x-kubernetes-validations` entry; `self` is the object of the model that carries it."""
+
+    rule: str
+    message: str
+    message_expression: str | None = None
+    """CEL that yields the message, where it can name the value found."""
+
+
+class ApiModel(BaseModel):
+    """Reads Kubernetes' camelCase, ignores unknown fields as the API server prunes them."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+    cel_rules: ClassVar[tuple[CelRule, ...]] = ()
+
+
+NonEmptyName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Seconds = Annotated[int, Field(ge=0, le=86_400)]
+Quantity = Annotated[int | str, Field(description="A Kubernetes quantity, such as 500m, 2 or 16Gi.")]
+
+
+class SecretKeyRef(ApiModel):
+    """A key of a Secret in the ChatModel's namespace."""
+
+    name: NonEmptyName = Field(description="Name of the Secret.")
+    key: NonEmptyName = Field(default="token", description="Key within the Secret.")
+
+
+class LocalObjectRef(ApiModel):
+    """An object of the ChatModel's namespace, by name."""
+
+    name: NonEmptyName = Field(description="Name of the object.")

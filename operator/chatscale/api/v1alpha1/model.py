@@ -1,0 +1,41 @@
+"""Which model a ChatModel serves."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from chatscale.api.v1alpha1.common import ApiModel, CelRule, SecretKeyRef
+
+
+class ModelSource(ApiModel):
+    """Which model is served, and under what name."""
+
+    cel_rules = (
+        CelRule(
+            "self.uri.matches('^(hf|pvc|file)://.+')",
+            "spec.model.uri must be hf://OWNER/NAME, pvc://CLAIM/PATH or file:///PATH",
+            "'spec.model.uri must be hf://OWNER/NAME, pvc://CLAIM/PATH or file:///PATH, found \"' + self.uri + '\"'",
+        ),
+    )
+
+    uri: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
+        description="Where the weights are: hf://OWNER/NAME (Hugging Face Hub), pvc://CLAIM/PATH (a volume in this "
+        "namespace) or file:///PATH (inside the server image). The Simulated engine reads none of it.",
+    )
+    revision: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None,
+        description="Branch, tag or, best, commit of an hf:// model; without a commit two pods may serve different "
+        "weights.",
+    )
+    served_name: Annotated[str, StringConstraints(min_length=1, max_length=253)] | None = Field(
+        default=None,
+        description="The `model` of the OpenAI API. Defaults to the ChatModel's name.",
+    )
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Secret with the hub token of a gated model.",
+    )
+    chat_template: Annotated[str, StringConstraints(max_length=16_384)] | None = Field(
+        default=None,
+        description="Jinja chat template that replaces the tokenizer's own.",
+    )

@@ -1,0 +1,97 @@
+"""What the operator reports about a ChatModel; nothing here is asked of the user."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from chatscale.api.v1alpha1.autoscaling import MetricType
+from chatscale.api.v1alpha1.common import ApiModel
+
+
+class ConditionStatus(StrEnum):
+    """As in metav1.Condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ApiModel):
+    """metav1.Condition."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(description="Kind of condition.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    observed_generation: int | None = Field(default=None, description="metadata.generation this was decided for.")
+    last_transition_time: datetime = Field(description="When status last changed.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(description="CamelCase reason.")
+    message: Annotated[str, StringConstraints(max_length=32_768)] = Field(default="", description="For people.")
+
+
+class MetricReading(ApiModel):
+    """A metric as last read, summed or averaged over replicas as its type says."""
+
+    type: MetricType = Field(description="Which metric.")
+    value: str = Field(description="Value per replica as a decimal number; a string, as floats differ by client.")
+    target: int = Field(description="Target per replica.")
+
+
+class ScalingRecord(ApiModel):
+    """One change of the replica count."""
+
+    time: datetime = Field(description="When.")
+    from_: int = Field(alias="from", description="Replicas before.")
+    to: int = Field(description="Replicas after.")
+    reason: Annotated[str, StringConstraints(max_length=1024)] = Field(description="Why, with its numbers.")
+
+
+class AutoscalingPhase(StrEnum):
+    """What the operator's policy is doing."""
+
+    STABLE = "Stable"
+    PANIC = "Panic"
+    FALLBACK = "Fallback"
+
+
+class AutoscalingStatus(ApiModel):
+    """What the autoscaler saw and did."""
+
+    phase: AutoscalingPhase | None = Field(
+        default=None, description="Stable, Panic (in a burst) or Fallback (no metrics)."
+    )
+    last_metric_time: datetime | None = Field(default=None, description="When metrics were last read whole.")
+    last_scale_time: datetime | None = Field(default=None, description="When the count last changed.")
+    current_metrics: Annotated[list[MetricReading], Field(max_length=3)] = Field(
+        default_factory=list, description="Metrics as last read."
+    )
+    history: Annotated[list[ScalingRecord], Field(max_length=5)] = Field(
+        default_factory=list, description="The last changes of the count, newest first."
+    )
+
+
+class ChatModelStatus(ApiModel):
+    """What is."""
+
+    observed_generation: int | None = Field(default=None, description="metadata.generation that this status is about.")
+    replicas: int = Field(default=0, description="Pods that exist.")
+    ready_replicas: int = Field(default=0, description="Pods that answer.")
+    updated_replicas: int = Field(default=0, description="Pods made from the current spec.")
+    desired_replicas: int | None = Field(default=None, description="Replicas that the current mode's writer wants.")
+    queue_depth: int | None = Field(
+        default=None, description="Requests waiting for a slot, over all replicas, as last read."
+    )
+    selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
+    endpoint: str | None = Field(
+        default=None, description="Base address of the OpenAI-compatible API inside the cluster."
+    )
+    phase: str | None = Field(default=None, description="Reason of the Ready condition, for display only.")
+    autoscaling: AutoscalingStatus = Field(
+        default_factory=AutoscalingStatus, description="What the autoscaler saw and did."
+    )
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+        ),
+    ] = Field(default_factory=list, description="Ready, ModelLoaded, Available, Progressing, ScalingActive.")
