@@ -1,0 +1,42 @@
+{{/* Start of every object's name: the release's, which usually is "chatscale" itself. */}}
+{{- define "chatscale.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "chatscale.operatorName" -}}
+{{ include "chatscale.fullname" . }}-operator
+{{- end -}}
+
+{{- define "chatscale.serviceAccountName" -}}
+{{ .Values.serviceAccount.name | default (include "chatscale.operatorName" .) }}
+{{- end -}}
+
+{{/* Never changes within a release: a Deployment's selector is immutable. */}}
+{{- define "chatscale.selectorLabels" -}}
+app.kubernetes.io/name: chatscale-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "chatscale.labels" -}}
+{{ include "chatscale.selectorLabels" . }}
+app.kubernetes.io/part-of: chatscale
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "chatscale.operatorImage" -}}
+{{- $tag := .Values.operator.image.tag | default .Chart.AppVersion -}}
+{{ .Values.operator.image.repository }}{{ hasPrefix "sha256:" $tag | ternary "@" ":" }}{{ $tag }}
+{{- end -}}
+
+{{/* Served namespaces as the operator reads them: separated by commas, empty for the whole cluster. */}}
+{{- define "chatscale.namespaces" -}}
+{{- if eq .Values.scope "Namespace" -}}
+{{ .Values.namespaces | default (list .Release.Namespace) | join "," }}
+{{- end -}}
+{{- end -}}
