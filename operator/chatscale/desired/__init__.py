@@ -1,0 +1,1 @@
+"""What should exist: pure builders from a ChatModel to Kubernetes manifests, and the plan that gets there."""

@@ -1,0 +1,34 @@
+"""The Service in front of a ChatModel's replicas, and the address that clients use."""
+
+from chatscale import names
+from chatscale.api.v1alpha1 import ChatModel
+from chatscale.desired.manifest import Manifest, child_metadata, with_template_hash
+from chatscale_server import wire
+
+
+def build_service(chatmodel: ChatModel) -> Manifest:
+    """A ClusterIP Service; only ready replicas get requests."""
+    return with_template_hash(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": child_metadata(chatmodel),
+            "spec": {
+                "type": "ClusterIP",
+                "selector": names.pod_selector(chatmodel.metadata.name),
+                "ports": [
+                    {
+                        "name": wire.HTTP_PORT_NAME,
+                        "port": names.SERVICE_PORT,
+                        "targetPort": wire.HTTP_PORT_NAME,
+                        "protocol": "TCP",
+                    }
+                ],
+            },
+        }
+    )
+
+
+def endpoint_url(chatmodel: ChatModel) -> str:
+    """The base address that an OpenAI client inside the cluster takes."""
+    return f"http://{chatmodel.metadata.name}.{chatmodel.metadata.namespace}.svc/v1"
