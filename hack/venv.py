@@ -15,7 +15,7 @@ LOCK = ROOT / "requirements" / "dev.txt"
 
 
 def find_uv() -> Path:
-    """uv from PATH, or installed by pip into a virtual environment in the cache."""
+    """The uv program from PATH, or installed by pip into a virtual environment in the cache."""
     if found := shutil.which("uv"):
         return Path(found)
     home = cache_dir() / "uv"

@@ -1,0 +1,97 @@
+"""kubectl, for the demo and the end-to-end tests: what a user would type, with deadlines and clear failures.
+
+Not for the operator, which talks to the API server through `chatscale.cluster`.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+CONTEXT = "kind-chatscale"
+T = TypeVar("T")
+Manifest = dict[str, Any]
+
+
+class KubectlError(Exception):
+    """kubectl exited with an error; the message is what it said."""
+
+
+def kubectl(*args: str, stdin: str | None = None, timeout_s: float = 60) -> str:
+    """Run one command against the kind cluster and return what it printed."""
+    command = ["kubectl", "--context", CONTEXT, *args]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False)
+    if done.returncode != 0:
+        raise KubectlError(f"{' '.join(args[:6])}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def apply(*manifests: Manifest) -> None:
+    """`kubectl apply`, as a user re-applying a file from Git does it."""
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}))
+
+
+def get(kind: str, name: str, namespace: str) -> Manifest | None:
+    """One object, or None if there is none."""
+    out = kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
+    found: Manifest | None = json.loads(out) if out.strip() else None
+    return found
+
+
+def list_items(kind: str, namespace: str, selector: str = "") -> list[Manifest]:
+    """All objects of a kind in a namespace."""
+    args = ["get", kind, "-n", namespace, "-o", "json", *(["-l", selector] if selector else [])]
+    items: list[Manifest] = json.loads(kubectl(*args))["items"]
+    return items
+
+
+def delete_namespace(name: str) -> None:
+    """Ask for it and do not wait: names are never used twice."""
+    kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+
+
+def wait_for(what: str, probe: Callable[[], T | None], within_s: float, every_s: float = 1.0) -> T:
+    """Ask until the answer is neither None nor False; TimeoutError names what was waited for and what was last seen."""
+    deadline = time.monotonic() + within_s
+    last: object = None
+    while True:
+        try:
+            answer = probe()
+        except (KubectlError, subprocess.TimeoutExpired, OSError) as error:
+            answer, last = None, error
+        if answer is not None and answer is not False:
+            return answer
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {within_s:.0f} s" + (f" (last error: {last})" if last else ""))
+        time.sleep(every_s)
+
+
+def condition(chatmodel: Manifest | None, kind: str) -> Manifest:
+    """A condition of a ChatModel; empty while it has none."""
+    conditions = (chatmodel or {}).get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == kind), {})
+
+
+def node_port_service(chatmodel: str, namespace: str, node_port: int) -> Manifest:
+    """A Service that lets this machine reach a ChatModel's pods at 127.0.0.1:`node_port` (30080 to 30089)."""
+    from chatscale.names import pod_selector
+    from chatscale_server.wire import HTTP_PORT
+
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": f"{chatmodel}-nodeport", "namespace": namespace},
+        "spec": {
+            "type": "NodePort",
+            "selector": pod_selector(chatmodel),
+            "ports": [{"port": HTTP_PORT, "targetPort": HTTP_PORT, "nodePort": node_port}],
+        },
+    }
+
+
+def free_node_port() -> int:
+    """A port of the range that kind maps to this machine and no Service uses."""
+    services = json.loads(kubectl("get", "services", "-A", "-o", "json"))["items"]
+    used = {port.get("nodePort") for service in services for port in service["spec"].get("ports", [])}
+    return next(port for port in range(30080, 30090) if port not in used)

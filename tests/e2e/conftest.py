@@ -1,0 +1,78 @@
+"""The whole product on the kind cluster: chart installed by Helm, images from the local registry."""
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hack.install import install
+
+from hack import kube
+from hack.paths import cache_dir
+from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, chatmodel, operator_pod
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, str]:
+    """Image references that `make images` pushed to the cluster's registry."""
+    path = cache_dir() / "images.json"
+    assert path.exists(), f"{path} is missing: run `make images` first"
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_chart(images: dict[str, str]) -> None:
+    """Install or upgrade the chart once; every test runs under the chart's own RBAC."""
+    install()
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own; on failure its state is printed before it goes."""
+    slug = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_").lower())[:36].strip("-")
+    name = f"e2e-{slug}-{secrets.token_hex(2)}"
+    kube.kubectl("create", "namespace", name)
+    try:
+        yield name
+    finally:
+        kube.delete_namespace(name)
+
+
+@pytest.fixture
+def make_model(namespace: str) -> Callable[..., Model]:
+    """Apply a ChatModel of the Simulated engine; it goes with the test's namespace."""
+
+    def make(name: str = "shop", **spec: Any) -> Model:
+        model = Model(chatmodel(name, namespace, **({"autoscaling": autoscaling()} | spec)))
+        model.apply()
+        return model
+
+    return make
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Add what the cluster says to a failed test's report."""
+    report = yield
+    if report.when == "call" and report.failed and "namespace" in getattr(item, "funcargs", {}):
+        report.sections.append(("cluster", _describe(item.funcargs["namespace"])))  # type: ignore[attr-defined]  # pytest types Item without fixtures
+    return report
+
+
+def _describe(namespace: str) -> str:
+    questions = (
+        ("get", "chatmodels,deployments,pods,hpa", "-n", namespace, "-o", "wide"),
+        ("get", "chatmodels", "-n", namespace, "-o", "jsonpath={range .items[*]}{.status}{'\\n'}{end}"),
+        ("get", "events", "-n", namespace, "--sort-by=.lastTimestamp"),
+        ("logs", "-n", OPERATOR_NAMESPACE, f"pod/{operator_pod()['metadata']['name']}", "--tail=40"),
+    )
+    answers = []
+    for question in questions:
+        try:
+            answers.append(kube.kubectl(*question))
+        except kube.KubectlError as error:
+            answers.append(f"{' '.join(question[:2])}: {error}")
+    return "\n".join(answers)

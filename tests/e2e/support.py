@@ -1,0 +1,231 @@
+"""What every end-to-end test needs: a ChatModel to apply, and questions to ask the cluster about it."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatscale.names import API_VERSION, KIND, MODEL_LABEL
+from hack import kube
+from hack.load import LoadReport, run_load
+
+OPERATOR_NAMESPACE = "chatscale-system"
+
+QUICK_BEHAVIOR = {
+    "scaleDown": {"stabilizationWindowSeconds": 15, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}
+}
+"""Tests cannot wait the five minutes that users want before a scale-down."""
+
+
+def chatmodel(name: str, namespace: str, **spec: Any) -> kube.Manifest:
+    """A ChatModel on the Simulated engine; `spec` entries replace the defaults here."""
+    defaults: dict[str, Any] = {
+        "model": {"uri": "hf://example/customer-service"},
+        "server": {
+            "engine": "Simulated",
+            "simulated": {"profile": "8b-a10g", "startupSeconds": 2},
+            "maxConcurrency": 4,
+            "maxQueue": 32,
+        },
+        "device": "CPU",
+        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "drain": {"timeoutSeconds": 30, "preStopDelaySeconds": 4},
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": defaults | spec,
+    }
+
+
+def autoscaling(mode: str = "Operator", **fields: Any) -> dict[str, Any]:
+    """An autoscaling block that reacts within seconds."""
+    return {
+        "mode": mode,
+        "minReplicas": 1,
+        "maxReplicas": 4,
+        "metrics": [{"type": "QueueDepth", "target": 2}],
+        "source": {"type": "PodScrape", "intervalSeconds": 2},
+        "windowSeconds": 10,
+        "panicWindowSeconds": 4,
+        "behavior": QUICK_BEHAVIOR,
+    } | fields
+
+
+@dataclass(slots=True)
+class Model:
+    """An applied ChatModel."""
+
+    manifest: kube.Manifest
+    node_port: int | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.manifest["metadata"]["namespace"])
+
+    def apply(self) -> None:
+        """What a user's `kubectl apply -f` does, the first time and every time."""
+        kube.apply(self.manifest)
+
+    def expose(self) -> str:
+        """Make the replicas reachable from this machine; returns the base address."""
+        if self.node_port is None:
+            self.node_port = kube.free_node_port()
+            kube.apply(kube.node_port_service(self.name, self.namespace, self.node_port))
+        return f"http://127.0.0.1:{self.node_port}"
+
+    def read(self) -> kube.Manifest:
+        found = kube.get("chatmodel", self.name, self.namespace)
+        assert found is not None, f"ChatModel {self.namespace}/{self.name} is gone"
+        return found
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.read().get("status", {})
+        return status
+
+    def ready_replicas(self) -> int:
+        return int(self.status().get("readyReplicas", 0))
+
+    def deployment_replicas(self) -> int | None:
+        deployment = kube.get("deployment", self.name, self.namespace)
+        return None if deployment is None else int(deployment["spec"]["replicas"])
+
+    def pods(self) -> list[kube.Manifest]:
+        return kube.list_items("pods", self.namespace, f"{MODEL_LABEL}={self.name}")
+
+    def events(self) -> list[tuple[str, str]]:
+        """(reason, message) of the Events about this ChatModel."""
+        found = kube.list_items("events", self.namespace)
+        return [
+            (event["reason"], event.get("message", ""))
+            for event in found
+            if event["involvedObject"]["kind"] == KIND and event["involvedObject"]["name"] == self.name
+        ]
+
+    def wait_ready(self, replicas: int, within_s: float = 90) -> None:
+        """Wait until exactly this many replicas answer and the ChatModel says Ready."""
+        kube.wait_for(
+            f"{self.namespace}/{self.name} ready with {replicas} replicas",
+            lambda: (
+                self.ready_replicas() == replicas
+                and self.deployment_replicas() == replicas
+                and kube.condition(self.read(), "Ready").get("status") == "True"
+            ),
+            within_s,
+        )
+
+    def wait_condition(self, kind: str, status: str, reason: str, within_s: float = 60) -> str:
+        """Wait for a condition and return its message."""
+
+        def probe() -> str | None:
+            found = kube.condition(self.read(), kind)
+            wanted = (found.get("status"), found.get("reason")) == (status, reason)
+            return found.get("message", "-") or "-" if wanted else None
+
+        return kube.wait_for(f"{self.namespace}/{self.name} condition {kind}={status} ({reason})", probe, within_s)
+
+
+def never(what: str, probe: Callable[[], bool], for_s: float, every_s: float = 1.0) -> None:
+    """Watch for `for_s` seconds that something does not happen."""
+    deadline = time.monotonic() + for_s
+    while time.monotonic() < deadline:
+        assert not probe(), what
+        time.sleep(every_s)
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Replica counts of the Deployment, as often as kubectl answers."""
+
+    counts: list[int] = field(default_factory=list)
+
+    @property
+    def changes(self) -> list[int]:
+        """The counts without repetitions: [1, 3, 3, 1] reads [1, 3, 1]."""
+        return [n for i, n in enumerate(self.counts) if i == 0 or n != self.counts[i - 1]]
+
+
+@contextmanager
+def watching(model: Model) -> Iterator[Timeline]:
+    """Record the Deployment's wanted replicas in the background while the block runs."""
+    timeline, stop = Timeline(), threading.Event()
+
+    def record() -> None:
+        while not stop.is_set():
+            try:
+                count = model.deployment_replicas()
+            except kube.KubectlError:
+                count = None
+            if count is not None:
+                timeline.counts.append(count)
+            stop.wait(0.3)
+
+    thread = threading.Thread(target=record, daemon=True)
+    thread.start()
+    try:
+        yield timeline
+    finally:
+        stop.set()
+        thread.join()
+
+
+@dataclass(slots=True)
+class RunningLoad:
+    """A load that runs beside the test; its report once it was joined."""
+
+    thread: threading.Thread
+    began_s: float
+    report: LoadReport = field(default_factory=LoadReport)
+
+    def join(self) -> LoadReport:
+        self.thread.join()
+        return self.report
+
+
+def start_load(model: Model, rate_per_s: float, duration_s: float, max_tokens: int = 48, seed: int = 1) -> RunningLoad:
+    """Customers ask at a constant mean rate while the test goes on."""
+    base_url = model.expose()
+    load = RunningLoad(threading.Thread(target=lambda: None), time.monotonic())
+
+    def run() -> None:
+        coroutine = run_load(
+            base_url,
+            model.name,
+            rate_per_s=lambda _at_s: rate_per_s,
+            duration_s=duration_s,
+            max_tokens=max_tokens,
+            seed=seed,
+        )
+        load.report = asyncio.run(coroutine)
+
+    load.thread = threading.Thread(target=run, daemon=True)
+    load.thread.start()
+    return load
+
+
+def operator_pod() -> kube.Manifest:
+    """The operator's one running pod."""
+    pods = kube.list_items("pods", OPERATOR_NAMESPACE, "app.kubernetes.io/name=chatscale")
+    alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    assert len(alive) == 1, f"expected one operator pod, found {[pod['metadata']['name'] for pod in alive]}"
+    return alive[0]
+
+
+def operator_restarts() -> int:
+    return sum(status["restartCount"] for status in operator_pod()["status"].get("containerStatuses", []))
+
+
+def with_spec(manifest: kube.Manifest, **spec: Any) -> kube.Manifest:
+    """The same ChatModel with other spec entries."""
+    copy: kube.Manifest = json.loads(json.dumps(manifest))
+    copy["spec"] |= spec
+    return copy

@@ -1,0 +1,44 @@
+"""Promise: missing metrics are not zero load; the count is held and a condition says why."""
+
+from collections.abc import Callable
+
+from tests.e2e.support import Model, autoscaling, never
+
+NOBODY = "http://prometheus.nowhere.svc:9090"
+
+
+def test_holds_when_metrics_vanish_and_recovers(make_model: Callable[..., Model]) -> None:
+    model = make_model(autoscaling=autoscaling(minReplicas=3))
+    model.wait_ready(3)
+
+    # One change takes the metrics away and allows a lower count: a policy that read silence as zero would fall.
+    model.manifest["spec"]["autoscaling"] |= {
+        "minReplicas": 1,
+        "source": {"type": "Prometheus", "prometheusURL": NOBODY, "intervalSeconds": 2},
+    }
+    model.apply()
+
+    message = model.wait_condition("ScalingActive", "False", "MetricsUnavailable")
+    assert message
+    never("the count fell without metrics", lambda: model.deployment_replicas() != 3, for_s=25)
+
+    model.manifest["spec"]["autoscaling"]["source"] = {"type": "PodScrape", "intervalSeconds": 2}
+    model.apply()
+    model.wait_ready(1, within_s=90)
+    model.wait_condition("ScalingActive", "True", "ScalingActive")
+
+
+def test_prometheus_as_the_source_reads_the_same_load(make_model: Callable[..., Model]) -> None:
+    source = {
+        "type": "Prometheus",
+        "prometheusURL": "http://prometheus.monitoring.svc:9090",
+        "intervalSeconds": 2,
+    }
+    model = make_model(autoscaling=autoscaling(minReplicas=2, source=source))
+    model.wait_ready(2)
+    model.wait_condition("ScalingActive", "True", "ScalingActive", within_s=60)
+
+    model.manifest["spec"]["autoscaling"]["minReplicas"] = 1
+    model.apply()
+
+    model.wait_ready(1, within_s=90)

@@ -1,0 +1,25 @@
+"""Promise: when customers leave, replicas go, and no answer is cut on the way down."""
+
+from collections.abc import Callable
+
+from hack.load import Fate
+from tests.e2e.support import Model, autoscaling, start_load, watching
+
+
+def test_scales_down_when_quiet_without_cutting_an_answer(make_model: Callable[..., Model]) -> None:
+    model = make_model(autoscaling=autoscaling(minReplicas=3))
+    model.wait_ready(3)
+
+    with watching(model) as timeline:
+        # A trickle that one replica carries: some of it streams from the replicas that are sent away.
+        load = start_load(model, rate_per_s=1, duration_s=50, max_tokens=64)
+        model.manifest["spec"]["autoscaling"]["minReplicas"] = 1
+        model.apply()
+        model.wait_ready(1, within_s=90)
+        report = load.join()
+
+    assert timeline.changes[-1] == 1
+    assert timeline.changes == sorted(timeline.changes, reverse=True), "the way down has no way up in it"
+    assert report.count(Fate.LOST) == 0, str(report)
+    assert report.count(Fate.REFUSED) == 0, str(report)
+    assert any(reason == "ScaledDown" for reason, _ in model.events()), model.events()
