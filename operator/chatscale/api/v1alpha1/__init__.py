@@ -31,7 +31,6 @@ from chatscale.api.v1alpha1.common import (
     LocalObjectRef,
     NonEmptyName,
     Quantity,
-    Seconds,
     SecretKeyRef,
 )
 from chatscale.api.v1alpha1.model import (
@@ -95,7 +94,6 @@ __all__ = [
     "ScalingPolicyType",
     "ScalingRecord",
     "ScalingRules",
-    "Seconds",
     "SecretKeyRef",
     "ServerSpec",
     "SimulatedServer",

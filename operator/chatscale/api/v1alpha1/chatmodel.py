@@ -67,6 +67,10 @@ class ChatModel(ApiModel):
             "metadata.name must have at most 40 characters, so that the names of its pods fit",
             "'metadata.name must have at most 40 characters, found ' + string(self.metadata.name.size())",
         ),
+        CelRule(
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be lower case letters, digits and '-', and start with a letter: it names a Service",
+        ),
     )
 
     metadata: ObjectMeta

@@ -27,8 +27,18 @@ class ApiModel(BaseModel):
 
 
 NonEmptyName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-Seconds = Annotated[int, Field(ge=0, le=86_400)]
-Quantity = Annotated[int | str, Field(description="A Kubernetes quantity, such as 500m, 2 or 16Gi.")]
+Quantity = Annotated[
+    int
+    | Annotated[
+        str,
+        StringConstraints(
+            max_length=64,
+            pattern=r"^[+-]?([0-9]+|[0-9]+\.[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$",
+        ),
+    ],
+    Field(description="A Kubernetes quantity, such as 500m, 2 or 16Gi."),
+]
+"""As k8s.io/apimachinery/pkg/api/resource parses it: a decimal number and at most one suffix."""
 
 
 class SecretKeyRef(ApiModel):

@@ -1,0 +1,85 @@
+"""The CustomResourceDefinition of ChatModel, made from the pydantic models; nothing of it is written by hand.
+
+The chart and `manifests/crds` carry what `chatmodel_crd` returns; a test keeps them the same.
+"""
+
+from typing import Any
+
+from chatscale import names
+from chatscale.api.structural import Schema, structural_schema, validation
+from chatscale.api.v1alpha1 import ChatModel, ChatModelSpec, ChatModelStatus
+
+
+def chatmodel_crd() -> dict[str, Any]:
+    """A complete apiextensions.k8s.io/v1 manifest; equal on every call."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": names.KIND,
+                "listKind": f"{names.KIND}List",
+                "plural": names.PLURAL,
+                "singular": names.SINGULAR,
+                "shortNames": [names.SHORT_NAME],
+                "categories": ["all"],
+            },
+            "versions": [
+                {
+                    "name": names.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": _root_schema()},
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.replicas",
+                            "statusReplicasPath": ".status.replicas",
+                            "labelSelectorPath": ".status.selector",
+                        },
+                    },
+                    "additionalPrinterColumns": _printer_columns(),
+                }
+            ],
+        },
+    }
+
+
+def _root_schema() -> Schema:
+    return {
+        "type": "object",
+        "description": ChatModel.__doc__,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
+            "kind": {"type": "string", "description": f"Always {names.KIND}."},
+            "metadata": {"type": "object"},
+            "spec": structural_schema(ChatModelSpec, defaults=True),
+            "status": structural_schema(ChatModelStatus, defaults=False),
+        },
+        "x-kubernetes-validations": [validation(rule) for rule in ChatModel.cel_rules],
+    }
+
+
+def _printer_columns() -> list[dict[str, Any]]:
+    """What `kubectl get chatmodels` shows; priority 1 only with `-o wide`."""
+    return [
+        _column("Model", "string", ".spec.model.uri"),
+        _column("Mode", "string", ".spec.autoscaling.mode"),
+        _column("Min", "integer", ".spec.autoscaling.minReplicas"),
+        _column("Max", "integer", ".spec.autoscaling.maxReplicas"),
+        _column("Desired", "integer", ".status.desiredReplicas"),
+        _column("Ready", "integer", ".status.readyReplicas"),
+        _column("Queue", "integer", ".status.queueDepth"),
+        _column("Reason", "string", ".status.phase"),
+        _column("Age", "date", ".metadata.creationTimestamp"),
+        _column("Endpoint", "string", ".status.endpoint", priority=1),
+        _column("LastScale", "date", ".status.autoscaling.lastScaleTime", priority=1),
+    ]
+
+
+def _column(name: str, type_: str, path: str, priority: int = 0) -> dict[str, Any]:
+    return {"name": name, "type": type_, "jsonPath": path, "priority": priority}
