@@ -1,0 +1,3 @@
+module chatscale.dev/hack/pause
+
+go 1.24.0
