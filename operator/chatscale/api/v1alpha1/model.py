@@ -12,7 +12,7 @@ class ModelSource(ApiModel):
 
     cel_rules = (
         CelRule(
-            "self.uri.matches('^(hf|pvc|file)://.+')",
+            "self.uri.matches('^(hf://[^/]+/[^/]+|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?|file:///.+)$')",
             "spec.model.uri must be hf://OWNER/NAME, pvc://CLAIM/PATH or file:///PATH",
             "'spec.model.uri must be hf://OWNER/NAME, pvc://CLAIM/PATH or file:///PATH, found \"' + self.uri + '\"'",
         ),
