@@ -1,0 +1,187 @@
+"""`up`: from a bare machine, or from whatever is there, to a cluster that answers.
+
+Two ways.  Short, where a container registry can be reached: kind's published
+node image.  Long, where none can: everything from Debian packages and Go
+modules.  Both end in the same cluster with the same add-ons.
+"""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Self
+
+from hack.cluster.addons import ADDONS, apply_addons, push_addon, wait_for_system
+from hack.cluster.base_image import BaseImages, base_images
+from hack.cluster.commands import Commands
+from hack.cluster.content import key_of
+from hack.cluster.docker import Docker, image_exists
+from hack.cluster.errors import BringUpError
+from hack.cluster.kind import Cluster, render_config
+from hack.cluster.network import connect_pods
+from hack.cluster.node_image import MODULES, NodeImage
+from hack.cluster.places import Places
+from hack.cluster.progress import Progress
+from hack.cluster.registry import HUB_IMAGE, Registry
+from hack.cluster.toolchain import BUILD_ORDER, HELM, KIND, REGISTRY, GoModule, Toolchain
+from hack.cluster.tools import KUBECTL, link_tools
+
+HUB_NODE_IMAGE = "kindest/node:v1.34.3"
+"""Kubernetes 1.34, since kubelet refuses cgroup v1 from 1.35 on."""
+PROBE_DEADLINE_S = 45.0
+"""How long a pull of 25 MB may take before no registry counts as reachable."""
+DISK_GB = {"short": 15, "long": 25}
+"""Everything, with our own images and caches."""
+GIGABYTE = 1 << 30
+
+
+@dataclass(slots=True)
+class BringUp:
+    """One run of `up`."""
+
+    places: Places
+    progress: Progress
+    toolchain: Toolchain = field(init=False)
+    cluster: Cluster = field(init=False)
+    registry: Registry = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.toolchain = Toolchain(self.places)
+        self.cluster = Cluster(self.places)
+        self.registry = Registry(self.places)
+
+    def run(self) -> None:
+        """Do all of it; each part is skipped where its result is there."""
+        with self.progress.step("docker daemon") as commands:
+            Docker(self.places).ensure(commands)
+        with self.progress.step("survey") as commands:
+            from_hub = can_pull(commands)
+            commands.say(
+                "short way: a container registry can be reached"
+                if from_hub
+                else "long way: no container registry can be reached; building from Debian packages and Go modules"
+            )
+            missing = link_tools(commands, self.toolchain)
+            bases = None if from_hub else base_images(commands, self.places)
+            node = None if bases is None else NodeImage(self.places, self.toolchain, bases)
+            wanted = self._modules_to_build(commands, node, missing)
+            self._check_disk(commands, "short" if from_hub else "long", len(wanted))
+        with _Lanes(self.progress) as lanes:
+            builds = {module.folder: lanes.start_build(self._build, module) for module in wanted}
+            self._make_cluster(builds, bases, node)
+        with self.progress.step("links") as commands:
+            link_tools(commands, self.toolchain)
+
+    def _modules_to_build(
+        self, commands: Commands, node: NodeImage | None, missing_tools: list[GoModule]
+    ) -> list[GoModule]:
+        """List what no cache has, in the order in which it is waited for."""
+        if node is None:
+            return missing_tools
+        wanted = {module.folder: module for module in missing_tools}
+        if not image_exists(commands, node.tag):
+            wanted |= {module.folder: module for module in MODULES}
+        if not image_exists(commands, self.registry.image(self.toolchain, from_hub=False)):
+            wanted[REGISTRY.folder] = REGISTRY
+        # Whether the registry has the add-ons' images can only be asked when it runs, so their builds are kept.
+        wanted |= {addon.module.folder: addon.module for addon in ADDONS}
+        order = [module.folder for module in BUILD_ORDER]
+        todo = [module for module in wanted.values() if not self.toolchain.is_built(module)]
+        return sorted(todo, key=lambda module: order.index(module.folder))
+
+    def _check_disk(self, commands: Commands, way: str, builds: int) -> None:
+        free_gb = shutil.disk_usage(self.places.cache).free / GIGABYTE
+        commands.say(f"{free_gb:.0f} GB free; {DISK_GB[way]} GB are needed from nothing, with all our images")
+        if builds and free_gb < DISK_GB[way]:
+            raise BringUpError(f"{free_gb:.0f} GB free in {self.places.cache}, {DISK_GB[way]} needed: make room first.")
+
+    def _build(self, module: GoModule) -> None:
+        with self.progress.step(f"build {module.folder} {self.toolchain.version(module)}") as commands:
+            self.toolchain.build(commands, module)
+            if module in (KIND, HELM, KUBECTL):
+                link_tools(commands, self.toolchain)
+
+    def _make_cluster(
+        self,
+        builds: dict[str, Future[None]],
+        bases: BaseImages | None,
+        node: NodeImage | None,
+    ) -> None:
+        from_hub = node is None
+
+        def wait_for(*modules: GoModule) -> None:
+            for module in modules:
+                if module.folder in builds:
+                    builds[module.folder].result()
+
+        if bases is not None and node is not None:
+            with self.progress.step("base image") as commands:
+                bases.ensure_debian(commands)
+                bases.ensure_python(commands)
+            with self.progress.step("node packages") as commands:
+                if not image_exists(commands, node.tag):
+                    node.ensure_packages(commands)
+            wait_for(*MODULES)
+            with self.progress.step("node image") as commands:
+                node.ensure(commands)
+        wait_for(KIND, KUBECTL)
+        with self.progress.step("links before the cluster") as commands:
+            link_tools(commands, self.toolchain)
+        self._ensure_cluster(HUB_NODE_IMAGE if node is None else node.tag, from_hub=from_hub)
+        wait_for(REGISTRY)
+        with self.progress.step("registry") as commands:
+            image = self.registry.ensure_image(commands, self.toolchain, from_hub=from_hub)
+            self.registry.ensure(commands, image, self.cluster)
+        for addon in ADDONS:
+            if not from_hub:
+                wait_for(addon.module)
+            with self.progress.step(f"image of {addon.program}") as commands:
+                push_addon(commands, addon, self.toolchain, self.registry, from_hub=from_hub)
+        with self.progress.step("add-ons") as commands:
+            wait_for_system(commands, self.cluster)
+            apply_addons(commands, self.cluster)
+
+    def _ensure_cluster(self, image: str, *, from_hub: bool) -> None:
+        template = (self.places.manifests / "cluster.yaml").read_text(encoding="utf-8")
+        config = render_config(template, with_kind_network=from_hub)
+        definition = key_of(image, config)
+        with self.progress.step("cluster") as commands:
+            if self.cluster.bring_back(commands, definition):
+                commands.say("using the cluster that is there")
+            else:
+                self.cluster.create(commands, image, config, definition)
+        if not from_hub:
+            with self.progress.step("pod network") as commands:
+                connect_pods(commands, self.cluster)
+
+
+class _Lanes:
+    """Builds run one after the other beside the main thread; a failure on either side stops both."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="build")
+        self._futures: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def start_build(self, build: Callable[[GoModule], None], module: GoModule) -> Future[None]:
+        future = self._pool.submit(build, module)
+        self._futures.append(future)
+        return future
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        if kind is not None:
+            self._progress.stopping.set()
+        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if kind is None:
+            for future in self._futures:
+                future.result()
+
+
+def can_pull(commands: Commands) -> bool:
+    """Find out whether a container registry can be reached, by pulling a small image that the short way needs."""
+    if image_exists(commands, HUB_IMAGE):
+        return True
+    return commands.succeeds("docker", "pull", HUB_IMAGE, deadline_s=PROBE_DEADLINE_S)

@@ -1,0 +1,156 @@
+"""The Docker daemon: found, or installed and started without an init system."""
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster import runc_wrapper
+from hack.cluster.commands import Commands
+from hack.cluster.errors import BringUpError
+from hack.cluster.places import Places
+
+DEBIAN_PACKAGES = ("docker.io", "containerd", "runc", "iptables", "debootstrap")
+SERVICE_RANGE = "10.96.0.0/16"
+"""Kubernetes' Service addresses, as in manifests/kind/cluster.yaml."""
+CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
+START_DEADLINE_S = 90.0
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+"""Where Debian keeps daemons; not on every user's PATH."""
+
+
+@dataclass(frozen=True, slots=True)
+class Docker:
+    """The daemon of this machine."""
+
+    places: Places
+
+    def answers(self, commands: Commands) -> bool:
+        """Tell whether a daemon runs and lets us in."""
+        return shutil.which("docker") is not None and commands.succeeds("docker", "info", deadline_s=30)
+
+    def ensure(self, commands: Commands) -> None:
+        """Use the running daemon, or install and start one."""
+        if self.answers(commands):
+            commands.say("using the daemon that runs already")
+            return
+        if os.geteuid() != 0:
+            raise BringUpError("No Docker daemon answers, and starting one needs root: start Docker, or run as root.")
+        missing = [package for package in DEBIAN_PACKAGES if not _is_installed(package)]
+        if _which("dockerd") is None and missing:
+            install_packages(commands, missing)
+        if Path("/run/systemd/system").is_dir():
+            commands.run("systemctl", "start", "docker")
+        else:
+            self._start(commands)
+        commands.wait_until(
+            lambda: self.answers(commands), f"dockerd; see {self.places.logs / 'dockerd.log'}", START_DEADLINE_S
+        )
+
+    def _start(self, commands: Commands) -> None:
+        reject_stray_service_traffic(commands)
+        for pid_file in (Path("/run/docker.pid"), Path("/run/docker/containerd/containerd.pid")):
+            _remove_if_stale(pid_file)
+        logs = self.places.logs
+        if not commands.succeeds("ctr", "version", deadline_s=5):
+            commands.say(f"starting containerd, log: {logs / 'containerd.log'}")
+            commands.start_daemon(_which("containerd") or "containerd", log=logs / "containerd.log")
+            commands.wait_until(CONTAINERD_SOCKET.exists, "containerd", START_DEADLINE_S, every_s=0.2)
+        commands.say(f"starting dockerd, log: {logs / 'dockerd.log'}")
+        commands.start_daemon(
+            _which("dockerd") or "dockerd",
+            f"--config-file={self._write_config(commands)}",
+            f"--containerd={CONTAINERD_SOCKET}",
+            log=logs / "dockerd.log",
+        )
+
+    def _write_config(self, commands: Commands) -> Path:
+        """Write the daemon's configuration: the machine's own, and the wrapped runtime where it is needed."""
+        system = Path("/etc/docker/daemon.json")
+        config = json.loads(system.read_text(encoding="utf-8")) if system.is_file() else {}
+        missing = runc_wrapper.missing_capabilities(
+            Path("/proc/self/status").read_text(encoding="ascii"),
+            int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii")),
+        )
+        self.places.docker.mkdir(parents=True, exist_ok=True)
+        if missing:
+            commands.say(f"containers go without {', '.join(sorted(missing))}, which this machine lacks")
+            runc = _which("runc")
+            if runc is None:
+                raise BringUpError("runc is not installed: apt-get install runc")
+            wrapper = self.places.docker / "runc"
+            _write_executable(wrapper, wrapper_script(runc))
+            config.setdefault("runtimes", {})["chatscale-runc"] = {"path": str(wrapper)}
+            config["default-runtime"] = "chatscale-runc"
+        path = self.places.docker / "daemon.json"
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        return path
+
+
+def wrapper_script(runc: Path) -> str:
+    """The wrapper as a file of its own: this interpreter, and the real runc's path written in."""
+    source = Path(runc_wrapper.__file__).read_text(encoding="utf-8")
+    # -I -S: nothing of the caller's environment or site-packages; starts in 15 ms.
+    first_line = f"#!{Path(sys.executable).resolve()} -IS\n"
+    return first_line + source.replace(f'RUNC = "{runc_wrapper.RUNC}"', f'RUNC = "{runc}"')
+
+
+def install_packages(commands: Commands, packages: list[str]) -> None:
+    """Install Debian packages without a question."""
+    if shutil.which("apt-get") is None:
+        raise BringUpError(f"Install these yourself, this machine has no apt: {' '.join(packages)}")
+    commands.say("installing " + " ".join(packages))
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    commands.run("apt-get", "update", env=env, deadline_s=300)
+    commands.run("apt-get", "install", "-y", "--no-install-recommends", *packages, env=env, deadline_s=600)
+
+
+def reject_stray_service_traffic(commands: Commands) -> None:
+    """Refuse Service addresses that leave a node.
+
+    Before kube-proxy has written its rules, a connection to a Service address
+    goes out to the network.  Where something there accepts every connection (a
+    transparent proxy), it is kept alive for good, and the API server takes the
+    stranger for an APIService's backend.
+    """
+    if _which("iptables") is None:
+        return
+    iptables = str(_which("iptables"))
+    rule = ("-d", SERVICE_RANGE, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
+    # Fails if Docker has made the chain already, which is fine.
+    commands.succeeds(iptables, "-w", "-N", "DOCKER-USER")
+    if not commands.succeeds(iptables, "-w", "-C", "DOCKER-USER", *rule):
+        commands.run(iptables, "-w", "-I", "DOCKER-USER", *rule)
+
+
+def _which(program: str) -> Path | None:
+    found = shutil.which(program) or shutil.which(program, path=SYSTEM_PATH)
+    return Path(found) if found else None
+
+
+def _is_installed(package: str) -> bool:
+    return Path(f"/var/lib/dpkg/info/{package}.list").is_file()
+
+
+def _remove_if_stale(pid_file: Path) -> None:
+    """Remove a pid file whose process is gone, or is by now another program: dockerd would refuse to start."""
+    if not pid_file.is_file():
+        return
+    comm = Path("/proc") / pid_file.read_text(encoding="ascii").strip() / "comm"
+    if not comm.is_file() or comm.read_text(encoding="utf-8").strip() not in {"dockerd", "containerd"}:
+        pid_file.unlink()
+
+
+def _write_executable(path: Path, text: str) -> None:
+    """Replace in one go: the daemon may be running the old one."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.chmod(0o755)
+    fresh.replace(path)
+
+
+def image_exists(commands: Commands, tag: str) -> bool:
+    """Tell whether the daemon has an image of this name."""
+    return commands.succeeds("docker", "image", "inspect", "--format", "{{.Id}}", tag)

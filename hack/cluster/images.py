@@ -1,0 +1,174 @@
+"""Our own images: built and pushed only when what they are made of has changed.
+
+An image's tag is a hash of its inputs: the Dockerfile, its build arguments
+and every file that it copies.  So a tag never moves, an unchanged image costs
+nothing, and a changed one rolls out.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hack.cluster.base_image import base_images, build_image
+from hack.cluster.bring_up import can_pull
+from hack.cluster.commands import Commands
+from hack.cluster.content import build_context, files_below, key_of_files
+from hack.cluster.docker import image_exists
+from hack.cluster.errors import BringUpError
+from hack.cluster.kind import Cluster
+from hack.cluster.places import Places
+from hack.cluster.progress import Progress
+from hack.cluster.registry import PULL_HOST, PUSH_HOST, Registry
+
+PULL_DEADLINE_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image that the project builds."""
+
+    name: str
+    dockerfile: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    made_from: tuple[str, str] | None = None
+    """A build argument, and the image of ours whose reference it gets."""
+
+
+IMAGES = (
+    Image("operator", "operator/Dockerfile"),
+    Image("server-simulated", "inference_server/Dockerfile", {"ENGINE": "simulated"}),
+    Image("server", "inference_server/Dockerfile", {"ENGINE": "transformers"}),
+    Image("server-smollm2", "inference_server/smollm2.Dockerfile", made_from=("SERVER_IMAGE", "server")),
+)
+"""In the order of building: first the small ones, that most tests need."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image with the name that its content gives it."""
+
+    image: Image
+    arguments: dict[str, str]
+    files: tuple[Path, ...]
+    key: str
+
+    @property
+    def repository(self) -> str:
+        """Its path in the registry."""
+        return f"chatscale/{self.image.name}"
+
+    @property
+    def pushed_as(self) -> str:
+        """Its name on this machine."""
+        return f"{PUSH_HOST}/{self.repository}:{self.key}"
+
+    @property
+    def pulled_as(self) -> str:
+        """Its name in a pod spec."""
+        return f"{PULL_HOST}/{self.repository}:{self.key}"
+
+
+def choose_images(names: list[str]) -> list[Image]:
+    """Return the named images, or all, each after the one it is made from."""
+    known = {image.name: image for image in IMAGES}
+    if unknown := set(names) - known.keys():
+        raise BringUpError(f"No image named {', '.join(sorted(unknown))}; there are {', '.join(known)}.")
+    wanted = set(names or known)
+    for image in reversed(IMAGES):
+        if image.name in wanted and image.made_from is not None:
+            wanted.add(image.made_from[1])
+    return [image for image in IMAGES if image.name in wanted]
+
+
+def copied_paths(dockerfile: str) -> Iterator[str]:
+    """List what a Dockerfile copies from the repository: sources of COPY and ADD without `--from`."""
+    joined = re.sub(r"\\\n(?:\s*#.*\n)*", " ", dockerfile)
+    for options, words in re.findall(r"(?m)^\s*(?:COPY|ADD)\s+((?:--\S+\s+)*)([^\n]+)$", joined):
+        if "--from=" in options:
+            continue
+        sources = json.loads(words) if words.startswith("[") else words.split()
+        yield from sources[:-1]
+
+
+def inputs_of(repository: Path, image: Image) -> tuple[Path, ...]:
+    """List the files an image is made of: its Dockerfile and what that copies."""
+    dockerfile = repository / image.dockerfile
+    if not dockerfile.is_file():
+        raise BringUpError(f"{image.dockerfile} is missing: the image {image.name} is built from it.")
+    files = {dockerfile}
+    for pattern in copied_paths(dockerfile.read_text(encoding="utf-8")):
+        matches = sorted(repository.glob(pattern.rstrip("/")))
+        if not matches:
+            raise BringUpError(f"{image.dockerfile} copies {pattern}, which does not exist.")
+        for match in matches:
+            files.update(files_below(match))
+    return tuple(sorted(files))
+
+
+def name_images(repository: Path, base_arguments: Mapping[str, str]) -> dict[str, BuiltImage]:
+    """Work out every image's tag; nothing is built yet."""
+    named: dict[str, BuiltImage] = {}
+    for image in IMAGES:
+        if not (repository / image.dockerfile).is_file():
+            continue
+        arguments = {**base_arguments, **image.arguments}
+        if image.made_from is not None:
+            argument, parent = image.made_from
+            arguments[argument] = named[parent].pushed_as
+        files = inputs_of(repository, image)
+        key = key_of_files(repository, files, *(f"{name}={arguments[name]}" for name in sorted(arguments)))
+        named[image.name] = BuiltImage(image, arguments, files, key)
+    return named
+
+
+def ensure_images(places: Places, progress: Progress, names: list[str]) -> None:
+    """Build, push and pull into the node what is not there yet; write the references down."""
+    registry = Registry(places)
+    wanted = choose_images(names)
+    with progress.step("image names") as commands:
+        if not registry.answers():
+            raise BringUpError("The local registry does not answer: run `python3 -m hack.cluster up` first.")
+        base = {} if can_pull(commands) else {"BASE_IMAGE": base_images(commands, places).python}
+        named = name_images(places.repository, base)
+        for image in wanted:
+            if image.name not in named:
+                raise BringUpError(f"{image.dockerfile} is missing: the image {image.name} is built from it.")
+    for image in wanted:
+        _ensure_image(places, progress, registry, named[image.name])
+        # After each: whoever waits for a small image need not wait for the large ones.
+        _write_reference(places, named[image.name])
+
+
+def _ensure_image(places: Places, progress: Progress, registry: Registry, built: BuiltImage) -> None:
+    name = built.image.name
+    if registry.has(built.repository, built.key):
+        progress.say(f"{name}: unchanged, {built.pulled_as}")
+    else:
+        with progress.step(f"build {name}") as commands:
+            if not image_exists(commands, built.pushed_as):
+                context = build_context([(str(path.relative_to(places.repository)), path) for path in built.files])
+                build_image(commands, built.pushed_as, context, built.arguments, built.image.dockerfile)
+        with progress.step(f"push {name}") as commands:
+            commands.run("docker", "push", built.pushed_as)
+    with progress.step(f"pull {name} in the cluster") as commands:
+        for node in Cluster(places).nodes(commands):
+            _pull(commands, node, built.pulled_as)
+
+
+def _pull(commands: Commands, node: str, reference: str) -> None:
+    """Have the image in the node before a pod asks for it: a pod's start-up deadline is not for 5 GB."""
+    ctr = ("docker", "exec", node, "ctr", "--namespace=k8s.io", "images")
+    if reference in commands.read(*ctr, "list", "-q").split():
+        return
+    commands.run(*ctr, "pull", "--hosts-dir=/etc/containerd/certs.d", reference, deadline_s=PULL_DEADLINE_S)
+
+
+def _write_reference(places: Places, built: BuiltImage) -> None:
+    path = places.images_json
+    references = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    references[built.image.name] = built.pulled_as
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(references, indent=2) + "\n", encoding="utf-8")
+    fresh.replace(path)

@@ -1,0 +1,111 @@
+"""The local registry: pushed to on loopback, pulled from inside the cluster.
+
+Beside `kind load` it makes a change of code cheap: only changed layers move.
+"""
+
+import http.client
+from dataclasses import dataclass
+
+from hack.cluster.base_image import build_image
+from hack.cluster.commands import Commands
+from hack.cluster.content import build_context, key_of
+from hack.cluster.docker import image_exists
+from hack.cluster.errors import CommandFailedError
+from hack.cluster.kind import Cluster, write_in_node
+from hack.cluster.places import Places
+from hack.cluster.toolchain import REGISTRY, Toolchain
+
+CONTAINER = "chatscale-registry"
+PORT = 5001
+PUSH_HOST = f"127.0.0.1:{PORT}"
+"""Docker allows plain HTTP to loopback without being told."""
+PULL_HOST = f"registry.local:{PORT}"
+"""The registry's name in pod specs; only containerd in the nodes resolves it."""
+HUB_IMAGE = "registry:2"
+"""Used where it can be pulled; also what tells whether a registry can be reached at all."""
+MANIFEST_TYPES = (
+    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.oci.image.index.v1+json"
+)
+CONFIG = f"""\
+version: 0.1
+log: {{level: warn}}
+storage:
+  filesystem: {{rootdirectory: /var/lib/registry}}
+  delete: {{enabled: true}}
+http: {{addr: ":{PORT}"}}
+"""
+START_DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The registry's container, on kind's network."""
+
+    places: Places
+
+    def image(self, toolchain: Toolchain, *, from_hub: bool) -> str:
+        """Name the image by what it is made of."""
+        base = HUB_IMAGE if from_hub else toolchain.key(REGISTRY)
+        return f"chatscale/registry:{key_of(base, CONFIG)}"
+
+    def ensure_image(self, commands: Commands, toolchain: Toolchain, *, from_hub: bool) -> str:
+        """Make the image: the registry's program and our configuration."""
+        tag = self.image(toolchain, from_hub=from_hub)
+        if image_exists(commands, tag):
+            return tag
+        if from_hub:
+            recipe = f'FROM {HUB_IMAGE}\nCOPY config.yml /config.yml\nCMD ["/config.yml"]\n'
+            context = build_context([("Dockerfile", recipe), ("config.yml", CONFIG)])
+        else:
+            binary = toolchain.built(REGISTRY) / "registry"
+            recipe = 'FROM scratch\nCOPY registry config.yml /\nENTRYPOINT ["/registry", "serve", "/config.yml"]\n'
+            context = build_context([("Dockerfile", recipe), ("registry", binary), ("config.yml", CONFIG)])
+        build_image(commands, tag, context, {})
+        return tag
+
+    def ensure(self, commands: Commands, image: str, cluster: Cluster) -> None:
+        """Run the registry and tell every node where it is (2 s); kind's network must exist."""
+        shown = "{{.Config.Image}} {{.State.Running}}"
+        try:
+            found = commands.read("docker", "inspect", "--type=container", "--format", shown, CONTAINER).split()
+        except CommandFailedError:
+            found = []
+        if found != [image, "true"]:
+            self.remove(commands)
+            self.places.registry_data.mkdir(parents=True, exist_ok=True)
+            commands.run(
+                "docker", "run", "--detach", "--name", CONTAINER, "--network", "kind", "--restart=always",
+                "--publish", f"{PUSH_HOST}:{PORT}", "--volume", f"{self.places.registry_data}:/var/lib/registry", image,
+            )  # fmt: skip
+        commands.wait_until(self.answers, f"the registry at {PUSH_HOST}", START_DEADLINE_S, every_s=0.2)
+        hosts = f'[host."http://{CONTAINER}:{PORT}"]\n  capabilities = ["pull", "resolve"]\n'
+        for node in cluster.nodes(commands):
+            write_in_node(commands, node, f"/etc/containerd/certs.d/{PULL_HOST}/hosts.toml", hosts)
+
+    def remove(self, commands: Commands) -> None:
+        """Remove the container; its data stays."""
+        commands.succeeds("docker", "rm", "--force", "--volumes", CONTAINER)
+
+    def answers(self) -> bool:
+        """Tell whether it can be pushed to."""
+        return _status_of("/v2/") == http.HTTPStatus.OK
+
+    def has(self, repository: str, tag: str) -> bool:
+        """Tell whether an image was pushed."""
+        return _status_of(f"/v2/{repository}/manifests/{tag}") == http.HTTPStatus.OK
+
+
+def _status_of(path: str) -> int:
+    """Ask the registry; return the status, 0 where nothing answers.
+
+    Straight to loopback: urllib would go through a proxy from the environment.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
+    try:
+        connection.request("HEAD", path, headers={"Accept": MANIFEST_TYPES})
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
