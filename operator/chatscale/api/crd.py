@@ -56,7 +56,8 @@ def _root_schema() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
             "kind": {"type": "string", "description": f"Always {names.KIND}."},
-            "metadata": {"type": "object"},
+            # A bound that every name keeps anyway: without it rules on the name are refused for their cost.
+            "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
             "spec": structural_schema(ChatModelSpec, defaults=True),
             "status": structural_schema(ChatModelStatus, defaults=False),
         },

@@ -73,19 +73,12 @@ class _WithDefaultsAndRules(GenerateJsonSchema):
             raise UnsupportedSchemaError("a default that depends on other fields cannot stand in a CRD")
         factory: Any = schema.get("default_factory")
         value = super().get_default_value(schema) if factory is None else factory()
-        # An empty list or map as default would only make every object longer.
         return NoDefault if value in ([], {}) else value
 
     @override
     def encode_default(self, dft: Any) -> Any:
-        """Only what the default itself sets: the API server fills in the nested defaults."""
-        match dft:
-            case BaseModel():
-                return dft.model_dump(mode="json", by_alias=True, exclude_unset=True)
-            case list():
-                return [self.encode_default(item) for item in dft]
-            case _:
-                return to_jsonable_python(dft)
+        """Nested defaults written out: the API server checks a default against our rules before it fills any in."""
+        return _without_empty(to_jsonable_python(dft, by_alias=True, exclude_none=True))
 
     @override
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
@@ -94,6 +87,15 @@ class _WithDefaultsAndRules(GenerateJsonSchema):
         if issubclass(cls, ApiModel) and cls.cel_rules:
             json_schema["x-kubernetes-validations"] = [validation(rule) for rule in cls.cel_rules]
         return json_schema
+
+
+def _without_empty(value: Any) -> Any:
+    """Drop fields that hold an empty list or map: as defaults they would only make every object longer."""
+    if isinstance(value, list):
+        return [_without_empty(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_empty(item) for name, item in value.items() if item not in ([], {})}
 
 
 def validation(rule: CelRule) -> Schema:

@@ -93,9 +93,7 @@ def _pod_spec(chatmodel: ChatModel, images: ServerImages) -> Manifest:
     pod: Manifest = {
         "containers": [_container(chatmodel, images)],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *_model_volumes(spec.model.uri)],
-        "terminationGracePeriodSeconds": spec.drain.timeout_seconds
-        + spec.drain.pre_stop_delay_seconds
-        + GRACE_MARGIN_S,
+        "terminationGracePeriodSeconds": drain.timeout_seconds + drain.pre_stop_delay_seconds + GRACE_MARGIN_S,
         "automountServiceAccountToken": False,
         # The server refuses unknown CHATSCALE_* names, and a Service called chatscale-* would bring some.
         "enableServiceLinks": False,

@@ -178,14 +178,13 @@ class AutoscalingSpec(ApiModel):
         CelRule(
             "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
             "spec.autoscaling.minReplicas must not be above maxReplicas",
-            "'spec.autoscaling.minReplicas ' + string(self.minReplicas) + ' is above maxReplicas ' + "
-            "string(self.maxReplicas)",
+            "'spec.autoscaling.minReplicas %d is above maxReplicas %d'.format([self.minReplicas, self.maxReplicas])",
         ),
         CelRule(
             "self.panicWindowSeconds <= self.windowSeconds",
             "spec.autoscaling.panicWindowSeconds must not be above windowSeconds",
-            "'spec.autoscaling.panicWindowSeconds ' + string(self.panicWindowSeconds) + ' is above windowSeconds ' + "
-            "string(self.windowSeconds)",
+            "'spec.autoscaling.panicWindowSeconds %d is above windowSeconds %d'"
+            ".format([self.panicWindowSeconds, self.windowSeconds])",
         ),
         CelRule(
             "self.mode != 'HPA' || !self.dryRun",

@@ -65,7 +65,7 @@ class ChatModel(ApiModel):
         CelRule(
             "self.metadata.name.size() <= 40",
             "metadata.name must have at most 40 characters, so that the names of its pods fit",
-            "'metadata.name must have at most 40 characters, found ' + string(self.metadata.name.size())",
+            "'metadata.name must have at most 40 characters, found %d'.format([self.metadata.name.size()])",
         ),
         CelRule(
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
