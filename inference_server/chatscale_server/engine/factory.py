@@ -1,0 +1,27 @@
+"""Which engine the settings ask for. Only the chosen one is imported: torch costs seconds."""
+
+from typing import assert_never
+
+from chatscale_server.engine.protocol import Engine
+from chatscale_server.settings import Settings
+from chatscale_server.wire import EngineName
+
+
+def build_engine(settings: Settings) -> Engine:
+    """The engine, not yet loaded."""
+    match settings.engine:
+        case EngineName.SIMULATED:
+            from chatscale_server.engine.profile import PROFILES
+            from chatscale_server.engine.simulated import SimulatedEngine
+
+            return SimulatedEngine(
+                PROFILES[settings.simulated_profile],
+                startup_s=settings.simulated_startup_s,
+                max_model_len=settings.max_model_len,
+            )
+        case EngineName.TRANSFORMERS:
+            from chatscale_server.engine.transformers_engine import TransformersEngine
+
+            return TransformersEngine(settings)
+        case unreachable:
+            assert_never(unreachable)

@@ -1,0 +1,75 @@
+"""What goes into the engine and what comes out. Plain values, safe to hand between threads."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen."""
+
+    temperature: float = 1.0
+    """0 takes the likeliest token."""
+    top_p: float = 1.0
+    """In (0, 1]; 1 keeps every token."""
+    top_k: int = 0
+    """0 keeps every token."""
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    """Both count the tokens generated so far, as OpenAI defines them."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    seed: int | None = None
+    """Same seed, same numerics, same tokens; None draws a fresh seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One generation. `arrived_s` is on the clock that the worker uses."""
+
+    id: str
+    prompt: tuple[int, ...]
+    max_tokens: int
+    sampling: Sampling = Sampling()
+    stop: tuple[str, ...] = ()
+    arrived_s: float = 0.0
+
+    @property
+    def reserved_tokens(self) -> int:
+        """KV cache it may come to hold."""
+        return len(self.prompt) + self.max_tokens
+
+
+class FinishReason(StrEnum):
+    """Why a request ended; the first two are OpenAI's words."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+    """It waited longer than the queue timeout and never had a slot."""
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one step did for one request: text that may go out, and the end if this was it."""
+
+    request_id: str
+    text: str
+    tokens: int
+    """Generated in this step; the end token counts, its text is empty."""
+    finish: FinishReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """All that one step changed, delivered at once so that a reader never sees half of it."""
+
+    started: tuple[str, ...] = ()
+    """Requests that got a slot."""
+    outputs: tuple[Output, ...] = ()
+    prompt_tokens: int = 0
+    """Prefilled in this step."""
+    batch_size: int = 0
+    duration_s: float = 0.0
+    kv_usage_ratio: float = 0.0

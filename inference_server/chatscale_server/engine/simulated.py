@@ -1,0 +1,130 @@
+"""The Simulated engine: a replica without a model.
+
+Real queue, slots, batches and metrics; the time of each step follows a profile, and the answers are
+made-up sentences of a customer service desk. Imports neither torch nor transformers.
+"""
+
+import re
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from typing_extensions import override
+
+from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.profile import Profile
+from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink
+from chatscale_server.engine.scheduler import StepPlan
+
+DEFAULT_MAX_TOKENS: Final = 128
+"""Length of an answer whose request names none."""
+_VOCABULARY: Final = 2**31
+_PIECE: Final = re.compile(r"\w{1,4}|[^\w\s]")
+"""Four letters a token, punctuation apart: near what common tokenizers give for English."""
+_TOKENS_PER_MESSAGE: Final = 4
+"""Role and turn marks of a usual chat template."""
+
+_SENTENCES: Final = (
+    "Thank you for reaching out, I am happy to help you with that.",
+    "I have looked at your order and it left our warehouse this morning.",
+    "You can follow the parcel with the tracking link in your confirmation mail.",
+    "If an item arrived damaged, please send us a photo and we will replace it at no cost.",
+    "Returns are free within thirty days, and the label is in your account under Orders.",
+    "The refund reaches your bank account three to five working days after we receive the parcel.",
+    "Your discount code is valid until Sunday and can be used once per customer.",
+    "I have noted the new delivery address, so there is nothing else you need to do.",
+    "Is there anything else that I can do for you today?",
+)
+
+
+@dataclass(slots=True)
+class _Pacer:
+    """Sleeps to the end of each step; a busy engine makes up time lost between steps, up to one step."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    due_s: float = 0.0
+
+    def pace(self, step_s: float, *, busy: bool) -> None:
+        now_s = self.clock()
+        began_s = max(self.due_s, now_s - step_s) if busy else now_s
+        self.due_s = began_s + step_s
+        if self.due_s > now_s:
+            self.sleep(self.due_s - now_s)
+
+
+class _WordDecoder:
+    """A token is the number of a word of the answer."""
+
+    def push(self, token: int) -> str:
+        return _WORDS[token % len(_WORDS)]
+
+
+class SimulatedEngine(Engine):
+    """See the module. `clock` and `sleep` are seams for tests."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        startup_s: float = 0.0,
+        max_model_len: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._profile = profile
+        self._startup_s = startup_s
+        self._max_model_len = min(max_model_len or profile.max_model_len, profile.kv_tokens)
+        self._sleep = sleep
+        self._pacer = _Pacer(clock, sleep)
+
+    @override
+    def load(self, phase: PhaseSink) -> ModelInfo:
+        self._sleep(self._startup_s)
+        phase("load", self._startup_s)
+        return ModelInfo(
+            max_model_len=self._max_model_len,
+            kv_capacity_tokens=self._profile.kv_tokens,
+            tokens_per_step=self._profile.tokens_per_step,
+            vocab_size=_VOCABULARY,
+            end_tokens=frozenset(),
+            default_max_tokens=DEFAULT_MAX_TOKENS,
+        )
+
+    @override
+    def encode(self, text: str) -> list[int]:
+        return [zlib.crc32(piece.encode()) % _VOCABULARY for piece in _PIECE.findall(text)] or [0]
+
+    @override
+    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
+        tokens: list[int] = []
+        for message in messages:
+            tokens += [0] * _TOKENS_PER_MESSAGE
+            tokens += self.encode(message.content)
+        return tokens
+
+    @override
+    def decoder(self) -> Decoder:
+        return _WordDecoder()
+
+    @override
+    def step(self, plan: StepPlan) -> Mapping[int, int]:
+        computed = len(plan.decodes) + sum(chunk.end - chunk.start for chunk in plan.chunks)
+        held = sum(sequence.held_tokens for sequence in plan.decodes)
+        self._pacer.pace(self._profile.step_ms(computed, held) / 1000, busy=bool(plan.decodes))
+        complete = [chunk.sequence for chunk in plan.chunks if chunk.last]
+        return {
+            sequence.slot: _first_word(sequence.request.prompt) + sequence.generated
+            for sequence in (*plan.decodes, *complete)
+        }
+
+
+_WORDS: Final = tuple(word + " " for sentence in _SENTENCES for word in sentence.split())
+_STARTS: Final = tuple(sum(len(s.split()) for s in _SENTENCES[:at]) for at in range(len(_SENTENCES)))
+
+
+def _first_word(prompt: Sequence[int]) -> int:
+    """Each prompt starts at a sentence of its own, always the same one."""
+    return _STARTS[sum(prompt) % len(_STARTS)]

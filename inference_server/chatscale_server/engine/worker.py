@@ -1,0 +1,166 @@
+"""The one thread that owns the engine: take commands, schedule, step, report.
+
+Commands come in through a deque and an event, results go out as one report per step; there is no lock,
+and no other thread touches scheduler, model or cache. What `listener` does with a report is the HTTP
+side's business (`http/bridge.py` hands it to its event loop).
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from chatscale_server.engine.detokenize import Decoder, StopFilter
+from chatscale_server.engine.kv_budget import KvBudget
+from chatscale_server.engine.protocol import Engine, ModelInfo
+from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
+from chatscale_server.engine.scheduler import Scheduler, Sequence, StepPlan
+
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Called from the engine's thread; must not block."""
+
+    def phase(self, name: str, seconds: float) -> None:
+        """A phase of the start is over."""
+        ...
+
+    def loaded(self, info: ModelInfo) -> None:
+        """Ready for requests."""
+        ...
+
+    def stepped(self, report: StepReport) -> None:
+        """One step is done."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """The thread has ended and will do nothing more."""
+        ...
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Text side of a running sequence."""
+
+    decoder: Decoder
+    stop: StopFilter
+
+
+@dataclass(slots=True)
+class Worker:
+    """Starts with `start`; `submit`, `cancel` and `stop` may be called from any thread."""
+
+    engine: Engine
+    listener: Listener
+    slots: int
+    queue_timeout_s: float
+    clock: Callable[[], float] = time.monotonic
+    _commands: deque[Request | str] = field(default_factory=deque)
+    """A Request to submit, or the id of one to cancel."""
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _stopping: bool = False
+    _answers: dict[str, _Answer] = field(default_factory=dict)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Load the model and serve, in a thread that does not keep a finished process alive."""
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Queue a request that fits the model."""
+        self._commands.append(request)
+        self._wake.set()
+
+    def cancel(self, request_id: str) -> None:
+        """Free the request's slot before the next step; unknown ids are ignored."""
+        self._commands.append(request_id)
+        self._wake.set()
+
+    def stop(self, timeout_s: float) -> bool:
+        """End the thread after its present step; False if it is still busy after `timeout_s`."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            info = self.engine.load(self.listener.phase)
+            budget = KvBudget(info.kv_capacity_tokens)
+            scheduler = Scheduler(self.slots, budget, info.tokens_per_step, self.queue_timeout_s)
+            self.listener.loaded(info)
+            while not self._stopping:
+                self._turn(scheduler, info)
+        except BaseException as error:  # noqa: BLE001 - the loop's top: whatever it was, requests must be answered
+            self.listener.failed(error)
+
+    def _turn(self, scheduler: Scheduler, info: ModelInfo) -> None:
+        """One step, or a wait for work when there is none."""
+        self._wake.clear()
+        ended = self._take_commands(scheduler)
+        ended += [Output(request.id, "", 0, FinishReason.DEADLINE) for request in scheduler.expire(self.clock())]
+        plan = scheduler.plan()
+        if plan.batch_size == 0:
+            if ended:
+                self.listener.stepped(StepReport(outputs=tuple(ended), kv_usage_ratio=scheduler.kv_usage_ratio))
+            self._wake.wait()
+            return
+        for sequence in plan.started:
+            self._answers[sequence.request.id] = _Answer(self.engine.decoder(), StopFilter(sequence.request.stop))
+        began_s = self.clock()
+        tokens = self.engine.step(plan)
+        duration_s = self.clock() - began_s
+        outputs = [self._advance(scheduler, sequence, tokens[sequence.slot], info) for sequence in _yielding(plan)]
+        self.listener.stepped(
+            StepReport(
+                started=tuple(sequence.request.id for sequence in plan.started),
+                outputs=(*ended, *outputs),
+                prompt_tokens=sum(chunk.end - chunk.start for chunk in plan.chunks),
+                batch_size=plan.batch_size,
+                duration_s=duration_s,
+                kv_usage_ratio=scheduler.kv_usage_ratio,
+            )
+        )
+
+    def _take_commands(self, scheduler: Scheduler) -> list[Output]:
+        """Apply what came in since the last step; the ends that this made."""
+        ended = []
+        while self._commands:
+            command = self._commands.popleft()
+            if isinstance(command, Request):
+                scheduler.submit(command)
+            elif scheduler.remove(command):
+                self._answers.pop(command, None)
+                ended.append(Output(command, "", 0, FinishReason.CANCELLED))
+        return ended
+
+    def _advance(self, scheduler: Scheduler, sequence: Sequence, token: int, info: ModelInfo) -> Output:
+        """Account for one new token of one sequence."""
+        request = sequence.request
+        answer = self._answers[request.id]
+        sequence.generated += 1
+        finish: FinishReason | None = None
+        if token in info.end_tokens:
+            text, finish = answer.stop.flush(), FinishReason.STOP
+        else:
+            text, stopped = answer.stop.push(answer.decoder.push(token))
+            if stopped:
+                finish = FinishReason.STOP
+            elif sequence.generated == request.max_tokens:
+                text, finish = text + answer.stop.flush(), FinishReason.LENGTH
+        if finish:
+            scheduler.remove(request.id)
+            del self._answers[request.id]
+        return Output(request.id, text, 1, finish)
+
+
+def _yielding(plan: StepPlan) -> list[Sequence]:
+    """Sequences that the step gives a token to."""
+    return [*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)]

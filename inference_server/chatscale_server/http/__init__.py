@@ -1,0 +1,1 @@
+"""The asyncio side: OpenAI-compatible routes, probes, metrics, drain. Never touches torch."""

@@ -1,0 +1,300 @@
+"""The one place where the engine's thread meets the event loop.
+
+The thread hands over one report per step with one `call_soon_threadsafe`; from there on everything runs
+on the loop: tickets, counts, gauges. So a scrape, an admission and a cancellation always see whole steps,
+and nothing here needs a lock.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from chatscale_server.engine.protocol import ModelInfo
+from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
+from chatscale_server.http.errors import ApiError
+from chatscale_server.metrics import Counts, State
+from chatscale_server.wire import RejectReason
+
+log = logging.getLogger(__name__)
+
+MAX_UNREAD_TOKENS: Final = 2048
+"""A stream whose reader is further behind than this is cancelled; it must not hold the batch or the memory."""
+STUCK_AFTER_S: Final = 60.0
+"""Work pending and no step for so long: the engine hangs. A CPU step over a full prefill budget takes seconds."""
+RETRY_AFTER_RANGE_S: Final = (1, 30)
+RETRY_AFTER_UNKNOWN_S: Final = 5
+"""Before anything has finished there is no throughput to estimate from."""
+
+
+class Ticket:
+    """One admitted request, as its HTTP handler sees it."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.started_s: float | None = None
+        self.last_token_s: float | None = None
+        self.generated = 0
+        self.finish: FinishReason | None = None
+        self.problem: ApiError | None = None
+        """Set when the request ended without an answer."""
+        self._text: list[str] = []
+        self._unread = 0
+        self._news = asyncio.Event()
+
+    @property
+    def unread_tokens(self) -> int:
+        """Generated and not yet taken by the handler."""
+        return self._unread
+
+    def feed(self, output: Output) -> None:
+        """New text; called by the bridge."""
+        self._text.append(output.text)
+        self._unread += output.tokens
+        self.generated += output.tokens
+        self._news.set()
+
+    def end(self, finish: FinishReason, problem: ApiError | None = None) -> None:
+        """Nothing more will come; the first end counts."""
+        if self.finish is None:
+            self.finish, self.problem = finish, problem
+            self._news.set()
+
+    async def read(self) -> str:
+        """Wait for news, then all text since the last read; raises the problem once the text is used up.
+
+        At the end `finish` is set.
+        """
+        await self._news.wait()
+        text = "".join(self._text)
+        self._text.clear()
+        self._unread = 0
+        if self.finish is None:
+            self._news.clear()
+        elif self.problem is not None and not text:
+            raise self.problem
+        return text
+
+
+class EnginePort(Protocol):
+    """What the bridge asks of the worker."""
+
+    def submit(self, request: Request) -> None:
+        """Queue a request."""
+
+    def cancel(self, request_id: str) -> None:
+        """Free a request's slot."""
+
+
+@dataclass(slots=True)
+class Bridge:
+    """Admission, delivery and accounting. All methods but the four `Listener` ones belong to the loop."""
+
+    slots: int
+    max_queue: int
+    counts: Counts = field(default_factory=Counts)
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+    info: ModelInfo | None = None
+    failure: BaseException | None = None
+    loaded_or_failed: asyncio.Event = field(default_factory=asyncio.Event)
+    failed_event: asyncio.Event = field(default_factory=asyncio.Event)
+    _port: EnginePort | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _waiting: dict[str, Ticket] = field(default_factory=dict)
+    """In order of arrival."""
+    _running: dict[str, Ticket] = field(default_factory=dict)
+    _finished_s: deque[float] = field(default_factory=lambda: deque(maxlen=64))
+    _kv_usage_ratio: float = 0.0
+    _last_step_timestamp_s: float = 0.0
+    _progress_s: float = 0.0
+    """When the engine last reported, or when work came to an idle engine."""
+
+    def attach(self, port: EnginePort, loop: asyncio.AbstractEventLoop) -> None:
+        """Connect both sides, before the worker starts."""
+        self._port, self._loop = port, loop
+
+    # ---- Listener: called from the engine's thread ----
+
+    def phase(self, name: str, seconds: float) -> None:
+        """A phase of the start is over."""
+        self._call(self._on_phase, name, seconds)
+
+    def loaded(self, info: ModelInfo) -> None:
+        """The engine takes requests."""
+        self._call(self._on_loaded, info)
+
+    def stepped(self, report: StepReport) -> None:
+        """One step is done."""
+        self._call(self._on_step, report)
+
+    def failed(self, error: BaseException) -> None:
+        """The engine is gone."""
+        self._call(self._on_failed, error)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._attached_loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            log.debug("the loop is closed; nobody is left to tell")
+
+    @property
+    def _attached_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError("attach() comes before the worker's start")
+        return self._loop
+
+    # ---- the loop's side ----
+
+    @property
+    def in_system(self) -> int:
+        """Requests admitted and not ended."""
+        return len(self._waiting) + len(self._running)
+
+    def check_room(self) -> None:
+        """Raises ApiError 429 when slots and queue are full; costs nothing, so ask before any work."""
+        if self.in_system >= self.slots + self.max_queue:
+            self.counts.rejected[RejectReason.QUEUE_FULL] += 1
+            raise ApiError(
+                429,
+                f"the queue is full ({self.max_queue} waiting); try again later",
+                code="queue_full",
+                retry_after_s=self.retry_after_s(),
+            )
+
+    def retry_after_s(self) -> int:
+        """Seconds until the present queue should have drained, from the recent rate of finished requests."""
+        low, high = RETRY_AFTER_RANGE_S
+        if len(self._finished_s) < 2:  # noqa: PLR2004 - two points make an interval
+            return RETRY_AFTER_UNKNOWN_S
+        elapsed_s = max(1e-3, self.clock() - self._finished_s[0])
+        rate = (len(self._finished_s) - 1) / elapsed_s
+        return min(high, max(low, math.ceil(max(1, len(self._waiting)) / rate)))
+
+    def submit(self, request: Request) -> Ticket:
+        """Admit a request. Raises ApiError 429 when there is no room."""
+        self.check_room()
+        if self._port is None:
+            raise RuntimeError("attach() comes before submit()")
+        if self.in_system == 0:
+            self._progress_s = self.clock()
+        ticket = Ticket(request)
+        self._waiting[request.id] = ticket
+        self._port.submit(request)
+        return ticket
+
+    def abandon(self, ticket: Ticket) -> None:
+        """The client has left. The slot counts as taken until the engine confirms that it is free."""
+        if ticket.finish is None and self._port is not None:
+            self.counts.client_disconnects += 1
+            self._port.cancel(ticket.request.id)
+
+    def fail_all(self, problem: ApiError) -> None:
+        """End every open request with an error."""
+        for ticket in (*self._waiting.values(), *self._running.values()):
+            self._count_end(ticket, FinishReason.ERROR)
+            ticket.end(FinishReason.ERROR, problem)
+            if self._port is not None:
+                self._port.cancel(ticket.request.id)
+        self._waiting.clear()
+        self._running.clear()
+
+    def stuck(self) -> bool:
+        """Work is pending and the engine has not stepped for too long."""
+        return self.in_system > 0 and self.clock() - self._progress_s > STUCK_AFTER_S
+
+    def state(self, *, draining: bool) -> State:
+        """The gauges of this moment."""
+        oldest = next(iter(self._waiting.values()), None)
+        return State(
+            queue_depth=len(self._waiting),
+            requests_running=len(self._running),
+            slots=self.slots,
+            queue_capacity=self.max_queue,
+            oldest_waiting_s=max(0.0, self.clock() - oldest.request.arrived_s) if oldest else 0.0,
+            kv_cache_usage_ratio=self._kv_usage_ratio,
+            draining=draining,
+            last_step_timestamp_s=self._last_step_timestamp_s,
+        )
+
+    def _on_phase(self, name: str, seconds: float) -> None:
+        self.counts.startup_phase_s[name] = seconds
+
+    def _on_loaded(self, info: ModelInfo) -> None:
+        self.info = info
+        self._last_step_timestamp_s = self.wall_clock()
+        self.loaded_or_failed.set()
+
+    def _on_failed(self, error: BaseException) -> None:
+        self.failure = error
+        self.fail_all(ApiError(500, "the engine failed", code="engine_failed"))
+        self.loaded_or_failed.set()
+        self.failed_event.set()
+
+    def _on_step(self, report: StepReport) -> None:
+        now_s = self.clock()
+        self._progress_s = now_s
+        self._kv_usage_ratio = report.kv_usage_ratio
+        self.counts.prompt_tokens += report.prompt_tokens
+        if report.batch_size:
+            self._last_step_timestamp_s = self.wall_clock()
+            self.counts.step_duration_s.observe(report.duration_s)
+            self.counts.batch_size.observe(report.batch_size)
+        for request_id in report.started:
+            if ticket := self._waiting.pop(request_id, None):
+                ticket.started_s = now_s - report.duration_s
+                self.counts.queue_time_s.observe(max(0.0, ticket.started_s - ticket.request.arrived_s))
+                self._running[request_id] = ticket
+        for output in report.outputs:
+            self._deliver(output, now_s)
+
+    def _deliver(self, output: Output, now_s: float) -> None:
+        ticket = self._running.get(output.request_id) or self._waiting.get(output.request_id)
+        if ticket is None:
+            return
+        if output.tokens:
+            self.counts.generated_tokens += output.tokens
+            if ticket.last_token_s is None:
+                self.counts.time_to_first_token_s.observe(now_s - ticket.request.arrived_s)
+            else:
+                self.counts.inter_token_s.observe((now_s - ticket.last_token_s) / output.tokens, output.tokens)
+            ticket.last_token_s = now_s
+        ticket.feed(output)
+        if output.finish:
+            self._running.pop(output.request_id, None)
+            self._waiting.pop(output.request_id, None)
+            self._end(ticket, output.finish, now_s)
+        elif ticket.unread_tokens > MAX_UNREAD_TOKENS and self._port is not None:
+            self._port.cancel(output.request_id)
+
+    def _end(self, ticket: Ticket, finish: FinishReason, now_s: float) -> None:
+        self._count_end(ticket, finish)
+        match finish:
+            case FinishReason.STOP | FinishReason.LENGTH:
+                self._finished_s.append(now_s)
+                self.counts.request_duration_s.observe(now_s - ticket.request.arrived_s)
+                ticket.end(finish)
+            case FinishReason.DEADLINE:
+                ticket.end(finish, self._deadline_error())
+            case FinishReason.CANCELLED | FinishReason.ERROR:
+                ticket.end(finish, ApiError(500, "the request was cancelled by the server", code="cancelled"))
+
+    def _count_end(self, ticket: Ticket, finish: FinishReason) -> None:
+        if ticket.finish is not None:
+            return
+        if finish is FinishReason.DEADLINE:
+            self.counts.rejected[RejectReason.DEADLINE] += 1
+        else:
+            self.counts.finished[str(finish)] += 1
+
+    def _deadline_error(self) -> ApiError:
+        return ApiError(
+            503,
+            "no slot became free within the queue timeout; try again later",
+            code="queue_timeout",
+            retry_after_s=self.retry_after_s(),
+        )

@@ -1,0 +1,104 @@
+"""Run one replica from start to exit code: HTTP first, then the engine, then whatever ends it."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from chatscale_server import wire
+from chatscale_server.engine.protocol import Engine
+from chatscale_server.engine.worker import Worker
+from chatscale_server.errors import StartupError
+from chatscale_server.http.app import build_app
+from chatscale_server.http.bridge import Bridge
+from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle
+from chatscale_server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ENGINE_STOP_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is listening; tests drive it, `serve` waits for its end."""
+
+    bridge: Bridge
+    lifecycle: Lifecycle
+    worker: Worker
+    port: int
+    stop: asyncio.Event
+    """Set by SIGTERM and SIGINT."""
+
+
+@asynccontextmanager
+async def listening(
+    engine: Engine,
+    settings: Settings,
+    *,
+    host: str = "0.0.0.0",
+    port: int = wire.HTTP_PORT,  # noqa: S104 - a pod's own address
+) -> AsyncIterator[Server]:
+    """Listen, and start the engine's thread; port 0 picks a free one."""
+    bridge = Bridge(slots=settings.max_concurrency, max_queue=settings.max_queue)
+    lifecycle = Lifecycle(bridge, settings.drain_delay_s, settings.drain_timeout_s)
+    worker = Worker(engine, bridge, settings.max_concurrency, settings.queue_timeout_s)
+    bridge.attach(worker, asyncio.get_running_loop())
+    app = build_app(engine, bridge, lifecycle, settings)
+    # Without handler_cancellation a handler that is not writing would never learn that its client has left.
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_TIMEOUT_S)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, backlog=1024)
+    await site.start()
+    worker.start()
+    try:
+        yield Server(bridge, lifecycle, worker, runner.addresses[0][1], asyncio.Event())
+    finally:
+        await runner.cleanup()
+        await asyncio.to_thread(worker.stop, ENGINE_STOP_TIMEOUT_S if bridge.info else 0.0)
+
+
+async def serve(engine: Engine, settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGTERM has been obeyed. Raises StartupError when the model or the engine fails."""
+    async with listening(engine, settings, host=host, port=port) as server:
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, server.stop.set)
+        log.info("listening", extra={"port": server.port, "engine": settings.engine, "model": settings.served_name})
+        await run_to_end(server)
+
+
+async def run_to_end(server: Server) -> None:
+    """Wait for a stop signal, then drain; or for a failure, then raise it as StartupError."""
+    async with asyncio.TaskGroup() as tasks:
+        failed = tasks.create_task(server.bridge.failed_event.wait())
+        stopped = tasks.create_task(server.stop.wait())
+        ready = tasks.create_task(_log_ready(server.bridge))
+        await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not failed.done():
+            drained = tasks.create_task(server.lifecycle.drain())
+            await asyncio.wait({failed, drained}, return_when=asyncio.FIRST_COMPLETED)
+            drained.cancel()
+        for task in (failed, stopped, ready):
+            task.cancel()
+    if server.bridge.failure is not None:
+        await server.lifecycle.flush()
+        raise _as_startup_error(server.bridge.failure)
+
+
+async def _log_ready(bridge: Bridge) -> None:
+    await bridge.loaded_or_failed.wait()
+    if bridge.info is not None:
+        log.info("ready", extra={"phases_s": bridge.counts.startup_phase_s, "max_model_len": bridge.info.max_model_len})
+
+
+def _as_startup_error(failure: BaseException) -> StartupError:
+    if isinstance(failure, StartupError):
+        return failure
+    log.error("engine failed", exc_info=failure)
+    return StartupError(wire.ExitCode.ENGINE_FAILED, f"the engine failed: {type(failure).__name__}: {failure}")

@@ -1,0 +1,208 @@
+"""Every Prometheus metric of the server: name, labels, unit, buckets, and the `vllm:` twins.
+
+The event loop is the only writer and the only reader, so a scrape sees one consistent state. Labels are
+bounded: model and ChatModel are fixed per process, reasons are closed sets. Nothing here decides anything.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as MetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from chatscale_server.wire import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason
+
+TTFT_BUCKETS_S: Final = (
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
+    160.0, 640.0, 2560.0,
+)  # fmt: skip
+"""As vLLM's `v1/metrics/loggers.py`, so that dashboards and recording rules carry over."""
+ITL_BUCKETS_S: Final = (
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
+)  # fmt: skip
+LATENCY_BUCKETS_S: Final = (
+    0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
+    480.0, 960.0, 1920.0, 7680.0,
+)  # fmt: skip
+"""vLLM's and three below, for models that answer within a third of a second."""
+STEP_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+
+FINISH_REASONS: Final = ("stop", "length", "cancelled", "error")
+STARTUP_PHASES: Final = ("import", "load", "warm_up")
+_VLLM_FINISH_REASONS: Final = {"stop": "stop", "length": "length", "cancelled": "abort", "error": "error"}
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts per bucket; `bounds` are upper limits, ascending, without the last, infinite one."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = field(init=False)
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count `value`, `times` over."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.total += value * times
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """As the exposition wants it: (upper limit, number of values not above it)."""
+        rows, below = [], 0
+        for bound, count in zip([*map(str, self.bounds), "+Inf"], self.counts, strict=True):
+            below += count
+            rows.append((bound, float(below)))
+        return rows
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has happened since the process started."""
+
+    time_to_first_token_s: Histogram = field(default_factory=lambda: Histogram(TTFT_BUCKETS_S))
+    inter_token_s: Histogram = field(default_factory=lambda: Histogram(ITL_BUCKETS_S))
+    queue_time_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
+    request_duration_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
+    step_duration_s: Histogram = field(default_factory=lambda: Histogram(STEP_BUCKETS_S))
+    batch_size: Histogram = field(default_factory=lambda: Histogram(BATCH_BUCKETS))
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    client_disconnects: int = 0
+    finished: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FINISH_REASONS, 0))
+    rejected: dict[RejectReason, int] = field(default_factory=lambda: dict.fromkeys(RejectReason, 0))
+    startup_phase_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STARTUP_PHASES, 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What is true at this moment. The zeros hold while the model is loading."""
+
+    queue_depth: int = 0
+    requests_running: int = 0
+    slots: int = 0
+    queue_capacity: int = 0
+    oldest_waiting_s: float = 0.0
+    kv_cache_usage_ratio: float = 0.0
+    draining: bool = False
+    last_step_timestamp_s: float = 0.0
+    """Unix time; 0 before the first step."""
+
+
+class ServerCollector(Collector):
+    """Turns `Counts` and the `State` of the moment into metric families."""
+
+    def __init__(self, counts: Counts, state: Callable[[], State], *, model_name: str, chatmodel: str) -> None:
+        self._counts = counts
+        self._state = state
+        self._own = {MODEL_NAME_LABEL: model_name, CHATMODEL_LABEL: chatmodel}
+        self._vllm = {MODEL_NAME_LABEL: model_name, "engine": "0"}
+
+    @override
+    def collect(self) -> Iterable[MetricFamily]:
+        state = self._state()
+        yield from self._gauges(state)
+        yield from self._counters()
+        yield from self._histograms()
+
+    def _gauges(self, state: State) -> Iterator[MetricFamily]:
+        rows: tuple[tuple[Metric, str, float, str | None], ...] = (
+            (Metric.QUEUE_DEPTH, "Requests admitted that have no slot yet", state.queue_depth,
+             "vllm:num_requests_waiting"),
+            (Metric.REQUESTS_RUNNING, "Requests in a slot", state.requests_running, "vllm:num_requests_running"),
+            (Metric.SLOTS, "Batch slots of this replica", state.slots, None),
+            (Metric.QUEUE_CAPACITY, "Requests that may wait for a slot", state.queue_capacity, None),
+            (Metric.OLDEST_WAITING_SECONDS, "Time the oldest waiting request has waited", state.oldest_waiting_s, None),
+            (Metric.KV_CACHE_USAGE_RATIO, "Share of the KV cache that holds tokens, 0 to 1",
+             state.kv_cache_usage_ratio, "vllm:kv_cache_usage_perc"),
+            (Metric.DRAINING, "1 from SIGTERM on", float(state.draining), None),
+            (Metric.ENGINE_LAST_STEP_TIMESTAMP_SECONDS, "Unix time of the engine's last step",
+             state.last_step_timestamp_s, None),
+        )  # fmt: skip
+        for name, description, value, twin in rows:
+            yield _sampled(GaugeMetricFamily(name, description, labels=list(self._own)), [(self._own, value)])
+            if twin:
+                yield _sampled(GaugeMetricFamily(twin, description, labels=list(self._vllm)), [(self._vllm, value)])
+        phases = GaugeMetricFamily(
+            Metric.STARTUP_PHASE_SECONDS, "Time of each phase of this start", labels=[*self._own, "phase"]
+        )
+        yield _sampled(
+            phases, [({**self._own, "phase": phase}, value) for phase, value in self._counts.startup_phase_s.items()]
+        )
+
+    def _counters(self) -> Iterator[MetricFamily]:
+        counts = self._counts
+        for name, description, value, twin in (
+            (Metric.PROMPT_TOKENS_TOTAL, "Prompt tokens processed", counts.prompt_tokens, "vllm:prompt_tokens"),
+            (Metric.GENERATED_TOKENS_TOTAL, "Tokens generated", counts.generated_tokens, "vllm:generation_tokens"),
+            (Metric.CLIENT_DISCONNECTS_TOTAL, "Clients that left before the end", counts.client_disconnects, None),
+        ):
+            yield _sampled(CounterMetricFamily(name, description, labels=list(self._own)), [(self._own, value)])
+            if twin:
+                yield _sampled(CounterMetricFamily(twin, description, labels=list(self._vllm)), [(self._vllm, value)])
+        yield _sampled(
+            CounterMetricFamily(Metric.REQUESTS_TOTAL, "Requests ended", labels=[*self._own, "finish_reason"]),
+            [({**self._own, "finish_reason": reason}, value) for reason, value in counts.finished.items()],
+        )
+        yield _sampled(
+            CounterMetricFamily("vllm:request_success", "Requests ended", labels=[*self._vllm, "finished_reason"]),
+            [
+                ({**self._vllm, "finished_reason": _VLLM_FINISH_REASONS[reason]}, value)
+                for reason, value in counts.finished.items()
+            ],
+        )
+        yield _sampled(
+            CounterMetricFamily(Metric.REQUESTS_REJECTED_TOTAL, "Requests refused", labels=[*self._own, "reason"]),
+            [({**self._own, "reason": reason}, value) for reason, value in counts.rejected.items()],
+        )
+
+    def _histograms(self) -> Iterator[MetricFamily]:
+        counts = self._counts
+        for name, description, values, twin in (
+            (Metric.TIME_TO_FIRST_TOKEN_SECONDS, "From arrival to the first token", counts.time_to_first_token_s,
+             "vllm:time_to_first_token_seconds"),
+            (Metric.INTER_TOKEN_LATENCY_SECONDS, "Between two tokens of one request", counts.inter_token_s,
+             "vllm:inter_token_latency_seconds"),
+            (Metric.QUEUE_TIME_SECONDS, "From arrival to a slot", counts.queue_time_s,
+             "vllm:request_queue_time_seconds"),
+            (Metric.REQUEST_DURATION_SECONDS, "From arrival to the last token", counts.request_duration_s,
+             "vllm:e2e_request_latency_seconds"),
+            (Metric.STEP_DURATION_SECONDS, "Time of one engine step", counts.step_duration_s, None),
+            (Metric.BATCH_SIZE, "Requests in one engine step", counts.batch_size, None),
+        ):  # fmt: skip
+            yield _histogram(name, description, values, self._own)
+            if twin:
+                yield _histogram(twin, description, values, self._vllm)
+
+
+def _sampled(
+    family: GaugeMetricFamily | CounterMetricFamily, rows: Iterable[tuple[dict[str, str], float]]
+) -> MetricFamily:
+    for labels, value in rows:
+        family.add_metric(list(labels.values()), value)
+    return family
+
+
+def _histogram(name: str, description: str, values: Histogram, labels: dict[str, str]) -> MetricFamily:
+    family = HistogramMetricFamily(name, description, labels=list(labels))
+    family.add_metric(list(labels.values()), buckets=values.cumulative(), sum_value=values.total)
+    return family
+
+
+def build_registry(counts: Counts, state: Callable[[], State], *, model_name: str, chatmodel: str) -> CollectorRegistry:
+    """A registry of its own, so that several servers can live in one test process."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ServerCollector(counts, state, model_name=model_name, chatmodel=chatmodel))
+    return registry
+
+
+def render(registry: CollectorRegistry) -> bytes:
+    """The text exposition."""
+    return generate_latest(registry)
