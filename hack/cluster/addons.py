@@ -1,5 +1,6 @@
 """Prometheus and prometheus-adapter: what the cluster has besides Kubernetes and ours."""
 
+import urllib.request
 from dataclasses import dataclass
 
 from hack.cluster.base_image import build_image
@@ -11,6 +12,9 @@ from hack.cluster.registry import PUSH_HOST, Registry
 from hack.cluster.toolchain import ADAPTER, PROMETHEUS, GoModule, Toolchain
 
 NAMESPACE = "monitoring"
+EXTERNAL_METRICS = "v1beta1.external.metrics.k8s.io"
+PROMETHEUS_URL = "http://127.0.0.1:30090"
+"""The node port of manifests/kind/prometheus.yaml, as manifests/kind/cluster.yaml maps it."""
 READY_DEADLINE_S = 180
 
 
@@ -69,8 +73,23 @@ def apply_addons(commands: Commands, cluster: Cluster) -> None:
     commands.run(*cluster.kubectl("apply", "-k", cluster.places.manifests))
     for name in ("prometheus", "prometheus-adapter"):
         _wait(commands, cluster, "-n", NAMESPACE, "rollout", "status", f"deployment/{name}")
-    external = "apiservice/v1beta1.external.metrics.k8s.io"
-    _wait(commands, cluster, "wait", "--for=condition=Available", external)
+    _wait(commands, cluster, "wait", "--for=condition=Available", f"apiservice/{EXTERNAL_METRICS}")
+    # After a restart of the node those conditions are the ones from before it, for half a minute: ask for an answer.
+    live = "/apis/external.metrics.k8s.io/v1beta1"
+    commands.wait_until(
+        lambda: commands.succeeds(*cluster.kubectl("get", "--raw", live)), "external metrics", READY_DEADLINE_S
+    )
+    commands.wait_until(prometheus_answers, f"Prometheus at {PROMETHEUS_URL}", READY_DEADLINE_S)
+
+
+def prometheus_answers() -> bool:
+    """Ask Prometheus from the host, as tests do."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{PROMETHEUS_URL}/-/ready", timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def wait_for_system(commands: Commands, cluster: Cluster) -> None:

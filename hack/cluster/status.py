@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 
+from hack.cluster.addons import PROMETHEUS_URL
 from hack.cluster.commands import Commands
 from hack.cluster.docker import Docker
 from hack.cluster.kind import CONTEXT, Cluster
@@ -16,7 +17,7 @@ def describe_usage(places: Places) -> str:
     return (
         f"The cluster is up: kubectl --context {CONTEXT} get pods -A\n"
         f'  tools:      export PATH="{places.tools}:$PATH"\n'
-        "  Prometheus: http://127.0.0.1:30090\n"
+        f"  Prometheus: {PROMETHEUS_URL}\n"
         f"  registry:   push to {PUSH_HOST}/..., name it registry.local:5001/... in pod specs"
     )
 

@@ -65,12 +65,21 @@ def _our_daemons(places: Places) -> Iterator[int]:
     running = {
         int(folder.name): (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         for folder in Path("/proc").glob("[0-9]*")
-        if (folder / "cmdline").is_file()
+        if _shares_our_processes(folder)
     }
     dockerd = [pid for pid, argv in running.items() if config in argv]
     yield from dockerd
     if dockerd:
         yield from (pid for pid, argv in running.items() if Path(argv[0]).name == "containerd")
+
+
+def _shares_our_processes(folder: Path) -> bool:
+    """Tell a process of this machine from one inside a container: a node runs a containerd too."""
+    try:
+        return (folder / "ns" / "pid").readlink() == Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        # Ended meanwhile, or not ours to look at.
+        return False
 
 
 def _stop(commands: Commands, pid: int) -> None:
