@@ -8,6 +8,7 @@ from hack.cluster.commands import Commands
 from hack.cluster.errors import BringUpError
 from hack.cluster.kind import Cluster
 from hack.cluster.node_image import single_program_context
+from hack.cluster.push import push_image
 from hack.cluster.registry import PUSH_HOST, Registry
 from hack.cluster.toolchain import ADAPTER, PROMETHEUS, GoModule, Toolchain
 
@@ -58,7 +59,7 @@ def push_addon(commands: Commands, addon: Addon, toolchain: Toolchain, registry:
     else:
         built = toolchain.built(addon.module) / addon.program
         build_image(commands, reference, single_program_context(addon.program, built), {})
-    commands.run("docker", "push", reference)
+    push_image(commands, addon.repository, version)
 
 
 def release_of(module_version: str) -> str:

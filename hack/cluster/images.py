@@ -20,6 +20,7 @@ from hack.cluster.errors import BringUpError
 from hack.cluster.kind import Cluster
 from hack.cluster.places import Places
 from hack.cluster.progress import Progress
+from hack.cluster.push import push_image
 from hack.cluster.registry import PULL_HOST, PUSH_HOST, Registry
 
 PULL_DEADLINE_S = 600.0
@@ -43,6 +44,8 @@ IMAGES = (
     Image("server-smollm2", "inference_server/smollm2.Dockerfile", made_from=("SERVER_IMAGE", "server")),
 )
 """In the order of building: first the small ones, that most tests need."""
+REPOSITORIES = tuple(f"chatscale/{image.name}" for image in IMAGES)
+"""All share layers: the base, and the server's in the image with a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ def _ensure_image(places: Places, progress: Progress, registry: Registry, built:
                 context = build_context([(str(path.relative_to(places.repository)), path) for path in built.files])
                 build_image(commands, built.pushed_as, context, built.arguments, built.image.dockerfile)
         with progress.step(f"push {name}") as commands:
-            commands.run("docker", "push", built.pushed_as)
+            push_image(commands, built.repository, built.key, mount_from=REPOSITORIES)
     with progress.step(f"pull {name} in the cluster") as commands:
         for node in Cluster(places).nodes(commands):
             _pull(commands, node, built.pulled_as)
