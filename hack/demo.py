@@ -138,7 +138,7 @@ def wait_ready(replicas: int, within_s: float) -> None:
         if time.monotonic() - last_said_s > 10:  # noqa: PLR2004 - seconds between two lines
             last_said_s = time.monotonic()
             print(f"   waiting: {kube.condition(found, 'Ready').get('message', 'no status yet')}", flush=True)
-        return found.get("status", {}).get("readyReplicas", 0) == replicas
+        return bool(found.get("status", {}).get("readyReplicas", 0) == replicas)
 
     kube.wait_for(f"{replicas} ready replica(s)", probe, within_s)
 

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 
 import aiohttp
+from typing_extensions import override
 
 from chatscale_server.wire import CHAT_COMPLETIONS_PATH
 
@@ -56,6 +58,7 @@ class LoadReport:
         times = sorted(o.ttft_s for o in self.outcomes if o.fate is Fate.ANSWERED and o.ttft_s is not None)
         return times[min(len(times) - 1, int(len(times) * percent / 100))] if times else None
 
+    @override
     def __str__(self) -> str:
         """One line for a person; losses are spelled out."""
         counts = {fate: self.count(fate) for fate in Fate}
@@ -91,7 +94,7 @@ async def ask(
     }
     began, ttft_s, finish_reason, done = time.monotonic(), None, None, False
     async with session.post(base_url + CHAT_COMPLETIONS_PATH, json=body) as response:
-        if response.status != 200:
+        if response.status != HTTPStatus.OK:
             text = (await response.text())[:200]
             known = response.status in {429, 503} and "Retry-After" in response.headers
             return (Fate.REFUSED if known else Fate.LOST), f"HTTP {response.status}: {text}", None
