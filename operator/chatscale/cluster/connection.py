@@ -1,0 +1,40 @@
+"""Where the API server is and who we are: in-cluster credentials or a kubeconfig, once for kopf and for us."""
+
+import logging
+from typing import Any
+
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from chatscale.errors import ClusterUnavailableError
+
+log = logging.getLogger(__name__)
+
+
+async def load_configuration(context: str) -> Any:
+    """Find credentials: the service account's inside a pod, unless `context` names one of the kubeconfig.
+
+    Returns a kubernetes.aio Configuration; raises ClusterUnavailableError with both reasons when there are none.
+    """
+    configuration = Configuration()
+    if not context:
+        try:
+            load_incluster_config(client_configuration=configuration)
+        except ConfigException:
+            log.info("not in a pod, using the kubeconfig")
+        else:
+            return configuration
+    try:
+        await load_kube_config(context=context or None, client_configuration=configuration, persist_config=False)
+    except (ConfigException, OSError) as error:
+        where = f"context {context!r}" if context else "the current context"
+        raise ClusterUnavailableError(
+            f"no credentials for a cluster: not in a pod, and {where} of the kubeconfig cannot be used: {error}"
+        ) from error
+    return configuration
+
+
+async def bearer_token(configuration: Any) -> str | None:
+    """The token as it is now (a service account's is renewed every hour), without its scheme."""
+    value: str | None = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    return value.split(" ", 1)[-1] if value else None

@@ -1,0 +1,121 @@
+"""The operator process: connect, wait for the CRD, then kopf's watches and the controller until SIGTERM.
+
+Shutdown: kopf stops watching and cancels passes under way, then the controller ends, then connections close.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiohttp
+import kopf
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from chatscale import __version__
+from chatscale.cluster.client import KubernetesCluster, connect
+from chatscale.cluster.connection import bearer_token, load_configuration
+from chatscale.desired.workload import ServerImages
+from chatscale.errors import ClusterUnavailableError
+from chatscale.handlers.events import register, watch_settings
+from chatscale.observe.source import ConfiguredReader
+from chatscale.reconcile.chatmodel import ChatModelReconciler
+from chatscale.reconcile.controller import Controller
+from chatscale.settings import Settings
+
+CRD_POLL_S: Final = 2.0
+EXIT_TIMEOUT_S: Final = 20
+"""After SIGTERM; below the 30 s that Kubernetes gives."""
+
+log = logging.getLogger(__name__)
+
+
+async def run_operator(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises ClusterUnavailableError if there are no credentials to begin with."""
+    configuration = await load_configuration(settings.kube_context)
+    async with connect(configuration) as cluster, aiohttp.ClientSession() as session, _metrics(settings.metrics_port):
+        log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})
+        await _wait_for_crd(cluster)
+        images = ServerImages(transformers=settings.server_image, simulated=settings.simulated_server_image)
+        reconciler = ChatModelReconciler(cluster, ConfiguredReader(session), images, lambda: datetime.now(UTC))  # noqa: TID251 - the clock enters here
+        controller = Controller(reconciler)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(controller.run())
+            try:
+                await _watch(settings, configuration, controller)
+            finally:
+                controller.stop()
+    log.info("stopped")
+
+
+async def _watch(settings: Settings, configuration: Any, controller: Controller) -> None:
+    registry = kopf.OperatorRegistry()
+    register(registry, controller)
+    _register_login(registry, configuration)
+    kopf_settings = kopf.OperatorSettings()
+    watch_settings(kopf_settings)
+    kopf_settings.process.ultimate_exiting_timeout = EXIT_TIMEOUT_S
+    await kopf.operator(
+        registry=registry,
+        settings=kopf_settings,
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        liveness_endpoint=f"http://0.0.0.0:{settings.probes_port}/healthz" if settings.probes_port else None,
+    )
+
+
+def _register_login(registry: kopf.OperatorRegistry, configuration: Any) -> None:
+    """Let kopf use our credentials; it asks again when the API server calls them expired."""
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            ca_data=configuration.ca_cert_data,
+            insecure=not configuration.verify_ssl,
+            token=await bearer_token(configuration),
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+        )
+
+
+async def _wait_for_crd(cluster: KubernetesCluster) -> None:
+    """Return once the API server serves ChatModels: kopf looks for its kinds only at its start."""
+    told = ""
+    while True:
+        try:
+            if await cluster.has_chatmodels():
+                return
+            why = "the ChatModel CRD is not installed"
+        except ClusterUnavailableError as error:
+            why = str(error)
+        if why != told:
+            log.warning("waiting", extra={"why": why})
+            told = why
+        await asyncio.sleep(CRD_POLL_S)
+
+
+@asynccontextmanager
+async def _metrics(port: int) -> AsyncIterator[None]:
+    """Serve the operator's own metrics while inside."""
+    if port == 0:
+        yield
+        return
+    app = web.Application()
+    app.router.add_get("/metrics", _exposition)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _exposition(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,28 @@
+"""Picks the reader that a ChatModel asks for."""
+
+from datetime import datetime
+
+import aiohttp
+from typing_extensions import override
+
+from chatscale.api.v1alpha1 import ChatModel, SourceType
+from chatscale.observe.pods import Pod
+from chatscale.observe.prometheus import PrometheusReader
+from chatscale.observe.reading import LoadReader, Reading
+from chatscale.observe.scrape import PodScraper
+
+
+class ConfiguredReader(LoadReader):
+    """A `LoadReader` that follows `spec.autoscaling.source`."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._scraper = PodScraper(session)
+        self._prometheus = PrometheusReader(session)
+
+    @override
+    async def read(self, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
+        source = chatmodel.spec.autoscaling.source
+        if source.type is SourceType.PROMETHEUS and source.prometheus_url:
+            meta = chatmodel.metadata
+            return await self._prometheus.read(source.prometheus_url, meta.namespace, meta.name, pods, now)
+        return await self._scraper.read(pods, now)

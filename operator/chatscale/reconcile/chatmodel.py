@@ -1,0 +1,236 @@
+"""One pass over one ChatModel. Level-triggered: it knows no events, only what is; a second pass writes nothing.
+
+read -> validate -> observe -> decide -> build -> plan -> apply -> one status patch -> Events.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from chatscale import metrics, names
+from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ScalingRecord
+from chatscale.cluster.interface import CHATMODEL, Cluster, Manifest
+from chatscale.desired.autoscaler import build_hpa
+from chatscale.desired.service import build_service
+from chatscale.desired.workload import ServerImages, build_deployment
+from chatscale.errors import ClusterUnavailableError, ConflictError, InvalidSpecError, NotFoundError
+from chatscale.observe.aggregate import observe
+from chatscale.observe.reading import LoadReader, Reading
+from chatscale.reconcile.children import apply_children, delete_leftovers, plan_children
+from chatscale.reconcile.events import Note, build_events, scaling_notes, status_notes
+from chatscale.reconcile.facts import Facts
+from chatscale.reconcile.memory import Memory
+from chatscale.reconcile.replicas import Conflict, Current, Writer, current_replicas, find_conflict, is_owned, writer_of
+from chatscale.reconcile.snapshot import Key, Snapshot, parse_chatmodel, take_snapshot
+from chatscale.reconcile.status import as_patch, compute_status, invalid_status, is_worth_writing
+from chatscale.scaling.policy import Decision, decide
+from chatscale.scaling.signals import Observation, ReplicaPhase
+from chatscale.scaling.state import ScalerState
+
+INVALID_RETRY_S: Final = 60.0
+"""An invalid spec waits for its change; once a minute something outside may have changed instead (a name freed)."""
+GONE_RETRY_S: Final = 1.0
+"""Something vanished in the middle of a pass: most likely the ChatModel itself, which the next pass will see."""
+_REASON_LENGTH: Final = 1024
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Which count holds from now on, who said so, and what was overruled."""
+
+    writer: Writer
+    conflict: Conflict | None
+    current: Current
+    replicas: int
+    decision: Decision | None
+
+
+class ChatModelReconciler:
+    """Passes over ChatModels, and the memory between them."""
+
+    def __init__(
+        self, cluster: Cluster, reader: LoadReader, images: ServerImages, clock: Callable[[], datetime]
+    ) -> None:
+        self._cluster = cluster
+        self._reader = reader
+        self._images = images
+        self._clock = clock
+        self._memories: dict[Key, Memory] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Run one pass. Returns the seconds until the next one is due, None if the ChatModel is gone.
+
+        Raises ClusterUnavailableError (try later) and ConflictError (read again); anything else is a bug.
+        """
+        snapshot = await take_snapshot(self._cluster, key)
+        if snapshot is None:
+            self.forget(key)
+            return None
+        now = self._clock().replace(microsecond=0)
+        try:
+            chatmodel = parse_chatmodel(snapshot)
+            await self._pass(key, snapshot, chatmodel, now)
+        except InvalidSpecError as error:
+            log.warning("invalid spec", extra={"chatmodel": str(key), "why": str(error)})
+            before = snapshot.status
+            await self._report(
+                snapshot, before, invalid_status(before, snapshot.meta.generation, str(error), now), [], now
+            )
+            return INVALID_RETRY_S
+        except NotFoundError:
+            log.info("gone during a pass", extra={"chatmodel": str(key)})
+            return GONE_RETRY_S
+        return float(chatmodel.spec.autoscaling.source.interval_seconds)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a ChatModel that is gone."""
+        self._memories.pop(key, None)
+        metrics.forget(key.namespace, key.name)
+
+    async def _pass(self, key: Key, snapshot: Snapshot, chatmodel: ChatModel, now: datetime) -> None:
+        memory = self._memory(key, chatmodel)
+        reading = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
+        seen = observe(snapshot.pods, memory.samples, reading.taken_at)
+        ruling = _rule(snapshot, chatmodel, memory, seen, now)
+
+        desired = self._build(chatmodel, ruling)
+        plan = plan_children(chatmodel, desired, _existing(snapshot, chatmodel), memory.applied)
+
+        await delete_leftovers(self._cluster, plan)
+        if ruling.writer is not Writer.FOREIGN and ruling.replicas != chatmodel.spec.replicas:
+            await self._cluster.write_scale(snapshot.manifest, ruling.replicas, names.SCALER_FIELD_MANAGER)
+        deployment = await apply_children(
+            self._cluster, chatmodel, plan, snapshot.deployment, ruling.replicas, memory.applied
+        )
+
+        facts = _facts(snapshot, chatmodel, ruling, seen, reading, deployment, now)
+        notes = _notes(chatmodel, ruling, facts, memory, now)
+        _measure(key, facts, ruling, reading)
+        await self._report(snapshot, chatmodel.status, compute_status(facts, now), notes, now)
+
+    def _memory(self, key: Key, chatmodel: ChatModel) -> Memory:
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != chatmodel.metadata.uid:
+            memory = self._memories[key] = Memory(chatmodel.metadata.uid)
+        return memory
+
+    def _build(self, chatmodel: ChatModel, ruling: Ruling) -> list[Manifest]:
+        # Beside a foreign HPA ours would make both stop (AmbiguousSelector), so it gives way.
+        autoscaler = build_hpa(chatmodel) if ruling.conflict is None else None
+        children = [build_deployment(chatmodel, self._images), build_service(chatmodel), autoscaler]
+        return [child for child in children if child is not None]
+
+    async def _report(
+        self, snapshot: Snapshot, before: ChatModelStatus, after: ChatModelStatus, notes: list[Note], now: datetime
+    ) -> None:
+        meta = snapshot.meta
+        if is_worth_writing(before, after, now):
+            await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(after))
+        for event in build_events(meta, [*notes, *status_notes(before, after)], now):
+            await self._post(event)
+
+    async def _post(self, event: Manifest) -> None:
+        """Events inform; a lost one is counted, and never holds up what they are about."""
+        try:
+            await self._cluster.create(event)
+        except ConflictError:
+            log.debug("event already posted", extra={"reason": event["reason"]})
+        except (ClusterUnavailableError, InvalidSpecError, NotFoundError) as error:
+            metrics.EVENTS_LOST_TOTAL.inc()
+            log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
+
+
+def _rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime) -> Ruling:
+    """Find out whose word the count is, and in mode Operator decide."""
+    autoscaling = chatmodel.spec.autoscaling
+    conflict = find_conflict(chatmodel, snapshot.autoscalers)
+    writer = writer_of(autoscaling, conflict)
+    current = current_replicas(chatmodel, snapshot.manifest, writer, snapshot.deployment)
+    if writer is not Writer.OPERATOR and not autoscaling.dry_run:
+        memory.scaler = None
+        return Ruling(writer, conflict, current, current.replicas, None)
+    state = memory.scaler or ScalerState.rebuilt(current.replicas, now)
+    decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
+    memory.scaler = decision.next_state
+    replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
+    return Ruling(writer, conflict, current, replicas, decision)
+
+
+def _existing(snapshot: Snapshot, chatmodel: ChatModel) -> list[Manifest]:
+    own = [hpa for hpa in snapshot.autoscalers if is_owned(hpa, chatmodel)]
+    return [child for child in (snapshot.deployment, snapshot.service, *own) if child is not None]
+
+
+def _facts(
+    snapshot: Snapshot,
+    chatmodel: ChatModel,
+    ruling: Ruling,
+    seen: Observation,
+    reading: Reading,
+    deployment: Manifest | None,
+    now: datetime,
+) -> Facts:
+    ready = seen.in_phase(ReplicaPhase.READY)
+    read_whole = bool(ready) and all(replica.name in reading.samples for replica in ready)
+    return Facts(
+        chatmodel=chatmodel,
+        pods=snapshot.pods,
+        deployment=deployment,
+        replicas=ruling.replicas,
+        writer=ruling.writer,
+        conflict=ruling.conflict,
+        autoscaler=next((hpa for hpa in snapshot.autoscalers if is_owned(hpa, chatmodel)), None),
+        decision=ruling.decision,
+        queue_depth=seen.queue_depth,
+        read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(reading.failures.items())[:1]),
+        read_whole_at=reading.taken_at if read_whole else None,
+        scaled=_scaled(chatmodel, ruling, now),
+    )
+
+
+def _scaled(chatmodel: ChatModel, ruling: Ruling, now: datetime) -> ScalingRecord | None:
+    before = chatmodel.status.desired_replicas
+    if before is None or before == ruling.replicas:
+        return None
+    match ruling.writer:
+        case Writer.OPERATOR if ruling.decision is not None:
+            why = f"{ruling.decision.reason}: {ruling.decision.message}"
+        case Writer.AUTOSCALER:
+            why = f"a HorizontalPodAutoscaler set spec.replicas to {ruling.replicas}"
+        case Writer.FOREIGN:
+            why = f"HorizontalPodAutoscaler {ruling.conflict.name if ruling.conflict else ''} scaled the Deployment"
+        case _:
+            why = f"spec.replicas was set to {ruling.replicas}"
+    return ScalingRecord(time=now, from_=before, to=ruling.replicas, reason=why[:_REASON_LENGTH])
+
+
+def _notes(chatmodel: ChatModel, ruling: Ruling, facts: Facts, memory: Memory, now: datetime) -> list[Note]:
+    overruled = ruling.current.overruled
+    if overruled is not None and not memory.may_tell_of_restoring(now):
+        overruled = None
+    notes = scaling_notes(facts.scaled, chatmodel, overruled, ruling.replicas)
+    decision = ruling.decision
+    if decision and ruling.writer is Writer.USER and decision.replicas not in (ruling.replicas, memory.dry_run_told):
+        memory.dry_run_told = decision.replicas
+        notes.append(Note("WouldScale", f"Would scale {ruling.replicas} -> {decision.replicas}: {decision.message}"))
+    return notes
+
+
+def _measure(key: Key, facts: Facts, ruling: Ruling, reading: Reading) -> None:
+    metrics.DESIRED_REPLICAS.labels(*key).set(facts.replicas)
+    metrics.READY_REPLICAS.labels(*key).set(facts.ready)
+    if ruling.current.overruled is not None:
+        metrics.REPLICAS_RESTORED_TOTAL.labels(*key).inc()
+    if reading.failures:
+        metrics.METRIC_READ_FAILURES_TOTAL.labels(*key).inc(len(reading.failures))
+    if facts.scaled is None:
+        return
+    change = {"from": facts.scaled.from_, "to": facts.scaled.to, "why": facts.scaled.reason}
+    log.info("scaled", extra={"chatmodel": str(key), **change})
+    if ruling.decision is not None and ruling.writer is Writer.OPERATOR:
+        direction = "up" if facts.scaled.to > facts.scaled.from_ else "down"
+        metrics.SCALE_DECISIONS_TOTAL.labels(*key, direction, ruling.decision.reason).inc()

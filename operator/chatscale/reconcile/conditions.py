@@ -1,0 +1,126 @@
+"""The five conditions of a ChatModel, judged from facts. Pure. Positive polarity: True is what one hopes for.
+
+`Ready` follows pods that answer, not what was applied; its reason is the ChatModel's phase.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chatscale.api.v1alpha1 import ConditionStatus
+from chatscale.observe.pods import Problem, ProblemReason, current_problem
+from chatscale.reconcile.facts import Facts
+from chatscale.reconcile.replicas import Writer
+from chatscale.scaling.signals import ReplicaPhase
+
+INVALID_SPEC: Final = "InvalidSpec"
+CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
+METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+
+BAD_REASONS: Final = frozenset({INVALID_SPEC, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, *ProblemReason})
+"""Reasons that deserve a Warning when they appear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One condition before it has a time."""
+
+    type: str
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def judge(facts: Facts) -> list[Verdict]:
+    """Judge all five, in the order in which they are shown."""
+    problem = current_problem(facts.pods)
+    return [
+        _ready(facts, problem),
+        _model_loaded(facts, problem),
+        _available(facts),
+        _progressing(facts, problem),
+        _scaling_active(facts),
+    ]
+
+
+def verdict_on_invalid_spec(message: str) -> Verdict:
+    """The spec cannot be carried out; nothing happens until it changes."""
+    return Verdict("Ready", ConditionStatus.FALSE, INVALID_SPEC, message)
+
+
+def _ready(facts: Facts, problem: Problem | None) -> Verdict:
+    ready, wanted = facts.ready, facts.replicas
+    count = f"{ready} of {wanted} replicas answer"
+    if wanted == 0:
+        return Verdict("Ready", ConditionStatus.FALSE, "ScaledToZero", "spec.replicas is 0")
+    if ready >= wanted:
+        return Verdict("Ready", ConditionStatus.TRUE, "Ready", count)
+    status = ConditionStatus.TRUE if ready else ConditionStatus.FALSE
+    if problem:
+        return Verdict("Ready", status, problem.reason, f"{count}: {problem.message}")
+    return Verdict("Ready", status, "PartlyReady" if ready else "Starting", count)
+
+
+def _model_loaded(facts: Facts, problem: Problem | None) -> Verdict:
+    kind = "ModelLoaded"
+    if problem and problem.reason.is_about_model:
+        return Verdict(kind, ConditionStatus.FALSE, problem.reason, problem.message)
+    if facts.ready:
+        return Verdict(kind, ConditionStatus.TRUE, "Loaded", "a replica has loaded the model and answers")
+    if any(pod.phase is ReplicaPhase.STARTING for pod in facts.pods):
+        return Verdict(kind, ConditionStatus.UNKNOWN, "Loading", "no replica has finished loading the model")
+    return Verdict(kind, ConditionStatus.UNKNOWN, "NotStarted", "no replica has started")
+
+
+def _available(facts: Facts) -> Verdict:
+    if facts.ready:
+        return Verdict("Available", ConditionStatus.TRUE, "ReplicasReady", "requests are answered")
+    return Verdict("Available", ConditionStatus.FALSE, "NoReadyReplicas", "no replica answers")
+
+
+def _progressing(facts: Facts, problem: Problem | None) -> Verdict:
+    kind, wanted = "Progressing", facts.replicas
+    if problem:
+        return Verdict(kind, ConditionStatus.FALSE, problem.reason, problem.message)
+    if facts.updated < wanted:
+        counts = f"{facts.updated} of {wanted} replicas are made from the current spec"
+        return Verdict(kind, ConditionStatus.TRUE, "RollingOut", counts)
+    if facts.existing > wanted:
+        return Verdict(kind, ConditionStatus.TRUE, "ScalingDown", f"{facts.existing} replicas exist, {wanted} wanted")
+    if facts.ready < wanted:
+        return Verdict(kind, ConditionStatus.TRUE, "Starting", f"{facts.ready} of {wanted} replicas answer")
+    return Verdict(kind, ConditionStatus.FALSE, "Complete", "everything is as the spec says")
+
+
+def _scaling_active(facts: Facts) -> Verdict:
+    kind, decision = "ScalingActive", facts.decision
+    if facts.conflict is not None:
+        return Verdict(kind, ConditionStatus.FALSE, CONFLICTING_AUTOSCALER, facts.conflict.describe(facts.chatmodel))
+    if facts.writer is Writer.AUTOSCALER:
+        return _as_autoscaler_says(facts.autoscaler)
+    if decision is None:
+        return Verdict(kind, ConditionStatus.FALSE, "ScalingDisabled", "mode Fixed: spec.replicas is yours")
+    if not decision.metrics_ok:
+        message = "; ".join(part for part in (decision.message, facts.read_failure) if part)
+        return Verdict(kind, ConditionStatus.FALSE, METRICS_UNAVAILABLE, message)
+    if facts.writer is Writer.USER:
+        return Verdict(
+            kind, ConditionStatus.FALSE, "DryRun", f"would run {decision.replicas} replicas: {decision.message}"
+        )
+    return Verdict(kind, ConditionStatus.TRUE, decision.reason, decision.message)
+
+
+def _as_autoscaler_says(autoscaler: Mapping[str, Any] | None) -> Verdict:
+    """Our HPA's own condition of the same name; Kubernetes' words are better than a paraphrase."""
+    found: list[Mapping[str, Any]] = ((autoscaler or {}).get("status") or {}).get("conditions") or []
+    own = next((condition for condition in found if condition.get("type") == "ScalingActive"), None)
+    if own is None:
+        return Verdict(
+            "ScalingActive", ConditionStatus.UNKNOWN, "AutoscalerStarting", "the HPA has not read metrics yet"
+        )
+    return Verdict(
+        "ScalingActive",
+        ConditionStatus(own["status"]),
+        own.get("reason") or "HorizontalPodAutoscaler",
+        own.get("message") or "",
+    )

@@ -1,0 +1,47 @@
+"""What the operator remembers of a ChatModel between two passes. Losing it is harmless: status has the count."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from chatscale.api.v1alpha1 import ChatModel
+from chatscale.desired.manifest import ObjectKey
+from chatscale.observe.aggregate import merge_samples
+from chatscale.observe.pods import Pod
+from chatscale.observe.reading import LoadReader, Reading
+from chatscale.scaling.signals import ReplicaSample
+from chatscale.scaling.state import ScalerState
+
+TELL_AGAIN_AFTER: Final = timedelta(minutes=1)
+"""Between two Events about the same quarrel over spec.replicas."""
+_SLACK: Final = 0.9
+"""A tick that comes a little early still reads."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """Of one ChatModel, by uid: a new object of the same name starts anew."""
+
+    uid: str
+    scaler: ScalerState | None = None
+    """None unless the operator decided in the last pass."""
+    reading: Reading | None = None
+    samples: dict[str, ReplicaSample] = field(default_factory=dict)
+    applied: dict[ObjectKey, str] = field(default_factory=dict)
+    dry_run_told: int | None = None
+    restored_told_at: datetime | None = None
+
+    async def refresh(self, reader: LoadReader, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
+        """Read the load if a reading is due, else give the last one again: events must not speed up sampling."""
+        interval = timedelta(seconds=chatmodel.spec.autoscaling.source.interval_seconds)
+        if self.reading is None or now - self.reading.taken_at >= interval * _SLACK:
+            self.reading = await reader.read(chatmodel, pods, now)
+            self.samples = merge_samples(self.samples, self.reading, pods)
+        return self.reading
+
+    def may_tell_of_restoring(self, now: datetime) -> bool:
+        """Whether an Event about it is due; remembers that it was."""
+        if self.restored_told_at is not None and now - self.restored_told_at < TELL_AGAIN_AFTER:
+            return False
+        self.restored_told_at = now
+        return True

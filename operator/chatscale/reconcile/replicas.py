@@ -1,0 +1,119 @@
+"""Who writes the replica count of a ChatModel, and which count therefore holds. Pure; docs/design/0004.
+
+Every mode has one writer of `spec.replicas`. A value that somebody else wrote is not believed but put back, so
+that a re-apply of the manifest, an HPA and the operator can meet without the count moving.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from chatscale import names
+from chatscale.api.v1alpha1 import AutoscalingMode, AutoscalingSpec, ChatModel
+
+
+class Writer(StrEnum):
+    """Whose word `spec.replicas` is."""
+
+    USER = "User"
+    """Mode Fixed, or a dry run."""
+    OPERATOR = "Operator"
+    AUTOSCALER = "HorizontalPodAutoscaler"
+    """An HPA on the ChatModel's scale subresource: ours in mode HPA, or somebody else's."""
+    FOREIGN = "ForeignAutoscaler"
+    """Somebody else's HPA on the Deployment: two writers cannot both win, so the operator gives way and says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The replica count that holds before this pass decides."""
+
+    replicas: int
+    overruled: int | None = None
+    """`spec.replicas` as found, if it was written by somebody whose word it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A HorizontalPodAutoscaler that is not ours and targets the same pods."""
+
+    name: str
+    target_kind: str
+
+    def describe(self, chatmodel: ChatModel) -> str:
+        """One sentence for the condition."""
+        return (
+            f"HorizontalPodAutoscaler {chatmodel.metadata.namespace}/{self.name} also scales "
+            f"{self.target_kind} {chatmodel.metadata.name}; delete it, or set spec.autoscaling.mode to Fixed"
+        )
+
+
+def find_conflict(chatmodel: ChatModel, autoscalers: Iterable[Mapping[str, Any]]) -> Conflict | None:
+    """The first foreign HPA on our Deployment (the worse case) or on the ChatModel; None if there is none."""
+    found = [
+        Conflict(hpa["metadata"]["name"], target["kind"])
+        for hpa in autoscalers
+        if not is_owned(hpa, chatmodel) and _hits(target := hpa["spec"]["scaleTargetRef"], chatmodel)
+    ]
+    return min(found, key=lambda conflict: (conflict.target_kind != "Deployment", conflict.name), default=None)
+
+
+def is_owned(manifest: Mapping[str, Any], chatmodel: ChatModel) -> bool:
+    """Whether this very ChatModel (by uid) owns the object."""
+    owners = manifest["metadata"].get("ownerReferences") or ()
+    return any(owner.get("uid") == chatmodel.metadata.uid for owner in owners)
+
+
+def writer_of(autoscaling: AutoscalingSpec, conflict: Conflict | None) -> Writer:
+    """The one whose word `spec.replicas` is."""
+    if autoscaling.mode is AutoscalingMode.FIXED or autoscaling.dry_run:
+        return Writer.USER
+    if conflict is not None:
+        return Writer.FOREIGN if conflict.target_kind == "Deployment" else Writer.AUTOSCALER
+    return Writer.AUTOSCALER if autoscaling.mode is AutoscalingMode.HPA else Writer.OPERATOR
+
+
+def current_replicas(
+    chatmodel: ChatModel, manifest: Mapping[str, Any], writer: Writer, deployment: Mapping[str, Any] | None
+) -> Current:
+    """The count to go on from. `manifest` is the ChatModel as read, with its managedFields.
+
+    `status.desiredReplicas` remembers the last decision, also over a restart of the operator and a change of
+    modes; `spec.replicas` counts only if its writer wrote it.
+    """
+    asked = chatmodel.spec.replicas
+    remembered = chatmodel.status.desired_replicas
+    if writer is Writer.FOREIGN and deployment is not None:
+        return Current(deployment["spec"].get("replicas", asked))
+    if writer is Writer.USER or remembered is None or remembered == asked or _wrote(writer, manifest):
+        return Current(asked)
+    return Current(remembered, overruled=asked)
+
+
+def owns_replicas(manifest: Mapping[str, Any], manager: str) -> bool:
+    """Whether the field manager owns `spec.replicas` of the object as read."""
+    return any(entry.get("manager") == manager for entry in _replicas_owners(manifest))
+
+
+def _wrote(writer: Writer, manifest: Mapping[str, Any]) -> bool:
+    """An HPA writes through the scale subresource, and so does the operator, under a name of its own.
+
+    A kubectl apply of the whole object writes otherwise. The operator's own write is recognised too when it
+    stopped before it could note the decision in the status.
+    """
+    owners = [entry for entry in _replicas_owners(manifest) if entry.get("subresource") == "scale"]
+    if writer is Writer.OPERATOR:
+        return any(entry.get("manager") == names.SCALER_FIELD_MANAGER for entry in owners)
+    return bool(owners)
+
+
+def _replicas_owners(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    entries = manifest["metadata"].get("managedFields") or ()
+    return [e for e in entries if "f:replicas" in ((e.get("fieldsV1") or {}).get("f:spec") or {})]
+
+
+def _hits(target: Mapping[str, Any], chatmodel: ChatModel) -> bool:
+    group = target.get("apiVersion", "").partition("/")[0]
+    is_ours = (target["kind"], group) in ((names.KIND, names.GROUP), ("Deployment", "apps"))
+    return is_ours and target["name"] == chatmodel.metadata.name

@@ -1,0 +1,107 @@
+"""What is, as the ChatModel's status says it. Pure: facts in, status out; nobody here decides about replicas."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from chatscale import names
+from chatscale.api.conditions import set_condition
+from chatscale.api.v1alpha1 import (
+    AutoscalingStatus,
+    ChatModelStatus,
+    Condition,
+    MetricReading,
+)
+from chatscale.desired.service import endpoint_url
+from chatscale.reconcile.conditions import Verdict, judge, verdict_on_invalid_spec
+from chatscale.reconcile.facts import Facts
+
+HISTORY: Final = 5
+VOLATILE_EVERY: Final = timedelta(minutes=1)
+"""How old a status may get in what changes with every reading and moves nothing."""
+
+
+def compute_status(facts: Facts, now: datetime) -> ChatModelStatus:
+    """The whole status, conditions carried over from the earlier one."""
+    before = facts.chatmodel.status
+    conditions = _merge(before.conditions, judge(facts), facts.chatmodel.metadata.generation, now)
+    ready = next(condition for condition in conditions if condition.type == "Ready")
+    return ChatModelStatus(
+        observed_generation=facts.chatmodel.metadata.generation,
+        replicas=facts.existing,
+        ready_replicas=facts.ready,
+        updated_replicas=facts.updated,
+        desired_replicas=facts.replicas,
+        queue_depth=facts.queue_depth,
+        selector=names.selector_string(names.pod_selector(facts.chatmodel.metadata.name)),
+        endpoint=endpoint_url(facts.chatmodel),
+        phase=ready.reason,
+        autoscaling=_autoscaling(facts, before.autoscaling),
+        conditions=conditions,
+    )
+
+
+def invalid_status(before: ChatModelStatus, generation: int, message: str, now: datetime) -> ChatModelStatus:
+    """The earlier status with `Ready=False`, reason InvalidSpec: what runs goes on running as it was."""
+    verdict = verdict_on_invalid_spec(message)
+    conditions = _merge(before.conditions, [verdict], generation, now)
+    return before.model_copy(
+        update={"observed_generation": generation, "phase": verdict.reason, "conditions": conditions}
+    )
+
+
+def is_worth_writing(before: ChatModelStatus, after: ChatModelStatus, now: datetime) -> bool:
+    """Whether anything but volatile numbers has changed, or those are older than `VOLATILE_EVERY`.
+
+    Without the bound an idle ChatModel would be written every few seconds for ever.
+    """
+    if before == after:
+        return False
+    if _settled(before) != _settled(after):
+        return True
+    written = before.autoscaling.last_metric_time
+    return written is None or now - written >= VOLATILE_EVERY
+
+
+def as_patch(status: ChatModelStatus) -> dict[str, Any]:
+    """The status as a merge patch: what is unset becomes null and so goes away."""
+    return status.model_dump(mode="json", by_alias=True)
+
+
+def _autoscaling(facts: Facts, before: AutoscalingStatus) -> AutoscalingStatus:
+    decision, scaled = facts.decision, facts.scaled
+    readings = decision.readings if decision else ()
+    return AutoscalingStatus(
+        phase=decision.phase if decision else None,
+        last_metric_time=facts.read_whole_at or before.last_metric_time,
+        last_scale_time=scaled.time if scaled else before.last_scale_time,
+        current_metrics=[
+            MetricReading(type=reading.type, value=f"{reading.per_replica:.2f}", target=reading.target)
+            for reading in readings
+        ],
+        history=([scaled] if scaled else []) + before.history[: HISTORY - bool(scaled)],
+    )
+
+
+def _settled(status: ChatModelStatus) -> ChatModelStatus:
+    """The status without what every reading changes: times and readings of metrics, the policy's sentence."""
+    conditions = [
+        condition.model_copy(update={"message": ""}) if condition.type == "ScalingActive" else condition
+        for condition in status.conditions
+    ]
+    calm = status.autoscaling.model_copy(update={"last_metric_time": None, "current_metrics": []})
+    return status.model_copy(update={"conditions": conditions, "autoscaling": calm})
+
+
+def _merge(before: list[Condition], verdicts: list[Verdict], generation: int, now: datetime) -> list[Condition]:
+    conditions = before
+    for verdict in verdicts:
+        conditions = set_condition(
+            conditions,
+            type=verdict.type,
+            status=verdict.status,
+            reason=verdict.reason,
+            message=verdict.message,
+            observed_generation=generation,
+            now=now,
+        )
+    return conditions
