@@ -1,19 +1,79 @@
 """What the policy remembers of one ChatModel between two decisions. Small, immutable, lost on a restart."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Self
+
+from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.scaling.load import Coverage, Load, Refusals
+from chatscale.scaling.stabilize import History
+from chatscale.scaling.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """One signal over the calm window and the short one, summed over replicas."""
+
+    stable: Window = field(default_factory=Window)
+    short: Window = field(default_factory=Window)
+
+    def with_value(self, at: datetime, value: float, spec: AutoscalingSpec) -> "Averages":
+        """Both windows with one more value."""
+        return Averages(
+            self.stable.with_value(at, value, timedelta(seconds=spec.window_seconds)),
+            self.short.with_value(at, value, timedelta(seconds=spec.panic_window_seconds)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ScalerState:
     """Carried from one `Decision` into the next call of `decide`."""
 
+    history: History
+    counted_at: datetime | None = None
+    """`taken_at` of the newest observation in here: deciding twice on one changes nothing."""
+    whole_since: datetime | None = None
+    """From when on every reading covered every ready replica."""
+    failed_readings: int = 0
+    """Readings in a row that reached no ready replica."""
+    panic_until: datetime | None = None
+    active: Averages = field(default_factory=Averages)
+    waiting: Averages = field(default_factory=Averages)
+    kv_percent: Averages = field(default_factory=Averages)
+    refusals: Mapping[str, Refusals] = field(default_factory=lambda: MappingProxyType({}))
+
     @classmethod
     def rebuilt(cls, current: int, now: datetime) -> Self:
         """The state of an operator that has just started, or first sees a model with `current` replicas.
 
-        It may raise at once, and lowers nothing until it has watched for a whole window.
+        It may raise at once, and lowers nothing until it has watched for a whole window. The count it
+        found stands in for the wishes it does not know.
         """
-        _ = (current, now)
-        return cls()
+        return cls(history=History.starting_with(current, now))
+
+    def with_load(self, load: Load, taken_at: datetime, spec: AutoscalingSpec) -> "ScalerState":
+        """With one reading more; the same reading a second time is ignored."""
+        if self.counted_at is not None and taken_at <= self.counted_at:
+            return self
+        coverage = load.coverage
+        counted = replace(
+            self,
+            counted_at=taken_at,
+            failed_readings=self.failed_readings + 1 if coverage is Coverage.NONE else 0,
+            whole_since=(self.whole_since or taken_at) if coverage is Coverage.WHOLE else None,
+        )
+        if coverage in (Coverage.NONE, Coverage.NOTHING_READY):
+            return counted
+        return replace(
+            counted,
+            active=self.active.with_value(taken_at, load.active, spec),
+            waiting=self.waiting.with_value(taken_at, load.waiting, spec),
+            kv_percent=self.kv_percent.with_value(taken_at, load.kv_percent, spec),
+            refusals=MappingProxyType(dict(load.refusals)),
+        )
+
+    def has_watched(self, span: timedelta, now: datetime) -> bool:
+        """Whether readings have been whole for at least `span`."""
+        return self.whole_since is not None and now - self.whole_since >= span
