@@ -1,0 +1,1 @@
+"""One module per kind of generated file: from parsed sources to text, touching no file."""

@@ -1,0 +1,126 @@
+"""The chart's README, from Chart.yaml and the `# --` comments of values.yaml.
+
+Refuses a value without documentation and a comment that belongs to no value, so the table is always whole.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from hack.generators.markdown import GENERATED, table
+
+_KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z][A-Za-z0-9]*):")
+_COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedValue:
+    """One row: `path` is dotted, `default` as YAML has it."""
+
+    path: str
+    default: Any
+    text: str
+
+
+def documented_values(values_yaml: str) -> list[DocumentedValue]:
+    """Read values.yaml in its own order. ValueError names a value without `# --`, or a comment without a value."""
+    values = yaml.safe_load(values_yaml)
+    rows = [DocumentedValue(path, _at(values, path), text) for path, text in _comments(values_yaml)]
+    covered = [row.path for row in rows]
+    for path in _leaves(values):
+        if not any(path == known or path.startswith(f"{known}.") for known in covered):
+            raise ValueError(f"values.yaml: {path} has no `# --` comment on the line above it")
+    return rows
+
+
+def render(chart_yaml: str, values_yaml: str) -> str:
+    """Write the whole README.md."""
+    chart = yaml.safe_load(chart_yaml)
+    rows = [(f"`{row.path}`", f"`{json.dumps(row.default)}`", row.text) for row in documented_values(values_yaml)]
+    return _TEMPLATE.format(
+        generated=GENERATED.format(source="values.yaml and Chart.yaml"),
+        description=chart["description"],
+        version=chart["version"],
+        app_version=chart["appVersion"],
+        kube_version=chart["kubeVersion"].removesuffix("-0").replace(">=", ""),
+        table=table(("Value", "Default", "Meaning"), rows),
+    )
+
+
+def _comments(text: str) -> Iterator[tuple[str, str]]:
+    """Pairs of dotted path and comment. The file is indented by two spaces, as the parser below relies on."""
+    parents: list[str] = []
+    pending: str | None = None
+    for line in text.splitlines():
+        if comment := _COMMENT.match(line):
+            if pending is not None:
+                raise ValueError(f"values.yaml: the comment {pending!r} is followed by another one, not by a value")
+            pending = comment["text"]
+        elif key := _KEY.match(line):
+            parents = [*parents[: len(key["indent"]) // 2], key["key"]]
+            if pending is not None:
+                yield ".".join(parents), pending
+                pending = None
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{path}.")
+        else:
+            yield path
+
+
+def _at(values: dict[str, Any], path: str) -> Any:
+    for key in path.split("."):
+        values = values[key]
+    return values
+
+
+_TEMPLATE = """\
+{generated}
+
+# chatscale
+
+{description}. Chart {version}, application {app_version}; needs Kubernetes {kube_version} or later and Helm 3.
+
+```sh
+helm upgrade --install chatscale charts/chatscale \\
+  --namespace chatscale-system --create-namespace --wait \\
+  --set operator.image.repository=REGISTRY/operator --set operator.image.tag=TAG \\
+  --set server.image=REGISTRY/server:TAG --set server.simulatedImage=REGISTRY/server-simulated:TAG
+```
+
+Nothing is published: build the images, push them to a registry that your nodes reach, and name them as above.
+For the kind cluster of this repository `make install` does all of that.
+
+## Where the operator may act
+
+With `scope: Cluster` (the default) one ClusterRole lets it serve ChatModels of every namespace. With
+`scope: Namespace` it gets a Role in each of `namespaces` and no right elsewhere; the person who installs needs
+no rights over the cluster either, if the CRD is there already (`crds.install: false`). In neither case may it
+read Secrets or execute commands in pods.
+
+## Upgrade and uninstall
+
+`helm upgrade` brings the CRD of the new chart along, since it is one of the chart's templates.
+`helm uninstall` removes the operator and keeps the CRD, every ChatModel and their running pods, which nothing
+scales from then on. To be rid of everything, delete the ChatModels first:
+
+```sh
+kubectl delete chatmodels --all --all-namespaces
+helm uninstall chatscale --namespace chatscale-system
+kubectl delete crd chatmodels.chatscale.dev
+```
+
+A CRD that was kept belongs to the release that installed it: install again under the same name and namespace, or
+set `crds.install: false`.
+
+## Values
+
+{table}"""

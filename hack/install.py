@@ -1,0 +1,84 @@
+"""`python -m hack.install`: the chart into the kind cluster, as a user would install it, with the images built here.
+
+The demo and the end-to-end tests call `install` and `uninstall`; both return what helm said.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from hack.cluster.places import places_of_this_machine
+from hack.helm import CHART, NAMESPACE, RELEASE, HelmError, Values, helm
+from hack.kube import CONTEXT
+
+WAIT_S = 180
+"""For the operator's first readiness probe; its image is on the node already."""
+
+
+def image_values() -> Values:
+    """Chart values that name the images of `make images`. HelmError if they have not been built."""
+    path = places_of_this_machine().images_json
+    if not path.exists():
+        raise HelmError(f"{path} is missing: run `make images` first")
+    images = json.loads(path.read_text(encoding="utf-8"))
+    if missing := {"operator", "server-simulated"} - images.keys():
+        raise HelmError(f"{path} names no image {', '.join(sorted(missing))}: run `make images` first")
+    repository, _, tag = images["operator"].rpartition(":")
+    return {
+        "operator": {"image": {"repository": repository, "tag": tag}},
+        # The large image may still be building; ChatModels that need it name it or wait.
+        "server": {"image": images.get("server", ""), "simulatedImage": images["server-simulated"]},
+    }
+
+
+def install(
+    values: Values | None = None, *, namespace: str = NAMESPACE, release: str = RELEASE, chart: Path = CHART
+) -> str:
+    """Install or upgrade, and wait for the operator to be ready.
+
+    `values` come on top of the images' and of nothing else: values of an earlier release are forgotten.
+    HelmError if it does not become ready within WAIT_S.
+    """
+    return helm(
+        *("upgrade", "--install", release, str(chart), "--namespace", namespace, "--create-namespace"),
+        *("--wait", f"--timeout={WAIT_S}s", "--reset-values", "--values", "-", "--kube-context", CONTEXT),
+        stdin=json.dumps(merge_values(image_values(), values or {})),
+        timeout_s=WAIT_S + 60,
+    )
+
+
+def uninstall(*, namespace: str = NAMESPACE, release: str = RELEASE) -> str:
+    """Remove the release and wait until its objects are gone; the CRD and all ChatModels stay."""
+    return helm(
+        *("uninstall", release, "--namespace", namespace, "--wait", f"--timeout={WAIT_S}s"),
+        *("--kube-context", CONTEXT),
+        timeout_s=WAIT_S + 60,
+    )
+
+
+def merge_values(base: Values, top: Values) -> Values:
+    """`top` wins; objects are merged key by key, as helm does with several values files."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        merged[key] = merge_values(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def main() -> int:
+    """Install with the chart's defaults and the local images; say which."""
+    try:
+        values = image_values()
+        print(f"installing {CHART.name} as {RELEASE} into {NAMESPACE} of {CONTEXT}, with")
+        print(f"  operator   {values['operator']['image']['repository']}:{values['operator']['image']['tag']}")
+        print(f"  server     {values['server']['image'] or 'not built yet'}")
+        print(f"  simulated  {values['server']['simulatedImage']}", flush=True)
+        print(install())
+    except HelmError as error:
+        print(f"hack.install: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
