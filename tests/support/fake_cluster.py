@@ -1,0 +1,255 @@
+"""A `Cluster` in memory, true to the API server where the operator relies on it.
+
+Server-side apply with ownership per field, the default of a Deployment's `replicas`, generations, optimistic
+locking, and that an apply which changes nothing writes nothing. `writes` lists what was really changed.
+"""
+
+import copy
+import itertools
+from collections import defaultdict
+from typing import Any
+
+from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, POD, Kind
+from chatscale.errors import ConflictError, NotFoundError
+from tests.support.builders import Manifest
+
+Path = tuple[str, ...]
+Owner = tuple[str, str]
+"""Field manager and subresource."""
+
+KINDS = {**CHILD_KINDS, CHATMODEL.name: CHATMODEL, POD.name: POD}
+
+
+class FakeCluster:
+    """Objects by (kind, namespace, name). The arrange methods (`put`, `user_applies`, ...) are not in `writes`."""
+
+    def __init__(self, *manifests: Manifest) -> None:
+        self.objects: dict[tuple[str, str, str], Manifest] = {}
+        self.owners: dict[tuple[str, str, str], dict[Owner, set[Path]]] = {}
+        self.events: list[Manifest] = []
+        self.writes: list[str] = []
+        self.calls: list[str] = []
+        self._faults: dict[str, list[Exception]] = defaultdict(list)
+        self._versions = itertools.count(100)
+        for manifest in manifests:
+            self.put(manifest)
+
+    # ---- arrange ----
+
+    def put(self, manifest: Manifest) -> None:
+        """Have this object, as somebody else made or changed it."""
+        key = _key(manifest)
+        self.objects[key] = copy.deepcopy(manifest)
+        self.owners.setdefault(key, {})
+        self._bump(key)
+
+    def remove(self, kind: Kind, namespace: str, name: str) -> None:
+        self.objects.pop((kind.name, namespace, name))
+
+    def fail(self, verb: str, *errors: Exception) -> None:
+        """Let the next calls of this verb ("get", "apply Deployment", ...) raise, one after the other."""
+        self._faults[verb].extend(errors)
+
+    def user_sets_spec(self, name: str = "tiny", namespace: str = "demo", **fields: Any) -> None:
+        """A user's `kubectl apply` changes these fields of a ChatModel's spec, and so owns them alone."""
+        key = (CHATMODEL.name, namespace, name)
+        self._update(key, fields, ("kubectl-client-side-apply", ""))
+
+    def autoscaler_sets_replicas(self, replicas: int, kind: Kind = CHATMODEL, name: str = "tiny") -> None:
+        """A HorizontalPodAutoscaler scales through the scale subresource."""
+        self._update((kind.name, "demo", name), {"replicas": replicas}, ("kube-controller-manager", "scale"))
+
+    def settle_deployment(self, name: str = "tiny", namespace: str = "demo") -> None:
+        """The Deployment controller has done its work."""
+        deployment = self.objects["Deployment", namespace, name]
+        replicas = deployment["spec"]["replicas"]
+        generation = deployment["metadata"]["generation"]
+        deployment["status"] = {"observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas}
+
+    # ---- look ----
+
+    def the(self, kind: Kind, name: str = "tiny", namespace: str = "demo") -> Manifest:
+        return self.objects[kind.name, namespace, name]
+
+    def has(self, kind: Kind, name: str = "tiny", namespace: str = "demo") -> bool:
+        return (kind.name, namespace, name) in self.objects
+
+    def owners_of_replicas(self, kind: Kind, name: str = "tiny", namespace: str = "demo") -> set[str]:
+        owners = self.owners[kind.name, namespace, name]
+        return {manager for (manager, _), paths in owners.items() if ("spec", "replicas") in paths}
+
+    def condition(self, kind: str, name: str = "tiny") -> tuple[str, str]:
+        """(status, reason) of a condition of a ChatModel."""
+        conditions = self.the(CHATMODEL, name)["status"]["conditions"]
+        return next((c["status"], c["reason"]) for c in conditions if c["type"] == kind)
+
+    def told(self) -> list[str]:
+        """Reasons of all Events so far, and no more of them afterwards."""
+        reasons = [event["reason"] for event in self.events]
+        self.events.clear()
+        return reasons
+
+    def written(self) -> list[str]:
+        """All writes so far, and no more of them afterwards."""
+        writes = list(self.writes)
+        self.writes.clear()
+        return writes
+
+    # ---- Cluster ----
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        self._called("get", kind.name)
+        return self._read((kind.name, namespace, name))
+
+    async def list(self, kind: Kind, namespace: str, selector: str = "") -> list[Manifest]:
+        self._called("list", kind.name)
+        wanted = dict(part.split("=") for part in selector.split(",") if part)
+        return [
+            self._read(key)
+            for key, found in self.objects.items()
+            if key[:2] == (kind.name, namespace) and wanted.items() <= (found["metadata"].get("labels") or {}).items()
+        ]
+
+    async def apply(self, manifest: Manifest, manager: str) -> Manifest:
+        self._called("apply", manifest["kind"])
+        key, owner = _key(manifest), (manager, "")
+        before = copy.deepcopy(self.objects.get(key))
+        found = self.objects.setdefault(
+            key, {"metadata": {"uid": f"uid-{key[0]}-{next(self._versions)}", "generation": 0}}
+        )
+        owners = self.owners.setdefault(key, {})
+        owners_before = copy.deepcopy(owners)
+        leaves = _leaves(manifest)
+        for path in owners.get(owner, set()) - leaves.keys():
+            if not any(path in paths for other, paths in owners.items() if other != owner):
+                _remove(found, path)
+        for path, value in leaves.items():
+            for other, paths in owners.items():
+                if other != owner and path in paths and _at(found, path) != value:
+                    paths.discard(path)
+            _set(found, path, copy.deepcopy(value))
+        owners[owner] = set(leaves)
+        if key[0] == "Deployment":
+            found["spec"].setdefault("replicas", 1)
+        if found != before or owners != owners_before:
+            self.writes.append(f"apply {key[0]} as {manager}")
+            self._bump(key, spec_changed=before is None or found["spec"] != before["spec"])
+        return self._read(key)
+
+    async def delete(self, manifest: Manifest) -> None:
+        self._called("delete", manifest["kind"])
+        if self.objects.pop(_key(manifest), None) is not None:
+            self.writes.append(f"delete {manifest['kind']}")
+
+    async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> None:
+        self._called("patch_status", kind.name)
+        key = (kind.name, namespace, name)
+        self._read(key)
+        self.objects[key]["status"] = _without_nulls(status)
+        self.writes.append("patch status")
+        self._bump(key)
+
+    async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> None:
+        self._called("write_scale", CHATMODEL.name)
+        key = _key(chatmodel)
+        if self._read(key)["metadata"]["resourceVersion"] != chatmodel["metadata"]["resourceVersion"]:
+            raise ConflictError(f"{key}: the object has been modified")
+        self._update(key, {"replicas": replicas}, (manager, "scale"))
+        self.writes.append(f"scale {key[0]} to {replicas}")
+
+    async def create(self, manifest: Manifest) -> None:
+        self._called("create", manifest["kind"])
+        if any(event["metadata"]["name"] == manifest["metadata"]["name"] for event in self.events):
+            raise ConflictError("the event exists")
+        self.events.append(copy.deepcopy(manifest))
+
+    # ---- inside ----
+
+    def _called(self, verb: str, kind: str) -> None:
+        self.calls.append(f"{verb} {kind}")
+        for name in (f"{verb} {kind}", verb):
+            if self._faults[name]:
+                raise self._faults[name].pop(0)
+
+    def _read(self, key: tuple[str, str, str]) -> Manifest:
+        if key not in self.objects:
+            raise NotFoundError(f"{key} not found")
+        found = copy.deepcopy(self.objects[key])
+        kind = KINDS[key[0]]
+        fields = [
+            {"manager": manager, "subresource": subresource, "fieldsV1": _as_fields(paths)}
+            for (manager, subresource), paths in self.owners.get(key, {}).items()
+        ]
+        found |= {"apiVersion": kind.api_version, "kind": kind.name}
+        found["metadata"]["managedFields"] = fields
+        return found
+
+    def _update(self, key: tuple[str, str, str], spec: Manifest, owner: Owner) -> None:
+        found, owners = self.objects[key], self.owners.setdefault(key, {})
+        for name, value in spec.items():
+            path = ("spec", name)
+            if _at(found, path) == value:
+                continue
+            for paths in owners.values():
+                paths.discard(path)
+            owners.setdefault(owner, set()).add(path)
+            _set(found, path, copy.deepcopy(value))
+        self._bump(key, spec_changed=True)
+
+    def _bump(self, key: tuple[str, str, str], *, spec_changed: bool = False) -> None:
+        meta = self.objects[key]["metadata"]
+        meta["resourceVersion"] = str(next(self._versions))
+        meta["generation"] = meta.get("generation", 0) + spec_changed
+
+
+def _key(manifest: Manifest) -> tuple[str, str, str]:
+    return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _leaves(manifest: Manifest) -> dict[Path, Any]:
+    """Fields that an apply owns; lists count as one field, which is coarser than the API server."""
+    found: dict[Path, Any] = {}
+
+    def walk(value: Any, path: Path) -> None:
+        if isinstance(value, dict) and value:
+            for name, inner in value.items():
+                walk(inner, (*path, name))
+        else:
+            found[path] = value
+
+    walk({part: value for part, value in manifest.items() if part in {"metadata", "spec"}}, ())
+    return found
+
+
+def _at(manifest: Manifest, path: Path) -> Any:
+    value: Any = manifest
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _set(manifest: Manifest, path: Path, value: Any) -> None:
+    for name in path[:-1]:
+        manifest = manifest.setdefault(name, {})
+    manifest[path[-1]] = value
+
+
+def _remove(manifest: Manifest, path: Path) -> None:
+    for name in path[:-1]:
+        manifest = manifest.get(name, {})
+    manifest.pop(path[-1], None)
+
+
+def _as_fields(paths: set[Path]) -> Manifest:
+    fields: Manifest = {}
+    for path in paths:
+        inner = fields
+        for name in path:
+            inner = inner.setdefault(f"f:{name}", {})
+    return fields
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
