@@ -1,7 +1,10 @@
 """`python3 -m hack.cluster COMMAND`, run from the repository's root."""
 
 import argparse
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from hack.cluster.bring_up import BringUp
 from hack.cluster.errors import BringUpError, StepFailedError, StoppedError
@@ -10,6 +13,7 @@ from hack.cluster.places import Places, places_of_this_machine
 from hack.cluster.progress import Progress
 from hack.cluster.status import describe, describe_usage
 from hack.cluster.tear_down import purge, take_down
+from hack.cluster.turn import own_turn
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
@@ -29,20 +33,32 @@ def run_command(arguments: argparse.Namespace, places: Places, progress: Progres
     """Run one command."""
     match arguments.command:
         case "up":
-            BringUp(places, progress).run()
+            with _our_turn(places, progress):
+                BringUp(places, progress).run()
             progress.say("times\n" + progress.summary())
             progress.say(describe_usage(places))
         case "images":
-            ensure_images(places, progress, arguments.names)
+            with _our_turn(places, progress):
+                ensure_images(places, progress, arguments.names)
             progress.say("times\n" + progress.summary())
         case "status":
             with progress.step("status") as commands:
                 lines = list(describe(places, commands))
             progress.say("\n".join(["status", *lines]))
         case "down":
-            take_down(places, progress)
+            with _our_turn(places, progress):
+                take_down(places, progress)
         case _:
-            purge(places, progress)
+            with _our_turn(places, progress):
+                purge(places, progress)
+
+
+@contextmanager
+def _our_turn(places: Places, progress: Progress) -> Iterator[None]:
+    with ExitStack() as stack:
+        with progress.step("turn") as commands:
+            stack.enter_context(own_turn(places, commands))
+        yield
 
 
 def main() -> int:
@@ -50,6 +66,8 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     places = places_of_this_machine()
     progress = Progress(places.logs)
+    # Ended from outside, it still ends what it started, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress.heartbeat():
             run_command(arguments, places, progress)

@@ -12,6 +12,7 @@ from hack.cluster.docker import SYSTEM_PATH, image_exists, install_packages
 from hack.cluster.errors import BringUpError
 from hack.cluster.places import Places
 
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -95,6 +96,8 @@ def build_image(
 ) -> None:
     """Run `docker build` on a packed context, on the host's network so that its name server and proxy work."""
     options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    # Without a value: taken from our environment where it is set there.
+    options += [word for name in PROXY_VARIABLES for word in ("--build-arg", name)]
     try:
         commands.run("docker", "build", "--network=host", "-t", tag, "-f", dockerfile, *options, "-", stdin=context)
     except BringUpError as error:

@@ -6,10 +6,8 @@ modules.  Both end in the same cluster with the same add-ons.
 """
 
 import shutil
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Self
 
 from hack.cluster.addons import ADDONS, apply_addons, push_addon, wait_for_system
 from hack.cluster.base_image import BaseImages, base_images
@@ -18,6 +16,7 @@ from hack.cluster.content import key_of
 from hack.cluster.docker import Docker, image_exists
 from hack.cluster.errors import BringUpError
 from hack.cluster.kind import Cluster, render_config
+from hack.cluster.lanes import Lane
 from hack.cluster.network import connect_pods
 from hack.cluster.node_image import MODULES, NodeImage
 from hack.cluster.places import Places
@@ -66,8 +65,8 @@ class BringUp:
             node = None if bases is None else NodeImage(self.places, self.toolchain, bases)
             wanted = self._modules_to_build(commands, node, missing)
             self._check_disk(commands, "short" if from_hub else "long", len(wanted))
-        with _Lanes(self.progress) as lanes:
-            builds = {module.folder: lanes.start_build(self._build, module) for module in wanted}
+        with Lane(self.progress, "build") as lane:
+            builds = {module.folder: lane.start(self._build, module) for module in wanted}
             self._make_cluster(builds, bases, node)
         with self.progress.step("links") as commands:
             link_tools(commands, self.toolchain)
@@ -153,31 +152,6 @@ class BringUp:
         if not from_hub:
             with self.progress.step("pod network") as commands:
                 connect_pods(commands, self.cluster)
-
-
-class _Lanes:
-    """Builds run one after the other beside the main thread; a failure on either side stops both."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="build")
-        self._futures: list[Future[None]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def start_build(self, build: Callable[[GoModule], None], module: GoModule) -> Future[None]:
-        future = self._pool.submit(build, module)
-        self._futures.append(future)
-        return future
-
-    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        if kind is not None:
-            self._progress.stopping.set()
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
-        if kind is None:
-            for future in self._futures:
-                future.result()
 
 
 def can_pull(commands: Commands) -> bool:

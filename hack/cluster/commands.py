@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -81,8 +82,10 @@ class Commands:
         return True
 
     def start_daemon(self, *argv: str | Path, log: Path) -> None:
-        """Start a process that outlives this one, with its output in `log`."""
+        """Start a process that outlives this one, with its output in `log`; the former log is kept as `.1`."""
         self._note(argv)
+        if log.exists():
+            log.replace(log.with_name(f"{log.name}.1"))
         with log.open("ab") as out:
             subprocess.Popen(
                 [str(word) for word in argv],
@@ -136,16 +139,17 @@ class Commands:
 
     def _wait(self, process: subprocess.Popen[bytes], argv: Sequence[str | Path], deadline_s: float) -> int:
         end = time.monotonic() + deadline_s
-        while True:
-            try:
-                return process.wait(POLL_S)
-            except subprocess.TimeoutExpired:
-                if self.stopping.is_set():
-                    _end_group(process)
-                    raise StoppedError("stopped") from None
-                if time.monotonic() > end:
-                    _end_group(process)
-                    raise CommandFailedError(f"`{_shown(argv)}` did not end within {deadline_s:.0f} s") from None
+        try:
+            while time.monotonic() < end and not self.stopping.is_set():
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(POLL_S)
+        finally:
+            # Ctrl-C too: the command has a session of its own and did not get the signal.
+            if process.returncode is None:
+                _end_group(process)
+        if self.stopping.is_set():
+            raise StoppedError("stopped")
+        raise CommandFailedError(f"`{_shown(argv)}` did not end within {deadline_s:.0f} s")
 
     def _note(self, argv: Sequence[str | Path]) -> None:
         with self.log.open("a", encoding="utf-8") as log:

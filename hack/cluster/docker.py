@@ -13,9 +13,12 @@ from hack.cluster.errors import BringUpError
 from hack.cluster.places import Places
 
 DEBIAN_PACKAGES = ("docker.io", "containerd", "runc", "iptables", "debootstrap")
+APT_OPTIONS = ("-o", "DPkg::Lock::Timeout=120")
+"""Another apt may be at work for a while, as after the start of a machine."""
 SERVICE_RANGE = "10.96.0.0/16"
 """Kubernetes' Service addresses, as in manifests/kind/cluster.yaml."""
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
+WRAPPED_RUNTIME = "chatscale-runc"
 START_DEADLINE_S = 90.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 """Where Debian keeps daemons; not on every user's PATH."""
@@ -35,6 +38,9 @@ class Docker:
         """Use the running daemon, or install and start one."""
         if self.answers(commands):
             commands.say("using the daemon that runs already")
+            if WRAPPED_RUNTIME in commands.read("docker", "info", "--format", "{{.DefaultRuntime}}"):
+                # It may have been deleted with the cache, and the daemon needs it at every start of a container.
+                self._write_config(commands)
             return
         if os.geteuid() != 0:
             raise BringUpError("No Docker daemon answers, and starting one needs root: start Docker, or run as root.")
@@ -82,8 +88,8 @@ class Docker:
                 raise BringUpError("runc is not installed: apt-get install runc")
             wrapper = self.places.docker / "runc"
             _write_executable(wrapper, wrapper_script(runc))
-            config.setdefault("runtimes", {})["chatscale-runc"] = {"path": str(wrapper)}
-            config["default-runtime"] = "chatscale-runc"
+            config.setdefault("runtimes", {})[WRAPPED_RUNTIME] = {"path": str(wrapper)}
+            config["default-runtime"] = WRAPPED_RUNTIME
         path = self.places.docker / "daemon.json"
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         return path
@@ -103,8 +109,10 @@ def install_packages(commands: Commands, packages: list[str]) -> None:
         raise BringUpError(f"Install these yourself, this machine has no apt: {' '.join(packages)}")
     commands.say("installing " + " ".join(packages))
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    commands.run("apt-get", "update", env=env, deadline_s=300)
-    commands.run("apt-get", "install", "-y", "--no-install-recommends", *packages, env=env, deadline_s=600)
+    commands.run("apt-get", *APT_OPTIONS, "update", env=env, deadline_s=300)
+    commands.run(
+        "apt-get", *APT_OPTIONS, "install", "-y", "--no-install-recommends", *packages, env=env, deadline_s=600
+    )
 
 
 def reject_stray_service_traffic(commands: Commands) -> None:

@@ -18,6 +18,7 @@ from hack.cluster.content import build_context, files_below, key_of_files
 from hack.cluster.docker import image_exists
 from hack.cluster.errors import BringUpError
 from hack.cluster.kind import Cluster
+from hack.cluster.lanes import Lane
 from hack.cluster.places import Places
 from hack.cluster.progress import Progress
 from hack.cluster.push import push_image
@@ -116,10 +117,13 @@ def name_images(repository: Path, base_arguments: Mapping[str, str]) -> dict[str
     for image in IMAGES:
         if not (repository / image.dockerfile).is_file():
             continue
-        arguments = {**base_arguments, **image.arguments}
-        if image.made_from is not None:
-            argument, parent = image.made_from
-            arguments[argument] = named[parent].pushed_as
+        arguments = dict(image.arguments)
+        if image.made_from is None:
+            arguments |= base_arguments
+        elif image.made_from[1] in named:
+            arguments[image.made_from[0]] = named[image.made_from[1]].pushed_as
+        else:
+            continue
         files = inputs_of(repository, image)
         key = key_of_files(repository, files, *(f"{name}={arguments[name]}" for name in sorted(arguments)))
         named[image.name] = BuiltImage(image, arguments, files, key)
@@ -138,26 +142,32 @@ def ensure_images(places: Places, progress: Progress, names: list[str]) -> None:
         for image in wanted:
             if image.name not in named:
                 raise BringUpError(f"{image.dockerfile} is missing: the image {image.name} is built from it.")
-    for image in wanted:
-        _ensure_image(places, progress, registry, named[image.name])
-        # After each: whoever waits for a small image need not wait for the large ones.
-        _write_reference(places, named[image.name])
+    # A node pulls while the next image is built; 5 GB take it a minute.
+    with Lane(progress, "pull") as pulls:
+        for image in wanted:
+            _ensure_pushed(places, progress, registry, named[image.name])
+            pulls.start(_ensure_pulled, places, progress, named[image.name])
 
 
-def _ensure_image(places: Places, progress: Progress, registry: Registry, built: BuiltImage) -> None:
+def _ensure_pushed(places: Places, progress: Progress, registry: Registry, built: BuiltImage) -> None:
     name = built.image.name
     if registry.has(built.repository, built.key):
         progress.say(f"{name}: unchanged, {built.pulled_as}")
-    else:
-        with progress.step(f"build {name}") as commands:
-            if not image_exists(commands, built.pushed_as):
-                context = build_context([(str(path.relative_to(places.repository)), path) for path in built.files])
-                build_image(commands, built.pushed_as, context, built.arguments, built.image.dockerfile)
-        with progress.step(f"push {name}") as commands:
-            push_image(commands, built.repository, built.key, mount_from=REPOSITORIES)
-    with progress.step(f"pull {name} in the cluster") as commands:
+        return
+    with progress.step(f"build {name}") as commands:
+        if not image_exists(commands, built.pushed_as):
+            context = build_context([(str(path.relative_to(places.repository)), path) for path in built.files])
+            build_image(commands, built.pushed_as, context, built.arguments, built.image.dockerfile)
+    with progress.step(f"push {name}") as commands:
+        push_image(commands, built.repository, built.key, mount_from=REPOSITORIES)
+
+
+def _ensure_pulled(places: Places, progress: Progress, built: BuiltImage) -> None:
+    with progress.step(f"pull {built.image.name} in the cluster") as commands:
         for node in Cluster(places).nodes(commands):
             _pull(commands, node, built.pulled_as)
+    # After each: whoever waits for a small image need not wait for the large ones.
+    _write_reference(places, built)
 
 
 def _pull(commands: Commands, node: str, reference: str) -> None:

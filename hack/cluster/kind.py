@@ -11,6 +11,7 @@ CONTEXT = f"kind-{CLUSTER_NAME}"
 """The cluster's context in the user's kubeconfig."""
 DEFINITION_FILE = "/kind/chatscale-definition"
 """Inside each node: a key of what the cluster was made from.  It dies with the node, as a file elsewhere would not."""
+NODE_DEADLINE_S = 20.0
 COME_BACK_DEADLINE_S = 60.0
 """A stopped node is back in 20 to 60 s, or never."""
 
@@ -36,9 +37,12 @@ class Cluster:
             if not is_running:
                 commands.say(f"starting {name}")
                 commands.succeeds("docker", "start", name)
+        node = next(iter(nodes))
         try:
-            found = commands.read("docker", "exec", next(iter(nodes)), "cat", DEFINITION_FILE).strip()
-            if found != definition:
+            # A node that has just been started takes no commands for a moment.
+            read_definition = ("docker", "exec", node, "cat", DEFINITION_FILE)
+            commands.wait_until(lambda: commands.succeeds(*read_definition), node, NODE_DEADLINE_S)
+            if commands.read(*read_definition).strip() != definition:
                 commands.say("the cluster was made from something else: making it anew")
                 return False
             self.export_kubeconfig(commands)
