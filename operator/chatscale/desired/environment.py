@@ -9,10 +9,15 @@ WRITABLE_PATH = "/tmp"  # noqa: S108 - an emptyDir of this pod alone
 
 
 def server_env(chatmodel: ChatModel) -> list[Manifest]:
-    """Our variables, then the user's: the order is stable, so equal specs give equal manifests."""
-    ours = [{"name": name, "value": _verbatim(value)} for name, value in _settings(chatmodel).items()]
-    user = [{"name": entry.name, "value": entry.value} for entry in chatmodel.spec.server.env]
-    return [*ours, *_limits(), *_hub_token(chatmodel), {"name": "HOME", "value": WRITABLE_PATH}, *user]
+    """Our variables, then the user's: the order is stable, so equal specs give equal manifests.
+
+    A name stands once, as server-side apply demands: the user's HOME or HF_TOKEN replaces ours.
+    """
+    settings = [{"name": name.value, "value": _verbatim(value)} for name, value in _settings(chatmodel).items()]
+    ours = [*settings, *_limits(), *_hub_token(chatmodel), {"name": "HOME", "value": WRITABLE_PATH}]
+    user = {entry.name: entry.value for entry in chatmodel.spec.server.env}
+    kept = [entry for entry in ours if entry["name"] not in user]
+    return [*kept, *({"name": name, "value": value} for name, value in user.items())]
 
 
 def env_from(sources: list[EnvFromSource]) -> list[Manifest]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from chatscale.api.v1alpha1.common import ApiModel, CelRule
+from chatscale.api.v1alpha1.common import KEYED_BY_TYPE, ApiModel, CelRule
 
 
 class AutoscalingMode(StrEnum):
@@ -208,7 +208,7 @@ class AutoscalingSpec(ApiModel):
         Field(
             min_length=1,
             max_length=3,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+            json_schema_extra=KEYED_BY_TYPE,
         ),
     ] = Field(
         default_factory=lambda: [MetricTarget(type=MetricType.QUEUE_DEPTH, target=4)],

@@ -4,10 +4,15 @@ No model of its own meaning stands here. Every string and list that a rule reads
 server refuses the rule for its cost.
 """
 
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
+
+KEYED_BY_TYPE: Final[JsonDict] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+"""For lists with at most one entry of each `type`: the API server refuses a second."""
+KEYED_BY_NAME: Final[JsonDict] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 
 
 class CelRule(NamedTuple):
@@ -28,7 +33,7 @@ class ApiModel(BaseModel):
 
 NonEmptyName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 Quantity = Annotated[
-    int
+    StrictInt
     | Annotated[
         str,
         StringConstraints(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from chatscale.api.v1alpha1.common import ApiModel, CelRule, LocalObjectRef, NonEmptyName, Quantity
+from chatscale.api.v1alpha1.common import KEYED_BY_NAME, ApiModel, CelRule, LocalObjectRef, NonEmptyName, Quantity
 from chatscale_server.wire import EngineName, SimulatedProfile
 
 
@@ -83,10 +83,10 @@ class ServerSpec(ApiModel):
         description="Container image. Defaults to the chart's image for the engine.",
     )
     image_pull_policy: ImagePullPolicy = Field(default=ImagePullPolicy.IF_NOT_PRESENT, description="As in a Pod.")
-    image_pull_secrets: Annotated[list[LocalObjectRef], Field(max_length=16)] = Field(
+    image_pull_secrets: Annotated[list[LocalObjectRef], Field(max_length=16, json_schema_extra=KEYED_BY_NAME)] = Field(
         default_factory=list, description="As in a Pod."
     )
-    env: Annotated[list[EnvVar], Field(max_length=64)] = Field(
+    env: Annotated[list[EnvVar], Field(max_length=64, json_schema_extra=KEYED_BY_NAME)] = Field(
         default_factory=list, description="Further environment variables of the server container."
     )
     env_from: Annotated[list[EnvFromSource], Field(max_length=16)] = Field(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chatscale.api.v1alpha1.autoscaling import MetricType
-from chatscale.api.v1alpha1.common import ApiModel
+from chatscale.api.v1alpha1.common import KEYED_BY_TYPE, ApiModel
 
 
 class ConditionStatus(StrEnum):
@@ -91,7 +91,5 @@ class ChatModelStatus(ApiModel):
     )
     conditions: Annotated[
         list[Condition],
-        Field(
-            max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-        ),
+        Field(max_length=16, json_schema_extra=KEYED_BY_TYPE),
     ] = Field(default_factory=list, description="Ready, ModelLoaded, Available, Progressing, ScalingActive.")

@@ -1,0 +1,41 @@
+import pytest
+from pydantic import ValidationError
+
+from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, ResourceRequirements
+from tests.support.chatmodels import a_chatmodel
+
+
+def test_left_out_autoscaling_means_fixed_and_named_autoscaling_means_operator() -> None:
+    assert a_chatmodel().spec.autoscaling.mode is AutoscalingMode.FIXED
+    assert a_chatmodel(autoscaling={"maxReplicas": 3}).spec.autoscaling.mode is AutoscalingMode.OPERATOR
+
+
+def test_the_served_name_falls_back_to_the_objects() -> None:
+    assert a_chatmodel("shop").served_name == "shop"
+    assert a_chatmodel("shop", model={"uri": "hf://a/b", "servedName": "helper"}).served_name == "helper"
+
+
+def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
+    assert a_chatmodel(routing={"strategy": "LeastLoad"}).spec == a_chatmodel().spec
+
+
+def test_what_was_read_can_be_written_back() -> None:
+    chatmodel = a_chatmodel(
+        autoscaling={"maxReplicas": 3, "source": {"type": "Prometheus", "prometheusURL": "http://p"}}
+    )
+
+    written = chatmodel.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    assert written["spec"]["autoscaling"]["source"]["prometheusURL"] == "http://p"
+    assert ChatModel.model_validate(written) == chatmodel
+
+
+@pytest.mark.parametrize("amount", ["1", "500m", "1.5", ".5", "16Gi", "2k", "1e3", "1E3", "-1", "3n", 4])
+def test_takes_quantities(amount: str | int) -> None:
+    assert ResourceRequirements(limits={"cpu": amount}).limits == {"cpu": amount}
+
+
+@pytest.mark.parametrize("amount", ["", "16 gigs", "1KiB", "Gi", "1.2.3", "1Gi\n", "1" * 65])
+def test_refuses_what_is_no_quantity(amount: str) -> None:
+    with pytest.raises(ValidationError, match=r"limits\.cpu"):
+        ResourceRequirements(limits={"cpu": amount})

@@ -1,0 +1,11 @@
+from chatscale.desired.service import build_service, endpoint_url
+from tests.support.chatmodels import a_chatmodel
+from tests.support.golden import assert_golden
+
+
+def test_builds_the_golden_service() -> None:
+    assert_golden("service", build_service(a_chatmodel()))
+
+
+def test_the_endpoint_is_what_an_openai_client_takes() -> None:
+    assert endpoint_url(a_chatmodel("shop")) == "http://shop.demo.svc/v1"

@@ -1,0 +1,151 @@
+from typing import Any
+
+import pytest
+
+from chatscale import names
+from chatscale.api.v1alpha1 import ChatModel
+from chatscale.desired.manifest import template_hash_of
+from chatscale.desired.workload import ServerImages, build_deployment, build_replicas
+from chatscale_server.wire import Env
+from tests.support.chatmodels import a_chatmodel
+from tests.support.golden import assert_golden
+
+IMAGES = ServerImages(transformers="registry/server:1", simulated="registry/simulated:1")
+
+REHEARSAL = a_chatmodel("rehearsal", server={"engine": "Simulated", "simulated": {"startupSeconds": 2}})
+ON_GPUS = a_chatmodel(
+    "shop",
+    device="GPU",
+    model={
+        "uri": "hf://meta/llama-8b",
+        "revision": "0123abc",
+        "servedName": "assistant",
+        "tokenSecretRef": {"name": "hub", "key": "token"},
+        "chatTemplate": "{{ messages }} $(HOME)",
+    },
+    server={
+        "image": "registry/own:2",
+        "imagePullPolicy": "Always",
+        "imagePullSecrets": [{"name": "registry-login"}],
+        "env": [{"name": "TOKENIZERS_PARALLELISM", "value": "false"}],
+        "envFrom": [{"configMapRef": {"name": "proxy"}}],
+        "dtype": "bfloat16",
+        "maxModelLen": 4096,
+        "maxConcurrency": 16,
+        "maxQueue": 32,
+        "queueTimeoutSeconds": 30,
+    },
+    resources={"limits": {"nvidia.com/gpu": 1, "memory": "24Gi"}, "requests": {"cpu": "2"}},
+    drain={"timeoutSeconds": 300, "preStopDelaySeconds": 15},
+)
+ON_A_VOLUME = a_chatmodel("archive", model={"uri": "pvc://weights/llama/8b"})
+
+
+def container(chatmodel: ChatModel) -> dict[str, Any]:
+    found: dict[str, Any] = build_deployment(chatmodel, IMAGES)["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def env(chatmodel: ChatModel) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container(chatmodel)["env"] if "value" in entry}
+
+
+@pytest.mark.parametrize(
+    ("name", "chatmodel"),
+    [
+        pytest.param("deployment_simulated", REHEARSAL, id="simulated"),
+        pytest.param("deployment_gpu", ON_GPUS, id="gpu"),
+        pytest.param("deployment_volume", ON_A_VOLUME, id="volume"),
+    ],
+)
+def test_builds_the_golden_deployment(name: str, chatmodel: ChatModel) -> None:
+    assert_golden(name, build_deployment(chatmodel, IMAGES))
+
+
+def test_the_template_says_nothing_about_replicas() -> None:
+    assert "replicas" not in build_deployment(a_chatmodel(replicas=7), IMAGES)["spec"]
+
+
+def test_a_new_count_is_not_a_new_template() -> None:
+    assert build_deployment(a_chatmodel(replicas=7), IMAGES) == build_deployment(a_chatmodel(replicas=2), IMAGES)
+
+
+def test_the_count_is_applied_alone() -> None:
+    assert build_replicas(a_chatmodel(), 3) == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "tiny", "namespace": "demo"},
+        "spec": {"replicas": 3},
+    }
+
+
+def test_the_hash_changes_with_the_template_and_only_then() -> None:
+    def hash_of(**server: Any) -> str | None:
+        return template_hash_of(build_deployment(a_chatmodel(server=server), IMAGES))
+
+    assert hash_of(maxQueue=10) == hash_of(maxQueue=10)
+    assert hash_of(maxQueue=10) != hash_of(maxQueue=11)
+
+
+def test_a_pod_carries_the_labels_it_is_selected_by() -> None:
+    spec = build_deployment(a_chatmodel("shop"), IMAGES)["spec"]
+
+    assert spec["selector"]["matchLabels"] == names.pod_selector("shop")
+    assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        pytest.param("GPU", {"maxSurge": 0, "maxUnavailable": 1}, id="a-full-gpu-node-must-not-deadlock"),
+        pytest.param("CPU", {"maxSurge": 1, "maxUnavailable": 0}, id="cpus-keep-their-capacity"),
+    ],
+)
+def test_rolls_out_by_what_a_node_has_to_spare(device: str, expected: dict[str, int]) -> None:
+    strategy = build_deployment(a_chatmodel(device=device), IMAGES)["spec"]["strategy"]
+
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": expected}
+
+
+def test_each_engine_has_its_image_and_the_spec_may_name_another() -> None:
+    assert container(a_chatmodel())["image"] == "registry/server:1"
+    assert container(REHEARSAL)["image"] == "registry/simulated:1"
+    assert container(ON_GPUS)["image"] == "registry/own:2"
+
+
+def test_settings_of_the_simulated_engine_reach_no_other() -> None:
+    assert env(REHEARSAL)[Env.SIMULATED_STARTUP_SECONDS] == "2"
+    assert Env.SIMULATED_PROFILE not in env(ON_GPUS)
+
+
+def test_values_of_the_spec_are_not_expanded_by_the_kubelet() -> None:
+    assert env(ON_GPUS)[Env.CHAT_TEMPLATE] == "{{ messages }} $$(HOME)"
+
+
+def test_a_users_variable_replaces_ours_and_no_name_stands_twice() -> None:
+    chatmodel = a_chatmodel(
+        model={"uri": "hf://a/b", "tokenSecretRef": {"name": "hub"}},
+        server={"env": [{"name": "HOME", "value": "/models"}, {"name": "HF_TOKEN", "value": "mine"}]},
+    )
+
+    assert env(chatmodel)["HOME"] == "/models"
+    assert env(chatmodel)["HF_TOKEN"] == "mine"
+    found = [entry["name"] for entry in container(chatmodel)["env"]]
+    assert len(found) == len(set(found))
+
+
+def test_a_pod_has_time_to_drain() -> None:
+    pod = build_deployment(ON_GPUS, IMAGES)["spec"]["template"]["spec"]
+
+    assert pod["terminationGracePeriodSeconds"] == 300 + 15 + 10
+
+
+def test_a_volume_is_read_only_in_both_places() -> None:
+    pod = build_deployment(ON_A_VOLUME, IMAGES)["spec"]["template"]["spec"]
+
+    assert pod["volumes"][1:] == [
+        {"name": "model", "persistentVolumeClaim": {"claimName": "weights", "readOnly": True}}
+    ]
+    assert container(ON_A_VOLUME)["volumeMounts"][1:] == [
+        {"name": "model", "mountPath": "/models/weights", "readOnly": True}
+    ]
