@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logging(settings.log_level)
         asyncio.run(serve(build_engine(settings), settings, host=options.host, port=options.port))
     except StartupError as error:
-        log.error("stopped", extra={"exit_code": error.code.name, "reason": str(error)})  # noqa: TRY400 - not a bug
+        log.error("stopped", extra={"exit_code": int(error.code), "reason": str(error)})  # noqa: TRY400 - not a bug
         _leave_message(options.termination_message, str(error))
-        return int(error.code)
+        return error.code
     return 0
 
 

@@ -1,7 +1,13 @@
-"""From tokens to text that may go out: nothing that could still become a stop string is let through."""
+"""From tokens to text that may go out: whole characters only, and nothing that could still become a stop string."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+REPLACEMENT: Final = "\ufffd"
+"""What tokenizers decode incomplete or invalid bytes to."""
+MAX_HELD_TOKENS: Final = 8
+"""A character has at most four bytes and a byte at most one token; longer runs are invalid, so they go out."""
 
 
 class Decoder(Protocol):
@@ -10,6 +16,39 @@ class Decoder(Protocol):
     def push(self, token: int) -> str:
         """Text that the token completes; empty while a character's bytes are incomplete."""
         ...
+
+    def flush(self) -> str:
+        """What is left at the end; an incomplete character is dropped."""
+        ...
+
+
+@dataclass(slots=True)
+class WindowDecoder:
+    """Decodes a short window again with each token, since a token's text depends on its left neighbours."""
+
+    decode: Callable[[Sequence[int]], str]
+    _window: list[int] = field(default_factory=list)
+    _emitted: int = 0
+    """Tokens at the window's start whose text has gone out; they stay as context for the next ones."""
+
+    def push(self, token: int) -> str:
+        """See Decoder."""
+        self._window.append(token)
+        held = len(self._window) - self._emitted
+        text = self._fresh_text()
+        if not text or (text.endswith(REPLACEMENT) and held <= MAX_HELD_TOKENS):
+            return ""
+        self._window = self._window[self._emitted :]
+        self._emitted = len(self._window)
+        return text
+
+    def flush(self) -> str:
+        """See Decoder."""
+        return self._fresh_text().rstrip(REPLACEMENT)
+
+    def _fresh_text(self) -> str:
+        before = self.decode(self._window[: self._emitted])
+        return self.decode(self._window)[len(before) :]
 
 
 @dataclass(slots=True)

@@ -61,6 +61,9 @@ class _WordDecoder:
     def push(self, token: int) -> str:
         return _WORDS[token % len(_WORDS)]
 
+    def flush(self) -> str:
+        return ""
+
 
 class SimulatedEngine(Engine):
     """See the module. `clock` and `sleep` are seams for tests."""

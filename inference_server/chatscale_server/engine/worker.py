@@ -49,6 +49,15 @@ class _Answer:
     decoder: Decoder
     stop: StopFilter
 
+    def push(self, token: int) -> tuple[str, bool]:
+        """Text that may go out now, and whether a stop string was met."""
+        return self.stop.push(self.decoder.push(token))
+
+    def end(self) -> str:
+        """The last text: what the decoder and the filter still hold."""
+        text, stopped = self.stop.push(self.decoder.flush())
+        return text if stopped else text + self.stop.flush()
+
 
 @dataclass(slots=True)
 class Worker:
@@ -148,13 +157,13 @@ class Worker:
         sequence.generated += 1
         finish: FinishReason | None = None
         if token in info.end_tokens:
-            text, finish = answer.stop.flush(), FinishReason.STOP
+            text, finish = answer.end(), FinishReason.STOP
         else:
-            text, stopped = answer.stop.push(answer.decoder.push(token))
+            text, stopped = answer.push(token)
             if stopped:
                 finish = FinishReason.STOP
             elif sequence.generated == request.max_tokens:
-                text, finish = text + answer.stop.flush(), FinishReason.LENGTH
+                text, finish = text + answer.end(), FinishReason.LENGTH
         if finish:
             scheduler.remove(request.id)
             del self._answers[request.id]

@@ -93,13 +93,12 @@ class Completions:
         return self.bridge.info
 
     async def _plain_prompt(self, asked: CompletionRequest, info: ModelInfo) -> list[int]:
-        prompt = asked.prompt
-        if isinstance(prompt, list) and isinstance(prompt[0], int):
-            tokens = [token for token in prompt if isinstance(token, int)]
-            if max(tokens) >= info.vocab_size:
-                raise bad_request(f"prompt: token ids end at {info.vocab_size - 1}", param="prompt")
+        tokens = asked.prompt_tokens
+        if tokens and max(tokens) >= info.vocab_size:
+            raise bad_request(f"prompt: token ids end at {info.vocab_size - 1}", param="prompt", code="invalid_value")
+        if tokens:
             return tokens
-        text = prompt if isinstance(prompt, str) else str(prompt[0])
+        text = asked.prompt_text
         return await _off_loop(lambda: self.engine.encode(text), len(text))
 
     def _generation(

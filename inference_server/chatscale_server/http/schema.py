@@ -159,6 +159,16 @@ class CompletionRequest(_Generation):
     logprobs: None = None
     suffix: None = None
 
+    @property
+    def prompt_tokens(self) -> list[int]:
+        """The prompt's token ids; empty if it was given as text."""
+        return [part for part in self.prompt if isinstance(part, int)] if isinstance(self.prompt, list) else []
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as text; empty if it was given as token ids."""
+        return self.prompt if isinstance(self.prompt, str) else "".join(p for p in self.prompt if isinstance(p, str))
+
 
 R = TypeVar("R", bound=_Generation)
 

@@ -41,8 +41,8 @@ async def listening(
     engine: Engine,
     settings: Settings,
     *,
-    host: str = "0.0.0.0",
-    port: int = wire.HTTP_PORT,  # noqa: S104 - a pod's own address
+    host: str,
+    port: int,
 ) -> AsyncIterator[Server]:
     """Listen, and start the engine's thread; port 0 picks a free one."""
     bridge = Bridge(slots=settings.max_concurrency, max_queue=settings.max_queue)

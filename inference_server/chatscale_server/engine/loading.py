@@ -1,0 +1,209 @@
+"""Load a model that the slot engine can run, or say in one sentence why not.
+
+Order matters: configuration, family and size are checked before weights are read. After loading, a
+short self-check compares the slot cache with a plain forward pass, so a family that would be served
+wrongly is refused instead.
+"""
+
+import inspect
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
+from chatscale_server.engine.request import Request
+from chatscale_server.engine.scheduler import Chunk, Sequence
+from chatscale_server.engine.weights import check_fit, count_parameters
+from chatscale_server.errors import StartupError
+from chatscale_server.settings import Device, Dtype, Settings
+from chatscale_server.wire import Env, ExitCode
+
+BFLOAT16_GAIN: Final = 1.3
+"""How much faster bfloat16 must be on a CPU to be chosen: below that, exact repeatability is worth more."""
+PROBE_TOKENS: Final = 24
+PROBE_CHUNK: Final = 10
+_TOLERANCE: Final = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
+"""Of the largest logit. Half formats round differently with the shape of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What was found out about the model without loading it."""
+
+    folder: Path
+    config: Any
+    device: torch.device
+    dtype: torch.dtype
+    shape: CacheShape
+    max_model_len: int
+
+
+def plan_load(folder: Path, settings: Settings) -> LoadPlan:
+    """Check family, context length and size. Raises StartupError."""
+    parameters = count_parameters(folder)
+    config = _read_config(folder)
+    max_model_len = _context_length(config, settings.max_model_len)
+    _check_family(folder, config, max_model_len)
+    device = _pick_device(settings.device)
+    dtype = pick_dtype(settings.dtype, device)
+    heads = config.num_attention_heads
+    shape = CacheShape(
+        layers=config.num_hidden_layers,
+        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+    )
+    available = _available_bytes(device, settings.memory_limit_bytes)
+    if available is not None:
+        check_fit(
+            weight_bytes=parameters * dtype.itemsize,
+            kv_bytes=settings.max_concurrency * max_model_len * shape.token_bytes(dtype),
+            available_bytes=available,
+            what=settings.model_uri,
+            where="the GPU's free memory" if device.type == "cuda" else "the memory limit",
+        )
+    return LoadPlan(folder, config, device, dtype, shape, max_model_len)
+
+
+def load_model(plan: LoadPlan, slots: int) -> SlotModel:
+    """Read the weights and allocate the cache. Raises StartupError."""
+    try:
+        network: Any = AutoModelForCausalLM.from_pretrained(
+            plan.folder, config=plan.config, dtype=plan.dtype, attn_implementation="sdpa", use_safetensors=True,
+            trust_remote_code=False, local_files_only=True,
+        )  # fmt: skip
+        network.to(plan.device).eval()
+        cache = SlotCache(plan.shape, slots, plan.max_model_len, dtype=plan.dtype, device=plan.device)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise StartupError(ExitCode.MODEL_TOO_LARGE, f"model {plan.folder}: out of memory while loading") from error
+    except (OSError, ValueError, RuntimeError, ImportError, AttributeError, KeyError) as error:
+        raise _unsupported(plan.folder, f"loading failed: {error}") from error
+    if "logits_to_keep" not in inspect.signature(network.forward).parameters:
+        raise _unsupported(plan.folder, f"{type(network).__name__} is not a causal language model of the usual kind")
+    return SlotModel(network, cache, slots, plan.device)
+
+
+def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
+    """Every token that ends an answer: generation settings, configuration and tokenizer."""
+    try:
+        generation: Any = GenerationConfig.from_pretrained(plan.folder, local_files_only=True).eos_token_id
+    except OSError:
+        generation = None
+    found: set[int] = set()
+    for value in (generation, plan.config.eos_token_id, tokenizer_end):
+        found.update(value if isinstance(value, list) else [value] if value is not None else [])
+    return frozenset(found)
+
+
+def check_and_warm_up(model: SlotModel, plan: LoadPlan) -> None:
+    """Compare a chunked prefill and a decode with a plain forward pass. Raises StartupError(MODEL_UNSUPPORTED)."""
+    count = min(PROBE_TOKENS, plan.max_model_len)
+    ids = [(7 * at + 3) % plan.config.vocab_size for at in range(count)]
+    try:
+        with torch.inference_mode():
+            expected = model.network(torch.tensor([ids], device=plan.device), use_cache=False).logits[0, -1].float()
+        probe = Sequence(Request(id="probe", prompt=tuple(ids), max_tokens=1), slot=0)
+        model.prefill([Chunk(probe, 0, PROBE_CHUNK)])
+        model.prefill([Chunk(probe, PROBE_CHUNK, count - 1)])
+        found = model.decode([0], [ids[-1]], [count - 1])[0]
+        model.decode(range(model.slots), [ids[-1]] * model.slots, [count - 1] * model.slots)
+    except torch.OutOfMemoryError as error:
+        raise StartupError(ExitCode.MODEL_TOO_LARGE, f"model {plan.folder}: out of memory in warm-up") from error
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
+        raise _unsupported(plan.folder, f"the warm-up failed: {error}") from error
+    difference, scale = float((found - expected).abs().max()), float(expected.abs().max())
+    if not difference <= _TOLERANCE[plan.dtype] * max(scale, 1e-6):
+        raise _unsupported(
+            plan.folder, f"its slot cache does not reproduce a plain forward pass (logits differ by {difference:.3g} "
+            f"of {scale:.3g})",
+        )  # fmt: skip
+
+
+def pick_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
+    """What was asked for; `auto` is bfloat16 where the device is made for it, as found out in a tenth of a second."""
+    if asked is not Dtype.AUTO:
+        named: torch.dtype = getattr(torch, asked)
+        return named
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    faster = _matmul_seconds(torch.float32) > BFLOAT16_GAIN * _matmul_seconds(torch.bfloat16)
+    return torch.bfloat16 if faster else torch.float32
+
+
+def _matmul_seconds(dtype: torch.dtype) -> float:
+    """The best of several runs of a small batch through a layer of usual size."""
+    inputs, weight = torch.ones(16, 1024, dtype=dtype), torch.ones(4096, 1024, dtype=dtype)
+    times = []
+    with torch.inference_mode():
+        for _ in range(8):
+            began = time.perf_counter()
+            torch.nn.functional.linear(inputs, weight)
+            times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _read_config(folder: Path) -> Any:
+    try:
+        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unsupported(folder, f"its configuration cannot be read: {error}") from error
+    return config.get_text_config()
+
+
+def _context_length(config: Any, asked: int | None) -> int:
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is None:
+        raise StartupError(ExitCode.MODEL_UNSUPPORTED, "the model's configuration states no max_position_embeddings")
+    if asked is not None and asked > limit:
+        raise StartupError(
+            ExitCode.BAD_SETTINGS, f"{Env.MAX_MODEL_LEN} must be within the model's {limit} tokens, found {asked}"
+        )
+    return asked or limit
+
+
+def _check_family(folder: Path, config: Any, max_model_len: int) -> None:
+    """Refuse what a plain cache of keys and values cannot represent."""
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        raise _unsupported(folder, f"{kind} is an encoder-decoder model; only decoder-only models are served")
+    if getattr(config, "quantization_config", None) is not None:
+        raise _unsupported(folder, "its weights are quantised; convert them to dense safetensors")
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if unknown := layers - {"full_attention", "sliding_attention"}:
+        raise _unsupported(folder, f"{kind} has layers of kind {', '.join(sorted(unknown))}, which keep no plain cache")
+    window = getattr(config, "sliding_window", None)
+    slides = "sliding_attention" in layers or (getattr(config, "layer_types", None) is None and _uses_window(config))
+    if window is not None and slides and window < max_model_len:
+        raise _unsupported(
+            folder,
+            f"{kind} attends within a sliding window of {window} tokens, shorter than the context of {max_model_len}; "
+            f"set spec.server.maxModelLen to {window} or less",
+        )
+    missing = [name for name in ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size")
+               if getattr(config, name, None) is None]  # fmt: skip
+    if missing:
+        raise _unsupported(folder, f"the configuration of {kind} has no {', '.join(missing)}")
+
+
+def _uses_window(config: Any) -> bool:
+    return bool(getattr(config, "use_sliding_window", True))
+
+
+def _pick_device(asked: Device) -> torch.device:
+    if asked is Device.CUDA and not torch.cuda.is_available():
+        raise StartupError(ExitCode.BAD_SETTINGS, f"{Env.DEVICE} is cuda, and torch finds no usable GPU")
+    return torch.device(str(asked))
+
+
+def _available_bytes(device: torch.device, limit: int | None) -> int | None:
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info()[0]
+        return free
+    return limit
+
+
+def _unsupported(folder: Path, why: str) -> StartupError:
+    return StartupError(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: {why}")

@@ -1,0 +1,148 @@
+"""The model and its KV cache in slots: prefill chunks of prompts, decode one token for many.
+
+Only the engine's thread calls in here. The cache is one block per layer, allocated once; a forward pass
+sees the rows and columns it needs as views, with a mask that says which columns belong to each query.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from transformers import Cache
+
+from chatscale_server.engine.scheduler import Chunk
+
+SPARSE_ROWS: Final = 2
+"""Decode gathers its rows when fewer than one in so many is active, and else computes the idle ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheShape:
+    """Extent of the KV cache of one model."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+
+    def token_bytes(self, dtype: torch.dtype) -> int:
+        """K and V of one token."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * int(dtype.itemsize)
+
+
+class SlotCache(Cache):  # type: ignore[misc]  # transformers is Any to mypy
+    """K and V per layer: (slots, kv_heads, max_len + 1, head_dim), of which the last column is scratch.
+
+    Padding and idle rows write to the scratch column, which no view ever includes.
+    """
+
+    def __init__(
+        self, shape: CacheShape, slots: int, max_len: int, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        super().__init__(layers=[])
+        self.scratch = max_len
+        self._keys, self._values = (
+            [
+                torch.zeros(slots, shape.kv_heads, max_len + 1, shape.head_dim, dtype=dtype, device=device)
+                for _ in range(shape.layers)
+            ]
+            for _ in range(2)
+        )
+        self._rows = torch.zeros(0, dtype=torch.long)
+        self._columns = self._rows
+        self._view: slice | torch.Tensor = slice(0, 0)
+        self._length = 0
+
+    def focus(self, rows: slice | torch.Tensor, columns: torch.Tensor, length: int) -> None:
+        """Say what the next forward pass covers.
+
+        rows: slots, one per row of the batch.  columns: (batch, queries), where to write.
+        length: columns that the queries may look at.
+        """
+        self._view = rows
+        if isinstance(rows, slice):
+            rows = torch.arange(rows.start, rows.stop, device=columns.device)
+        self._rows, self._columns, self._length = rows[:, None], columns, length
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store (batch, kv_heads, queries, head_dim); give back all the queries may attend to."""
+        stored = []
+        for block, states in ((self._keys[layer_idx], key_states), (self._values[layer_idx], value_states)):
+            block[self._rows, :, self._columns] = states.transpose(1, 2)
+            stored.append(block[self._view, :, : self._length])
+        return stored[0], stored[1]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 - transformers' signature
+        """Unused: positions and masks are always passed in."""
+        return 0
+
+
+@dataclass(slots=True)
+class SlotModel:
+    """A causal language model that keeps many sequences in slots."""
+
+    network: Any
+    cache: SlotCache
+    slots: int
+    device: torch.device
+
+    def prefill(self, chunks: Sequence[Chunk]) -> torch.Tensor:
+        """Put prompt tokens into the cache; logits (chunks, vocab) float32 after each chunk's last token.
+
+        Shorter chunks are padded on the left, so that the last column is everyone's last token.
+        """
+        width = max(chunk.end - chunk.start for chunk in chunks)
+        ids = torch.zeros(len(chunks), width, dtype=torch.long)
+        positions = torch.full_like(ids, -1)
+        for row, chunk in enumerate(chunks):
+            size = chunk.end - chunk.start
+            ids[row, width - size :] = torch.tensor(chunk.sequence.request.prompt[chunk.start : chunk.end])
+            positions[row, width - size :] = torch.arange(chunk.start, chunk.end)
+        slots = [chunk.sequence.slot for chunk in chunks]
+        rows = slice(slots[0], slots[0] + 1) if len(slots) == 1 else torch.tensor(slots, device=self.device)
+        return self._forward(ids, positions, rows)
+
+    def decode(self, slots: Sequence[int], tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
+        """One step: `tokens` enter the cache at `positions`; logits (sequences, vocab) float32 for the next."""
+        height = max(slots) + 1
+        if len(slots) * SPARSE_ROWS < height:
+            rows: slice | torch.Tensor = torch.tensor(slots, device=self.device)
+            ids, places = torch.tensor(tokens)[:, None], torch.tensor(positions)[:, None]
+            return self._forward(ids, places, rows)
+        ids, places = torch.zeros(height, 1, dtype=torch.long), torch.full((height, 1), -1)
+        index = torch.tensor(slots)
+        ids[index, 0], places[index, 0] = torch.tensor(tokens), torch.tensor(positions)
+        return self._forward(ids, places, slice(0, height))[index.to(self.device)]
+
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
+        """ids, positions: (batch, queries); position -1 marks padding. Logits of the last query, float32."""
+        ids, positions = ids.to(self.device), positions.to(self.device)
+        length = int(positions.max()) + 1
+        self.cache.focus(rows, torch.where(positions < 0, self.cache.scratch, positions), length)
+        positions = positions.clamp(min=0)
+        # Padding looks at column 0: a row without any column would be NaN.
+        mask = torch.arange(length, device=self.device) <= positions[:, :, None]
+        with torch.inference_mode():
+            output = self.network(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=mask[:, None],
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+
+def group_chunks(chunks: Sequence[Chunk]) -> list[list[Chunk]]:
+    """Chunks of similar size share a forward pass; at most a fifth of it is padding."""
+    groups: list[list[Chunk]] = []
+    for chunk in sorted(chunks, key=lambda chunk: chunk.start - chunk.end):
+        if groups and (chunk.end - chunk.start) * 5 >= (groups[-1][0].end - groups[-1][0].start) * 4:
+            groups[-1].append(chunk)
+        else:
+            groups.append([chunk])
+    return groups

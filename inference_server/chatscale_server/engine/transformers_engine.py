@@ -1,0 +1,101 @@
+"""The Transformers engine: a real model behind the scheduler's plan.
+
+torch and transformers are imported in `load`, in the engine's thread: probes answer from the first
+moment on, and a server with the other engine never pays for the import.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
+
+from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink
+from chatscale_server.engine.scheduler import Sequence as Running
+from chatscale_server.engine.scheduler import StepPlan
+from chatscale_server.engine.tokenizer import Tokenizer
+from chatscale_server.engine.weights import find_model
+from chatscale_server.settings import Settings
+
+if TYPE_CHECKING:
+    from chatscale_server.engine.model import SlotModel
+    from chatscale_server.engine.slot_sampler import SlotSampler
+
+CPU_TOKENS_PER_STEP: Final = 256
+"""Prefill of one step: a tenth to a quarter of a second on two cores, the longest that a stream stalls."""
+CUDA_TOKENS_PER_STEP: Final = 2048
+
+
+class TransformersEngine(Engine):
+    """See the module."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._model: SlotModel
+        self._sampler: SlotSampler
+        self._tokenizer: Tokenizer
+
+    @override
+    def load(self, phase: PhaseSink) -> ModelInfo:
+        began = time.monotonic()
+        import torch
+        from transformers.utils import logging as transformers_logging
+
+        from chatscale_server.engine import loading, slot_sampler
+
+        transformers_logging.disable_progress_bar()
+        torch.set_num_threads(self._settings.cpu_threads)
+        phase("import", time.monotonic() - began)
+
+        began = time.monotonic()
+        folder = find_model(self._settings.model_uri, self._settings.model_revision)
+        plan = loading.plan_load(folder, self._settings)
+        self._tokenizer = Tokenizer(folder, self._settings.chat_template)
+        slots = self._settings.max_concurrency
+        self._model = loading.load_model(plan, slots)
+        self._sampler = slot_sampler.SlotSampler(slots, plan.device)
+        phase("load", time.monotonic() - began)
+
+        began = time.monotonic()
+        loading.check_and_warm_up(self._model, plan)
+        phase("warm_up", time.monotonic() - began)
+        return ModelInfo(
+            max_model_len=plan.max_model_len,
+            kv_capacity_tokens=slots * plan.max_model_len,
+            tokens_per_step=CUDA_TOKENS_PER_STEP if plan.device.type == "cuda" else CPU_TOKENS_PER_STEP,
+            vocab_size=plan.config.vocab_size,
+            end_tokens=loading.end_tokens(plan, self._tokenizer.end_token),
+        )
+
+    @override
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
+
+    @override
+    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
+        return self._tokenizer.encode_chat(messages)
+
+    @override
+    def decoder(self) -> Decoder:
+        return self._tokenizer.decoder()
+
+    @override
+    def step(self, plan: StepPlan) -> Mapping[int, int]:
+        from chatscale_server.engine.model import group_chunks
+
+        for sequence in plan.started:
+            self._sampler.start(sequence.slot, sequence.request.sampling)
+        tokens: dict[int, int] = {}
+        if plan.decodes:
+            slots = [sequence.slot for sequence in plan.decodes]
+            positions = [sequence.held_tokens for sequence in plan.decodes]
+            logits = self._model.decode(slots, self._sampler.last_tokens(slots), positions)
+            tokens |= self._sampler.choose(logits, slots)
+        for group in group_chunks(plan.chunks):
+            logits = self._model.prefill(group)
+            complete = [row for row, chunk in enumerate(group) if chunk.last]
+            if complete:
+                sequences: list[Running] = [group[row].sequence for row in complete]
+                tokens |= self._sampler.choose(logits[complete], [sequence.slot for sequence in sequences])
+        return tokens

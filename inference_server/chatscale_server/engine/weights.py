@@ -1,0 +1,118 @@
+"""Where a model's files are, and whether they can fit, before a byte of weights is loaded.
+
+Files come from outside: headers are bounded and checked here, nothing of the model is ever executed.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from chatscale_server.errors import StartupError
+from chatscale_server.wire import MODEL_MOUNT_PATH, ExitCode
+
+PROCESS_BYTES: Final = 500 * 2**20
+"""Python, torch and transformers without a model: about 250 MiB resident, and activations."""
+_MAX_HEADER_BYTES: Final = 100 * 2**20
+"""safetensors' own limit."""
+_FILES: Final = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "*.jinja",
+                 "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+
+
+def find_model(uri: str, revision: str | None, mount: Path = Path(MODEL_MOUNT_PATH)) -> Path:
+    """The folder with the model's files; `hf://` downloads it. Raises StartupError(MODEL_NOT_FOUND)."""
+    scheme, _, rest = uri.partition("://")
+    if scheme == "hf":
+        return _download(rest, revision)
+    folder = mount / rest if scheme == "pvc" else Path(rest)
+    if ".." in folder.parts:
+        raise StartupError(ExitCode.MODEL_NOT_FOUND, f"model {uri}: the path must not contain '..'")
+    if not folder.is_dir():
+        raise StartupError(ExitCode.MODEL_NOT_FOUND, f"model {uri}: there is no folder {folder}")
+    if not (folder / "config.json").is_file():
+        raise StartupError(ExitCode.MODEL_NOT_FOUND, f"model {uri}: {folder} has no config.json")
+    return folder
+
+
+def _download(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name = f"model hf://{repository}"
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(_FILES)))
+    except GatedRepoError as error:
+        reason = "the repository is gated, and the token given has no access"
+        raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: {reason}") from error
+    except RevisionNotFoundError as error:
+        raise StartupError(ExitCode.MODEL_NOT_FOUND, f'{name}: there is no revision "{revision}"') from error
+    except RepositoryNotFoundError as error:
+        reason = "there is no such repository, or it needs a token"
+        raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: {reason}") from error
+    except HFValidationError as error:
+        raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: not a repository name: {error}") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: the hub cannot be reached: {error}") from error
+
+
+def count_parameters(folder: Path) -> int:
+    """Numbers in all safetensors files, read from their headers.
+
+    Raises StartupError(MODEL_UNSUPPORTED) when there are none, or one is damaged.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise StartupError(
+            ExitCode.MODEL_UNSUPPORTED, f"model {folder}: no *.safetensors files; other formats are not loaded"
+        )
+    return sum(_numbers_in(file) for file in files)
+
+
+def _numbers_in(file: Path) -> int:
+    try:
+        return sum(math.prod(shape) for shape in _shapes(file))
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise StartupError(
+            ExitCode.MODEL_UNSUPPORTED, f"model file {file}: not a whole safetensors file: {error}"
+        ) from error
+
+
+def _shapes(file: Path) -> Iterator[list[int]]:
+    """Shape of each tensor, from the header: 8 bytes of length, then JSON."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        if length > min(size - 8, _MAX_HEADER_BYTES):
+            raise ValueError(f"a header of {length} bytes in a file of {size}")
+        header: dict[str, Any] = json.loads(stream.read(length))
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            continue
+        if 8 + length + tensor["data_offsets"][1] > size:
+            raise ValueError(f"tensor {name} ends beyond the end of the file, which has {size} bytes")
+        yield tensor["shape"]
+
+
+def check_fit(*, weight_bytes: int, kv_bytes: int, available_bytes: int, what: str, where: str) -> None:
+    """Raises StartupError(MODEL_TOO_LARGE) with the sum, and what to change."""
+    needed = weight_bytes + kv_bytes + PROCESS_BYTES
+    if needed > available_bytes:
+        raise StartupError(
+            ExitCode.MODEL_TOO_LARGE,
+            f"model {what} needs {_gib(needed)} ({_gib(weight_bytes)} weights, {_gib(kv_bytes)} KV cache, "
+            f"{_gib(PROCESS_BYTES)} process), {where} is {_gib(available_bytes)}: raise it, or lower "
+            "spec.server.maxConcurrency or spec.server.maxModelLen",
+        )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
