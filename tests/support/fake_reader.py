@@ -24,7 +24,7 @@ class FakeReader:
     broken: str = ""
     readings: int = field(default=0, init=False)
 
-    async def read(self, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
+    async def read(self, _chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
         self.readings += 1
         ready = [pod.name for pod in pods if pod.phase is ReplicaPhase.READY]
         if self.broken:

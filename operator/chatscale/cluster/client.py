@@ -118,7 +118,8 @@ class KubernetesCluster(Cluster):
             raise ClusterUnavailableError(f"{method} {path}: no answer from the API server: {cause}") from error
         answer = _parse(payload)
         if response.status >= 400:  # noqa: PLR2004 - HTTP's first error status
-            metrics.API_ERRORS_TOTAL.labels(kind.name, str(response.status)).inc()
+            if response.status != 404:  # noqa: PLR2004 - the answer to "is it there?"
+                metrics.API_ERRORS_TOTAL.labels(kind.name, str(response.status)).inc()
             raise translate(response.status, answer, f"{method} {path}")
         return answer
 

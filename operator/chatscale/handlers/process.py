@@ -13,7 +13,7 @@ from typing import Any, Final
 import aiohttp
 import kopf
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
 
 from chatscale import __version__
 from chatscale.cluster.client import KubernetesCluster, connect
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 async def run_operator(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises ClusterUnavailableError if there are no credentials to begin with."""
+    disable_created_metrics()
     configuration = await load_configuration(settings.kube_context)
     async with connect(configuration) as cluster, aiohttp.ClientSession() as session, _metrics(settings.metrics_port):
         log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})

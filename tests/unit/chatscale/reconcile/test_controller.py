@@ -1,0 +1,206 @@
+"""Workers: one pass at a time per object, coalesced wakes, backoff, and one broken object never stops the others."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from chatscale.errors import ClusterUnavailableError, ConflictError
+from chatscale.reconcile.controller import FIRST_RETRY_S, LONGEST_RETRY_S, SETTLE_S, Controller
+from chatscale.reconcile.snapshot import Key
+from tests.support.clock import VirtualTimeLoop
+
+TINY, OTHER = Key("demo", "tiny"), Key("demo", "other")
+
+
+class ScriptedReconciler:
+    """Each pass runs the next step of its object's script; after the last it asks to come back in `tick` seconds."""
+
+    def __init__(self, tick: float | None = 1000.0) -> None:
+        self.tick = tick
+        self.scripts: dict[Key, list[Exception | float | None]] = defaultdict(list)
+        self.passes: list[tuple[Key, float]] = []
+        self.forgotten: list[Key] = []
+        self.pass_takes = 0.0
+        self.running: set[Key] = set()
+
+    async def reconcile(self, key: Key) -> float | None:
+        assert key not in self.running, "two passes over one object at a time"
+        self.running.add(key)
+        self.passes.append((key, asyncio.get_running_loop().time()))
+        await asyncio.sleep(self.pass_takes)
+        self.running.remove(key)
+        step = self.scripts[key].pop(0) if self.scripts[key] else self.tick
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def forget(self, key: Key) -> None:
+        self.forgotten.append(key)
+
+    def times(self, key: Key = TINY) -> list[float]:
+        return [round(time, 3) for found, time in self.passes if found == key]
+
+
+def play(reconciler: ScriptedReconciler, story: Callable[[Controller], Awaitable[None]]) -> Controller:
+    """Run a controller with full jitter in virtual time while the story happens; then stop it."""
+
+    async def main() -> Controller:
+        controller = Controller(reconciler, jitter=lambda: 1.0)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(controller.run())
+            await asyncio.sleep(0)
+            await story(controller)
+            controller.stop()
+        return controller
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(main())
+
+
+def test_passes_follow_the_objects_own_clock():
+    reconciler = ScriptedReconciler(tick=10.0)
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(35)
+
+    play(reconciler, story)
+    assert reconciler.times() == [0, 10 + SETTLE_S, 20 + 2 * SETTLE_S, 30 + 3 * SETTLE_S]
+
+
+def test_many_wakes_during_a_pass_make_one_more():
+    reconciler = ScriptedReconciler()
+    reconciler.pass_takes = 1.0
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(0.5)
+        for _ in range(100):
+            controller.wake(TINY)
+        await asyncio.sleep(100)
+
+    play(reconciler, story)
+    assert reconciler.times() == [0, 1 + SETTLE_S]
+
+
+def test_an_event_about_our_own_status_patch_wakes_nobody():
+    reconciler = ScriptedReconciler()
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY, generation=1)
+        await asyncio.sleep(5)
+        controller.wake(TINY, generation=1)
+        await asyncio.sleep(5)
+        controller.wake(TINY, generation=2)
+        await asyncio.sleep(5)
+
+    play(reconciler, story)
+    assert reconciler.times() == [0, 10]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ClusterUnavailableError("HTTP 503"), id="unavailable"),
+        pytest.param(ConflictError("changed"), id="conflict"),
+        pytest.param(RuntimeError("a bug"), id="bug"),
+    ],
+)
+def test_a_failed_pass_is_tried_again_with_growing_delay(error: Exception):
+    reconciler = ScriptedReconciler()
+    reconciler.scripts[TINY] = [error] * 4
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(100)
+
+    play(reconciler, story)
+    assert reconciler.times() == [0, 1, 3, 7, 15]
+
+
+def test_the_delay_is_bounded_and_success_resets_it():
+    reconciler = ScriptedReconciler()
+    reconciler.scripts[TINY] = [*[ClusterUnavailableError("down")] * 12, 1.0, ClusterUnavailableError("down")]
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(600)
+
+    play(reconciler, story)
+    times = reconciler.times()
+    gaps = [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+    assert max(gaps) == LONGEST_RETRY_S
+    assert gaps[-1] == FIRST_RETRY_S
+
+
+def test_one_broken_object_does_not_hold_up_the_others():
+    reconciler = ScriptedReconciler(tick=10.0)
+    reconciler.scripts[TINY] = [RuntimeError("a bug")] * 100
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        controller.wake(OTHER)
+        await asyncio.sleep(25)
+
+    play(reconciler, story)
+    assert len(reconciler.times(OTHER)) == 3
+
+
+def test_a_gone_object_has_no_worker_and_may_come_back():
+    reconciler = ScriptedReconciler()
+    reconciler.scripts[TINY] = [None]
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY, generation=1)
+        await asyncio.sleep(5)
+        controller.wake(TINY, generation=1)
+        await asyncio.sleep(5)
+
+    play(reconciler, story)
+    assert reconciler.times() == [0, 5]
+
+
+def test_an_object_made_anew_while_its_last_pass_ends_is_not_lost():
+    reconciler = ScriptedReconciler()
+    reconciler.scripts[TINY] = [None]
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(SETTLE_S / 2)
+        controller.wake(TINY)
+        await asyncio.sleep(5)
+
+    play(reconciler, story)
+    assert reconciler.times() == [0, SETTLE_S]
+
+
+def test_forgetting_cancels_the_pass_under_way():
+    reconciler = ScriptedReconciler()
+    reconciler.pass_takes = 50.0
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(1)
+        controller.forget(TINY)
+        await asyncio.sleep(200)
+
+    play(reconciler, story)
+    assert reconciler.times() == [0]
+    assert reconciler.forgotten == [TINY]
+
+
+def test_stopping_ends_all_workers_at_once():
+    reconciler = ScriptedReconciler()
+    reconciler.pass_takes = 1e6
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        controller.wake(OTHER)
+        await asyncio.sleep(1)
+
+    controller = play(reconciler, story)
+    assert not controller.is_running
+    controller.wake(TINY)
+    assert len(reconciler.passes) == 2
