@@ -1,0 +1,36 @@
+"""The chart as Helm renders it; without helm these tests fail and say how to get it."""
+
+from typing import Any
+
+import yaml
+
+from hack.helm import template
+
+Manifest = dict[str, Any]
+Key = tuple[str, str, str]
+"""Kind, namespace ("" for cluster scope) and name."""
+
+
+def render(values: dict[str, Any] | None = None, *, release: str = "chatscale") -> dict[Key, Manifest]:
+    """Every object of the release, by key; two of one key are an error."""
+    manifests = [m for m in yaml.safe_load_all(template(values, release=release, namespace="models")) if m]
+    objects = {key_of(manifest): manifest for manifest in manifests}
+    assert len(objects) == len(manifests), "the chart renders an object twice"
+    return objects
+
+
+def key_of(manifest: Manifest) -> Key:
+    return manifest["kind"], manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
+
+
+def operator_deployment(values: dict[str, Any] | None = None) -> Manifest:
+    return render(values)["Deployment", "models", "chatscale-operator"]
+
+
+def operator_container(values: dict[str, Any] | None = None) -> Manifest:
+    (container,) = operator_deployment(values)["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+def operator_env(values: dict[str, Any] | None = None) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in operator_container(values)["env"]}

@@ -1,0 +1,121 @@
+"""The chart as a whole: lint, the CRD's life, what is said after installation, and files generated from it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chatscale import __version__
+from chatscale.api.crd import chatmodel_crd
+from hack.generate import generated_files
+from hack.generators.chart_readme import documented_values
+from hack.helm import CHART, KUBE_VERSION, helm
+from hack.paths import ROOT
+from tests.chart.support import render
+
+CRD_KEY = ("CustomResourceDefinition", "", "chatmodels.chatscale.dev")
+CRD_NAME = CRD_KEY[2]
+
+
+def test_helm_lint_has_no_complaint():
+    said = helm("lint", str(CHART), "--strict", "--kube-version", KUBE_VERSION)
+
+    assert "[WARNING]" not in said
+    assert "[ERROR]" not in said
+
+
+def test_versions_are_those_of_the_package():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_crd_is_rendered_unchanged_and_survives_an_uninstall():
+    crd = render()[CRD_KEY]
+
+    assert crd["metadata"] == {"name": CRD_NAME, "annotations": {"helm.sh/resource-policy": "keep"}}
+    assert crd["spec"] == chatmodel_crd()["spec"]
+
+
+def test_crd_can_be_left_to_somebody_else():
+    objects = render({"crds": {"install": False}})
+
+    assert CRD_KEY not in objects
+    assert set(render()) - set(objects) == {CRD_KEY}
+
+
+def test_no_template_lies_where_helm_never_upgrades():
+    assert not (CHART / "crds").exists()
+
+
+def test_generated_files_are_current():
+    stale = [file.name for file in generated_files() if file.found != file.text]
+
+    assert stale == [], "run `make generate` and commit what it writes"
+
+
+def test_install_yaml_is_the_release_and_its_namespace():
+    manifests = list(yaml.safe_load_all((ROOT / "manifests/install.yaml").read_text()))
+
+    assert manifests[0] == {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "chatscale-system"}}
+    assert len(manifests) == len(render()) + 1
+
+
+@pytest.mark.parametrize(
+    ("values", "promises"),
+    [
+        pytest.param(
+            {},
+            ["in all namespaces", "It keeps the ChatModel CRD", "kubectl delete chatmodels --all --all-namespaces"],
+            id="whole cluster",
+        ),
+        pytest.param(
+            {"scope": "Namespace", "namespaces": ["shop", "support"], "crds": {"install": False}},
+            ["in shop, support", "kubectl -n shop apply", "crds.install is false"],
+            id="some namespaces",
+        ),
+    ],
+)
+def test_notes_name_the_next_steps_and_what_an_uninstall_keeps(values: dict, promises: list[str], tmp_path: Path):
+    notes = rendered_notes(values, tmp_path)
+
+    for promise in promises:
+        assert promise in notes
+
+
+def test_notes_name_samples_that_exist(tmp_path: Path):
+    words = rendered_notes({}, tmp_path).split()
+    samples = [word for word in words if word.startswith("manifests/samples/")]
+
+    assert samples
+    assert all((ROOT / sample).is_file() for sample in samples)
+
+
+def test_every_value_is_documented_once():
+    paths = [row.path for row in documented_values((CHART / "values.yaml").read_text())]
+
+    assert len(paths) == len(set(paths))
+
+
+def rendered_notes(values: dict, folder: Path) -> str:
+    """`helm template` leaves NOTES.txt out, so it is rendered as the only text of a ConfigMap in a copied chart."""
+    chart = folder / "chatscale"
+    (chart / "templates").mkdir(parents=True)
+    for name in ("Chart.yaml", "values.yaml", "templates/_helpers.tpl"):
+        (chart / name).write_text((CHART / name).read_text())
+    notes = (CHART / "templates/NOTES.txt").read_text()
+    (chart / "templates/notes.yaml").write_text(f'{{{{- define "notes" -}}}}{notes}{{{{- end -}}}}\n' + CONFIG_MAP)
+    out = helm(
+        *("template", "chatscale", str(chart), "--kube-version", KUBE_VERSION, "--values", "-"),
+        stdin=json.dumps(values),
+    )
+    return yaml.safe_load(out)["data"]["notes"]
+
+
+CONFIG_MAP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: notes}
+data: {notes: {{ include "notes" . | toJson }}}
+"""

@@ -1,0 +1,53 @@
+"""Every environment variable that the chart sets is one that the operator reads, and the other way round."""
+
+from dataclasses import fields
+
+from chatscale.settings import ENV_PREFIX, LogFormat, Settings
+from tests.chart.support import operator_container, operator_env
+
+NOT_IN_THE_CLUSTER = {"kube_context"}
+"""Settings for a developer's machine."""
+
+
+def test_chart_sets_every_setting_and_nothing_else():
+    known = {ENV_PREFIX + field.name.upper() for field in fields(Settings) if field.name not in NOT_IN_THE_CLUSTER}
+
+    assert set(operator_env()) == known
+
+
+def test_operator_reads_what_the_values_say():
+    values = {
+        "scope": "Namespace",
+        "namespaces": ["shop", "support"],
+        "server": {"image": "r.example/server:1", "simulatedImage": "r.example/simulated:1"},
+        "logLevel": "DEBUG",
+        "logFormat": "text",
+        "metrics": {"port": 9200},
+        "probes": {"port": 8181},
+    }
+
+    assert Settings.from_env(operator_env(values)) == Settings(
+        server_image="r.example/server:1",
+        simulated_server_image="r.example/simulated:1",
+        namespaces=("shop", "support"),
+        log_level="DEBUG",
+        log_format=LogFormat.TEXT,
+        metrics_port=9200,
+        probes_port=8181,
+    )
+
+
+def test_operator_serves_the_whole_cluster_by_default():
+    assert Settings.from_env(operator_env()) == Settings(
+        server_image="chatscale/server:0.1.0",
+        simulated_server_image="chatscale/server-simulated:0.1.0",
+        namespaces=(),
+    )
+
+
+def test_namespace_scope_serves_the_release_namespace_by_default():
+    assert Settings.from_env(operator_env({"scope": "Namespace"})).namespaces == ("models",)
+
+
+def test_starts_the_operator_command():
+    assert operator_container()["args"] == ["operator"]
