@@ -24,6 +24,7 @@ from hack.cluster.progress import Progress
 from hack.cluster.push import push_image
 from hack.cluster.registry import PULL_HOST, PUSH_HOST, Registry
 
+PULL_NAMESPACE = "kube-system"
 PULL_DEADLINE_S = 600.0
 
 
@@ -163,19 +164,70 @@ def _ensure_pushed(places: Places, progress: Progress, registry: Registry, built
 
 
 def _ensure_pulled(places: Places, progress: Progress, built: BuiltImage) -> None:
+    """Have the image in the node before a pod asks for it: a pod's start-up deadline is not for 5 GB."""
     with progress.step(f"pull {built.image.name} in the cluster") as commands:
-        for node in Cluster(places).nodes(commands):
-            _pull(commands, node, built.pulled_as)
+        cluster = Cluster(places)
+        for node in cluster.nodes(commands):
+            listed = commands.read("docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "list", "-q")
+            if built.pulled_as not in listed.split():
+                _pull_with_a_pod(commands, cluster, node, built)
+            _forget_superseded(commands, node, built)
     # After each: whoever waits for a small image need not wait for the large ones.
     _write_reference(places, built)
 
 
-def _pull(commands: Commands, node: str, reference: str) -> None:
-    """Have the image in the node before a pod asks for it: a pod's start-up deadline is not for 5 GB."""
+def _pull_with_a_pod(commands: Commands, cluster: Cluster, node: str, built: BuiltImage) -> None:
+    """Have kubelet pull: unlike `ctr` it skips layers that the node has, and keeps no second, packed copy."""
+    name = f"pull-{built.image.name}-{built.key}"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": PULL_NAMESPACE},
+        "spec": {
+            "nodeName": node,
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "pull", "image": built.pulled_as, "command": ["true"]}],
+        },
+    }
+    kubectl = cluster.kubectl("--namespace", PULL_NAMESPACE)
+
+    def has_run() -> bool:
+        return commands.read(*kubectl, "get", "pod", name, "-o", "jsonpath={.status.phase}") in {"Succeeded", "Failed"}
+
+    commands.run(*kubectl, "apply", "-f", "-", stdin=json.dumps(pod).encode())
+    try:
+        commands.wait_until(has_run, f"the node to pull {built.pulled_as}", PULL_DEADLINE_S)
+    finally:
+        commands.succeeds(*kubectl, "delete", "pod", name, "--ignore-not-found", "--wait=false")
+
+
+def _forget_superseded(commands: Commands, node: str, built: BuiltImage) -> None:
+    """Drop former versions from Docker and the node; what still runs them may pull them from the registry again.
+
+    Each holds 5 GB of disk once its dependencies differ from the current one's.
+    """
     ctr = ("docker", "exec", node, "ctr", "--namespace=k8s.io", "images")
-    if reference in commands.read(*ctr, "list", "-q").split():
-        return
-    commands.run(*ctr, "pull", "--hosts-dir=/etc/containerd/certs.d", reference, deadline_s=PULL_DEADLINE_S)
+    if in_node := superseded_in_node(commands.read(*ctr, "list"), built.pulled_as):
+        commands.succeeds(*ctr, "rm", *in_node)
+    repository = built.pushed_as.rpartition(":")[0]
+    names = commands.read("docker", "images", "--format", "{{.Repository}}:{{.Tag}}", repository).split()
+    if in_docker := [name for name in names if name != built.pushed_as]:
+        commands.succeeds("docker", "rmi", *in_docker)
+
+
+def superseded_in_node(listed: str, current: str) -> list[str]:
+    """Find the references of former versions in `ctr images list`: REF TYPE DIGEST ...
+
+    Kubelet's runtime keeps three of an image: its tag, repository@digest, and
+    a bare digest, which only the common target connects with the others.
+    """
+    repository = current.rpartition(":")[0]
+    targets = {row[0]: row[2] for row in (line.split() for line in listed.splitlines()[1:])}
+    former = {target for name, target in targets.items() if name.startswith((f"{repository}:", f"{repository}@"))}
+    former.discard(targets.get(current, ""))
+    return [name for name, target in targets.items() if target in former]
 
 
 def _write_reference(places: Places, built: BuiltImage) -> None:
