@@ -1,0 +1,63 @@
+"""What the server exposes is what the operator, Prometheus and the HPA read."""
+
+import re
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from chatscale.desired.autoscaler import build_hpa
+from chatscale.observe.exposition import parse_exposition
+from chatscale.scaling.signals import ReplicaSample
+from chatscale_server.metrics import Counts, State, build_registry, render
+from chatscale_server.wire import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason
+from hack.paths import ROOT
+from tests.support.builders import START, a_chatmodel
+
+
+def exposition(counts: Counts | None = None, state: State | None = None) -> str:
+    registry = build_registry(counts or Counts(), lambda: state or State(), model_name="m", chatmodel="tiny")
+    return render(registry).decode()
+
+
+def test_operator_reads_what_a_busy_server_says():
+    counts = Counts()
+    counts.rejected[RejectReason.QUEUE_FULL] = 5
+    counts.rejected[RejectReason.DRAINING] = 7
+    state = State(queue_depth=3, requests_running=8, slots=8, queue_capacity=64, kv_cache_usage_ratio=0.25)
+
+    assert parse_exposition(exposition(counts, state), START) == ReplicaSample(
+        taken_at=START, queue_depth=3, running=8, slots=8, kv_cache_usage_ratio=0.25, rejected_total=5.0
+    )
+
+
+def test_a_server_that_has_just_started_reports_every_metric_of_the_contract():
+    families = list(text_string_to_metric_families(exposition()))
+    exposed = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+
+    assert set(Metric) - exposed == set()
+
+
+def test_every_series_of_ours_names_its_model_and_chatmodel():
+    nameless = [
+        sample.name
+        for family in text_string_to_metric_families(exposition())
+        for sample in family.samples
+        if sample.name.startswith("inference_")
+        and not {MODEL_NAME_LABEL: "m", CHATMODEL_LABEL: "tiny"}.items() <= sample.labels.items()
+    ]
+
+    assert nameless == []
+
+
+@pytest.mark.parametrize("metric", ["QueueDepth", "ActiveRequests", "KVCacheUtilization"])
+def test_an_hpa_asks_for_metrics_that_servers_expose_and_the_adapter_serves(metric: str):
+    chatmodel = a_chatmodel().in_mode("HPA", metrics=[{"type": metric, "target": 4}]).build()
+    hpa = build_hpa(chatmodel)
+    assert hpa is not None
+    asked = {entry["external"]["metric"]["name"] for entry in hpa["spec"]["metrics"]}
+    config = yaml.safe_load((ROOT / "manifests/kind/prometheus-adapter.config.yaml").read_text())
+    served = {re.split(r"[{(]", rule["seriesQuery"])[0] for rule in config["externalRules"]}
+
+    assert asked <= set(Metric)
+    assert asked <= served

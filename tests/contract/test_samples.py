@@ -1,0 +1,76 @@
+"""Samples are the first thing a user applies: the API server takes them, and they follow their own advice."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chatscale import names
+from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, Device
+from hack.paths import ROOT
+
+SAMPLES = sorted((ROOT / "manifests/samples").glob("*.yaml"))
+each_sample = pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+
+
+def load(path: Path) -> dict[str, Any]:
+    (manifest,) = [document for document in yaml.safe_load_all(path.read_text()) if document]
+    return manifest
+
+
+def model_of(manifest: dict[str, Any]) -> ChatModel:
+    return ChatModel.model_validate({**manifest, "metadata": {**manifest["metadata"], "namespace": "default"}})
+
+
+def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
+    """Fields that the API server would drop without a word, or kubectl refuse."""
+    if isinstance(value, list):
+        return [name for item in value for name in unknown_fields(item, schema["items"], f"{path}[]")]
+    if not isinstance(value, dict) or "additionalProperties" in schema:
+        return []
+    known = schema.get("properties", {})
+    strangers = [f"{path}.{name}" for name in value if name not in known]
+    inside = [unknown_fields(item, known[name], f"{path}.{name}") for name, item in value.items() if name in known]
+    return strangers + [name for names_ in inside for name in names_]
+
+
+@each_sample
+def test_is_a_chatmodel_of_the_served_version(path: Path):
+    manifest = load(path)
+
+    assert (manifest["apiVersion"], manifest["kind"]) == (names.API_VERSION, names.KIND)
+    model_of(manifest)
+
+
+@each_sample
+def test_names_only_fields_that_exist(path: Path, spec_schema: dict[str, Any]):
+    assert unknown_fields(load(path)["spec"], spec_schema, "spec") == []
+
+
+@each_sample
+def test_leaves_replicas_to_the_autoscaler(path: Path):
+    manifest = load(path)
+    fixed = model_of(manifest).spec.autoscaling.mode is AutoscalingMode.FIXED
+
+    assert ("replicas" in manifest["spec"]) == fixed
+
+
+@each_sample
+def test_asks_for_memory_and_cpu(path: Path):
+    requests = model_of(load(path)).spec.resources.requests
+
+    assert {"cpu", "memory"} <= set(requests)
+
+
+@each_sample
+def test_begins_with_words_for_the_user(path: Path):
+    assert path.read_text().startswith("# ")
+
+
+def test_together_they_show_every_mode_and_device_and_can_all_be_applied():
+    models = [model_of(load(path)) for path in SAMPLES]
+
+    assert {model.spec.autoscaling.mode for model in models} == set(AutoscalingMode)
+    assert {model.spec.device for model in models} == set(Device)
+    assert len({model.metadata.name for model in models}) == len(models)

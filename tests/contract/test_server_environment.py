@@ -1,0 +1,96 @@
+"""The environment that the operator gives a replica is one that the server reads, field for field."""
+
+from typing import Any
+
+import pytest
+
+from chatscale.desired.environment import server_env
+from chatscale_server.settings import Device, Dtype, Settings, read_settings
+from chatscale_server.wire import EngineName, Env, SimulatedProfile
+from tests.support.builders import a_chatmodel
+
+FROM_THE_POD = {Env.CPU_LIMIT.value: "2", Env.MEMORY_LIMIT_BYTES.value: "8589934592", Env.HF_TOKEN.value: "hf_secret"}
+"""What the kubelet fills in where the manifest says `valueFrom`."""
+
+EVERYTHING: dict[str, Any] = {
+    "model": {
+        "uri": "hf://owner/model",
+        "revision": "abc123",
+        "servedName": "support",
+        "tokenSecretRef": {"name": "hf", "key": "token"},
+        "chatTemplate": "{{ messages }} $(NOT_EXPANDED)",
+    },
+    "device": "GPU",
+    "resources": {"limits": {"nvidia.com/gpu": 1}},
+    "server": {
+        "engine": "Transformers",
+        "dtype": "bfloat16",
+        "maxModelLen": 4096,
+        "maxConcurrency": 16,
+        "maxQueue": 0,
+        "queueTimeoutSeconds": 30,
+    },
+    "drain": {"timeoutSeconds": 240, "preStopDelaySeconds": 0},
+}
+
+
+def environment(**spec: Any) -> dict[str, str]:
+    """As the container sees it: `valueFrom` resolved, and `$$(` read as `$(` by the kubelet."""
+    entries = server_env(a_chatmodel().with_spec(**spec).build())
+    return {
+        entry["name"]: entry["value"].replace("$$(", "$(") if "value" in entry else FROM_THE_POD[entry["name"]]
+        for entry in entries
+    }
+
+
+def test_a_replica_is_told_every_field_of_the_spec():
+    assert read_settings(environment(**EVERYTHING)) == Settings(
+        model_uri="hf://owner/model",
+        model_revision="abc123",
+        served_name="support",
+        chatmodel_name="tiny",
+        chat_template="{{ messages }} $(NOT_EXPANDED)",
+        engine=EngineName.TRANSFORMERS,
+        device=Device.CUDA,
+        dtype=Dtype.BFLOAT16,
+        max_model_len=4096,
+        max_concurrency=16,
+        max_queue=0,
+        queue_timeout_s=30.0,
+        drain_delay_s=0.0,
+        drain_timeout_s=240.0,
+        cpu_limit=2.0,
+        memory_limit_bytes=8 * 2**30,
+    )
+
+
+def test_a_simulated_replica_is_told_its_profile():
+    spec = {"server": {"engine": "Simulated", "simulated": {"profile": "8b-h100", "startupSeconds": 7}}}
+    settings = read_settings(environment(**spec))
+
+    assert settings.engine is EngineName.SIMULATED
+    assert settings.simulated_profile is SimulatedProfile.LLAMA_8B_H100
+    assert settings.simulated_startup_s == pytest.approx(7.0)
+
+
+def test_every_variable_of_the_wire_contract_is_set_for_some_model():
+    simulated = environment(server={"engine": "Simulated"})
+    known = set(Env) - {Env.LOG_LEVEL}  # left to spec.server.env's author: the image's default is right
+
+    assert {name for name in {**environment(**EVERYTHING), **simulated} if name in set(Env)} == known
+
+
+@pytest.mark.parametrize("field", ["maxConcurrency", "maxQueue", "queueTimeoutSeconds", "maxModelLen"])
+@pytest.mark.parametrize("end", ["minimum", "maximum"])
+def test_the_server_takes_the_whole_range_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+    bound = spec_schema["properties"]["server"]["properties"][field][end]
+
+    read_settings(environment(server={"engine": "Simulated", field: bound}))
+
+
+@pytest.mark.parametrize("field", ["timeoutSeconds", "preStopDelaySeconds"])
+@pytest.mark.parametrize("end", ["minimum", "maximum"])
+def test_the_server_takes_every_drain_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+    bound = spec_schema["properties"]["drain"]["properties"][field][end]
+
+    read_settings(environment(drain={field: bound}))
