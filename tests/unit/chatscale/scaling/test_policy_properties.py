@@ -1,0 +1,146 @@
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.scaling.policy import decide
+from chatscale.scaling.signals import Observation, Replica, ReplicaPhase
+from tests.support.replicas import SLOTS, Operator, a_sample, a_spec, at, in_phase, seen, under_load
+
+METRICS = st.lists(
+    st.sampled_from(["QueueDepth", "ActiveRequests", "KVCacheUtilization"]), min_size=1, max_size=3, unique=True
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> AutoscalingSpec:
+    low = draw(st.integers(1, 10))
+    panic_window = draw(st.integers(1, 30))
+
+    def one_way() -> dict[str, Any]:
+        return {
+            "stabilizationWindowSeconds": draw(st.sampled_from([0, 10, 300])),
+            "policies": [
+                {
+                    "type": draw(st.sampled_from(["Pods", "Percent"])),
+                    "value": draw(st.integers(1, 200)),
+                    "periodSeconds": draw(st.integers(1, 60)),
+                }
+            ],
+        }
+
+    return a_spec(
+        minReplicas=low,
+        maxReplicas=low + draw(st.integers(0, 30)),
+        metrics=[{"type": name, "target": draw(st.integers(1, 100))} for name in draw(METRICS)],
+        windowSeconds=panic_window + draw(st.integers(0, 60)),
+        panicWindowSeconds=panic_window,
+        tolerancePercent=draw(st.integers(0, 100)),
+        behavior={"scaleUp": one_way(), "scaleDown": one_way()},
+        fallback={"behavior": "Hold", "failureThreshold": draw(st.integers(1, 5))},
+    )
+
+
+@st.composite
+def observations(draw: st.DrawFn, seconds: float = 0) -> Observation:
+    def replica(index: int) -> Replica:
+        age = draw(st.sampled_from([0, 1, 14, 16, 1000]))
+        sample = a_sample(
+            seconds - age,
+            draw(st.integers(0, 200)),
+            draw(st.integers(0, SLOTS)),
+            draw(st.floats(0, 1)),
+            draw(st.floats(0, 1000)),
+        )
+        return Replica(
+            f"r{index}",
+            draw(st.sampled_from(ReplicaPhase)),
+            at(seconds - draw(st.sampled_from([0, 10, 400]))),
+            draw(st.sampled_from([sample, None])),
+        )
+
+    return seen(seconds, *(replica(index) for index in range(draw(st.integers(0, 6)))))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Operator, float]:
+    """An operator after some arbitrary ticks, and the time of the next one."""
+    operator = Operator(draw(st.integers(0, 50)), draw(specs()))
+    seconds = 0.0
+    for _ in range(draw(st.integers(0, 8))):
+        operator.sees(draw(observations(seconds)))
+        seconds += draw(st.sampled_from([1, 5, 30, 301]))
+    return operator, seconds
+
+
+@given(histories(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_bounds_are_kept_whatever_is_seen(past: tuple[Operator, float], data: st.DataObject) -> None:
+    operator, seconds = past
+
+    decision = operator.sees(data.draw(observations(seconds)))
+
+    assert operator.spec.min_replicas <= decision.replicas <= (operator.spec.max_replicas or 0)
+    assert decision.message
+
+
+@given(histories(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_deciding_again_at_once_changes_nothing(past: tuple[Operator, float], data: st.DataObject) -> None:
+    operator, seconds = past
+    observation = data.draw(observations(seconds))
+
+    first = operator.sees(observation)
+
+    assert operator.sees(observation).replicas == first.replicas
+
+
+@given(histories(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_nothing_is_lowered_while_a_ready_replica_is_unread(past: tuple[Operator, float], data: st.DataObject) -> None:
+    operator, seconds = past
+    observation = data.draw(observations(seconds))
+    unread = Replica("unread", ReplicaPhase.READY, at(seconds - 1000), a_sample(seconds - 1000))
+    before = min(operator.replicas, operator.spec.max_replicas or 0)
+
+    decision = operator.sees(replace(observation, replicas=(*observation.replicas, unread)))
+
+    assert decision.replicas >= before
+
+
+@given(histories(), st.integers(1, 20), st.integers(0, 400), st.integers(0, 400))
+@settings(max_examples=200, deadline=None)
+def test_more_load_never_gives_fewer_replicas(past: tuple[Operator, float], count: int, less: int, more: int) -> None:
+    operator, seconds = past
+    less, more = sorted((less, more))
+    current = max(operator.replicas, 1)
+
+    def replicas(active: int) -> int:
+        kv = min(active / (100 * count), 1)
+        observation = under_load(seconds, active, count, kv)
+        return decide(operator.spec, SLOTS, current, observation, operator.state, at(seconds)).replicas
+
+    assert replicas(less) <= replicas(more)
+
+
+@given(specs(), st.integers(1, 40), st.integers(0, 59), st.integers(0, 100))
+@settings(deadline=None)
+def test_a_restart_never_lowers_within_a_window(spec: AutoscalingSpec, count: int, seconds: int, active: int) -> None:
+    operator = Operator(count, spec)
+    bounded = min(max(count, spec.min_replicas), spec.max_replicas or 0)
+
+    for second in range(min(seconds, spec.window_seconds)):
+        assert operator.sees_load(second, active).replicas >= bounded
+        bounded = operator.replicas
+
+
+@given(histories())
+@settings(deadline=None)
+def test_starting_replicas_alone_hold_the_count(past: tuple[Operator, float]) -> None:
+    operator, seconds = past
+    spec = operator.spec
+    held = min(max(operator.replicas, spec.min_replicas), spec.max_replicas or 0)
+
+    assert operator.sees(seen(seconds, in_phase("a", ReplicaPhase.STARTING))).replicas == held
