@@ -14,7 +14,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster lock
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -35,6 +35,9 @@ verify: lint types contracts ## Static checks, and that generated files are curr
 unit: .venv/.synced ## Tests without network, cluster or sleep
 	$(PY) -m pytest tests/unit tests/contract
 
+chart: .venv/.synced ## The chart as Helm renders it
+	$(PY) -m pytest tests/chart
+
 cluster: .venv/.synced ## A real kind cluster with registry, Prometheus and prometheus-adapter
 	python3 -m hack.cluster up
 
@@ -53,13 +56,17 @@ e2e: images ## One file per promise, on the cluster
 demo: images ## The whole product in one run, with a summary
 	$(PY) -m hack.demo
 
+# Images first: `verify` renders the chart with the helm that the bring-up builds where there is none.
 test: .venv/.synced ## Every check and test there is
-	$(MAKE) verify
 	$(MAKE) images
+	$(MAKE) verify
 	$(PY) -m pytest
 
 clean-cluster: ## Delete the cluster; caches stay
 	python3 -m hack.cluster down
+
+release: .venv/.synced ## Images, packaged chart and notes of a tag: make release TAG=v1.2.3 REGISTRY=ghcr.io/owner/chatscale
+	$(PY) -m hack.release --tag "$(TAG)" --registry "$(REGISTRY)"
 
 lock: ## Resolve requirements/*.txt anew from pyproject.toml
 	bash hack/lock.sh

@@ -1,0 +1,96 @@
+"""`python -m hack.release`: from a tag to images in a registry, a packaged chart and release notes.
+
+Needs docker with BuildKit or not, helm, and a login to the registry; the workflow provides them. What it
+writes lies in dist/: the chart's .tgz and notes.md.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+
+from chatscale import __version__
+from hack.cluster.images import IMAGES, Image
+from hack.helm import CHART, HelmError, helm
+from hack.paths import ROOT
+
+DIST = ROOT / "dist"
+
+
+class ReleaseError(Exception):
+    """The release cannot be made; the message says what to mend."""
+
+
+def check_tag(tag: str) -> None:
+    """The tag, the package and the chart (by a test) carry one version."""
+    if tag != f"v{__version__}":
+        raise ReleaseError(f"tag {tag} does not fit: operator/chatscale/__init__.py says {__version__}")
+
+
+def reference(image: Image, registry: str) -> str:
+    """The published name; every image has the release's version as its tag."""
+    return f"{registry}/{image.name}:{__version__}"
+
+
+def push_images(registry: str) -> None:
+    """Build and push all images, each after the one it is made from."""
+    by_name = {image.name: image for image in IMAGES}
+    for image in IMAGES:
+        arguments = dict(image.arguments)
+        if image.made_from is not None:
+            argument, parent = image.made_from
+            arguments[argument] = reference(by_name[parent], registry)
+        flags = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+        target = reference(image, registry)
+        print(f"building {target}", flush=True)
+        subprocess.run(["docker", "build", "-f", image.dockerfile, "-t", target, *flags, "."], cwd=ROOT, check=True)
+        subprocess.run(["docker", "push", target], check=True)
+
+
+def package_chart() -> None:
+    """Write dist/chatscale-VERSION.tgz."""
+    print(helm("package", str(CHART), "--destination", str(DIST)).strip())
+
+
+def notes(changelog: str, registry: str) -> str:
+    """This version's part of the changelog, and how to install it. ReleaseError if there is none."""
+    head = re.escape(__version__)
+    found = re.search(rf"(?ms)^## \[?{head}\]?[^\n]*\n(?P<body>.*?)(?=^## |\Z)", changelog)
+    if found is None:
+        raise ReleaseError(f"CHANGELOG.md has no part `## {__version__}`")
+    return f"{found['body'].strip()}\n\n{_INSTALL.format(version=__version__, registry=registry)}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Release; 1 with a readable line if it cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m hack.release", description=__doc__)
+    parser.add_argument("--tag", required=True, help="the Git tag, such as v1.2.3")
+    parser.add_argument("--registry", required=True, help="where images go, such as ghcr.io/owner/chatscale")
+    options = parser.parse_args(argv)
+    registry = options.registry.lower().rstrip("/")
+    try:
+        check_tag(options.tag)
+        DIST.mkdir(exist_ok=True)
+        text = notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), registry)
+        (DIST / "notes.md").write_text(text, encoding="utf-8")
+        package_chart()
+        push_images(registry)
+    except (ReleaseError, HelmError, OSError, subprocess.CalledProcessError) as error:
+        print(f"hack.release: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+_INSTALL = """\
+## Install
+
+```sh
+helm upgrade --install chatscale chatscale-{version}.tgz --namespace chatscale-system --create-namespace --wait \\
+  --set operator.image.repository={registry}/operator \\
+  --set server.image={registry}/server:{version} \\
+  --set server.simulatedImage={registry}/server-simulated:{version}
+```
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())
