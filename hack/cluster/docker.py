@@ -108,7 +108,8 @@ def install_packages(commands: Commands, packages: list[str]) -> None:
     if shutil.which("apt-get") is None:
         raise BringUpError(f"Install these yourself, this machine has no apt: {' '.join(packages)}")
     commands.say("installing " + " ".join(packages))
-    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    # In runlevel 1 a package does not start its daemon: without systemd, ours needs our configuration.
+    env = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     commands.run("apt-get", *APT_OPTIONS, "update", env=env, deadline_s=300)
     commands.run(
         "apt-get", *APT_OPTIONS, "install", "-y", "--no-install-recommends", *packages, env=env, deadline_s=600

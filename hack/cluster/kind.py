@@ -64,7 +64,12 @@ class Cluster:
 
     def delete(self, commands: Commands) -> None:
         """Delete the cluster and its entry in the kubeconfig."""
-        commands.run(self._kind, "delete", "cluster", "--name", CLUSTER_NAME)
+        if self._kind.exists():
+            commands.run(self._kind, "delete", "cluster", "--name", CLUSTER_NAME)
+        else:
+            # The cache was deleted by hand; the entry stays until the next `up` overwrites it.
+            for name in self.nodes(commands):
+                commands.run("docker", "rm", "--force", "--volumes", name)
 
     def export_kubeconfig(self, commands: Commands) -> None:
         """Merge the cluster's entry into the user's kubeconfig: the API server's certificate may be a new one."""

@@ -121,7 +121,10 @@ class Toolchain:
         if target.is_dir():
             return target
         if shutil.which("go") is None:
-            raise BringUpError("Go 1.26 or later is needed on PATH: the programs are built from Go modules.")
+            raise BringUpError(
+                f"Go 1.26 or later is needed on PATH to build {', '.join(module.programs)}. Where a container registry "
+                "can be reached, kind, kubectl and helm on PATH do as well."
+            )
         # Renamed when complete, so an interrupted build is never taken for a whole one.
         unfinished = target.with_name(target.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
