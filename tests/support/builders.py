@@ -161,14 +161,25 @@ def a_pod(name: str = "tiny-1") -> PodBuilder:
     return PodBuilder(name=name)
 
 
-def a_foreign_hpa(name: str = "theirs", kind: str = names.KIND, target: str = "tiny") -> Manifest:
+def a_foreign_hpa(
+    name: str = "theirs", kind: str = names.KIND, target: str = "tiny", namespace: str = "demo"
+) -> Manifest:
     """A HorizontalPodAutoscaler that somebody else made."""
     api_version = names.API_VERSION if kind == names.KIND else "apps/v1"
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": name, "namespace": "demo", "uid": f"uid-{name}"},
-        "spec": {"scaleTargetRef": {"apiVersion": api_version, "kind": kind, "name": target}, "maxReplicas": 9},
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": api_version, "kind": kind, "name": target},
+            "maxReplicas": 9,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+                }
+            ],
+        },
     }
 
 

@@ -1,6 +1,7 @@
 """Workers: one pass at a time per object, coalesced wakes, backoff, and one broken object never stops the others."""
 
 import asyncio
+import itertools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
@@ -130,7 +131,7 @@ def test_the_delay_is_bounded_and_success_resets_it():
 
     play(reconciler, story)
     times = reconciler.times()
-    gaps = [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [round(later - earlier, 3) for earlier, later in itertools.pairwise(times)]
     assert max(gaps) == LONGEST_RETRY_S
     assert gaps[-1] == FIRST_RETRY_S
 

@@ -1,0 +1,97 @@
+"""The API server takes our CRD and the samples, and refuses bad specs in our words."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chatscale.api.crd import chatmodel_crd
+from hack import kube
+from hack.paths import ROOT
+from tests.support.builders import a_chatmodel
+
+SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+HPA = {"mode": "HPA", "maxReplicas": 4}
+
+
+def chatmodel(namespace: str, name: str = "tiny", **spec: Any) -> dict[str, Any]:
+    """As a user writes it: no uid, no status, no replicas."""
+    manifest = copy.deepcopy(a_chatmodel().with_spec(**spec).manifest())
+    manifest["metadata"] = {"name": name, "namespace": namespace}
+    del manifest["status"]
+    if "replicas" not in spec:
+        del manifest["spec"]["replicas"]
+    return manifest
+
+
+def dry_run(manifest: dict[str, Any]) -> dict[str, Any]:
+    out = kube.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-", stdin=json.dumps(manifest)
+    )
+    answer: dict[str, Any] = json.loads(out)
+    return answer
+
+
+def test_the_api_server_takes_the_crd():
+    manifest = json.dumps(chatmodel_crd())
+    out = kube.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=manifest)
+    assert "serverside-applied" in out
+
+
+def test_the_crd_reports_no_problem_of_its_schema():
+    crd = kube.get("crd", "chatmodels.chatscale.dev", "default")
+    assert crd is not None
+    bad = {"NonStructuralSchema": "True", "NamesAccepted": "False", "Established": "False"}
+    conditions = {c["type"]: c["status"] for c in crd["status"]["conditions"]}
+    assert not bad.items() & conditions.items()
+
+
+def test_kubectl_explains_a_field():
+    out = kube.kubectl("explain", "chatmodel.spec.autoscaling.mode")
+    assert "Each mode has exactly one writer of spec.replicas" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_every_sample_is_accepted(path: Path, namespace: str):
+    for manifest in yaml.safe_load_all(path.read_text()):
+        manifest["metadata"]["namespace"] = namespace
+        assert dry_run(manifest)["kind"] == manifest["kind"]
+
+
+def test_replicas_default_to_one(namespace: str):
+    assert dry_run(chatmodel(namespace))["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        pytest.param({"model": {"uri": "s3://bucket/x"}}, 'spec.model.uri must be hf://OWNER/NAME, pvc://CLAIM/PATH or file:///PATH, found "s3://bucket/x"', id="unknown uri scheme"),  # noqa: E501
+        pytest.param({"model": {}}, "spec.model.uri: Required value", id="no model"),
+        pytest.param({"device": "TPU"}, 'spec.device: Unsupported value: "TPU"', id="unknown device"),
+        pytest.param({"replicas": -1}, "spec.replicas: Invalid value: -1", id="negative replicas"),
+        pytest.param({"autoscaling": {"mode": "Operator"}}, "spec.autoscaling.maxReplicas is required unless mode is Fixed", id="no upper bound"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "minReplicas": 5}}, "spec.autoscaling.minReplicas 5 is above maxReplicas 4", id="min above max"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "minReplicas": 0}}, "spec.autoscaling.minReplicas: Invalid value: 0", id="min zero"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "dryRun": True}}, "spec.autoscaling.dryRun needs mode Operator", id="dry run with HPA"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "windowSeconds": 5, "panicWindowSeconds": 9}}, "spec.autoscaling.panicWindowSeconds 9 is above windowSeconds 5", id="windows"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "source": {"type": "Prometheus"}}}, "spec.autoscaling.source.prometheusURL is required with type Prometheus", id="no address"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "fallback": {"behavior": "Static"}}}, "spec.autoscaling.fallback.replicas is required unless behavior is Hold", id="fallback"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "metrics": [{"type": "KVCacheUtilization", "target": 101}]}}, "KVCacheUtilization is a percentage from 1 to 100", id="percentage"),  # noqa: E501
+        pytest.param({"device": "GPU", "server": {}}, "spec.resources.limits must name a GPU resource", id="GPU without limit"),  # noqa: E501
+        pytest.param({"resources": {"limits": {"nvidia.com/gpu": 1}}}, "spec.resources.limits must not name GPUs with spec.device CPU", id="CPU with GPU limit"),  # noqa: E501
+        pytest.param({"server": {"env": [{"name": "CHATSCALE_DEVICE", "value": "x"}]}}, "must not start with CHATSCALE_", id="our environment"),  # noqa: E501
+        pytest.param({"modle": {}}, 'unknown field "spec.modle"', id="misspelt field"),
+    ],
+)  # fmt: skip
+def test_a_bad_spec_is_refused_in_our_words(spec: dict[str, Any], message: str, namespace: str):
+    with pytest.raises(kube.KubectlError) as refusal:
+        dry_run(chatmodel(namespace, **spec))
+    assert message in str(refusal.value)
+
+
+def test_a_long_name_is_refused_with_its_length(namespace: str):
+    with pytest.raises(kube.KubectlError, match=r"metadata\.name must have at most 40 characters, found 41"):
+        dry_run(chatmodel(namespace, name="a" * 41))
