@@ -81,7 +81,7 @@ def max_sample_age(source: MetricSource) -> timedelta:
 def read_load(seen: Observation, before: Mapping[str, Refusals], now: datetime, max_age: timedelta) -> Load:
     """Sum up what the ready replicas report.
 
-    A replica that became ready less than `max_age` ago and was never read is not missing yet. A ready
+    A replica that became ready less than `max_age` ago and was not read since is not missing yet. A ready
     replica whose fresh sample says zero is zero.
     """
     ready = seen.in_phase(ReplicaPhase.READY)
@@ -112,7 +112,7 @@ def _usable(replica: Replica, now: datetime, max_age: timedelta) -> ReplicaSampl
 
 
 def _is_new(replica: Replica, now: datetime, max_age: timedelta) -> bool:
-    return replica.sample is None and now - replica.since <= max_age
+    return now - replica.since <= max_age
 
 
 def _refusals(sample: ReplicaSample, before: Refusals | None) -> Refusals:
