@@ -1,0 +1,172 @@
+"""The client against an HTTP server: what is asked, and how each failure is told apart."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client.configuration import Configuration
+
+from chatscale.cluster import client
+from chatscale.cluster.client import KubernetesCluster, connect
+from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, POD
+from chatscale.errors import ClusterUnavailableError, ConflictError, InvalidSpecError, NotFoundError
+from tests.support.builders import a_chatmodel
+
+MANIFEST = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "tiny", "namespace": "demo", "uid": "u1"},
+    "spec": {"replicas": 2},
+}
+
+
+class ApiServer:
+    """Answers every request with `status` and `body`, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body: Any = {}
+        self.silent = False
+        self.asked: list[tuple[str, str, dict[str, str], str | None, Any]] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        text = await request.text()
+        self.asked.append(
+            (
+                request.method,
+                request.path,
+                dict(request.query),
+                request.headers.get("Content-Type") if text else None,
+                json.loads(text) if text else None,
+            )
+        )
+        if self.silent:
+            await asyncio.Event().wait()
+        body = self.body if isinstance(self.body, str) else json.dumps(self.body)
+        return web.Response(status=self.status, text=body)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    server = ApiServer()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    async with TestServer(app) as running:
+        server.url = str(running.make_url("")).rstrip("/")
+        yield server
+
+
+@pytest.fixture
+async def cluster(server: ApiServer) -> AsyncIterator[KubernetesCluster]:
+    configuration = Configuration()
+    configuration.host = server.url
+    async with connect(configuration) as cluster:
+        yield cluster
+
+
+async def test_lists_by_label_and_gives_each_item_its_kind(server: ApiServer, cluster: KubernetesCluster):
+    server.body = {"items": [{"metadata": {"name": "a"}}]}
+    found = await cluster.list(POD, "demo", "chatscale.dev/chatmodel=tiny")
+    assert found == [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}]
+    assert server.asked[0][:3] == (
+        "GET",
+        "/api/v1/namespaces/demo/pods",
+        {"labelSelector": "chatscale.dev/chatmodel=tiny"},
+    )
+
+
+async def test_applies_on_the_server_as_a_named_manager(server: ApiServer, cluster: KubernetesCluster):
+    await cluster.apply(MANIFEST, "chatscale-scaler")
+    assert server.asked == [
+        (
+            "PATCH",
+            "/apis/apps/v1/namespaces/demo/deployments/tiny",
+            {"fieldManager": "chatscale-scaler", "force": "true"},
+            "application/apply-patch+yaml",
+            MANIFEST,
+        )
+    ]
+
+
+async def test_scales_only_what_it_has_read(server: ApiServer, cluster: KubernetesCluster):
+    await cluster.write_scale(a_chatmodel().manifest(), 3, "chatscale-scaler")
+    method, path, query, content_type, body = server.asked[0]
+    assert (method, path) == ("PATCH", "/apis/chatscale.dev/v1alpha1/namespaces/demo/chatmodels/tiny/scale")
+    assert (query, content_type) == ({"fieldManager": "chatscale-scaler"}, "application/merge-patch+json")
+    assert body == {"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 3}}
+
+
+async def test_writes_status_to_its_subresource(server: ApiServer, cluster: KubernetesCluster):
+    await cluster.patch_status(CHATMODEL, "demo", "tiny", {"replicas": 1, "phase": None})
+    assert server.asked[0][1].endswith("/chatmodels/tiny/status")
+    assert server.asked[0][4] == {"status": {"replicas": 1, "phase": None}}
+
+
+async def test_deletes_this_very_object_and_takes_absence_for_success(server: ApiServer, cluster: KubernetesCluster):
+    server.status = 404
+    await cluster.delete(MANIFEST)
+    assert server.asked[0][4] == {"propagationPolicy": "Background", "preconditions": {"uid": "u1"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, InvalidSpecError),
+        (401, ClusterUnavailableError),
+        (403, ClusterUnavailableError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (422, InvalidSpecError),
+        (429, ClusterUnavailableError),
+        (500, ClusterUnavailableError),
+        (503, ClusterUnavailableError),
+    ],
+)
+async def test_each_refusal_becomes_the_error_of_its_reaction(
+    status: int, error: type[Exception], server: ApiServer, cluster: KubernetesCluster
+):
+    server.status, server.body = status, {"kind": "Status", "message": "because"}
+    with pytest.raises(error, match="because"):
+        await cluster.get(DEPLOYMENT, "demo", "tiny")
+
+
+async def test_a_proxys_page_is_unavailability(server: ApiServer, cluster: KubernetesCluster):
+    server.status, server.body = 502, "<html>Bad Gateway</html>"
+    with pytest.raises(ClusterUnavailableError, match="HTTP 502: no reason given"):
+        await cluster.get(DEPLOYMENT, "demo", "tiny")
+
+
+async def test_an_answer_that_never_comes_ends_at_the_deadline(
+    server: ApiServer, cluster: KubernetesCluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.05)
+    server.silent = True
+    with pytest.raises(ClusterUnavailableError, match=r"GET .*/deployments/tiny: no answer from the API server"):
+        await cluster.get(DEPLOYMENT, "demo", "tiny")
+
+
+async def test_a_server_that_is_down_is_unavailability():
+    configuration = Configuration()
+    configuration.host = "http://127.0.0.1:1"
+    async with connect(configuration) as cluster:
+        with pytest.raises(ClusterUnavailableError, match="no answer from the API server"):
+            await cluster.get(DEPLOYMENT, "demo", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "served"),
+    [
+        pytest.param(200, {"resources": [{"name": "chatmodels"}, {"name": "chatmodels/scale"}]}, True, id="served"),
+        pytest.param(200, {"resources": []}, False, id="not yet"),
+        pytest.param(404, {}, False, id="no such group"),
+    ],
+)
+async def test_knows_whether_the_crd_is_there(
+    status: int, body: Any, server: ApiServer, cluster: KubernetesCluster, *, served: bool
+):
+    server.status, server.body = status, body
+    assert await cluster.has_chatmodels() is served

@@ -1,0 +1,135 @@
+"""Reading from Prometheus: only pods that exist, and the time at which they were scraped."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from chatscale.observe.pods import read_pods
+from chatscale.observe.prometheus import PrometheusReader
+from chatscale.observe.reading import Reading
+from chatscale.scaling.signals import ReplicaSample
+from chatscale_server.wire import Metric
+from tests.support.builders import a_pod, at
+
+VALUES = {
+    Metric.QUEUE_DEPTH: 3,
+    Metric.REQUESTS_RUNNING: 8,
+    Metric.SLOTS: 8,
+    Metric.KV_CACHE_USAGE_RATIO: 0.5,
+    Metric.REQUESTS_REJECTED_TOTAL: 2,
+}
+
+
+class Prometheus:
+    """Answers instant queries from `series`; `answer` replaces the whole answer."""
+
+    def __init__(self) -> None:
+        self.series: list[tuple[str, dict[str, str], float, float]] = []
+        self.answer: tuple[int, bytes] | None = None
+        self.queries: list[str] = []
+
+    def has(self, pod: str, *, scraped_at: float = 3, job: str = "pods", **values: float) -> None:
+        """Have all metrics of a pod, as scraped that many seconds after the start."""
+        for metric, value in VALUES.items():
+            labels = {"pod": pod, "job": job, **({"reason": "queue_full"} if "rejected" in metric else {})}
+            self.series.append(
+                (metric.value, labels, values.get(metric.name.lower(), value), at(scraped_at).timestamp())
+            )
+
+    async def handle(self, request: web.Request) -> web.Response:
+        query = request.query["query"]
+        self.queries.append(query)
+        if self.answer is not None:
+            return web.Response(status=self.answer[0], body=self.answer[1])
+        if query.startswith("timestamp("):
+            found = [(labels, scraped) for name, labels, _, scraped in self.series if name == Metric.QUEUE_DEPTH]
+        else:
+            found = [({"__name__": name, **labels}, value) for name, labels, value, _ in self.series]
+        result = [{"metric": labels, "value": [at(9).timestamp(), str(value)]} for labels, value in found]
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+
+@pytest.fixture
+async def prometheus() -> AsyncIterator[Prometheus]:
+    prometheus = Prometheus()
+    app = web.Application()
+    app.router.add_get("/api/v1/query", prometheus.handle)
+    async with TestServer(app) as server:
+        prometheus.url = str(server.make_url("/"))
+        yield prometheus
+
+
+async def read(prometheus: Prometheus, *names: str) -> Reading:
+    pods = read_pods(a_pod(name).ready().manifest() for name in names)
+    async with aiohttp.ClientSession() as session:
+        return await PrometheusReader(session).read(prometheus.url, "demo", "tiny", pods, at(9))
+
+
+async def test_reads_known_pods_as_of_their_scrape(prometheus: Prometheus):
+    prometheus.has("tiny-1", scraped_at=3)
+    assert await read(prometheus, "tiny-1") == Reading(
+        taken_at=at(9),
+        samples={
+            "tiny-1": ReplicaSample(
+                taken_at=at(3), queue_depth=3, running=8, slots=8, kv_cache_usage_ratio=0.5, rejected_total=2.0
+            )
+        },
+    )
+
+
+async def test_series_of_pods_that_are_gone_do_not_count(prometheus: Prometheus):
+    prometheus.has("tiny-1")
+    prometheus.has("tiny-0-gone", queue_depth=1000)
+    assert list((await read(prometheus, "tiny-1")).samples) == ["tiny-1"]
+
+
+async def test_a_pod_scraped_by_two_jobs_counts_once(prometheus: Prometheus):
+    prometheus.has("tiny-1", job="pods")
+    prometheus.has("tiny-1", job="annotations")
+    assert (await read(prometheus, "tiny-1")).samples["tiny-1"].queue_depth == 3
+
+
+async def test_a_ready_pod_without_series_is_unknown(prometheus: Prometheus):
+    prometheus.has("tiny-1")
+    assert (await read(prometheus, "tiny-1", "tiny-2")).failures == {"tiny-2": "Prometheus has no series of this pod"}
+
+
+async def test_asks_for_this_chatmodel_only(prometheus: Prometheus):
+    await read(prometheus, "tiny-1")
+    assert all('namespace="demo",chatmodel="tiny"' in query for query in prometheus.queries)
+    assert len(prometheus.queries) == 2
+
+
+async def test_asks_nothing_while_no_pod_is_ready(prometheus: Prometheus):
+    assert await read(prometheus) == Reading(at(9))
+    assert prometheus.queries == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        pytest.param(503, b"", "Prometheus: HTTP 503", id="503"),
+        pytest.param(200, b"<html>", "not that of a Prometheus server (JSONDecodeError)", id="a page"),
+        pytest.param(200, b'{"status": "success"}', "not that of a Prometheus server (KeyError)", id="another API"),
+        pytest.param(
+            200,
+            b'{"status": "success", "data": {"resultType": "matrix", "result": []}}',
+            "the query did not give an instant vector",
+            id="not a vector",
+        ),
+    ],
+)
+async def test_an_outage_is_unknown_for_every_pod(status: int, body: bytes, why: str, prometheus: Prometheus):
+    prometheus.answer = (status, body)
+    reading = await read(prometheus, "tiny-1", "tiny-2")
+    assert reading.samples == {}
+    assert sorted(reading.failures) == ["tiny-1", "tiny-2"]
+    assert why in reading.failures["tiny-1"]
+
+
+async def test_an_address_where_nobody_listens_is_an_outage(prometheus: Prometheus):
+    prometheus.url = "http://127.0.0.1:1"
+    assert "Cannot connect" in (await read(prometheus, "tiny-1")).failures["tiny-1"]

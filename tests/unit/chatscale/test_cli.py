@@ -1,0 +1,37 @@
+"""The command line: failures are one readable line and an exit code."""
+
+import pytest
+
+from chatscale import __version__
+from chatscale.cli import EXIT_BAD_SETTINGS, EXIT_UNAVAILABLE, main
+from chatscale_server.wire import ExitCode
+
+
+def test_bad_settings_end_with_a_line_and_the_servers_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("CHATSCALE_OPERATOR_LOG_LEVEL", "loud")
+    assert main(["operator"]) == EXIT_BAD_SETTINGS == ExitCode.BAD_SETTINGS
+    assert capsys.readouterr().err == (
+        "chatscale: CHATSCALE_OPERATOR_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, found 'loud'\n"
+    )
+
+
+def test_an_unknown_context_ends_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logging_untouched: None
+):
+    monkeypatch.setenv("CHATSCALE_OPERATOR_KUBE_CONTEXT", "no-such-context")
+    assert main(["operator"]) == EXIT_UNAVAILABLE
+    assert "context 'no-such-context' of the kubeconfig cannot be used" in capsys.readouterr().err
+
+
+def test_tells_its_version(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"{__version__}\n")
+
+
+@pytest.fixture
+def logging_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave pytest's own log handlers alone."""
+    monkeypatch.setattr("chatscale.cli.set_up_logs", lambda *_, **__: None)

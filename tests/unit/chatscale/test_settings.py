@@ -1,0 +1,68 @@
+"""Settings: every variable is understood or refused, in one line that names it."""
+
+import pytest
+
+from chatscale.settings import LogFormat, Settings, SettingsError
+
+
+def test_an_empty_environment_gives_the_defaults():
+    assert Settings.from_env({"PATH": "/bin"}) == Settings()
+
+
+def test_reads_every_setting():
+    environ = {
+        "CHATSCALE_OPERATOR_SERVER_IMAGE": "registry/server:2",
+        "CHATSCALE_OPERATOR_SIMULATED_SERVER_IMAGE": "registry/simulated:2",
+        "CHATSCALE_OPERATOR_NAMESPACES": "sales, support",
+        "CHATSCALE_OPERATOR_LOG_LEVEL": "DEBUG",
+        "CHATSCALE_OPERATOR_LOG_FORMAT": "text",
+        "CHATSCALE_OPERATOR_METRICS_PORT": "0",
+        "CHATSCALE_OPERATOR_PROBES_PORT": "8181",
+        "CHATSCALE_OPERATOR_KUBE_CONTEXT": "kind-chatscale",
+    }
+    assert Settings.from_env(environ) == Settings(
+        server_image="registry/server:2",
+        simulated_server_image="registry/simulated:2",
+        namespaces=("sales", "support"),
+        log_level="DEBUG",
+        log_format=LogFormat.TEXT,
+        metrics_port=0,
+        probes_port=8181,
+        kube_context="kind-chatscale",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "METRICS_PORT",
+            "tcp://10.0.0.1:9100",
+            "must be a TCP port from 0 (off) to 65535, found 'tcp://10.0.0.1:9100'",
+        ),
+        ("PROBES_PORT", "65536", "must be a TCP port from 0 (off) to 65535, found '65536'"),
+        ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR, found 'loud'"),
+        ("LOG_FORMAT", "xml", "must be one of json, text, found 'xml'"),
+        ("NAMESPACES", "a,B", "must be names of namespaces with commas, found 'B'"),
+        ("SERVER_IMAGE", "", "must be a container image, found ''"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_was_expected(name: str, value: str, message: str):
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_env({f"CHATSCALE_OPERATOR_{name}": value})
+    assert str(refusal.value) == f"CHATSCALE_OPERATOR_{name} {message}"
+
+
+def test_a_misspelt_variable_is_refused():
+    with pytest.raises(SettingsError, match="CHATSCALE_OPERATOR_LOGLEVEL is not a setting of the operator; known are"):
+        Settings.from_env({"CHATSCALE_OPERATOR_LOGLEVEL": "DEBUG"})
+
+
+def test_variables_that_the_kubelet_sets_for_services_are_not_ours():
+    links = {
+        "CHATSCALE_OPERATOR_PORT": "tcp://10.96.0.7:9100",
+        "CHATSCALE_OPERATOR_SERVICE_HOST": "10.96.0.7",
+        "CHATSCALE_OPERATOR_METRICS_SERVICE_PORT_METRICS": "9100",
+        "CHATSCALE_OPERATOR_METRICS_PORT_9100_TCP_ADDR": "10.96.0.7",
+    }
+    assert Settings.from_env(links) == Settings()
