@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,3 +164,29 @@ def _write_executable(path: Path, text: str) -> None:
 def image_exists(commands: Commands, tag: str) -> bool:
     """Tell whether the daemon has an image of this name."""
     return commands.succeeds("docker", "image", "inspect", "--format", "{{.Id}}", tag)
+
+
+def our_daemons(places: Places) -> Iterator[int]:
+    """Find the dockerd that has our configuration, and the containerd that it was pointed to.
+
+    In that order: dockerd ends its containers through containerd.
+    """
+    config = f"--config-file={places.docker / 'daemon.json'}"
+    running = {
+        int(folder.name): (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        for folder in Path("/proc").glob("[0-9]*")
+        if _shares_our_processes(folder)
+    }
+    dockerd = [pid for pid, argv in running.items() if config in argv]
+    yield from dockerd
+    if dockerd:
+        yield from (pid for pid, argv in running.items() if Path(argv[0]).name == "containerd")
+
+
+def _shares_our_processes(folder: Path) -> bool:
+    """Tell a process of this machine from one inside a container: a node runs a containerd too."""
+    try:
+        return (folder / "ns" / "pid").readlink() == Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        # Ended meanwhile, or not ours to look at.
+        return False

@@ -15,7 +15,7 @@ from hack.cluster.base_image import base_images, build_image
 from hack.cluster.bring_up import can_pull
 from hack.cluster.commands import Commands
 from hack.cluster.content import build_context, files_below, key_of_files
-from hack.cluster.docker import image_exists
+from hack.cluster.docker import image_exists, our_daemons
 from hack.cluster.errors import BringUpError
 from hack.cluster.kind import Cluster
 from hack.cluster.lanes import Lane
@@ -148,6 +148,12 @@ def ensure_images(places: Places, progress: Progress, names: list[str]) -> None:
         for image in wanted:
             _ensure_pushed(places, progress, registry, named[image.name])
             pulls.start(_ensure_pulled, places, progress, named[image.name])
+    with progress.step("former versions") as commands:
+        registry.forget_former(commands, REPOSITORIES)
+        if next(our_daemons(places), None) is not None:
+            # What the stages of a build leave behind: half a gigabyte for each conversion of a model. Not the newest,
+            # which a build that runs beside this one may be about to use.
+            commands.run("docker", "image", "prune", "--force", "--filter", "until=1h")
 
 
 def _ensure_pushed(places: Places, progress: Progress, registry: Registry, built: BuiltImage) -> None:

@@ -4,7 +4,10 @@ Beside `kind load` it makes a change of code cheap: only changed layers move.
 """
 
 import http.client
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from hack.cluster.base_image import build_image
 from hack.cluster.commands import Commands
@@ -35,6 +38,8 @@ storage:
   delete: {{enabled: true}}
 http: {{addr: ":{PORT}"}}
 """
+KEPT_VERSIONS = 10
+"""Of each image: somebody's test may still start pods of a former one."""
 START_DEADLINE_S = 20.0
 
 
@@ -46,21 +51,22 @@ class Registry:
 
     def image(self, toolchain: Toolchain, *, from_hub: bool) -> str:
         """Name the image by what it is made of."""
-        base = HUB_IMAGE if from_hub else toolchain.key(REGISTRY)
-        return f"chatscale/registry:{key_of(base, CONFIG)}"
+        return f"chatscale/registry:{key_of(self._recipe(from_hub=from_hub), toolchain.key(REGISTRY), CONFIG)}"
+
+    def _recipe(self, *, from_hub: bool) -> str:
+        if from_hub:
+            return f'FROM {HUB_IMAGE}\nCOPY config.yml /config.yml\nCMD ["/config.yml"]\n'
+        return 'FROM scratch\nCOPY registry /bin/\nCOPY config.yml /\nENTRYPOINT ["registry", "serve", "/config.yml"]\n'
 
     def ensure_image(self, commands: Commands, toolchain: Toolchain, *, from_hub: bool) -> str:
         """Make the image: the registry's program and our configuration."""
         tag = self.image(toolchain, from_hub=from_hub)
         if image_exists(commands, tag):
             return tag
-        if from_hub:
-            recipe = f'FROM {HUB_IMAGE}\nCOPY config.yml /config.yml\nCMD ["/config.yml"]\n'
-            context = build_context([("Dockerfile", recipe), ("config.yml", CONFIG)])
-        else:
-            binary = toolchain.built(REGISTRY) / "registry"
-            recipe = 'FROM scratch\nCOPY registry config.yml /\nENTRYPOINT ["/registry", "serve", "/config.yml"]\n'
-            context = build_context([("Dockerfile", recipe), ("registry", binary), ("config.yml", CONFIG)])
+        files: list[tuple[str, Path | str]] = [("Dockerfile", self._recipe(from_hub=from_hub)), ("config.yml", CONFIG)]
+        if not from_hub:
+            files.append(("registry", toolchain.built(REGISTRY) / "registry"))
+        context = build_context(files)
         build_image(commands, tag, context, {})
         return tag
 
@@ -87,6 +93,16 @@ class Registry:
         """Remove the container; its data stays."""
         commands.succeeds("docker", "rm", "--force", "--volumes", CONTAINER)
 
+    def forget_former(self, commands: Commands, repositories: Iterable[str]) -> None:
+        """Delete all but the KEPT_VERSIONS newest of each image, and the layers that only those had."""
+        store = self.places.registry_data / "docker" / "registry" / "v2" / "repositories"
+        former = [tag for name in repositories for tag in former_tags(store / name / "_manifests" / "tags")]
+        for tag in former:
+            shutil.rmtree(tag)
+        if former:
+            collect = ("registry", "garbage-collect", "--delete-untagged", "/config.yml")
+            commands.run("docker", "exec", CONTAINER, *collect, deadline_s=300)
+
     def answers(self) -> bool:
         """Tell whether it can be pushed to."""
         return _status_of("/v2/") == http.HTTPStatus.OK
@@ -94,6 +110,14 @@ class Registry:
     def has(self, repository: str, tag: str) -> bool:
         """Tell whether an image was pushed."""
         return _status_of(f"/v2/{repository}/manifests/{tag}") == http.HTTPStatus.OK
+
+
+def former_tags(folder: Path, keep: int = KEPT_VERSIONS) -> list[Path]:
+    """List the folders of all tags but the newest, by the time of their push."""
+    if not folder.is_dir():
+        return []
+    pushed = sorted(folder.iterdir(), key=lambda tag: (tag / "current" / "link").stat().st_mtime, reverse=True)
+    return pushed[keep:]
 
 
 def _status_of(path: str) -> int:

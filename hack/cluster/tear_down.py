@@ -3,11 +3,10 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 from hack.cluster.commands import Commands
-from hack.cluster.docker import Docker
+from hack.cluster.docker import Docker, our_daemons
 from hack.cluster.kind import Cluster
 from hack.cluster.places import Places
 from hack.cluster.progress import Progress
@@ -33,7 +32,7 @@ def take_down(places: Places, progress: Progress) -> None:
 def purge(places: Places, progress: Progress) -> None:
     """Delete everything that `up` and `images` made, save what other programs share with us."""
     take_down(places, progress)
-    ours = list(_our_daemons(places))
+    ours = list(our_daemons(places))
     with progress.step("delete Docker's data") as commands:
         if Docker(places).answers(commands):
             if ours:
@@ -54,32 +53,6 @@ def _remove_our_images(commands: Commands) -> None:
     ours = [name for name in listed if name.startswith(OUR_IMAGES)]
     if ours:
         commands.run("docker", "rmi", "--force", *ours)
-
-
-def _our_daemons(places: Places) -> Iterator[int]:
-    """Find the dockerd that has our configuration, and the containerd that it was pointed to.
-
-    In that order: dockerd ends its containers through containerd.
-    """
-    config = f"--config-file={places.docker / 'daemon.json'}"
-    running = {
-        int(folder.name): (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        for folder in Path("/proc").glob("[0-9]*")
-        if _shares_our_processes(folder)
-    }
-    dockerd = [pid for pid, argv in running.items() if config in argv]
-    yield from dockerd
-    if dockerd:
-        yield from (pid for pid, argv in running.items() if Path(argv[0]).name == "containerd")
-
-
-def _shares_our_processes(folder: Path) -> bool:
-    """Tell a process of this machine from one inside a container: a node runs a containerd too."""
-    try:
-        return (folder / "ns" / "pid").readlink() == Path("/proc/self/ns/pid").readlink()
-    except OSError:
-        # Ended meanwhile, or not ours to look at.
-        return False
 
 
 def _stop(commands: Commands, pid: int) -> None:
