@@ -53,7 +53,7 @@ class WindowDecoder:
 
 @dataclass(slots=True)
 class StopFilter:
-    """Passes text on and cuts it before the first stop string, across any split into pieces."""
+    """Passes text on and cuts it before the stop string that is complete first, however the text is split."""
 
     stops: tuple[str, ...]
     _held: str = ""
@@ -63,9 +63,9 @@ class StopFilter:
         if not self.stops:
             return text, False
         self._held += text
-        found = [at for stop in self.stops if (at := self._held.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in self.stops if (at := self._held.find(stop)) >= 0]
         if found:
-            out, self._held = self._held[: min(found)], ""
+            out, self._held = self._held[: min(found)[1]], ""
             return out, True
         keep = max(_overlap(self._held, stop) for stop in self.stops)
         cut = len(self._held) - keep

@@ -28,7 +28,7 @@ class Tokenizer:
         try:
             self._wrapper: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
             self._inner: Any = self._wrapper.backend_tokenizer
-        except (OSError, ValueError, ImportError, AttributeError) as error:
+        except Exception as error:  # a damaged file can raise anything, tokenizers raises bare Exception
             raise StartupError(
                 ExitCode.MODEL_UNSUPPORTED, f"model {folder}: its tokenizer cannot be loaded: {error}"
             ) from error

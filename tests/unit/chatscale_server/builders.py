@@ -1,0 +1,77 @@
+"""What the server's tests are made of: requests that show only what matters, engines under control."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import aiohttp
+
+from chatscale_server.engine.profile import Profile
+from chatscale_server.engine.protocol import Engine
+from chatscale_server.engine.request import Request
+from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.http.serve import Server, listening
+from chatscale_server.settings import Settings
+from chatscale_server.wire import EngineName
+
+FAST = Profile(c0_ms=0.1, c2_ms_per_token=0.0, c3_ms_per_kv_token=0.0, kv_tokens=100_000, tokens_per_step=512)
+SETTINGS = Settings(
+    served_name="m", chatmodel_name="c", engine=EngineName.SIMULATED, max_concurrency=2, max_queue=2, drain_delay_s=0.0
+)
+
+
+def a_request(request_id: str = "r", *, prompt: int = 3, max_tokens: int = 4, arrived_s: float = 0.0) -> Request:
+    return Request(id=request_id, prompt=tuple(range(prompt)), max_tokens=max_tokens, arrived_s=arrived_s)
+
+
+class Gate:
+    """Steps of a simulated engine wait here while it is shut."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._permits = threading.Semaphore(0)
+
+    def open(self) -> None:
+        self._open.set()
+        self._permits.release()
+
+    def step(self) -> None:
+        """Let one step through."""
+        self._permits.release()
+
+    def wait(self, _seconds: float) -> None:
+        if not self._open.is_set():
+            self._permits.acquire(timeout=20)
+
+
+def gated_engine() -> tuple[SimulatedEngine, Gate]:
+    """Loads at once; each step needs the gate."""
+    gate = Gate()
+    gate.step()  # for load
+    return SimulatedEngine(FAST, sleep=gate.wait), gate
+
+
+@asynccontextmanager
+async def a_server(
+    engine: Engine | None = None, *, loaded: bool = True, **changes: object
+) -> AsyncIterator[tuple[Server, aiohttp.ClientSession]]:
+    """The real application on a free port, and a client for it."""
+    settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+    async with listening(engine or SimulatedEngine(FAST), settings, host="127.0.0.1", port=0) as server:
+        if loaded:
+            await eventually(lambda: server.bridge.info is not None)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as client:
+            yield server, client
+
+
+async def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait for the condition; fails at the deadline."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def chat(**fields: object) -> dict[str, object]:
+    return {"model": "m", "messages": [{"role": "user", "content": "Where is my order?"}], "max_tokens": 5, **fields}

@@ -1,0 +1,211 @@
+"""float32 greedy answers equal `generate` token for token, alone and in a busy batch; unfit models are refused."""
+
+import json
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from chatscale_server.engine.kv_budget import KvBudget
+from chatscale_server.engine.protocol import ChatMessage, PromptError
+from chatscale_server.engine.request import Request, Sampling
+from chatscale_server.engine.scheduler import Scheduler
+from chatscale_server.engine.transformers_engine import TransformersEngine
+from chatscale_server.errors import StartupError
+from chatscale_server.settings import Dtype, Settings
+from chatscale_server.wire import ExitCode
+from inference_server.convert_gguf import ensure_converted
+from tests.unit.chatscale_server.tiny_models import END, FAMILIES, save_model
+
+SETTINGS = Settings(served_name="m", dtype=Dtype.FLOAT32, max_concurrency=4)
+TOKENS = 24
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Folder of a model by family; made on first use."""
+    root = tmp_path_factory.mktemp("models")
+
+    def folder(family: str) -> Path:
+        path = root / family
+        return path if path.exists() else save_model(family, path)
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The real model, converted once per machine."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return ensure_converted(cache / "chatscale" / "models" / "SmolLM2-135M-Instruct")
+
+
+def loaded(folder: Path, **changes: object):
+    engine = TransformersEngine(replace(SETTINGS, model_uri=f"file://{folder}", **changes))  # type: ignore[arg-type]
+    return engine, engine.load(lambda _name, _seconds: None)
+
+
+def run(engine: TransformersEngine, requests: list[Request], *, slots: int = 4, tokens_per_step: int = 20):
+    """All tokens of all requests; a new one comes in with every step, as on a busy day."""
+    scheduler = Scheduler(slots, KvBudget(100_000), tokens_per_step, 1e9)
+    coming, answers = list(requests), {request.id: [] for request in requests}
+    while coming or scheduler.running or scheduler.waiting:
+        if coming:
+            scheduler.submit(coming.pop(0))
+        plan = scheduler.plan()
+        tokens = engine.step(plan)
+        for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
+            answers[sequence.request.id].append(tokens[sequence.slot])
+            sequence.generated += 1
+            if sequence.generated == sequence.request.max_tokens:
+                scheduler.remove(sequence.request.id)
+    return answers
+
+
+def expected(folder: Path, prompt: tuple[int, ...], max_tokens: int) -> list[int]:
+    """What `generate` says, end token disabled on both sides."""
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = torch.tensor([prompt])
+    out = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_tokens, do_sample=False,
+                           eos_token_id=None, pad_token_id=0)  # fmt: skip
+    return out[0, len(prompt) :].tolist()
+
+
+def requests_of(rng: random.Random, vocab: int, count: int) -> list[Request]:
+    return [
+        Request(
+            id=str(at),
+            prompt=tuple(rng.randrange(vocab) for _ in range(rng.choice((1, 2, 7, 19, 20, 21, 60)))),
+            max_tokens=rng.randrange(1, TOKENS),
+            sampling=Sampling(temperature=0.0),
+        )
+        for at in range(count)
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_answers_equal_generate_alone_and_in_a_busy_batch(models, family):
+    engine, info = loaded(models(family))
+    assert (info.max_model_len, info.kv_capacity_tokens, END in info.end_tokens) == (128, 512, True)
+    requests = requests_of(random.Random(5), 256, 12)
+    wanted = {request.id: expected(models(family), request.prompt, request.max_tokens) for request in requests}
+    assert run(engine, requests) == wanted
+    assert run(engine, requests[:1]) == {"0": wanted["0"]}
+
+
+def test_smollm2_answers_equal_generate_in_a_batch(smollm2):
+    engine, _info = loaded(smollm2, max_model_len=256, max_concurrency=4)
+    questions = ("Where is my order?", "How do I return a pair of shoes that are too small?", "Hi", "Is it open today?")
+    requests = [
+        Request(id=question, prompt=tuple(engine.encode_chat([ChatMessage("user", question)])), max_tokens=12,
+                sampling=Sampling(temperature=0.0))
+        for question in questions
+    ]  # fmt: skip
+    assert run(engine, requests) == {r.id: expected(smollm2, r.prompt, r.max_tokens) for r in requests}
+
+
+def test_a_sampled_neighbour_does_not_change_a_greedy_answer(models):
+    engine, _info = loaded(models("llama"))
+    greedy = Request(id="greedy", prompt=(1, 2, 3), max_tokens=10, sampling=Sampling(temperature=0.0))
+    wild = Request(id="wild", prompt=(9, 8, 7), max_tokens=10, sampling=Sampling(temperature=2.0, seed=3, top_k=50))
+    together, alone = run(engine, [greedy, wild]), run(engine, [wild])
+    assert together["greedy"] == expected(models("llama"), (1, 2, 3), 10)
+    assert together["wild"] == alone["wild"]
+
+
+def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):
+    """One sequence in the last slot only: the batch is gathered instead of cut."""
+    engine, _info = loaded(models("llama"))
+    requests = [Request(id=str(at), prompt=(at + 1, 5), max_tokens=2 if at < 3 else 20, sampling=Sampling(temperature=0.0))
+                for at in range(4)]  # fmt: skip
+    assert run(engine, requests)["3"] == expected(models("llama"), (4, 5), 20)
+
+
+def test_text_comes_back_as_it_went_in(models):
+    engine, _info = loaded(models("llama"))
+    text = "Größe 42, bitte € 🙂"
+    decoder = engine.decoder()
+    assert "".join(decoder.push(token) for token in engine.encode(text)) == text
+
+
+def test_chats_use_the_plain_template_unless_one_is_given(models):
+    messages = [ChatMessage("user", "hi")]
+    plain, _info = loaded(models("gpt2"))
+    own, _info = loaded(models("gpt2"), chat_template="{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    strict, _info = loaded(models("gpt2"), chat_template="{{ raise_exception('no system role') }}")
+    assert plain.encode_chat(messages) == plain.encode("user: hi\nassistant:")
+    assert own.encode_chat(messages) == own.encode("[hi]")
+    with pytest.raises(PromptError, match="no system role"):
+        strict.encode_chat(messages)
+
+
+def test_a_sliding_window_is_served_only_within_the_window(models):
+    with pytest.raises(StartupError, match="sliding window of 32 tokens, shorter than the context of 128") as caught:
+        loaded(models("mistral"))
+    assert caught.value.code == ExitCode.MODEL_UNSUPPORTED
+    engine, info = loaded(models("mistral"), max_model_len=32)
+    assert info.max_model_len == 32
+    assert run(engine, [Request(id="r", prompt=(1, 2), max_tokens=20, sampling=Sampling(temperature=0.0))]) == {
+        "r": expected(models("mistral"), (1, 2), 20)
+    }
+
+
+def test_a_model_that_cannot_fit_is_refused_with_the_sum(models):
+    with pytest.raises(StartupError, match=r"needs 0\.49 GiB \(0\.00 GiB weights, 0\.00 GiB KV cache") as caught:
+        loaded(models("llama"), memory_limit_bytes=2**20)
+    assert caught.value.code == ExitCode.MODEL_TOO_LARGE
+
+
+def damaged(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def configured(folder: Path, **fields: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "message"),
+    [
+        pytest.param(damaged, ExitCode.MODEL_UNSUPPORTED, "not a whole safetensors file", id="cut-short"),
+        pytest.param(lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), ExitCode.MODEL_UNSUPPORTED,
+                     r"no \*.safetensors files", id="pickle"),
+        pytest.param(lambda f: (f / "config.json").unlink(), ExitCode.MODEL_NOT_FOUND, "has no config.json", id="no-config"),
+        pytest.param(lambda f: configured(f, model_type="martian"), ExitCode.MODEL_UNSUPPORTED,
+                     "configuration cannot be read", id="unknown-family"),
+        pytest.param(lambda f: configured(f, model_type="mamba"), ExitCode.MODEL_UNSUPPORTED, "model", id="no-attention"),
+        pytest.param(lambda f: configured(f, quantization_config={"quant_method": "gptq", "bits": 4}),
+                     ExitCode.MODEL_UNSUPPORTED, "quantised", id="quantised"),
+        pytest.param(lambda f: (f / "tokenizer.json").write_text("{}"), ExitCode.MODEL_UNSUPPORTED,
+                     "tokenizer cannot be loaded", id="tokenizer"),
+    ],
+)  # fmt: skip
+def test_refuses_a_spoilt_model_with_its_reason(tmp_path, spoil, code, message):
+    spoil(save_model("llama", tmp_path))
+    with pytest.raises(StartupError, match=message) as caught:
+        loaded(tmp_path)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        pytest.param({"max_model_len": 4096}, ExitCode.BAD_SETTINGS, "within the model's 128 tokens", id="context"),
+        pytest.param({"model_uri": "file:///nowhere"}, ExitCode.MODEL_NOT_FOUND, "no folder /nowhere", id="file"),
+        pytest.param({"model_uri": "pvc://claim/m"}, ExitCode.MODEL_NOT_FOUND, "no folder /models/claim/m", id="pvc"),
+        pytest.param({"model_uri": "pvc://claim/../m"}, ExitCode.MODEL_NOT_FOUND, "must not contain", id="escape"),
+        pytest.param({"model_uri": "hf://not a name"}, ExitCode.MODEL_NOT_FOUND, "not a repository name", id="hub"),
+    ],
+)
+def test_refuses_impossible_settings(models, changes, code, message):
+    folder = models("llama")
+    engine = TransformersEngine(replace(SETTINGS, **{"model_uri": f"file://{folder}", **changes}))
+    with pytest.raises(StartupError, match=message) as caught:
+        engine.load(lambda _name, _seconds: None)
+    assert caught.value.code == code

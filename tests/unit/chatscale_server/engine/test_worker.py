@@ -1,0 +1,164 @@
+"""The engine's thread answers every request once, frees slots of those that left, and reports its own death."""
+
+import queue
+from collections.abc import Mapping
+
+from typing_extensions import override
+
+from chatscale_server.engine.protocol import ModelInfo
+from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
+from chatscale_server.engine.scheduler import StepPlan
+from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.engine.worker import Worker
+from tests.unit.chatscale_server.builders import FAST, a_request, gated_engine
+
+
+class Reports:
+    """A listener that keeps what it hears; `next` waits for it."""
+
+    def __init__(self) -> None:
+        self._heard: queue.Queue[object] = queue.Queue()
+
+    def phase(self, name: str, seconds: float) -> None:
+        pass
+
+    def loaded(self, info: ModelInfo) -> None:
+        self._heard.put(info)
+
+    def stepped(self, report: StepReport) -> None:
+        self._heard.put(report)
+
+    def failed(self, error: BaseException) -> None:
+        self._heard.put(error)
+
+    def next(self) -> object:
+        return self._heard.get(timeout=10)
+
+    def report(self) -> StepReport:
+        heard = self.next()
+        assert isinstance(heard, StepReport), heard
+        return heard
+
+
+def a_worker(engine: SimulatedEngine, *, slots: int = 2, timeout_s: float = 60.0, now_s: float = 0.0):
+    reports = Reports()
+    worker = Worker(engine, reports, slots, timeout_s, clock=lambda: now_s)
+    worker.start()
+    assert isinstance(reports.next(), ModelInfo)
+    return worker, reports
+
+
+def test_one_report_a_step_carries_the_whole_batch():
+    engine, gate = gated_engine()
+    worker, reports = a_worker(engine)
+    worker.submit(a_request("a", max_tokens=3))
+    gate.step()
+    first = reports.report()
+    assert (first.started, [o.tokens for o in first.outputs], first.prompt_tokens, first.batch_size) == (
+        ("a",),
+        [1],
+        3,
+        1,
+    )
+    worker.submit(a_request("b", max_tokens=1))
+    gate.open()
+    ends = []
+    while len(ends) < 2:
+        ends += [(o.request_id, o.finish) for o in reports.report().outputs if o.finish]
+    assert sorted(ends) == [("a", FinishReason.LENGTH), ("b", FinishReason.LENGTH)]
+    worker.stop(5)
+
+
+def test_a_cancelled_request_frees_its_slot_before_the_next_step():
+    engine, gate = gated_engine()
+    worker, reports = a_worker(engine, slots=1)
+    worker.submit(a_request("gone", max_tokens=100))
+    gate.step()
+    assert reports.report().started == ("gone",)
+    worker.cancel("gone")
+    worker.submit(a_request("next", max_tokens=100))
+    gate.step()
+    gate.step()
+    ends, started = [], ()
+    while not started:
+        report = reports.report()
+        ends += [(output.request_id, output.finish) for output in report.outputs if output.finish]
+        started = report.started
+    assert (ends, started) == ([("gone", FinishReason.CANCELLED)], ("next",))
+    gate.open()
+    worker.stop(5)
+
+
+def test_a_request_that_waited_too_long_is_given_back():
+    worker, reports = a_worker(SimulatedEngine(FAST), timeout_s=10.0, now_s=100.0)
+    worker.submit(a_request("late", arrived_s=89.0))
+    assert reports.report().outputs == (Output("late", "", 0, FinishReason.DEADLINE),)
+    worker.stop(5)
+
+
+class Spelling(SimulatedEngine):
+    """Says the given words, one a step, then the end token."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__(FAST)
+        self._words = words
+
+    @override
+    def load(self, phase: object) -> ModelInfo:
+        return ModelInfo(max_model_len=100, kv_capacity_tokens=100, tokens_per_step=100, vocab_size=100,
+                         end_tokens=frozenset({99}))  # fmt: skip
+
+    @override
+    def decoder(self):
+        return self
+
+    def push(self, token: int) -> str:
+        return self._words[token]
+
+    def flush(self) -> str:
+        return ""
+
+    @override
+    def step(self, plan: StepPlan) -> Mapping[int, int]:
+        sequences = [*plan.decodes, *(chunk.sequence for chunk in plan.chunks)]
+        return {s.slot: s.generated if s.generated < len(self._words) else 99 for s in sequences}
+
+
+def answer(engine: SimulatedEngine, **fields: object) -> tuple[str, int, FinishReason | None]:
+    worker, reports = a_worker(engine)
+    worker.submit(Request(id="r", prompt=(1,), **{"max_tokens": 20, **fields}))  # type: ignore[arg-type]
+    text, tokens, finish = "", 0, None
+    while finish is None:
+        for output in reports.report().outputs:
+            text, tokens, finish = text + output.text, tokens + output.tokens, output.finish
+    worker.stop(5)
+    return text, tokens, finish
+
+
+def test_the_end_token_ends_the_answer_and_has_no_text():
+    assert answer(Spelling("Hello", " there")) == ("Hello there", 3, FinishReason.STOP)
+
+
+def test_a_stop_string_across_tokens_never_goes_out():
+    assert answer(Spelling("One", " tw", "o", " three"), stop=("two",)) == ("One ", 3, FinishReason.STOP)
+
+
+def test_text_held_back_for_a_stop_string_goes_out_at_the_end():
+    assert answer(Spelling("One", " tw"), stop=("two",)) == ("One tw", 3, FinishReason.STOP)
+    assert answer(Spelling("One", " tw"), stop=("two",), max_tokens=2) == ("One tw", 2, FinishReason.LENGTH)
+
+
+class Broken(SimulatedEngine):
+    """Fails in its first step."""
+
+    @override
+    def step(self, plan: StepPlan) -> Mapping[int, int]:
+        raise MemoryError("no more")
+
+
+def test_a_failing_engine_says_so_and_ends_its_thread():
+    worker, reports = a_worker(Broken(FAST))
+    worker.submit(a_request())
+    error = reports.next()
+    assert isinstance(error, MemoryError)
+    assert worker.stop(5)

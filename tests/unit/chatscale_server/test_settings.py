@@ -1,0 +1,111 @@
+"""The environment is read once, and a wrong one stops the server with one readable line."""
+
+from pathlib import Path
+
+import pytest
+
+from chatscale_server.errors import StartupError
+from chatscale_server.settings import Device, Dtype, Settings, read_settings
+from chatscale_server.wire import EngineName, ExitCode, SimulatedProfile
+
+SIMULATED = {"CHATSCALE_ENGINE": "Simulated"}
+
+
+def test_reads_every_variable():
+    settings = read_settings(
+        {
+            "CHATSCALE_MODEL_URI": "pvc://models/tiny",
+            "CHATSCALE_MODEL_REVISION": "abc",
+            "CHATSCALE_SERVED_NAME": "shop",
+            "CHATSCALE_CHATMODEL_NAME": "shop-chat",
+            "CHATSCALE_CHAT_TEMPLATE": "{{ messages }}",
+            "CHATSCALE_ENGINE": "Transformers",
+            "CHATSCALE_DEVICE": "cuda",
+            "CHATSCALE_DTYPE": "bfloat16",
+            "CHATSCALE_MAX_MODEL_LEN": "4096",
+            "CHATSCALE_MAX_CONCURRENCY": "16",
+            "CHATSCALE_MAX_QUEUE": "0",
+            "CHATSCALE_QUEUE_TIMEOUT_SECONDS": "30",
+            "CHATSCALE_DRAIN_DELAY_SECONDS": "1.5",
+            "CHATSCALE_DRAIN_TIMEOUT_SECONDS": "90",
+            "CHATSCALE_CPU_LIMIT": "2",
+            "CHATSCALE_MEMORY_LIMIT_BYTES": "1000000",
+            "CHATSCALE_SIMULATED_PROFILE": "70b-4xh100",
+            "CHATSCALE_SIMULATED_STARTUP_SECONDS": "7",
+            "CHATSCALE_LOG_LEVEL": "debug",
+            "HF_TOKEN": "secret",
+            "PATH": "/bin",
+        }
+    )
+    assert settings == Settings(
+        model_uri="pvc://models/tiny",
+        model_revision="abc",
+        served_name="shop",
+        chatmodel_name="shop-chat",
+        chat_template="{{ messages }}",
+        engine=EngineName.TRANSFORMERS,
+        device=Device.CUDA,
+        dtype=Dtype.BFLOAT16,
+        max_model_len=4096,
+        max_concurrency=16,
+        max_queue=0,
+        queue_timeout_s=30.0,
+        drain_delay_s=1.5,
+        drain_timeout_s=90.0,
+        cpu_limit=2.0,
+        memory_limit_bytes=1_000_000,
+        simulated_profile=SimulatedProfile.LLAMA_70B_4XH100,
+        simulated_startup_s=7.0,
+        log_level="DEBUG",
+    )
+
+
+def test_serves_under_the_model_s_own_name_by_default():
+    assert read_settings({"CHATSCALE_MODEL_URI": "hf://owner/name"}).served_name == "name"
+
+
+def test_the_simulated_engine_needs_no_model():
+    assert read_settings(SIMULATED) == Settings(served_name="simulated", engine=EngineName.SIMULATED)
+
+
+def test_an_empty_value_counts_as_not_given():
+    assert read_settings({**SIMULATED, "CHATSCALE_MAX_QUEUE": ""}).max_queue == 64
+
+
+def test_ignores_the_service_links_that_kubelet_injects():
+    links = {
+        "CHATSCALE_OPERATOR_SERVICE_HOST": "10.0.0.1",
+        "CHATSCALE_OPERATOR_SERVICE_PORT_HTTP": "80",
+        "CHATSCALE_OPERATOR_PORT": "tcp://10.0.0.1:80",
+        "CHATSCALE_OPERATOR_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert read_settings({**SIMULATED, **links}) == read_settings(SIMULATED)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        pytest.param({"CHATSCALE_MAX_QUEU": "1"}, "CHATSCALE_MAX_QUEU is not a setting", id="misspelt"),
+        pytest.param({}, "CHATSCALE_MODEL_URI must be hf://", id="no-model"),
+        pytest.param({"CHATSCALE_MODEL_URI": "s3://x"}, 'file:///path, found "s3://x"', id="scheme"),
+        pytest.param({"CHATSCALE_ENGINE": "simulated"}, 'Transformers, Simulated, found "simulated"', id="engine"),
+        pytest.param({**SIMULATED, "CHATSCALE_MAX_QUEUE": "-1"}, "whole number from 0 to 100000", id="negative"),
+        pytest.param({**SIMULATED, "CHATSCALE_MAX_CONCURRENCY": "1.5"}, "whole number from 1 to 512", id="fraction"),
+        pytest.param({**SIMULATED, "CHATSCALE_DRAIN_DELAY_SECONDS": "nan"}, 'found "nan"', id="nan"),
+        pytest.param({**SIMULATED, "CHATSCALE_LOG_LEVEL": "loud"}, "DEBUG, INFO, WARNING or ERROR", id="log-level"),
+    ],
+)
+def test_refuses_a_bad_environment_by_name(environment, message):
+    with pytest.raises(StartupError) as caught:
+        read_settings(environment)
+    assert message in str(caught.value)
+    assert caught.value.code == ExitCode.BAD_SETTINGS
+
+
+def test_uses_no_more_threads_than_the_limit_allows():
+    assert Settings(served_name="x", cpu_limit=1.9).cpu_threads == 1
+    assert Settings(served_name="x", cpu_limit=0.5).cpu_threads == 1
+
+
+def test_leaves_the_termination_message_where_kubelet_reads_it():
+    assert read_settings(SIMULATED).termination_message_path == Path("/dev/termination-log")
