@@ -11,7 +11,7 @@ _OBJECT: Final = ("namespace", "chatmodel")
 
 RECONCILE_TOTAL: Final = Counter(
     "chatscale_reconcile_total",
-    "Passes over a ChatModel, by outcome: ok, gone, invalid_spec, conflict, unavailable, bug. 6 series.",
+    "Passes over a ChatModel, by outcome: ok, gone, conflict, unavailable, bug. 5 series.",
     ("outcome",),
 )
 RECONCILE_SECONDS: Final = Histogram(

@@ -12,6 +12,8 @@ from hack import kube
 from tests.support.clock import eventually
 
 STOP_TIMEOUT_S = 15
+SERVER_IMAGE = "registry.k8s.io/pause:3.10.1"
+"""On every node already, and it serves nothing: its pods run and never become ready."""
 
 
 class OperatorProcess:
@@ -28,8 +30,8 @@ class OperatorProcess:
         settings = {
             "KUBE_CONTEXT": kube.CONTEXT,
             "NAMESPACES": self.namespace,
-            "SERVER_IMAGE": "registry.k8s.io/pause:3.10.1",
-            "SIMULATED_SERVER_IMAGE": "registry.k8s.io/pause:3.10.1",
+            "SERVER_IMAGE": SERVER_IMAGE,
+            "SIMULATED_SERVER_IMAGE": SERVER_IMAGE,
             "PROBES_PORT": str(self.probes_port),
             "METRICS_PORT": str(self.metrics_port),
         }

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 async def run_operator(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises ClusterUnavailableError if there are no credentials to begin with."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
     configuration = await load_configuration(settings.kube_context)
     async with connect(configuration) as cluster, aiohttp.ClientSession() as session, _metrics(settings.metrics_port):
         log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})

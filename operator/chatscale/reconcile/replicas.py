@@ -41,22 +41,33 @@ class Conflict:
     name: str
     target_kind: str
 
+    @property
+    def is_on_deployment(self) -> bool:
+        """Whether it writes where the operator alone should."""
+        return self.target_kind == "Deployment"
+
     def describe(self, chatmodel: ChatModel) -> str:
         """One sentence for the condition."""
+        way_out = f"let it scale {names.KIND} {chatmodel.metadata.name} with spec.autoscaling.mode Fixed"
         return (
             f"HorizontalPodAutoscaler {chatmodel.metadata.namespace}/{self.name} also scales "
-            f"{self.target_kind} {chatmodel.metadata.name}; delete it, or set spec.autoscaling.mode to Fixed"
+            f"{self.target_kind} {chatmodel.metadata.name}; delete it, or {way_out}"
         )
 
 
 def find_conflict(chatmodel: ChatModel, autoscalers: Iterable[Mapping[str, Any]]) -> Conflict | None:
-    """The first foreign HPA on our Deployment (the worse case) or on the ChatModel; None if there is none."""
+    """The first foreign HPA on our Deployment (the worse case) or on the ChatModel; None if there is none.
+
+    Where the user is the writer, an HPA of theirs on the ChatModel is the user's word, and no conflict.
+    """
     found = [
         Conflict(hpa["metadata"]["name"], target["kind"])
         for hpa in autoscalers
         if not is_owned(hpa, chatmodel) and _hits(target := hpa["spec"]["scaleTargetRef"], chatmodel)
     ]
-    return min(found, key=lambda conflict: (conflict.target_kind != "Deployment", conflict.name), default=None)
+    if _is_users(chatmodel.spec.autoscaling):
+        found = [conflict for conflict in found if conflict.is_on_deployment]
+    return min(found, key=lambda conflict: (not conflict.is_on_deployment, conflict.name), default=None)
 
 
 def is_owned(manifest: Mapping[str, Any], chatmodel: ChatModel) -> bool:
@@ -67,10 +78,10 @@ def is_owned(manifest: Mapping[str, Any], chatmodel: ChatModel) -> bool:
 
 def writer_of(autoscaling: AutoscalingSpec, conflict: Conflict | None) -> Writer:
     """The one whose word `spec.replicas` is."""
-    if autoscaling.mode is AutoscalingMode.FIXED or autoscaling.dry_run:
-        return Writer.USER
     if conflict is not None:
-        return Writer.FOREIGN if conflict.target_kind == "Deployment" else Writer.AUTOSCALER
+        return Writer.FOREIGN if conflict.is_on_deployment else Writer.AUTOSCALER
+    if _is_users(autoscaling):
+        return Writer.USER
     return Writer.AUTOSCALER if autoscaling.mode is AutoscalingMode.HPA else Writer.OPERATOR
 
 
@@ -94,6 +105,10 @@ def current_replicas(
 def owns_replicas(manifest: Mapping[str, Any], manager: str) -> bool:
     """Whether the field manager owns `spec.replicas` of the object as read."""
     return any(entry.get("manager") == manager for entry in _replicas_owners(manifest))
+
+
+def _is_users(autoscaling: AutoscalingSpec) -> bool:
+    return autoscaling.mode is AutoscalingMode.FIXED or autoscaling.dry_run
 
 
 def _wrote(writer: Writer, manifest: Mapping[str, Any]) -> bool:

@@ -122,9 +122,26 @@ async def test_gives_way_to_an_autoscaler_on_the_deployment_and_names_it():
     conditions = {c["type"]: c for c in world.cluster.the(CHATMODEL)["status"]["conditions"]}
     assert conditions["ScalingActive"]["message"] == (
         "HorizontalPodAutoscaler demo/theirs also scales Deployment tiny; "
-        "delete it, or set spec.autoscaling.mode to Fixed"
+        "delete it, or let it scale ChatModel tiny with spec.autoscaling.mode Fixed"
     )
     assert world.cluster.told() == ["ScaledUp", "ConflictingAutoscaler"]
+
+
+async def test_gives_way_to_an_autoscaler_on_the_deployment_in_mode_fixed_too():
+    world = await a_settled_world(a_chatmodel().with_replicas(2))
+    world.cluster.put(a_foreign_hpa("theirs", kind="Deployment"))
+    world.cluster.autoscaler_sets_replicas(4, kind=DEPLOYMENT)
+    await world.tick(times=3)
+    assert replicas(world) == (2, 4)
+    assert world.cluster.condition("ScalingActive") == ("False", "ConflictingAutoscaler")
+
+
+async def test_in_mode_fixed_a_users_own_autoscaler_on_the_chatmodel_is_the_users_word():
+    world = await a_settled_world(a_chatmodel(), a_foreign_hpa())
+    world.cluster.autoscaler_sets_replicas(4)
+    await world.tick()
+    assert replicas(world) == (4, 4)
+    assert world.cluster.condition("ScalingActive") == ("False", "ScalingDisabled")
 
 
 async def test_our_autoscaler_gives_way_to_a_foreign_one():
