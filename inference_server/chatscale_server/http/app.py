@@ -53,6 +53,7 @@ def build_app(engine: Engine, bridge: Bridge, lifecycle: Lifecycle, settings: Se
         """A kept-alive connection would bring the client's next request to a server that is gone."""
         if lifecycle.leaving:
             response.force_close()
+            response.headers["Connection"] = "close"
 
     app = web.Application(middlewares=[openai_errors], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(close_when_leaving)

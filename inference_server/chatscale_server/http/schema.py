@@ -29,6 +29,12 @@ def _encodable(text: str) -> str:
     return text
 
 
+def _one_prompt(parts: list[str | int]) -> list[str | int]:
+    if len(parts) > 1 and not all(isinstance(part, int) for part in parts):
+        raise ValueError("a list must be the token ids of one prompt, or hold one text")
+    return parts
+
+
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS), AfterValidator(_encodable)]
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_encodable)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -150,8 +156,11 @@ class CompletionRequest(_Generation):
 
     prompt: (
         Text
-        | Annotated[list[Text], Field(min_length=1, max_length=1)]
-        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MAX_PROMPT_TOKENS)]
+        | Annotated[
+            list[Text | Annotated[int, Field(ge=0)]],
+            Field(min_length=1, max_length=MAX_PROMPT_TOKENS),
+            AfterValidator(_one_prompt),
+        ]
     )
     """One prompt: text, a list with one text, or token ids."""
     best_of: Literal[1] | None = None
@@ -186,15 +195,19 @@ def parse_request(kind: type[R], body: bytes) -> R:
 
 def _refusal(errors: list[ErrorDetails]) -> ApiError:
     """Messages name field and expectation, never the value: it may be a customer's text."""
-    first = errors[0]
-    path = [str(step) for step in first["loc"] if not _is_union_branch(step)]
-    param = ".".join(path)
+    # Of a union's branches the one that got furthest into the value is the one that was meant.
+    first = max((error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]), key=lambda e: len(_path(e)))
+    param = ".".join(_path(first))
     if first["type"] == "missing":
         return bad_request(f"{param} is required", param=param, code="missing_required_parameter")
     if first["type"] == "extra_forbidden":
         return bad_request(f"{param} is not supported by this server", param=param, code="unsupported_parameter")
     code = "unsupported_value" if first["type"] in {"literal_error", "none_required"} else "invalid_value"
     return bad_request(f"{param}: {first['msg']}", param=param, code=code)
+
+
+def _path(error: ErrorDetails) -> list[str]:
+    return [str(step) for step in error["loc"] if not _is_union_branch(step)]
 
 
 def _is_union_branch(step: int | str) -> bool:

@@ -1,5 +1,7 @@
 """No stop string and no half character ever goes out, however the text is cut into tokens."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +25,7 @@ def test_any_split_gives_the_text_before_the_first_complete_stop_string(text, st
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     stop_filter = StopFilter(tuple(stops))
     out, stopped = "", False
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         piece, stopped = stop_filter.push(text[start:end])
         out += piece
         assert not any(stop in out for stop in stops)

@@ -97,9 +97,11 @@ def test_prompt_tokens_are_pieces_of_four_letters():
 
 
 def test_runs_without_torch_and_transformers():
-    program = "import sys, chatscale_server.http.serve, chatscale_server.engine.factory as f\n" \
-        "from chatscale_server.settings import read_settings\n" \
-        "f.build_engine(read_settings({'CHATSCALE_ENGINE': 'Simulated'}))\n" \
-        "print(sorted({'torch', 'transformers', 'numpy', 'huggingface_hub'} & set(sys.modules)))"  # fmt: skip
+    program = """
+import sys, chatscale_server.http.serve, chatscale_server.engine.factory as factory
+from chatscale_server.settings import read_settings
+factory.build_engine(read_settings({"CHATSCALE_ENGINE": "Simulated"}))
+print(sorted({"torch", "transformers", "numpy", "huggingface_hub"} & set(sys.modules)))
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -120,8 +120,9 @@ def test_a_sampled_neighbour_does_not_change_a_greedy_answer(models):
 def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):
     """One sequence in the last slot only: the batch is gathered instead of cut."""
     engine, _info = loaded(models("llama"))
-    requests = [Request(id=str(at), prompt=(at + 1, 5), max_tokens=2 if at < 3 else 20, sampling=Sampling(temperature=0.0))
-                for at in range(4)]  # fmt: skip
+    greedy = Sampling(temperature=0.0)
+    lengths = (2, 2, 2, 20)
+    requests = [Request(id=str(at), prompt=(at + 1, 5), max_tokens=n, sampling=greedy) for at, n in enumerate(lengths)]
     assert run(engine, requests)["3"] == expected(models("llama"), (4, 5), 20)
 
 
@@ -176,10 +177,12 @@ def configured(folder: Path, **fields: object) -> None:
         pytest.param(damaged, ExitCode.MODEL_UNSUPPORTED, "not a whole safetensors file", id="cut-short"),
         pytest.param(lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), ExitCode.MODEL_UNSUPPORTED,
                      r"no \*.safetensors files", id="pickle"),
-        pytest.param(lambda f: (f / "config.json").unlink(), ExitCode.MODEL_NOT_FOUND, "has no config.json", id="no-config"),
+        pytest.param(lambda f: (f / "config.json").unlink(), ExitCode.MODEL_NOT_FOUND, "has no config.json",
+                     id="no-config"),
         pytest.param(lambda f: configured(f, model_type="martian"), ExitCode.MODEL_UNSUPPORTED,
                      "configuration cannot be read", id="unknown-family"),
-        pytest.param(lambda f: configured(f, model_type="mamba"), ExitCode.MODEL_UNSUPPORTED, "model", id="no-attention"),
+        pytest.param(lambda f: configured(f, model_type="mamba"), ExitCode.MODEL_UNSUPPORTED,
+                     "keep no plain cache", id="no-attention"),
         pytest.param(lambda f: configured(f, quantization_config={"quant_method": "gptq", "bits": 4}),
                      ExitCode.MODEL_UNSUPPORTED, "quantised", id="quantised"),
         pytest.param(lambda f: (f / "tokenizer.json").write_text("{}"), ExitCode.MODEL_UNSUPPORTED,

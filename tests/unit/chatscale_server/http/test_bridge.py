@@ -1,0 +1,159 @@
+"""Admission, delivery and accounting, one engine report at a time."""
+
+import pytest
+
+from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
+from chatscale_server.http.bridge import MAX_UNREAD_TOKENS, STUCK_AFTER_S, Bridge
+from chatscale_server.http.errors import ApiError
+from chatscale_server.metrics import State
+from chatscale_server.wire import RejectReason
+from tests.unit.chatscale_server.builders import a_request
+
+
+class Port:
+    """The worker's side, as far as the bridge knows it."""
+
+    def __init__(self) -> None:
+        self.submitted: list[str] = []
+        self.cancelled: list[str] = []
+
+    def submit(self, request: Request) -> None:
+        self.submitted.append(request.id)
+
+    def cancel(self, request_id: str) -> None:
+        self.cancelled.append(request_id)
+
+
+class Desk:
+    """A bridge, its port and its clock."""
+
+    def __init__(self, *, slots: int = 2, max_queue: int = 2) -> None:
+        self.now_s = 0.0
+        self.port = Port()
+        self.bridge = Bridge(slots, max_queue, clock=lambda: self.now_s, wall_clock=lambda: 1000.0 + self.now_s)
+        self.bridge._port = self.port
+
+    def step(self, *, started: str = "", tokens: str = "", finished: str = "", **report: float) -> None:
+        outputs = [Output(name, name, 1, FinishReason.STOP if name in finished else None) for name in tokens]
+        self.bridge._on_step(StepReport(started=tuple(started), outputs=tuple(outputs), batch_size=1, **report))
+
+
+async def test_the_queue_is_what_has_no_slot_yet():
+    desk = Desk()
+    for at, name in enumerate("abcd"):
+        desk.now_s = float(at)
+        desk.bridge.submit(a_request(name, arrived_s=desk.now_s))
+    desk.step(started="ab", kv_usage_ratio=0.5)
+    desk.now_s = 10.0
+    assert desk.bridge.state(draining=False) == State(
+        queue_depth=2, requests_running=2, slots=2, queue_capacity=2, oldest_waiting_s=8.0,
+        kv_cache_usage_ratio=0.5, last_step_timestamp_s=1003.0,
+    )  # fmt: skip
+    desk.step(tokens="ab", finished="a")
+    assert (desk.bridge.in_system, desk.bridge.counts.finished["stop"]) == (3, 1)
+
+
+async def test_one_more_than_slots_and_queue_is_refused():
+    desk = Desk(slots=1, max_queue=1)
+    desk.bridge.submit(a_request("a"))
+    desk.bridge.submit(a_request("b"))
+    with pytest.raises(ApiError) as caught:
+        desk.bridge.submit(a_request("c"))
+    assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (429, "queue_full", 5)
+    assert (desk.port.submitted, desk.bridge.counts.rejected[RejectReason.QUEUE_FULL]) == (["a", "b"], 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_request", "waiting", "retry_after_s"),
+    [(0.1, 4, 1), (2.0, 4, 8), (60.0, 4, 30), (2.0, 0, 2)],
+)
+async def test_retry_after_is_the_time_the_queue_needs_to_drain(seconds_per_request, waiting, retry_after_s):
+    desk = Desk(slots=1, max_queue=100)
+    for at in range(10):
+        desk.now_s = at * seconds_per_request
+        desk.bridge.submit(a_request("a", arrived_s=desk.now_s))
+        desk.step(started="a", tokens="a", finished="a")
+    for at in range(waiting):
+        desk.bridge.submit(a_request(f"w{at}"))
+    assert desk.bridge.retry_after_s() == retry_after_s
+
+
+async def test_latencies_are_measured_from_arrival():
+    desk = Desk()
+    ticket = desk.bridge.submit(a_request("a", arrived_s=0.0))
+    for now_s, report in ((3.0, {"started": "a", "tokens": "a", "duration_s": 1.0}), (3.5, {"tokens": "a"}),
+                          (4.5, {"tokens": "a", "finished": "a"})):  # fmt: skip
+        desk.now_s = now_s
+        desk.step(**report)
+    counts = desk.bridge.counts
+    assert (
+        counts.queue_time_s.total, counts.time_to_first_token_s.total, counts.inter_token_s.total,
+        counts.request_duration_s.total, counts.generated_tokens,
+    ) == (2.0, 3.0, 1.5, 4.5, 3)  # fmt: skip
+    assert (await ticket.read(), ticket.finish, ticket.generated) == ("aaa", FinishReason.STOP, 3)
+
+
+async def test_a_slot_counts_as_taken_until_the_engine_has_freed_it():
+    desk = Desk()
+    ticket = desk.bridge.submit(a_request("a"))
+    desk.step(started="a")
+    desk.bridge.abandon(ticket)
+    assert (desk.port.cancelled, desk.bridge.in_system) == (["a"], 1)
+    desk.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
+    assert (desk.bridge.in_system, desk.bridge.counts.finished["cancelled"]) == (0, 1)
+    assert desk.bridge.counts.client_disconnects == 1
+
+
+async def test_an_answered_request_is_not_a_disconnect():
+    desk = Desk()
+    ticket = desk.bridge.submit(a_request("a"))
+    desk.step(started="a", tokens="a", finished="a")
+    desk.bridge.abandon(ticket)
+    assert (desk.port.cancelled, desk.bridge.counts.client_disconnects) == ([], 0)
+
+
+async def test_a_reader_that_falls_behind_is_cancelled():
+    desk = Desk()
+    desk.bridge.submit(a_request("a"))
+    desk.step(started="a")
+    for _ in range(MAX_UNREAD_TOKENS):
+        desk.step(tokens="a")
+    assert desk.port.cancelled == []
+    desk.step(tokens="a")
+    assert desk.port.cancelled == ["a"]
+
+
+async def test_the_queue_deadline_is_a_503_and_counts_as_a_refusal():
+    desk = Desk()
+    ticket = desk.bridge.submit(a_request("a"))
+    desk.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)))
+    with pytest.raises(ApiError) as caught:
+        await ticket.read()
+    assert (caught.value.status, caught.value.retry_after_s) == (503, 5)
+    assert desk.bridge.counts.rejected[RejectReason.DEADLINE] == 1
+    assert sum(desk.bridge.counts.finished.values()) == 0
+
+
+async def test_a_failed_engine_answers_everybody_once():
+    desk = Desk()
+    waiting, running = desk.bridge.submit(a_request("a")), desk.bridge.submit(a_request("b"))
+    desk.step(started="b", tokens="b")
+    desk.bridge._on_failed(RuntimeError("boom"))
+    assert await running.read() == "b"
+    for ticket in (waiting, running):
+        with pytest.raises(ApiError, match="the engine failed"):
+            await ticket.read()
+    assert (desk.bridge.in_system, desk.bridge.counts.finished["error"]) == (0, 2)
+
+
+async def test_stuck_means_work_pending_and_no_step_for_long():
+    desk = Desk()
+    desk.now_s = 1000.0
+    assert not desk.bridge.stuck()
+    desk.bridge.submit(a_request("a", arrived_s=1000.0))
+    desk.now_s += STUCK_AFTER_S
+    assert not desk.bridge.stuck()
+    desk.now_s += 1
+    assert desk.bridge.stuck()
+    desk.step(started="a")
+    assert not desk.bridge.stuck()

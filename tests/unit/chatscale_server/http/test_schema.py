@@ -1,0 +1,186 @@
+"""Every field is honoured, ignored because it cannot change the answer, or refused with its name."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatscale_server.engine.protocol import ChatMessage
+from chatscale_server.engine.request import Sampling
+from chatscale_server.http.errors import ApiError
+from chatscale_server.http.schema import ChatRequest, CompletionRequest, parse_request
+
+HELLO = {"role": "user", "content": "Hello"}
+
+
+def parse_chat(**fields: object) -> ChatRequest:
+    return parse_request(ChatRequest, json.dumps({"model": "m", "messages": [HELLO], **fields}).encode())
+
+
+def parse_completion(**fields: object) -> CompletionRequest:
+    return parse_request(CompletionRequest, json.dumps({"model": "m", "prompt": "Hello", **fields}).encode())
+
+
+def refusal(parse, **fields: object) -> tuple[int, str | None, str | None]:
+    with pytest.raises(ApiError) as caught:
+        parse(**fields)
+    return caught.value.status, caught.value.param, caught.value.code
+
+
+def test_defaults_are_openai_s():
+    assert parse_chat().sampling(100) == Sampling(temperature=1.0, top_p=1.0, top_k=0)
+
+
+def test_every_sampling_field_is_honoured():
+    asked = parse_chat(temperature=0, top_p=0.5, top_k=7, presence_penalty=1, frequency_penalty=-1.5, seed=3,
+                       logit_bias={"5": -100}, stop="end", max_tokens=9)  # fmt: skip
+    assert asked.sampling(100) == Sampling(
+        temperature=0.0, top_p=0.5, top_k=7, presence_penalty=1.0, frequency_penalty=-1.5, seed=3,
+        logit_bias=((5, -100.0),),
+    )  # fmt: skip
+    assert (asked.stops, asked.answer_tokens) == (("end",), 9)
+    assert parse_chat(stop=["a", "b"], max_tokens=9, max_completion_tokens=4).answer_tokens == 4
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 1}, {"logprobs": False}, {"tools": []}, {"tool_choice": "none"}, {"response_format": {"type": "text"}},
+        {"user": "u"}, {"metadata": {"a": "b"}}, {"store": True}, {"service_tier": "auto"}, {"stream": False},
+        {"stream": True, "stream_options": {"include_usage": True}}, {"stop": None}, {"temperature": None},
+        {"top_k": -1}, {"parallel_tool_calls": True}, {"modalities": ["text"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_fields_that_change_nothing_are_accepted(fields):
+    assert parse_chat(**fields).sampling(100) == Sampling()
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code"),
+    [
+        ({"n": 2}, "n", "unsupported_value"),
+        ({"logprobs": True}, "logprobs", "unsupported_value"),
+        ({"top_logprobs": 3}, "top_logprobs", "unsupported_value"),
+        ({"tools": [{"type": "function"}]}, "tools", "invalid_value"),
+        ({"tool_choice": "required"}, "tool_choice", "unsupported_value"),
+        ({"response_format": {"type": "json_object"}}, "response_format.type", "unsupported_value"),
+        ({"functions": []}, "functions", "unsupported_parameter"),
+        ({"audio": {}}, "audio", "unsupported_parameter"),
+        ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
+        ({"min_p": 0.1}, "min_p", "unsupported_parameter"),
+        ({"made_up": 1}, "made_up", "unsupported_parameter"),
+        ({"temperature": 2.1}, "temperature", "invalid_value"),
+        ({"temperature": "0.5"}, "temperature", "invalid_value"),
+        ({"temperature": True}, "temperature", "invalid_value"),
+        ({"top_p": 0}, "top_p", "invalid_value"),
+        ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+        ({"max_tokens": 1.5}, "max_tokens", "invalid_value"),
+        ({"seed": 2**64}, "seed", "invalid_value"),
+        ({"stop": ["a"] * 5}, "stop", "invalid_value"),
+        ({"stop": ""}, "stop", "invalid_value"),
+        ({"stream": "yes"}, "stream", "invalid_value"),
+        ({"stream_options": {"include_usage": True}}, "stream_options", None),
+        ({"messages": []}, "messages", "invalid_value"),
+        ({"messages": [HELLO] * 1025}, "messages", "invalid_value"),
+        ({"messages": "Hello"}, "messages", "invalid_value"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role", "unsupported_value"),
+        ({"messages": [HELLO, {"role": "user"}]}, "messages.1.content", "missing_required_parameter"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+         "messages.0.content.0.type", "unsupported_value"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0.content", "invalid_value"),
+        ({"messages": [{"role": "user", "content": "x" * 1_000_001}]}, "messages.0.content", "invalid_value"),
+    ],
+    ids=lambda value: str(value)[:50],
+)  # fmt: skip
+def test_what_cannot_be_honoured_is_refused_by_name(fields, param, code):
+    assert refusal(parse_chat, **fields) == (400, param, code)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"echo": True}, "echo"), ({"suffix": "x"}, "suffix"), ({"best_of": 2}, "best_of"),
+        ({"logprobs": 0}, "logprobs"), ({"prompt": ["a", 1]}, "prompt"),
+        ({"prompt": ["a", "b"]}, "prompt"), ({"prompt": []}, "prompt"), ({"prompt": [-1]}, "prompt.0"),
+        ({"prompt": None}, "prompt"), ({"messages": []}, "messages"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_completions_refuse_by_name_too(fields, param):
+    assert refusal(parse_completion, **fields)[:2] == (400, param)
+
+
+def test_prompts_come_as_text_or_as_tokens():
+    assert (parse_completion().prompt_text, parse_completion().prompt_tokens) == ("Hello", [])
+    assert (parse_completion(prompt=["Hi"]).prompt_text, parse_completion(prompt=["Hi"]).prompt_tokens) == ("Hi", [])
+    assert (parse_completion(prompt=[1, 2]).prompt_text, parse_completion(prompt=[1, 2]).prompt_tokens) == ("", [1, 2])
+
+
+def test_logit_bias_takes_tokens_of_the_vocabulary_only():
+    for token in ("100", "x", "-1", "²", "9" * 5000):
+        with pytest.raises(ApiError) as caught:
+            parse_chat(logit_bias={token: 1}).sampling(100)
+        assert (caught.value.status, caught.value.param) == (400, "logit_bias")
+
+
+def test_messages_reach_the_template_as_plain_turns():
+    asked = parse_chat(
+        messages=[
+            {"role": "developer", "content": "Be kind."},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "name": "Ada"},
+            {"role": "assistant", "content": "c", "refusal": None, "tool_calls": []},
+        ]
+    )
+    assert [message.to_chat() for message in asked.messages] == [
+        ChatMessage("system", "Be kind."), ChatMessage("user", "ab", "Ada"), ChatMessage("assistant", "c"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"model":"m","messages":' + b"[" * 100_000,
+        b'{"temperature":NaN}',
+        b'{"seed":' + b"9" * 10_000 + b"}", b"[" * 33 + b"]" * 33, b'{"a":"' + b"[" * 50 + b'"}', b'{"a":"\\"',
+    ],
+    ids=lambda body: str(body[:30]),
+)  # fmt: skip
+def test_what_is_not_a_sound_json_object_is_a_400(body):
+    with pytest.raises(ApiError) as caught:
+        parse_request(ChatRequest, body)
+    assert caught.value.status == 400
+
+
+def test_brackets_within_strings_are_not_depth():
+    assert parse_chat(user="[" * 100).user == "[" * 100
+
+
+def test_a_refusal_never_repeats_the_customer_s_text():
+    with pytest.raises(ApiError) as caught:
+        parse_chat(messages=[{"role": "user", "content": ["my card is 4111"]}])
+    assert "4111" not in str(caught.value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+field_names = st.sampled_from(sorted({*ChatRequest.model_fields, *CompletionRequest.model_fields}))
+
+
+@given(
+    fields=st.dictionaries(field_names, json_values, max_size=6), kind=st.sampled_from([ChatRequest, CompletionRequest])
+)
+def test_no_body_does_worse_than_a_400(fields, kind):
+    body = {"model": "m", "messages": [HELLO], "prompt": "x"} | fields
+    try:
+        request = parse_request(kind, json.dumps({key: body[key] for key in body if key in kind.model_fields}).encode())
+        request.sampling(100)
+    except ApiError as error:
+        status = error.status
+    else:
+        status = 400
+    assert status == 400

@@ -1,0 +1,48 @@
+"""The process: readable reasons and the right exit code, and 0 after SIGTERM."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from chatscale_server.wire import ExitCode
+
+
+def start(tmp_path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "chatscale_server", "--host", "127.0.0.1", "--port", "0",
+         "--termination-message", str(tmp_path / "message")],
+        env={"PATH": os.environ["PATH"], **environment}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "message"),
+    [
+        pytest.param({"CHATSCALE_MAX_QUEUE": "many"}, ExitCode.BAD_SETTINGS,
+                     'CHATSCALE_MAX_QUEUE must be a whole number from 0 to 100000, found "many"\n', id="settings"),
+        pytest.param({"CHATSCALE_MODEL_URI": "pvc://claim/model"}, ExitCode.MODEL_NOT_FOUND,
+                     "model pvc://claim/model: there is no folder /models/claim/model\n", id="model"),
+    ],
+)  # fmt: skip
+def test_leaves_a_reason_and_the_exit_code(tmp_path, environment, code, message):
+    defaults = {} if "CHATSCALE_MODEL_URI" in environment else {"CHATSCALE_ENGINE": "Simulated"}
+    process = start(tmp_path, **defaults, **environment)
+    process.communicate(timeout=60)
+    assert (process.returncode, (tmp_path / "message").read_text()) == (code, message)
+
+
+def test_serves_until_sigterm_and_exits_with_0(tmp_path):
+    process = start(tmp_path, CHATSCALE_ENGINE="Simulated", CHATSCALE_DRAIN_DELAY_SECONDS="0")
+    lines = (json.loads(line) for line in process.stdout)
+    port = next(line["port"] for line in lines if line["event"] == "listening")
+    assert next(line for line in lines if line["event"] == "ready")["max_model_len"] == 8192
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
+        assert response.status == 200
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (process.returncode, (tmp_path / "message").exists()) == (0, False)
