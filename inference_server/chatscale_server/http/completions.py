@@ -1,6 +1,7 @@
 """/v1/chat/completions, /v1/completions and /v1/models: from a request body to a ticket to an answer."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -19,10 +20,14 @@ from chatscale_server.http.responses import ChatShape, CompletionShape, Usage, m
 from chatscale_server.http.schema import ChatRequest, CompletionRequest, parse_request
 from chatscale_server.wire import RejectReason
 
+log = logging.getLogger(__name__)
+
 COMPLETION_MAX_TOKENS: Final = 16
 """OpenAI's default for /v1/completions."""
 INLINE_CHARS: Final = 4096
 """Longer prompts are tokenised in a thread: more than this can hold up the loop for a millisecond."""
+READ_TIMEOUT_S: Final = 30.0
+"""For a body: a client that sends drop by drop must not hold up a drain."""
 WRITE_TIMEOUT_S: Final = 30.0
 """A client that takes nothing for so long is gone."""
 
@@ -48,7 +53,7 @@ class Completions:
         """POST /v1/chat/completions."""
         async with self.lifecycle.serving():
             arrived_s = self._check_open()
-            asked = parse_request(ChatRequest, await http.read())
+            asked = parse_request(ChatRequest, await _read_body(http))
             info = self._check_model(asked.model)
             messages = [message.to_chat() for message in asked.messages]
             size = sum(len(message.content) for message in messages)
@@ -67,7 +72,7 @@ class Completions:
         """POST /v1/completions."""
         async with self.lifecycle.serving():
             arrived_s = self._check_open()
-            asked = parse_request(CompletionRequest, await http.read())
+            asked = parse_request(CompletionRequest, await _read_body(http))
             info = self._check_model(asked.model)
             prompt = await self._plain_prompt(asked, info)
             generation = self._generation(
@@ -168,11 +173,26 @@ async def _stream(http: web.Request, ticket: Ticket, shape: Shape, *, include_us
     except ApiError as problem:
         await _write(response, sse.event(problem.body()))
         return response
+    except ConnectionError:
+        raise
+    except Exception:
+        # The headers are out, so the middleware's answer would land in the middle of the stream.
+        log.exception("stream failed", extra={"request": ticket.request.id})
+        await _write(response, sse.event(ApiError(500, "the server failed", code="internal_error").body()))
+        return response
     tail = sse.event(shape.closing(finish))
     if include_usage:
         tail += sse.event(shape.usage(_usage(ticket)))
     await _write(response, tail + sse.DONE)
     return response
+
+
+async def _read_body(http: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            return await http.read()
+    except TimeoutError as error:
+        raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds") from error
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

@@ -60,6 +60,8 @@ async def openai_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except ApiError as error:
         return error.response()
+    except ConnectionError:
+        raise  # the client has left; aiohttp knows, and there is nobody to answer
     except web.HTTPException as error:
         if error.status < web.HTTPBadRequest.status_code:
             raise

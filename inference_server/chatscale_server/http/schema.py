@@ -19,6 +19,8 @@ MAX_TEXT_CHARS: Final = 1_000_000
 MAX_PROMPT_TOKENS: Final = 1_048_576
 MAX_STOPS: Final = 4
 MAX_LOGIT_BIAS: Final = 300
+MAX_PARAM_CHARS: Final = 200
+"""Of a field's name in an error: an unknown one is the client's own text."""
 
 
 def _encodable(text: str) -> str:
@@ -197,7 +199,7 @@ def _refusal(errors: list[ErrorDetails]) -> ApiError:
     """Messages name field and expectation, never the value: it may be a customer's text."""
     # Of a union's branches the one that got furthest into the value is the one that was meant.
     first = max((error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]), key=lambda e: len(_path(e)))
-    param = ".".join(_path(first))
+    param = ".".join(_path(first))[:MAX_PARAM_CHARS]
     if first["type"] == "missing":
         return bad_request(f"{param} is required", param=param, code="missing_required_parameter")
     if first["type"] == "extra_forbidden":
@@ -212,7 +214,7 @@ def _path(error: ErrorDetails) -> list[str]:
 
 def _is_union_branch(step: int | str) -> bool:
     """Pydantic names the tried branch of a union in the path, as in `stop.list[constrained-str]`."""
-    return isinstance(step, str) and ("[" in step or step in {"str", "int", "TextPart"})
+    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "TextPart"})
 
 
 def _token(key: str, vocab_size: int) -> int:
