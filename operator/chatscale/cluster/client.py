@@ -130,12 +130,20 @@ def translate(status: int, answer: Mapping[str, Any], request: str) -> Exception
     match status:
         case 404:
             return NotFoundError(message)
+        case 403 if _is_terminating(answer):
+            return NotFoundError(message)
         case 409:
             return ConflictError(message)
         case 400 | 422:
             return InvalidSpecError(str(answer.get("message") or message))
         case _:
             return ClusterUnavailableError(message)
+
+
+def _is_terminating(answer: Mapping[str, Any]) -> bool:
+    """Whether the namespace is on its way out, and everything in it."""
+    causes = (answer.get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 def _parse(payload: bytes) -> Manifest:

@@ -35,6 +35,7 @@ class ProblemReason(StrEnum):
     POD_CONFIG_ERROR = "PodConfigError"
     INSUFFICIENT_GPU = "InsufficientGPU"
     INSUFFICIENT_RESOURCES = "InsufficientResources"
+    PODS_REFUSED = "PodsRefused"
 
     @property
     def is_about_model(self) -> bool:
@@ -89,6 +90,14 @@ def current_problem(pods: Iterable[Pod]) -> Problem | None:
         return None
     newest = max(alive, key=lambda pod: (pod.created, pod.name))
     return next((pod.problem for pod in reversed(alive) if pod.template == newest.template and pod.problem), None)
+
+
+def refusal_of_pods(deployment: Mapping[str, Any] | None) -> Problem | None:
+    """Why the API server lets the Deployment make no more pods (a quota, a policy); None if it does."""
+    failure = _condition(deployment or {}, "ReplicaFailure")
+    if failure.get("status") != "True":
+        return None
+    return Problem(ProblemReason.PODS_REFUSED, _short(failure.get("message")))
 
 
 def _read(manifest: Mapping[str, Any]) -> Pod:

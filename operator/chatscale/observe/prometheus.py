@@ -18,7 +18,7 @@ from chatscale.errors import MetricsUnavailableError
 from chatscale.observe.exposition import READ, sample_from
 from chatscale.observe.pods import Pod
 from chatscale.observe.reading import Reading
-from chatscale.observe.scrape import read_at_most
+from chatscale.observe.scrape import read_at_most, why_unread
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 from chatscale_server.wire import CHATMODEL_LABEL, Metric
 
@@ -53,7 +53,7 @@ class PrometheusReader:
         except TimeoutError:
             return _all_failed(ready, now, f"Prometheus gave no answer within {QUERY_TIMEOUT_S:g} s")
         except (MetricsUnavailableError, aiohttp.ClientError, OSError, ValueError) as error:
-            return _all_failed(ready, now, f"Prometheus: {str(error) or type(error).__name__}")
+            return _all_failed(ready, now, f"Prometheus: {why_unread(error)}")
         return _reading(ready, values, times, now)
 
     async def _query(self, url: str, query: str) -> list[Series]:

@@ -52,7 +52,7 @@ class PodScraper:
         except TimeoutError:
             return f"no answer within {SCRAPE_TIMEOUT_S:g} s"
         except (MetricsUnavailableError, aiohttp.ClientError, OSError) as error:
-            return str(error) or type(error).__name__
+            return why_unread(error)
 
     async def _fetch(self, address: str) -> str:
         host = f"[{address}]" if ":" in address else address
@@ -61,6 +61,13 @@ class PodScraper:
             if response.status != 200:  # noqa: PLR2004
                 raise MetricsUnavailableError(f"GET {METRICS_PATH}: HTTP {response.status}")
             return (await read_at_most(response, MOST_BYTES)).decode(errors="replace")
+
+
+def why_unread(error: Exception) -> str:
+    """The reason in a few words, for a condition's message."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+    return str(error) or type(error).__name__
 
 
 async def read_at_most(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:

@@ -5,12 +5,11 @@ read -> validate -> observe -> decide -> build -> plan -> apply -> one status pa
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from chatscale import metrics, names
-from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ScalingRecord
+from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus
 from chatscale.cluster.interface import CHATMODEL, Cluster, Manifest
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.service import build_service
@@ -22,31 +21,18 @@ from chatscale.reconcile.children import apply_children, delete_leftovers, plan_
 from chatscale.reconcile.events import Note, build_events, scaling_notes, status_notes
 from chatscale.reconcile.facts import Facts
 from chatscale.reconcile.memory import Memory
-from chatscale.reconcile.replicas import Conflict, Current, Writer, current_replicas, find_conflict, is_owned, writer_of
+from chatscale.reconcile.replicas import Writer, is_owned
+from chatscale.reconcile.ruling import Ruling, record_change, rule
 from chatscale.reconcile.snapshot import Key, Snapshot, parse_chatmodel, take_snapshot
 from chatscale.reconcile.status import as_patch, compute_status, invalid_status, is_worth_writing
-from chatscale.scaling.policy import Decision, decide
 from chatscale.scaling.signals import Observation, ReplicaPhase
-from chatscale.scaling.state import ScalerState
 
 INVALID_RETRY_S: Final = 60.0
 """An invalid spec waits for its change; once a minute something outside may have changed instead (a name freed)."""
 GONE_RETRY_S: Final = 1.0
 """Something vanished in the middle of a pass: most likely the ChatModel itself, which the next pass will see."""
-_REASON_LENGTH: Final = 1024
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """Which count holds from now on, who said so, and what was overruled."""
-
-    writer: Writer
-    conflict: Conflict | None
-    current: Current
-    replicas: int
-    decision: Decision | None
 
 
 class ChatModelReconciler:
@@ -75,7 +61,6 @@ class ChatModelReconciler:
             chatmodel = parse_chatmodel(snapshot)
             await self._pass(key, snapshot, chatmodel, now)
         except InvalidSpecError as error:
-            log.warning("invalid spec", extra={"chatmodel": str(key), "why": str(error)})
             before = snapshot.status
             await self._report(
                 snapshot, before, invalid_status(before, snapshot.meta.generation, str(error), now), [], now
@@ -95,7 +80,7 @@ class ChatModelReconciler:
         memory = self._memory(key, chatmodel)
         reading = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
         seen = observe(snapshot.pods, memory.samples, reading.taken_at)
-        ruling = _rule(snapshot, chatmodel, memory, seen, now)
+        ruling = rule(snapshot, chatmodel, memory, seen, now)
 
         desired = self._build(chatmodel, ruling)
         plan = plan_children(chatmodel, desired, _existing(snapshot, chatmodel), memory.applied)
@@ -130,6 +115,10 @@ class ChatModelReconciler:
         meta = snapshot.meta
         if is_worth_writing(before, after, now):
             await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(after))
+        if before.phase != after.phase:
+            why = next(c.message for c in after.conditions if c.type == "Ready")
+            change = {"from": before.phase, "to": after.phase, "why": why}
+            log.info("phase changed", extra={"chatmodel": f"{meta.namespace}/{meta.name}", **change})
         for event in build_events(meta, [*notes, *status_notes(before, after)], now):
             await self._post(event)
 
@@ -142,22 +131,6 @@ class ChatModelReconciler:
         except (ClusterUnavailableError, InvalidSpecError, NotFoundError) as error:
             metrics.EVENTS_LOST_TOTAL.inc()
             log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
-
-
-def _rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime) -> Ruling:
-    """Find out whose word the count is, and in mode Operator decide."""
-    autoscaling = chatmodel.spec.autoscaling
-    conflict = find_conflict(chatmodel, snapshot.autoscalers)
-    writer = writer_of(autoscaling, conflict)
-    current = current_replicas(chatmodel, snapshot.manifest, writer, snapshot.deployment)
-    if writer is not Writer.OPERATOR and not autoscaling.dry_run:
-        memory.scaler = None
-        return Ruling(writer, conflict, current, current.replicas, None)
-    state = memory.scaler or ScalerState.rebuilt(current.replicas, now)
-    decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
-    memory.scaler = decision.next_state
-    replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
-    return Ruling(writer, conflict, current, replicas, decision)
 
 
 def _existing(snapshot: Snapshot, chatmodel: ChatModel) -> list[Manifest]:
@@ -188,24 +161,8 @@ def _facts(
         queue_depth=seen.queue_depth,
         read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(reading.failures.items())[:1]),
         read_whole_at=reading.taken_at if read_whole else None,
-        scaled=_scaled(chatmodel, ruling, now),
+        scaled=record_change(chatmodel, ruling, now),
     )
-
-
-def _scaled(chatmodel: ChatModel, ruling: Ruling, now: datetime) -> ScalingRecord | None:
-    before = chatmodel.status.desired_replicas
-    if before is None or before == ruling.replicas:
-        return None
-    match ruling.writer:
-        case Writer.OPERATOR if ruling.decision is not None:
-            why = f"{ruling.decision.reason}: {ruling.decision.message}"
-        case Writer.AUTOSCALER:
-            why = f"a HorizontalPodAutoscaler set spec.replicas to {ruling.replicas}"
-        case Writer.FOREIGN:
-            why = f"HorizontalPodAutoscaler {ruling.conflict.name if ruling.conflict else ''} scaled the Deployment"
-        case _:
-            why = f"spec.replicas was set to {ruling.replicas}"
-    return ScalingRecord(time=now, from_=before, to=ruling.replicas, reason=why[:_REASON_LENGTH])
 
 
 def _notes(chatmodel: ChatModel, ruling: Ruling, facts: Facts, memory: Memory, now: datetime) -> list[Note]:

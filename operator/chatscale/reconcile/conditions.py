@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ConditionStatus
-from chatscale.observe.pods import Problem, ProblemReason, current_problem
+from chatscale.observe.pods import Problem, ProblemReason, current_problem, refusal_of_pods
 from chatscale.reconcile.facts import Facts
 from chatscale.reconcile.replicas import Writer
 from chatscale.scaling.signals import ReplicaPhase
@@ -33,7 +33,7 @@ class Verdict:
 
 def judge(facts: Facts) -> list[Verdict]:
     """Judge all five, in the order in which they are shown."""
-    problem = current_problem(facts.pods)
+    problem = current_problem(facts.pods) or refusal_of_pods(facts.deployment)
     return [
         _ready(facts, problem),
         _model_loaded(facts, problem),

@@ -134,6 +134,12 @@ async def test_each_refusal_becomes_the_error_of_its_reaction(
         await cluster.get(DEPLOYMENT, "demo", "tiny")
 
 
+async def test_a_namespace_on_its_way_out_is_as_good_as_gone(server: ApiServer, cluster: KubernetesCluster):
+    server.status, server.body = 403, {"details": {"causes": [{"reason": "NamespaceTerminating"}]}}
+    with pytest.raises(NotFoundError):
+        await cluster.apply(MANIFEST, "chatscale")
+
+
 async def test_a_proxys_page_is_unavailability(server: ApiServer, cluster: KubernetesCluster):
     server.status, server.body = 502, "<html>Bad Gateway</html>"
     with pytest.raises(ClusterUnavailableError, match="HTTP 502: no reason given"):

@@ -132,4 +132,4 @@ async def test_an_outage_is_unknown_for_every_pod(status: int, body: bytes, why:
 
 async def test_an_address_where_nobody_listens_is_an_outage(prometheus: Prometheus):
     prometheus.url = "http://127.0.0.1:1"
-    assert "Cannot connect" in (await read(prometheus, "tiny-1")).failures["tiny-1"]
+    assert (await read(prometheus, "tiny-1")).failures["tiny-1"].startswith("Prometheus: cannot connect to 127.0.0.1:1")

@@ -131,6 +131,16 @@ def test_conditions_say_what_is(found: Facts, expected: dict[str, str]):
     assert reasons(found) == expected | {"ScalingActive": "False/ScalingDisabled"}
 
 
+def test_pods_that_a_quota_refuses_are_named():
+    message = 'pods "tiny-1" is forbidden: exceeded quota: gpus'
+    found = facts(updated=0)
+    assert found.deployment is not None
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    found = replace(found, deployment=found.deployment | {"status": {"conditions": [failure]}})
+    status = compute_status(found, at(0))
+    assert (status.phase, status.conditions[0].message) == ("PodsRefused", f"0 of 1 replicas answer: {message}")
+
+
 def test_the_phase_is_the_reason_of_ready():
     assert compute_status(facts(a_pod().ended(66, "no such model")), at(0)).phase == "ModelNotFound"
 

@@ -1,0 +1,59 @@
+"""Which replica count holds from now on, and on whose word. Pure but for the policy's state, which it remembers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from chatscale.api.v1alpha1 import ChatModel, ScalingRecord
+from chatscale.reconcile.memory import Memory
+from chatscale.reconcile.replicas import Conflict, Current, Writer, current_replicas, find_conflict, writer_of
+from chatscale.reconcile.snapshot import Snapshot
+from chatscale.scaling.policy import Decision, decide
+from chatscale.scaling.signals import Observation
+from chatscale.scaling.state import ScalerState
+
+_REASON_LENGTH: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """Which count holds from now on, who said so, and what was overruled."""
+
+    writer: Writer
+    conflict: Conflict | None
+    current: Current
+    replicas: int
+    decision: Decision | None
+
+
+def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime) -> Ruling:
+    """Find out whose word the count is, and in mode Operator decide; a dry run decides for the record only."""
+    autoscaling = chatmodel.spec.autoscaling
+    conflict = find_conflict(chatmodel, snapshot.autoscalers)
+    writer = writer_of(autoscaling, conflict)
+    current = current_replicas(chatmodel, snapshot.manifest, writer, snapshot.deployment)
+    if writer is not Writer.OPERATOR and not autoscaling.dry_run:
+        memory.scaler = None
+        return Ruling(writer, conflict, current, current.replicas, None)
+    state = memory.scaler or ScalerState.rebuilt(current.replicas, now)
+    decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
+    memory.scaler = decision.next_state
+    replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
+    return Ruling(writer, conflict, current, replicas, decision)
+
+
+def record_change(chatmodel: ChatModel, ruling: Ruling, now: datetime) -> ScalingRecord | None:
+    """What the status' history says of this pass; None if the count stayed, or was never noted before."""
+    before = chatmodel.status.desired_replicas
+    if before is None or before == ruling.replicas:
+        return None
+    match ruling.writer:
+        case Writer.OPERATOR if ruling.decision is not None:
+            why = f"{ruling.decision.reason}: {ruling.decision.message}"
+        case Writer.AUTOSCALER:
+            why = f"a HorizontalPodAutoscaler set spec.replicas to {ruling.replicas}"
+        case Writer.FOREIGN:
+            why = f"HorizontalPodAutoscaler {ruling.conflict.name if ruling.conflict else ''} scaled the Deployment"
+        case _:
+            why = f"spec.replicas was set to {ruling.replicas}"
+    return ScalingRecord(time=now, from_=before, to=ruling.replicas, reason=why[:_REASON_LENGTH])
