@@ -17,11 +17,9 @@ def register(registry: kopf.OperatorRegistry, controller: Controller) -> None:
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def chatmodel(event: Any, namespace: str | None, name: str | None, meta: Any, **_: Any) -> None:
-        key = Key(str(namespace), str(name))
-        if event["type"] == "DELETED":
-            controller.forget(key)
-        else:
-            controller.wake(key, meta.get("generation"))
+        # A deletion too is only a wake: kopf may deliver it after the creation of a successor of the same name.
+        generation = None if event["type"] == "DELETED" else meta.get("generation")
+        controller.wake(Key(str(namespace), str(name)), generation)
 
     for group, version, plural in CHILDREN:
 

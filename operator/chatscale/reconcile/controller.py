@@ -20,7 +20,8 @@ from chatscale.reconcile.snapshot import Key
 SETTLE_S: Final = 0.2
 """Least time between two passes over an object: a rollout's dozens of events become a few passes."""
 FIRST_RETRY_S: Final = 1.0
-LONGEST_RETRY_S: Final = 60.0
+LONGEST_RETRY_S: Final = 30.0
+"""An API server that is back in the middle of a burst must not be waited for longer."""
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,6 @@ class Reconciler(Protocol):
         """One pass: seconds until the next, None once the object is gone."""
         ...
 
-    def forget(self, key: Key) -> None:
-        """The object is gone."""
-        ...
-
 
 @dataclass(slots=True)
 class _Worker:
@@ -45,7 +42,7 @@ class _Worker:
 
 
 class Controller:
-    """The workers of all ChatModels. `wake` and `forget` are called on the event loop that runs `run`."""
+    """The workers of all ChatModels. `wake` is called on the event loop that runs `run`."""
 
     def __init__(self, reconciler: Reconciler, jitter: Callable[[], float] = random.random) -> None:
         self._reconciler = reconciler
@@ -68,7 +65,7 @@ class Controller:
         self._stopping.set()
 
     def wake(self, key: Key, generation: int | None = None) -> None:
-        """Something about the ChatModel may have changed.
+        """Something about the ChatModel may have changed, or it may be gone: the pass will see.
 
         With `generation` given (the ChatModel's own event), one seen before is ignored: our status patches come
         back as events, and must not make us read metrics again.
@@ -84,13 +81,6 @@ class Controller:
             return
         worker.generation = generation if generation is not None else worker.generation
         worker.woken.set()
-
-    def forget(self, key: Key) -> None:
-        """The ChatModel is gone."""
-        worker = self._workers.pop(key, None)
-        if worker is not None:
-            worker.task.cancel()
-        self._reconciler.forget(key)
 
     @property
     def is_running(self) -> bool:

@@ -15,9 +15,6 @@ class RecordingController:
     def wake(self, key: Key, generation: int | None = None) -> None:
         self.heard.append(("wake", key, generation))
 
-    def forget(self, key: Key) -> None:
-        self.heard.append(("forget", key))
-
 
 @pytest.fixture
 def controller() -> RecordingController:
@@ -40,9 +37,9 @@ async def test_a_chatmodels_event_wakes_it_with_its_generation(kind: str | None,
     assert controller.heard == [("wake", Key("demo", "tiny"), 7)]
 
 
-async def test_a_deleted_chatmodel_is_forgotten(handlers, controller):
-    await handlers[0](event={"type": "DELETED"}, namespace="demo", name="tiny", meta={})
-    assert controller.heard == [("forget", Key("demo", "tiny"))]
+async def test_a_deletion_wakes_too_since_a_successor_may_exist_already(handlers, controller):
+    await handlers[0](event={"type": "DELETED"}, namespace="demo", name="tiny", meta={"generation": 1})
+    assert controller.heard == [("wake", Key("demo", "tiny"), None)]
 
 
 async def test_a_childs_event_wakes_the_chatmodel_that_its_label_names(handlers, controller):

@@ -22,7 +22,6 @@ class ScriptedReconciler:
         self.tick = tick
         self.scripts: dict[Key, list[Exception | float | None]] = defaultdict(list)
         self.passes: list[tuple[Key, float]] = []
-        self.forgotten: list[Key] = []
         self.pass_takes = 0.0
         self.running: set[Key] = set()
 
@@ -36,9 +35,6 @@ class ScriptedReconciler:
         if isinstance(step, Exception):
             raise step
         return step
-
-    def forget(self, key: Key) -> None:
-        self.forgotten.append(key)
 
     def times(self, key: Key = TINY) -> list[float]:
         return [round(time, 3) for found, time in self.passes if found == key]
@@ -175,21 +171,6 @@ def test_an_object_made_anew_while_its_last_pass_ends_is_not_lost():
 
     play(reconciler, story)
     assert reconciler.times() == [0, SETTLE_S]
-
-
-def test_forgetting_cancels_the_pass_under_way():
-    reconciler = ScriptedReconciler()
-    reconciler.pass_takes = 50.0
-
-    async def story(controller: Controller) -> None:
-        controller.wake(TINY)
-        await asyncio.sleep(1)
-        controller.forget(TINY)
-        await asyncio.sleep(200)
-
-    play(reconciler, story)
-    assert reconciler.times() == [0]
-    assert reconciler.forgotten == [TINY]
 
 
 def test_stopping_ends_all_workers_at_once():
