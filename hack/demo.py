@@ -209,10 +209,8 @@ def run() -> None:
     print(kube.kubectl("get", "chatmodel", "-n", NAMESPACE).rstrip())
 
     done = step("A customer asks, the answer streams")
-    port = kube.free_node_port()
-    kube.apply(kube.node_port_service(MODEL, NAMESPACE, port))
-    base_url = f"http://127.0.0.1:{port}"
-    _, ttft_s = asyncio.run(ask_once(base_url))
+    base_url = kube.expose(MODEL, NAMESPACE)
+    _answer, ttft_s = asyncio.run(ask_once(base_url))
     done(f"first token after {ttft_s:.2f} s")
 
     done = step(f"A sale begins: {CALM_RATE_PER_S} -> {BURST_RATE_PER_S} questions a second for {BURST_S:.0f} s")

@@ -6,6 +6,7 @@ Not for the operator, which talks to the API server through `chatscale.cluster`.
 import json
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -95,3 +96,22 @@ def free_node_port() -> int:
     services = json.loads(kubectl("get", "services", "-A", "-o", "json"))["items"]
     used = {port.get("nodePort") for service in services for port in service["spec"].get("ports", [])}
     return next(port for port in range(30080, 30090) if port not in used)
+
+
+def expose(chatmodel: str, namespace: str) -> str:
+    """Make a ChatModel's replicas reachable from this machine; returns the base address once it answers.
+
+    kube-proxy needs a moment for a new Service, in which connections are reset: no loss of the model's.
+    """
+    from chatscale_server.wire import MODELS_PATH
+
+    port = free_node_port()
+    apply(node_port_service(chatmodel, namespace, port))
+    base_url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        with urllib.request.urlopen(base_url + MODELS_PATH, timeout=5) as response:
+            return bool(response.status == 200)  # noqa: PLR2004 - OK
+
+    wait_for(f"{base_url} answers", answers, within_s=30, every_s=0.2)
+    return base_url

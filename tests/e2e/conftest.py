@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hack.install import install
 
 from hack import kube
+from hack.install import install
 from hack.paths import cache_dir
 from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, chatmodel, operator_pod
 

@@ -62,7 +62,7 @@ class Model:
     """An applied ChatModel."""
 
     manifest: kube.Manifest
-    node_port: int | None = None
+    base_url: str | None = None
 
     @property
     def name(self) -> str:
@@ -77,11 +77,10 @@ class Model:
         kube.apply(self.manifest)
 
     def expose(self) -> str:
-        """Make the replicas reachable from this machine; returns the base address."""
-        if self.node_port is None:
-            self.node_port = kube.free_node_port()
-            kube.apply(kube.node_port_service(self.name, self.namespace, self.node_port))
-        return f"http://127.0.0.1:{self.node_port}"
+        """The replicas' address on this machine; they must be ready."""
+        if self.base_url is None:
+            self.base_url = kube.expose(self.name, self.namespace)
+        return self.base_url
 
     def read(self) -> kube.Manifest:
         found = kube.get("chatmodel", self.name, self.namespace)
@@ -123,12 +122,12 @@ class Model:
             within_s,
         )
 
-    def wait_condition(self, kind: str, status: str, reason: str, within_s: float = 60) -> str:
-        """Wait for a condition and return its message."""
+    def wait_condition(self, kind: str, status: str, reason: str | None = None, within_s: float = 60) -> str:
+        """Wait for a condition, of any reason if none is given, and return its message."""
 
         def probe() -> str | None:
             found = kube.condition(self.read(), kind)
-            wanted = (found.get("status"), found.get("reason")) == (status, reason)
+            wanted = found.get("status") == status and reason in {None, found.get("reason")}
             return found.get("message", "-") or "-" if wanted else None
 
         return kube.wait_for(f"{self.namespace}/{self.name} condition {kind}={status} ({reason})", probe, within_s)
@@ -214,7 +213,7 @@ def start_load(model: Model, rate_per_s: float, duration_s: float, max_tokens: i
 
 def operator_pod() -> kube.Manifest:
     """The operator's one running pod."""
-    pods = kube.list_items("pods", OPERATOR_NAMESPACE, "app.kubernetes.io/name=chatscale")
+    pods = kube.list_items("pods", OPERATOR_NAMESPACE, "app.kubernetes.io/name=chatscale-operator")
     alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     assert len(alive) == 1, f"expected one operator pod, found {[pod['metadata']['name'] for pod in alive]}"
     return alive[0]

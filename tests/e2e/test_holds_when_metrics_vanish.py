@@ -25,7 +25,7 @@ def test_holds_when_metrics_vanish_and_recovers(make_model: Callable[..., Model]
     model.manifest["spec"]["autoscaling"]["source"] = {"type": "PodScrape", "intervalSeconds": 2}
     model.apply()
     model.wait_ready(1, within_s=90)
-    model.wait_condition("ScalingActive", "True", "ScalingActive")
+    model.wait_condition("ScalingActive", "True")
 
 
 def test_prometheus_as_the_source_reads_the_same_load(make_model: Callable[..., Model]) -> None:
@@ -36,7 +36,7 @@ def test_prometheus_as_the_source_reads_the_same_load(make_model: Callable[..., 
     }
     model = make_model(autoscaling=autoscaling(minReplicas=2, source=source))
     model.wait_ready(2)
-    model.wait_condition("ScalingActive", "True", "ScalingActive", within_s=60)
+    model.wait_condition("ScalingActive", "True", within_s=60)
 
     model.manifest["spec"]["autoscaling"]["minReplicas"] = 1
     model.apply()

@@ -28,6 +28,7 @@ def test_scales_up_on_queue(make_model: Callable[..., Model]) -> None:
 def test_kubectl_get_shows_what_happens(make_model: Callable[..., Model]) -> None:
     model = make_model()
     model.wait_ready(1)
+    kube.wait_for("the queue was read", lambda: "queueDepth" in model.status(), within_s=20)
 
     header, row = kube.kubectl("get", "chatmodel", "-n", model.namespace).strip().splitlines()
 
