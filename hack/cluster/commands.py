@@ -51,8 +51,7 @@ class Commands:
         if code != 0:
             with self.log.open("rb") as log:
                 log.seek(start)
-                tail = log.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-            raise CommandFailedError(f"`{_shown(argv)}` ended with {code}\n" + "\n".join(f"  | {t}" for t in tail))
+                raise CommandFailedError(f"`{_shown(argv)}` ended with {code}\n{_tail(log.read())}")
 
     def read(
         self,
@@ -81,19 +80,30 @@ class Commands:
             return False
         return True
 
-    def start_daemon(self, *argv: str | Path, log: Path) -> None:
-        """Start a process that outlives this one, with its output in `log`; the former log is kept as `.1`."""
+    def start_daemon(self, *argv: str | Path, log: Path, answers: Callable[[], bool], deadline_s: float) -> None:
+        """Start a process that outlives this one and wait until it answers.
+
+        Its output goes to `log`; the former log is kept as `.1`.
+        """
         self._note(argv)
         if log.exists():
             log.replace(log.with_name(f"{log.name}.1"))
         with log.open("ab") as out:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [str(word) for word in argv],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
             )
+
+        def answers_or_ended() -> bool:
+            return answers() or process.poll() is not None
+
+        name = Path(argv[0]).name
+        self.wait_until(answers_or_ended, f"{name}; log: {log}", deadline_s, every_s=0.2)
+        if process.poll() is not None:
+            raise CommandFailedError(f"{name} has ended at once\n{_tail(log.read_bytes())}\n  log: {log}")
 
     def wait_until(self, ready: Callable[[], bool], what: str, deadline_s: float, every_s: float = 1.0) -> None:
         """Call `ready` until it is true; raise CommandFailedError at the deadline."""
@@ -179,6 +189,11 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
         return
+
+
+def _tail(output: bytes) -> str:
+    lines = output.decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+    return "\n".join(f"  | {line}" for line in lines)
 
 
 def _shown(argv: Sequence[str | Path]) -> str:

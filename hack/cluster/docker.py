@@ -50,27 +50,35 @@ class Docker:
             install_packages(commands, missing)
         if Path("/run/systemd/system").is_dir():
             commands.run("systemctl", "start", "docker")
+            commands.wait_until(lambda: self.answers(commands), "dockerd", START_DEADLINE_S)
         else:
             self._start(commands)
-        commands.wait_until(
-            lambda: self.answers(commands), f"dockerd; see {self.places.logs / 'dockerd.log'}", START_DEADLINE_S
-        )
 
     def _start(self, commands: Commands) -> None:
         reject_stray_service_traffic(commands)
         for pid_file in (Path("/run/docker.pid"), Path("/run/docker/containerd/containerd.pid")):
             _remove_if_stale(pid_file)
+
+        def containerd_answers() -> bool:
+            return commands.succeeds("ctr", "version", deadline_s=5)
+
         logs = self.places.logs
-        if not commands.succeeds("ctr", "version", deadline_s=5):
+        if not containerd_answers():
             commands.say(f"starting containerd, log: {logs / 'containerd.log'}")
-            commands.start_daemon(_which("containerd") or "containerd", log=logs / "containerd.log")
-            commands.wait_until(CONTAINERD_SOCKET.exists, "containerd", START_DEADLINE_S, every_s=0.2)
+            commands.start_daemon(
+                _which("containerd") or "containerd",
+                log=logs / "containerd.log",
+                answers=containerd_answers,
+                deadline_s=START_DEADLINE_S,
+            )
         commands.say(f"starting dockerd, log: {logs / 'dockerd.log'}")
         commands.start_daemon(
             _which("dockerd") or "dockerd",
             f"--config-file={self._write_config(commands)}",
             f"--containerd={CONTAINERD_SOCKET}",
             log=logs / "dockerd.log",
+            answers=lambda: self.answers(commands),
+            deadline_s=START_DEADLINE_S,
         )
 
     def _write_config(self, commands: Commands) -> Path:
@@ -144,12 +152,17 @@ def _is_installed(package: str) -> bool:
     return Path(f"/var/lib/dpkg/info/{package}.list").is_file()
 
 
-def _remove_if_stale(pid_file: Path) -> None:
-    """Remove a pid file whose process is gone, or is by now another program: dockerd would refuse to start."""
+def _remove_if_stale(pid_file: Path, proc: Path = Path("/proc")) -> None:
+    """Remove a pid file whose process has ended or is by now another program: dockerd would refuse to start.
+
+    A killed daemon stays in /proc as a zombie, without a command line, until
+    its parent looks at it, which is never where there is no real init.
+    """
     if not pid_file.is_file():
         return
-    comm = Path("/proc") / pid_file.read_text(encoding="ascii").strip() / "comm"
-    if not comm.is_file() or comm.read_text(encoding="utf-8").strip() not in {"dockerd", "containerd"}:
+    cmdline = proc / pid_file.read_text(encoding="ascii").strip() / "cmdline"
+    program = cmdline.read_bytes().split(b"\0")[0].decode() if cmdline.is_file() else ""
+    if Path(program).name not in {"dockerd", "containerd"}:
         pid_file.unlink()
 
 
