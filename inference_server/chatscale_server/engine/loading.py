@@ -26,6 +26,11 @@ BFLOAT16_GAIN: Final = 1.3
 """How much faster bfloat16 must be on a CPU to be chosen: below that, exact repeatability is worth more."""
 PROBE_TOKENS: Final = 24
 PROBE_CHUNK: Final = 10
+STALL_S: Final = 0.25
+STALL_PROBE_TOKENS: Final = 128
+CPU_TOKENS_PER_STEP_RANGE: Final = (64, 1024)
+"""Below 64 tokens a pass over the weights is mostly overhead."""
+CUDA_TOKENS_PER_STEP: Final = 2048
 _TOLERANCE: Final = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
 """Of the largest logit. Half formats round differently with the shape of a batch."""
 
@@ -120,6 +125,21 @@ def check_and_warm_up(model: SlotModel, plan: LoadPlan) -> None:
             plan.folder, f"its slot cache does not reproduce a plain forward pass (logits differ by {difference:.3g} "
             f"of {scale:.3g})",
         )  # fmt: skip
+
+
+def prefill_allowance(model: SlotModel, plan: LoadPlan) -> int:
+    """Tokens whose prefill takes about `STALL_S` on this machine: the longest that running streams wait."""
+    if plan.device.type == "cuda":
+        return CUDA_TOKENS_PER_STEP
+    count = min(STALL_PROBE_TOKENS, plan.max_model_len - 1)
+    probe = Sequence(Request(id="probe", prompt=tuple([1] * count), max_tokens=1), slot=0)
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        model.prefill([Chunk(probe, 0, count)])
+        times.append(time.perf_counter() - began)
+    low, high = CPU_TOKENS_PER_STEP_RANGE
+    return max(low, min(high, int(count * STALL_S / min(times))))
 
 
 def pick_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
