@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from chatscale_server.engine.factory import build_engine
 from chatscale_server.errors import StartupError
@@ -17,6 +18,9 @@ from chatscale_server.settings import read_settings
 from chatscale_server.wire import HTTP_PORT, TERMINATION_MESSAGE_PATH
 
 log = logging.getLogger(__name__)
+
+MAX_MESSAGE_CHARS: Final = 1000
+"""kubelet keeps 4096 bytes; libraries' own messages can be pages."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logging(settings.log_level)
         asyncio.run(serve(build_engine(settings), settings, host=options.host, port=options.port))
     except StartupError as error:
-        log.error("stopped", extra={"exit_code": int(error.code), "reason": str(error)})  # noqa: TRY400 - not a bug
-        _leave_message(options.termination_message, str(error))
+        reason = " ".join(str(error).split())[:MAX_MESSAGE_CHARS]
+        log.error("stopped", extra={"exit_code": int(error.code), "reason": reason})  # noqa: TRY400 - not a bug
+        _leave_message(options.termination_message, reason)
         return error.code
     return 0
 
