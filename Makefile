@@ -57,10 +57,11 @@ demo: images ## The whole product in one run, with a summary
 	$(PY) -m hack.demo
 
 # Images first: `verify` renders the chart with the helm that the bring-up builds where there is none.
+# Three workers on two cores: the end-to-end tests mostly wait. A file stays with its worker.
 test: .venv/.synced ## Every check and test there is
 	$(MAKE) images
 	$(MAKE) verify
-	$(PY) -m pytest
+	$(PY) -m pytest -n 3 --dist loadfile
 
 clean-cluster: ## Delete the cluster; caches stay
 	python3 -m hack.cluster down

@@ -95,7 +95,10 @@ def free_node_port() -> int:
     """A port of the range that kind maps to this machine and no Service uses."""
     services = json.loads(kubectl("get", "services", "-A", "-o", "json"))["items"]
     used = {port.get("nodePort") for service in services for port in service["spec"].get("ports", [])}
-    return next(port for port in range(30080, 30090) if port not in used)
+    free = [port for port in range(30080, 30090) if port not in used]
+    if not free:
+        raise KubectlError("all node ports from 30080 to 30089 are taken by Services")
+    return free[0]
 
 
 def expose(chatmodel: str, namespace: str) -> str:
@@ -105,8 +108,17 @@ def expose(chatmodel: str, namespace: str) -> str:
     """
     from chatscale_server.wire import MODELS_PATH
 
-    port = free_node_port()
-    apply(node_port_service(chatmodel, namespace, port))
+    def allocate() -> int | None:
+        port = free_node_port()
+        try:
+            apply(node_port_service(chatmodel, namespace, port))
+        except KubectlError as error:
+            if "already allocated" in str(error):  # by somebody who looked at the same time
+                return None
+            raise
+        return port
+
+    port = wait_for("a node port from 30080 to 30089", allocate, within_s=60)
     base_url = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:

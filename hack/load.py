@@ -127,8 +127,12 @@ async def run_load(
     max_tokens: int,
     seed: int = 1,
     request_timeout_s: float = 180,
+    enough: Callable[[], bool] = lambda: False,
 ) -> LoadReport:
-    """Send requests for `duration_s` at `rate_per_s(seconds since start)`, then wait for every one of them."""
+    """Send requests at `rate_per_s(seconds since start)`, then wait for every one of them.
+
+    No request is sent after `duration_s`, nor once `enough()` is true.
+    """
     dice = random.Random(seed)
     report = LoadReport()
     began = time.monotonic()
@@ -150,5 +154,7 @@ async def run_load(
             if at_s > duration_s:
                 break
             await asyncio.sleep(max(0.0, began + at_s - time.monotonic()))
+            if enough():
+                break
             group.create_task(customer(at_s))
     return report

@@ -12,6 +12,7 @@ from hack import kube
 from hack.install import install
 from hack.paths import cache_dir
 from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, chatmodel, operator_pod
+from tests.support.cluster_lock import operator_alone, operator_shared
 
 
 @pytest.fixture(scope="session")
@@ -24,13 +25,25 @@ def images() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def installed_chart(images: dict[str, str]) -> None:
-    """Install or upgrade the chart once; every test runs under the chart's own RBAC."""
-    install()
+def installed_chart(images: dict[str, str], testrun_uid: str) -> None:
+    """Install or upgrade the chart, once a run; every test works under the chart's own RBAC."""
+    stamp = cache_dir() / "chart-installed-by-test-run"
+    with operator_alone():
+        if not stamp.exists() or stamp.read_text() != testrun_uid:
+            install()
+            stamp.write_text(testrun_uid)
+
+
+@pytest.fixture(autouse=True)
+def operator_access(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests share the operator, unless one is marked to have it alone."""
+    alone = request.node.get_closest_marker("operator_alone") is not None
+    with operator_alone() if alone else operator_shared():
+        yield
 
 
 @pytest.fixture
-def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
+def namespace(operator_access: None, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own; on failure its state is printed before it goes."""
     slug = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_").lower())[:36].strip("-")
     name = f"e2e-{slug}-{secrets.token_hex(2)}"

@@ -183,11 +183,18 @@ class RunningLoad:
 
     thread: threading.Thread
     began_s: float
+    enough: threading.Event = field(default_factory=threading.Event)
     report: LoadReport = field(default_factory=LoadReport)
 
     def join(self) -> LoadReport:
+        """After its whole duration."""
         self.thread.join()
         return self.report
+
+    def finish(self) -> LoadReport:
+        """Send no more; every request sent has met its fate on return."""
+        self.enough.set()
+        return self.join()
 
 
 def start_load(model: Model, rate_per_s: float, duration_s: float, max_tokens: int = 48, seed: int = 1) -> RunningLoad:
@@ -203,6 +210,7 @@ def start_load(model: Model, rate_per_s: float, duration_s: float, max_tokens: i
             duration_s=duration_s,
             max_tokens=max_tokens,
             seed=seed,
+            enough=load.enough.is_set,
         )
         load.report = asyncio.run(coroutine)
 

@@ -20,7 +20,7 @@ def test_holds_when_metrics_vanish_and_recovers(make_model: Callable[..., Model]
 
     message = model.wait_condition("ScalingActive", "False", "MetricsUnavailable")
     assert message
-    never("the count fell without metrics", lambda: model.deployment_replicas() != 3, for_s=25)
+    never("the count fell without metrics", lambda: model.deployment_replicas() != 3, for_s=20)
 
     model.manifest["spec"]["autoscaling"]["source"] = {"type": "PodScrape", "intervalSeconds": 2}
     model.apply()

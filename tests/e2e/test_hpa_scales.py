@@ -13,9 +13,9 @@ def test_hpa_scales_up_and_down(make_model: Callable[..., Model]) -> None:
     hpa = kube.wait_for("the HPA exists", lambda: kube.get("hpa", model.name, model.namespace), within_s=20)
     assert hpa["spec"]["scaleTargetRef"]["kind"] == "ChatModel"
 
-    load = start_load(model, rate_per_s=8, duration_s=60)
+    load = start_load(model, rate_per_s=8, duration_s=180)
     kube.wait_for("the HPA raised the count", lambda: model.ready_replicas() >= 2, within_s=120)
-    report = load.join()
+    report = load.finish()
     assert report.count(Fate.LOST) == 0, str(report)
 
     model.wait_ready(1, within_s=150)

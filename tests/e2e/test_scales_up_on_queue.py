@@ -11,12 +11,12 @@ def test_scales_up_on_queue(make_model: Callable[..., Model]) -> None:
     model = make_model()
     model.wait_ready(1)
 
-    load = start_load(model, rate_per_s=8, duration_s=45)
+    load = start_load(model, rate_per_s=8, duration_s=90)
     kube.wait_for("three replicas answer", lambda: model.ready_replicas() >= 3, within_s=60)
-    report = load.join()
+    report = load.finish()
 
     assert report.count(Fate.LOST) == 0, str(report)
-    assert report.count(Fate.ANSWERED) > 100, str(report)
+    assert report.count(Fate.ANSWERED) > 20, str(report)
     scalings = [message for reason, message in model.events() if reason == "ScaledUp"]
     assert scalings, model.events()
     history = model.status()["autoscaling"]["history"]

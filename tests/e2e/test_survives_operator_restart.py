@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from hack import kube
 from hack.load import Fate
 from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, operator_pod, start_load, watching
+
+pytestmark = pytest.mark.operator_alone
 
 
 def test_survives_operator_restart_in_a_burst(make_model: Callable[..., Model]) -> None:
@@ -22,14 +26,14 @@ def test_survives_operator_restart_in_a_burst(make_model: Callable[..., Model]) 
     model = make_model(server=slow_start, autoscaling=autoscaling(maxReplicas=4, behavior=behavior))
     model.wait_ready(1)
 
-    load = start_load(model, rate_per_s=10, duration_s=75)
+    load = start_load(model, rate_per_s=10, duration_s=180)
     kube.wait_for("the burst raised the count", lambda: (model.deployment_replicas() or 0) >= 2, within_s=60)
     with watching(model) as timeline:
         before = operator_pod()["metadata"]
         victim = before["name"]
         kube.kubectl("delete", "pod", victim, "-n", OPERATOR_NAMESPACE, "--grace-period=0", "--force")
         kube.wait_for("the new operator goes on scaling", lambda: (model.deployment_replicas() or 0) >= 4, within_s=90)
-        report = load.join()
+        report = load.finish()
 
     assert operator_pod()["metadata"]["uid"] != before["uid"]
     assert timeline.changes == sorted(timeline.changes), f"replicas fell during the restart: {timeline.changes}"

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hack.install import CHART, install, uninstall
 
 from hack import kube
+from hack.install import CHART, install, uninstall
 from tests.e2e.support import Model, never
 
 CRD = "chatmodels.chatscale.dev"
+
+pytestmark = pytest.mark.operator_alone
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from chatscale.api.crd import chatmodel_crd
 from hack import helm, kube
 from tests.integration.operator_process import OperatorProcess
 from tests.support.clock import eventually
+from tests.support.cluster_lock import operator_alone
 
 CRD = "chatmodels.chatscale.dev"
 CHART_OPERATOR = ("-n", helm.NAMESPACE, "-l", "app.kubernetes.io/name=chatscale-operator")
@@ -31,8 +32,15 @@ def cluster() -> None:
         pytest.fail(f"no cluster answers at context {kube.CONTEXT}: run `make cluster` first ({error})", pytrace=False)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def crd(cluster: None) -> None:
+@pytest.fixture(scope="module")
+def alone(cluster: None) -> Iterator[None]:
+    """These tests change the CRD and stop the chart's operator: no end-to-end test runs meanwhile."""
+    with operator_alone():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def crd(alone: None) -> None:
     """The CRD as the code generates it now, in a form that `helm install` takes over."""
     manifest = chatmodel_crd()
     if kube.kubectl("get", "crd", CRD, "--ignore-not-found").strip() == "":
@@ -45,8 +53,8 @@ def crd(cluster: None) -> None:
     kube.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
 
 
-@pytest.fixture(scope="session")
-def chart_operator_paused(cluster: None) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def chart_operator_paused(alone: None) -> Iterator[None]:
     """No other operator works beside ours: two would both be right, and undo each other's images."""
     found = json.loads(kube.kubectl("get", "deployments", *CHART_OPERATOR, "-o", "json"))["items"]
     running = {d["metadata"]["name"]: d["spec"]["replicas"] for d in found if d["spec"]["replicas"]}
