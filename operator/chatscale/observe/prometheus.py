@@ -70,14 +70,19 @@ def parse_vector(body: bytes) -> list[Series]:
     try:
         answer: dict[str, Any] = json.loads(body)
         kind = (answer["status"], answer["data"]["resultType"])
-        series: list[Series] = [(dict(item["metric"]), float(item["value"][1])) for item in answer["data"]["result"]]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        series: list[Series] = [_series(item) for item in answer["data"]["result"]]
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise MetricsUnavailableError(
             f"the answer is not that of a Prometheus server ({type(error).__name__})"
         ) from error
     if kind != ("success", "vector"):
         raise MetricsUnavailableError("the query did not give an instant vector")
     return series
+
+
+def _series(item: Mapping[str, Any]) -> Series:
+    labels = {name: value for name, value in item["metric"].items() if isinstance(value, str)}
+    return labels, float(item["value"][1])
 
 
 def _reading(ready: list[str], values: list[Series], times: list[Series], now: datetime) -> Reading:
@@ -98,7 +103,7 @@ def _reading(ready: list[str], values: list[Series], times: list[Series], now: d
             taken_at = min(datetime.fromtimestamp(max(scraped), UTC), now)
             samples[pod] = sample_from(((name, labels, v) for (name, _), (labels, v) in own.items()), taken_at)
         except (MetricsUnavailableError, OverflowError, OSError, ValueError) as error:
-            failures[pod] = str(error)
+            failures[pod] = why_unread(error)
     return Reading(now, samples, failures)
 
 

@@ -23,6 +23,8 @@ AT_ONCE: Final = 32
 """Scrapes at a time, over all ChatModels: one process, one event loop."""
 MOST_BYTES: Final = 1_048_576
 """Of one exposition; the server's own has about 20 kB."""
+REASON_LENGTH: Final = 200
+"""Of what a failure may quote: parsers name the text that they choke on, which is as long as the sender likes."""
 
 
 class PodScraper:
@@ -67,7 +69,7 @@ def why_unread(error: Exception) -> str:
     """The reason in a few words, for a condition's message."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
-    return str(error) or type(error).__name__
+    return (str(error) or type(error).__name__)[:REASON_LENGTH]
 
 
 async def read_at_most(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:

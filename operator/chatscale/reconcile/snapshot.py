@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from typing_extensions import override
 
 from chatscale import names
@@ -12,6 +13,9 @@ from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ObjectMeta
 from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, POD, SERVICE, Cluster, Kind, Manifest
 from chatscale.errors import InvalidSpecError, NotFoundError
 from chatscale.observe.pods import Pod, read_pods
+
+_FOUND_LENGTH: Final = 200
+"""Of a faulty value in a message: where a field is missing, the value is everything around it."""
 
 
 class Key(NamedTuple):
@@ -77,11 +81,13 @@ def parse_chatmodel(snapshot: Snapshot) -> ChatModel:
     try:
         return ChatModel(metadata=snapshot.meta, spec=snapshot.manifest.get("spec") or {}, status=snapshot.status)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}, found {fault['input']!r}"
-            for fault in error.errors()
-        )
+        faults = "; ".join(map(_describe, error.errors()))
         raise InvalidSpecError(f"ChatModel {snapshot.meta.namespace}/{snapshot.meta.name}: {faults}") from error
+
+
+def _describe(fault: ErrorDetails) -> str:
+    field = ".".join(str(part) for part in fault["loc"])
+    return f"{field}: {fault['msg']}, found {repr(fault['input'])[:_FOUND_LENGTH]}"
 
 
 async def _get_if_there(cluster: Cluster, kind: Kind, key: Key) -> Manifest | None:

@@ -18,6 +18,8 @@ from chatscale.reconcile.facts import Facts
 HISTORY: Final = 5
 VOLATILE_EVERY: Final = timedelta(minutes=1)
 """How old a status may get in what changes with every reading and moves nothing."""
+MESSAGE_LENGTH: Final = 4096
+"""Of a condition; whoever is quoted in it (a pod, the API server) may have more to say than the CRD takes."""
 
 
 def compute_status(facts: Facts, now: datetime) -> ChatModelStatus:
@@ -100,7 +102,7 @@ def _merge(before: list[Condition], verdicts: list[Verdict], generation: int, no
             type=verdict.type,
             status=verdict.status,
             reason=verdict.reason,
-            message=verdict.message,
+            message=verdict.message[:MESSAGE_LENGTH],
             observed_generation=generation,
             now=now,
         )

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from chatscale.observe.pods import read_pods
-from chatscale.observe.prometheus import PrometheusReader
+from chatscale.observe.prometheus import PrometheusReader, parse_vector
 from chatscale.observe.reading import Reading
 from chatscale.scaling.signals import ReplicaSample
 from chatscale_server.wire import Metric
@@ -120,6 +120,13 @@ async def test_asks_nothing_while_no_pod_is_ready(prometheus: Prometheus):
             "the query did not give an instant vector",
             id="not a vector",
         ),
+        pytest.param(
+            200,
+            b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": [], "value": [0, "1"]}]}}',
+            "the answer is not that of a Prometheus server (AttributeError)",
+            id="labels that are none",
+        ),
+        pytest.param(200, b"[" * 100_000, "(RecursionError)", id="nested without end"),
     ],
 )
 async def test_an_outage_is_unknown_for_every_pod(status: int, body: bytes, why: str, prometheus: Prometheus):
@@ -128,6 +135,11 @@ async def test_an_outage_is_unknown_for_every_pod(status: int, body: bytes, why:
     assert reading.samples == {}
     assert sorted(reading.failures) == ["tiny-1", "tiny-2"]
     assert why in reading.failures["tiny-1"]
+
+
+async def test_labels_that_are_not_text_are_left_out():
+    body = b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {"pod": [], "a": "b"}, "value": [0, "1"]}]}}'  # noqa: E501
+    assert parse_vector(body) == [({"a": "b"}, 1.0)]
 
 
 async def test_an_address_where_nobody_listens_is_an_outage(prometheus: Prometheus):

@@ -36,6 +36,8 @@ class Replica:
                 raise web.HTTPFound("http://169.254.169.254/")
             case "endless":
                 return web.Response(text="# comment\n" * 200_000)
+            case "babbling":
+                return web.Response(text=f"inference_queue_depth {'x' * 900_000}")
         return web.Response(text=an_exposition(queue=3, running=8))
 
 
@@ -81,6 +83,13 @@ async def test_a_pod_that_cannot_be_read_is_a_failure_with_its_reason(
     replica.behaviour = behaviour
     reading = await scraper.read(pods(a_pod().ready()), at(0))
     assert (reading.samples, reading.failures) == ({}, {"tiny-1": why})
+
+
+async def test_a_failure_quotes_no_more_of_a_pod_than_a_condition_can_hold(replica: Replica, scraper: PodScraper):
+    replica.behaviour = "babbling"
+    why = (await scraper.read(pods(a_pod().ready()), at(0))).failures["tiny-1"]
+    assert why.startswith("not a Prometheus exposition: ")
+    assert len(why) == scrape.REASON_LENGTH
 
 
 async def test_a_pod_that_is_gone_is_a_failure(replica: Replica):

@@ -4,6 +4,7 @@ import pytest
 
 from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE
 from chatscale.errors import ClusterUnavailableError, InvalidSpecError, NotFoundError
+from chatscale.reconcile.status import MESSAGE_LENGTH
 from tests.support.builders import a_chatmodel, a_pod
 from tests.support.world import TINY, a_settled_world, a_world
 
@@ -69,6 +70,14 @@ async def test_metrics_that_vanish_hold_the_count_and_the_condition_says_so():
     message = next(c["message"] for c in conditions if c["type"] == "ScalingActive")
     assert message.endswith("; tiny-1: no answer within 2 s")
     assert world.cluster.told() == ["MetricsUnavailable"]
+
+
+async def test_a_babbling_pod_does_not_stop_the_passes():
+    world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
+    world.reader.broken = "x" * 1_000_000
+    assert await world.tick(times=5) == 5.0
+    conditions = world.cluster.the(CHATMODEL)["status"]["conditions"]
+    assert max(len(c["message"]) for c in conditions) == MESSAGE_LENGTH
 
 
 async def test_a_model_that_is_not_found_is_told_once():
@@ -157,6 +166,14 @@ async def test_a_stored_spec_that_no_longer_validates_names_field_and_value():
     message = world.cluster.the(CHATMODEL)["status"]["conditions"][0]["message"]
     assert message == "ChatModel demo/tiny: spec.replicas: Input should be greater than or equal to 0, found -1"
     assert not world.cluster.has(DEPLOYMENT)
+
+
+async def test_a_missing_field_does_not_quote_the_whole_spec():
+    world = a_world(a_chatmodel().with_spec(model={"chatTemplate": "x" * 10_000}))
+    await world.tick()
+    message = world.cluster.the(CHATMODEL)["status"]["conditions"][0]["message"]
+    assert message.startswith("ChatModel demo/tiny: spec.model.uri: Field required, found {'chatTemplate': 'xxx")
+    assert len(message) < 300
 
 
 async def test_an_unreadable_status_is_replaced():
