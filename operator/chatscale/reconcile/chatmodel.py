@@ -12,6 +12,7 @@ from chatscale import metrics, names
 from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus
 from chatscale.cluster.interface import CHATMODEL, Cluster, Manifest
 from chatscale.desired.autoscaler import build_hpa
+from chatscale.desired.manifest import key_of
 from chatscale.desired.service import build_service
 from chatscale.desired.workload import ServerImages, build_deployment
 from chatscale.errors import ClusterUnavailableError, ConflictError, InvalidSpecError, NotFoundError
@@ -21,7 +22,7 @@ from chatscale.reconcile.children import apply_children, delete_leftovers, plan_
 from chatscale.reconcile.events import Note, build_events, scaling_notes, status_notes
 from chatscale.reconcile.facts import Facts
 from chatscale.reconcile.memory import Memory
-from chatscale.reconcile.replicas import Writer, is_owned
+from chatscale.reconcile.replicas import Writer, is_ours
 from chatscale.reconcile.ruling import Ruling, record_change, rule
 from chatscale.reconcile.snapshot import Key, Snapshot, parse_chatmodel, take_snapshot
 from chatscale.reconcile.status import as_patch, compute_status, invalid_status, is_worth_writing
@@ -83,7 +84,7 @@ class ChatModelReconciler:
         ruling = rule(snapshot, chatmodel, memory, seen, now)
 
         desired = self._build(chatmodel, ruling)
-        plan = plan_children(chatmodel, desired, _existing(snapshot, chatmodel), memory.applied)
+        plan = plan_children(chatmodel, desired, _existing(snapshot, chatmodel, desired), memory.applied)
 
         await delete_leftovers(self._cluster, plan)
         if ruling.writer is not Writer.FOREIGN and ruling.replicas != chatmodel.spec.replicas:
@@ -133,9 +134,11 @@ class ChatModelReconciler:
             log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
 
 
-def _existing(snapshot: Snapshot, chatmodel: ChatModel) -> list[Manifest]:
-    own = [hpa for hpa in snapshot.autoscalers if is_owned(hpa, chatmodel)]
-    return [child for child in (snapshot.deployment, snapshot.service, *own) if child is not None]
+def _existing(snapshot: Snapshot, chatmodel: ChatModel, desired: list[Manifest]) -> list[Manifest]:
+    """Our children, and whatever else has the name of one that is wanted."""
+    wanted = {key_of(child) for child in desired}
+    autoscalers = [hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel) or key_of(hpa) in wanted]
+    return [child for child in (snapshot.deployment, snapshot.service, *autoscalers) if child is not None]
 
 
 def _facts(
@@ -156,7 +159,7 @@ def _facts(
         replicas=ruling.replicas,
         writer=ruling.writer,
         conflict=ruling.conflict,
-        autoscaler=next((hpa for hpa in snapshot.autoscalers if is_owned(hpa, chatmodel)), None),
+        autoscaler=next((hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel)), None),
         decision=ruling.decision,
         queue_depth=seen.queue_depth,
         read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(reading.failures.items())[:1]),

@@ -16,7 +16,7 @@ from chatscale.desired.manifest import ObjectKey, key_of
 from chatscale.desired.plan import Change, Plan, plan_changes
 from chatscale.desired.workload import build_replicas
 from chatscale.errors import InvalidSpecError
-from chatscale.reconcile.replicas import is_owned, owns_replicas
+from chatscale.reconcile.replicas import is_ours, owns_replicas
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def plan_children(
     Raises InvalidSpecError if a child's name is taken by an object that is not ours.
     """
     for manifest in existing:
-        if not _is_ours(manifest, chatmodel):
+        if not is_ours(manifest, chatmodel):
             raise InvalidSpecError(
                 f"{key_of(manifest)} exists and does not belong to ChatModel {chatmodel.key}: "
                 "rename one of them, or delete it"
@@ -59,7 +59,6 @@ async def apply_children(
     """Carry out the plan's applies and the replica count. Returns the Deployment after it."""
     if deployment is not None and _needs_replicas(deployment, replicas):
         deployment = await cluster.apply(build_replicas(chatmodel, replicas), names.SCALER_FIELD_MANAGER)
-        applied.setdefault(key_of(deployment), _fingerprint(deployment))
     for change in plan.apply:
         if change.key.kind == "Deployment" and deployment is None:
             result = await _create_deployment(cluster, chatmodel, change.manifest, replicas)
@@ -88,13 +87,6 @@ def _needs_replicas(deployment: Manifest, replicas: int) -> bool:
 
 def _holds_replicas_wrongly(manifest: Manifest) -> bool:
     return manifest["kind"] == "Deployment" and owns_replicas(manifest, names.FIELD_MANAGER)
-
-
-def _is_ours(manifest: Manifest, chatmodel: ChatModel) -> bool:
-    """Owned by this ChatModel, or left by an earlier one of its name (deleted with --cascade=orphan, say)."""
-    labels = manifest["metadata"].get("labels") or {}
-    ours = (labels.get(names.MANAGED_BY_LABEL), labels.get(names.MODEL_LABEL))
-    return is_owned(manifest, chatmodel) or ours == (names.MANAGED_BY, chatmodel.metadata.name)
 
 
 def _fingerprint(manifest: Manifest) -> str:

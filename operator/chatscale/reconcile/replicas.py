@@ -63,17 +63,21 @@ def find_conflict(chatmodel: ChatModel, autoscalers: Iterable[Mapping[str, Any]]
     found = [
         Conflict(hpa["metadata"]["name"], target["kind"])
         for hpa in autoscalers
-        if not is_owned(hpa, chatmodel) and _hits(target := hpa["spec"]["scaleTargetRef"], chatmodel)
+        if not is_ours(hpa, chatmodel) and _hits(target := hpa["spec"]["scaleTargetRef"], chatmodel)
     ]
     if _is_users(chatmodel.spec.autoscaling):
         found = [conflict for conflict in found if conflict.is_on_deployment]
     return min(found, key=lambda conflict: (not conflict.is_on_deployment, conflict.name), default=None)
 
 
-def is_owned(manifest: Mapping[str, Any], chatmodel: ChatModel) -> bool:
-    """Whether this very ChatModel (by uid) owns the object."""
-    owners = manifest["metadata"].get("ownerReferences") or ()
-    return any(owner.get("uid") == chatmodel.metadata.uid for owner in owners)
+def is_ours(manifest: Mapping[str, Any], chatmodel: ChatModel) -> bool:
+    """Owned by this ChatModel (by uid), or left by an earlier one of its name (deleted with --cascade=orphan, say)."""
+    meta = manifest["metadata"]
+    labels = meta.get("labels") or {}
+    wears = (meta["name"], labels.get(names.MODEL_LABEL), labels.get(names.MANAGED_BY_LABEL))
+    name = chatmodel.metadata.name
+    owners = meta.get("ownerReferences") or ()
+    return wears == (name, name, names.MANAGED_BY) or any(o.get("uid") == chatmodel.metadata.uid for o in owners)
 
 
 def writer_of(autoscaling: AutoscalingSpec, conflict: Conflict | None) -> Writer:

@@ -5,7 +5,7 @@ import pytest
 from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE
 from chatscale.errors import ClusterUnavailableError, InvalidSpecError, NotFoundError
 from chatscale.reconcile.status import MESSAGE_LENGTH
-from tests.support.builders import a_chatmodel, a_pod
+from tests.support.builders import a_chatmodel, a_foreign_hpa, a_pod
 from tests.support.world import TINY, a_settled_world, a_world
 
 
@@ -203,6 +203,31 @@ async def test_children_of_an_earlier_chatmodel_of_the_same_name_are_adopted():
     await world.tick()
     owners = world.cluster.the(DEPLOYMENT)["metadata"]["ownerReferences"]
     assert [owner["uid"] for owner in owners] == ["uid-again"]
+
+
+async def test_an_autoscaler_of_somebody_else_with_our_name_is_not_taken_over():
+    theirs = a_foreign_hpa("tiny", kind="Deployment", target="web")
+    world = a_world(a_chatmodel().in_mode("HPA"), theirs)
+    await world.tick()
+    assert world.cluster.the(AUTOSCALER)["spec"] == theirs["spec"]
+    assert world.cluster.condition("Ready") == ("False", "InvalidSpec")
+    world.cluster.user_sets_spec(autoscaling={"mode": "Fixed"})
+    await world.tick()
+    assert world.cluster.has(AUTOSCALER)
+    assert world.cluster.condition("Ready") == ("False", "Starting")
+
+
+async def test_an_autoscaler_of_an_earlier_chatmodel_of_the_same_name_is_adopted_and_goes_with_its_mode():
+    world = await a_settled_world(a_chatmodel().in_mode("HPA"))
+    again = a_chatmodel().in_mode("HPA").manifest()
+    again["metadata"]["uid"] = "uid-again"
+    world.cluster.put(again)
+    await world.tick()
+    assert world.cluster.condition("ScalingActive") == ("Unknown", "AutoscalerStarting")
+    assert [o["uid"] for o in world.cluster.the(AUTOSCALER)["metadata"]["ownerReferences"]] == ["uid-again"]
+    world.cluster.user_sets_spec(autoscaling={"mode": "Fixed"})
+    await world.tick()
+    assert not world.cluster.has(AUTOSCALER)
 
 
 async def test_an_edited_child_is_put_right():
