@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from hack import kube
 from tests.e2e.support import Model, autoscaling, never
 
 NOBODY = "http://prometheus.nowhere.svc:9090"
@@ -10,6 +11,7 @@ NOBODY = "http://prometheus.nowhere.svc:9090"
 def test_holds_when_metrics_vanish_and_recovers(make_model: Callable[..., Model]) -> None:
     model = make_model(autoscaling=autoscaling(minReplicas=3))
     model.wait_ready(3)
+    kube.wait_for("the replicas were read", lambda: "queueDepth" in model.status(), within_s=30)
 
     # One change takes the metrics away and allows a lower count: a policy that read silence as zero would fall.
     model.manifest["spec"]["autoscaling"] |= {
