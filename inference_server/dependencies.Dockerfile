@@ -1,0 +1,32 @@
+# What a replica runs on: Python and the locked packages, without a line of our code, so that a change of the code
+# costs neither their installation nor what is built upon them. Context: the repository's root. Needs no BuildKit.
+#   ENGINE=transformers  torch and transformers, runs models on CPU and CUDA
+#   ENGINE=simulated     neither of them: same HTTP, queue, metrics and drain, made-up answers
+ARG BASE_IMAGE=python:3.12-slim
+FROM ${BASE_IMAGE}
+
+ARG ENGINE=transformers
+COPY requirements/server.txt requirements/simulated.txt /tmp/requirements/
+# The lock is complete, so --no-deps loses nothing; it lets triton go, 1 GB that only torch.compile would import.
+RUN set -eu; \
+    case "${ENGINE}" in \
+        transformers) lock=server ;; \
+        simulated) lock=simulated ;; \
+        *) echo "ENGINE must be transformers or simulated, found ${ENGINE}" >&2; exit 1 ;; \
+    esac; \
+    awk '/^[^ ]/ {skip = /^triton==/} !skip' "/tmp/requirements/${lock}.txt" > /tmp/requirements/image.txt; \
+    python3 -m venv /opt/venv; \
+    /opt/venv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
+        --no-deps --require-hashes -r /tmp/requirements/image.txt; \
+    /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools; \
+    rm -rf /tmp/requirements
+
+# A read-only root file system needs only /tmp writable.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/chatscale \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    HF_HOME=/tmp/huggingface \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    HF_HUB_DISABLE_PROGRESS_BARS=1
