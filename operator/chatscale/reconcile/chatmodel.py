@@ -23,7 +23,7 @@ from chatscale.reconcile.events import Note, build_events, scaling_notes, status
 from chatscale.reconcile.facts import Facts
 from chatscale.reconcile.memory import Memory
 from chatscale.reconcile.replicas import Writer, is_ours
-from chatscale.reconcile.ruling import Ruling, record_change, rule
+from chatscale.reconcile.ruling import Ruling, count_to_write, record_change, rule
 from chatscale.reconcile.snapshot import Key, Snapshot, parse_chatmodel, take_snapshot
 from chatscale.reconcile.status import as_patch, compute_status, invalid_status, is_worth_writing
 from chatscale.scaling.signals import Observation, ReplicaPhase
@@ -87,8 +87,8 @@ class ChatModelReconciler:
         plan = plan_children(chatmodel, desired, _existing(snapshot, chatmodel, desired), memory.applied)
 
         await delete_leftovers(self._cluster, plan)
-        if ruling.writer is not Writer.FOREIGN and ruling.replicas != chatmodel.spec.replicas:
-            await self._cluster.write_scale(snapshot.manifest, ruling.replicas, names.SCALER_FIELD_MANAGER)
+        if (count := count_to_write(chatmodel, ruling)) is not None:
+            await self._cluster.write_scale(snapshot.manifest, count, names.SCALER_FIELD_MANAGER)
         deployment = await apply_children(
             self._cluster, chatmodel, plan, snapshot.deployment, ruling.replicas, memory.applied
         )

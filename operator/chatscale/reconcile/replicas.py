@@ -65,7 +65,7 @@ def find_conflict(chatmodel: ChatModel, autoscalers: Iterable[Mapping[str, Any]]
         for hpa in autoscalers
         if not is_ours(hpa, chatmodel) and _hits(target := hpa["spec"]["scaleTargetRef"], chatmodel)
     ]
-    if _is_users(chatmodel.spec.autoscaling):
+    if is_users(chatmodel.spec.autoscaling):
         found = [conflict for conflict in found if conflict.is_on_deployment]
     return min(found, key=lambda conflict: (not conflict.is_on_deployment, conflict.name), default=None)
 
@@ -84,7 +84,7 @@ def writer_of(autoscaling: AutoscalingSpec, conflict: Conflict | None) -> Writer
     """The one whose word `spec.replicas` is."""
     if conflict is not None:
         return Writer.FOREIGN if conflict.is_on_deployment else Writer.AUTOSCALER
-    if _is_users(autoscaling):
+    if is_users(autoscaling):
         return Writer.USER
     return Writer.AUTOSCALER if autoscaling.mode is AutoscalingMode.HPA else Writer.OPERATOR
 
@@ -111,7 +111,8 @@ def owns_replicas(manifest: Mapping[str, Any], manager: str) -> bool:
     return any(entry.get("manager") == manager for entry in _replicas_owners(manifest))
 
 
-def _is_users(autoscaling: AutoscalingSpec) -> bool:
+def is_users(autoscaling: AutoscalingSpec) -> bool:
+    """Whether the spec leaves the count to the user."""
     return autoscaling.mode is AutoscalingMode.FIXED or autoscaling.dry_run
 
 

@@ -6,7 +6,15 @@ from typing import Final
 
 from chatscale.api.v1alpha1 import ChatModel, ScalingRecord
 from chatscale.reconcile.memory import Memory
-from chatscale.reconcile.replicas import Conflict, Current, Writer, current_replicas, find_conflict, writer_of
+from chatscale.reconcile.replicas import (
+    Conflict,
+    Current,
+    Writer,
+    current_replicas,
+    find_conflict,
+    is_users,
+    writer_of,
+)
 from chatscale.reconcile.snapshot import Snapshot
 from chatscale.scaling.policy import Decision, decide
 from chatscale.scaling.signals import Observation
@@ -27,19 +35,34 @@ class Ruling:
 
 
 def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime) -> Ruling:
-    """Find out whose word the count is, and in mode Operator decide; a dry run decides for the record only."""
+    """Find out whose word the count is, and in mode Operator decide; a dry run decides for the record only.
+
+    An HPA leaves 0 replicas alone for ever. Ours may have come to them (a model was at 0 when it entered mode HPA),
+    and never asks for 0 itself, so minReplicas is restored for it.
+    """
     autoscaling = chatmodel.spec.autoscaling
     conflict = find_conflict(chatmodel, snapshot.autoscalers)
     writer = writer_of(autoscaling, conflict)
     current = current_replicas(chatmodel, snapshot.manifest, writer, snapshot.deployment)
     if writer is not Writer.OPERATOR and not autoscaling.dry_run:
         memory.scaler = None
-        return Ruling(writer, conflict, current, current.replicas, None)
+        wakes = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
+        return Ruling(writer, conflict, current, autoscaling.min_replicas if wakes else current.replicas, None)
     state = memory.scaler or ScalerState.rebuilt(current.replicas, now)
     decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
     replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
     return Ruling(writer, conflict, current, replicas, decision)
+
+
+def count_to_write(chatmodel: ChatModel, ruling: Ruling) -> int | None:
+    """What `spec.replicas` must become; None if it may stand.
+
+    The count of a foreign HPA on the Deployment is copied, so that it stays when that HPA goes; but not over the
+    word of a user.
+    """
+    is_theirs = ruling.writer is Writer.FOREIGN and is_users(chatmodel.spec.autoscaling)
+    return None if is_theirs or ruling.replicas == chatmodel.spec.replicas else ruling.replicas
 
 
 def record_change(chatmodel: ChatModel, ruling: Ruling, now: datetime) -> ScalingRecord | None:
@@ -50,6 +73,8 @@ def record_change(chatmodel: ChatModel, ruling: Ruling, now: datetime) -> Scalin
     match ruling.writer:
         case Writer.OPERATOR if ruling.decision is not None:
             why = f"{ruling.decision.reason}: {ruling.decision.message}"
+        case Writer.AUTOSCALER if ruling.replicas != ruling.current.replicas:
+            why = f"minReplicas is {ruling.replicas}, and a HorizontalPodAutoscaler does not act on 0 replicas"
         case Writer.AUTOSCALER:
             why = f"a HorizontalPodAutoscaler set spec.replicas to {ruling.replicas}"
         case Writer.FOREIGN:

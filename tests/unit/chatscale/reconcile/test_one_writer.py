@@ -90,6 +90,17 @@ async def test_mode_hpa_follows_the_scale_subresource():
     assert world.cluster.told() == ["ScaledUp"]
 
 
+async def test_mode_hpa_starts_from_no_replicas_which_no_autoscaler_leaves_by_itself():
+    world = await a_settled_world(a_chatmodel().with_replicas(0))
+    assert replicas(world) == (0, 0)
+    world.cluster.user_sets_spec(autoscaling={"mode": "HPA", "minReplicas": 2, "maxReplicas": 4})
+    await world.tick()
+    assert replicas(world) == (2, 2)
+    assert [event["message"] for event in world.cluster.events] == [
+        "Scaled 0 -> 2: minReplicas is 2, and a HorizontalPodAutoscaler does not act on 0 replicas"
+    ]
+
+
 async def test_mode_hpa_puts_back_what_a_reapply_writes():
     world = await a_settled_world(a_chatmodel().in_mode("HPA"))
     world.cluster.autoscaler_sets_replicas(4)
@@ -118,13 +129,25 @@ async def test_gives_way_to_an_autoscaler_on_the_deployment_and_names_it():
     world.cluster.put(a_foreign_hpa("theirs", kind="Deployment"))
     world.cluster.autoscaler_sets_replicas(4, kind=DEPLOYMENT)
     await world.tick(times=3)
-    assert replicas(world) == (2, 4)
+    assert replicas(world) == (4, 4)
     conditions = {c["type"]: c for c in world.cluster.the(CHATMODEL)["status"]["conditions"]}
     assert conditions["ScalingActive"]["message"] == (
         "HorizontalPodAutoscaler demo/theirs also scales Deployment tiny; "
         "delete it, or let it scale ChatModel tiny with spec.autoscaling.mode Fixed"
     )
     assert world.cluster.told() == ["ScaledUp", "ConflictingAutoscaler"]
+
+
+@pytest.mark.parametrize("mode", ["Operator", "HPA"])
+async def test_the_count_stays_when_an_autoscaler_on_the_deployment_goes(mode: str):
+    world = await a_settled_world(a_chatmodel().in_mode(mode), a_foreign_hpa("theirs", kind="Deployment"))
+    world.cluster.autoscaler_sets_replicas(4, kind=DEPLOYMENT)
+    await world.tick()
+    world.cluster.autoscaler_sets_replicas(3, kind=DEPLOYMENT)
+    await world.tick()
+    world.cluster.remove(AUTOSCALER, "demo", "theirs")
+    await world.tick(times=3)
+    assert replicas(world) == (3, 3)
 
 
 async def test_gives_way_to_an_autoscaler_on_the_deployment_in_mode_fixed_too():
