@@ -67,6 +67,9 @@ class LoadReport:
         return line + (f" ({'; '.join(f'{n}x {detail}' for detail, n in losses.most_common(3))})" if losses else "")
 
 
+RATE_STEP_S = 1.0
+"""A change of the rate is noticed within this time."""
+
 QUESTIONS = (
     "My order arrived damaged. What should I do?",
     "Where is my parcel? I ordered five days ago.",
@@ -90,6 +93,7 @@ async def ask(
         "model": model,
         "messages": [{"role": "user", "content": question}],
         "max_tokens": max_tokens,
+        "temperature": 0,
         "stream": True,
     }
     began, ttft_s, finish_reason, done = time.monotonic(), None, None, False
@@ -150,7 +154,12 @@ async def run_load(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as group:
         at_s = 0.0
         while True:
-            at_s += dice.expovariate(max(rate_per_s(at_s), 1e-3))
+            gap_s = dice.expovariate(max(rate_per_s(at_s), 1e-3))
+            if gap_s > RATE_STEP_S and at_s <= duration_s:
+                # The process has no memory: going on from here without an arrival draws the gap at the new rate.
+                at_s += RATE_STEP_S
+                continue
+            at_s += gap_s
             if at_s > duration_s:
                 break
             await asyncio.sleep(max(0.0, began + at_s - time.monotonic()))
