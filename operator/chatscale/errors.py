@@ -9,6 +9,10 @@ class ClusterUnavailableError(Exception):
     """The API server did not answer, or asked to come back: retry with backoff, keep everything."""
 
 
+class ForbiddenError(ClusterUnavailableError):
+    """A quota, a policy or a missing right stands in the way: told in the status, retried, as it may be lifted."""
+
+
 class ConflictError(Exception):
     """Somebody else wrote the object first: read again, decide again."""
 

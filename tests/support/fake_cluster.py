@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import Any
 
 from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, POD, Kind
-from chatscale.errors import ConflictError, NotFoundError
+from chatscale.errors import ConflictError, InvalidSpecError, NotFoundError
 from tests.support.builders import Manifest
 
 Path = tuple[str, ...]
@@ -31,6 +31,7 @@ class FakeCluster:
         self.calls: list[str] = []
         self._faults: dict[str, list[Exception]] = defaultdict(list)
         self._versions = itertools.count(100)
+        self._refusal = ""
         for manifest in manifests:
             self.put(manifest)
 
@@ -49,6 +50,10 @@ class FakeCluster:
     def fail(self, verb: str, *errors: Exception) -> None:
         """Let the next calls of this verb ("get", "apply Deployment", ...) raise, one after the other."""
         self._faults[verb].extend(errors)
+
+    def refuse_templates(self, why: str) -> None:
+        """From now on every apply of a Deployment's template is invalid; one of its count alone is not."""
+        self._refusal = why
 
     def user_sets_spec(self, name: str = "tiny", namespace: str = "demo", **fields: Any) -> None:
         """A user's `kubectl apply` changes these fields of a ChatModel's spec, and so owns them alone."""
@@ -112,6 +117,8 @@ class FakeCluster:
 
     async def apply(self, manifest: Manifest, manager: str) -> Manifest:
         self._called("apply", manifest["kind"])
+        if self._refusal and "template" in manifest["spec"]:
+            raise InvalidSpecError(self._refusal)
         key, owner = _key(manifest), (manager, "")
         before = copy.deepcopy(self.objects.get(key))
         found = self.objects.setdefault(

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from chatscale import metrics, names
 from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, EVENT, Cluster, Kind, Manifest
-from chatscale.errors import ClusterUnavailableError, ConflictError, InvalidSpecError, NotFoundError
+from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
 
 CALL_TIMEOUT_S: Final = 10.0
 """For one request. A healthy API server answers an apply in 20 ms; one that takes 10 s is not healthy."""
@@ -132,6 +132,8 @@ def translate(status: int, answer: Mapping[str, Any], request: str) -> Exception
             return NotFoundError(message)
         case 403 if _is_terminating(answer):
             return NotFoundError(message)
+        case 403:
+            return ForbiddenError(str(answer.get("message") or message))
         case 409:
             return ConflictError(message)
         case 400 | 422:

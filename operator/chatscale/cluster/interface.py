@@ -40,8 +40,8 @@ class Cluster(Protocol):
     """Every call ends within a deadline and raises only classes of `chatscale.errors`.
 
     NotFoundError: no such object. ConflictError: it exists already, or has changed since it was read.
-    InvalidSpecError: the API server will never take this object. ClusterUnavailableError: anything that
-    may pass by itself, missing rights included, since an administrator may grant them.
+    InvalidSpecError: the API server will never take this object. ForbiddenError: it takes none for now, until
+    an administrator lifts a quota or grants a right. ClusterUnavailableError: anything else, all of which may pass.
     """
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:

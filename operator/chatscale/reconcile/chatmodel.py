@@ -5,6 +5,7 @@ read -> validate -> observe -> decide -> build -> plan -> apply -> one status pa
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -15,12 +16,13 @@ from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import key_of
 from chatscale.desired.service import build_service
 from chatscale.desired.workload import ServerImages, build_deployment
-from chatscale.errors import ClusterUnavailableError, ConflictError, InvalidSpecError, NotFoundError
+from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
 from chatscale.observe.aggregate import observe
 from chatscale.observe.reading import LoadReader, Reading
 from chatscale.reconcile.children import apply_children, delete_leftovers, plan_children
+from chatscale.reconcile.conditions import FORBIDDEN, INVALID_SPEC
 from chatscale.reconcile.events import Note, build_events, scaling_notes, status_notes
-from chatscale.reconcile.facts import Facts
+from chatscale.reconcile.facts import Facts, Refusal
 from chatscale.reconcile.memory import Memory
 from chatscale.reconcile.replicas import Writer, is_ours
 from chatscale.reconcile.ruling import Ruling, count_to_write, record_change, rule
@@ -60,7 +62,7 @@ class ChatModelReconciler:
         now = self._clock().replace(microsecond=0)
         try:
             chatmodel = parse_chatmodel(snapshot)
-            await self._pass(key, snapshot, chatmodel, now)
+            refusal = await self._pass(key, snapshot, chatmodel, now)
         except InvalidSpecError as error:
             before = snapshot.status
             await self._report(
@@ -70,6 +72,8 @@ class ChatModelReconciler:
         except NotFoundError:
             log.info("gone during a pass", extra={"chatmodel": str(key)})
             return GONE_RETRY_S
+        if refusal and refusal.reason == INVALID_SPEC and snapshot.deployment is None:
+            return INVALID_RETRY_S
         return float(chatmodel.spec.autoscaling.source.interval_seconds)
 
     def forget(self, key: Key) -> None:
@@ -77,7 +81,7 @@ class ChatModelReconciler:
         self._memories.pop(key, None)
         metrics.forget(key.namespace, key.name)
 
-    async def _pass(self, key: Key, snapshot: Snapshot, chatmodel: ChatModel, now: datetime) -> None:
+    async def _pass(self, key: Key, snapshot: Snapshot, chatmodel: ChatModel, now: datetime) -> Refusal | None:
         memory = self._memory(key, chatmodel)
         reading = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
         seen = observe(snapshot.pods, memory.samples, reading.taken_at)
@@ -89,14 +93,19 @@ class ChatModelReconciler:
         await delete_leftovers(self._cluster, plan)
         if (count := count_to_write(chatmodel, ruling)) is not None:
             await self._cluster.write_scale(snapshot.manifest, count, names.SCALER_FIELD_MANAGER)
-        deployment = await apply_children(
-            self._cluster, chatmodel, plan, snapshot.deployment, ruling.replicas, memory.applied
-        )
+        deployment, refusal = snapshot.deployment, None
+        try:
+            deployment = await apply_children(
+                self._cluster, chatmodel, plan, deployment, ruling.replicas, memory.applied
+            )
+        except (InvalidSpecError, ForbiddenError) as error:
+            refusal = Refusal(FORBIDDEN if isinstance(error, ForbiddenError) else INVALID_SPEC, str(error))
 
-        facts = _facts(snapshot, chatmodel, ruling, seen, reading, deployment, now)
+        facts = replace(_facts(snapshot, chatmodel, ruling, seen, reading, deployment, now), refusal=refusal)
         notes = _notes(chatmodel, ruling, facts, memory, now)
         _measure(key, facts, ruling, reading)
         await self._report(snapshot, chatmodel.status, compute_status(facts, now), notes, now)
+        return refusal
 
     def _memory(self, key: Key, chatmodel: ChatModel) -> Memory:
         memory = self._memories.get(key)

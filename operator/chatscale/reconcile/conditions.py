@@ -14,10 +14,11 @@ from chatscale.reconcile.replicas import Writer
 from chatscale.scaling.signals import ReplicaPhase
 
 INVALID_SPEC: Final = "InvalidSpec"
+FORBIDDEN: Final = "Forbidden"
 CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
 
-BAD_REASONS: Final = frozenset({INVALID_SPEC, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, *ProblemReason})
+BAD_REASONS: Final = frozenset({INVALID_SPEC, FORBIDDEN, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, *ProblemReason})
 """Reasons that deserve a Warning when they appear."""
 
 
@@ -51,6 +52,8 @@ def verdict_on_invalid_spec(message: str) -> Verdict:
 def _ready(facts: Facts, problem: Problem | None) -> Verdict:
     ready, wanted = facts.ready, facts.replicas
     count = f"{ready} of {wanted} replicas answer"
+    if facts.refusal:
+        return Verdict("Ready", ConditionStatus.FALSE, facts.refusal.reason, facts.refusal.message)
     if wanted == 0:
         return Verdict("Ready", ConditionStatus.FALSE, "ScaledToZero", "spec.replicas is 0")
     if ready >= wanted:
@@ -80,6 +83,8 @@ def _available(facts: Facts) -> Verdict:
 
 def _progressing(facts: Facts, problem: Problem | None) -> Verdict:
     kind, wanted = "Progressing", facts.replicas
+    if facts.refusal:
+        return Verdict(kind, ConditionStatus.FALSE, facts.refusal.reason, facts.refusal.message)
     if problem:
         return Verdict(kind, ConditionStatus.FALSE, problem.reason, problem.message)
     if facts.updated < wanted:

@@ -13,6 +13,14 @@ from chatscale.scaling.signals import ReplicaPhase
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server did not take what the spec asks for; what ran before goes on running, and is scaled."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that a status is made from."""
 
@@ -36,6 +44,7 @@ class Facts:
     """When every ready pod was last read; None if that never happened or nothing is ready."""
     scaled: ScalingRecord | None = None
     """The change of the count that this pass made."""
+    refusal: Refusal | None = None
 
     @property
     def ready(self) -> int:

@@ -13,7 +13,7 @@ from kubernetes.aio.client.configuration import Configuration
 from chatscale.cluster import client
 from chatscale.cluster.client import KubernetesCluster, connect
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, POD
-from chatscale.errors import ClusterUnavailableError, ConflictError, InvalidSpecError, NotFoundError
+from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
 from tests.support.builders import a_chatmodel
 
 MANIFEST = {
@@ -117,7 +117,7 @@ async def test_deletes_this_very_object_and_takes_absence_for_success(server: Ap
     [
         (400, InvalidSpecError),
         (401, ClusterUnavailableError),
-        (403, ClusterUnavailableError),
+        (403, ForbiddenError),
         (404, NotFoundError),
         (409, ConflictError),
         (422, InvalidSpecError),

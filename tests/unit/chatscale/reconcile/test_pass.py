@@ -3,7 +3,7 @@
 import pytest
 
 from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE
-from chatscale.errors import ClusterUnavailableError, InvalidSpecError, NotFoundError
+from chatscale.errors import ClusterUnavailableError, ForbiddenError, InvalidSpecError, NotFoundError
 from chatscale.reconcile.status import MESSAGE_LENGTH
 from tests.support.builders import a_chatmodel, a_foreign_hpa, a_pod
 from tests.support.world import TINY, a_settled_world, a_world
@@ -158,6 +158,34 @@ async def test_a_spec_that_the_cluster_refuses_is_a_condition_and_not_a_retry():
     )
     await world.tick()
     assert world.cluster.told() == ["InvalidSpec"]
+
+
+async def test_a_refused_change_of_the_spec_stops_neither_scaling_nor_the_status():
+    world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
+    world.cluster.user_sets_spec(server={"engine": "Simulated", "image": "bad image"})
+    world.cluster.refuse_templates("bad image")
+    assert await world.tick() == 5.0
+    assert world.cluster.condition("Ready") == ("False", "InvalidSpec")
+    assert world.cluster.condition("Progressing") == ("False", "InvalidSpec")
+    assert world.cluster.condition("Available") == ("True", "ReplicasReady")
+    world.reader.queue, world.reader.running = 30, 8
+    await world.tick(times=4)
+    status = world.cluster.the(CHATMODEL)["status"]
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == status["desiredReplicas"] > 1
+    assert status["queueDepth"] == 30
+    assert world.cluster.told()[:2] == ["InvalidSpec", "ScaledUp"]
+
+
+async def test_a_quota_is_told_once_in_the_words_of_the_api_server():
+    quota = 'deployments.apps "tiny" is forbidden: exceeded quota: few, requested: count/deployments.apps=1'
+    world = a_world(a_chatmodel())
+    world.cluster.fail("apply Deployment", *[ForbiddenError(quota)] * 3)
+    assert await world.tick(times=3) == 5.0
+    conditions = world.cluster.the(CHATMODEL)["status"]["conditions"]
+    assert (conditions[0]["reason"], conditions[0]["message"]) == ("Forbidden", quota)
+    assert world.cluster.told() == ["Forbidden"]
+    await world.tick()
+    assert world.cluster.condition("Ready") == ("False", "Starting")
 
 
 async def test_a_stored_spec_that_no_longer_validates_names_field_and_value():
