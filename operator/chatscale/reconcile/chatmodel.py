@@ -103,7 +103,7 @@ class ChatModelReconciler:
 
         facts = replace(_facts(snapshot, chatmodel, ruling, seen, reading, deployment, now), refusal=refusal)
         notes = _notes(chatmodel, ruling, facts, memory, now)
-        _measure(key, facts, ruling, reading)
+        _measure(key, facts, ruling)
         await self._report(snapshot, chatmodel.status, compute_status(facts, now), notes, now)
         return refusal
 
@@ -123,8 +123,11 @@ class ChatModelReconciler:
         self, snapshot: Snapshot, before: ChatModelStatus, after: ChatModelStatus, notes: list[Note], now: datetime
     ) -> None:
         meta = snapshot.meta
-        if is_worth_writing(before, after, now):
+        memory = self._memories.get(Key(meta.namespace, meta.name))
+        if is_worth_writing(before, after, now, memory.status_written_at if memory else None):
             await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(after))
+            if memory:
+                memory.status_written_at = now
         if before.phase != after.phase:
             why = next(c.message for c in after.conditions if c.type == "Ready")
             change = {"from": before.phase, "to": after.phase, "why": why}
@@ -189,13 +192,11 @@ def _notes(chatmodel: ChatModel, ruling: Ruling, facts: Facts, memory: Memory, n
     return notes
 
 
-def _measure(key: Key, facts: Facts, ruling: Ruling, reading: Reading) -> None:
+def _measure(key: Key, facts: Facts, ruling: Ruling) -> None:
     metrics.DESIRED_REPLICAS.labels(*key).set(facts.replicas)
     metrics.READY_REPLICAS.labels(*key).set(facts.ready)
     if ruling.current.overruled is not None:
         metrics.REPLICAS_RESTORED_TOTAL.labels(*key).inc()
-    if reading.failures:
-        metrics.METRIC_READ_FAILURES_TOTAL.labels(*key).inc(len(reading.failures))
     if facts.scaled is None:
         return
     change = {"from": facts.scaled.from_, "to": facts.scaled.to, "why": facts.scaled.reason}

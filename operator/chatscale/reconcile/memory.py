@@ -6,6 +6,7 @@ from typing import Final
 
 from chatscale.api.v1alpha1 import ChatModel
 from chatscale.desired.manifest import ObjectKey
+from chatscale.metrics import METRIC_READ_FAILURES_TOTAL
 from chatscale.observe.aggregate import merge_samples
 from chatscale.observe.pods import Pod
 from chatscale.observe.reading import LoadReader, Reading
@@ -30,6 +31,7 @@ class Memory:
     applied: dict[ObjectKey, str] = field(default_factory=dict)
     dry_run_told: int | None = None
     restored_told_at: datetime | None = None
+    status_written_at: datetime | None = None
 
     async def refresh(self, reader: LoadReader, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
         """Read the load if a reading is due, else give the last one again: events must not speed up sampling."""
@@ -37,6 +39,9 @@ class Memory:
         if self.reading is None or now - self.reading.taken_at >= interval * _SLACK:
             self.reading = await reader.read(chatmodel, pods, now)
             self.samples = merge_samples(self.samples, self.reading, pods)
+            if self.reading.failures:
+                meta = chatmodel.metadata
+                METRIC_READ_FAILURES_TOTAL.labels(meta.namespace, meta.name).inc(len(self.reading.failures))
         return self.reading
 
     def may_tell_of_restoring(self, now: datetime) -> bool:

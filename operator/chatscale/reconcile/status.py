@@ -51,16 +51,19 @@ def invalid_status(before: ChatModelStatus, generation: int, message: str, now: 
     )
 
 
-def is_worth_writing(before: ChatModelStatus, after: ChatModelStatus, now: datetime) -> bool:
+def is_worth_writing(
+    before: ChatModelStatus, after: ChatModelStatus, now: datetime, written_at: datetime | None = None
+) -> bool:
     """Whether anything but volatile numbers has changed, or those are older than `VOLATILE_EVERY`.
 
-    Without the bound an idle ChatModel would be written every few seconds for ever.
+    Without the bound an idle ChatModel would be written every few seconds for ever. `written_at` is when this
+    process last wrote; None if it has not, and then the time of the metrics in there stands for it.
     """
     if before == after:
         return False
     if _settled(before) != _settled(after):
         return True
-    written = before.autoscaling.last_metric_time
+    written = written_at or before.autoscaling.last_metric_time
     return written is None or now - written >= VOLATILE_EVERY
 
 

@@ -1,6 +1,7 @@
 """One pass: level-triggered, idempotent, and nothing lost when something goes wrong in the middle."""
 
 import pytest
+from prometheus_client import REGISTRY
 
 from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE
 from chatscale.errors import ClusterUnavailableError, ForbiddenError, InvalidSpecError, NotFoundError
@@ -28,6 +29,29 @@ async def test_quiet_readings_are_noted_once_a_minute():
     world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
     await world.tick(times=60, seconds=5)
     assert 4 <= world.cluster.written().count("patch status") <= 5
+
+
+async def test_an_outage_of_the_metrics_is_noted_once_a_minute():
+    world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
+    world.reader.broken = "no answer within 2 s"
+    await world.tick(times=24, seconds=5)
+    world.cluster.written()
+    await world.tick(times=60, seconds=5)
+    assert 4 <= world.cluster.written().count("patch status") <= 5
+
+
+def failed_readings() -> float:
+    series = {"namespace": TINY.namespace, "chatmodel": TINY.name}
+    return REGISTRY.get_sample_value("chatscale_metric_read_failures_total", series) or 0.0
+
+
+async def test_failed_readings_are_counted_once_however_many_passes_look_at_them():
+    world = await a_settled_world(a_chatmodel(), a_pod().ready().manifest())
+    before = failed_readings()
+    world.reader.broken = "no answer within 2 s"
+    await world.tick(seconds=5)
+    await world.tick(times=4, seconds=1)
+    assert failed_readings() - before == 1
 
 
 async def test_events_between_ticks_do_not_read_metrics_again():
