@@ -9,7 +9,7 @@ SOURCES := operator/chatscale inference_server/chatscale_server hack tests
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv

@@ -3,6 +3,7 @@
 Standard library only: this runs before anything is installed.
 """
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,9 @@ def find_uv() -> Path:
     uv = home / "bin" / "uv"
     if not uv.exists():
         print("installing uv into", home, flush=True)
+        if importlib.util.find_spec("ensurepip") is None:  # Debian's python3 comes without it
+            subprocess.run(["apt-get", "update", "-q"], check=True)
+            subprocess.run(["apt-get", "install", "-y", "-q", "python3-venv"], check=True)
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", "uv"], check=True)
     return uv
