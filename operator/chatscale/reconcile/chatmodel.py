@@ -102,7 +102,7 @@ class ChatModelReconciler:
             refusal = Refusal(FORBIDDEN if isinstance(error, ForbiddenError) else INVALID_SPEC, str(error))
 
         facts = replace(_facts(snapshot, chatmodel, ruling, seen, reading, deployment, now), refusal=refusal)
-        notes = _notes(chatmodel, ruling, facts, memory, now)
+        notes = _notes(chatmodel, ruling, facts, memory)
         _measure(key, facts, ruling)
         await self._report(snapshot, chatmodel.status, compute_status(facts, now), notes, now)
         return refusal
@@ -132,7 +132,9 @@ class ChatModelReconciler:
             why = next(c.message for c in after.conditions if c.type == "Ready")
             change = {"from": before.phase, "to": after.phase, "why": why}
             log.info("phase changed", extra={"chatmodel": f"{meta.namespace}/{meta.name}", **change})
-        for event in build_events(meta, [*notes, *status_notes(before, after)], now):
+        told = [*notes, *status_notes(before, after)]
+        due = [note for note in told if not (note.warning and memory) or memory.may_tell(note.reason, now)]
+        for event in build_events(meta, due, now):
             await self._post(event)
 
     async def _post(self, event: Manifest) -> None:
@@ -180,11 +182,8 @@ def _facts(
     )
 
 
-def _notes(chatmodel: ChatModel, ruling: Ruling, facts: Facts, memory: Memory, now: datetime) -> list[Note]:
-    overruled = ruling.current.overruled
-    if overruled is not None and not memory.may_tell_of_restoring(now):
-        overruled = None
-    notes = scaling_notes(facts.scaled, chatmodel, overruled, ruling.replicas)
+def _notes(chatmodel: ChatModel, ruling: Ruling, facts: Facts, memory: Memory) -> list[Note]:
+    notes = scaling_notes(facts.scaled, chatmodel, ruling.current.overruled, ruling.replicas)
     decision = ruling.decision
     if decision and ruling.writer is Writer.USER and decision.replicas not in (ruling.replicas, memory.dry_run_told):
         memory.dry_run_told = decision.replicas

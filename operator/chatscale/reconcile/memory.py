@@ -14,7 +14,7 @@ from chatscale.scaling.signals import ReplicaSample
 from chatscale.scaling.state import ScalerState
 
 TELL_AGAIN_AFTER: Final = timedelta(minutes=1)
-"""Between two Events about the same quarrel over spec.replicas."""
+"""Between two Warnings with one reason: a quarrel over spec.replicas, or metrics that come and go."""
 _SLACK: Final = 0.9
 """A tick that comes a little early still reads."""
 
@@ -30,7 +30,8 @@ class Memory:
     samples: dict[str, ReplicaSample] = field(default_factory=dict)
     applied: dict[ObjectKey, str] = field(default_factory=dict)
     dry_run_told: int | None = None
-    restored_told_at: datetime | None = None
+    told_at: dict[str, datetime] = field(default_factory=dict)
+    """When a Warning was last told, by reason."""
     status_written_at: datetime | None = None
 
     async def refresh(self, reader: LoadReader, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
@@ -44,9 +45,10 @@ class Memory:
                 METRIC_READ_FAILURES_TOTAL.labels(meta.namespace, meta.name).inc(len(self.reading.failures))
         return self.reading
 
-    def may_tell_of_restoring(self, now: datetime) -> bool:
-        """Whether an Event about it is due; remembers that it was."""
-        if self.restored_told_at is not None and now - self.restored_told_at < TELL_AGAIN_AFTER:
+    def may_tell(self, reason: str, now: datetime) -> bool:
+        """Whether a Warning with this reason is due; remembers that it was."""
+        told_at = self.told_at.get(reason)
+        if told_at is not None and now - told_at < TELL_AGAIN_AFTER:
             return False
-        self.restored_told_at = now
+        self.told_at[reason] = now
         return True

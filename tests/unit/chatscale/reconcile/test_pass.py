@@ -96,6 +96,16 @@ async def test_metrics_that_vanish_hold_the_count_and_the_condition_says_so():
     assert world.cluster.told() == ["MetricsUnavailable"]
 
 
+async def test_metrics_that_come_and_go_are_told_once_a_minute():
+    world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
+    for _ in range(4):
+        world.reader.broken = "no answer within 2 s"
+        await world.tick(times=4, seconds=5)
+        world.reader.broken = ""
+        await world.tick(seconds=5)
+    assert world.cluster.told() == ["MetricsUnavailable", "MetricsUnavailable"]
+
+
 async def test_a_babbling_pod_does_not_stop_the_passes():
     world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
     world.reader.broken = "x" * 1_000_000
