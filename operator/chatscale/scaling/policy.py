@@ -44,10 +44,7 @@ def decide(
         case Coverage.WHOLE | Coverage.PARTIAL:
             return _follow_load(case, state)
         case Coverage.NOTHING_READY:
-            wish = Wish(
-                case.bounded, Reason.NOTHING_READY, f"no replica is ready to take requests, {case.bounded} held"
-            )
-            return _decided(case, blame_shortage(case, wish), state)
+            return _decided(case, blame_shortage(case, _wait_for_a_reading(case)), state)
         case Coverage.NONE:
             return _without_metrics(case, state)
         case _:
@@ -93,6 +90,13 @@ def _largest(case: Case, proposals: list[Proposal], *, in_panic: bool) -> Wish:
     else:
         reason = Reason.STEADY if wanted == now else Reason.LOAD_BELOW_TARGET
     return Wish(wanted, reason, f"{largest.message} asks for {wanted} ({case.current} now)")
+
+
+def _wait_for_a_reading(case: Case) -> Wish:
+    if case.load.ready:
+        because = f"{case.load.ready} replicas have just become ready and were not read yet"
+        return Wish(case.bounded, Reason.STABILIZING, f"{because}, {case.bounded} held")
+    return Wish(case.bounded, Reason.NOTHING_READY, f"no replica is ready to take requests, {case.bounded} held")
 
 
 def _without_metrics(case: Case, state: ScalerState) -> Decision:

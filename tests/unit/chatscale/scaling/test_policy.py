@@ -348,3 +348,13 @@ class TestCapacity:
 
     def test_minimum_replicas_are_asked_for_even_so(self) -> None:
         assert an_operator(5, minReplicas=4).sees(self.stuck(300, 60, 3)).replicas == 4
+
+
+def test_a_replica_that_was_not_read_yet_is_not_called_unready():
+    decision = an_operator(1).sees(seen(5, ready("a", None, since=0)))
+    assert (*outcome(decision), decision.message, decision.metrics_ok) == (
+        1,
+        "Stabilizing",
+        "1 replicas have just become ready and were not read yet, 1 held",
+        True,
+    )
