@@ -94,8 +94,8 @@ def _largest(case: Case, proposals: list[Proposal], *, in_panic: bool) -> Wish:
 
 def _wait_for_a_reading(case: Case) -> Wish:
     if case.load.ready:
-        because = f"{case.load.ready} replicas have just become ready and were not read yet"
-        return Wish(case.bounded, Reason.STABILIZING, f"{because}, {case.bounded} held")
+        because = f"{case.load.ready} ready, none of them read since it became so"
+        return Wish(case.bounded, Reason.STABILIZING, f"{because}; {case.bounded} held")
     return Wish(case.bounded, Reason.NOTHING_READY, f"no replica is ready to take requests, {case.bounded} held")
 
 

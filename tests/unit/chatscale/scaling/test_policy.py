@@ -355,6 +355,6 @@ def test_a_replica_that_was_not_read_yet_is_not_called_unready():
     assert (*outcome(decision), decision.message, decision.metrics_ok) == (
         1,
         "Stabilizing",
-        "1 replicas have just become ready and were not read yet, 1 held",
+        "1 ready, none of them read since it became so; 1 held",
         True,
     )
