@@ -162,6 +162,25 @@ def test_a_foreign_hpa_is_named_in_a_condition(apply, get, namespace: str):
     assert f"{namespace}/theirs" in kube.condition(get("chatmodel", "rival"), "ScalingActive")["message"]
 
 
+def test_the_count_of_a_foreign_hpa_on_the_deployment_stays_when_it_goes(apply, get, namespace: str):
+    apply("left", autoscaling=OPERATOR | {"minReplicas": 1})
+    eventually(lambda: get("deployment", "left"))
+    theirs = a_foreign_hpa("theirs-left", kind="Deployment", target="left", namespace=namespace)
+    theirs["spec"]["minReplicas"] = 3
+    kube.apply(theirs)
+    eventually(lambda: _assert_equal(get("chatmodel", "left")["spec"]["replicas"], 3), within=60)
+    kube.kubectl("delete", "hpa", "theirs-left", "-n", namespace)
+    eventually(lambda: _assert_not_equal(reason(get("chatmodel", "left"), "ScalingActive"), "ConflictingAutoscaler"))
+    assert get("deployment", "left")["spec"]["replicas"] == 3
+
+
+def test_mode_hpa_leaves_no_replicas_to_the_minimum(apply, get):
+    apply("woken", replicas=0)
+    eventually(lambda: _assert_equal(reason(get("chatmodel", "woken"), "Ready"), "ScaledToZero"))
+    apply("woken", replicas=0, autoscaling={"mode": "HPA", "minReplicas": 2, "maxReplicas": 4, **FAST})
+    eventually(lambda: _assert_equal(get("deployment", "woken")["spec"]["replicas"], 2))
+
+
 def test_a_killed_operator_continues_with_the_count_it_had(apply, get, namespace: str, operator: OperatorProcess):
     apply("kept", autoscaling=OPERATOR | {"minReplicas": 3})
     eventually(lambda: _assert_equal(get("chatmodel", "kept").get("status", {}).get("desiredReplicas"), 3))
@@ -217,6 +236,10 @@ def _told(name: str, namespace: str) -> set[str]:
 
 def _assert_equal(found: object, wanted: object) -> None:
     assert found == wanted
+
+
+def _assert_not_equal(found: object, unwanted: object) -> None:
+    assert found != unwanted
 
 
 def _assert_in(part: str, whole: set[str]) -> None:
