@@ -39,6 +39,9 @@ def penalise(logits: torch.Tensor, rows: Sequence[Sampling], counts: torch.Tenso
         presence = torch.tensor([row.presence_penalty for row in rows], device=logits.device)
         frequency = torch.tensor([row.frequency_penalty for row in rows], device=logits.device)
         logits = logits - presence[:, None] * (counts > 0) - frequency[:, None] * counts
+    if any(row.logit_bias for row in rows):
+        # The model's own output is an inference tensor, which must not be changed in place out here.
+        logits = logits.clone()
     for at, row in enumerate(rows):
         if row.logit_bias:
             biased, bias = zip(*row.logit_bias, strict=True)

@@ -126,6 +126,15 @@ def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):
     assert run(engine, requests)["3"] == expected(models("llama"), (4, 5), 20)
 
 
+def test_a_bias_holds_in_every_shape_of_batch(models):
+    """Alone in the last slot too, where the model's output comes without a copy."""
+    engine, _info = loaded(models("llama"))
+    lengths = (2, 2, 2, 20)
+    rule = Sampling(temperature=0.0, logit_bias=((7, 100.0),), frequency_penalty=0.5)
+    requests = [Request(id=str(at), prompt=(at + 1, 5), max_tokens=n, sampling=rule) for at, n in enumerate(lengths)]
+    assert run(engine, requests) == {str(at): [7] * n for at, n in enumerate(lengths)}
+
+
 def test_text_comes_back_as_it_went_in(models):
     engine, _info = loaded(models("llama"))
     text = "Größe 42, bitte € 🙂"
