@@ -8,15 +8,25 @@ from chatscale_server.http.errors import bad_request
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_JSON_DEPTH: Final = 32
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_BRACKET: Final = re.compile(rb"[\[\]{}]")
+MAX_CONTAINERS: Final = 20_000
+"""Objects and lists in one body: a thousand messages with a dozen parts each, and room to spare."""
+MAX_MEMBERS: Final = 512
+"""Of one object: the largest that may be is `logit_bias`."""
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+"""A string, or one without an end: were that no match, the search would begin anew at each quote within it."""
+_BRACKET: Final = re.compile(r"[\[\]{}]")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`. Raises ApiError 400 for anything else."""
-    _check_depth(body)
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        # Not json's own guess, which reads UTF-16 as well: the bounds are checked on the same characters.
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
+    _check_bounds(text)
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_bounded_object)
     except ValueError as error:
         raise bad_request(f"the body is not valid JSON: {error}") from error
     if not isinstance(value, dict):
@@ -24,12 +34,21 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _check_depth(body: bytes) -> None:
+def _check_bounds(text: str) -> None:
+    structure = _STRING.sub("", text)
+    if structure.count("[") + structure.count("{") > MAX_CONTAINERS:
+        raise bad_request(f"the body has more than {MAX_CONTAINERS} objects and lists")
     depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", body)):
-        depth += 1 if bracket[0] in b"[{" else -1
+    for bracket in _BRACKET.finditer(structure):
+        depth += 1 if bracket[0] in "[{" else -1
         if depth > MAX_JSON_DEPTH:
             raise bad_request(f"the body is nested deeper than {MAX_JSON_DEPTH} levels")
+
+
+def _bounded_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(members) > MAX_MEMBERS:
+        raise bad_request(f"an object in the body has more than {MAX_MEMBERS} members")
+    return dict(members)
 
 
 def _refuse_constant(name: str) -> NoReturn:

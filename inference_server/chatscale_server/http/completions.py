@@ -74,7 +74,7 @@ class Completions:
             arrived_s = self._check_open()
             asked = parse_request(CompletionRequest, await _read_body(http))
             info = self._check_model(asked.model)
-            prompt = await self._plain_prompt(asked, info)
+            prompt = await self._plain_prompt(asked)
             generation = self._generation(
                 "cmpl", asked, prompt, asked.max_tokens, COMPLETION_MAX_TOKENS, "prompt", arrived_s, info
             )
@@ -97,10 +97,8 @@ class Completions:
             raise RuntimeError("check_open() comes first")
         return self.bridge.info
 
-    async def _plain_prompt(self, asked: CompletionRequest, info: ModelInfo) -> list[int]:
+    async def _plain_prompt(self, asked: CompletionRequest) -> list[int]:
         tokens = asked.prompt_tokens
-        if tokens and max(tokens) >= info.vocab_size:
-            raise bad_request(f"prompt: token ids end at {info.vocab_size - 1}", param="prompt", code="invalid_value")
         if tokens:
             return tokens
         text = asked.prompt_text
@@ -114,6 +112,9 @@ class Completions:
         room = info.max_model_len - len(prompt)
         if not prompt:
             raise bad_request(f"{param} has no tokens", param=param, code="invalid_value")
+        if max(prompt) >= info.vocab_size:
+            # A tokenizer may know more tokens than the model: such a one would break the step, for everybody in it.
+            raise bad_request(f"{param}: token ids end at {info.vocab_size - 1}", param=param, code="invalid_value")
         if room < (max_tokens or 1):
             self.bridge.counts.rejected[RejectReason.TOO_LONG] += 1
             raise bad_request(
@@ -193,6 +194,8 @@ async def _read_body(http: web.Request) -> bytes:
             return await http.read()
     except TimeoutError as error:
         raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds") from error
+    except web.RequestPayloadError as error:
+        raise bad_request("the body does not have the encoding that its headers state") from error
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

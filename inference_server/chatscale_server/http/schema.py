@@ -19,6 +19,9 @@ MAX_TEXT_CHARS: Final = 1_000_000
 MAX_PROMPT_TOKENS: Final = 1_048_576
 MAX_STOPS: Final = 4
 MAX_LOGIT_BIAS: Final = 300
+MAX_TOKEN_DIGITS: Final = 10
+MIN_TEMPERATURE: Final = 1e-5
+"""Below it logits over temperature leave the range of numbers: that is greedy, as in vLLM."""
 MAX_PARAM_CHARS: Final = 200
 """Of a field's name in an error: an unknown one is the client's own text."""
 
@@ -57,7 +60,7 @@ class Message(_Strict):
     """One turn. Tool calls and results are refused: no tools are offered."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=256)]
+    content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=256, fail_fast=True)]
     name: Annotated[str, StringConstraints(max_length=64), AfterValidator(_encodable)] | None = None
     refusal: None = None
     audio: None = None
@@ -97,7 +100,7 @@ class _Generation(_Strict):
         Annotated[dict[str, Annotated[Finite, Field(ge=-100, le=100)]], Field(max_length=MAX_LOGIT_BIAS)] | None
     ) = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS, fail_fast=True)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
@@ -117,7 +120,7 @@ class _Generation(_Strict):
     def sampling(self, vocab_size: int) -> Sampling:
         """OpenAI's defaults where nothing was given. Raises ApiError for tokens outside the vocabulary."""
         return Sampling(
-            temperature=1.0 if self.temperature is None else self.temperature,
+            temperature=_temperature(self.temperature),
             top_p=self.top_p or 1.0,
             top_k=max(0, self.top_k or 0),
             presence_penalty=self.presence_penalty or 0.0,
@@ -130,7 +133,7 @@ class _Generation(_Strict):
 class ChatRequest(_Generation):
     """POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_PROMPT_TOKENS)] | None = None
     logprobs: Literal[False] | None = None
     top_logprobs: Literal[0] | None = None
@@ -140,7 +143,7 @@ class ChatRequest(_Generation):
     """Without tools both mean the same."""
     parallel_tool_calls: bool | None = None
     """Without tools it means nothing."""
-    modalities: list[Literal["text"]] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1, fail_fast=True)] | None = None
     metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
     store: bool | None = None
     service_tier: str | None = None
@@ -160,7 +163,7 @@ class CompletionRequest(_Generation):
         Text
         | Annotated[
             list[Text | Annotated[int, Field(ge=0)]],
-            Field(min_length=1, max_length=MAX_PROMPT_TOKENS),
+            Field(min_length=1, max_length=MAX_PROMPT_TOKENS, fail_fast=True),
             AfterValidator(_one_prompt),
         ]
     )
@@ -217,9 +220,15 @@ def _is_union_branch(step: int | str) -> bool:
     return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "TextPart"})
 
 
+def _temperature(asked: float | None) -> float:
+    if asked is None:
+        return 1.0
+    return asked if asked >= MIN_TEMPERATURE else 0.0
+
+
 def _token(key: str, vocab_size: int) -> int:
-    if not key.isdecimal() or not key.isascii() or int(key[:10]) >= vocab_size:
+    if not key.isdecimal() or not key.isascii() or len(key) > MAX_TOKEN_DIGITS or int(key) >= vocab_size:
         raise bad_request(
             f"logit_bias: keys must be token ids from 0 to {vocab_size - 1}", param="logit_bias", code="invalid_value"
         )
-    return int(key[:10])
+    return int(key)

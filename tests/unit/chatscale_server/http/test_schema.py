@@ -1,6 +1,7 @@
 """Every field is honoured, ignored because it cannot change the answer, or refused with its name."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -119,10 +120,14 @@ def test_prompts_come_as_text_or_as_tokens():
 
 
 def test_logit_bias_takes_tokens_of_the_vocabulary_only():
-    for token in ("100", "x", "-1", "²", "9" * 5000):
+    for token in ("100", "x", "-1", "²", "9" * 5000, "0" * 10 + "5"):
         with pytest.raises(ApiError) as caught:
             parse_chat(logit_bias={token: 1}).sampling(100)
         assert (caught.value.status, caught.value.param) == (400, "logit_bias")
+
+
+def test_a_temperature_next_to_nothing_is_greedy():
+    assert parse_chat(temperature=1e-310).sampling(100).temperature == 0
 
 
 def test_messages_reach_the_template_as_plain_turns():
@@ -143,7 +148,8 @@ def test_messages_reach_the_template_as_plain_turns():
     [
         b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"model":"m","messages":' + b"[" * 100_000,
         b'{"temperature":NaN}',
-        b'{"seed":' + b"9" * 10_000 + b"}", b"[" * 33 + b"]" * 33, b'{"a":"' + b"[" * 50 + b'"}', b'{"a":"\\"',
+        b'{"seed":' + b"9" * 10_000 + b"}", b'{"a":"\\',
+        ('{"a":"\\"","b":' + "[" * 9_000).encode("utf-16"), b"[" * 33 + b"]" * 33, b'{"a":"' + b"[" * 50 + b'"}', b'{"a":"\\"',
     ],
     ids=lambda body: str(body[:30]),
 )  # fmt: skip
@@ -151,6 +157,29 @@ def test_what_is_not_a_sound_json_object_is_a_400(body):
     with pytest.raises(ApiError) as caught:
         parse_request(ChatRequest, body)
     assert caught.value.status == 400
+
+
+NUMBERS = ",".join("1" * 1_900_000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        pytest.param(ChatRequest, '{"a":"' + '\\"' * 60_000, id="escaped-quotes-without-an-end"),
+        pytest.param(ChatRequest, "[]" * 2_000_000, id="brackets"),
+        pytest.param(CompletionRequest, '{"model":"m","prompt":[' + "{}," * 1_300_000 + "{}]}", id="objects"),
+        pytest.param(ChatRequest, "{" + ",".join(f'"{at}":1' for at in range(350_000)) + "}", id="members"),
+        pytest.param(ChatRequest, '{"modalities":[' + NUMBERS + '],"model":"m","messages":[]}', id="modalities"),
+        pytest.param(ChatRequest, '{"messages":[{"role":"user","content":[' + NUMBERS + "]}]}", id="parts"),
+        pytest.param(CompletionRequest, '{"model":"m","prompt":["",' + NUMBERS + "]}", id="mixed-prompt"),
+    ],
+)
+def test_what_a_hostile_body_costs_grows_with_its_length_alone(kind, body):
+    began_s = time.process_time()
+    with pytest.raises(ApiError) as caught:
+        parse_request(kind, body.encode())
+    assert caught.value.status == 400
+    assert time.process_time() - began_s < 3, "the loop answers nobody meanwhile; before the bounds it was minutes"
 
 
 def test_brackets_within_strings_are_not_depth():
