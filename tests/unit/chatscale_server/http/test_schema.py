@@ -149,7 +149,8 @@ def test_messages_reach_the_template_as_plain_turns():
         b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"model":"m","messages":' + b"[" * 100_000,
         b'{"temperature":NaN}',
         b'{"seed":' + b"9" * 10_000 + b"}", b'{"a":"\\',
-        ('{"a":"\\"","b":' + "[" * 9_000).encode("utf-16"), b"[" * 33 + b"]" * 33, b'{"a":"' + b"[" * 50 + b'"}', b'{"a":"\\"',
+        ('{"a":"\\"","b":' + "[" * 9_000).encode("utf-16"),
+        b"[" * 33 + b"]" * 33, b'{"a":"' + b"[" * 50 + b'"}', b'{"a":"\\"',
     ],
     ids=lambda body: str(body[:30]),
 )  # fmt: skip
