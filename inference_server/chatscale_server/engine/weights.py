@@ -40,9 +40,7 @@ def _download(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
-        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -60,7 +58,7 @@ def _download(repository: str, revision: str | None) -> Path:
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: {reason}") from error
     except HFValidationError as error:
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: not a repository name: {error}") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except Exception as error:  # the hub's own, and those of its HTTP client, of the disk and of a broken download
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: the hub cannot be reached: {error}") from error
 
 

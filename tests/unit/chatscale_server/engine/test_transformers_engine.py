@@ -6,6 +6,8 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
+import huggingface_hub
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -15,6 +17,7 @@ from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Scheduler
 from chatscale_server.engine.transformers_engine import TransformersEngine
+from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Dtype, Settings
 from chatscale_server.wire import ExitCode
@@ -221,3 +224,13 @@ def test_refuses_impossible_settings(models, changes, code, message):
     with pytest.raises(StartupError, match=message) as caught:
         engine.load(lambda _name, _seconds: None)
     assert caught.value.code == code
+
+
+def test_a_hub_behind_a_broken_proxy_is_a_model_not_found(monkeypatch):
+    def fail(*_args: object, **_options: object):
+        raise httpx.ProxyError("503 from the proxy")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(StartupError, match=r"model hf://owner/name: the hub cannot be reached: 503 from") as caught:
+        find_model("hf://owner/name", None)
+    assert caught.value.code == ExitCode.MODEL_NOT_FOUND
