@@ -63,7 +63,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """All that one step changed, delivered at once so that a reader never sees half of it."""
+    """All that one step changed, delivered at once so that a reader never sees half of it.
+
+    What changed between two steps, starts and ends, comes as a report with batch_size 0.
+    """
 
     started: tuple[str, ...] = ()
     """Requests that got a slot."""

@@ -1,6 +1,7 @@
 """The one thread that owns the engine: take commands, schedule, step, report.
 
-Commands come in through a deque and an event, results go out as one report per step; there is no lock,
+Commands come in through a deque and an event, results go out as one report per step, and one
+before it if it admits or ends a request; there is no lock,
 and no other thread touches scheduler, model or cache. What `listener` does with a report is the HTTP
 side's business (`http/bridge.py` hands it to its event loop).
 """
@@ -105,20 +106,27 @@ class Worker:
             budget = KvBudget(info.kv_capacity_tokens)
             scheduler = Scheduler(self.slots, budget, info.tokens_per_step, self.queue_timeout_s)
             self.listener.loaded(info)
-            while not self._stopping:
+            while True:
+                # Before the look at `_stopping`: the other way round a stop in between would be slept through.
+                self._wake.clear()
+                if self._stopping:
+                    return
                 self._turn(scheduler, info)
         except BaseException as error:  # noqa: BLE001 - the loop's top: whatever it was, requests must be answered
             self.listener.failed(error)
 
     def _turn(self, scheduler: Scheduler, info: ModelInfo) -> None:
         """One step, or a wait for work when there is none."""
-        self._wake.clear()
         ended = self._take_commands(scheduler)
         ended += [Output(request.id, "", 0, FinishReason.DEADLINE) for request in scheduler.expire(self.clock())]
         plan = scheduler.plan()
+        if ended or plan.started:
+            # Before the step, which takes long where prompts are: meanwhile these do not wait for a slot any more.
+            started = tuple(sequence.request.id for sequence in plan.started)
+            self.listener.stepped(
+                StepReport(started=started, outputs=tuple(ended), kv_usage_ratio=scheduler.kv_usage_ratio)
+            )
         if plan.batch_size == 0:
-            if ended:
-                self.listener.stepped(StepReport(outputs=tuple(ended), kv_usage_ratio=scheduler.kv_usage_ratio))
             self._wake.wait()
             return
         for sequence in plan.started:
@@ -129,8 +137,7 @@ class Worker:
         outputs = [self._advance(scheduler, sequence, tokens[sequence.slot], info) for sequence in _yielding(plan)]
         self.listener.stepped(
             StepReport(
-                started=tuple(sequence.request.id for sequence in plan.started),
-                outputs=(*ended, *outputs),
+                outputs=tuple(outputs),
                 prompt_tokens=sum(chunk.end - chunk.start for chunk in plan.chunks),
                 batch_size=plan.batch_size,
                 duration_s=duration_s,

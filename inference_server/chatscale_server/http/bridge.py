@@ -167,7 +167,7 @@ class Bridge:
             )
 
     def retry_after_s(self) -> int:
-        """Seconds until the present queue should have drained, from the recent rate of finished requests."""
+        """Seconds until the present queue should have drained, from the rate of finished requests since it was idle."""
         low, high = RETRY_AFTER_RANGE_S
         if len(self._finished_s) < 2:  # noqa: PLR2004 - two points make an interval
             return RETRY_AFTER_UNKNOWN_S
@@ -182,6 +182,8 @@ class Bridge:
             raise RuntimeError("attach() comes before submit()")
         if self.in_system == 0:
             self._progress_s = self.clock()
+            # A quiet hour says nothing about how fast a burst is worked off.
+            self._finished_s.clear()
         ticket = Ticket(request)
         self._waiting[request.id] = ticket
         self._port.submit(request)
@@ -202,6 +204,11 @@ class Bridge:
                 self._port.cancel(ticket.request.id)
         self._waiting.clear()
         self._running.clear()
+
+    def give_up_if_stuck(self) -> None:
+        """Take a hanging engine for a failed one, so that nobody waits for it any longer."""
+        if self.failure is None and self.stuck():
+            self._on_failed(TimeoutError(f"work is pending, and no step came for {STUCK_AFTER_S:g} seconds"))
 
     def stuck(self) -> bool:
         """Work is pending and the engine has not stepped for too long."""

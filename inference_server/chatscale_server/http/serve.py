@@ -80,7 +80,9 @@ async def run_to_end(server: Server) -> None:
         stopped = tasks.create_task(server.stop.wait())
         ready = tasks.create_task(_log_ready(server.bridge))
         await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not failed.done():
+        # kubelet's SIGTERM after /livez said so: there is nothing to drain, and the exit code tells why.
+        server.bridge.give_up_if_stuck()
+        if not server.bridge.failed_event.is_set():
             drained = tasks.create_task(server.lifecycle.drain())
             await asyncio.wait({failed, drained}, return_when=asyncio.FIRST_COMPLETED)
             drained.cancel()

@@ -1,6 +1,7 @@
 """The engine's thread answers every request once, frees slots of those that left, and reports its own death."""
 
 import queue
+import threading
 from collections.abc import Mapping
 
 from typing_extensions import override
@@ -52,14 +53,10 @@ def test_one_report_a_step_carries_the_whole_batch():
     engine, gate = gated_engine()
     worker, reports = a_worker(engine)
     worker.submit(a_request("a", max_tokens=3))
+    assert reports.report() == StepReport(started=("a",), kv_usage_ratio=3 / 100_000)
     gate.step()
     first = reports.report()
-    assert (first.started, [o.tokens for o in first.outputs], first.prompt_tokens, first.batch_size) == (
-        ("a",),
-        [1],
-        3,
-        1,
-    )
+    assert (first.started, [o.tokens for o in first.outputs], first.prompt_tokens, first.batch_size) == ((), [1], 3, 1)
     worker.submit(a_request("b", max_tokens=1))
     gate.open()
     ends = []
@@ -73,8 +70,8 @@ def test_a_cancelled_request_frees_its_slot_before_the_next_step():
     engine, gate = gated_engine()
     worker, reports = a_worker(engine, slots=1)
     worker.submit(a_request("gone", max_tokens=100))
-    gate.step()
     assert reports.report().started == ("gone",)
+    gate.step()
     worker.cancel("gone")
     worker.submit(a_request("next", max_tokens=100))
     gate.step()
@@ -87,6 +84,25 @@ def test_a_cancelled_request_frees_its_slot_before_the_next_step():
     assert (ends, started) == ([("gone", FinishReason.CANCELLED)], ("next",))
     gate.open()
     worker.stop(5)
+
+
+class StoppedWhileClearing(threading.Event):
+    """The moment at which a stop is easiest to miss."""
+
+    worker: Worker
+
+    @override
+    def clear(self) -> None:
+        self.worker._stopping = True
+        self.set()
+        super().clear()
+
+
+def test_a_stop_is_never_slept_through():
+    wake = StoppedWhileClearing()
+    wake.worker = Worker(SimulatedEngine(FAST), Reports(), 1, 60.0, _wake=wake)
+    wake.worker.start()
+    assert wake.worker.stop(10)
 
 
 def test_a_request_that_waited_too_long_is_given_back():
@@ -159,6 +175,6 @@ class Broken(SimulatedEngine):
 def test_a_failing_engine_says_so_and_ends_its_thread():
     worker, reports = a_worker(Broken(FAST))
     worker.submit(a_request())
-    error = reports.next()
-    assert isinstance(error, MemoryError)
+    assert reports.report().started == ("r",)
+    assert isinstance(reports.next(), MemoryError)
     assert worker.stop(5)

@@ -1,5 +1,7 @@
 """Admission, delivery and accounting, one engine report at a time."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
@@ -33,9 +35,20 @@ class Desk:
         self.bridge = Bridge(slots, max_queue, clock=lambda: self.now_s, wall_clock=lambda: 1000.0 + self.now_s)
         self.bridge._port = self.port
 
-    def step(self, *, started: str = "", tokens: str = "", finished: str = "", **report: float) -> None:
+    def step(self, *, started: Iterable[str] = "", tokens: str = "", finished: str = "", **report: float) -> None:
         outputs = [Output(name, name, 1, FinishReason.STOP if name in finished else None) for name in tokens]
         self.bridge._on_step(StepReport(started=tuple(started), outputs=tuple(outputs), batch_size=1, **report))
+
+    def work_off(self, count: int, seconds_each: float, waiting: int) -> None:
+        """Finish requests one after the other while others wait."""
+        for at in range(waiting):
+            self.bridge.submit(a_request(f"w{at}"))
+        self.bridge.submit(a_request("long"))
+        self.step(started=["long"])
+        for _ in range(count):
+            self.now_s += seconds_each
+            self.bridge.submit(a_request("a", arrived_s=self.now_s))
+            self.step(started="a", tokens="a", finished="a")
 
 
 async def test_the_queue_is_what_has_no_slot_yet():
@@ -69,13 +82,17 @@ async def test_one_more_than_slots_and_queue_is_refused():
 )
 async def test_retry_after_is_the_time_the_queue_needs_to_drain(seconds_per_request, waiting, retry_after_s):
     desk = Desk(slots=1, max_queue=100)
-    for at in range(10):
-        desk.now_s = at * seconds_per_request
-        desk.bridge.submit(a_request("a", arrived_s=desk.now_s))
-        desk.step(started="a", tokens="a", finished="a")
-    for at in range(waiting):
-        desk.bridge.submit(a_request(f"w{at}"))
+    desk.work_off(10, seconds_per_request, waiting)
     assert desk.bridge.retry_after_s() == retry_after_s
+
+
+async def test_a_quiet_hour_does_not_slow_down_the_estimate():
+    desk = Desk(slots=1, max_queue=100)
+    desk.bridge.submit(a_request("a"))
+    desk.step(started="a", tokens="a", finished="a")
+    desk.now_s += 3600
+    desk.work_off(10, 0.5, 4)
+    assert desk.bridge.retry_after_s() == 2
 
 
 async def test_latencies_are_measured_from_arrival():

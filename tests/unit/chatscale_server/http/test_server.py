@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 
 import aiohttp
 import openai
@@ -14,6 +15,7 @@ from typing_extensions import override
 
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.errors import StartupError
+from chatscale_server.http.bridge import STUCK_AFTER_S
 from chatscale_server.http.lifecycle import Phase
 from chatscale_server.http.serve import run_to_end
 from chatscale_server.wire import ExitCode, Metric
@@ -186,8 +188,9 @@ async def test_a_full_queue_answers_429_with_retry_after_and_stays_ready():
         assert body["error"]["type"] == "rate_limit_error"
         async with client.get("/readyz") as response:
             assert response.status == 200
+        await eventually(lambda: server.bridge.state(draining=False).requests_running == 1)
         found = await gauges(client)
-        assert found[Metric.QUEUE_DEPTH] + found[Metric.REQUESTS_RUNNING] == 2
+        assert (found[Metric.QUEUE_DEPTH], found[Metric.REQUESTS_RUNNING]) == (1, 1), "in its first step it has a slot"
         gate.open()
         assert [(await task)[0] for task in admitted] == [200, 200]
 
@@ -319,6 +322,24 @@ async def test_an_engine_failure_answers_everybody_and_ends_the_server():
             assert (status, body["error"]["type"]) in {(500, "server_error"), (503, "server_error")}
         async with client.get("/livez") as response:
             assert response.status == 500
+
+
+async def test_a_stuck_engine_is_not_drained_and_ends_the_server_with_its_reason():
+    engine, gate = gated_engine()
+    async with (
+        a_server(engine, drain_delay_s=100.0, drain_timeout_s=100.0) as (server, client),
+        asyncio.TaskGroup() as tasks,
+    ):
+        answer = tasks.create_task(_post(client))
+        await eventually(lambda: server.bridge.state(draining=False).requests_running == 1)
+        server.bridge.clock = lambda: time.monotonic() + STUCK_AFTER_S + 1
+        async with client.get("/livez") as response:
+            assert response.status == 500
+        server.stop.set()
+        with pytest.raises(StartupError, match="no step came for 60 seconds") as caught:
+            await asyncio.wait_for(run_to_end(server), 10)
+        assert (caught.value.code, (await answer)[0]) == (ExitCode.ENGINE_FAILED, 500)
+        gate.open()
 
 
 async def test_a_busy_server_answers_everybody_once():
