@@ -11,7 +11,7 @@ from typing import Any, Final
 from chatscale_server.engine.detokenize import Decoder, WindowDecoder
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.errors import StartupError
-from chatscale_server.wire import ExitCode
+from chatscale_server.wire import Env, ExitCode
 
 PLAIN_TEMPLATE: Final = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}assistant:"
@@ -32,7 +32,14 @@ class Tokenizer:
             raise StartupError(
                 ExitCode.MODEL_UNSUPPORTED, f"model {folder}: its tokenizer cannot be loaded: {error}"
             ) from error
-        self._template = chat_template or self._wrapper.chat_template or PLAIN_TEMPLATE
+        own = self._wrapper.chat_template
+        if isinstance(own, dict):  # several by name, of which the others are for tools
+            own = own.get("default")
+        self._template = chat_template or own or PLAIN_TEMPLATE
+        if chat_template:
+            self._check_template(ExitCode.BAD_SETTINGS, str(Env.CHAT_TEMPLATE))
+        else:
+            self._check_template(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: its chat template")
 
     @property
     def end_token(self) -> int | None:
@@ -46,19 +53,33 @@ class Tokenizer:
 
     def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
         """A conversation in the model's template, up to the assistant's turn. Raises PromptError."""
-        from jinja2 import TemplateError
-
         turns = [
             {"role": message.role, "content": message.content} | ({"name": message.name} if message.name else {})
             for message in messages
         ]
         try:
-            text = self._wrapper.apply_chat_template(
-                turns, chat_template=self._template, add_generation_prompt=True, tokenize=False
-            )
-        except TemplateError as error:
+            text = self._render(turns)
+        except Exception as error:  # TemplateError where it refuses them, anything where it is not made for them
             raise PromptError(f"the model's chat template refuses them: {error}") from error
         return list(self._inner.encode(text, add_special_tokens=False).ids)
+
+    def _check_template(self, code: ExitCode, what: str) -> None:
+        """Raises StartupError for a template that no conversation gets through."""
+        from jinja2 import TemplateSyntaxError
+
+        try:
+            self._render([{"role": "user", "content": "Hello"}])
+        except TemplateSyntaxError as error:
+            raise StartupError(code, f"{what} is not Jinja: line {error.lineno}: {error}") from error
+        except Exception:  # noqa: BLE001 - it may want other messages than this one
+            return
+
+    def _render(self, turns: list[dict[str, str]]) -> str:
+        return str(
+            self._wrapper.apply_chat_template(
+                turns, chat_template=self._template, add_generation_prompt=True, tokenize=False
+            )
+        )
 
     def decoder(self) -> Decoder:
         """A fresh incremental decoder; special tokens have no text."""

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +155,21 @@ def test_chats_use_the_plain_template_unless_one_is_given(models):
     assert own.encode_chat(messages) == own.encode("[hi]")
     with pytest.raises(PromptError, match="no system role"):
         strict.encode_chat(messages)
+    clumsy, _info = loaded(models("gpt2"), chat_template="{{ 1 + messages[0].content }}")
+    with pytest.raises(PromptError, match="unsupported operand"):
+        clumsy.encode_chat(messages)
+    with pytest.raises(StartupError, match="CHATSCALE_CHAT_TEMPLATE is not Jinja: line 1: Expected an expression"):
+        loaded(models("gpt2"), chat_template="{% if %}")
+
+
+def test_of_several_chat_templates_the_default_is_taken(models, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(models("gpt2"), folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["chat_template"] = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "yes"}]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    engine, _info = loaded(folder)
+    assert engine.encode_chat([ChatMessage("user", "hi")]) == engine.encode("yes")
 
 
 def test_a_sliding_window_is_served_only_within_the_window(models):
