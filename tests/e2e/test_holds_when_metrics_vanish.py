@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from hack import kube
-from tests.e2e.support import Model, autoscaling, never
+from tests.e2e.support import Model, autoscaling, never, watching
 
 NOBODY = "http://prometheus.nowhere.svc:9090"
 
@@ -20,9 +20,12 @@ def test_holds_when_metrics_vanish_and_recovers(make_model: Callable[..., Model]
     }
     model.apply()
 
-    message = model.wait_condition("ScalingActive", "False", "MetricsUnavailable")
-    assert message
-    never("the count fell without metrics", lambda: model.deployment_replicas() != 3, for_s=20)
+    with watching(model) as timeline:
+        # Prometheus is given a minute to find a pod that has just become ready.
+        message = model.wait_condition("ScalingActive", "False", "MetricsUnavailable", within_s=90)
+        never("the count fell without metrics", lambda: model.deployment_replicas() != 3, for_s=20)
+    assert "3 held" in message
+    assert timeline.changes == [3]
 
     model.manifest["spec"]["autoscaling"]["source"] = {"type": "PodScrape", "intervalSeconds": 2}
     model.apply()

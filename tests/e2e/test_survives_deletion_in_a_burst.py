@@ -14,11 +14,11 @@ def test_survives_deletion_in_a_burst(make_model: Callable[..., Model]) -> None:
     model = make_model()
     model.wait_ready(1)
 
-    load = start_load(model, rate_per_s=6, duration_s=15)
+    load = start_load(model, rate_per_s=6, duration_s=60)
     kube.wait_for("requests queue", lambda: model.status().get("queueDepth", 0) > 0, within_s=30)
     deleted_at_s = time.monotonic() - load.began_s
     kube.kubectl("delete", "chatmodel", model.name, "-n", model.namespace, "--timeout=20s")
-    report = load.join()
+    report = load.finish()
 
     admitted = [outcome for outcome in report.outcomes if outcome.sent_at_s < deleted_at_s]
     cut = [outcome for outcome in admitted if outcome.fate is Fate.LOST]

@@ -42,7 +42,11 @@ def test_upgrades_a_changed_crd_and_keeps_models_running(make_model: Callable[..
 
     install(chart=changed_chart)
 
-    assert "Which model is served, and how." in kube.kubectl("explain", "chatmodel.spec.model")
+    kube.wait_for(
+        "kubectl explain knows the changed CRD",
+        lambda: "Which model is served, and how." in kube.kubectl("explain", "chatmodel.spec.model"),
+        within_s=60,
+    )
     model.wait_ready(1)
     assert [pod["metadata"]["uid"] for pod in model.pods()] == pods, "an upgrade restarted the model"
 

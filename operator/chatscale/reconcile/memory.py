@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from chatscale.api.v1alpha1 import ChatModel
+from chatscale.api.v1alpha1 import ChatModel, MetricSource
 from chatscale.desired.manifest import ObjectKey
 from chatscale.metrics import METRIC_READ_FAILURES_TOTAL
 from chatscale.observe.aggregate import merge_samples
@@ -26,6 +26,8 @@ class Memory:
     uid: str
     scaler: ScalerState | None = None
     """None unless the operator decided in the last pass."""
+    source: MetricSource | None = None
+    """Where `reading` and `samples` come from."""
     reading: Reading | None = None
     samples: dict[str, ReplicaSample] = field(default_factory=dict)
     applied: dict[ObjectKey, str] = field(default_factory=dict)
@@ -36,7 +38,11 @@ class Memory:
 
     async def refresh(self, reader: LoadReader, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
         """Read the load if a reading is due, else give the last one again: events must not speed up sampling."""
-        interval = timedelta(seconds=chatmodel.spec.autoscaling.source.interval_seconds)
+        source = chatmodel.spec.autoscaling.source
+        if source != self.source:
+            # What another source said must not hide that this one says nothing.
+            self.source, self.reading, self.samples = source, None, {}
+        interval = timedelta(seconds=source.interval_seconds)
         if self.reading is None or now - self.reading.taken_at >= interval * _SLACK:
             self.reading = await reader.read(chatmodel, pods, now)
             self.samples = merge_samples(self.samples, self.reading, pods)

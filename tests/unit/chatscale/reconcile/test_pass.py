@@ -40,6 +40,17 @@ async def test_an_outage_of_the_metrics_is_noted_once_a_minute():
     assert 4 <= world.cluster.written().count("patch status") <= 5
 
 
+async def test_what_an_earlier_source_said_does_not_hide_that_the_new_one_is_silent():
+    world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
+    await world.tick(times=20, seconds=5)
+    prometheus = {"type": "Prometheus", "prometheusURL": "http://nowhere", "intervalSeconds": 5}
+    world.cluster.the(CHATMODEL)["spec"]["autoscaling"]["source"] = prometheus
+    world.reader.broken = "cannot connect"
+    await world.tick()
+    conditions = {c["type"]: c["reason"] for c in world.cluster.the(CHATMODEL)["status"]["conditions"]}
+    assert conditions["ScalingActive"] == "MetricsUnavailable"
+
+
 def failed_readings() -> float:
     series = {"namespace": TINY.namespace, "chatmodel": TINY.name}
     return REGISTRY.get_sample_value("chatscale_metric_read_failures_total", series) or 0.0
