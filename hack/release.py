@@ -44,7 +44,8 @@ def push_images(registry: str) -> None:
         target = reference(image, registry)
         print(f"building {target}", flush=True)
         subprocess.run(["docker", "build", "-f", image.dockerfile, "-t", target, *flags, "."], cwd=ROOT, check=True)
-        subprocess.run(["docker", "push", target], check=True)
+        if not image.is_base:
+            subprocess.run(["docker", "push", target], check=True)
 
 
 def package_chart() -> None:
