@@ -33,7 +33,7 @@ def chatmodel(name: str, namespace: str, **spec: Any) -> kube.Manifest:
         },
         "device": "CPU",
         "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        "drain": {"timeoutSeconds": 30, "preStopDelaySeconds": 4},
+        "drain": {"timeoutSeconds": 30, "preStopDelaySeconds": 8},
     }
     return {
         "apiVersion": API_VERSION,
