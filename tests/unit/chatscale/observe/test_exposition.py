@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatscale.errors import MetricsUnavailableError
@@ -48,7 +48,6 @@ def test_what_is_not_whole_is_unknown_and_not_zero(text: str, message: str):
         parse_exposition(text, at(0))
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_brings_the_operator_down(text: str):
     with suppress(MetricsUnavailableError):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT
@@ -27,7 +27,6 @@ def counts(world: World) -> tuple[int, int, int]:
     return chatmodel["spec"]["replicas"], chatmodel["status"]["desiredReplicas"], deployment
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(OTHERS, max_size=3), max_size=8))
 def test_in_mode_operator_the_decision_holds(rounds: list[list[Act]]):
     async def play() -> None:
@@ -41,7 +40,6 @@ def test_in_mode_operator_the_decision_holds(rounds: list[list[Act]]):
     asyncio.run(play())
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(COUNTS, st.lists(OTHERS, max_size=3)), max_size=8))
 def test_in_mode_hpa_its_last_word_holds(rounds: list[tuple[int, list[Act]]]):
     async def play() -> None:
@@ -57,7 +55,6 @@ def test_in_mode_hpa_its_last_word_holds(rounds: list[tuple[int, list[Act]]]):
     asyncio.run(play())
 
 
-@settings(deadline=None)
 @given(st.lists(OTHERS, max_size=8))
 def test_a_pass_after_a_pass_writes_nothing(others: list[Act]):
     async def play() -> None:

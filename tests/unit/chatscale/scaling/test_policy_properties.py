@@ -76,7 +76,7 @@ def histories(draw: st.DrawFn) -> tuple[Operator, float]:
 
 
 @given(histories(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_bounds_are_kept_whatever_is_seen(past: tuple[Operator, float], data: st.DataObject) -> None:
     operator, seconds = past
 
@@ -87,7 +87,7 @@ def test_bounds_are_kept_whatever_is_seen(past: tuple[Operator, float], data: st
 
 
 @given(histories(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_deciding_again_at_once_changes_nothing(past: tuple[Operator, float], data: st.DataObject) -> None:
     operator, seconds = past
     observation = data.draw(observations(seconds))
@@ -98,7 +98,7 @@ def test_deciding_again_at_once_changes_nothing(past: tuple[Operator, float], da
 
 
 @given(histories(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_nothing_is_lowered_while_a_ready_replica_is_unread(past: tuple[Operator, float], data: st.DataObject) -> None:
     operator, seconds = past
     observation = data.draw(observations(seconds))
@@ -111,7 +111,7 @@ def test_nothing_is_lowered_while_a_ready_replica_is_unread(past: tuple[Operator
 
 
 @given(histories(), st.integers(1, 20), st.integers(0, 400), st.integers(0, 400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_more_load_never_gives_fewer_replicas(past: tuple[Operator, float], count: int, less: int, more: int) -> None:
     operator, seconds = past
     less, more = sorted((less, more))
@@ -126,7 +126,6 @@ def test_more_load_never_gives_fewer_replicas(past: tuple[Operator, float], coun
 
 
 @given(specs(), st.integers(1, 40), st.integers(0, 59), st.integers(0, 100))
-@settings(deadline=None)
 def test_a_restart_never_lowers_within_a_window(spec: AutoscalingSpec, count: int, seconds: int, active: int) -> None:
     operator = Operator(count, spec)
     bounded = min(max(count, spec.min_replicas), spec.max_replicas or 0)
@@ -137,7 +136,6 @@ def test_a_restart_never_lowers_within_a_window(spec: AutoscalingSpec, count: in
 
 
 @given(histories())
-@settings(deadline=None)
 def test_starting_replicas_alone_hold_the_count(past: tuple[Operator, float]) -> None:
     operator, seconds = past
     spec = operator.spec

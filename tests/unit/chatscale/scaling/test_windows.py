@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatscale.scaling.windows import BUCKETS, Window
@@ -46,7 +46,6 @@ def test_an_empty_window_is_zero() -> None:
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=300), st.floats(0.1, 5))
-@settings(deadline=None)
 def test_stays_small_and_keeps_its_extremes_at_any_tick(values: list[float], tick: float) -> None:
     span = timedelta(seconds=tick * len(values) + 1)
     found = window(*((tick * index, value) for index, value in enumerate(values)), span=span)
