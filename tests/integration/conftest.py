@@ -9,6 +9,7 @@ import pytest
 
 from chatscale.api.crd import chatmodel_crd
 from hack import helm, kube
+from tests.integration.chart_rights import kubeconfig_of_chart
 from tests.integration.operator_process import OperatorProcess
 from tests.support.clock import eventually
 from tests.support.cluster_lock import operator_alone
@@ -50,7 +51,9 @@ def crd(alone: None) -> None:
             "meta.helm.sh/release-namespace": helm.NAMESPACE,
         }
     kube.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
-    kube.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    # The API server serves a new CRD after a moment, and publishes its schema a few seconds later.
+    kube.wait_for("ChatModels are served", lambda: kube.kubectl("get", "chatmodels", "-A", "-o", "json"), within_s=60)
+    kube.wait_for("their schema is published", lambda: kube.kubectl("explain", "chatmodel"), within_s=60)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +81,9 @@ def namespace() -> Iterator[str]:
 def operator(
     namespace: str, chart_operator_paused: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
-    """One process for all tests of a module; none of them may leave a traceback in its log."""
-    process = OperatorProcess(namespace, tmp_path_factory.mktemp("operator") / "operator.log")
+    """One process for all tests of a module, with the chart's rights; none may leave a traceback in its log."""
+    folder = tmp_path_factory.mktemp("operator")
+    process = OperatorProcess(namespace, folder / "operator.log", kubeconfig_of_chart(namespace, folder))
     process.start()
     yield process
     assert process.stop() == 0

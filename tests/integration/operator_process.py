@@ -1,4 +1,4 @@
-"""The operator as a process from source, with a kubeconfig's rights, watching one namespace."""
+"""The operator as a process from source, with the rights of a kubeconfig, watching one namespace."""
 
 import os
 import signal
@@ -19,9 +19,10 @@ SERVER_IMAGE = "registry.k8s.io/pause:3.10.1"
 class OperatorProcess:
     """`python -m chatscale operator`; its log is kept for the report."""
 
-    def __init__(self, namespace: str, log: Path) -> None:
+    def __init__(self, namespace: str, log: Path, kubeconfig: Path) -> None:
         self.namespace = namespace
         self.log = log
+        self.kubeconfig = kubeconfig
         self.probes_port, self.metrics_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,6 +37,7 @@ class OperatorProcess:
             "METRICS_PORT": str(self.metrics_port),
         }
         env = os.environ | {f"CHATSCALE_OPERATOR_{name}": value for name, value in settings.items()}
+        env["KUBECONFIG"] = str(self.kubeconfig)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "-m", "chatscale", "operator"], env=env, stderr=log)
         eventually(self._answers, within=30)
