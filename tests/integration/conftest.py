@@ -44,12 +44,14 @@ def alone(cluster: None) -> Iterator[None]:
 def crd(alone: None) -> None:
     """The CRD as the code generates it now, in a form that `helm install` takes over."""
     manifest = chatmodel_crd()
-    if kube.kubectl("get", "crd", CRD, "--ignore-not-found").strip() == "":
-        manifest["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
-        manifest["metadata"]["annotations"] = {
-            "meta.helm.sh/release-name": helm.RELEASE,
-            "meta.helm.sh/release-namespace": helm.NAMESPACE,
-        }
+    metadata = manifest["metadata"]
+    # Every time: a server-side apply that leaves a field out takes it away.
+    metadata["labels"] = {**metadata.get("labels", {}), "app.kubernetes.io/managed-by": "Helm"}
+    metadata["annotations"] = {
+        **metadata.get("annotations", {}),
+        "meta.helm.sh/release-name": helm.RELEASE,
+        "meta.helm.sh/release-namespace": helm.NAMESPACE,
+    }
     kube.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
     # The API server serves a new CRD after a moment, and publishes its schema a few seconds later.
     kube.wait_for("ChatModels are served", lambda: kube.kubectl("get", "chatmodels", "-A", "-o", "json"), within_s=60)
