@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 CONTEXT = "kind-chatscale"
@@ -123,7 +124,7 @@ def expose(chatmodel: str, namespace: str) -> str:
 
     def answers() -> bool:
         with urllib.request.urlopen(base_url + MODELS_PATH, timeout=5) as response:
-            return bool(response.status == 200)  # noqa: PLR2004 - OK
+            return bool(response.status == HTTPStatus.OK)
 
     wait_for(f"{base_url} answers", answers, within_s=30, every_s=0.2)
     return base_url
