@@ -30,8 +30,6 @@ SERVICE_PORT: Final = 80
 MAX_NAME_LENGTH: Final = 40
 """Of a ChatModel: children and pods add up to 23 characters and must stay within 63."""
 
-POD_DELETION_COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
-
 
 def pod_selector(chatmodel: str) -> dict[str, str]:
     """Labels that a ChatModel's pods, and no others, carry."""
