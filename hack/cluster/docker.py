@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hack.cluster import runc_wrapper
 from hack.cluster.commands import Commands
 from hack.cluster.errors import BringUpError
 from hack.cluster.places import Places
 
-DEBIAN_PACKAGES = ("docker.io", "containerd", "runc", "iptables", "debootstrap")
+DEBIAN_PACKAGES = ("docker.io", "containerd", "runc", "iptables", "iproute2", "debootstrap")
 APT_OPTIONS = ("-o", "DPkg::Lock::Timeout=120")
 """Another apt may be at work for a while, as after the start of a machine."""
 SERVICE_RANGE = "10.96.0.0/16"
@@ -56,6 +57,10 @@ class Docker:
 
     def _start(self, commands: Commands) -> None:
         reject_stray_service_traffic(commands)
+        if not _system_config().get("live-restore"):
+            for end in ends_left_over():
+                commands.say(f"unplugging {end}, left over from a former daemon's container")
+                commands.succeeds(_which("ip") or "ip", "link", "delete", end)
         for pid_file in (Path("/run/docker.pid"), Path("/run/docker/containerd/containerd.pid")):
             _remove_if_stale(pid_file)
 
@@ -83,8 +88,7 @@ class Docker:
 
     def _write_config(self, commands: Commands) -> Path:
         """Write the daemon's configuration: the machine's own, and the wrapped runtime where it is needed."""
-        system = Path("/etc/docker/daemon.json")
-        config = json.loads(system.read_text(encoding="utf-8")) if system.is_file() else {}
+        config = _system_config()
         missing = runc_wrapper.missing_capabilities(
             Path("/proc/self/status").read_text(encoding="ascii"),
             int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii")),
@@ -102,6 +106,12 @@ class Docker:
         path = self.places.docker / "daemon.json"
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         return path
+
+
+def _system_config() -> dict[str, Any]:
+    """Read the machine's own configuration of the daemon."""
+    system = Path("/etc/docker/daemon.json")
+    return dict(json.loads(system.read_text(encoding="utf-8"))) if system.is_file() else {}
 
 
 def wrapper_script(runc: Path) -> str:
@@ -141,6 +151,23 @@ def reject_stray_service_traffic(commands: Commands) -> None:
     commands.succeeds(iptables, "-w", "-N", "DOCKER-USER")
     if not commands.succeeds(iptables, "-w", "-C", "DOCKER-USER", *rule):
         commands.run(iptables, "-w", "-I", "DOCKER-USER", *rule)
+
+
+def ends_left_over(interfaces: Path = Path("/sys/class/net")) -> list[str]:
+    """List the network ends of former containers that are still plugged into Docker's bridges.
+
+    Only while no daemon runs.  A killed daemon's containers lose their
+    processes, but not their network where another mount namespace holds it.
+    It goes on answering ARP for an address that the next daemon gives to a
+    new container, and a connection reaches now the one, now the other.
+    """
+    found = []
+    for interface in sorted(interfaces.iterdir()):
+        master = interface / "master"
+        bridge = master.readlink().name if master.is_symlink() else ""
+        if interface.name.startswith("veth") and (bridge == "docker0" or bridge.startswith("br-")):
+            found.append(interface.name)
+    return found
 
 
 def _which(program: str) -> Path | None:
