@@ -11,7 +11,7 @@ def build_engine(settings: Settings) -> Engine:
     """The engine, not yet loaded."""
     match settings.engine:
         case EngineName.SIMULATED:
-            from chatscale_server.engine.profile import PROFILES
+            from chatscale_server.profiles import PROFILES
             from chatscale_server.engine.simulated import SimulatedEngine
 
             return SimulatedEngine(

@@ -14,7 +14,7 @@ from typing import Final
 from typing_extensions import override
 
 from chatscale_server.engine.detokenize import Decoder
-from chatscale_server.engine.profile import Profile
+from chatscale_server.profiles import Profile
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink
 from chatscale_server.engine.scheduler import StepPlan
 

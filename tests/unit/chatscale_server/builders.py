@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import aiohttp
 
-from chatscale_server.engine.profile import Profile
+from chatscale_server.profiles import Profile
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.simulated import SimulatedEngine
