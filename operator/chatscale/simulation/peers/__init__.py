@@ -1,0 +1,1 @@
+"""Scaling rules of other systems, one file each, re-implemented from reading their sources."""
