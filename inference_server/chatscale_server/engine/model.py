@@ -74,6 +74,11 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is Any to mypy
             stored.append(block[self._view, :, : self._length])
         return stored[0], stored[1]
 
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        """Give one slot the first tokens of another."""
+        for block in (*self._keys, *self._values):
+            block[target, :, :tokens] = block[source, :, :tokens]
+
     def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 - transformers' signature
         """Unused: positions and masks are always passed in."""
         return 0

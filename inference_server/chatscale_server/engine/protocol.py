@@ -20,6 +20,8 @@ class ModelInfo:
     tokens_per_step: int
     vocab_size: int
     end_tokens: frozenset[int]
+    reuses_prefixes: bool = False
+    """It can copy the start of one slot's cache to another, exactly as if it had been computed there."""
     default_max_tokens: int | None = None
     """Of a chat request that names none; None lets it run to the model's limit."""
 

@@ -72,7 +72,11 @@ class StepReport:
     """Requests that got a slot."""
     outputs: tuple[Output, ...] = ()
     prompt_tokens: int = 0
-    """Prefilled in this step."""
+    """Of prompts, computed in this step or found in the cache."""
+    prefix_queries: int = 0
+    """Prompt tokens that were looked for in the cache."""
+    prefix_hits: int = 0
+    """Those that were found."""
     batch_size: int = 0
     duration_s: float = 0.0
     kv_usage_ratio: float = 0.0

@@ -65,6 +65,7 @@ class TransformersEngine(Engine):
             max_model_len=plan.max_model_len,
             kv_capacity_tokens=slots * plan.max_model_len,
             tokens_per_step=tokens_per_step,
+            reuses_prefixes=True,
             vocab_size=plan.config.vocab_size,
             end_tokens=loading.end_tokens(plan, self._tokenizer.end_token),
         )
@@ -87,6 +88,8 @@ class TransformersEngine(Engine):
 
         for sequence in plan.started:
             self._sampler.start(sequence.slot, sequence.request.sampling)
+        for copy in plan.copies:
+            self._model.cache.copy(copy.source, copy.target, copy.tokens)
         tokens: dict[int, int] = {}
         if plan.decodes:
             slots = [sequence.slot for sequence in plan.decodes]

@@ -104,7 +104,9 @@ class Worker:
         try:
             info = self.engine.load(self.listener.phase)
             budget = KvBudget(info.kv_capacity_tokens)
-            scheduler = Scheduler(self.slots, budget, info.tokens_per_step, self.queue_timeout_s)
+            scheduler = Scheduler(
+                self.slots, budget, info.tokens_per_step, self.queue_timeout_s, reuse_prefixes=info.reuses_prefixes
+            )
             self.listener.loaded(info)
             while True:
                 # Before the look at `_stopping`: the other way round a stop in between would be slept through.
@@ -138,7 +140,9 @@ class Worker:
         self.listener.stepped(
             StepReport(
                 outputs=tuple(outputs),
-                prompt_tokens=sum(chunk.end - chunk.start for chunk in plan.chunks),
+                prompt_tokens=plan.prompt_tokens,
+                prefix_queries=plan.prefix_queries,
+                prefix_hits=plan.prefix_hits,
                 batch_size=plan.batch_size,
                 duration_s=duration_s,
                 kv_usage_ratio=scheduler.kv_usage_ratio,
@@ -161,7 +165,7 @@ class Worker:
         """Account for one new token of one sequence."""
         request = sequence.request
         answer = self._answers[request.id]
-        sequence.generated += 1
+        sequence.take(token)
         finish: FinishReason | None = None
         if token in info.end_tokens:
             text, finish = answer.end(), FinishReason.STOP

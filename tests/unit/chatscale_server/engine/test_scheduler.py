@@ -17,7 +17,7 @@ def advance(scheduler: Scheduler, plan: StepPlan) -> list[str]:
     """What the worker does after a step: one token each, and out at the limit. Gives who finished."""
     finished = []
     for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
-        sequence.generated += 1
+        sequence.take(0)
         if sequence.generated == sequence.request.max_tokens:
             scheduler.remove(sequence.request.id)
             finished.append(sequence.request.id)

@@ -84,7 +84,7 @@ def test_tokens_read_as_customer_service_and_repeat_for_the_same_prompt():
         for _ in range(6):
             plan = scheduler.plan()
             words.append(decoder.push(engine.step(plan)[0]))
-            scheduler.running[0].generated += 1
+            scheduler.running[0].take(0)
         scheduler.remove("r")
         answers.append("".join(words))
     assert answers[0] == answers[1] == "Thank you for reaching out, I "

@@ -53,9 +53,16 @@ def loaded(folder: Path, **changes: object):
     return engine, engine.load(lambda _name, _seconds: None)
 
 
-def run(engine: TransformersEngine, requests: list[Request], *, slots: int = 4, tokens_per_step: int = 20):
+def run(
+    engine: TransformersEngine,
+    requests: list[Request],
+    *,
+    slots: int = 4,
+    tokens_per_step: int = 20,
+    reuse_prefixes: bool = True,
+):
     """All tokens of all requests; a new one comes in with every step, as on a busy day."""
-    scheduler = Scheduler(slots, KvBudget(100_000), tokens_per_step, 1e9)
+    scheduler = Scheduler(slots, KvBudget(100_000), tokens_per_step, 1e9, reuse_prefixes=reuse_prefixes)
     coming, answers = list(requests), {request.id: [] for request in requests}
     while coming or scheduler.running or scheduler.waiting:
         if coming:
@@ -64,7 +71,7 @@ def run(engine: TransformersEngine, requests: list[Request], *, slots: int = 4, 
         tokens = engine.step(plan)
         for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
             answers[sequence.request.id].append(tokens[sequence.slot])
-            sequence.generated += 1
+            sequence.take(tokens[sequence.slot])
             if sequence.generated == sequence.request.max_tokens:
                 scheduler.remove(sequence.request.id)
     return answers
@@ -99,6 +106,23 @@ def test_greedy_answers_equal_generate_alone_and_in_a_busy_batch(models, family)
     wanted = {request.id: expected(models(family), request.prompt, request.max_tokens) for request in requests}
     assert run(engine, requests) == wanted
     assert run(engine, requests[:1]) == {"0": wanted["0"]}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_was_copied_from_another_prompt_answers_as_if_computed(models, family):
+    """Equal prompts, an instruction in common, a conversation that goes on; alone and in a busy batch."""
+    engine, _info = loaded(models(family))
+    rng, greedy = random.Random(6), Sampling(temperature=0.0)
+    system = tuple(rng.randrange(256) for _ in range(50))
+    prompts = [system + tuple(rng.randrange(256) for _ in range(rng.choice((0, 1, 5, 20)))) for _ in range(8)]
+    prompts += [prompts[0]] * 3
+    requests = [Request(id=str(at), prompt=prompt, max_tokens=6, sampling=greedy) for at, prompt in enumerate(prompts)]
+    wanted = {request.id: expected(models(family), request.prompt, 6) for request in requests}
+    assert run(engine, requests) == wanted
+    assert run(engine, requests, reuse_prefixes=False) == wanted
+    said = prompts[1] + tuple(wanted["1"])
+    turn = Request(id="turn", prompt=(*said, 9), max_tokens=6, sampling=greedy)
+    assert run(engine, [requests[1], turn], slots=1)["turn"] == expected(models(family), turn.prompt, 6)
 
 
 def test_smollm2_answers_equal_generate_in_a_batch(smollm2):
