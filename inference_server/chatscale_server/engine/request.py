@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,12 +15,33 @@ class Sampling:
     """In (0, 1]; 1 keeps every token."""
     top_k: int = 0
     """0 keeps every token."""
+    min_p: float = 0.0
+    """In [0, 1]; tokens less likely than this share of the likeliest one are out; 0 keeps every token."""
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     """Both count the tokens generated so far, as OpenAI defines them."""
+    repetition_penalty: float = 1.0
+    """Of every token in prompt and answer, as transformers defines it; 1 changes nothing."""
     logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
     """Same seed, same numerics, same tokens; None draws a fresh seed."""
+
+
+class Constraint(Protocol):
+    """What one answer may say, token by token; has state, so it belongs to one request."""
+
+    @property
+    def problem(self) -> str | None:
+        """Set once it cannot go on: from then on the answer means nothing."""
+        ...
+
+    def allowed(self) -> bytes:
+        """One byte per token that may come next, not 0 where it may; empty once there is a problem."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """The token has been chosen."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +53,9 @@ class Request:
     max_tokens: int
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+    """How many of the likeliest tokens to report beside each chosen one; None reports nothing."""
+    constraint: Constraint | None = None
     arrived_s: float = 0.0
 
     @property
@@ -51,6 +76,18 @@ class FinishReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """How likely the model found a token: natural logarithms of raw probabilities, before any sampling rule."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+    """(token, logprob) of the likeliest ones, in that order."""
+    offset: int = 0
+    """Characters of the answer before the token's text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What one step did for one request: text that may go out, and the end if this was it."""
 
@@ -59,6 +96,8 @@ class Output:
     tokens: int
     """Generated in this step; the end token counts, its text is empty."""
     finish: FinishReason | None = None
+    scores: tuple[Score, ...] = ()
+    """Of the tokens whose text is out with this output; for requests with `top_logprobs`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,14 +9,15 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from typing_extensions import override
 
 from chatscale_server.engine.detokenize import Decoder
-from chatscale_server.profiles import Profile
-from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink
+from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
+from chatscale_server.engine.request import Constraint, Score
 from chatscale_server.engine.scheduler import StepPlan
+from chatscale_server.profiles import Profile
 
 DEFAULT_MAX_TOKENS: Final = 128
 """Length of an answer whose request names none."""
@@ -25,6 +26,8 @@ _PIECE: Final = re.compile(r"\w{1,4}|[^\w\s]")
 """Four letters a token, punctuation apart: near what common tokenizers give for English."""
 _TOKENS_PER_MESSAGE: Final = 4
 """Role and turn marks of a usual chat template."""
+_IMPOSSIBLE: Final = -9999.0
+"""OpenAI's logarithm of a probability next to nothing; JSON has no infinity."""
 
 _SENTENCES: Final = (
     "Thank you for reaching out, I am happy to help you with that.",
@@ -59,7 +62,7 @@ class _WordDecoder:
     """A token is the number of a word of the answer."""
 
     def push(self, token: int) -> str:
-        return _WORDS[token % len(_WORDS)]
+        return _word(token)
 
     def flush(self) -> str:
         return ""
@@ -82,6 +85,7 @@ class SimulatedEngine(Engine):
         self._max_model_len = min(max_model_len or profile.max_model_len, profile.kv_tokens)
         self._sleep = sleep
         self._pacer = _Pacer(clock, sleep)
+        self._scores: dict[int, Score] = {}
 
     @override
     def load(self, phase: PhaseSink) -> ModelInfo:
@@ -101,7 +105,7 @@ class SimulatedEngine(Engine):
         return [zlib.crc32(piece.encode()) % _VOCABULARY for piece in _PIECE.findall(text)] or [0]
 
     @override
-    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
+    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         tokens: list[int] = []
         for message in messages:
             tokens += [0] * _TOKENS_PER_MESSAGE
@@ -113,19 +117,45 @@ class SimulatedEngine(Engine):
         return _WordDecoder()
 
     @override
+    def decode(self, tokens: Sequence[int]) -> str:
+        return "".join(map(_word, tokens))
+
+    @override
+    def token_bytes(self, token: int) -> bytes:
+        return _word(token).encode()
+
+    @override
+    def constraint(self, schema: str) -> Constraint:
+        raise SchemaError("simulated answers follow no schema")
+
+    @override
     def step(self, plan: StepPlan) -> Mapping[int, int]:
         computed = len(plan.decodes) + sum(chunk.end - chunk.start for chunk in plan.chunks)
         held = sum(sequence.held_tokens for sequence in plan.decodes)
         self._pacer.pace(self._profile.step_ms(computed, held) / 1000, busy=bool(plan.decodes))
         complete = [chunk.sequence for chunk in plan.chunks if chunk.last]
-        return {
-            sequence.slot: _first_word(sequence.request.prompt) + sequence.generated
-            for sequence in (*plan.decodes, *complete)
-        }
+        yielding = (*plan.decodes, *complete)
+        tokens = {s.slot: _first_word(s.request.prompt) + s.generated for s in yielding}
+        asked = {s.slot: s.request.top_logprobs for s in yielding}
+        self._scores = {slot: _certain(tokens[slot], top) for slot, top in asked.items() if top is not None}
+        return tokens
+
+    @override
+    def scores(self) -> Mapping[int, Score]:
+        return self._scores
 
 
 _WORDS: Final = tuple(word + " " for sentence in _SENTENCES for word in sentence.split())
 _STARTS: Final = tuple(sum(len(s.split()) for s in _SENTENCES[:at]) for at in range(len(_SENTENCES)))
+
+
+def _word(token: int) -> str:
+    return _WORDS[token % len(_WORDS)]
+
+
+def _certain(token: int, top: int) -> Score:
+    """The word had to come: probability 1, and nothing for the words after it."""
+    return Score(token, 0.0, tuple((token + at, _IMPOSSIBLE if at else 0.0) for at in range(top)))
 
 
 def _first_word(prompt: Sequence[int]) -> int:

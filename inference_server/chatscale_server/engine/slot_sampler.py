@@ -1,11 +1,11 @@
-"""What sampling has to remember per slot: rules, generator, last token, counts for the penalties."""
+"""What sampling has to remember per slot: rules, generator, last token, and what only some requests need."""
 
 from collections.abc import Sequence
 
 import torch
 
-from chatscale_server.engine.request import Sampling
-from chatscale_server.engine.sampling import choose_tokens, penalise
+from chatscale_server.engine.request import Constraint, Request, Sampling, Score
+from chatscale_server.engine.sampling import choose_tokens, penalise, score_tokens
 
 
 class SlotSampler:
@@ -14,19 +14,31 @@ class SlotSampler:
     def __init__(self, slots: int, device: torch.device) -> None:
         self._device = device
         self._rules = [Sampling()] * slots
+        self._tops: list[int | None] = [None] * slots
+        self._constraints: list[Constraint | None] = [None] * slots
         self._generators = [torch.Generator() for _ in range(slots)]
         self._last = [0] * slots
+        self._prompts: list[tuple[int, ...]] = [()] * slots
         self._counts: dict[int, torch.Tensor] = {}
-        """Tokens generated so far, by slot; only of requests with a penalty."""
+        """Tokens generated so far, by slot; only of requests with a penalty of OpenAI's."""
+        self._seen: dict[int, torch.Tensor] = {}
+        """Which tokens prompt and answer have, by slot; only of requests with a repetition penalty."""
+        self.scores: dict[int, Score] = {}
+        """By slot, of the last choice in each; only of requests that asked."""
 
-    def start(self, slot: int, sampling: Sampling) -> None:
+    def start(self, slot: int, request: Request) -> None:
         """A new request has the slot."""
-        self._rules[slot] = sampling
-        self._counts.pop(slot, None)
-        if sampling.seed is None:
+        rule = request.sampling
+        self._rules[slot] = rule
+        self._tops[slot] = request.top_logprobs
+        self._constraints[slot] = request.constraint
+        self._prompts[slot] = request.prompt if rule.repetition_penalty != 1 else ()
+        for memory in (self._counts, self._seen, self.scores):
+            memory.pop(slot, None)
+        if rule.seed is None:
             self._generators[slot].seed()
         else:
-            self._generators[slot].manual_seed(sampling.seed)
+            self._generators[slot].manual_seed(rule.seed)
 
     def last_tokens(self, slots: Sequence[int]) -> list[int]:
         """The token that each slot's next step begins with."""
@@ -35,23 +47,66 @@ class SlotSampler:
     def choose(self, logits: torch.Tensor, slots: Sequence[int]) -> dict[int, int]:
         """Choose and remember one token per slot. logits: (slots, vocab) float32."""
         rules = [self._rules[slot] for slot in slots]
-        logits = penalise(logits, rules, self._counts_of(slots, rules, logits.shape[-1]))
+        self._remember(slots, rules, logits.shape[-1])
+        weighed = penalise(logits, rules, self._stack(self._counts, slots), self._stack(self._seen, slots))
+        weighed = self._constrain(weighed, slots)
         uniforms = torch.zeros(len(slots), dtype=torch.float64)
         for row, slot in enumerate(slots):
             if rules[row].temperature > 0:
                 uniforms[row] = torch.rand((), generator=self._generators[slot], dtype=torch.float64)
-        chosen = choose_tokens(logits, rules, uniforms.to(self._device)).tolist()
+        chosen = choose_tokens(weighed, rules, uniforms.to(self._device)).tolist()
         for slot, token in zip(slots, chosen, strict=True):
-            self._last[slot] = token
-            if slot in self._counts:
-                self._counts[slot][token] += 1
+            self._accept(slot, token)
+        self._score(logits, slots, chosen)
         return dict(zip(slots, chosen, strict=True))
 
-    def _counts_of(self, slots: Sequence[int], rules: Sequence[Sampling], vocab: int) -> torch.Tensor | None:
+    def _remember(self, slots: Sequence[int], rules: Sequence[Sampling], vocab: int) -> None:
+        """Begin the memory that a slot's rules need, where it is not there yet."""
         for slot, rule in zip(slots, rules, strict=True):
             if (rule.presence_penalty or rule.frequency_penalty) and slot not in self._counts:
                 self._counts[slot] = torch.zeros(vocab, device=self._device)
-        if not self._counts.keys() & set(slots):
+            if rule.repetition_penalty != 1 and slot not in self._seen:
+                seen = torch.zeros(vocab, dtype=torch.bool, device=self._device)
+                seen[torch.tensor(self._prompts[slot], device=self._device)] = True
+                self._seen[slot] = seen
+
+    @staticmethod
+    def _stack(memory: dict[int, torch.Tensor], slots: Sequence[int]) -> torch.Tensor | None:
+        """(slots, vocab), zero where a slot remembers nothing; None where none does."""
+        some = next((memory[slot] for slot in slots if slot in memory), None)
+        if some is None:
             return None
-        none = torch.zeros(vocab, device=self._device)
-        return torch.stack([self._counts.get(slot, none) for slot in slots])
+        none = torch.zeros_like(some)
+        return torch.stack([memory.get(slot, none) for slot in slots])
+
+    def _constrain(self, logits: torch.Tensor, slots: Sequence[int]) -> torch.Tensor:
+        """Leave each constrained row only what its constraint allows; a broken one is left alone."""
+        masks = {
+            row: mask
+            for row, slot in enumerate(slots)
+            if (constraint := self._constraints[slot]) is not None and (mask := constraint.allowed())
+        }
+        if not masks:
+            return logits
+        logits = logits.clone()
+        for row, mask in masks.items():
+            allowed = torch.frombuffer(bytearray(mask), dtype=torch.uint8)[: logits.shape[-1]].bool()
+            logits[row, : len(allowed)].masked_fill_(~allowed.to(self._device), -torch.inf)
+            logits[row, len(allowed) :] = -torch.inf
+        return logits
+
+    def _accept(self, slot: int, token: int) -> None:
+        self._last[slot] = token
+        if slot in self._counts:
+            self._counts[slot][token] += 1
+        if slot in self._seen:
+            self._seen[slot][token] = True
+        if (constraint := self._constraints[slot]) is not None:
+            constraint.accept(token)
+
+    def _score(self, logits: torch.Tensor, slots: Sequence[int], chosen: Sequence[int]) -> None:
+        asked = [(row, top) for row, slot in enumerate(slots) if (top := self._tops[slot]) is not None]
+        if asked:
+            rows, tops = zip(*asked, strict=True)
+            scores = score_tokens(logits[list(rows)], [chosen[row] for row in rows], tops)
+            self.scores |= {slots[row]: score for row, score in zip(rows, scores, strict=True)}
