@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.request import Constraint, Score
 from chatscale_server.engine.scheduler import StepPlan
 
 PhaseSink = Callable[[str, float], None]
@@ -24,6 +25,19 @@ class ModelInfo:
     """It can copy the start of one slot's cache to another, exactly as if it had been computed there."""
     default_max_tokens: int | None = None
     """Of a chat request that names none; None lets it run to the model's limit."""
+    takes_tools: bool = False
+    """The chat template has a place for tools, and for what they answered."""
+    takes_schemas: bool = False
+    """`constraint` works here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the assistant has called."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +47,25 @@ class ChatMessage:
     role: str
     content: str
     name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's turn."""
+    tool_call_id: str | None = None
+    """Of a tool's turn: the call that it answers."""
 
 
 class PromptError(Exception):
     """The chat template refuses these messages; the message says why."""
 
 
+class SchemaError(Exception):
+    """No constraint can be made of this JSON schema; the message says why."""
+
+
 class Engine(Protocol):
     """A model that can decode many sequences at a time.
 
-    `load` and `step` are called from the worker's thread only; the encoders and `decoder` from any,
-    after `load` has returned.
+    `load`, `step` and `scores` are called from the worker's thread only; the others from any, after `load`
+    has returned.
     """
 
     def load(self, phase: PhaseSink) -> ModelInfo:
@@ -54,8 +76,23 @@ class Engine(Protocol):
         """Tokens of a plain prompt."""
         ...
 
-    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
-        """Tokens of a conversation, ready for the assistant's turn. Raises PromptError."""
+    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        """Tokens of a conversation, ready for the assistant's turn. Raises PromptError.
+
+        tools: as the OpenAI API has them, for models that take any.
+        """
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of a whole sequence, special tokens by their names."""
+        ...
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that the token stands for, be they whole characters or not."""
+        ...
+
+    def constraint(self, schema: str) -> Constraint:
+        """Holds one answer to a JSON schema. May take long; raises SchemaError. For models that take schemas."""
         ...
 
     def decoder(self) -> Decoder:
@@ -64,4 +101,8 @@ class Engine(Protocol):
 
     def step(self, plan: StepPlan) -> Mapping[int, int]:
         """Compute one step; the next token per slot, for decodes and for prompts that are now complete."""
+        ...
+
+    def scores(self) -> Mapping[int, Score]:
+        """Of the step just computed: the score of each slot's token, for requests that ask for scores."""
         ...

@@ -7,12 +7,16 @@ moment on, and a server with the other engine never pays for the import.
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.grammar import Grammars
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink
+from chatscale_server.engine.request import Constraint, Score
 from chatscale_server.engine.scheduler import Sequence as Running
 from chatscale_server.engine.scheduler import StepPlan
 from chatscale_server.engine.tokenizer import Tokenizer
@@ -61,13 +65,17 @@ class TransformersEngine(Engine):
         loading.check_and_warm_up(self._model, plan)
         tokens_per_step = loading.prefill_allowance(self._model, plan)
         phase("warm_up", time.monotonic() - began)
+        self._vocab_size: int = plan.config.vocab_size
+        self._end_tokens = loading.end_tokens(plan, self._tokenizer.end_token)
         return ModelInfo(
             max_model_len=plan.max_model_len,
             kv_capacity_tokens=slots * plan.max_model_len,
             tokens_per_step=tokens_per_step,
             reuses_prefixes=True,
-            vocab_size=plan.config.vocab_size,
-            end_tokens=loading.end_tokens(plan, self._tokenizer.end_token),
+            vocab_size=self._vocab_size,
+            end_tokens=self._end_tokens,
+            takes_tools=self._tokenizer.takes_tools,
+            takes_schemas=grammar.available() and bool(self._end_tokens),
         )
 
     @override
@@ -75,8 +83,25 @@ class TransformersEngine(Engine):
         return self._tokenizer.encode(text)
 
     @override
-    def encode_chat(self, messages: Sequence[ChatMessage]) -> list[int]:
-        return self._tokenizer.encode_chat(messages)
+    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        return self._tokenizer.encode_chat(messages, tools)
+
+    @override
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self._tokenizer.decode(tokens)
+
+    @override
+    def token_bytes(self, token: int) -> bytes:
+        return self._tokenizer.token_bytes(token)
+
+    @override
+    def constraint(self, schema: str) -> Constraint:
+        return self._grammars.constraint(schema)
+
+    @cached_property
+    def _grammars(self) -> Grammars:
+        """Made for the first schema, since it takes time and memory."""
+        return Grammars(self._tokenizer.backend, self._vocab_size, self._end_tokens)
 
     @override
     def decoder(self) -> Decoder:
@@ -87,7 +112,7 @@ class TransformersEngine(Engine):
         from chatscale_server.engine.model import group_chunks
 
         for sequence in plan.started:
-            self._sampler.start(sequence.slot, sequence.request.sampling)
+            self._sampler.start(sequence.slot, sequence.request)
         for copy in plan.copies:
             self._model.cache.copy(copy.source, copy.target, copy.tokens)
         tokens: dict[int, int] = {}
@@ -103,3 +128,7 @@ class TransformersEngine(Engine):
                 sequences: list[Running] = [group[row].sequence for row in complete]
                 tokens |= self._sampler.choose(logits[complete], [sequence.slot for sequence in sequences])
         return tokens
+
+    @override
+    def scores(self) -> Mapping[int, Score]:
+        return self._sampler.scores

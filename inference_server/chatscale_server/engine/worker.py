@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chatscale_server.engine.detokenize import Decoder, StopFilter
+from chatscale_server.engine.answer import Answer, Piece
+from chatscale_server.engine.detokenize import StopFilter
 from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.protocol import Engine, ModelInfo
-from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
+from chatscale_server.engine.request import FinishReason, Output, Request, Score, StepReport
 from chatscale_server.engine.scheduler import Scheduler, Sequence, StepPlan
 
 log = logging.getLogger(__name__)
@@ -44,23 +45,6 @@ class Listener(Protocol):
 
 
 @dataclass(slots=True)
-class _Answer:
-    """Text side of a running sequence."""
-
-    decoder: Decoder
-    stop: StopFilter
-
-    def push(self, token: int) -> tuple[str, bool]:
-        """Text that may go out now, and whether a stop string was met."""
-        return self.stop.push(self.decoder.push(token))
-
-    def end(self) -> str:
-        """The last text: what the decoder and the filter still hold."""
-        text, stopped = self.stop.push(self.decoder.flush())
-        return text if stopped else text + self.stop.flush()
-
-
-@dataclass(slots=True)
 class Worker:
     """Starts with `start`; `submit`, `cancel` and `stop` may be called from any thread."""
 
@@ -73,7 +57,7 @@ class Worker:
     """A Request to submit, or the id of one to cancel."""
     _wake: threading.Event = field(default_factory=threading.Event)
     _stopping: bool = False
-    _answers: dict[str, _Answer] = field(default_factory=dict)
+    _answers: dict[str, Answer] = field(default_factory=dict)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -132,11 +116,15 @@ class Worker:
             self._wake.wait()
             return
         for sequence in plan.started:
-            self._answers[sequence.request.id] = _Answer(self.engine.decoder(), StopFilter(sequence.request.stop))
+            self._answers[sequence.request.id] = Answer(self.engine.decoder(), StopFilter(sequence.request.stop))
         began_s = self.clock()
         tokens = self.engine.step(plan)
         duration_s = self.clock() - began_s
-        outputs = [self._advance(scheduler, sequence, tokens[sequence.slot], info) for sequence in _yielding(plan)]
+        scores = self.engine.scores()
+        outputs = [
+            self._advance(scheduler, sequence, tokens[sequence.slot], scores.get(sequence.slot), info)
+            for sequence in _yielding(plan)
+        ]
         self.listener.stepped(
             StepReport(
                 outputs=tuple(outputs),
@@ -161,24 +149,29 @@ class Worker:
                 ended.append(Output(command, "", 0, FinishReason.CANCELLED))
         return ended
 
-    def _advance(self, scheduler: Scheduler, sequence: Sequence, token: int, info: ModelInfo) -> Output:
+    def _advance(
+        self, scheduler: Scheduler, sequence: Sequence, token: int, score: Score | None, info: ModelInfo
+    ) -> Output:
         """Account for one new token of one sequence."""
         request = sequence.request
         answer = self._answers[request.id]
         sequence.take(token)
         finish: FinishReason | None = None
-        if token in info.end_tokens:
-            text, finish = answer.end(), FinishReason.STOP
+        if request.constraint is not None and request.constraint.problem is not None:
+            piece, finish = Piece(""), FinishReason.ERROR
+        elif token in info.end_tokens:
+            piece, finish = answer.end(), FinishReason.STOP
         else:
-            text, stopped = answer.push(token)
-            if stopped:
+            piece = answer.push(token, score)
+            if piece.stopped:
                 finish = FinishReason.STOP
             elif sequence.generated == request.max_tokens:
-                text, finish = text + answer.end(), FinishReason.LENGTH
+                last = answer.end()
+                piece, finish = Piece(piece.text + last.text, piece.scores + last.scores), FinishReason.LENGTH
         if finish:
             scheduler.remove(request.id)
             del self._answers[request.id]
-        return Output(request.id, text, 1, finish)
+        return Output(request.id, piece.text, 1, finish, piece.scores)
 
 
 def _yielding(plan: StepPlan) -> list[Sequence]:
