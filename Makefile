@@ -14,7 +14,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock bench-server
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -62,6 +62,9 @@ test: .venv/.synced ## Every check and test there is
 	$(MAKE) images
 	$(MAKE) verify
 	$(PY) -m pytest -n 3 --dist loadfile
+
+bench-server: .venv/.synced ## The server beside its peers, half an hour of an idle machine: docs/benchmarks/server.md
+	$(PY) -m tests.benchmarks.server $(BENCH)
 
 clean-cluster: ## Delete the cluster; caches stay
 	python3 -m hack.cluster down

@@ -1,0 +1,195 @@
+"""`python -m tests.benchmarks.server`: our server beside its peers, and docs/benchmarks/server.md.
+
+A full run takes about half an hour of an otherwise idle machine; `--quick` takes a few minutes, proves that
+everything works, and writes nothing unless told where.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.paths import ROOT, cache_dir
+from inference_server.convert_gguf import ensure_converted
+from tests.benchmarks.server import machine, report
+from tests.benchmarks.server.client import Figures, measure
+from tests.benchmarks.server.drains import drains
+from tests.benchmarks.server.overload import refusals
+from tests.benchmarks.server.peers import (
+    COMMON_ENV,
+    CONTEXT_TOKENS,
+    SLOTS,
+    Peer,
+    chatscale,
+    running,
+    simulated,
+    transformers_serve,
+)
+from tests.benchmarks.server.workload import Cell, closed_loop, poisson
+
+PAGE = ROOT / "docs" / "benchmarks" / "server.md"
+SUBPROCESS_TIMEOUT_S = 900
+DRAIN_DELAY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured in one round."""
+
+    tokens: int
+    """Of an answer in a closed loop."""
+    alone: int
+    """Requests of the single client."""
+    turns: int
+    """Requests per client of the busy closed loops."""
+    arrivals: int
+    refusals: int
+
+
+FULL = Size(tokens=64, alone=4, turns=2, arrivals=48, refusals=200)
+QUICK = Size(tokens=16, alone=2, turns=1, arrivals=8, refusals=50)
+
+
+def main() -> int:
+    """Run the benchmark; 0 if every promise that was measured is kept."""
+    options = _options()
+    size = QUICK if options.quick else FULL
+    began_s = time.monotonic()
+    # First, since it is the code as it stands now that is measured.
+    described = machine.describe()
+    results = report.Results()
+    model = options.model or ensure_converted(cache_dir() / "models" / "SmolLM2-135M-Instruct")
+    for number in range(options.rounds):
+        asyncio.run(_round(results, number, model, options, size))
+    if options.drains:
+        asyncio.run(_drains(results, options, model))
+    text = report.page(results, described, _conditions(options, size, began_s))
+    print(text)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(text)
+    return 0 if all(target.kept for target in report.targets(results)) else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.server", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round; proves nothing about speed")
+    parser.add_argument("--rounds", type=int, help="5 unless --quick")
+    parser.add_argument("--drains", type=int, help="50 unless --quick, then 2; 0 leaves them out")
+    parser.add_argument("--drain-engine", choices=["Simulated", "Transformers"], default="Simulated")
+    parser.add_argument("--peers", default="chatscale,serve,bare,generate", help="comma-separated")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
+    parser.add_argument("--rate", type=float, default=1.0, help="arrivals per second of the Poisson cell")
+    parser.add_argument("--model", type=Path, help="a folder of safetensors; default SmolLM2-135M-Instruct")
+    parser.add_argument("--output", type=Path, help=f"default {PAGE.relative_to(ROOT)} unless --quick")
+    options = parser.parse_args()
+    options.rounds = (1 if options.quick else 5) if options.rounds is None else options.rounds
+    options.drains = (2 if options.quick else 50) if options.drains is None else options.drains
+    options.output = options.output or (None if options.quick else PAGE)
+    options.peers = options.peers.split(",")
+    return options
+
+
+def _cells(number: int, size: Size, rate_per_s: float) -> list[Cell]:
+    """New prompts each round, the same for every peer of it."""
+    seed = str(number)
+    return [
+        closed_loop(1, size.alone, size.tokens, seed),
+        closed_loop(16, 16 * size.turns, size.tokens, seed),
+        closed_loop(32, 32 * size.turns, size.tokens, seed),
+        poisson(rate_per_s, size.arrivals, seed),
+    ]
+
+
+async def _round(
+    results: report.Results, number: int, model: Path, options: argparse.Namespace, size: Size
+) -> None:  # fmt: skip
+    cells = _cells(number, size, options.rate)
+    closed = [cell for cell in cells if cell.clients]
+    # Who begins changes from round to round, so that no peer always has the cool processor.
+    for kind in options.peers[number % len(options.peers) :] + options.peers[: number % len(options.peers)]:
+        match kind:
+            case "chatscale":
+                await _serve(results, report.OURS, chatscale(model, options.dtype), cells, size.refusals)
+            case "serve":
+                await _serve(results, report.SERVE, transformers_serve(model, options.dtype), cells, 0)
+            case "bare":
+                await _without_http(results, report.BARE, "bare", model, options.dtype, closed)
+            case "generate":
+                await _without_http(results, report.GENERATE, "generate", model, options.dtype, closed[:1])
+            case _:
+                raise SystemExit(f"--peers: {kind} is none of chatscale, serve, bare, generate")
+        _tell(f"round {number + 1}: {kind} done, load average {machine.load_average():.1f}")
+
+
+async def _serve(results: report.Results, name: str, peer: Peer, cells: Sequence[Cell], probes: int) -> None:
+    async with running(peer) as server:
+        results.ready_s[name].append(server.ready_s)
+        results.first_answer_s[name].append(server.first_answer_s)
+        for cell in cells:
+            found = await measure(server.base_url, peer.model, cell)
+            results.cells[name, cell.name].append(found)
+            _tell(f"  {name}, {cell.name}: {found.tokens_per_s:.1f} tok/s, TTFT p95 {1000 * found.ttft_p95_s:.0f} ms")
+        if probes:
+            refused, scraped = await refusals(server, peer.model, probes)
+            results.refusal_p99_s.append(refused)
+            results.scrape_p99_s.append(scraped)
+            _tell(f"  {name}, full: refusal p99 {1000 * refused:.1f} ms, /metrics p99 {1000 * scraped:.1f} ms")
+
+
+async def _without_http(
+    results: report.Results, name: str, kind: str, model: Path, dtype: str, cells: Sequence[Cell]
+) -> None:
+    asked = json.dumps([[cell.clients, [[ask.prompt, ask.max_tokens] for ask in cell.asks]] for cell in cells])
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "tests.benchmarks.server.without_http", kind, str(model), dtype],
+        input=asked, env={**os.environ, **COMMON_ENV}, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
+        timeout=SUBPROCESS_TIMEOUT_S,
+    )  # fmt: skip
+    for cell, tokens_per_s in zip(cells, json.loads(done.stdout.splitlines()[-1]), strict=True):
+        results.cells[name, cell.name].append(Figures(tokens_per_s=tokens_per_s))
+        _tell(f"  {name}, {cell.name}: {tokens_per_s:.1f} tok/s")
+
+
+async def _drains(results: report.Results, options: argparse.Namespace, model: Path) -> None:
+    if options.drain_engine == "Simulated":
+        peer = simulated("smollm2-135m-cpu", DRAIN_DELAY_S)
+    else:
+        peer = chatscale(model, options.dtype, drain_delay_s=DRAIN_DELAY_S)
+    answered, caught, losses = await drains(peer, options.drains, DRAIN_DELAY_S, _tell)
+    results.drains, results.drain_answers, results.drain_open = options.drains, answered, caught
+    results.drain_losses = dict(losses)
+
+
+def _conditions(options: argparse.Namespace, size: Size, began_s: float) -> list[str]:
+    model = (
+        f"SmolLM2-135M-Instruct from local safetensors, {options.dtype} for every peer, greedy, streamed chat "
+        "completions; tokens are counted by each peer's own `usage`."
+    )
+    load = (
+        f"Closed loop: prompts of about 100 tokens, answers of {size.tokens}; {size.alone} requests alone, "
+        f"{size.turns} per client otherwise. Poisson: {size.arrivals} requests with prompts of about 40 to 300 tokens "
+        "and answers of 8 to 128. No prompt comes twice; the chat template's system message is common to all."
+    )
+    peers = (
+        f"{SLOTS} slots of {CONTEXT_TOKENS} tokens; `transformers serve --continuous-batching` has a paged cache of as "
+        "many tokens and `sdpa`. OMP_WAIT_POLICY=PASSIVE for all. The load generator shares the cores with the server "
+        "that it drives."
+    )
+    length = f"{options.rounds} rounds, {(time.monotonic() - began_s) / 60:.0f} minutes"
+    return [model, load, peers, f"{length}; drains with the {options.drain_engine} engine."]
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

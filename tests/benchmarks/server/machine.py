@@ -1,0 +1,51 @@
+"""Where and on what the figures were taken."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hack.paths import ROOT
+
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+PACKAGES = ("torch", "transformers", "aiohttp", "fastapi", "uvicorn")
+
+
+def describe() -> list[tuple[str, str]]:
+    """Rows of (what, which)."""
+    cpu = _cpuinfo()
+    known = set(cpu.get("flags", "").split())
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return [
+        ("CPU", f"{cpu.get('model name', platform.machine())}, {len(os.sched_getaffinity(0))} cores"),
+        ("CPU flags", ", ".join(flag for flag in FLAGS if flag in known) or "none of " + ", ".join(FLAGS)),
+        ("memory", f"{memory_gib:.0f} GiB"),
+        ("Python", platform.python_version()),
+        *((name, importlib.metadata.version(name)) for name in PACKAGES),
+        ("date", datetime.now(tz=UTC).date().isoformat()),  # noqa: TID251 - the page says when it was made
+        ("revision", _revision()),
+    ]
+
+
+def load_average() -> float:
+    """Of the last minute: what else went on."""
+    return os.getloadavg()[0]
+
+
+def _cpuinfo() -> dict[str, str]:
+    first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _revision() -> str:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+    try:
+        changed = " with changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "--short=12", "HEAD") + changed
+    except (OSError, subprocess.CalledProcessError):
+        return "not a git checkout"

@@ -1,0 +1,168 @@
+"""From the rounds' figures to the page: medians, ratios, and what each is held against."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+from tests.benchmarks.server.client import Figures
+
+OURS: Final = "chatscale"
+SERVE: Final = "transformers serve"
+BARE: Final = "engine loop without HTTP"
+GENERATE: Final = "plain generate"
+INTRODUCTION: Final = (
+    "Ratios are what counts: absolute times are those of one small machine. Each peer had the machine to itself while "
+    "it was measured; peers took turns within each round, and every figure is the median of the rounds."
+)
+
+
+@dataclass(slots=True)
+class Results:
+    """All that was measured, by (peer, cell), one entry a round."""
+
+    cells: dict[tuple[str, str], list[Figures]] = field(default_factory=lambda: defaultdict(list))
+    ready_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    first_answer_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    refusal_p99_s: list[float] = field(default_factory=list)
+    scrape_p99_s: list[float] = field(default_factory=list)
+    drains: int = 0
+    drain_answers: int = 0
+    drain_open: int = 0
+    drain_losses: dict[str, int] = field(default_factory=dict)
+
+    def of(self, peer: str, cell: str, figure: Callable[[Figures], float]) -> float:
+        """Median over the rounds; NaN where there is none."""
+        return _median([figure(found) for found in self.cells.get((peer, cell), [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A promise, and what became of it."""
+
+    what: str
+    wanted: str
+    found: str
+    kept: bool
+
+
+def _median(values: Sequence[float]) -> float:
+    kept = [value for value in values if not math.isnan(value)]
+    return median(kept) if kept else math.nan
+
+
+def speed(found: Figures) -> float:
+    """Tokens per second."""
+    return found.tokens_per_s
+
+
+def ttft_p95(found: Figures) -> float:
+    """Seconds."""
+    return found.ttft_p95_s
+
+
+def targets(results: Results) -> list[Target]:
+    """Every promise that was measured; one that was not is left out."""
+    rows: list[Target | None] = []
+    for clients, wanted in ((16, 1.4), (32, 1.6)):
+        cell = f"closed loop, {clients}"
+        ratio = results.of(OURS, cell, speed) / results.of(SERVE, cell, speed)
+        rows.append(_at_least(f"tok/s against `{SERVE}`, {clients} at a time", ratio, wanted))
+        late = results.of(OURS, cell, ttft_p95) / results.of(SERVE, cell, ttft_p95)
+        rows.append(_at_most(f"TTFT p95 against `{SERVE}`, {clients} at a time", late, 1.0, "x"))
+        cost = 1 - results.of(OURS, cell, speed) / results.of(BARE, cell, speed)
+        rows.append(_at_most(f"cost of HTTP and SSE, {clients} at a time", 100 * cost, 10.0, " %"))
+    alone = "closed loop, 1"
+    rows.append(
+        _at_least("tok/s against `generate`, alone", results.of(OURS, alone, speed)
+                  / results.of(GENERATE, alone, speed), 1.0)
+    )  # fmt: skip
+    rows.append(_at_most("refusal when full, p99", 1000 * _median(results.refusal_p99_s), 50.0, " ms"))
+    rows.append(_at_most("`/metrics` when full, p99", 1000 * _median(results.scrape_p99_s), 50.0, " ms"))
+    rows.append(_at_most("start to ready", _median(results.ready_s.get(OURS, [])), 8.0, " s"))
+    if results.drains:
+        lost = sum(results.drain_losses.values())
+        rows.append(_at_most(f"lost or cut streams in {results.drains} drains under load", lost, 0.0, ""))
+    return [row for row in rows if row is not None]
+
+
+def _at_least(what: str, found: float, wanted: float) -> Target | None:
+    return None if math.isnan(found) else Target(what, f">= {wanted:g}x", f"{found:.2f}x", found >= wanted)
+
+
+def _at_most(what: str, found: float, wanted: float, unit: str) -> Target | None:
+    return None if math.isnan(found) else Target(what, f"<= {wanted:g}{unit}", f"{found:.3g}{unit}", found <= wanted)
+
+
+def page(results: Results, machine: Iterable[tuple[str, str]], conditions: Sequence[str]) -> str:
+    """The whole of docs/benchmarks/server.md."""
+    parts = [
+        "<!-- Written by `make bench-server`; do not edit. -->",
+        "# The server beside its peers",
+        INTRODUCTION,
+        "## What was promised",
+        _table(("", "wanted", "found", ""), [(t.what, t.wanted, t.found, "yes" if t.kept else "**no**")
+                                             for t in targets(results)]),
+        "## Peers side by side",
+        *_cells(results),
+        "## Start",
+        _table(
+            ("", "probe says ready, s", "first chat answered, s"),
+            [(peer, f"{_median(times):.1f}", f"{_median(results.first_answer_s.get(peer, [])):.1f}")
+             for peer, times in results.ready_s.items()],
+        ),
+        *_drains(results),
+        "## How",
+        "\n".join(f"- {line}" for line in conditions),
+        _table(("machine", ""), list(machine)),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(results: Results) -> Iterable[str]:
+    peers = [peer for peer in (OURS, SERVE, BARE, GENERATE) if any(key[0] == peer for key in results.cells)]
+    for cell in dict.fromkeys(cell for _, cell in results.cells):
+        yield f"**{cell}**"
+        rows = [_cell_row(results, peer, cell) for peer in peers if (peer, cell) in results.cells]
+        yield _table(
+            ("", "tok/s", "of ours", "TTFT p50, ms", "TTFT p95, ms", "between chunks p95, ms", "whole answer p95, s"),
+            rows,
+        )
+
+
+def _cell_row(results: Results, peer: str, cell: str) -> tuple[str, ...]:
+    def ms(figure: Callable[[Figures], float]) -> str:
+        return _plain(1000 * results.of(peer, cell, figure), 0)
+
+    own = results.of(peer, cell, speed)
+    return (
+        peer,
+        _plain(own, 1),
+        _plain(own / results.of(OURS, cell, speed), 2),
+        ms(lambda found: found.ttft_p50_s),
+        ms(ttft_p95),
+        ms(lambda found: found.gap_p95_s),
+        _plain(results.of(peer, cell, lambda found: found.duration_p95_s), 1),
+    )
+
+
+def _drains(results: Results) -> Iterable[str]:
+    if not results.drains:
+        return
+    yield "## Drains"
+    losses = ", ".join(f"{count} times {what}" for what, count in results.drain_losses.items()) or "none"
+    yield (
+        f"{results.drains} servers under load got SIGTERM at a random moment: {results.drain_answers} streams whole, "
+        f"{results.drain_open} of them open or queued at that moment; lost or cut: {losses}."
+    )
+
+
+def _plain(value: float, digits: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,59 @@
+"""What is asked of every peer: the same seeded requests, and no prompt twice, so that no cache answers for a peer."""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+GOODS: Final = ("jacket", "kettle", "lamp", "bicycle", "backpack", "radio", "desk", "blanket", "tent", "camera")
+TROUBLES: Final = (
+    "arrived with a broken part", "is three weeks late", "came in the wrong colour", "was charged twice",
+    "is missing its manual", "does not fit at all", "stopped working after a day", "was delivered to a neighbour",
+)  # fmt: skip
+WISHES: Final = (
+    "Tell me at length how to go on", "Explain every step that I have to take", "Write down the whole policy",
+    "Describe all my choices and their cost", "Write a long letter to the shop for me",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One chat request."""
+
+    prompt: str
+    max_tokens: int
+    at_s: float = 0.0
+    """Time of arrival; a closed loop ignores it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One column of the table."""
+
+    name: str
+    asks: tuple[Ask, ...]
+    clients: int | None = None
+    """Of a closed loop: a client asks anew the moment it has its answer. None sends each request at its time."""
+
+
+def closed_loop(clients: int, requests: int, tokens: int, seed: str) -> Cell:
+    """Prompts of nearly one length, answers of one: what a batching engine finds easiest."""
+    dice = random.Random(f"closed {clients} {seed}")
+    asks = tuple(Ask(_prompt(dice, sentences=4), tokens) for _ in range(requests))
+    return Cell(f"closed loop, {clients}", asks, clients)
+
+
+def poisson(rate_per_s: float, requests: int, seed: str) -> Cell:
+    """Prompts of about 40 to 300 tokens, answers of 8 to 128, arriving at random: what a shop sees."""
+    dice = random.Random(f"poisson {seed}")
+    asks, at_s = [], 0.0
+    for _ in range(requests):
+        at_s += dice.expovariate(rate_per_s)
+        asks.append(Ask(_prompt(dice, dice.randint(1, 15)), round(8 * 16 ** dice.random()), at_s))
+    return Cell(f"Poisson, {rate_per_s:g}/s", tuple(asks))
+
+
+def _prompt(dice: random.Random, sentences: int) -> str:
+    told = [
+        f"My {dice.choice(GOODS)} from order {dice.randrange(10**6)} {dice.choice(TROUBLES)}." for _ in range(sentences)
+    ]
+    return " ".join([*told, f"{dice.choice(WISHES)}."])
