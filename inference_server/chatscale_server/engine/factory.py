@@ -11,8 +11,8 @@ def build_engine(settings: Settings) -> Engine:
     """The engine, not yet loaded."""
     match settings.engine:
         case EngineName.SIMULATED:
-            from chatscale_server.profiles import PROFILES
             from chatscale_server.engine.simulated import SimulatedEngine
+            from chatscale_server.profiles import PROFILES
 
             return SimulatedEngine(
                 PROFILES[settings.simulated_profile],

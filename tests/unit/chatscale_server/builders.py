@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import aiohttp
 
-from chatscale_server.profiles import Profile
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http.serve import Server, listening
+from chatscale_server.profiles import Profile
 from chatscale_server.settings import Settings
 from chatscale_server.wire import EngineName
 

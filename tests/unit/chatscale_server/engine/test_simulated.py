@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from chatscale_server.engine.kv_budget import KvBudget
-from chatscale_server.profiles import PROFILES, Profile
 from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.engine.scheduler import Scheduler
 from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.profiles import PROFILES, Profile
 from chatscale_server.wire import SimulatedProfile
 from tests.unit.chatscale_server.builders import a_request
 
