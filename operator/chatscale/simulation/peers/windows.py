@@ -1,0 +1,55 @@
+"""What peers remember of the past: extremes and means over the last seconds, `now_s` as an argument and ascending."""
+
+from collections import deque
+from typing import Final
+
+
+class WindowedMax:
+    """The largest value put in during the last `window_s` seconds, the newest included; constant time on average."""
+
+    def __init__(self, window_s: float) -> None:
+        self.window_s: Final = window_s
+        self._kept: deque[tuple[float, float]] = deque()
+
+    def put(self, now_s: float, value: float) -> float:
+        """Take `value` in and return the largest of those younger than the window."""
+        kept = self._kept
+        oldest = now_s - self.window_s
+        while kept and kept[0][0] <= oldest:
+            kept.popleft()
+        while kept and kept[-1][1] <= value:
+            kept.pop()
+        kept.append((now_s, value))
+        return kept[0][1]
+
+
+class WindowedMin:
+    """The smallest value put in during the last `window_s` seconds, the newest included."""
+
+    def __init__(self, window_s: float) -> None:
+        self._negated: Final = WindowedMax(window_s)
+
+    def put(self, now_s: float, value: float) -> float:
+        """Take `value` in and return the smallest of those younger than the window."""
+        return -self._negated.put(now_s, -value)
+
+
+class WindowedMean:
+    """The plain mean of the values put in during the last `window_s` seconds, the newest included."""
+
+    def __init__(self, window_s: float) -> None:
+        self.window_s: Final = window_s
+        self._kept: deque[tuple[float, float]] = deque()
+        self._sum = 0.0
+
+    def put(self, now_s: float, value: float) -> float:
+        """Take `value` in and return the mean of those younger than the window."""
+        kept = self._kept
+        oldest = now_s - self.window_s
+        kept.append((now_s, value))
+        self._sum += value
+        while kept[0][0] <= oldest and len(kept) > 1:
+            self._sum -= kept.popleft()[1]
+        if len(kept) == 1:
+            self._sum = value  # drops what rounding left behind
+        return self._sum / len(kept)
