@@ -74,6 +74,8 @@ class Counts:
     step_duration_s: Histogram = field(default_factory=lambda: Histogram(STEP_BUCKETS_S))
     batch_size: Histogram = field(default_factory=lambda: Histogram(BATCH_BUCKETS))
     prompt_tokens: int = 0
+    prefix_queries: int = 0
+    prefix_hits: int = 0
     generated_tokens: int = 0
     client_disconnects: int = 0
     finished: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FINISH_REASONS, 0))
@@ -141,6 +143,18 @@ class ServerCollector(Collector):
         counts = self._counts
         for name, description, value, twin in (
             (Metric.PROMPT_TOKENS_TOTAL, "Prompt tokens processed", counts.prompt_tokens, "vllm:prompt_tokens"),
+            (
+                Metric.PREFIX_CACHE_QUERIES_TOTAL,
+                "Prompt tokens looked for in the KV cache",
+                counts.prefix_queries,
+                "vllm:prefix_cache_queries",
+            ),
+            (
+                Metric.PREFIX_CACHE_HITS_TOTAL,
+                "Prompt tokens found in the KV cache and not computed again",
+                counts.prefix_hits,
+                "vllm:prefix_cache_hits",
+            ),
             (Metric.GENERATED_TOKENS_TOTAL, "Tokens generated", counts.generated_tokens, "vllm:generation_tokens"),
             (Metric.CLIENT_DISCONNECTS_TOTAL, "Clients that left before the end", counts.client_disconnects, None),
         ):

@@ -56,6 +56,8 @@ class Settings:
     """Tokens of prompt plus answer; None takes the model's own limit."""
     max_concurrency: int = 8
     max_queue: int = 64
+    max_waiting_prompt_tokens: int | None = None
+    """None takes what the engine can prefill within the queue timeout."""
     queue_timeout_s: float = 60.0
     drain_delay_s: float = 5.0
     drain_timeout_s: float = 60.0
@@ -98,6 +100,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_model_len=read.value(Env.MAX_MODEL_LEN, _integer(16, 1_048_576), None),
         max_concurrency=read.value(Env.MAX_CONCURRENCY, _integer(1, 512), 8),
         max_queue=read.value(Env.MAX_QUEUE, _integer(0, 100_000), 64),
+        max_waiting_prompt_tokens=read.value(Env.MAX_WAITING_PROMPT_TOKENS, _integer(1, 10**9), None),
         queue_timeout_s=read.value(Env.QUEUE_TIMEOUT_SECONDS, _number(0.001, 3600), 60.0),
         drain_delay_s=read.value(Env.DRAIN_DELAY_SECONDS, _number(0, 3600), 5.0),
         drain_timeout_s=read.value(Env.DRAIN_TIMEOUT_SECONDS, _number(0, 86_400), 60.0),

@@ -26,6 +26,8 @@ MAX_UNREAD_TOKENS: Final = 2048
 """A stream whose reader is further behind than this is cancelled; it must not hold the batch or the memory."""
 STUCK_AFTER_S: Final = 60.0
 """Work pending and no step for so long: the engine hangs. A CPU step over a full prefill budget takes seconds."""
+FULL_STEPS_PER_S: Final = 4
+"""The engine chooses its token budget so that a step that uses all of it takes about a quarter of a second."""
 RETRY_AFTER_RANGE_S: Final = (1, 30)
 RETRY_AFTER_UNKNOWN_S: Final = 5
 """Before anything has finished there is no throughput to estimate from."""
@@ -96,6 +98,9 @@ class Bridge:
 
     slots: int
     max_queue: int
+    queue_timeout_s: float = 60.0
+    max_waiting_prompt_tokens: int | None = None
+    """None takes what can be prefilled within the queue timeout: what is behind that would only wait to be refused."""
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
@@ -107,6 +112,7 @@ class Bridge:
     _loop: asyncio.AbstractEventLoop | None = None
     _waiting: dict[str, Ticket] = field(default_factory=dict)
     """In order of arrival."""
+    _waiting_prompt_tokens: int = 0
     _running: dict[str, Ticket] = field(default_factory=dict)
     _finished_s: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     _kv_usage_ratio: float = 0.0
@@ -158,13 +164,26 @@ class Bridge:
     def check_room(self) -> None:
         """Raises ApiError 429 when slots and queue are full; costs nothing, so ask before any work."""
         if self.in_system >= self.slots + self.max_queue:
-            self.counts.rejected[RejectReason.QUEUE_FULL] += 1
-            raise ApiError(
-                429,
-                f"the queue is full ({self.max_queue} waiting); try again later",
-                code="queue_full",
-                retry_after_s=self.retry_after_s(),
-            )
+            raise self._queue_full(f"{self.max_queue} waiting")
+
+    def _check_prompts(self, tokens: int) -> None:
+        """Bound what waits by its length too; a prompt that nobody is before is never too long."""
+        if self._waiting and self._waiting_prompt_tokens + tokens > self._most_waiting_prompt_tokens():
+            raise self._queue_full(f"{self._waiting_prompt_tokens} prompt tokens waiting")
+
+    def _most_waiting_prompt_tokens(self) -> float:
+        if self.max_waiting_prompt_tokens is not None or self.info is None:
+            return self.max_waiting_prompt_tokens or math.inf
+        return self.info.tokens_per_step * FULL_STEPS_PER_S * self.queue_timeout_s
+
+    def _queue_full(self, why: str) -> ApiError:
+        self.counts.rejected[RejectReason.QUEUE_FULL] += 1
+        return ApiError(
+            429,
+            f"the queue is full ({why}); try again later",
+            code="queue_full",
+            retry_after_s=self.retry_after_s(),
+        )
 
     def retry_after_s(self) -> int:
         """Seconds until the present queue should have drained, from the rate of finished requests since it was idle."""
@@ -176,8 +195,9 @@ class Bridge:
         return min(high, max(low, math.ceil(max(1, len(self._waiting)) / rate)))
 
     def submit(self, request: Request) -> Ticket:
-        """Admit a request. Raises ApiError 429 when there is no room."""
+        """Admit a request. Raises ApiError 429 when there is no room, or too much to read before it."""
         self.check_room()
+        self._check_prompts(len(request.prompt))
         if self._port is None:
             raise RuntimeError("attach() comes before submit()")
         if self.in_system == 0:
@@ -186,6 +206,7 @@ class Bridge:
             self._finished_s.clear()
         ticket = Ticket(request)
         self._waiting[request.id] = ticket
+        self._waiting_prompt_tokens += len(request.prompt)
         self._port.submit(request)
         return ticket
 
@@ -203,6 +224,7 @@ class Bridge:
             if self._port is not None:
                 self._port.cancel(ticket.request.id)
         self._waiting.clear()
+        self._waiting_prompt_tokens = 0
         self._running.clear()
 
     def give_up_if_stuck(self) -> None:
@@ -247,12 +269,14 @@ class Bridge:
         self._progress_s = now_s
         self._kv_usage_ratio = report.kv_usage_ratio
         self.counts.prompt_tokens += report.prompt_tokens
+        self.counts.prefix_queries += report.prefix_queries
+        self.counts.prefix_hits += report.prefix_hits
         if report.batch_size:
             self._last_step_timestamp_s = self.wall_clock()
             self.counts.step_duration_s.observe(report.duration_s)
             self.counts.batch_size.observe(report.batch_size)
         for request_id in report.started:
-            if ticket := self._waiting.pop(request_id, None):
+            if ticket := self._leave_line(request_id):
                 ticket.started_s = now_s - report.duration_s
                 self.counts.queue_time_s.observe(max(0.0, ticket.started_s - ticket.request.arrived_s))
                 self._running[request_id] = ticket
@@ -273,10 +297,16 @@ class Bridge:
         ticket.feed(output)
         if output.finish:
             self._running.pop(output.request_id, None)
-            self._waiting.pop(output.request_id, None)
+            self._leave_line(output.request_id)
             self._end(ticket, output.finish, now_s)
         elif ticket.unread_tokens > MAX_UNREAD_TOKENS and self._port is not None:
             self._port.cancel(output.request_id)
+
+    def _leave_line(self, request_id: str) -> Ticket | None:
+        ticket = self._waiting.pop(request_id, None)
+        if ticket is not None:
+            self._waiting_prompt_tokens -= len(ticket.request.prompt)
+        return ticket
 
     def _end(self, ticket: Ticket, finish: FinishReason, now_s: float) -> None:
         self._count_end(ticket, finish)

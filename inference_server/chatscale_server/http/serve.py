@@ -45,7 +45,12 @@ async def listening(
     port: int,
 ) -> AsyncIterator[Server]:
     """Listen, and start the engine's thread; port 0 picks a free one."""
-    bridge = Bridge(slots=settings.max_concurrency, max_queue=settings.max_queue)
+    bridge = Bridge(
+        settings.max_concurrency,
+        settings.max_queue,
+        queue_timeout_s=settings.queue_timeout_s,
+        max_waiting_prompt_tokens=settings.max_waiting_prompt_tokens,
+    )
     lifecycle = Lifecycle(bridge, settings.drain_delay_s, settings.drain_timeout_s)
     worker = Worker(engine, bridge, settings.max_concurrency, settings.queue_timeout_s)
     bridge.attach(worker, asyncio.get_running_loop())

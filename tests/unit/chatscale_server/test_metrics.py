@@ -31,7 +31,7 @@ def test_every_metric_of_the_contract_is_there_before_anything_has_happened():
 
 
 def test_twins_carry_the_same_values_under_vllm_s_names():
-    counts = Counts(prompt_tokens=7, generated_tokens=9)
+    counts = Counts(prompt_tokens=7, prefix_queries=6, prefix_hits=5, generated_tokens=9)
     counts.finished["cancelled"] = 2
     counts.time_to_first_token_s.observe(0.3)
     found = scrape(counts, State(queue_depth=3, requests_running=2, kv_cache_usage_ratio=0.25))
@@ -40,6 +40,8 @@ def test_twins_carry_the_same_values_under_vllm_s_names():
         (Metric.REQUESTS_RUNNING, "vllm:num_requests_running", 2),
         (Metric.KV_CACHE_USAGE_RATIO, "vllm:kv_cache_usage_perc", 0.25),
         (Metric.PROMPT_TOKENS_TOTAL, "vllm:prompt_tokens_total", 7),
+        (Metric.PREFIX_CACHE_QUERIES_TOTAL, "vllm:prefix_cache_queries_total", 6),
+        (Metric.PREFIX_CACHE_HITS_TOTAL, "vllm:prefix_cache_hits_total", 5),
         (Metric.GENERATED_TOKENS_TOTAL, "vllm:generation_tokens_total", 9),
         (f"{Metric.TIME_TO_FIRST_TOKEN_SECONDS}_sum", "vllm:time_to_first_token_seconds_sum", 0.3),
         (f"{Metric.REQUEST_DURATION_SECONDS}_count", "vllm:e2e_request_latency_seconds_count", 0),

@@ -33,6 +33,7 @@ def test_reads_every_variable():
             "CHATSCALE_SIMULATED_PROFILE": "70b-4xh100",
             "CHATSCALE_SIMULATED_STARTUP_SECONDS": "7",
             "CHATSCALE_LOG_LEVEL": "debug",
+            "CHATSCALE_MAX_WAITING_PROMPT_TOKENS": "5000",
             "HF_TOKEN": "secret",
             "PATH": "/bin",
         }
@@ -49,6 +50,7 @@ def test_reads_every_variable():
         max_model_len=4096,
         max_concurrency=16,
         max_queue=0,
+        max_waiting_prompt_tokens=5000,
         queue_timeout_s=30.0,
         drain_delay_s=1.5,
         drain_timeout_s=90.0,

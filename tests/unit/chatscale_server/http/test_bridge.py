@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
 from chatscale_server.http.bridge import MAX_UNREAD_TOKENS, STUCK_AFTER_S, Bridge
 from chatscale_server.http.errors import ApiError
@@ -29,10 +30,12 @@ class Port:
 class Desk:
     """A bridge, its port and its clock."""
 
-    def __init__(self, *, slots: int = 2, max_queue: int = 2) -> None:
+    def __init__(self, *, slots: int = 2, max_queue: int = 2, **settings: float) -> None:
         self.now_s = 0.0
         self.port = Port()
-        self.bridge = Bridge(slots, max_queue, clock=lambda: self.now_s, wall_clock=lambda: 1000.0 + self.now_s)
+        self.bridge = Bridge(
+            slots, max_queue, clock=lambda: self.now_s, wall_clock=lambda: 1000.0 + self.now_s, **settings
+        )
         self.bridge._port = self.port
 
     def step(self, *, started: Iterable[str] = "", tokens: str = "", finished: str = "", **report: float) -> None:
@@ -74,6 +77,41 @@ async def test_one_more_than_slots_and_queue_is_refused():
         desk.bridge.submit(a_request("c"))
     assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (429, "queue_full", 5)
     assert (desk.port.submitted, desk.bridge.counts.rejected[RejectReason.QUEUE_FULL]) == (["a", "b"], 1)
+
+
+async def test_prompts_beyond_what_may_wait_are_refused_until_others_have_a_slot():
+    desk = Desk(max_queue=100, max_waiting_prompt_tokens=100)
+    desk.bridge.submit(a_request("alone", prompt=500))  # nobody waits before it: it is not too much
+    with pytest.raises(ApiError, match=r"the queue is full \(500 prompt tokens waiting\)") as caught:
+        desk.bridge.submit(a_request("behind", prompt=1))
+    assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (429, "queue_full", 5)
+    desk.step(started=["alone"])
+    desk.bridge.submit(a_request("a", prompt=60))
+    desk.bridge.submit(a_request("b", prompt=40))
+    with pytest.raises(ApiError):
+        desk.bridge.submit(a_request("c", prompt=1))
+    desk.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)))
+    desk.bridge.submit(a_request("d", prompt=60))
+    assert desk.port.submitted == ["alone", "a", "b", "d"]
+    assert desk.bridge.counts.rejected[RejectReason.QUEUE_FULL] == 2
+
+
+async def test_by_default_as_much_may_wait_as_can_be_prefilled_in_time():
+    desk = Desk(max_queue=100, queue_timeout_s=2.0)
+    desk.bridge._on_loaded(
+        ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, vocab_size=9, end_tokens=frozenset())
+    )
+    desk.bridge.submit(a_request("a", prompt=512))
+    with pytest.raises(ApiError, match="512 prompt tokens waiting"):
+        desk.bridge.submit(a_request("b", prompt=1))
+
+
+async def test_what_the_cache_spared_is_counted():
+    desk = Desk()
+    for _ in range(2):
+        desk.step(prompt_tokens=10, prefix_queries=10, prefix_hits=4)
+    counts = desk.bridge.counts
+    assert (counts.prompt_tokens, counts.prefix_queries, counts.prefix_hits) == (20, 20, 8)
 
 
 @pytest.mark.parametrize(
