@@ -1,0 +1,491 @@
+"""The replicas' inner loop, compiled: arrivals, batching steps, finishes and scrapes up to a given time.
+
+The step model is the one of `chatscale_server.profiles`; decode-only stretches are taken in one stride, so a
+request costs a few hundred nanoseconds. All state lives in the arrays of a `Fleet`, one row per pod. A step that
+is under way when something arrives is finished first: counts seen from outside lead by at most that step.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from chatscale.simulation.view import COLUMNS, Column, Flags, Integers, Numbers
+
+EMPTY: Final = 0
+STARTING: Final = 1
+READY: Final = 2
+DRAINING: Final = 3
+GONE: Final = 4
+
+UNFINISHED: Final = 0
+SERVED: Final = 1
+REFUSED: Final = 2
+TIMED_OUT: Final = 3
+
+WAITING: Final = int(Column.WAITING)
+RUNNING: Final = int(Column.RUNNING)
+KV_TOKENS: Final = int(Column.KV_TOKENS)
+REJECTED: Final = int(Column.REJECTED)
+PROMPT_TOKENS: Final = int(Column.PROMPT_TOKENS)
+GENERATED_TOKENS: Final = int(Column.GENERATED_TOKENS)
+STARTED: Final = int(Column.STARTED)
+FINISHED: Final = int(Column.FINISHED)
+TTFT_SUM_S: Final = int(Column.TTFT_SUM_S)
+TTFT_COUNT: Final = int(Column.TTFT_COUNT)
+ITL_SUM_S: Final = int(Column.ITL_SUM_S)
+ITL_COUNT: Final = int(Column.ITL_COUNT)
+STEP_SUM_S: Final = int(Column.STEP_SUM_S)
+STEP_COUNT: Final = int(Column.STEP_COUNT)
+TTFT_SLOW: Final = int(Column.TTFT_SLOW)
+TPOT_SLOW: Final = int(Column.TPOT_SLOW)
+ARRIVED: Final = int(Column.ARRIVED)
+
+FAR_S: Final = 1e18
+"""Later than anything."""
+FULL: Final = 1 << 30
+"""More than any replica holds."""
+
+
+class Model(NamedTuple):
+    """A replica's constants, times in seconds."""
+
+    base_s: Numbers
+    """(tokens_per_step + max_sequences + 1,) time of a step over N tokens, without the KV term."""
+    kv_s: float
+    """Seconds per KV token held by decoding sequences."""
+    kv_capacity: int
+    tokens_per_step: int
+    max_sequences: int
+    max_queue: int
+    queue_timeout_s: float
+    slow_ttft_s: float
+    slow_tpot_s: float
+    scrape_every_s: float
+    scrape_loss: float
+    outage_start_s: float
+    outage_end_s: float
+    seed: int
+    round_robin: bool
+
+
+class Fleet(NamedTuple):
+    """Requests by arrival, pods by row."""
+
+    arrival: Numbers
+    prompt: Integers
+    output: Integers
+    need: Integers
+    """Tokens to prefill: the prompt, and after a preemption also what was generated."""
+    made: Integers
+    """Tokens generated before the last preemption."""
+    first: Numbers
+    finish: Numbers
+    fate: Integers
+    status: Integers
+    number: Integers
+    ready_at: Numbers
+    ended: Numbers
+    clock: Numbers
+    """End of the last step that was computed."""
+    due: Numbers
+    """Before this nothing changes but the number of generated tokens."""
+    steps: Integers
+    run: Integers
+    """(pods, max_sequences) requests in order of admission: first those that decode, then those that prefill."""
+    left: Integers
+    """(pods, max_sequences) decoding: number of the step that yields the last token; prefilling: tokens to go."""
+    held: Integers
+    """(pods, max_sequences) decoding: KV tokens held, less the steps so far."""
+    n_run: Integers
+    n_dec: Integers
+    next_fin: Integers
+    """Number of the step in which the next sequence ends."""
+    kv_dec: Integers
+    kv_all: Integers
+    """Held or reserved by prefills."""
+    wait: Integers
+    """(pods, ring) requests that wait."""
+    w_head: Integers
+    w_len: Integers
+    now: Numbers
+    """(pods, COLUMNS) the metrics as they are."""
+    sample: Numbers
+    """(pods, COLUMNS) as last scraped."""
+    sampled_at: Numbers
+    fresh: Flags
+    next_scrape: Numbers
+    scrapes: Integers
+    cursor: Integers
+    """[next arrival, next in the round, rows in use]."""
+
+
+def new_fleet(arrival: Numbers, prompt: Integers, output: Integers, rows: int, model: Model) -> Fleet:
+    """All requests to come, no pod yet."""
+    requests, sequences = len(arrival), model.max_sequences
+    ring = model.max_queue + sequences + 1
+
+    def whole(*shape: int) -> Integers:
+        return np.zeros(shape, dtype=np.int64)
+
+    def numbers(*shape: int, value: float = 0.0) -> Numbers:
+        return np.full(shape, value, dtype=np.float64)
+
+    return Fleet(
+        arrival=arrival, prompt=prompt, output=output, need=prompt.copy(), made=whole(requests),
+        first=numbers(requests, value=np.nan), finish=numbers(requests, value=np.nan), fate=whole(requests),
+        status=whole(rows), number=whole(rows), ready_at=numbers(rows, value=FAR_S), ended=numbers(rows),
+        clock=numbers(rows), due=numbers(rows), steps=whole(rows),
+        run=whole(rows, sequences), left=whole(rows, sequences), held=whole(rows, sequences),
+        n_run=whole(rows), n_dec=whole(rows), next_fin=whole(rows), kv_dec=whole(rows), kv_all=whole(rows),
+        wait=whole(rows, ring), w_head=whole(rows), w_len=whole(rows),
+        now=numbers(rows, COLUMNS), sample=numbers(rows, COLUMNS), sampled_at=numbers(rows, value=-FAR_S),
+        fresh=np.zeros(rows, dtype=np.bool_), next_scrape=numbers(rows, value=FAR_S), scrapes=whole(rows),
+        cursor=whole(3),
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def uniform(seed: int, pod: int, index: int) -> float:
+    """A number in [0, 1) that depends on the arguments only (SplitMix64's finalizer)."""
+    x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(pod) * np.uint64(0xBF58476D1CE4E5B9)
+    x += np.uint64(index + 1) * np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return float(x >> np.uint64(11)) / 9007199254740992.0
+
+
+@njit(cache=True)
+def run_until(f: Any, m: Any, until_s: float) -> None:
+    """Play arrivals, starts and scrapes before `until_s`, then bring every replica up to it."""
+    rows = f.cursor[2]
+    while True:
+        row, at = _next_of_pods(f, until_s)
+        _arrivals(f, m, rows, at)
+        if row < 0:
+            break
+        if f.status[row] == STARTING:
+            _become_ready(f, m, row)
+        else:
+            _scrape(f, m, row, at)
+    for r in range(rows):
+        if f.status[r] in (READY, DRAINING):
+            _advance(f, m, r, until_s)
+
+
+@njit(cache=True)
+def _next_of_pods(f: Any, until_s: float) -> tuple[int, float]:
+    """Which pod becomes ready or is scraped next, and when; -1 if none before `until_s`."""
+    row, at = -1, until_s
+    for r in range(f.cursor[2]):
+        if f.status[r] == STARTING and f.ready_at[r] < at:
+            row, at = r, f.ready_at[r]
+        elif f.status[r] == READY and f.next_scrape[r] < at:
+            row, at = r, f.next_scrape[r]
+    return row, at
+
+
+@njit(cache=True)
+def _arrivals(f: Any, m: Any, rows: int, stop_s: float) -> None:
+    """All arrivals before `stop_s`; no pod comes or goes meanwhile."""
+    ring = f.wait.shape[1]
+    while f.cursor[0] < len(f.arrival) and f.arrival[f.cursor[0]] < stop_s:
+        request = f.cursor[0]
+        f.cursor[0] += 1
+        at = f.arrival[request]
+        r = _next_in_turn(f, rows) if m.round_robin else _least_loaded(f, m, rows, at)
+        if r < 0:
+            f.fate[request] = REFUSED
+            continue
+        f.now[r, ARRIVED] += 1
+        _advance(f, m, r, at)
+        if f.w_len[r] >= m.max_queue:
+            f.fate[request] = REFUSED
+            f.now[r, REJECTED] += 1
+            continue
+        f.wait[r, (f.w_head[r] + f.w_len[r]) % ring] = request
+        f.w_len[r] += 1
+        f.due[r] = f.clock[r]
+
+
+@njit(cache=True)
+def _least_loaded(f: Any, m: Any, rows: int, at: float) -> int:
+    """The ready replica with the fewest requests, running and waiting; full ones last; -1 if none is ready."""
+    best = -1
+    least = FULL * 2
+    for r in range(rows):
+        if f.status[r] != READY:
+            continue
+        if f.due[r] <= at:
+            _advance(f, m, r, at)
+        load = f.n_run[r] + f.w_len[r] + (FULL if f.w_len[r] >= m.max_queue else 0)
+        if load < least:
+            least = load
+            best = r
+    return best
+
+
+@njit(cache=True)
+def _next_in_turn(f: Any, rows: int) -> int:
+    """Round robin over the ready replicas; -1 if none is ready."""
+    for _ in range(rows):
+        f.cursor[1] = (f.cursor[1] + 1) % rows
+        if f.status[f.cursor[1]] == READY:
+            return int(f.cursor[1])
+    return -1
+
+
+@njit(cache=True)
+def _become_ready(f: Any, m: Any, r: int) -> None:
+    f.status[r] = READY
+    f.clock[r] = f.ready_at[r]
+    f.due[r] = FAR_S
+    phase = uniform(m.seed, f.number[r], -1) * m.scrape_every_s
+    # A pod's targets are scraped on a grid of their own, from its readiness on.
+    f.next_scrape[r] = phase + np.ceil((f.ready_at[r] - phase) / m.scrape_every_s) * m.scrape_every_s
+
+
+@njit(cache=True)
+def _scrape(f: Any, m: Any, r: int, at: float) -> None:
+    index = f.scrapes[r]
+    f.scrapes[r] += 1
+    f.next_scrape[r] = at + m.scrape_every_s
+    if m.outage_start_s <= at < m.outage_end_s or uniform(m.seed, f.number[r], index) < m.scrape_loss:
+        f.fresh[r] = False
+        return
+    _advance(f, m, r, at)
+    gauge(f, r)
+    f.sample[r, :] = f.now[r, :]
+    f.sampled_at[r] = at
+    f.fresh[r] = True
+
+
+@njit(cache=True)
+def gauge(f: Any, r: int) -> None:
+    """Fill in the gauges of a row; its counters are always current."""
+    f.now[r, WAITING] = f.w_len[r]
+    f.now[r, RUNNING] = f.n_run[r]
+    f.now[r, KV_TOKENS] = f.kv_all[r]
+
+
+@njit(cache=True)
+def _advance(f: Any, m: Any, r: int, until_s: float) -> None:
+    """Compute steps until the clock reaches `until_s`."""
+    while f.clock[r] < until_s:
+        if f.w_len[r] > 0:
+            _expire(f, m, r)
+            _admit(f, m, r)
+        if f.n_run[r] == 0:
+            if f.status[r] == DRAINING and f.w_len[r] == 0:
+                f.status[r] = GONE
+                f.ended[r] = f.clock[r]
+                return
+            f.clock[r] = until_s
+            break
+        if f.kv_all[r] + f.n_dec[r] > m.kv_capacity:
+            _preempt(f, m, r)
+        if f.n_run[r] > f.n_dec[r]:
+            _mixed_step(f, m, r)
+        else:
+            _stride(f, m, r, until_s)
+    _set_due(f, m, r)
+
+
+@njit(cache=True)
+def _set_due(f: Any, m: Any, r: int) -> None:
+    n = f.n_dec[r]
+    if f.n_run[r] > n or (f.w_len[r] > 0 and f.n_run[r] < m.max_sequences):
+        f.due[r] = f.clock[r]
+    elif n == 0:
+        f.due[r] = FAR_S if f.w_len[r] == 0 else f.clock[r]
+    else:
+        due = f.clock[r] + _stride_s(f, m, r, f.next_fin[r] - f.steps[r])
+        if f.w_len[r] > 0:
+            due = min(due, f.arrival[f.wait[r, f.w_head[r]]] + m.queue_timeout_s)
+        if f.kv_all[r] + n * (f.next_fin[r] - f.steps[r]) > m.kv_capacity:
+            due = f.clock[r]
+        f.due[r] = due
+
+
+@njit(cache=True)
+def _expire(f: Any, m: Any, r: int) -> None:
+    ring = f.wait.shape[1]
+    while f.w_len[r] > 0:
+        request = f.wait[r, f.w_head[r]]
+        # A preempted request has started; only those that never had a slot wait against the deadline.
+        if f.made[request] > 0 or f.clock[r] - f.arrival[request] <= m.queue_timeout_s:
+            return
+        f.fate[request] = TIMED_OUT
+        f.now[r, REJECTED] += 1
+        f.w_head[r] = (f.w_head[r] + 1) % ring
+        f.w_len[r] -= 1
+
+
+@njit(cache=True)
+def _admit(f: Any, m: Any, r: int) -> None:
+    ring = f.wait.shape[1]
+    while f.w_len[r] > 0 and f.n_run[r] < m.max_sequences:
+        request = f.wait[r, f.w_head[r]]
+        # One token per running sequence is kept free, as they all grow in the next step.
+        if f.n_run[r] > 0 and f.kv_all[r] + f.need[request] + f.n_run[r] + 1 > m.kv_capacity:
+            return
+        f.w_head[r] = (f.w_head[r] + 1) % ring
+        f.w_len[r] -= 1
+        at = f.n_run[r]
+        f.run[r, at] = request
+        f.left[r, at] = f.need[request]
+        f.kv_all[r] += f.need[request]
+        f.n_run[r] += 1
+        if f.made[request] == 0:
+            f.now[r, STARTED] += 1
+
+
+@njit(cache=True)
+def _preempt(f: Any, m: Any, r: int) -> None:
+    """The youngest give up their cache and come back first in line, to be computed again (as vLLM does)."""
+    ring = f.wait.shape[1]
+    while f.n_run[r] > 1 and f.kv_all[r] + f.n_dec[r] > m.kv_capacity:
+        at = f.n_run[r] - 1
+        request = f.run[r, at]
+        if at < f.n_dec[r]:
+            tokens = f.held[r, at] + f.steps[r]
+            f.kv_all[r] -= tokens
+            f.kv_dec[r] -= tokens
+            f.made[request] = f.output[request] - (f.left[r, at] - f.steps[r])
+            f.need[request] = f.prompt[request] + f.made[request]
+            f.n_dec[r] -= 1
+        else:
+            f.kv_all[r] -= f.need[request]
+        f.n_run[r] -= 1
+        f.w_head[r] = (f.w_head[r] - 1) % ring
+        f.wait[r, f.w_head[r]] = request
+        f.w_len[r] += 1
+    _find_next_fin(f, r)
+
+
+@njit(cache=True)
+def _find_next_fin(f: Any, r: int) -> None:
+    nearest = 1 << 60
+    for at in range(f.n_dec[r]):
+        nearest = min(nearest, f.left[r, at])
+    f.next_fin[r] = nearest
+
+
+@njit(cache=True)
+def _stride_s(f: Any, m: Any, r: int, steps: int) -> float:
+    """Time of that many decode-only steps: the KV term grows by one token per sequence and step."""
+    n = f.n_dec[r]
+    return float(steps * (m.base_s[n] + m.kv_s * f.kv_dec[r]) + m.kv_s * n * (steps * (steps - 1) / 2))
+
+
+@njit(cache=True)
+def _stride(f: Any, m: Any, r: int, until_s: float) -> None:
+    """Decode-only steps: to the next finish, to a full cache, or past `until_s`, whichever comes first."""
+    n = f.n_dec[r]
+    steps = f.next_fin[r] - f.steps[r]
+    steps = min(steps, max(1, (m.kv_capacity - f.kv_all[r]) // n))
+    room_s = until_s - f.clock[r]
+    if _stride_s(f, m, r, steps) > room_s:
+        # The least number of steps that reaches `until_s`: the positive root, rounded up.
+        slope = m.kv_s * n / 2
+        flat = m.base_s[n] + m.kv_s * f.kv_dec[r] - slope
+        fitting = (
+            room_s / flat
+            if slope * room_s < 1e-9 * flat * flat
+            else ((np.sqrt(flat * flat + 4 * slope * room_s) - flat) / (2 * slope))
+        )
+        steps = min(steps, max(1, int(np.ceil(fitting))))
+    took_s = _stride_s(f, m, r, steps)
+    f.clock[r] += took_s
+    f.steps[r] += steps
+    f.kv_dec[r] += n * steps
+    f.kv_all[r] += n * steps
+    f.now[r, GENERATED_TOKENS] += n * steps
+    f.now[r, ITL_SUM_S] += n * took_s
+    f.now[r, ITL_COUNT] += n * steps
+    f.now[r, STEP_SUM_S] += took_s
+    f.now[r, STEP_COUNT] += steps
+    if f.steps[r] >= f.next_fin[r]:
+        _finish_due(f, m, r)
+
+
+@njit(cache=True)
+def _mixed_step(f: Any, m: Any, r: int) -> None:
+    """One step: every decoding sequence, and prompts in order of admission within the token budget."""
+    n = f.n_dec[r]
+    allowance = max(1, m.tokens_per_step - n)
+    filled = 0
+    at = n
+    while at < f.n_run[r] and filled < allowance:
+        chunk = min(f.left[r, at], allowance - filled)
+        f.left[r, at] -= chunk
+        filled += chunk
+        at += 1
+    took_s = m.base_s[min(n + filled, len(m.base_s) - 1)] + m.kv_s * f.kv_dec[r]
+    f.clock[r] += took_s
+    f.steps[r] += 1
+    f.kv_dec[r] += n
+    f.kv_all[r] += n
+    f.now[r, PROMPT_TOKENS] += filled
+    f.now[r, GENERATED_TOKENS] += n
+    f.now[r, ITL_SUM_S] += n * took_s
+    f.now[r, ITL_COUNT] += n
+    f.now[r, STEP_SUM_S] += took_s
+    f.now[r, STEP_COUNT] += 1
+    while f.n_dec[r] < f.n_run[r] and f.left[r, f.n_dec[r]] == 0:
+        _first_token(f, m, r)
+    _finish_due(f, m, r)
+
+
+@njit(cache=True)
+def _first_token(f: Any, m: Any, r: int) -> None:
+    """The oldest prefill is complete: it has yielded a token and decodes from now on."""
+    at = f.n_dec[r]
+    request = f.run[r, at]
+    f.now[r, GENERATED_TOKENS] += 1
+    if f.made[request] == 0:
+        f.first[request] = f.clock[r]
+        ttft_s = f.clock[r] - f.arrival[request]
+        f.now[r, TTFT_SUM_S] += ttft_s
+        f.now[r, TTFT_COUNT] += 1
+        if ttft_s > m.slow_ttft_s:
+            f.now[r, TTFT_SLOW] += 1
+    f.left[r, at] = f.steps[r] + f.output[request] - f.made[request] - 1
+    f.held[r, at] = f.need[request] - f.steps[r]
+    f.kv_dec[r] += f.need[request]
+    f.n_dec[r] += 1
+    f.next_fin[r] = min(f.next_fin[r], f.left[r, at]) if at > 0 else f.left[r, at]
+
+
+@njit(cache=True)
+def _finish_due(f: Any, m: Any, r: int) -> None:
+    """Take out sequences whose last token this step yielded; the others keep their order."""
+    if f.n_dec[r] == 0 or f.next_fin[r] > f.steps[r]:
+        return
+    kept = 0
+    nearest = 1 << 60
+    for at in range(f.n_run[r]):
+        request = f.run[r, at]
+        if at < f.n_dec[r] and f.left[r, at] <= f.steps[r]:
+            tokens = f.held[r, at] + f.steps[r]
+            f.kv_all[r] -= tokens
+            f.kv_dec[r] -= tokens
+            f.finish[request] = f.clock[r]
+            f.fate[request] = SERVED
+            f.now[r, FINISHED] += 1
+            more = f.output[request] - 1
+            if more > 0 and (f.clock[r] - f.first[request]) / more > m.slow_tpot_s:
+                f.now[r, TPOT_SLOW] += 1
+            continue
+        if at < f.n_dec[r]:
+            nearest = min(nearest, f.left[r, at])
+        f.run[r, kept] = request
+        f.left[r, kept] = f.left[r, at]
+        f.held[r, kept] = f.held[r, at]
+        kept += 1
+    f.n_dec[r] -= f.n_run[r] - kept
+    f.n_run[r] = kept
+    f.next_fin[r] = nearest
