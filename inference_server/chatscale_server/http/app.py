@@ -11,7 +11,10 @@ from chatscale_server.http.body import MAX_BODY_BYTES
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.completions import Completions
 from chatscale_server.http.errors import openai_errors
+from chatscale_server.http.intake import Intake
 from chatscale_server.http.lifecycle import Lifecycle, Phase
+from chatscale_server.http.structured import Schemas
+from chatscale_server.http.tokenize import Tokenizing
 from chatscale_server.metrics import build_registry, render
 from chatscale_server.settings import Settings
 
@@ -47,7 +50,9 @@ def build_app(engine: Engine, bridge: Bridge, lifecycle: Lifecycle, settings: Se
         bridge.counts, lifecycle.state, model_name=settings.served_name, chatmodel=settings.chatmodel_name
     )
     probes = Probes(lifecycle, registry)
-    completions = Completions(engine, bridge, lifecycle, settings.served_name, int(time.time()))
+    intake = Intake(engine, bridge, lifecycle, settings.served_name)
+    completions = Completions(intake, Schemas(engine), int(time.time()))
+    tokenizing = Tokenizing(intake)
 
     async def close_when_leaving(_request: web.Request, response: web.StreamResponse) -> None:
         """A kept-alive connection would bring the client's next request to a server that is gone."""
@@ -59,6 +64,8 @@ def build_app(engine: Engine, bridge: Bridge, lifecycle: Lifecycle, settings: Se
     app.on_response_prepare.append(close_when_leaving)
     app.router.add_post(wire.CHAT_COMPLETIONS_PATH, completions.chat)
     app.router.add_post(wire.COMPLETIONS_PATH, completions.complete)
+    app.router.add_post(wire.TOKENIZE_PATH, tokenizing.tokenize)
+    app.router.add_post(wire.DETOKENIZE_PATH, tokenizing.detokenize)
     app.router.add_get(wire.MODELS_PATH, completions.models)
     app.router.add_get(wire.METRICS_PATH, probes.metrics)
     app.router.add_get(wire.LIVEZ_PATH, probes.livez)

@@ -10,13 +10,14 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
 from chatscale_server.http.errors import ApiError
+from chatscale_server.http.ticket import Ticket
 from chatscale_server.metrics import Counts, State
 from chatscale_server.wire import RejectReason
 
@@ -31,55 +32,6 @@ FULL_STEPS_PER_S: Final = 4
 RETRY_AFTER_RANGE_S: Final = (1, 30)
 RETRY_AFTER_UNKNOWN_S: Final = 5
 """Before anything has finished there is no throughput to estimate from."""
-
-
-class Ticket:
-    """One admitted request, as its HTTP handler sees it."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.started_s: float | None = None
-        self.last_token_s: float | None = None
-        self.generated = 0
-        self.finish: FinishReason | None = None
-        self.problem: ApiError | None = None
-        """Set when the request ended without an answer."""
-        self._text: list[str] = []
-        self._unread = 0
-        self._news = asyncio.Event()
-
-    @property
-    def unread_tokens(self) -> int:
-        """Generated and not yet taken by the handler."""
-        return self._unread
-
-    def feed(self, output: Output) -> None:
-        """New text; called by the bridge."""
-        self._text.append(output.text)
-        self._unread += output.tokens
-        self.generated += output.tokens
-        self._news.set()
-
-    def end(self, finish: FinishReason, problem: ApiError | None = None) -> None:
-        """Nothing more will come; the first end counts."""
-        if self.finish is None:
-            self.finish, self.problem = finish, problem
-            self._news.set()
-
-    async def read(self) -> str:
-        """Wait for news, then all text since the last read; raises the problem once the text is used up.
-
-        At the end `finish` is set.
-        """
-        await self._news.wait()
-        text = "".join(self._text)
-        self._text.clear()
-        self._unread = 0
-        if self.finish is None:
-            self._news.clear()
-        elif self.problem is not None and not text:
-            raise self.problem
-        return text
 
 
 class EnginePort(Protocol):
@@ -161,9 +113,9 @@ class Bridge:
         """Requests admitted and not ended."""
         return len(self._waiting) + len(self._running)
 
-    def check_room(self) -> None:
-        """Raises ApiError 429 when slots and queue are full; costs nothing, so ask before any work."""
-        if self.in_system >= self.slots + self.max_queue:
+    def check_room(self, count: int = 1) -> None:
+        """Raises ApiError 429 when slots and queue cannot take `count` more; costs nothing, so ask before any work."""
+        if self.in_system + count > self.slots + self.max_queue:
             raise self._queue_full(f"{self.max_queue} waiting")
 
     def _check_prompts(self, tokens: int) -> None:
@@ -194,27 +146,35 @@ class Bridge:
         rate = (len(self._finished_s) - 1) / elapsed_s
         return min(high, max(low, math.ceil(max(1, len(self._waiting)) / rate)))
 
-    def submit(self, request: Request) -> Ticket:
-        """Admit a request. Raises ApiError 429 when there is no room, or too much to read before it."""
-        self.check_room()
-        self._check_prompts(len(request.prompt))
+    def submit(self, requests: Sequence[Request]) -> list[Ticket]:
+        """Admit all of them, with one bell, or none.
+
+        Raises ApiError 429 when there is no room, or too much to read before them.
+        """
+        self.check_room(len(requests))
+        self._check_prompts(sum(len(request.prompt) for request in requests))
         if self._port is None:
             raise RuntimeError("attach() comes before submit()")
         if self.in_system == 0:
             self._progress_s = self.clock()
             # A quiet hour says nothing about how fast a burst is worked off.
             self._finished_s.clear()
-        ticket = Ticket(request)
-        self._waiting[request.id] = ticket
-        self._waiting_prompt_tokens += len(request.prompt)
-        self._port.submit(request)
-        return ticket
+        bell = asyncio.Event()
+        tickets = [Ticket(request, bell) for request in requests]
+        for ticket in tickets:
+            self._waiting[ticket.request.id] = ticket
+            self._waiting_prompt_tokens += len(ticket.request.prompt)
+            self._port.submit(ticket.request)
+        return tickets
 
-    def abandon(self, ticket: Ticket) -> None:
-        """The client has left. The slot counts as taken until the engine confirms that it is free."""
-        if ticket.finish is None and self._port is not None:
-            self.counts.client_disconnects += 1
-            self._port.cancel(ticket.request.id)
+    def abandon(self, tickets: Sequence[Ticket]) -> None:
+        """Their one reader has left. Slots count as taken until the engine confirms that they are free."""
+        unfinished = [ticket for ticket in tickets if ticket.finish is None]
+        if self._port is not None and unfinished:
+            # A choice that fails takes the others with it; then nobody has left.
+            self.counts.client_disconnects += all(ticket.problem is None for ticket in tickets)
+            for ticket in unfinished:
+                self._port.cancel(ticket.request.id)
 
     def fail_all(self, problem: ApiError) -> None:
         """End every open request with an error."""

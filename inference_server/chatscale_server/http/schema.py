@@ -1,23 +1,25 @@
-"""The request bodies: every field is honoured, ignored by name because it cannot change the answer, or refused.
+"""What both generating endpoints are asked: every field is honoured, ignored by name because it cannot change the
+answer, or refused.
 
-Refused means 400 with `param`. A field this module does not know is refused too: silently ignoring one
-that changes the output would be a wrong answer.
+Refused means 400 with `param`. A field that no schema knows is refused too: silently ignoring one that
+changes the output would be a wrong answer.
 """
 
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
+from typing_extensions import override
 
-from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.engine.request import Sampling
 from chatscale_server.http.body import parse_object
 from chatscale_server.http.errors import ApiError, bad_request
 
-MAX_MESSAGES: Final = 1024
 MAX_TEXT_CHARS: Final = 1_000_000
 MAX_PROMPT_TOKENS: Final = 1_048_576
 MAX_STOPS: Final = 4
+MAX_CHOICES: Final = 128
+"""OpenAI's bound of `n`; a server has no more choices than slots."""
 MAX_LOGIT_BIAS: Final = 300
 MAX_TOKEN_DIGITS: Final = 10
 MIN_TEMPERATURE: Final = 1e-5
@@ -26,7 +28,8 @@ MAX_PARAM_CHARS: Final = 200
 """Of a field's name in an error: an unknown one is the client's own text."""
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
+    """A pydantic validator: JSON can carry half a surrogate pair, which is no text."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -34,59 +37,28 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _one_prompt(parts: list[str | int]) -> list[str | int]:
-    if len(parts) > 1 and not all(isinstance(part, int) for part in parts):
-        raise ValueError("a list must be the token ids of one prompt, or hold one text")
-    return parts
-
-
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS), AfterValidator(_encodable)]
-Stop = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_encodable)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS), AfterValidator(encodable)]
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(encodable)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """No field is taken for another type, none is unknown."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-
-class TextPart(_Strict):
-    """The only kind of content part that a text model understands."""
-
-    type: Literal["text"]
-    text: Text
+    def check(self) -> None:
+        """Raises ApiError for fields that contradict each other; schemas with such fields override it."""
 
 
-class Message(_Strict):
-    """One turn. Tool calls and results are refused: no tools are offered."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=256, fail_fast=True)]
-    name: Annotated[str, StringConstraints(max_length=64), AfterValidator(_encodable)] | None = None
-    refusal: None = None
-    audio: None = None
-    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-
-    def to_chat(self) -> ChatMessage:
-        """As the template takes it; `developer` is OpenAI's newer word for `system`."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return ChatMessage("system" if self.role == "developer" else self.role, text, self.name)
-
-
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     """Options of a streamed answer."""
 
     include_usage: bool | None = None
     include_obfuscation: Literal[False] | None = None
 
 
-class TextFormat(_Strict):
-    """The one response format without constrained decoding."""
-
-    type: Literal["text"]
-
-
-class _Generation(_Strict):
+class Generation(Strict):
     """What both endpoints share."""
 
     model: Annotated[str, StringConstraints(max_length=512)]
@@ -94,6 +66,8 @@ class _Generation(_Strict):
     temperature: Annotated[Finite, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1, le=1_000_000)] | None = None
+    min_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[Finite, Field(ge=0.01, le=100)] | None = None
     presence_penalty: Annotated[Finite, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[Finite, Field(ge=-2, le=2)] | None = None
     logit_bias: (
@@ -103,7 +77,14 @@ class _Generation(_Strict):
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS, fail_fast=True)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Literal[1] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    max_length: Annotated[int, Field(ge=1, le=MAX_PROMPT_TOKENS)] | None = None
+    """Of prompt and answer together; this and the three below are words of transformers' `generate`."""
+    do_sample: bool | None = None
+    """False takes the likeliest token: a temperature of 0."""
+    num_return_sequences: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    """`n`."""
+    num_beams: Literal[1] | None = None
     user: Annotated[str, StringConstraints(max_length=512)] | None = None
     """Accepted and ignored, as `metadata` and the like below: none of them changes the answer."""
 
@@ -117,12 +98,37 @@ class _Generation(_Strict):
         """Whether a stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
+    @property
+    def answer_tokens(self) -> int | None:
+        """Tokens of one answer, if a number was given; `max_length` says it in another way."""
+        return self.max_tokens
+
+    @property
+    def choices_per_prompt(self) -> int:
+        """How many answers each prompt gets. Greedy ones are all alike, as at OpenAI."""
+        return self.n or self.num_return_sequences or 1
+
+    @override
+    def check(self) -> None:
+        if self.stream_options and not self.stream:
+            raise bad_request("stream_options needs stream to be true", param="stream_options")
+        if self.n and self.num_return_sequences and self.n != self.num_return_sequences:
+            raise contradiction("num_return_sequences", f"means n, and n is {self.n}")
+        if self.max_length and self.answer_tokens:
+            raise contradiction("max_length", "counts prompt and answer, and a number of answer tokens is given too")
+        if self.do_sample is False and self.temperature:
+            raise contradiction("do_sample", f"false means temperature 0, and temperature is {self.temperature:g}")
+        if self.do_sample and self.temperature == 0:
+            raise contradiction("do_sample", "true needs a temperature above 0")
+
     def sampling(self, vocab_size: int) -> Sampling:
         """OpenAI's defaults where nothing was given. Raises ApiError for tokens outside the vocabulary."""
         return Sampling(
-            temperature=_temperature(self.temperature),
+            temperature=0.0 if self.do_sample is False else _temperature(self.temperature),
             top_p=self.top_p or 1.0,
             top_k=max(0, self.top_k or 0),
+            min_p=self.min_p or 0.0,
+            repetition_penalty=self.repetition_penalty or 1.0,
             presence_penalty=self.presence_penalty or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
             logit_bias=tuple((_token(key, vocab_size), bias) for key, bias in (self.logit_bias or {}).items()),
@@ -130,61 +136,7 @@ class _Generation(_Strict):
         )
 
 
-class ChatRequest(_Generation):
-    """POST /v1/chat/completions."""
-
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
-    max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_PROMPT_TOKENS)] | None = None
-    logprobs: Literal[False] | None = None
-    top_logprobs: Literal[0] | None = None
-    response_format: TextFormat | None = None
-    tools: Annotated[list[Any], Field(max_length=0)] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
-    """Without tools both mean the same."""
-    parallel_tool_calls: bool | None = None
-    """Without tools it means nothing."""
-    modalities: Annotated[list[Literal["text"]], Field(max_length=1, fail_fast=True)] | None = None
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
-    store: bool | None = None
-    service_tier: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-
-    @property
-    def answer_tokens(self) -> int | None:
-        """The newer name wins, as at OpenAI."""
-        return self.max_completion_tokens or self.max_tokens
-
-
-class CompletionRequest(_Generation):
-    """POST /v1/completions."""
-
-    prompt: (
-        Text
-        | Annotated[
-            list[Text | Annotated[int, Field(ge=0)]],
-            Field(min_length=1, max_length=MAX_PROMPT_TOKENS, fail_fast=True),
-            AfterValidator(_one_prompt),
-        ]
-    )
-    """One prompt: text, a list with one text, or token ids."""
-    best_of: Literal[1] | None = None
-    echo: Literal[False] | None = None
-    logprobs: None = None
-    suffix: None = None
-
-    @property
-    def prompt_tokens(self) -> list[int]:
-        """The prompt's token ids; empty if it was given as text."""
-        return [part for part in self.prompt if isinstance(part, int)] if isinstance(self.prompt, list) else []
-
-    @property
-    def prompt_text(self) -> str:
-        """The prompt as text; empty if it was given as token ids."""
-        return self.prompt if isinstance(self.prompt, str) else "".join(p for p in self.prompt if isinstance(p, str))
-
-
-R = TypeVar("R", bound=_Generation)
+R = TypeVar("R", bound=Strict)
 
 
 def parse_request(kind: type[R], body: bytes) -> R:
@@ -193,9 +145,13 @@ def parse_request(kind: type[R], body: bytes) -> R:
         request = kind.model_validate(parse_object(body))
     except ValidationError as error:
         raise _refusal(error.errors(include_url=False, include_context=False)) from error
-    if request.stream_options and not request.stream:
-        raise bad_request("stream_options needs stream to be true", param="stream_options")
+    request.check()
     return request
+
+
+def contradiction(param: str, reason: str) -> ApiError:
+    """A field that is sound alone and impossible beside the others."""
+    return bad_request(f"{param} {reason}", param=param, code="invalid_value")
 
 
 def _refusal(errors: list[ErrorDetails]) -> ApiError:
@@ -217,7 +173,7 @@ def _path(error: ErrorDetails) -> list[str]:
 
 def _is_union_branch(step: int | str) -> bool:
     """Pydantic names the tried branch of a union in the path, as in `stop.list[constrained-str]`."""
-    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "TextPart"})
+    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int"})
 
 
 def _temperature(asked: float | None) -> float:

@@ -8,6 +8,7 @@ from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
 from chatscale_server.http.bridge import MAX_UNREAD_TOKENS, STUCK_AFTER_S, Bridge
 from chatscale_server.http.errors import ApiError
+from chatscale_server.http.ticket import Ticket, read_together
 from chatscale_server.metrics import State
 from chatscale_server.wire import RejectReason
 from tests.unit.chatscale_server.builders import a_request
@@ -38,6 +39,10 @@ class Desk:
         )
         self.bridge._port = self.port
 
+    def submit(self, request: Request) -> Ticket:
+        """One request alone."""
+        return self.bridge.submit([request])[0]
+
     def step(self, *, started: Iterable[str] = "", tokens: str = "", finished: str = "", **report: float) -> None:
         outputs = [Output(name, name, 1, FinishReason.STOP if name in finished else None) for name in tokens]
         self.bridge._on_step(StepReport(started=tuple(started), outputs=tuple(outputs), batch_size=1, **report))
@@ -45,12 +50,12 @@ class Desk:
     def work_off(self, count: int, seconds_each: float, waiting: int) -> None:
         """Finish requests one after the other while others wait."""
         for at in range(waiting):
-            self.bridge.submit(a_request(f"w{at}"))
-        self.bridge.submit(a_request("long"))
+            self.submit(a_request(f"w{at}"))
+        self.submit(a_request("long"))
         self.step(started=["long"])
         for _ in range(count):
             self.now_s += seconds_each
-            self.bridge.submit(a_request("a", arrived_s=self.now_s))
+            self.submit(a_request("a", arrived_s=self.now_s))
             self.step(started="a", tokens="a", finished="a")
 
 
@@ -58,7 +63,7 @@ async def test_the_queue_is_what_has_no_slot_yet():
     desk = Desk()
     for at, name in enumerate("abcd"):
         desk.now_s = float(at)
-        desk.bridge.submit(a_request(name, arrived_s=desk.now_s))
+        desk.submit(a_request(name, arrived_s=desk.now_s))
     desk.step(started="ab", kv_usage_ratio=0.5)
     desk.now_s = 10.0
     assert desk.bridge.state(draining=False) == State(
@@ -71,27 +76,27 @@ async def test_the_queue_is_what_has_no_slot_yet():
 
 async def test_one_more_than_slots_and_queue_is_refused():
     desk = Desk(slots=1, max_queue=1)
-    desk.bridge.submit(a_request("a"))
-    desk.bridge.submit(a_request("b"))
+    desk.submit(a_request("a"))
+    desk.submit(a_request("b"))
     with pytest.raises(ApiError) as caught:
-        desk.bridge.submit(a_request("c"))
+        desk.submit(a_request("c"))
     assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (429, "queue_full", 5)
     assert (desk.port.submitted, desk.bridge.counts.rejected[RejectReason.QUEUE_FULL]) == (["a", "b"], 1)
 
 
 async def test_prompts_beyond_what_may_wait_are_refused_until_others_have_a_slot():
     desk = Desk(max_queue=100, max_waiting_prompt_tokens=100)
-    desk.bridge.submit(a_request("alone", prompt=500))  # nobody waits before it: it is not too much
+    desk.submit(a_request("alone", prompt=500))  # nobody waits before it: it is not too much
     with pytest.raises(ApiError, match=r"the queue is full \(500 prompt tokens waiting\)") as caught:
-        desk.bridge.submit(a_request("behind", prompt=1))
+        desk.submit(a_request("behind", prompt=1))
     assert (caught.value.status, caught.value.code, caught.value.retry_after_s) == (429, "queue_full", 5)
     desk.step(started=["alone"])
-    desk.bridge.submit(a_request("a", prompt=60))
-    desk.bridge.submit(a_request("b", prompt=40))
+    desk.submit(a_request("a", prompt=60))
+    desk.submit(a_request("b", prompt=40))
     with pytest.raises(ApiError):
-        desk.bridge.submit(a_request("c", prompt=1))
+        desk.submit(a_request("c", prompt=1))
     desk.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)))
-    desk.bridge.submit(a_request("d", prompt=60))
+    desk.submit(a_request("d", prompt=60))
     assert desk.port.submitted == ["alone", "a", "b", "d"]
     assert desk.bridge.counts.rejected[RejectReason.QUEUE_FULL] == 2
 
@@ -101,9 +106,9 @@ async def test_by_default_as_much_may_wait_as_can_be_prefilled_in_time():
     desk.bridge._on_loaded(
         ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, vocab_size=9, end_tokens=frozenset())
     )
-    desk.bridge.submit(a_request("a", prompt=512))
+    desk.submit(a_request("a", prompt=512))
     with pytest.raises(ApiError, match="512 prompt tokens waiting"):
-        desk.bridge.submit(a_request("b", prompt=1))
+        desk.submit(a_request("b", prompt=1))
 
 
 async def test_what_the_cache_spared_is_counted():
@@ -126,7 +131,7 @@ async def test_retry_after_is_the_time_the_queue_needs_to_drain(seconds_per_requ
 
 async def test_a_quiet_hour_does_not_slow_down_the_estimate():
     desk = Desk(slots=1, max_queue=100)
-    desk.bridge.submit(a_request("a"))
+    desk.submit(a_request("a"))
     desk.step(started="a", tokens="a", finished="a")
     desk.now_s += 3600
     desk.work_off(10, 0.5, 4)
@@ -135,7 +140,7 @@ async def test_a_quiet_hour_does_not_slow_down_the_estimate():
 
 async def test_latencies_are_measured_from_arrival():
     desk = Desk()
-    ticket = desk.bridge.submit(a_request("a", arrived_s=0.0))
+    ticket = desk.submit(a_request("a", arrived_s=0.0))
     for now_s, report in ((3.0, {"started": "a", "tokens": "a", "duration_s": 1.0}), (3.5, {"tokens": "a"}),
                           (4.5, {"tokens": "a", "finished": "a"})):  # fmt: skip
         desk.now_s = now_s
@@ -145,14 +150,14 @@ async def test_latencies_are_measured_from_arrival():
         counts.queue_time_s.total, counts.time_to_first_token_s.total, counts.inter_token_s.total,
         counts.request_duration_s.total, counts.generated_tokens,
     ) == (2.0, 3.0, 1.5, 4.5, 3)  # fmt: skip
-    assert (await ticket.read(), ticket.finish, ticket.generated) == ("aaa", FinishReason.STOP, 3)
+    assert (ticket.take().text, ticket.finish, ticket.generated) == ("aaa", FinishReason.STOP, 3)
 
 
 async def test_a_slot_counts_as_taken_until_the_engine_has_freed_it():
     desk = Desk()
-    ticket = desk.bridge.submit(a_request("a"))
+    ticket = desk.submit(a_request("a"))
     desk.step(started="a")
-    desk.bridge.abandon(ticket)
+    desk.bridge.abandon([ticket])
     assert (desk.port.cancelled, desk.bridge.in_system) == (["a"], 1)
     desk.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
     assert (desk.bridge.in_system, desk.bridge.counts.finished["cancelled"]) == (0, 1)
@@ -161,15 +166,15 @@ async def test_a_slot_counts_as_taken_until_the_engine_has_freed_it():
 
 async def test_an_answered_request_is_not_a_disconnect():
     desk = Desk()
-    ticket = desk.bridge.submit(a_request("a"))
+    ticket = desk.submit(a_request("a"))
     desk.step(started="a", tokens="a", finished="a")
-    desk.bridge.abandon(ticket)
+    desk.bridge.abandon([ticket])
     assert (desk.port.cancelled, desk.bridge.counts.client_disconnects) == ([], 0)
 
 
 async def test_a_reader_that_falls_behind_is_cancelled():
     desk = Desk()
-    desk.bridge.submit(a_request("a"))
+    desk.submit(a_request("a"))
     desk.step(started="a")
     for _ in range(MAX_UNREAD_TOKENS):
         desk.step(tokens="a")
@@ -180,10 +185,10 @@ async def test_a_reader_that_falls_behind_is_cancelled():
 
 async def test_the_queue_deadline_is_a_503_and_counts_as_a_refusal():
     desk = Desk()
-    ticket = desk.bridge.submit(a_request("a"))
+    ticket = desk.submit(a_request("a"))
     desk.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)))
     with pytest.raises(ApiError) as caught:
-        await ticket.read()
+        ticket.take()
     assert (caught.value.status, caught.value.retry_after_s) == (503, 5)
     assert desk.bridge.counts.rejected[RejectReason.DEADLINE] == 1
     assert sum(desk.bridge.counts.finished.values()) == 0
@@ -191,13 +196,13 @@ async def test_the_queue_deadline_is_a_503_and_counts_as_a_refusal():
 
 async def test_a_failed_engine_answers_everybody_once():
     desk = Desk()
-    waiting, running = desk.bridge.submit(a_request("a")), desk.bridge.submit(a_request("b"))
+    waiting, running = desk.submit(a_request("a")), desk.submit(a_request("b"))
     desk.step(started="b", tokens="b")
     desk.bridge._on_failed(RuntimeError("boom"))
-    assert await running.read() == "b"
+    assert running.take().text == "b"
     for ticket in (waiting, running):
         with pytest.raises(ApiError, match="the engine failed"):
-            await ticket.read()
+            ticket.take()
     assert (desk.bridge.in_system, desk.bridge.counts.finished["error"]) == (0, 2)
 
 
@@ -205,10 +210,52 @@ async def test_stuck_means_work_pending_and_no_step_for_long():
     desk = Desk()
     desk.now_s = 1000.0
     assert not desk.bridge.stuck()
-    desk.bridge.submit(a_request("a", arrived_s=1000.0))
+    desk.submit(a_request("a", arrived_s=1000.0))
     desk.now_s += STUCK_AFTER_S
     assert not desk.bridge.stuck()
     desk.now_s += 1
     assert desk.bridge.stuck()
     desk.step(started="a")
     assert not desk.bridge.stuck()
+
+
+async def test_several_requests_are_admitted_together_or_not_at_all():
+    desk = Desk(slots=1, max_queue=2)
+    desk.submit(a_request("a"))
+    with pytest.raises(ApiError) as caught:
+        desk.bridge.submit([a_request(name) for name in "bcd"])
+    assert (caught.value.status, desk.port.submitted, desk.bridge.in_system) == (429, ["a"], 1)
+    assert len(desk.bridge.submit([a_request("b"), a_request("c")])) == 2
+    assert desk.port.submitted == ["a", "b", "c"]
+
+
+async def test_tickets_that_share_a_bell_are_read_as_their_news_come():
+    desk = Desk()
+    tickets = desk.bridge.submit([a_request("a"), a_request("b")])
+    heard = read_together(tickets)
+    desk.step(started="ab", tokens="ab")
+    assert [(await anext(heard))[0] for _ in range(2)] == [0, 1]
+    desk.step(tokens="b")
+    assert [(at, news.text) async for at, news in _until(heard, 1)] == [(1, "b")]
+    desk.step(tokens="ab", finished="ab")
+    assert [(at, news.text, news.finish) async for at, news in heard] == [
+        (0, "a", FinishReason.STOP), (1, "b", FinishReason.STOP),
+    ]  # fmt: skip
+
+
+async def _until(heard, count):
+    for _ in range(count):
+        yield await anext(heard)
+
+
+async def test_one_choice_that_fails_is_the_end_of_all():
+    desk = Desk()
+    tickets = desk.bridge.submit([a_request("a"), a_request("b")])
+    desk.step(started="ab", tokens="ab")
+    desk.bridge._on_step(StepReport(outputs=(Output("b", "!", 1, FinishReason.ERROR),)))
+    heard = read_together(tickets)
+    assert [(at, news.text) async for at, news in _until(heard, 2)] == [(0, "a"), (1, "b!")]
+    with pytest.raises(ApiError):
+        await anext(heard)
+    desk.bridge.abandon(tickets)
+    assert (desk.port.cancelled, desk.bridge.counts.client_disconnects) == (["a"], 0)

@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.engine.protocol import ChatMessage
+from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.engine.request import Sampling
+from chatscale_server.http.chat_schema import ChatRequest
+from chatscale_server.http.completion_schema import CompletionRequest
 from chatscale_server.http.errors import ApiError
-from chatscale_server.http.schema import ChatRequest, CompletionRequest, parse_request
+from chatscale_server.http.schema import parse_request
 
 HELLO = {"role": "user", "content": "Hello"}
+TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object"}}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "find_order", "arguments": '{"id": 7}'}}
 
 
 def parse_chat(**fields: object) -> ChatRequest:
@@ -34,10 +38,12 @@ def test_defaults_are_openai_s():
 
 
 def test_every_sampling_field_is_honoured():
-    asked = parse_chat(temperature=0, top_p=0.5, top_k=7, presence_penalty=1, frequency_penalty=-1.5, seed=3,
+    asked = parse_chat(temperature=0, top_p=0.5, top_k=7, min_p=0.1, repetition_penalty=1.2, presence_penalty=1,
+                       frequency_penalty=-1.5, seed=3,
                        logit_bias={"5": -100}, stop="end", max_tokens=9)  # fmt: skip
     assert asked.sampling(100) == Sampling(
-        temperature=0.0, top_p=0.5, top_k=7, presence_penalty=1.0, frequency_penalty=-1.5, seed=3,
+        temperature=0.0, top_p=0.5, top_k=7, min_p=0.1, repetition_penalty=1.2, presence_penalty=1.0,
+        frequency_penalty=-1.5, seed=3,
         logit_bias=((5, -100.0),),
     )  # fmt: skip
     assert (asked.stops, asked.answer_tokens) == (("end",), 9)
@@ -47,7 +53,9 @@ def test_every_sampling_field_is_honoured():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"n": 1}, {"logprobs": False}, {"tools": []}, {"tool_choice": "none"}, {"response_format": {"type": "text"}},
+        {"n": 1}, {"logprobs": False}, {"top_logprobs": 0}, {"tools": []}, {"num_beams": 1}, {"do_sample": True},
+        {"min_p": 0}, {"repetition_penalty": 1}, {"n": 2, "num_return_sequences": 2},
+        {"tool_choice": "none"}, {"response_format": {"type": "text"}},
         {"user": "u"}, {"metadata": {"a": "b"}}, {"store": True}, {"service_tier": "auto"}, {"stream": False},
         {"stream": True, "stream_options": {"include_usage": True}}, {"stop": None}, {"temperature": None},
         {"top_k": -1}, {"parallel_tool_calls": True}, {"modalities": ["text"]},
@@ -61,16 +69,41 @@ def test_fields_that_change_nothing_are_accepted(fields):
 @pytest.mark.parametrize(
     ("fields", "param", "code"),
     [
-        ({"n": 2}, "n", "unsupported_value"),
-        ({"logprobs": True}, "logprobs", "unsupported_value"),
-        ({"top_logprobs": 3}, "top_logprobs", "unsupported_value"),
-        ({"tools": [{"type": "function"}]}, "tools", "invalid_value"),
+        ({"n": 0}, "n", "invalid_value"),
+        ({"n": 129}, "n", "invalid_value"),
+        ({"n": 2, "num_return_sequences": 3}, "num_return_sequences", "invalid_value"),
+        ({"logprobs": 3}, "logprobs", "invalid_value"),
+        ({"top_logprobs": 3}, "top_logprobs", "invalid_value"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "invalid_value"),
+        ({"max_length": 9, "max_tokens": 3}, "max_length", "invalid_value"),
+        ({"do_sample": False, "temperature": 0.5}, "do_sample", "invalid_value"),
+        ({"do_sample": True, "temperature": 0}, "do_sample", "invalid_value"),
+        ({"min_p": 1.1}, "min_p", "invalid_value"),
+        ({"repetition_penalty": 0}, "repetition_penalty", "invalid_value"),
+        ({"tools": [{"type": "function"}]}, "tools.0.function", "missing_required_parameter"),
+        ({"tools": [TOOL, {**TOOL, "type": "custom"}]}, "tools.1.type", "unsupported_value"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name", "invalid_value"),
+        ({"tools": [{"type": "function", "function": {"name": "a", "strict": True}}]}, "tools.0.function.strict",
+         "unsupported_value"),
+        ({"tools": [{"type": "function", "function": {"name": "a", "parameters": {"\ud800": 1}}}]},
+         "tools.0.function.parameters", "invalid_value"),
         ({"tool_choice": "required"}, "tool_choice", "unsupported_value"),
-        ({"response_format": {"type": "json_object"}}, "response_format.type", "unsupported_value"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "unsupported_value"),
+        ({"response_format": {"type": "grammar"}}, "response_format.type", "unsupported_value"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "invalid_value"),
+        ({"response_format": {"type": "json_object", "json_schema": {"name": "a", "schema": {}}}},
+         "response_format.json_schema", "invalid_value"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
+         "response_format.json_schema.schema", "missing_required_parameter"),
+        ({"response_format": {"type": "json_object"}, "tools": [TOOL]}, "response_format", "invalid_value"),
+        ({"num_beams": 2}, "num_beams", "unsupported_value"),
+        ({"modalities": ["audio"]}, "modalities.0", "unsupported_value"),
+        ({"prediction": {}}, "prediction", "unsupported_parameter"),
+        ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
+        ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
         ({"functions": []}, "functions", "unsupported_parameter"),
         ({"audio": {}}, "audio", "unsupported_parameter"),
         ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
-        ({"min_p": 0.1}, "min_p", "unsupported_parameter"),
         ({"made_up": 1}, "made_up", "unsupported_parameter"),
         ({"temperature": 2.1}, "temperature", "invalid_value"),
         ({"temperature": "0.5"}, "temperature", "invalid_value"),
@@ -86,7 +119,10 @@ def test_fields_that_change_nothing_are_accepted(fields):
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": [HELLO] * 1025}, "messages", "invalid_value"),
         ({"messages": "Hello"}, "messages", "invalid_value"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role", "unsupported_value"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.tool_call_id", "invalid_value"),
+        ({"messages": [{**HELLO, "tool_call_id": "c"}]}, "messages.0.tool_call_id", "invalid_value"),
+        ({"messages": [{**HELLO, "tool_calls": [CALL]}]}, "messages.0.tool_calls", "invalid_value"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role", "unsupported_value"),
         ({"messages": [HELLO, {"role": "user"}]}, "messages.1.content", "missing_required_parameter"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
          "messages.0.content.0.type", "unsupported_value"),
@@ -102,9 +138,11 @@ def test_what_cannot_be_honoured_is_refused_by_name(fields, param, code):
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"echo": True}, "echo"), ({"suffix": "x"}, "suffix"), ({"best_of": 2}, "best_of"),
-        ({"logprobs": 0}, "logprobs"), ({"prompt": ["a", 1]}, "prompt"),
-        ({"prompt": ["a", "b"]}, "prompt"), ({"prompt": []}, "prompt"), ({"prompt": [-1]}, "prompt.0"),
+        ({"echo": True, "logprobs": 0}, "echo"), ({"suffix": "x"}, "suffix"), ({"best_of": 2}, "best_of"),
+        ({"n": 2, "best_of": 1}, "best_of"), ({"n": 2, "best_of": 3}, "best_of"),
+        ({"logprobs": 6}, "logprobs"), ({"logprobs": True}, "logprobs"), ({"prompt": ["a", 1]}, "prompt"),
+        ({"prompt": [[1], "a"]}, "prompt"), ({"prompt": ["a"] * 129}, "prompt"), ({"prompt": []}, "prompt"),
+        ({"prompt": [-1]}, "prompt.0"), ({"prompt": [[1], [-1]]}, "prompt.1.0"), ({"prompt": [["a"]]}, "prompt.0.0"),
         ({"prompt": None}, "prompt"), ({"messages": []}, "messages"),
     ],
     ids=str,
@@ -113,10 +151,55 @@ def test_completions_refuse_by_name_too(fields, param):
     assert refusal(parse_completion, **fields)[:2] == (400, param)
 
 
-def test_prompts_come_as_text_or_as_tokens():
-    assert (parse_completion().prompt_text, parse_completion().prompt_tokens) == ("Hello", [])
-    assert (parse_completion(prompt=["Hi"]).prompt_text, parse_completion(prompt=["Hi"]).prompt_tokens) == ("Hi", [])
-    assert (parse_completion(prompt=[1, 2]).prompt_text, parse_completion(prompt=[1, 2]).prompt_tokens) == ("", [1, 2])
+@pytest.mark.parametrize(
+    ("prompt", "prompts"),
+    [
+        ("Hi", ["Hi"]),
+        (["Hi"], ["Hi"]),
+        (["Hi", "Ho"], ["Hi", "Ho"]),
+        ([1, 2], [[1, 2]]),
+        ([[1, 2], [3]], [[1, 2], [3]]),
+    ],
+    ids=str,
+)
+def test_prompts_come_as_text_or_as_tokens_alone_or_in_a_list(prompt, prompts):
+    assert parse_completion(prompt=prompt).prompts == prompts
+
+
+def test_the_words_of_transformers_are_other_names():
+    assert parse_chat(num_return_sequences=3).choices_per_prompt == parse_chat(n=3).choices_per_prompt == 3
+    assert parse_chat(do_sample=False).sampling(100).temperature == 0
+    assert parse_completion(n=2, best_of=2).choices_per_prompt == 2
+
+
+def test_what_a_model_cannot_do_is_refused_by_the_field_that_asks_for_it():
+    answer = {"role": "tool", "tool_call_id": "c1", "content": "x"}
+    called = {"role": "assistant", "tool_calls": [CALL]}
+    for fields, param in (
+        ({"tools": [TOOL]}, "tools"),
+        ({"messages": [HELLO, called, answer]}, "messages.1.tool_calls"),
+        ({"messages": [HELLO, answer]}, "messages.1.role"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+    ):
+        asked = parse_chat(**fields)
+        asked.check_model(takes_tools=True, takes_schemas=True)
+        with pytest.raises(ApiError) as caught:
+            asked.check_model(takes_tools=False, takes_schemas=False)
+        assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, "unsupported_value")
+    parse_chat(tools=[TOOL], tool_choice="none").check_model(takes_tools=False, takes_schemas=False)
+
+
+def test_a_format_is_a_schema():
+    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
+    named = {"type": "json_schema", "json_schema": {"name": "order", "schema": schema, "strict": True}}
+    assert list(parse_chat(response_format=named).wanted_schema["properties"]) == ["b", "a"]
+    assert parse_chat(response_format={"type": "json_object"}).wanted_schema == {"type": "object"}
+    assert parse_chat(response_format={"type": "text"}).wanted_schema is None
+
+
+def test_one_call_at_a_time_ends_with_the_first():
+    assert parse_chat(tools=[TOOL], parallel_tool_calls=False, stop="x").stops == ("x", "</tool_call>")
+    assert parse_chat(tools=[TOOL], parallel_tool_calls=True).stops == ()
 
 
 def test_logit_bias_takes_tokens_of_the_vocabulary_only():
@@ -138,9 +221,31 @@ def test_messages_reach_the_template_as_plain_turns():
             {"role": "assistant", "content": "c", "refusal": None, "tool_calls": []},
         ]
     )
-    assert [message.to_chat() for message in asked.messages] == [
+    assert asked.conversation() == [
         ChatMessage("system", "Be kind."), ChatMessage("user", "ab", "Ada"), ChatMessage("assistant", "c"),
     ]  # fmt: skip
+
+
+def test_calls_and_their_answers_reach_the_template_as_objects():
+    asked = parse_chat(
+        messages=[
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c1", "content": "on its way"},
+        ]
+    )
+    assert asked.conversation() == [
+        ChatMessage("assistant", "", None, (ToolCall("c1", "find_order", {"id": 7}),)),
+        ChatMessage("tool", "on its way", None, (), "c1"),
+    ]
+
+
+@pytest.mark.parametrize("arguments", ["", "7", "{", '{"a":' * 50], ids=str)
+def test_arguments_that_are_no_object_are_refused(arguments):
+    call = {**CALL, "function": {"name": "f", "arguments": arguments}}
+    asked = parse_chat(messages=[{"role": "assistant", "tool_calls": [call]}])
+    with pytest.raises(ApiError) as caught:
+        asked.conversation()
+    assert (caught.value.status, caught.value.param) == (400, "messages.0.tool_calls.0.function.arguments")
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,8 @@ async def test_a_stream_and_a_whole_answer_say_the_same():
     [
         pytest.param(b"{", 400, None, None, id="not-json"),
         pytest.param(chat(model="other"), 404, "model", "model_not_found", id="unknown-model"),
-        pytest.param(chat(n=3), 400, "n", "unsupported_value", id="unsupported"),
+        pytest.param(chat(n=3), 400, "n", "invalid_value", id="more-choices-than-slots"),
+        pytest.param(chat(num_beams=3), 400, "num_beams", "unsupported_value", id="unsupported"),
         pytest.param(chat(max_tokens=8190), 400, "messages", "context_length_exceeded", id="too-long"),
         pytest.param(b'{"a":"' + b"x" * 5_000_000 + b'"}', 413, None, "body_too_large", id="too-large"),
     ],
@@ -174,7 +175,7 @@ async def test_the_official_client_reads_every_answer():
             with pytest.raises(openai.NotFoundError):
                 await client.chat.completions.create(model="other", messages=message)
             with pytest.raises(openai.BadRequestError) as caught:
-                await client.chat.completions.create(model="m", messages=message, n=2)
+                await client.chat.completions.create(model="m", messages=message, n=3)
             assert caught.value.param == "n"
 
 

@@ -1,0 +1,90 @@
+"""Write an answer as it comes from the engine: whole, or as a stream of events."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from chatscale_server.http import sse
+from chatscale_server.http.errors import ApiError
+from chatscale_server.http.responses import ChatChoice, Head, TextChoice, Usage
+from chatscale_server.http.ticket import News, Ticket, read_together
+
+log = logging.getLogger(__name__)
+
+WRITE_TIMEOUT_S: Final = 30.0
+"""A client that takes nothing for so long is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is to be written: a choice for each ticket."""
+
+    head: Head
+    choices: Sequence[ChatChoice | TextChoice]
+    tickets: Sequence[Ticket]
+    prompt_tokens: int
+    """Of all prompts, each counted once."""
+
+    def usage(self) -> Usage:
+        """Of now; final at the end."""
+        return Usage(self.prompt_tokens, sum(ticket.generated for ticket in self.tickets))
+
+
+async def write_whole(answer: Answer) -> web.Response:
+    """One JSON body. Raises ApiError if a choice has failed."""
+    async for index, news in read_together(answer.tickets):
+        answer.choices[index].feed(news.text, news.scores, news.finish)
+    return web.json_response(answer.head.whole([choice.whole() for choice in answer.choices], answer.usage()))
+
+
+async def write_stream(http: web.Request, answer: Answer, *, include_usage: bool) -> web.StreamResponse:
+    """Headers go out with the first news, so that a refusal from the queue still has its status code."""
+    news = read_together(answer.tickets)
+    first = await anext(news)
+    response = web.StreamResponse(headers={"Content-Type": sse.CONTENT_TYPE, "Cache-Control": "no-cache"})
+    await response.prepare(http)
+    try:
+        await _write_events(response, answer, first, news)
+    except ApiError as problem:
+        await _write(response, sse.event(problem.body()))
+        return response
+    except ConnectionError:
+        raise
+    except Exception:
+        # The headers are out, so the middleware's answer would land in the middle of the stream.
+        log.exception("stream failed", extra={"request": answer.head.id})
+        await _write(response, sse.event(ApiError(500, "the server failed", code="internal_error").body()))
+        return response
+    tail = sse.event(answer.head.usage(answer.usage())) if include_usage else b""
+    await _write(response, tail + sse.DONE)
+    return response
+
+
+async def _write_events(
+    response: web.StreamResponse, answer: Answer, first: tuple[int, News], others: AsyncIterator[tuple[int, News]]
+) -> None:
+    """Everything but the tail; one write for all that a step brought a choice."""
+    openings = [opening for choice in answer.choices if (opening := choice.opening())]
+    if openings:
+        await _write(response, b"".join(sse.event(answer.head.chunk(opening)) for opening in openings))
+    index, news = first
+    while True:
+        chunks = answer.choices[index].feed(news.text, news.scores, news.finish)
+        if chunks:
+            await _write(response, b"".join(sse.event(answer.head.chunk(chunk)) for chunk in chunks))
+        try:
+            index, news = await anext(others)
+        except StopAsyncIteration:
+            return
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await response.write(data)
+    except TimeoutError as error:
+        raise ConnectionResetError("the client does not read") from error

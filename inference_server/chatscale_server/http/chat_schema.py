@@ -1,0 +1,224 @@
+"""What POST /v1/chat/completions is asked: messages, tools and formats, on top of what both endpoints share."""
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+from typing_extensions import override
+
+from chatscale_server.engine.protocol import ChatMessage, ToolCall
+from chatscale_server.http import tool_calls
+from chatscale_server.http.body import parse_object
+from chatscale_server.http.errors import ApiError, bad_request
+from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Generation, Strict, Text, contradiction, encodable
+
+MAX_MESSAGES: Final = 1024
+MAX_TOOLS: Final = 128
+MAX_TOP_LOGPROBS: Final = 20
+
+FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+CallId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(encodable)]
+
+
+def _sound(value: dict[str, Any]) -> dict[str, Any]:
+    encodable(json.dumps(value, ensure_ascii=False))
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_sound)]
+
+
+class TextPart(Strict):
+    """The only kind of content part that a text model understands."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class CalledFunction(Strict):
+    """Name and arguments of a call, as the model wrote them."""
+
+    name: FunctionName
+    arguments: Text
+
+
+class CalledTool(Strict):
+    """One call in an assistant's message."""
+
+    id: CallId
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class Message(Strict):
+    """One turn."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=256, fail_fast=True)] | None = None
+    name: Annotated[str, StringConstraints(max_length=64), AfterValidator(encodable)] | None = None
+    refusal: None = None
+    audio: None = None
+    tool_calls: Annotated[list[CalledTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tool_call_id: CallId | None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+
+    @property
+    def speaks_of_tools(self) -> bool:
+        """It calls tools or brings what one answered."""
+        return self.role == "tool" or bool(self.tool_calls)
+
+    def check_at(self, place: str) -> None:
+        """Raises ApiError for what this role cannot say. place: the message's path in the body."""
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            path = f"{place}.content"
+            raise bad_request(f"{path} is required", param=path, code="missing_required_parameter")
+        if self.tool_calls and self.role != "assistant":
+            raise contradiction(f"{place}.tool_calls", "belong to the assistant's messages")
+        if (self.role == "tool") != (self.tool_call_id is not None):
+            raise contradiction(f"{place}.tool_call_id", "belongs to every message of a tool, and to no other")
+
+    def to_chat(self, place: str) -> ChatMessage:
+        """As the template takes it; `developer` is OpenAI's newer word for `system`. Raises ApiError."""
+        content = self.content or ""
+        text = content if isinstance(content, str) else "".join(part.text for part in content)
+        return ChatMessage(
+            "system" if self.role == "developer" else self.role,
+            text,
+            self.name,
+            tuple(
+                ToolCall(call.id, call.function.name, _arguments(call, f"{place}.tool_calls.{at}.function.arguments"))
+                for at, call in enumerate(self.tool_calls or ())
+            ),
+            self.tool_call_id,
+        )
+
+
+class FunctionTool(Strict):
+    """A function that the model may call."""
+
+    class Function(Strict):
+        """Its name, and the JSON schema of its arguments, which the model is shown and not held to."""
+
+        name: FunctionName
+        description: Text | None = None
+        parameters: JsonObject | None = None
+        strict: Literal[False] | None = None
+
+    type: Literal["function"]
+    function: Function
+
+
+Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+Tools = Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
+
+
+class ResponseFormat(Strict):
+    """What the answer must be."""
+
+    class JsonSchema(Strict):
+        """The schema by its name. It holds whatever `strict` says."""
+
+        name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+        description: Text | None = None
+        schema_: Annotated[JsonObject, Field(alias="schema")]
+        strict: bool | None = None
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @property
+    def wanted(self) -> dict[str, Any] | None:
+        """The schema that the answer follows; None for free text."""
+        if self.json_schema is not None:
+            return self.json_schema.schema_
+        return {"type": "object"} if self.type == "json_object" else None
+
+
+class ChatRequest(Generation):
+    """The body of POST /v1/chat/completions."""
+
+    messages: Messages
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_PROMPT_TOKENS)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: Tools | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    """The model decides, or is not shown the tools; none can be forced."""
+    parallel_tool_calls: bool | None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1, fail_fast=True)] | None = None
+    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+
+    @property
+    @override
+    def answer_tokens(self) -> int | None:
+        """The newer name wins, as at OpenAI."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    @override
+    def stops(self) -> tuple[str, ...]:
+        """Without parallel calls, the end of the first one is the end."""
+        one_call = self.offered_tools and self.parallel_tool_calls is False
+        return (*super().stops, tool_calls.CLOSE) if one_call else super().stops
+
+    @property
+    def scored_alternatives(self) -> int | None:
+        """Likeliest tokens to report with each token's score; None reports no scores."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    @property
+    def offered_tools(self) -> list[dict[str, Any]]:
+        """The tools that the model is shown, as the template takes them."""
+        shown = self.tools if self.tools and self.tool_choice != "none" else []
+        return [tool.model_dump(exclude_none=True) for tool in shown]
+
+    @property
+    def wanted_schema(self) -> dict[str, Any] | None:
+        """The JSON schema that the answer follows, if any."""
+        return self.response_format.wanted if self.response_format else None
+
+    @override
+    def check(self) -> None:
+        super().check()
+        for at, message in enumerate(self.messages):
+            message.check_at(f"messages.{at}")
+        if self.top_logprobs and not self.logprobs:
+            raise contradiction("top_logprobs", "needs logprobs to be true")
+        if self.response_format and (self.response_format.type == "json_schema") != bool(
+            self.response_format.json_schema
+        ):
+            raise contradiction("response_format.json_schema", "belongs to the type json_schema, and to no other")
+        if self.offered_tools and self.wanted_schema:
+            raise contradiction("response_format", "would keep the model from calling the tools")
+
+    def conversation(self) -> list[ChatMessage]:
+        """The messages as the template takes them. Raises ApiError."""
+        return [message.to_chat(f"messages.{at}") for at, message in enumerate(self.messages)]
+
+    def check_model(self, *, takes_tools: bool, takes_schemas: bool) -> None:
+        """Raises ApiError for what this model cannot do."""
+        if takes_tools is False:
+            if self.offered_tools:
+                raise _beyond("tools", "this model's chat template has no place for them")
+            for at, message in enumerate(self.messages):
+                if message.speaks_of_tools:
+                    field = "role" if message.role == "tool" else "tool_calls"
+                    raise _beyond(f"messages.{at}.{field}", "this model's chat template knows no tools")
+        if self.wanted_schema is not None and not takes_schemas:
+            raise _beyond("response_format", "this server cannot hold answers to a schema")
+
+
+def _beyond(param: str, reason: str) -> ApiError:
+    return bad_request(f"{param}: {reason}", param=param, code="unsupported_value")
+
+
+def _arguments(call: CalledTool, path: str) -> dict[str, Any]:
+    try:
+        return parse_object(call.function.arguments.encode())
+    except ApiError as error:
+        raise bad_request(f"{path}: not a JSON object", param=path, code="invalid_value") from error

@@ -1,0 +1,74 @@
+"""What every endpoint with a body does first: refuse at the door, read, find the model, make tokens."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from aiohttp import web
+
+from chatscale_server.engine.protocol import Engine, ModelInfo, PromptError
+from chatscale_server.http.bridge import Bridge
+from chatscale_server.http.chat_schema import ChatRequest
+from chatscale_server.http.errors import ApiError, bad_request
+from chatscale_server.http.lifecycle import Lifecycle
+
+T = TypeVar("T")
+
+INLINE_CHARS: Final = 4096
+"""Longer prompts are tokenised in a thread: more than this can hold up the loop for a millisecond."""
+READ_TIMEOUT_S: Final = 30.0
+"""For a body: a client that sends drop by drop must not hold up a drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Shared by all handlers."""
+
+    engine: Engine
+    bridge: Bridge
+    lifecycle: Lifecycle
+    served_name: str
+
+    def model(self, name: str | None) -> ModelInfo:
+        """The one model, which need not be named everywhere. Raises ApiError 404 for another."""
+        if name is not None and name != self.served_name:
+            raise ApiError(
+                404, f'the model "{name}" does not exist here; this server has "{self.served_name}"',
+                param="model", code="model_not_found",
+            )  # fmt: skip
+        if self.bridge.info is None:
+            raise RuntimeError("check_open() comes first")
+        return self.bridge.info
+
+    async def encode(self, prompt: str | list[int]) -> list[int]:
+        """Tokens of a plain prompt."""
+        if isinstance(prompt, list):
+            return prompt
+        return await off_loop(lambda: self.engine.encode(prompt), len(prompt))
+
+    async def encode_chat(self, asked: ChatRequest, info: ModelInfo) -> list[int]:
+        """Tokens of a conversation. Raises ApiError for what this model's template cannot take."""
+        asked.check_model(takes_tools=info.takes_tools, takes_schemas=info.takes_schemas)
+        messages, tools = asked.conversation(), asked.offered_tools
+        size = sum(len(message.content) for message in messages) + INLINE_CHARS * bool(tools)
+        try:
+            return await off_loop(lambda: self.engine.encode_chat(messages, tools), size)
+        except PromptError as error:
+            raise bad_request(f"messages: {error}", param="messages", code="invalid_value") from error
+
+
+async def read_body(http: web.Request) -> bytes:
+    """The whole body. Raises ApiError if it does not come, or not as its headers say."""
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            return await http.read()
+    except TimeoutError as error:
+        raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds") from error
+    except web.RequestPayloadError as error:
+        raise bad_request("the body does not have the encoding that its headers state") from error
+
+
+async def off_loop(work: Callable[[], T], chars: int) -> T:
+    """Do it here if it is short."""
+    return work() if chars <= INLINE_CHARS else await asyncio.to_thread(work)
