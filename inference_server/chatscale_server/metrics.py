@@ -184,7 +184,7 @@ class ServerCollector(Collector):
              "vllm:time_to_first_token_seconds"),
             (Metric.INTER_TOKEN_LATENCY_SECONDS, "Between two tokens of one request", counts.inter_token_s,
              "vllm:inter_token_latency_seconds"),
-            (Metric.QUEUE_TIME_SECONDS, "From arrival to a slot", counts.queue_time_s,
+            (Metric.QUEUE_TIME_SECONDS, "From admission to a slot", counts.queue_time_s,
              "vllm:request_queue_time_seconds"),
             (Metric.REQUEST_DURATION_SECONDS, "From arrival to the last token", counts.request_duration_s,
              "vllm:e2e_request_latency_seconds"),

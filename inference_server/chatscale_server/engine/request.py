@@ -46,7 +46,7 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One generation. `arrived_s` is on the clock that the worker uses."""
+    """One generation. Both times are on the clock that the worker uses."""
 
     id: str
     prompt: tuple[int, ...]
@@ -57,6 +57,9 @@ class Request:
     """How many of the likeliest tokens to report beside each chosen one; None reports nothing."""
     constraint: Constraint | None = None
     arrived_s: float = 0.0
+    """When its HTTP headers were here; what the client waits for counts from then."""
+    queued_s: float = 0.0
+    """When it was admitted; the queue deadline counts from then, since a slow upload has not waited for a slot."""
 
     @property
     def reserved_tokens(self) -> int:

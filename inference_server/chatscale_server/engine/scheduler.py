@@ -154,7 +154,7 @@ class Scheduler:
     def expire(self, now_s: float) -> tuple[Request, ...]:
         """Take out those that have waited longer than the queue timeout."""
         expired = []
-        while self._waiting and now_s - self._waiting[0].arrived_s > self.queue_timeout_s:
+        while self._waiting and now_s - self._waiting[0].queued_s > self.queue_timeout_s:
             expired.append(self._waiting.popleft())
         return tuple(expired)
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from chatscale_server.engine.protocol import ModelInfo
@@ -159,8 +159,8 @@ class Bridge:
             self._progress_s = self.clock()
             # A quiet hour says nothing about how fast a burst is worked off.
             self._finished_s.clear()
-        bell = asyncio.Event()
-        tickets = [Ticket(request, bell) for request in requests]
+        bell, queued_s = asyncio.Event(), self.clock()
+        tickets = [Ticket(replace(request, queued_s=queued_s), bell) for request in requests]
         for ticket in tickets:
             self._waiting[ticket.request.id] = ticket
             self._waiting_prompt_tokens += len(ticket.request.prompt)
@@ -204,7 +204,7 @@ class Bridge:
             requests_running=len(self._running),
             slots=self.slots,
             queue_capacity=self.max_queue,
-            oldest_waiting_s=max(0.0, self.clock() - oldest.request.arrived_s) if oldest else 0.0,
+            oldest_waiting_s=max(0.0, self.clock() - oldest.request.queued_s) if oldest else 0.0,
             kv_cache_usage_ratio=self._kv_usage_ratio,
             draining=draining,
             last_step_timestamp_s=self._last_step_timestamp_s,
@@ -238,7 +238,7 @@ class Bridge:
         for request_id in report.started:
             if ticket := self._leave_line(request_id):
                 ticket.started_s = now_s - report.duration_s
-                self.counts.queue_time_s.observe(max(0.0, ticket.started_s - ticket.request.arrived_s))
+                self.counts.queue_time_s.observe(max(0.0, ticket.started_s - ticket.request.queued_s))
                 self._running[request_id] = ticket
         for output in report.outputs:
             self._deliver(output, now_s)

@@ -22,8 +22,12 @@ SETTINGS = Settings(
 )
 
 
-def a_request(request_id: str = "r", *, prompt: int = 3, max_tokens: int = 4, arrived_s: float = 0.0) -> Request:
-    return Request(id=request_id, prompt=tuple(range(prompt)), max_tokens=max_tokens, arrived_s=arrived_s)
+def a_request(
+    request_id: str = "r", *, prompt: int = 3, max_tokens: int = 4, arrived_s: float = 0.0, queued_s: float = 0.0
+) -> Request:
+    return Request(
+        id=request_id, prompt=tuple(range(prompt)), max_tokens=max_tokens, arrived_s=arrived_s, queued_s=queued_s
+    )  # fmt: skip
 
 
 class Gate:

@@ -101,8 +101,8 @@ def test_the_lowest_free_slot_is_taken_so_that_batches_stay_dense():
 
 def test_requests_that_waited_too_long_are_taken_out_oldest_first():
     scheduler = a_scheduler(timeout_s=10.0)
-    for name, arrived_s in (("old", 0.0), ("edge", 5.0), ("new", 9.0)):
-        scheduler.submit(a_request(name, arrived_s=arrived_s))
+    for name, queued_s in (("old", 0.0), ("edge", 5.0), ("new", 9.0)):
+        scheduler.submit(a_request(name, queued_s=queued_s))
     assert [request.id for request in scheduler.expire(15.0)] == ["old"]
     assert [request.id for request in scheduler.waiting] == ["edge", "new"]
 

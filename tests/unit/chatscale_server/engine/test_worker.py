@@ -107,7 +107,7 @@ def test_a_stop_is_never_slept_through():
 
 def test_a_request_that_waited_too_long_is_given_back():
     worker, reports = a_worker(SimulatedEngine(FAST), timeout_s=10.0, now_s=100.0)
-    worker.submit(a_request("late", arrived_s=89.0))
+    worker.submit(a_request("late", queued_s=89.0))
     assert reports.report().outputs == (Output("late", "", 0, FinishReason.DEADLINE),)
     worker.stop(5)
 

@@ -153,6 +153,17 @@ async def test_latencies_are_measured_from_arrival():
     assert (ticket.take().text, ticket.finish, ticket.generated) == ("aaa", FinishReason.STOP, 3)
 
 
+async def test_a_slow_upload_is_waited_for_by_the_client_and_not_by_the_queue():
+    desk = Desk()
+    desk.now_s = 30.0
+    ticket = desk.bridge.submit(a_request("a", arrived_s=0.0))
+    assert (ticket.request.queued_s, desk.bridge.state(draining=False).oldest_waiting_s) == (30.0, 0.0)
+    desk.now_s = 31.0
+    desk.step(started="a", tokens="a", finished="a")
+    counts = desk.bridge.counts
+    assert (counts.queue_time_s.total, counts.time_to_first_token_s.total) == (1.0, 31.0)
+
+
 async def test_a_slot_counts_as_taken_until_the_engine_has_freed_it():
     desk = Desk()
     ticket = desk.submit(a_request("a"))
