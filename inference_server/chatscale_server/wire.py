@@ -156,6 +156,9 @@ class RejectReason(StrEnum):
     LOADING = "loading"
     TOO_LONG = "too_long"
     DEADLINE = "deadline"
+    """It waited for a slot longer than the queue timeout."""
+    UPLOADS = "uploads"
+    """Too many bytes of request bodies were on their way already."""
 
 
 MODEL_NAME_LABEL: Final = "model_name"

@@ -7,10 +7,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
 from chatscale_server import wire
 from chatscale_server.engine.protocol import Engine
-from chatscale_server.http.body import MAX_BODY_BYTES
+from chatscale_server.http.body import MAX_BODY_BYTES, Uploads
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.completions import Completions
-from chatscale_server.http.errors import openai_errors
 from chatscale_server.http.intake import Intake
 from chatscale_server.http.lifecycle import Lifecycle, Phase
 from chatscale_server.http.structured import Schemas
@@ -50,7 +49,7 @@ def build_app(engine: Engine, bridge: Bridge, lifecycle: Lifecycle, settings: Se
         bridge.counts, lifecycle.state, model_name=settings.served_name, chatmodel=settings.chatmodel_name
     )
     probes = Probes(lifecycle, registry)
-    intake = Intake(engine, bridge, lifecycle, settings.served_name)
+    intake = Intake(engine, bridge, lifecycle, settings.served_name, Uploads(bridge.counts))
     completions = Completions(intake, Schemas(engine), int(time.time()))
     tokenizing = Tokenizing(intake)
 
@@ -60,7 +59,7 @@ def build_app(engine: Engine, bridge: Bridge, lifecycle: Lifecycle, settings: Se
             response.force_close()
             response.headers["Connection"] = "close"
 
-    app = web.Application(middlewares=[openai_errors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(close_when_leaving)
     app.router.add_post(wire.CHAT_COMPLETIONS_PATH, completions.chat)
     app.router.add_post(wire.COMPLETIONS_PATH, completions.complete)

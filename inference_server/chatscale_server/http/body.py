@@ -1,12 +1,29 @@
-"""From bytes to a JSON object, with every cost bounded before it is paid."""
+"""From a connection to a JSON object, with every cost bounded before it is paid."""
 
+import asyncio
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
-from chatscale_server.http.errors import bad_request
+from aiohttp import hdrs, web
 
+from chatscale_server.http.errors import ApiError, bad_request
+from chatscale_server.metrics import Counts
+from chatscale_server.wire import RejectReason
+
+READ_TIMEOUT_S: Final = 30.0
+"""For a body: a client that sends drop by drop must not hold up a drain."""
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+SMALL_BODY_BYTES: Final = 64 * 1024
+"""Nearly every chat is smaller."""
+MAX_SMALL_BYTES_ON_THE_WAY: Final = 32 * 1024 * 1024
+MAX_LARGE_BYTES_ON_THE_WAY: Final = 64 * 1024 * 1024
+"""Of bodies that are being received, by what they may come to. Large ones have a share of their own, so that
+sixteen slow uploads do not shut the door to chats."""
+INTAKE_RETRY_AFTER_S: Final = 1
 MAX_JSON_DEPTH: Final = 32
 MAX_CONTAINERS: Final = 20_000
 """Objects and lists in one body: a thousand messages with a dozen parts each, and room to spare."""
@@ -15,6 +32,60 @@ MAX_MEMBERS: Final = 512
 _STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 """A string, or one without an end: were that no match, the search would begin anew at each quote within it."""
 _BRACKET: Final = re.compile(r"[\[\]{}]")
+
+
+@dataclass(slots=True)
+class Uploads:
+    """The bodies that are on their way to this server."""
+
+    counts: Counts = field(default_factory=Counts)
+    small_bytes: int = 0
+    large_bytes: int = 0
+
+    @contextmanager
+    def place(self, size: int) -> Iterator[None]:
+        """For a body of at most `size` bytes, until it is here. Raises ApiError 429 when too much is on its way."""
+        small = size <= SMALL_BODY_BYTES
+        if (
+            (self.small_bytes + size > MAX_SMALL_BYTES_ON_THE_WAY)
+            if small
+            else (self.large_bytes + size > MAX_LARGE_BYTES_ON_THE_WAY)
+        ):
+            self.counts.rejected[RejectReason.UPLOADS] += 1
+            raise ApiError(
+                429,
+                "too many request bodies are being received; try again later",
+                code="too_many_uploads",
+                retry_after_s=INTAKE_RETRY_AFTER_S,
+            )
+        self._add(size, small=small)
+        try:
+            yield
+        finally:
+            self._add(-size, small=small)
+
+    def _add(self, size: int, *, small: bool) -> None:
+        if small:
+            self.small_bytes += size
+        else:
+            self.large_bytes += size
+
+
+async def read_body(http: web.Request, uploads: Uploads) -> bytes:
+    """The body, unpacked. Raises ApiError 400, 408, 413 or 429."""
+    stated = http.content_length
+    if stated is not None and stated > MAX_BODY_BYTES:
+        raise ApiError(413, f"the body has {stated} bytes, at most {MAX_BODY_BYTES} are read", code="body_too_large")
+    # A packed body states its packed size; one sent in chunks states none.
+    packed = hdrs.CONTENT_ENCODING in http.headers
+    with uploads.place(MAX_BODY_BYTES if stated is None or packed else stated):
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                return await http.read()
+        except TimeoutError as error:
+            raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds", code="timeout") from error
+        except web.RequestPayloadError as error:
+            raise bad_request("the body does not have the encoding that its headers state") from error
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from chatscale_server.http.chat_schema import ChatRequest
 from chatscale_server.http.completion_schema import CompletionRequest
 from chatscale_server.http.errors import ApiError
 from chatscale_server.http.generation import CONTEXT_LENGTH_EXCEEDED, Wish, check_count, plan_requests
-from chatscale_server.http.intake import Intake, read_body
+from chatscale_server.http.intake import Intake
 from chatscale_server.http.responses import ChatChoice, Head, TextChoice, chat_head, model_list, text_head
 from chatscale_server.http.schema import Generation, parse_request
 from chatscale_server.http.structured import Schemas
@@ -46,7 +46,7 @@ class Completions:
         """POST /v1/chat/completions."""
         async with self.intake.lifecycle.serving():
             arrived_s = self._check_open()
-            asked = parse_request(ChatRequest, await read_body(http))
+            asked = parse_request(ChatRequest, await self.intake.read(http))
             info = self.intake.model(asked.model)
             prompt = await self.intake.encode_chat(asked, info)
             count = check_count(asked, 1, self.intake.bridge.slots, "messages")
@@ -77,7 +77,7 @@ class Completions:
         """POST /v1/completions."""
         async with self.intake.lifecycle.serving():
             arrived_s = self._check_open()
-            asked = parse_request(CompletionRequest, await read_body(http))
+            asked = parse_request(CompletionRequest, await self.intake.read(http))
             info = self.intake.model(asked.model)
             check_count(asked, len(asked.prompts), self.intake.bridge.slots, "prompt")
             prompts = [await self.intake.encode(prompt) for prompt in asked.prompts]

@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from typing_extensions import override
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _SERVER_ERROR: Final = 500
+MAX_PATH_CHARS: Final = 200
 
 
 class ApiError(Exception):
@@ -53,26 +55,62 @@ def _error_type(status: int) -> str:
     return "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
 
 
-@web.middleware
-async def openai_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every failure before the first byte the shape that OpenAI clients read."""
-    try:
-        return await handler(request)
-    except ApiError as error:
-        return error.response()
-    except ConnectionError:
-        raise  # the client has left; aiohttp knows, and there is nobody to answer
-    except web.HTTPException as error:
-        if error.status < web.HTTPBadRequest.status_code:
-            raise
-        text = f"{request.method} {request.path}: {error.reason}"
-        response = ApiError(error.status, text, code=_CODES.get(error.status)).response()
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+def openai_errors(handler: Handler) -> Handler:
+    """Give every failure before the first byte the shape that OpenAI clients read.
+
+    Not a middleware: aiohttp answers a wrong `Expect` before it comes to those.
+    """
+
+    async def shaped(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ApiError as error:
+            return error.response()
+        except ConnectionError:
+            raise  # the client has left; aiohttp knows, and there is nobody to answer
+        except web.HTTPException as error:
+            if error.status < web.HTTPBadRequest.status_code:
+                raise
+            return _from_aiohttp(request, error)
+        except Exception:
+            log.exception("request failed", extra={"method": request.method, "path": _shown_path(request)})
+            return ApiError(500, "the server failed to handle this request", code="internal_error").response()
+
+    return shaped
+
+
+def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> web.Response:
+    text = f"{request.method} {_shown_path(request)}: {error.reason}"
+    response = ApiError(error.status, text, code=_CODES.get(error.status)).response()
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _shown_path(request: web.BaseRequest) -> str:
+    return request.path[:MAX_PATH_CHARS]
+
+
+class Connection(web.RequestHandler):
+    """A client's connection; what is not even HTTP gets OpenAI's shape here, since no handler ever sees it."""
+
+    __slots__ = ()
+
+    @override
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun; another cannot follow")
+        # Neither message nor traceback: both quote what the client sent, and that may be a prompt.
+        log.info("not HTTP", extra={"status": status, "error": type(exc).__name__, "remote": request.remote})
+        response = ApiError(status, "the request is not valid HTTP", code="malformed_request").response()
+        response.force_close()
         return response
-    except Exception:
-        log.exception("request failed", extra={"method": request.method, "path": request.path})
-        return ApiError(500, "the server failed to handle this request", code="internal_error").response()
 
 
-_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 417: "expectation_failed"}

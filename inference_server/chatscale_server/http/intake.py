@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from chatscale_server.engine.protocol import Engine, ModelInfo, PromptError
+from chatscale_server.http.body import Uploads, read_body
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.chat_schema import ChatRequest
 from chatscale_server.http.errors import ApiError, bad_request
@@ -17,8 +18,6 @@ T = TypeVar("T")
 
 INLINE_CHARS: Final = 4096
 """Longer prompts are tokenised in a thread: more than this can hold up the loop for a millisecond."""
-READ_TIMEOUT_S: Final = 30.0
-"""For a body: a client that sends drop by drop must not hold up a drain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,11 @@ class Intake:
     bridge: Bridge
     lifecycle: Lifecycle
     served_name: str
+    uploads: Uploads
+
+    async def read(self, http: web.Request) -> bytes:
+        """The whole body. Raises ApiError."""
+        return await read_body(http, self.uploads)
 
     def model(self, name: str | None) -> ModelInfo:
         """The one model, which need not be named everywhere. Raises ApiError 404 for another."""
@@ -56,17 +60,6 @@ class Intake:
             return await off_loop(lambda: self.engine.encode_chat(messages, tools), size)
         except PromptError as error:
             raise bad_request(f"messages: {error}", param="messages", code="invalid_value") from error
-
-
-async def read_body(http: web.Request) -> bytes:
-    """The whole body. Raises ApiError if it does not come, or not as its headers say."""
-    try:
-        async with asyncio.timeout(READ_TIMEOUT_S):
-            return await http.read()
-    except TimeoutError as error:
-        raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds") from error
-    except web.RequestPayloadError as error:
-        raise bad_request("the body does not have the encoding that its headers state") from error
 
 
 async def off_loop(work: Callable[[], T], chars: int) -> T:

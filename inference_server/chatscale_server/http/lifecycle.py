@@ -5,8 +5,11 @@ ones finish until the deadline, then end what is left with an error event.
 """
 
 import asyncio
+import fcntl
 import logging
-from collections.abc import AsyncIterator
+import sys
+import termios
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 LOADING_RETRY_AFTER_S: Final = 5
 DRAINING_RETRY_AFTER_S: Final = 1
 """Another replica can take it at once."""
+UNSENT_POLL_S: Final = 0.02
 FLUSH_TIMEOUT_S: Final = 2.0
 """For handlers to write the error event after the drain deadline."""
 
@@ -45,6 +49,8 @@ class Lifecycle:
     bridge: Bridge
     drain_delay_s: float
     drain_timeout_s: float
+    unsent_bytes: Callable[[], int] = lambda: 0
+    """Written by handlers, and not yet with the clients."""
     _leaving: bool = False
     _refusing: bool = False
     _open_requests: int = 0
@@ -102,7 +108,10 @@ class Lifecycle:
         self._refusing = True
         if await self._wait_idle(self.drain_timeout_s):
             return
-        log.warning("drain deadline passed", extra={"open_requests": self._open_requests})
+        log.warning(
+            "drain deadline passed",
+            extra={"open_requests": self._open_requests, "unsent_bytes": self.unsent_bytes()},
+        )
         self.bridge.fail_all(ApiError(503, "the server shut down before the answer was complete", code="draining"))
         await self.flush()
 
@@ -111,11 +120,30 @@ class Lifecycle:
         await self._wait_idle(FLUSH_TIMEOUT_S)
 
     async def _wait_idle(self, timeout_s: float) -> bool:
-        if self._open_requests == 0:
-            return True
+        """Until no request is open and the clients have all that was written; False if that takes too long."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
+                if self._open_requests:
+                    await self._idle.wait()
+                while self.unsent_bytes():  # noqa: ASYNC110 - nobody tells when a peer acknowledges
+                    await asyncio.sleep(UNSENT_POLL_S)
         except TimeoutError:
             return False
         return True
+
+
+def unsent_bytes(connection: asyncio.Protocol) -> int:
+    """What a connection still owes its client: in our buffer, and in the kernel's until the client acknowledges it.
+
+    The kernel's counts too: with a pod's end its network is gone, and with it what the kernel would still send.
+    """
+    transport: asyncio.WriteTransport | None = getattr(connection, "transport", None)
+    if transport is None:
+        return 0
+    waiting = transport.get_write_buffer_size()
+    raw = transport.get_extra_info("socket")
+    try:
+        in_kernel = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):
+        return waiting  # closed meanwhile
+    return waiting + int.from_bytes(in_kernel, sys.byteorder)

@@ -16,12 +16,15 @@ from chatscale_server.engine.worker import Worker
 from chatscale_server.errors import StartupError
 from chatscale_server.http.app import build_app
 from chatscale_server.http.bridge import Bridge
-from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle
+from chatscale_server.http.errors import Connection, openai_errors
+from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, unsent_bytes
 from chatscale_server.settings import Settings
 
 log = logging.getLogger(__name__)
 
 ENGINE_STOP_TIMEOUT_S: Final = 5.0
+BACKLOG: Final = 1024
+"""Connections that the kernel keeps while the loop is busy: a burst must get its 429, not a reset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,31 @@ async def listening(
     # Without handler_cancellation a handler that is not writing would never learn that its client has left.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_TIMEOUT_S)
     await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=1024)
-    await site.start()
+    loop, front = asyncio.get_running_loop(), _front(runner)
+    lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in front.connections)
+    # A site of aiohttp's would make its own connections, which answer what is not HTTP in plain text.
+    listener = await loop.create_server(
+        lambda: Connection(front, loop=loop, access_log=None),  # type: ignore[arg-type]  # as AppRunner takes it
+        host,
+        port,
+        backlog=BACKLOG,
+    )
     worker.start()
     try:
-        yield Server(bridge, lifecycle, worker, runner.addresses[0][1], asyncio.Event())
+        yield Server(bridge, lifecycle, worker, listener.sockets[0].getsockname()[1], asyncio.Event())
     finally:
+        listener.close()
         await runner.cleanup()
         await asyncio.to_thread(worker.stop, ENGINE_STOP_TIMEOUT_S if bridge.info else 0.0)
+
+
+def _front(runner: web.AppRunner) -> web.Server:
+    """The server that aiohttp made, with our errors around all that it does for a request."""
+    front = runner.server
+    if front is None:
+        raise RuntimeError("setup() comes first")
+    front.request_handler = openai_errors(front.request_handler)
+    return front
 
 
 async def serve(engine: Engine, settings: Settings, *, host: str, port: int) -> None:

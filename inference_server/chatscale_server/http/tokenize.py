@@ -10,7 +10,7 @@ from typing_extensions import override
 from chatscale_server.http.chat_schema import ChatRequest, Messages, Tools
 from chatscale_server.http.completion_schema import Token
 from chatscale_server.http.errors import bad_request
-from chatscale_server.http.intake import Intake, off_loop, read_body
+from chatscale_server.http.intake import Intake, off_loop
 from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Strict, Text, contradiction, parse_request
 
 ModelName = Annotated[str, StringConstraints(max_length=512)]
@@ -59,7 +59,7 @@ class Tokenizing:
         """POST /tokenize."""
         async with self.intake.lifecycle.serving():
             self.intake.lifecycle.check_open()
-            asked = parse_request(TokenizeRequest, await read_body(http))
+            asked = parse_request(TokenizeRequest, await self.intake.read(http))
             info = self.intake.model(asked.model)
             if asked.prompt is not None:
                 tokens = await self.intake.encode(asked.prompt)
@@ -79,7 +79,7 @@ class Tokenizing:
         """POST /detokenize."""
         async with self.intake.lifecycle.serving():
             self.intake.lifecycle.check_open()
-            asked = parse_request(DetokenizeRequest, await read_body(http))
+            asked = parse_request(DetokenizeRequest, await self.intake.read(http))
             info = self.intake.model(asked.model)
             if max(asked.tokens, default=0) >= info.vocab_size:
                 raise bad_request(f"tokens: token ids end at {info.vocab_size - 1}", param="tokens")

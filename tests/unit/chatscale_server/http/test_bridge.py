@@ -156,7 +156,7 @@ async def test_latencies_are_measured_from_arrival():
 async def test_a_slow_upload_is_waited_for_by_the_client_and_not_by_the_queue():
     desk = Desk()
     desk.now_s = 30.0
-    ticket = desk.bridge.submit(a_request("a", arrived_s=0.0))
+    ticket = desk.submit(a_request("a", arrived_s=0.0))
     assert (ticket.request.queued_s, desk.bridge.state(draining=False).oldest_waiting_s) == (30.0, 0.0)
     desk.now_s = 31.0
     desk.step(started="a", tokens="a", finished="a")

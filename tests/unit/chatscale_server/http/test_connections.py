@@ -1,0 +1,164 @@
+"""What clients do below HTTP: malformed bytes, slow uploads, slow reading."""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from typing_extensions import override
+
+from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.http.body import MAX_BODY_BYTES, MAX_LARGE_BYTES_ON_THE_WAY, Uploads
+from chatscale_server.http.errors import ApiError
+from chatscale_server.http.lifecycle import Phase
+from chatscale_server.http.serve import Server, run_to_end
+from chatscale_server.wire import RejectReason
+from tests.unit.chatscale_server.builders import FAST, a_server, chat, eventually
+
+CANARY = "canary-4711"
+PACE_S = 0.01
+
+
+@asynccontextmanager
+async def a_socket(
+    server: Server, *, receive_bytes: int | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection; with `receive_bytes` its kernel takes hardly more than that ahead of the reader."""
+    raw = socket.socket()
+    if receive_bytes:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    raw.settimeout(0)
+    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", server.port))
+    reader, writer = await asyncio.open_connection(sock=raw, limit=receive_bytes or 2**16)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+def a_post(body: bytes, *headers: str, length: int | None = None) -> bytes:
+    lines = [
+        "POST /v1/chat/completions HTTP/1.1", "Host: x", *headers,
+        f"Content-Length: {len(body) if length is None else length}", "", "",
+    ]  # fmt: skip
+    return "\r\n".join(lines).encode() + body
+
+
+async def answer_to(server: Server, request: bytes) -> tuple[int, dict]:
+    """Status and error of the one answer to these bytes."""
+    async with a_socket(server) as (reader, writer):
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(head.lower().split("content-length: ")[1].split("\r\n")[0])
+        return int(head.split()[1]), json.loads(await reader.readexactly(length))["error"]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00 TLS\r\n\r\n", 400, "malformed_request", id="tls"),
+        pytest.param(f"POST /{CANARY} HTTP/9\r\n\r\n".encode(), 400, "malformed_request", id="version"),
+        pytest.param(f"GET / HTTP/1.1\r\n{CANARY}\r\n\r\n".encode(), 400, "malformed_request", id="header"),
+        pytest.param(b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", 400, "malformed_request", id="long-line"),
+        pytest.param(a_post(b"{}", "Content-Length: 3"), 400, "malformed_request", id="two-lengths"),
+        pytest.param(a_post(b"{}", "Expect: a miracle"), 417, "expectation_failed", id="expect"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n", 417, "expectation_failed", id="expect-anywhere"
+        ),
+        pytest.param(a_post(b"", length=2**40), 413, "body_too_large", id="stated-length"),
+    ],
+)
+async def test_what_aiohttp_refuses_has_openai_s_shape_and_is_not_quoted_in_the_log(
+    request_bytes, status, code, caplog
+):
+    caplog.set_level(logging.DEBUG)
+    async with a_server() as (server, _client):
+        found, error = await answer_to(server, request_bytes)
+        assert (found, error) == (
+            status, {"message": error["message"], "type": "invalid_request_error", "param": None, "code": code},
+        )  # fmt: skip
+    assert CANARY not in caplog.text
+
+
+async def until_a_large_body_gets(server: Server, status: int) -> None:
+    async with asyncio.timeout(10):
+        while (await answer_to(server, a_post(b" " * 100_000)))[0] != status:  # noqa: ASYNC110 - asked of the server
+            await asyncio.sleep(PACE_S)
+
+
+async def test_slow_uploads_are_bounded_and_do_not_keep_chats_out():
+    places = MAX_LARGE_BYTES_ON_THE_WAY // MAX_BODY_BYTES
+    async with a_server() as (server, client), asyncio.TaskGroup() as tasks:
+        uploads = [a_socket(server) for _ in range(places)]
+        for upload in uploads:
+            _reader, writer = await upload.__aenter__()
+            writer.write(a_post(b'{"', length=MAX_BODY_BYTES))
+        await until_a_large_body_gets(server, 429)
+        async with client.post("/v1/chat/completions", json=chat()) as response:
+            assert response.status == 200
+        for upload in uploads:
+            tasks.create_task(upload.__aexit__(None, None, None))
+        await until_a_large_body_gets(server, 400)
+
+
+def test_a_place_is_free_again_however_the_body_ended():
+    uploads = Uploads()
+    with uploads.place(100), uploads.place(MAX_BODY_BYTES):
+        assert uploads == Uploads(small_bytes=100, large_bytes=MAX_BODY_BYTES)
+    with pytest.raises(TimeoutError), uploads.place(100):
+        raise TimeoutError
+    assert uploads == Uploads()
+
+
+def test_a_refused_body_takes_no_place():
+    uploads = Uploads(large_bytes=MAX_LARGE_BYTES_ON_THE_WAY)
+    with pytest.raises(ApiError) as caught, uploads.place(MAX_BODY_BYTES):
+        pass
+    assert (caught.value.status, caught.value.retry_after_s) == (429, 1)
+    assert (uploads.large_bytes, uploads.counts.rejected[RejectReason.UPLOADS]) == (MAX_LARGE_BYTES_ON_THE_WAY, 1)
+
+
+async def test_a_drain_waits_until_a_slow_reader_has_the_last_byte():
+    async with a_server(drain_timeout_s=60.0) as (server, _client), a_socket(server, receive_bytes=2048) as (
+        reader, writer,
+    ):  # fmt: skip
+        writer.write(a_post(json.dumps(chat(stream=True, max_tokens=250)).encode()))
+        await eventually(lambda: server.bridge.counts.finished["length"] == 1)
+        end = asyncio.create_task(run_to_end(server))
+        server.stop.set()
+        await eventually(lambda: server.lifecycle.phase is Phase.DRAINING)
+        await asyncio.wait([end], timeout=0.2)
+        assert (end.done(), server.lifecycle.unsent_bytes() > 0) == (False, True)
+        received = b""
+        while not received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"):
+            received += await asyncio.wait_for(reader.read(4096), 10)
+        await asyncio.wait_for(end, 10)
+
+
+class Verbose:
+    """A decoder whose text soon fills every buffer of the kernel."""
+
+    def push(self, _token: int) -> str:
+        return "x" * 4096
+
+    def flush(self) -> str:
+        return ""
+
+
+class VerboseEngine(SimulatedEngine):
+    @override
+    def decoder(self):
+        return Verbose()
+
+
+async def test_a_client_that_does_not_read_loses_its_slot():
+    async with a_server(VerboseEngine(FAST)) as (server, _client), a_socket(server, receive_bytes=2048) as (
+        _reader, writer,
+    ):  # fmt: skip
+        writer.write(a_post(json.dumps(chat(stream=True, max_tokens=8000)).encode()))
+        await eventually(lambda: server.bridge.counts.finished["cancelled"] == 1, within_s=20)
+        assert server.bridge.in_system == 0
+        assert server.bridge.counts.generated_tokens < 8000
