@@ -1,0 +1,335 @@
+"""The official client gets every choice, every score and every call, whole and streamed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import openai
+import pytest
+from typing_extensions import override
+
+from chatscale_server.engine.protocol import ModelInfo
+from chatscale_server.engine.scheduler import StepPlan
+from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.http.serve import Server
+from tests.unit.chatscale_server.builders import FAST, a_server, eventually, gated_engine
+
+HELLO: Any = [{"role": "user", "content": "Where is my order?"}]
+TOOL: Any = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+FIND = ("Let me", " look.\n", "<tool_", 'call>\n{"name": "find", ', '"arguments": {"id": 7}}', "\n</tool_call>")
+
+
+class Saying(SimulatedEngine):
+    """Says the given words, one a step, then the end token."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__(FAST)
+        self._words = words
+        self.tools: list[Mapping[str, Any]] = []
+
+    @override
+    def load(self, phase: Any) -> ModelInfo:
+        return replace(super().load(phase), end_tokens=frozenset({99}), takes_tools=True)
+
+    @override
+    def encode_chat(self, messages: Any, tools: Any = ()) -> list[int]:
+        self.tools = list(tools)
+        return super().encode_chat(messages)
+
+    @override
+    def decoder(self) -> Any:
+        return self
+
+    def push(self, token: int) -> str:
+        return self._words[token]
+
+    def flush(self) -> str:
+        return ""
+
+    @override
+    def token_bytes(self, token: int) -> bytes:
+        return self._words[token].encode()
+
+    @override
+    def step(self, plan: StepPlan) -> Mapping[int, int]:
+        super().step(plan)
+        sequences = [*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)]
+        return {s.slot: s.generated if s.generated < len(self._words) else 99 for s in sequences}
+
+    @override
+    def scores(self) -> Any:
+        return {}
+
+
+@asynccontextmanager
+async def a_client(
+    engine: SimulatedEngine | None = None, **changes: object
+) -> AsyncIterator[tuple[openai.AsyncOpenAI, Server]]:
+    changes = {"max_concurrency": 4, **changes}
+    async with (
+        a_server(engine, **changes) as (server, _client),
+        openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0) as client,
+    ):
+        yield client, server
+
+
+async def refusal(client: openai.AsyncOpenAI, **fields: Any) -> str | None:
+    """The `param` of the 400 that the fields get."""
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.chat.completions.create(**{"model": "m", "messages": HELLO, "max_tokens": 3, **fields})
+    return caught.value.param
+
+
+async def test_n_choices_come_side_by_side_and_the_prompt_counts_once():
+    async with a_client() as (client, _server):
+        one = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=4)
+        whole = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=4, n=3, temperature=0)
+        assert [choice.index for choice in whole.choices] == [0, 1, 2]
+        assert {choice.message.content for choice in whole.choices} == {one.choices[0].message.content}
+        assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (one.usage.prompt_tokens, 12)
+        stream = await client.chat.completions.create(
+            model="m", messages=HELLO, max_tokens=4, n=3, stream=True, stream_options={"include_usage": True}
+        )
+        texts, ends, order = ["", "", ""], {}, []
+        async for chunk in stream:
+            for choice in chunk.choices:
+                texts[choice.index] += choice.delta.content or ""
+                order.append(choice.index)
+                if choice.finish_reason:
+                    ends[choice.index] = choice.finish_reason
+        assert texts == [choice.message.content for choice in whole.choices]
+        assert ends == {0: "length", 1: "length", 2: "length"}
+        assert sorted(order[:3]) == [0, 1, 2] == sorted(order[3:6]), "choices take turns"
+        assert chunk.usage == whole.usage
+
+
+async def test_choices_are_admitted_together_or_not_at_all():
+    engine, gate = gated_engine()
+    async with a_client(engine, max_queue=0) as (client, server):
+        task = asyncio.ensure_future(client.chat.completions.create(model="m", messages=HELLO, max_tokens=3, n=2))
+        await eventually(lambda: server.bridge.in_system == 2)
+        with pytest.raises(openai.RateLimitError) as caught:
+            await client.chat.completions.create(model="m", messages=HELLO, n=3)
+        assert "retry-after" in caught.value.response.headers
+        assert server.bridge.in_system == 2
+        gate.open()
+        assert len((await task).choices) == 2
+
+
+async def test_more_choices_than_slots_are_refused_by_the_field_that_asks():
+    async with a_client() as (client, _server):
+        assert await refusal(client, n=5) == "n"
+        assert await refusal(client, extra_body={"num_return_sequences": 5}) == "num_return_sequences"
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.completions.create(model="m", prompt=["a"] * 5)
+        assert caught.value.param == "prompt"
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.completions.create(model="m", prompt=["a"] * 3, n=2)
+        assert caught.value.param == "n"
+
+
+async def test_a_leaving_client_frees_the_slots_of_all_choices():
+    engine, gate = gated_engine()
+    async with a_client(engine) as (client, server):
+        stream = await _begun(client, server, gate)
+        await stream.close()
+        gate.open()
+        await eventually(lambda: server.bridge.in_system == 0)
+        assert server.bridge.counts.client_disconnects == 1
+        assert server.bridge.counts.finished["cancelled"] == 3
+
+
+async def _begun(client: openai.AsyncOpenAI, server: Server, gate: Any) -> Any:
+    opening = asyncio.ensure_future(
+        client.chat.completions.create(model="m", messages=HELLO, max_tokens=1000, n=3, stream=True)
+    )
+    await eventually(lambda: server.bridge.in_system == 3)
+    gate.step()
+    return await opening
+
+
+async def test_several_prompts_are_answered_in_their_order():
+    async with a_client() as (client, _server):
+        alone = [await client.completions.create(model="m", prompt=text, max_tokens=3) for text in ("Once", "Twice a")]
+        both = await client.completions.create(model="m", prompt=["Once", "Twice a"], max_tokens=3, n=2)
+        assert [choice.text for choice in both.choices] == [
+            answer.choices[0].text for answer in alone for _ in range(2)
+        ]
+        assert both.usage.prompt_tokens == sum(answer.usage.prompt_tokens for answer in alone)
+        tokens = await client.completions.create(model="m", prompt=[[1, 2], [3]], max_tokens=1)
+        assert (len(tokens.choices), tokens.usage.prompt_tokens) == (2, 3)
+
+
+async def test_echo_gives_the_prompt_first():
+    async with a_client() as (client, _server):
+        plain = await client.completions.create(model="m", prompt="Once upon", max_tokens=3)
+        echoed = await client.completions.create(model="m", prompt="Once upon", max_tokens=3, echo=True)
+        assert echoed.choices[0].text == "Once upon" + plain.choices[0].text
+        assert echoed.usage == plain.usage
+        stream = await client.completions.create(model="m", prompt="Once upon", max_tokens=3, echo=True, stream=True)
+        assert "".join([chunk.choices[0].text async for chunk in stream]) == echoed.choices[0].text
+
+
+async def test_scores_of_a_chat_name_each_token_whole_and_streamed():
+    asked: Any = {"model": "m", "messages": HELLO, "max_tokens": 3, "logprobs": True, "top_logprobs": 2}
+    async with a_client() as (client, _server):
+        whole = (await client.chat.completions.create(**asked)).choices[0]
+        stream = await client.chat.completions.create(**asked, stream=True)
+        chunks = [chunk.choices[0] async for chunk in stream]
+        scores = whole.logprobs.content
+        assert "".join(score.token for score in scores) == whole.message.content
+        assert [bytes(score.bytes).decode() for score in scores] == [score.token for score in scores]
+        assert [score.logprob for score in scores] == [0.0] * 3
+        assert [len(score.top_logprobs) for score in scores] == [2] * 3
+        assert scores[0].top_logprobs[0].token == scores[0].token
+        assert [score for chunk in chunks if chunk.logprobs for score in chunk.logprobs.content] == scores
+        without = await client.chat.completions.create(**{**asked, "top_logprobs": None})
+        assert [score.top_logprobs for score in without.choices[0].logprobs.content] == [[]] * 3
+        assert (await client.chat.completions.create(model="m", messages=HELLO)).choices[0].logprobs is None
+
+
+async def test_scores_of_a_completion_have_the_older_shape():
+    asked: Any = {"model": "m", "prompt": "Once", "max_tokens": 3, "logprobs": 2}
+    async with a_client() as (client, _server):
+        choice = (await client.completions.create(**asked)).choices[0]
+        scores = choice.logprobs
+        assert "".join(scores.tokens) == choice.text
+        assert scores.text_offset == [0, len(scores.tokens[0]), len(scores.tokens[0] + scores.tokens[1])]
+        assert (scores.token_logprobs, [len(top) for top in scores.top_logprobs]) == ([0.0] * 3, [2] * 3)
+        assert [top[token] for top, token in zip(scores.top_logprobs, scores.tokens, strict=True)] == [0.0] * 3
+        stream = await client.completions.create(**asked, stream=True)
+        chunks = [chunk.choices[0].logprobs async for chunk in stream if chunk.choices[0].logprobs]
+        assert [token for chunk in chunks for token in chunk.tokens] == scores.tokens
+        assert [offset for chunk in chunks for offset in chunk.text_offset] == scores.text_offset
+        chosen = (await client.completions.create(**{**asked, "logprobs": 0})).choices[0].logprobs
+        assert chosen.top_logprobs == [{token: 0.0} for token in scores.tokens]
+
+
+async def test_max_length_counts_prompt_and_answer():
+    async with a_client() as (client, _server):
+        answer = await client.chat.completions.create(model="m", messages=HELLO, extra_body={"max_length": 15})
+        assert (answer.usage.total_tokens, answer.choices[0].finish_reason) == (15, "length")
+        assert await refusal(client, max_tokens=None, extra_body={"max_length": 11}) == "max_length"
+        assert await refusal(client, max_tokens=None, extra_body={"max_length": 10_000}) == "messages"
+
+
+async def test_what_the_simulated_engine_has_not_is_refused():
+    async with a_client() as (client, _server):
+        assert await refusal(client, tools=[TOOL]) == "tools"
+        assert await refusal(client, response_format={"type": "json_object"}) == "response_format"
+        assert await refusal(client, extra_body={"num_beams": 2}) == "num_beams"
+
+
+async def test_a_call_in_the_answer_becomes_a_tool_call():
+    engine = Saying(*FIND)
+    async with a_client(engine) as (client, _server):
+        answer = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], tool_choice="auto")
+        choice = answer.choices[0]
+        assert (choice.finish_reason, choice.message.content) == ("tool_calls", "Let me look.")
+        [call] = choice.message.tool_calls
+        assert (call.type, call.function.name, json.loads(call.function.arguments)) == ("function", "find", {"id": 7})
+        assert engine.tools == [TOOL]
+        assert answer.usage.completion_tokens == len(FIND) + 1
+
+
+async def test_a_streamed_call_comes_whole_and_nothing_of_it_is_text():
+    async with a_client(Saying(*FIND)) as (client, _server):
+        stream = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], stream=True, n=2)
+        texts, calls, ends = ["", ""], [[], []], [None, None]
+        async for chunk in stream:
+            [choice] = chunk.choices
+            texts[choice.index] += choice.delta.content or ""
+            calls[choice.index] += choice.delta.tool_calls or []
+            ends[choice.index] = choice.finish_reason or ends[choice.index]
+        assert (texts, ends) == (["Let me look."] * 2, ["tool_calls"] * 2)
+        assert [(c.index, c.function.name, c.function.arguments) for [c] in calls] == [(0, "find", '{"id": 7}')] * 2
+        assert calls[0][0].id != calls[1][0].id
+
+
+async def test_without_parallel_calls_the_first_one_ends_the_answer():
+    async with a_client(Saying(*FIND, *FIND)) as (client, _server):
+        both = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL])
+        one = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], parallel_tool_calls=False)
+        assert [len(answer.choices[0].message.tool_calls) for answer in (both, one)] == [2, 1]
+        assert one.choices[0].finish_reason == "tool_calls"
+
+
+async def test_without_tools_in_the_request_a_call_is_text():
+    engine = Saying(*FIND)
+    async with a_client(engine) as (client, _server):
+        for fields in ({}, {"tools": [TOOL], "tool_choice": "none"}):
+            answer = await client.chat.completions.create(model="m", messages=HELLO, **fields)
+            assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("".join(FIND), "stop")
+            assert engine.tools == []
+
+
+async def test_a_call_that_the_limit_cuts_is_text():
+    async with a_client(Saying(*FIND)) as (client, _server):
+        answer = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], max_tokens=4)
+        assert answer.choices[0].finish_reason == "length"
+        assert answer.choices[0].message.tool_calls is None
+        assert answer.choices[0].message.content == 'Let me look.<tool_call>\n{"name": "find", '
+
+
+async def test_messages_of_tools_are_taken_where_the_template_has_them():
+    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    turns: Any = [
+        *HELLO, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": "sent"},
+    ]  # fmt: skip
+    async with a_client(Saying("It was sent.")) as (client, _server):
+        answer = await client.chat.completions.create(model="m", messages=turns, tools=[TOOL])
+        assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("It was sent.", "stop")
+    async with a_client() as (client, _server):
+        assert await refusal(client, messages=turns) == "messages.1.tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        pytest.param({"prompt": "Where?"}, (200, 3), id="prompt"),
+        pytest.param({"messages": HELLO}, (200, 11), id="messages"),
+        pytest.param({"model": "m", "prompt": ""}, (200, 1), id="nothing-is-one-token-here"),
+        pytest.param({"model": "other", "prompt": "x"}, (404, "model"), id="other-model"),
+        pytest.param({}, (400, "prompt"), id="neither"),
+        pytest.param({"prompt": "x", "messages": HELLO}, (400, "prompt"), id="both"),
+        pytest.param({"prompt": "x", "tools": [TOOL]}, (400, "tools"), id="tools-of-a-prompt"),
+        pytest.param({"messages": HELLO, "tools": [TOOL]}, (400, "tools"), id="no-tools-here"),
+        pytest.param({"messages": []}, (400, "messages"), id="no-messages"),
+        pytest.param({"prompt": "x", "add_special_tokens": False}, (400, "add_special_tokens"), id="not-as-generated"),
+        pytest.param({"prompt": "x", "x": 1}, (400, "x"), id="unknown"),
+    ],
+)
+async def test_tokenize_counts_what_a_request_would_cost(body, answer):
+    async with a_server() as (_server, client), client.post("/tokenize", json=body) as response:
+        found = await response.json()
+        if response.status == 200:
+            assert found == {"count": answer[1], "max_model_len": 8192, "tokens": found["tokens"], "token_strs": None}
+            assert len(found["tokens"]) == found["count"]
+        else:
+            assert (response.status, found["error"]["param"]) == answer
+
+
+async def test_detokenize_gives_the_text_of_tokens():
+    async with a_server() as (_server, client):
+        async with client.post("/detokenize", json={"tokens": [0, 1, 2]}) as response:
+            assert (response.status, await response.json()) == (200, {"prompt": "Thank you for "})
+        async with client.post("/detokenize", json={"tokens": [2**31]}) as response:
+            assert (response.status, (await response.json())["error"]["param"]) == (400, "tokens")
+
+
+async def test_tokenize_needs_no_slot_and_waits_for_the_model():
+    engine, gate = gated_engine()
+    async with a_server(engine, max_concurrency=1, max_queue=0) as (server, client):
+        task = asyncio.ensure_future(client.post("/v1/completions", json={"model": "m", "prompt": "x"}))
+        await eventually(lambda: server.bridge.in_system == 1)
+        async with client.post("/tokenize", json={"prompt": "x"}) as response:
+            assert response.status == 200
+        gate.open()
+        assert (await task).status == 200
+    async with a_server(gated_engine()[0]) as (server, client):
+        server.bridge.info = None
+        async with client.post("/tokenize", json={"prompt": "x"}) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (503, "model_loading")
