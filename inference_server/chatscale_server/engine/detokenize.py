@@ -36,6 +36,9 @@ class WindowDecoder:
         self._window.append(token)
         held = len(self._window) - self._emitted
         text = self._fresh_text()
+        if not text and held > MAX_HELD_TOKENS:
+            # Tokens without text, such as special ones: a stream of them must not make the window grow.
+            del self._window[self._emitted :]
         if not text or (text.endswith(REPLACEMENT) and held <= MAX_HELD_TOKENS):
             return ""
         self._window = self._window[self._emitted :]

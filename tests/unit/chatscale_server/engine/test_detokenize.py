@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.engine.detokenize import StopFilter, WindowDecoder
+from chatscale_server.engine.detokenize import MAX_HELD_TOKENS, StopFilter, WindowDecoder
 
 letters = st.text(alphabet="ab€", max_size=30)
 stops = st.lists(st.text(alphabet="ab€", min_size=1, max_size=4), min_size=1, max_size=3)
@@ -43,6 +43,19 @@ def test_without_stop_strings_text_passes_at_once():
 def bytes_decoder() -> WindowDecoder:
     """One token a byte, as the worst tokenizer would."""
     return WindowDecoder(lambda tokens: bytes(tokens).decode(errors="replace"))
+
+
+def test_a_long_run_of_tokens_without_text_costs_no_more_than_a_short_one():
+    widths = []
+
+    def without_specials(tokens):
+        widths.append(len(tokens))
+        return "".join(chr(token) for token in tokens if token >= 32)
+
+    decoder = WindowDecoder(without_specials)
+    answer = [decoder.push(token) for token in [ord("a"), *[1] * 5000, ord("b"), *[2] * 3, ord("c")]]
+    assert "".join(answer) + decoder.flush() == "abc"
+    assert max(widths) <= 2 * MAX_HELD_TOKENS
 
 
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="\ufffd"), max_size=40))
