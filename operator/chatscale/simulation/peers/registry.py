@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
+from chatscale.simulation.peers.aibrix import AibrixApa, AibrixKpa, AibrixSettings
 from chatscale.simulation.peers.behavior import Behavior
+from chatscale.simulation.peers.dynamo import Dynamo, DynamoSettings, Forecast
 from chatscale.simulation.peers.facts import Facts
 from chatscale.simulation.peers.hpa import CONCURRENCY, QUEUE, Hpa, HpaSettings
 from chatscale.simulation.peers.keda import Keda, KedaSettings
@@ -18,6 +20,7 @@ from chatscale.simulation.peers.kubeai import KubeAi, KubeAiSettings
 from chatscale.simulation.peers.ray_serve import RayServe, RayServeSettings
 from chatscale.simulation.peers.static import Static, StaticSettings
 from chatscale.simulation.peers.target_tracking import TargetTracking, TargetTrackingSettings
+from chatscale.simulation.peers.wva import WvaSettings, WvaV1, WvaV2
 from chatscale.simulation.view import Policy
 
 TARGETS: Final = 8
@@ -82,9 +85,10 @@ def _peer(
     tune: Callable[[float, float], S],
     targets: tuple[float, ...],
     windows: tuple[float, ...],
+    second: str = "window",
 ) -> Peer:
     tuned = tuple(
-        Variant(f"target={target:.4g} window={window:.4g}", tune(target, window), make)
+        Variant(f"target={target:.4g} {second}={window:.4g}", tune(target, window), make)
         for target in targets
         for window in windows
     )
@@ -97,7 +101,16 @@ CONCURRENCY_TARGETS: Final = geometric(4, 128)
 """Requests in flight a replica: from an idle one to half its batch slots."""
 STABILIZATIONS_S: Final = (60.0, 300.0, 900.0)
 WINDOWS_S: Final = (60.0, 180.0, 600.0)
+AIBRIX_WINDOWS_S: Final = (30.0, 60.0, 180.0)
+WVA_WINDOWS_S: Final = (0.0, 60.0, 240.0)
 ONE_WINDOW: Final = (0.0,)
+KV_TARGETS: Final = geometric(0.02, 0.8)
+"""Of the KV cache: far below one half, for these machines run out of compute long before they run out of cache."""
+MEAN_KV_TARGETS: Final = geometric(0.002, 0.5)
+"""For the rule that divides a mean by the target as if it were a sum."""
+SLA_FACTORS: Final = geometric(0.15, 1.5)
+"""Times the promised latencies."""
+SENSITIVITIES: Final = (0.5, 0.8, 0.95)
 
 
 def _hpa(name: str, shipped: HpaSettings, targets: tuple[float, ...]) -> Peer:
@@ -122,6 +135,43 @@ def _static(name: str, count: Callable[[Facts], int]) -> Peer:
     )
 
 
+def _wva(target: float, window: float, ratio: float) -> WvaSettings:
+    """One choice of WVA's settings, for both analyzers.
+
+    `ratio`: how far below its threshold V1 begins to act. Tuning also takes the HPA's tolerance away, which would
+    swallow single steps from 11 replicas on, and its rate limit of ten pods in 150 s.
+    """
+    stabilized = Behavior(up_stabilization_s=window, down_stabilization_s=window)
+    return WvaSettings(
+        kv_threshold=target,
+        kv_spare_trigger=target * ratio,
+        interval_s=15.0,
+        behavior=stabilized,
+        tolerance=0.0,
+    )
+
+
+def _dynamo(name: str, shipped: DynamoSettings) -> Peer:
+    """`both` and `load` are tuned by sensitivity, `throughput` by its interval."""
+    by_sensitivity = shipped.load
+
+    def tune(target: float, second: float) -> DynamoSettings:
+        chosen = replace(shipped, sla_factor=target, reselect=True)
+        if by_sensitivity:
+            return replace(chosen, down_sensitivity=second)
+        return replace(chosen, throughput_interval_s=second)
+
+    return _peer(
+        name,
+        lambda settings, facts: Dynamo(facts, settings),
+        shipped,
+        tune=tune,
+        targets=SLA_FACTORS,
+        windows=SENSITIVITIES if by_sensitivity else (60.0, 180.0, 300.0),
+        second="sensitivity" if by_sensitivity else "window",
+    )
+
+
 def _peers() -> Iterator[Peer]:
     yield _static("static-peak", lambda facts: facts.peak_replicas)
     yield _static("static-mean", lambda facts: facts.mean_replicas)
@@ -143,6 +193,45 @@ def _peers() -> Iterator[Peer]:
         targets=CONCURRENCY_TARGETS,
         windows=WINDOWS_S,
     )
+    # Tuned without the cooldown that takes the smallest wish: it can only harm.
+    yield _peer(
+        "aibrix-apa",
+        lambda settings, _: AibrixApa(settings),
+        AibrixSettings(),
+        tune=lambda target, window: AibrixSettings(target=target, stable_window_s=window, scale_down_cooldown_s=0.0),
+        targets=KV_TARGETS,
+        windows=AIBRIX_WINDOWS_S,
+    )
+    yield _peer(
+        "aibrix-kpa",
+        lambda settings, _: AibrixKpa(settings),
+        AibrixSettings(),
+        tune=lambda target, window: AibrixSettings(target=target, stable_window_s=window, scale_down_cooldown_s=0.0),
+        targets=MEAN_KV_TARGETS,
+        windows=AIBRIX_WINDOWS_S,
+    )
+    yield _peer(
+        "wva-v1",
+        lambda settings, _: WvaV1(settings),
+        WvaSettings(),
+        tune=lambda target, window: _wva(target, window, 0.125),
+        targets=KV_TARGETS,
+        windows=WVA_WINDOWS_S,
+    )
+    yield _peer(
+        "wva-v2",
+        lambda settings, facts: WvaV2(facts, settings),
+        WvaSettings(),
+        tune=lambda target, window: replace(
+            _wva(0.8, window, 0.125), scale_up_threshold=target, scale_down_boundary=target * 0.70 / 0.85
+        ),
+        targets=geometric(0.1, 0.95),
+        windows=WVA_WINDOWS_S,
+    )
+    yield _dynamo("dynamo-throughput-kalman", DynamoSettings(forecast=Forecast.KALMAN))
+    yield _dynamo("dynamo-throughput-arima", DynamoSettings(forecast=Forecast.ARIMA))
+    yield _dynamo("dynamo-load", DynamoSettings(throughput=False, load=True))
+    yield _dynamo("dynamo-both", DynamoSettings(load=True))
     yield _peer(
         "kubeai",
         lambda settings, _: KubeAi(settings),
