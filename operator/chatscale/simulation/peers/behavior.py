@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from chatscale.simulation.peers.windows import WindowedMax, WindowedMin
+from chatscale.simulation.peers.windows import INSTANT_S, WindowedMax, WindowedMin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Stabilizer:
 
     def _at_start_of_period(self, now_s: float, current: int) -> int:
         changes = self._changes
-        begin_s = now_s - self.behavior.period_s
+        begin_s = now_s - self.behavior.period_s + INSTANT_S
         while changes and changes[0][0] <= begin_s:
             changes.popleft()
         return current - sum(change for _, change in changes)

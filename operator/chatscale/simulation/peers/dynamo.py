@@ -11,6 +11,7 @@ from chatscale.simulation.peers.counters import Increase
 from chatscale.simulation.peers.dynamo_engine import Engine
 from chatscale.simulation.peers.dynamo_forecast import Arima, Kalman, Predictor
 from chatscale.simulation.peers.facts import Facts
+from chatscale.simulation.peers.windows import INSTANT_S
 from chatscale.simulation.view import Column, View
 
 
@@ -127,7 +128,7 @@ class Dynamo:
             self._tick_s = now_s
             self._traffic.take()
         elapsed_s = now_s - self._tick_s
-        if elapsed_s < self.settings.throughput_interval_s:
+        if elapsed_s < self.settings.throughput_interval_s - INSTANT_S:
             return None
         self._tick_s = now_s
         requests, mean_input, mean_output = self._forecast.after(self._traffic.take())

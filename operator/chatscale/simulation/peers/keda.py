@@ -5,6 +5,7 @@ from typing import Final
 
 from chatscale.simulation.peers.behavior import Behavior, Stabilizer
 from chatscale.simulation.peers.hpa import replicas_for_average
+from chatscale.simulation.peers.windows import INSTANT_S
 from chatscale.simulation.view import Column, View
 
 
@@ -53,6 +54,6 @@ class Keda:
             self._active_s = view.now_s
         wanted = replicas_for_average(waiting, settings.threshold, current, settings.tolerance)
         settled = self._stabilizer.settle(view.now_s, current, wanted)
-        if view.now_s - self._active_s > settings.cooldown_s:
+        if view.now_s - self._active_s > settings.cooldown_s + INSTANT_S:
             return settings.behavior.min_replicas
         return min(max(settled, settings.behavior.min_replicas), settings.behavior.max_replicas)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from chatscale.simulation.peers.windows import WindowedMax, WindowedMean
+from chatscale.simulation.peers.windows import INSTANT_S, WindowedMax, WindowedMean
 from chatscale.simulation.view import Column, View
 
 
@@ -77,6 +77,6 @@ class Knative:
     def _keep_mood(self, now_s: float, *, panicking: bool) -> None:
         if panicking:
             self._panicked_s = now_s
-        elif self._panicked_s is not None and now_s - self._panicked_s > self.settings.stable_window_s:
+        elif self._panicked_s is not None and now_s - self._panicked_s > self.settings.stable_window_s + INSTANT_S:
             self._panicked_s = None
             self._most_in_panic = 0

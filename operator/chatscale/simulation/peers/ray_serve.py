@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from chatscale.simulation.peers.windows import WindowedMean
+from chatscale.simulation.peers.windows import INSTANT_S, WindowedMean
 from chatscale.simulation.view import Column, View
 
 
@@ -66,7 +66,7 @@ class RayServe:
         if wish != self._wish:
             self._wish, self._since_s = wish, now_s
         delay_s = self.settings.upscale_delay_s if wish > 0 else self.settings.downscale_delay_s
-        if wish == 0 or now_s - self._since_s < delay_s:
+        if wish == 0 or now_s - self._since_s < delay_s - INSTANT_S:
             return current
         self._wish = 0
         return wanted

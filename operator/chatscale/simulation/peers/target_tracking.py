@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from chatscale.simulation.peers.windows import WindowedMean
+from chatscale.simulation.peers.windows import INSTANT_S, WindowedMean
 from chatscale.simulation.view import Column, View
 
 
@@ -56,7 +56,7 @@ class TargetTracking:
         wanted = max(1, math.ceil(in_flight / self.settings.target))
         if self._above >= self.settings.points_to_scale_out:
             return self._scale_out(view, wanted)
-        if self._low_since_s is not None and view.now_s - self._low_since_s >= self.settings.low_s:
+        if self._low_since_s is not None and view.now_s - self._low_since_s >= self.settings.low_s - INSTANT_S:
             return self._scale_in(view, wanted)
         return view.desired
 
@@ -76,7 +76,8 @@ class TargetTracking:
 
     def _scale_in(self, view: View, wanted: int) -> int:
         settings = self.settings
-        out_s, in_s = view.now_s - self._scaled_out_s, view.now_s - self._scaled_in_s
+        now_s = view.now_s + INSTANT_S
+        out_s, in_s = now_s - self._scaled_out_s, now_s - self._scaled_in_s
         if wanted >= view.desired or out_s < settings.scale_out_cooldown_s or in_s < settings.scale_in_cooldown_s:
             return view.desired
         self._scaled_in_s = view.now_s

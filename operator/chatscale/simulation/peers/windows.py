@@ -3,6 +3,9 @@
 from collections import deque
 from typing import Final
 
+INSTANT_S: Final = 1e-6
+"""A clock that adds up its periods is off by less: a reading this close to a window's edge is on it."""
+
 
 class WindowedMax:
     """The largest value put in during the last `window_s` seconds, the newest included; constant time on average."""
@@ -14,7 +17,7 @@ class WindowedMax:
     def put(self, now_s: float, value: float) -> float:
         """Take `value` in and return the largest of those younger than the window."""
         kept = self._kept
-        oldest = now_s - self.window_s
+        oldest = now_s - self.window_s + INSTANT_S
         while kept and kept[0][0] <= oldest:
             kept.popleft()
         while kept and kept[-1][1] <= value:
@@ -45,7 +48,7 @@ class WindowedMean:
     def put(self, now_s: float, value: float) -> float:
         """Take `value` in and return the mean of those younger than the window."""
         kept = self._kept
-        oldest = now_s - self.window_s
+        oldest = now_s - self.window_s + INSTANT_S
         kept.append((now_s, value))
         self._sum += value
         while kept[0][0] <= oldest and len(kept) > 1:

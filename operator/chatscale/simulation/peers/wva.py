@@ -19,6 +19,7 @@ from typing_extensions import override
 from chatscale.simulation.peers.behavior import Behavior, Stabilizer
 from chatscale.simulation.peers.facts import Facts
 from chatscale.simulation.peers.hpa import replicas_for_average
+from chatscale.simulation.peers.windows import INSTANT_S
 from chatscale.simulation.view import Column, Numbers, View
 
 PEAK_S: Final = 60.0
@@ -89,7 +90,7 @@ class _Wva:
         if view.blind:
             return view.desired
         self._read(view)
-        if view.now_s >= self._next_s:
+        if view.now_s >= self._next_s - INSTANT_S:
             self._next_s = view.now_s + self.settings.interval_s
             self._published = max(1, self._optimize(view, list(self._peaks(view))))
         if self._published is None:
@@ -107,7 +108,7 @@ class _Wva:
             strict=True,
         )
         self._readings.append((view.now_s, {pod: (kv, waiting) for pod, fresh, kv, waiting in rows if fresh}))
-        while self._readings[0][0] <= view.now_s - PEAK_S:
+        while self._readings[0][0] <= view.now_s - PEAK_S + INSTANT_S:
             self._readings.popleft()
 
     def _peaks(self, view: View) -> Iterator[Peak]:
@@ -234,7 +235,7 @@ class _Lengths:
         """Take in one view; call it once per optimisation."""
         newest = dict(zip(view.pods.tolist(), view.samples[:, self._COLUMNS], strict=True))
         self._kept.append((view.now_s, newest))
-        while self._kept[0][0] < view.now_s - LENGTHS_S:
+        while self._kept[0][0] < view.now_s - LENGTHS_S - INSTANT_S:
             self._kept.popleft()
         self._means = {pod: self._mean(pod, counters) for pod, counters in newest.items()}
 
