@@ -31,10 +31,13 @@ LATENCY_BUCKETS_S: Final = (
 )  # fmt: skip
 """vLLM's and three below, for models that answer within a third of a second."""
 STEP_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+TOKEN_BUCKETS: Final = tuple(float(mantissa * 10**power) for power in range(6) for mantissa in (1, 2, 5))
+"""As vLLM's, up to half a million."""
 BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 FINISH_REASONS: Final = ("stop", "length", "cancelled", "error")
 STARTUP_PHASES: Final = ("import", "load", "warm_up")
+_ENDED: Final = "Requests ended, each choice of `n` counting"
 _VLLM_FINISH_REASONS: Final = {"stop": "stop", "length": "length", "cancelled": "abort", "error": "error"}
 
 
@@ -70,9 +73,13 @@ class Counts:
     time_to_first_token_s: Histogram = field(default_factory=lambda: Histogram(TTFT_BUCKETS_S))
     inter_token_s: Histogram = field(default_factory=lambda: Histogram(ITL_BUCKETS_S))
     queue_time_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
+    prefill_time_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
+    decode_time_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
     request_duration_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
     step_duration_s: Histogram = field(default_factory=lambda: Histogram(STEP_BUCKETS_S))
     batch_size: Histogram = field(default_factory=lambda: Histogram(BATCH_BUCKETS))
+    request_prompt_tokens: Histogram = field(default_factory=lambda: Histogram(TOKEN_BUCKETS))
+    request_generated_tokens: Histogram = field(default_factory=lambda: Histogram(TOKEN_BUCKETS))
     prompt_tokens: int = 0
     prefix_queries: int = 0
     prefix_hits: int = 0
@@ -116,8 +123,8 @@ class ServerCollector(Collector):
 
     def _gauges(self, state: State) -> Iterator[MetricFamily]:
         rows: tuple[tuple[Metric, str, float, str | None], ...] = (
-            (Metric.QUEUE_DEPTH, "Requests admitted that have no slot yet", state.queue_depth,
-             "vllm:num_requests_waiting"),
+            (Metric.QUEUE_DEPTH, "Requests admitted that have no slot yet, each choice of `n` counting",
+             state.queue_depth, "vllm:num_requests_waiting"),
             (Metric.REQUESTS_RUNNING, "Requests in a slot", state.requests_running, "vllm:num_requests_running"),
             (Metric.SLOTS, "Batch slots of this replica", state.slots, None),
             (Metric.QUEUE_CAPACITY, "Requests that may wait for a slot", state.queue_capacity, None),
@@ -162,11 +169,19 @@ class ServerCollector(Collector):
             if twin:
                 yield _sampled(CounterMetricFamily(twin, description, labels=list(self._vllm)), [(self._vllm, value)])
         yield _sampled(
-            CounterMetricFamily(Metric.REQUESTS_TOTAL, "Requests ended", labels=[*self._own, "finish_reason"]),
+            CounterMetricFamily(
+                Metric.REQUESTS_TOTAL,
+                _ENDED,
+                labels=[*self._own, "finish_reason"],
+            ),
             [({**self._own, "finish_reason": reason}, value) for reason, value in counts.finished.items()],
         )
         yield _sampled(
-            CounterMetricFamily("vllm:request_success", "Requests ended", labels=[*self._vllm, "finished_reason"]),
+            CounterMetricFamily(
+                "vllm:request_success",
+                _ENDED,
+                labels=[*self._vllm, "finished_reason"],
+            ),
             [
                 ({**self._vllm, "finished_reason": _VLLM_FINISH_REASONS[reason]}, value)
                 for reason, value in counts.finished.items()
@@ -186,8 +201,16 @@ class ServerCollector(Collector):
              "vllm:inter_token_latency_seconds"),
             (Metric.QUEUE_TIME_SECONDS, "From admission to a slot", counts.queue_time_s,
              "vllm:request_queue_time_seconds"),
-            (Metric.REQUEST_DURATION_SECONDS, "From arrival to the last token", counts.request_duration_s,
-             "vllm:e2e_request_latency_seconds"),
+            (Metric.PREFILL_TIME_SECONDS, "From a slot to the first token", counts.prefill_time_s,
+             "vllm:request_prefill_time_seconds"),
+            (Metric.DECODE_TIME_SECONDS, "From the first token to the last, of requests that were answered",
+             counts.decode_time_s, "vllm:request_decode_time_seconds"),
+            (Metric.REQUEST_DURATION_SECONDS, "From arrival to the last token, of requests that were answered",
+             counts.request_duration_s, "vllm:e2e_request_latency_seconds"),
+            (Metric.REQUEST_PROMPT_TOKENS, "Prompt tokens of requests that were answered",
+             counts.request_prompt_tokens, "vllm:request_prompt_tokens"),
+            (Metric.REQUEST_GENERATED_TOKENS, "Generated tokens of requests that were answered",
+             counts.request_generated_tokens, "vllm:request_generation_tokens"),
             (Metric.STEP_DURATION_SECONDS, "Time of one engine step", counts.step_duration_s, None),
             (Metric.BATCH_SIZE, "Requests in one engine step", counts.batch_size, None),
         ):  # fmt: skip

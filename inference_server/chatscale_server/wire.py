@@ -130,9 +130,13 @@ class Metric(StrEnum):
     TIME_TO_FIRST_TOKEN_SECONDS = "inference_time_to_first_token_seconds"  # noqa: S105
     INTER_TOKEN_LATENCY_SECONDS = "inference_inter_token_latency_seconds"  # noqa: S105
     QUEUE_TIME_SECONDS = "inference_queue_time_seconds"
+    PREFILL_TIME_SECONDS = "inference_prefill_time_seconds"
+    DECODE_TIME_SECONDS = "inference_decode_time_seconds"
     REQUEST_DURATION_SECONDS = "inference_request_duration_seconds"
     STEP_DURATION_SECONDS = "inference_step_duration_seconds"
     BATCH_SIZE = "inference_batch_size"
+    REQUEST_PROMPT_TOKENS = "inference_request_prompt_tokens"
+    REQUEST_GENERATED_TOKENS = "inference_request_generated_tokens"
     PROMPT_TOKENS_TOTAL = "inference_prompt_tokens_total"
     PREFIX_CACHE_QUERIES_TOTAL = "inference_prefix_cache_queries_total"
     """Counter: prompt tokens that were looked for in the KV cache."""

@@ -249,11 +249,7 @@ class Bridge:
             return
         if output.tokens:
             self.counts.generated_tokens += output.tokens
-            if ticket.last_token_s is None:
-                self.counts.time_to_first_token_s.observe(now_s - ticket.request.arrived_s)
-            else:
-                self.counts.inter_token_s.observe((now_s - ticket.last_token_s) / output.tokens, output.tokens)
-            ticket.last_token_s = now_s
+            self._time_tokens(ticket, output.tokens, now_s)
         ticket.feed(output)
         if output.finish:
             self._running.pop(output.request_id, None)
@@ -261,6 +257,25 @@ class Bridge:
             self._end(ticket, output.finish, now_s)
         elif ticket.unread_tokens > MAX_UNREAD_TOKENS and self._port is not None:
             self._port.cancel(output.request_id)
+
+    def _time_tokens(self, ticket: Ticket, tokens: int, now_s: float) -> None:
+        if ticket.last_token_s is None:
+            ticket.first_token_s = now_s
+            self.counts.time_to_first_token_s.observe(now_s - ticket.request.arrived_s)
+            if ticket.started_s is not None:
+                self.counts.prefill_time_s.observe(now_s - ticket.started_s)
+        else:
+            self.counts.inter_token_s.observe((now_s - ticket.last_token_s) / tokens, tokens)
+        ticket.last_token_s = now_s
+
+    def _count_answer(self, ticket: Ticket, now_s: float) -> None:
+        """What is only known, and only means something, of requests that came to their own end."""
+        self._finished_s.append(now_s)
+        self.counts.request_duration_s.observe(now_s - ticket.request.arrived_s)
+        self.counts.request_prompt_tokens.observe(len(ticket.request.prompt))
+        self.counts.request_generated_tokens.observe(ticket.generated)
+        if ticket.first_token_s is not None:
+            self.counts.decode_time_s.observe(now_s - ticket.first_token_s)
 
     def _leave_line(self, request_id: str) -> Ticket | None:
         ticket = self._waiting.pop(request_id, None)
@@ -272,8 +287,7 @@ class Bridge:
         self._count_end(ticket, finish)
         match finish:
             case FinishReason.STOP | FinishReason.LENGTH:
-                self._finished_s.append(now_s)
-                self.counts.request_duration_s.observe(now_s - ticket.request.arrived_s)
+                self._count_answer(ticket, now_s)
                 ticket.end(finish)
             case FinishReason.DEADLINE:
                 ticket.end(finish, self._deadline_error())

@@ -23,6 +23,7 @@ class Ticket:
     def __init__(self, request: Request, bell: asyncio.Event | None = None) -> None:
         self.request = request
         self.started_s: float | None = None
+        self.first_token_s: float | None = None
         self.last_token_s: float | None = None
         self.generated = 0
         self.finish: FinishReason | None = None

@@ -148,8 +148,9 @@ async def test_latencies_are_measured_from_arrival():
     counts = desk.bridge.counts
     assert (
         counts.queue_time_s.total, counts.time_to_first_token_s.total, counts.inter_token_s.total,
-        counts.request_duration_s.total, counts.generated_tokens,
-    ) == (2.0, 3.0, 1.5, 4.5, 3)  # fmt: skip
+        counts.request_duration_s.total, counts.generated_tokens, counts.prefill_time_s.total,
+        counts.decode_time_s.total, counts.request_prompt_tokens.total, counts.request_generated_tokens.total,
+    ) == (2.0, 3.0, 1.5, 4.5, 3, 1.0, 1.5, 3, 3)  # fmt: skip
     assert (ticket.take().text, ticket.finish, ticket.generated) == ("aaa", FinishReason.STOP, 3)
 
 

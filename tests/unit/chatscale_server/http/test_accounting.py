@@ -1,0 +1,102 @@
+"""Nothing is counted twice or forgotten, whatever clients and engine do: what an autoscaler reads must add up."""
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatscale_server.engine.kv_budget import KvBudget
+from chatscale_server.engine.protocol import ModelInfo
+from chatscale_server.engine.request import StepReport
+from chatscale_server.engine.scheduler import Scheduler
+from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.engine.worker import Worker
+from chatscale_server.http.bridge import Bridge
+from chatscale_server.http.errors import ApiError
+from chatscale_server.http.ticket import Ticket
+from chatscale_server.metrics import Histogram
+from chatscale_server.wire import RejectReason
+from tests.unit.chatscale_server.builders import FAST, a_request
+
+QUEUE_TIMEOUT_S = 5.0
+
+
+class AtOnce:
+    """Takes the worker's reports in the same thread."""
+
+    def __init__(self, take: Callable[[StepReport], None]) -> None:
+        self.stepped = take
+
+
+class Shop:
+    """Bridge, worker and scheduler as they ship, turned by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.bridge = Bridge(2, 3, queue_timeout_s=QUEUE_TIMEOUT_S, clock=lambda: self.now_s)
+        engine = SimulatedEngine(FAST, clock=lambda: 0.0, sleep=lambda _seconds: None)
+        info: ModelInfo = engine.load(lambda _name, _seconds: None)
+        self.bridge._on_loaded(info)
+        self.worker = Worker(engine, AtOnce(self.bridge._on_step), 2, QUEUE_TIMEOUT_S, clock=lambda: self.now_s)
+        self.bridge._port = self.worker
+        self.scheduler = Scheduler(2, KvBudget(info.kv_capacity_tokens), info.tokens_per_step, QUEUE_TIMEOUT_S)
+        self.info = info
+        self.tickets: list[Ticket] = []
+        self.refused = 0
+
+    def arrive(self, max_tokens: int) -> None:
+        request = a_request(f"r{len(self.tickets)}", max_tokens=max_tokens, arrived_s=self.now_s)
+        try:
+            self.tickets += self.bridge.submit([request])
+        except ApiError:
+            self.refused += 1
+
+    def leave(self, at: int) -> None:
+        if self.tickets:
+            self.bridge.abandon([self.tickets[at % len(self.tickets)]])
+
+    def turn(self, times: int) -> None:
+        for _ in range(times):
+            self.now_s += 0.5
+            self.worker._wake.set()  # without work a turn would wait for some
+            self.worker._turn(self.scheduler, self.info)
+
+    def check(self) -> None:
+        counts, state = self.bridge.counts, self.bridge.state(draining=False)
+        in_system = state.queue_depth + state.requests_running
+        ended = sum(counts.finished.values()) + counts.rejected[RejectReason.DEADLINE]
+        assert len(self.tickets) == in_system + ended
+        assert counts.rejected[RejectReason.QUEUE_FULL] == self.refused
+        assert counts.generated_tokens == sum(ticket.generated for ticket in self.tickets)
+        assert counts.generated_tokens == count(counts.time_to_first_token_s) + count(counts.inter_token_s)
+        assert count(counts.time_to_first_token_s) == count(counts.prefill_time_s)
+        assert count(counts.time_to_first_token_s) == sum(t.first_token_s is not None for t in self.tickets)
+        assert count(counts.queue_time_s) == sum(t.started_s is not None for t in self.tickets)
+        answered = counts.finished["stop"] + counts.finished["length"]
+        assert answered == count(counts.request_duration_s) == count(counts.decode_time_s)
+        assert state.requests_running <= state.slots
+        assert state.queue_depth <= state.slots + state.queue_capacity
+        assert count(counts.step_duration_s) == count(counts.batch_size)
+
+
+def count(histogram: Histogram) -> int:
+    return sum(histogram.counts)
+
+
+events = st.one_of(
+    st.tuples(st.just("arrive"), st.integers(1, 4)),
+    st.tuples(st.just("leave"), st.integers(0, 20)),
+    st.tuples(st.just("turn"), st.integers(1, 3)),
+)
+
+
+@given(st.lists(events, max_size=40))
+def test_counters_and_gauges_add_up_after_every_event(happenings):
+    shop = Shop()
+    for name, value in happenings:
+        getattr(shop, name)(value)
+        shop.check()
+    shop.turn(100)
+    shop.check()
+    assert shop.bridge.in_system == 0
+    assert shop.bridge.counts.generated_tokens == shop.bridge.counts.batch_size.total
