@@ -13,6 +13,8 @@ from chatscale.errors import ClusterUnavailableError
 from chatscale.handlers.process import run_operator
 from chatscale.logs import set_up_logs
 from chatscale.settings import LogFormat, Settings, SettingsError
+from chatscale.simulate.errors import InputError
+from chatscale.simulate.options import add_options
 
 EXIT_BAD_SETTINGS: Final = 64
 """EX_USAGE of sysexits.h, as the inference server does."""
@@ -28,7 +30,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("operator", help="run the operator; it is configured by CHATSCALE_OPERATOR_* variables")
-    parser.parse_args(arguments)
+    add_options(
+        commands.add_parser("simulate", help="what traffic would cost and customers would wait, without a cluster")
+    )
+    options = parser.parse_args(arguments)
+    if options.command == "simulate":
+        return _simulate(options)
+    return _operate()
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    try:
+        from chatscale.simulate.command import simulate
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"chatscale: `simulate` needs the package {error.name}: pip install 'chatscale[simulation]'\n")
+        return EXIT_UNAVAILABLE
+    try:
+        return simulate(options)
+    except InputError as error:
+        sys.stderr.write(f"chatscale: {error}\n")
+        return EXIT_BAD_SETTINGS
+
+
+def _operate() -> int:
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:

@@ -1,0 +1,134 @@
+"""A ChatModel's YAML as something to simulate: its replicas' limits, its bounds, and how it scales."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, assert_never
+
+import yaml
+
+from chatscale import names
+from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, MetricType
+from chatscale.errors import InvalidSpecError
+from chatscale.reconcile.snapshot import Snapshot, parse_chatmodel
+from chatscale.simulate.errors import InputError
+from chatscale.simulation.peers.behavior import Behavior
+from chatscale.simulation.peers.hpa import CONCURRENCY, QUEUE, Hpa, HpaSettings
+from chatscale.simulation.peers.static import Static, StaticSettings
+from chatscale.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfile
+from chatscale.simulation.shipping import Shipping
+from chatscale.simulation.view import Policy
+from chatscale_server.profiles import PROFILES
+from chatscale_server.wire import EngineName
+
+_COLUMNS = {MetricType.QUEUE_DEPTH: QUEUE, MetricType.ACTIVE_REQUESTS: CONCURRENCY}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is simulated of one ChatModel."""
+
+    name: str
+    server: ServerProfile
+    steps: str
+    """Whose step times its replicas are given."""
+    gpus_per_replica: int
+    """0 on CPUs."""
+    min_replicas: int
+    max_replicas: int
+    scaling: str
+    """How it scales, in a few words."""
+    make_policy: Callable[[], Policy]
+
+
+def read_subject(path: Path, profile: str | None) -> Subject:
+    """Read the one ChatModel in a file. profile: step times, unless its Simulated engine names them.
+
+    Raises InputError.
+    """
+    model = _read(path)
+    spec, scaling = model.spec, model.spec.autoscaling
+    simulated = spec.server.engine is EngineName.SIMULATED and profile is None
+    named = spec.server.simulated.profile
+    base = SERVERS[profile or "S"]
+    fixed = scaling.mode is AutoscalingMode.FIXED
+    return Subject(
+        name=model.metadata.name,
+        server=replace(
+            base,
+            steps=PROFILES[named] if simulated else base.steps,
+            max_sequences=spec.server.max_concurrency,
+            max_queue=spec.server.max_queue,
+            queue_timeout_s=float(spec.server.queue_timeout_seconds),
+        ),
+        steps=named.value if simulated else f"profile {profile or 'S'}",
+        gpus_per_replica=_gpus(model, GPUS_PER_REPLICA[profile or "S"]),
+        min_replicas=spec.replicas if fixed else scaling.min_replicas,
+        max_replicas=spec.replicas if fixed else scaling.max_replicas or scaling.min_replicas,
+        scaling=f"{spec.replicas} fixed replicas" if fixed else f"mode {scaling.mode.value}, {_bounds(model)}",
+        make_policy=_policy_maker(path, model),
+    )
+
+
+def _read(path: Path) -> ChatModel:
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read, {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: must be YAML, {' '.join(str(error).split())}") from error
+    found = [each for each in documents if isinstance(each, dict) and each.get("kind") == names.KIND]
+    if len(found) != 1:
+        raise InputError(f"{path}: must hold one object of kind {names.KIND}, found {len(found)}")
+    manifest: dict[str, Any] = found[0]
+    metadata = {"namespace": "default", **(manifest.get("metadata") or {})}
+    if not metadata.get("name"):
+        raise InputError(f"{path}: metadata.name must be a name, found nothing")
+    whole = {**manifest, "metadata": metadata, "status": {}}
+    try:
+        return parse_chatmodel(Snapshot(whole, deployment=None, service=None, autoscalers=(), pods=()))
+    except InvalidSpecError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _bounds(model: ChatModel) -> str:
+    return f"{model.spec.autoscaling.min_replicas} to {model.spec.autoscaling.max_replicas} replicas"
+
+
+def _gpus(model: ChatModel, default: int) -> int:
+    """What its containers ask of extended resources, such as nvidia.com/gpu."""
+    asked = [int(str(count)) for name, count in (model.spec.resources.limits or {}).items() if "/" in name]
+    return sum(asked) if asked else default
+
+
+def _policy_maker(path: Path, model: ChatModel) -> Callable[[], Policy]:
+    scaling = model.spec.autoscaling
+    match scaling.mode:
+        case AutoscalingMode.OPERATOR:
+            return lambda: Shipping(scaling, model.spec.server.max_concurrency)
+        case AutoscalingMode.FIXED:
+            return lambda: Static(StaticSettings(replicas=model.spec.replicas))
+        case AutoscalingMode.HPA:
+            settings = _hpa_settings(path, model)
+            return lambda: Hpa(settings)
+        case _:
+            assert_never(scaling.mode)
+
+
+def _hpa_settings(path: Path, model: ChatModel) -> HpaSettings:
+    metrics = model.spec.autoscaling.metrics
+    if len(metrics) != 1 or metrics[0].type not in _COLUMNS:
+        raise InputError(
+            f"{path}: spec.autoscaling.metrics must be one of {', '.join(sorted(_COLUMNS))} to simulate mode HPA, "
+            f"found {', '.join(metric.type for metric in metrics)}"
+        )
+    down_s = float(model.spec.autoscaling.behavior.scale_down.stabilization_window_seconds)
+    return HpaSettings(
+        columns=_COLUMNS[metrics[0].type],
+        target=float(metrics[0].target),
+        behavior=Behavior(
+            down_stabilization_s=down_s,
+            min_replicas=model.spec.autoscaling.min_replicas,
+            max_replicas=model.spec.autoscaling.max_replicas or model.spec.autoscaling.min_replicas,
+        ),
+    )

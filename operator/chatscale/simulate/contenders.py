@@ -1,0 +1,92 @@
+"""Who is compared: our own policy, every peer as shipped and as tuned, and the references."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.simulate.errors import InputError
+from chatscale.simulation.outcome import Track
+from chatscale.simulation.peers.facts import Facts
+from chatscale.simulation.peers.registry import PEERS, Peer, Variant
+from chatscale.simulation.profiles import ServerProfile, Slo
+from chatscale.simulation.run import SCRAPE_EVERY_S
+from chatscale.simulation.shipping import Shipping
+from chatscale.simulation.sizing import Sizing
+from chatscale.simulation.view import Policy
+
+OURS: Final = "chatscale"
+MAX_REPLICAS: Final = 64
+"""For every policy: shipped caps of 1, 5 and 8 would decide a comparison."""
+SHIPPED: Final = "shipped"
+TUNED: Final = "tuned"
+TUNED_FILE: Final = Path(__file__).parent / "tuned.json"
+"""What tuning chose, by profile and policy; written by the benchmark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One line of a comparison."""
+
+    policy: str
+    variant: str
+    """SHIPPED, TUNED, or the label of one setting of the grid."""
+
+
+def contenders(names: list[str] | None, profile: str) -> list[Contender]:
+    """Both variants of each policy named, of all if None. Raises InputError that lists the known ones.
+
+    Ours has one variant: what ships is what is scored.
+    """
+    known = (OURS, *PEERS)
+    wanted = list(dict.fromkeys(known if names is None else names))
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise InputError(f"--policy must be of {', '.join(known)}, found {unknown[0]}")
+    tuned = tuned_labels(profile)
+    found = []
+    for name in wanted:
+        found.append(Contender(name, SHIPPED))
+        if name in tuned:
+            found.append(Contender(name, TUNED))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _tuned() -> dict[str, dict[str, dict[str, object]]]:
+    known: dict[str, dict[str, dict[str, object]]] = json.loads(TUNED_FILE.read_text(encoding="utf-8"))
+    return known
+
+
+def tuned_labels(profile: str) -> dict[str, str]:
+    """The setting that tuning chose for each policy on this profile."""
+    if not TUNED_FILE.exists():
+        return {}
+    return {name: str(chosen["setting"]) for name, chosen in _tuned().get(profile, {}).items()}
+
+
+def variant_of(contender: Contender, profile: str) -> Variant:
+    """The settings behind a name. Raises KeyError if tuning chose a setting that is not in the grid any more."""
+    peer: Peer = PEERS[contender.policy]
+    label = tuned_labels(profile)[contender.policy] if contender.variant == TUNED else contender.variant
+    return {variant.label: variant for variant in (peer.shipped, *peer.tuned)}[label]
+
+
+def build(contender: Contender, profile: str, server: ServerProfile, slo: Slo, sizing: Sizing, track: Track) -> Policy:
+    """Make a policy for one run; in the equal track it acts as often as all others."""
+    period_s = SCRAPE_EVERY_S if track is Track.EQUAL else None
+    if contender.policy == OURS:
+        return Shipping(AutoscalingSpec(max_replicas=MAX_REPLICAS), server.max_sequences, period_s)
+    facts = Facts(
+        max_sequences=server.max_sequences,
+        kv_capacity_tokens=server.steps.kv_tokens,
+        tokens_per_step=server.steps.tokens_per_step,
+        step_ms=server.steps.step_ms,
+        ttft_slo_s=slo.ttft_s,
+        tpot_slo_s=slo.tpot_s,
+        peak_replicas=sizing.peak,
+        mean_replicas=sizing.mean,
+    )
+    return variant_of(contender, profile).build(facts, period_s=period_s)

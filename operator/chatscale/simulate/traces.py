@@ -1,0 +1,88 @@
+"""Trace files as workloads, ready to be played."""
+
+import gzip
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from zlib import error as ZlibError  # noqa: N812 - it is a class
+
+from chatscale.simulate.errors import InputError
+from chatscale.simulation.outcome import Workload
+from chatscale.simulation.workload import (
+    Rates,
+    TraceError,
+    arrivals_at,
+    cut,
+    parse_trace,
+    rounding_s,
+    spread_grid,
+    superpose,
+)
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Which requests are played."""
+
+    path: Path
+    load_factor: int = 1
+    """Copies that are superposed."""
+    hours: tuple[float, float] | None = None
+    """Part of the trace; None is all of it."""
+    input_tokens: float | None = None
+    """Means for recorded rates that have none."""
+    output_tokens: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name without its endings."""
+        return self.path.name.removesuffix(".gz").removesuffix(".csv")
+
+
+@lru_cache(maxsize=2)
+def load(traffic: Traffic, seed: int) -> Workload:
+    """Read, cut and scale. Raises InputError.
+
+    Arrivals that a publisher rounded to whole seconds are spread over the second or seconds they stand for.
+    """
+    source = _read(traffic.path)
+    try:
+        if isinstance(source, Rates):
+            source = arrivals_at(source, seed, traffic.input_tokens, traffic.output_tokens)
+    except TraceError as error:
+        raise InputError(f"{traffic.path}: {error}") from error
+    if traffic.hours is not None:
+        source = _cut(source, traffic)
+    grid_s = rounding_s(source)
+    if grid_s:
+        source = spread_grid(source, grid_s, seed)
+    return superpose(source, traffic.load_factor, seed)
+
+
+def _cut(workload: Workload, traffic: Traffic) -> Workload:
+    assert traffic.hours is not None  # noqa: S101 - for the type checker
+    from_h, to_h = traffic.hours
+    kept = cut(workload, from_h * HOUR_S, to_h * HOUR_S)
+    if not len(kept.arrival_s):
+        found = workload.duration_s / HOUR_S
+        raise InputError(f"{traffic.path}: --hours {from_h:g}-{to_h:g} must hold requests, the trace is {found:.2f} h")
+    return kept
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path) -> Workload | Rates:
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            return parse_trace(lines, str(path))
+    except TraceError as error:
+        raise InputError(str(error)) from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: must be a trace, there is no such file") from error
+    except (gzip.BadGzipFile, EOFError, ZlibError) as error:
+        raise InputError(f"{path}: must be gzipped as its name says, {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: must be text in UTF-8, {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read, {error.strerror}") from error

@@ -1,0 +1,72 @@
+"""The policy that ships, as a simulated run asks it: `scaling.policy.decide` itself, on observations made of views."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.scaling.policy import decide
+from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample
+from chatscale.scaling.state import ScalerState
+from chatscale.simulation.view import Column, View
+
+_START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""The wall clock at second 0 of a run; any will do."""
+
+
+class Shipping:
+    """The operator's own decisions, one model's state carried from one to the next."""
+
+    direct = False
+    """It reads pods, but as old as its own last reading: in the native track its period is that age."""
+
+    def __init__(self, spec: AutoscalingSpec, max_concurrency: int, period_s: float | None = None) -> None:
+        """period_s: instead of the spec's interval, where all policies act equally often."""
+        self.period_s = float(spec.source.interval_seconds) if period_s is None else period_s
+        self._spec, self._slots = spec, max_concurrency
+        self._state: ScalerState | None = None
+        self.reason = ""
+        """The sentence of the last decision."""
+
+    def decide(self, view: View) -> int:
+        """Return the replicas wanted now."""
+        now = _at(view.now_s)
+        state = self._state or ScalerState.rebuilt(view.desired, now)
+        decision = decide(self._spec, self._slots, view.desired, _observe(view), state, now)
+        self._state, self.reason = decision.next_state, decision.message
+        return decision.replicas
+
+
+def _observe(view: View) -> Observation:
+    """What the operator would have in hand: every ready pod with its newest sample, and pods that start."""
+    ready = [
+        Replica(
+            name=f"pod-{view.pods[row]}",
+            phase=ReplicaPhase.READY,
+            since=_at(float(view.ready_since_s[row])),
+            sample=_sample(view, row),
+        )
+        for row in range(view.ready)
+    ]
+    starting = [
+        Replica(name=f"starting-{at}", phase=ReplicaPhase.STARTING, since=_at(float(since_s)))
+        for at, since_s in enumerate(view.starting_since_s)
+    ]
+    return Observation(_at(view.now_s), (*ready, *starting))
+
+
+def _sample(view: View, row: int) -> ReplicaSample | None:
+    if not view.fresh[row] and view.age_s[row] > view.now_s:
+        return None  # Never scraped.
+    values = view.samples[row]
+    return ReplicaSample(
+        taken_at=_at(view.now_s - float(view.age_s[row])),
+        queue_depth=int(values[Column.WAITING]),
+        running=int(values[Column.RUNNING]),
+        slots=view.max_sequences,
+        kv_cache_usage_ratio=float(values[Column.KV_TOKENS]) / view.kv_capacity_tokens,
+        rejected_total=float(values[Column.REJECTED]),
+    )
+
+
+def _at(seconds: float) -> datetime:
+    return _START + timedelta(seconds=seconds)
