@@ -66,6 +66,8 @@ class Settings:
     memory_limit_bytes: int | None = None
     simulated_profile: SimulatedProfile = SimulatedProfile.LLAMA_8B_A100
     simulated_startup_s: float = 0.0
+    otlp_endpoint: str | None = None
+    """None means no traces."""
     log_level: str = "INFO"
     termination_message_path: Path = Path(TERMINATION_MESSAGE_PATH)
 
@@ -108,6 +110,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         memory_limit_bytes=read.value(Env.MEMORY_LIMIT_BYTES, _integer(1, 2**63), None),
         simulated_profile=read.value(Env.SIMULATED_PROFILE, _one_of(SimulatedProfile), SimulatedProfile.LLAMA_8B_A100),
         simulated_startup_s=read.value(Env.SIMULATED_STARTUP_SECONDS, _number(0, 3600), 0.0),
+        otlp_endpoint=read.value(Env.OTLP_ENDPOINT, str, None),
         log_level=read.value(Env.LOG_LEVEL, _log_level, "INFO"),
     )
 

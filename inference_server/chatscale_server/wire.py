@@ -71,6 +71,9 @@ class Env(StrEnum):
     SIMULATED_STARTUP_SECONDS = "CHATSCALE_SIMULATED_STARTUP_SECONDS"
     """Pretended time of loading the model; the Simulated engine only."""
     LOG_LEVEL = "CHATSCALE_LOG_LEVEL"
+    OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    """Where traces go, by OTLP over HTTP; without it there are none. OpenTelemetry's SDK reads it, and its other
+    `OTEL_*` variables, by itself."""
     HF_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable, not a secret
     """Read by huggingface_hub itself."""
 

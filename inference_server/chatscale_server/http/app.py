@@ -14,6 +14,7 @@ from chatscale_server.http.intake import Intake
 from chatscale_server.http.lifecycle import Lifecycle, Phase
 from chatscale_server.http.structured import Schemas
 from chatscale_server.http.tokenize import Tokenizing
+from chatscale_server.http.tracing import Tracing
 from chatscale_server.metrics import build_registry, render
 from chatscale_server.settings import Settings
 
@@ -43,14 +44,16 @@ class Probes:
         return web.Response(body=render(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def build_app(engine: Engine, bridge: Bridge, lifecycle: Lifecycle, settings: Settings) -> web.Application:
+def build_app(
+    engine: Engine, bridge: Bridge, lifecycle: Lifecycle, settings: Settings, tracing: Tracing | None
+) -> web.Application:
     """Wire the routes to their handlers."""
     registry = build_registry(
         bridge.counts, lifecycle.state, model_name=settings.served_name, chatmodel=settings.chatmodel_name
     )
     probes = Probes(lifecycle, registry)
     intake = Intake(engine, bridge, lifecycle, settings.served_name, Uploads(bridge.counts))
-    completions = Completions(intake, Schemas(engine), int(time.time()))
+    completions = Completions(intake, Schemas(engine), int(time.time()), tracing)
     tokenizing = Tokenizing(intake)
 
     async def close_when_leaving(_request: web.Request, response: web.StreamResponse) -> None:

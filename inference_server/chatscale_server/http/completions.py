@@ -20,6 +20,7 @@ from chatscale_server.http.responses import ChatChoice, Head, TextChoice, chat_h
 from chatscale_server.http.schema import Generation, parse_request
 from chatscale_server.http.structured import Schemas
 from chatscale_server.http.tool_calls import ToolCallParser
+from chatscale_server.http.tracing import Asked, Tracing
 from chatscale_server.wire import RejectReason
 
 COMPLETION_MAX_TOKENS: Final = 16
@@ -34,6 +35,7 @@ class Completions:
     schemas: Schemas
     created: int
     """Unix time of the process start; the model's `created`."""
+    tracing: Tracing | None = None
 
     async def models(self, _request: web.Request) -> web.Response:
         """GET /v1/models."""
@@ -130,3 +132,8 @@ class Completions:
         finally:
             # Cancelled by a disconnect, a failed write or the server's end: whatever it was, nobody reads on.
             self.intake.bridge.abandon(tickets)
+            if self.tracing:
+                operation = "chat" if isinstance(asked, ChatRequest) else "text_completion"
+                self.tracing.record(
+                    http.headers, Asked(operation, self.intake.served_name, head.id, prompt_tokens), tickets
+                )

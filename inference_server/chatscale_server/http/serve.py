@@ -18,6 +18,7 @@ from chatscale_server.http.app import build_app
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.errors import Connection, openai_errors
 from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, unsent_bytes
+from chatscale_server.http.tracing import Tracing, build_tracing
 from chatscale_server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ async def listening(
     *,
     host: str,
     port: int,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Server]:
     """Listen, and start the engine's thread; port 0 picks a free one."""
     bridge = Bridge(
@@ -57,7 +59,7 @@ async def listening(
     lifecycle = Lifecycle(bridge, settings.drain_delay_s, settings.drain_timeout_s)
     worker = Worker(engine, bridge, settings.max_concurrency, settings.queue_timeout_s)
     bridge.attach(worker, asyncio.get_running_loop())
-    app = build_app(engine, bridge, lifecycle, settings)
+    app = build_app(engine, bridge, lifecycle, settings, tracing)
     # Without handler_cancellation a handler that is not writing would never learn that its client has left.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_TIMEOUT_S)
     await runner.setup()
@@ -77,6 +79,8 @@ async def listening(
         listener.close()
         await runner.cleanup()
         await asyncio.to_thread(worker.stop, ENGINE_STOP_TIMEOUT_S if bridge.info else 0.0)
+        if tracing:
+            await asyncio.to_thread(tracing.close)
 
 
 def _front(runner: web.AppRunner) -> web.Server:
@@ -90,7 +94,8 @@ def _front(runner: web.AppRunner) -> web.Server:
 
 async def serve(engine: Engine, settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGTERM has been obeyed. Raises StartupError when the model or the engine fails."""
-    async with listening(engine, settings, host=host, port=port) as server:
+    tracing = build_tracing(settings.otlp_endpoint)
+    async with listening(engine, settings, host=host, port=port, tracing=tracing) as server:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, server.stop.set)

@@ -12,6 +12,7 @@ from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http.serve import Server, listening
+from chatscale_server.http.tracing import Tracing
 from chatscale_server.profiles import Profile
 from chatscale_server.settings import Settings
 from chatscale_server.wire import EngineName
@@ -60,11 +61,13 @@ def gated_engine() -> tuple[SimulatedEngine, Gate]:
 
 @asynccontextmanager
 async def a_server(
-    engine: Engine | None = None, *, loaded: bool = True, **changes: object
+    engine: Engine | None = None, *, loaded: bool = True, tracing: Tracing | None = None, **changes: object
 ) -> AsyncIterator[tuple[Server, aiohttp.ClientSession]]:
     """The real application on a free port, and a client for it."""
     settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
-    async with listening(engine or SimulatedEngine(FAST), settings, host="127.0.0.1", port=0) as server:
+    async with listening(
+        engine or SimulatedEngine(FAST), settings, host="127.0.0.1", port=0, tracing=tracing
+    ) as server:
         if loaded:
             await eventually(lambda: server.bridge.info is not None)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as client:
