@@ -58,8 +58,10 @@ class Grammars:
             raise SchemaError(str(error)) from error
         limits = self._library.LLParserLimits(**_LIMITS)
         matcher = self._library.LLMatcher(self._tokens, grammar, log_level=0, limits=limits)
-        if matcher.is_error():
-            raise SchemaError(str(matcher.get_error()))
+        first = matcher.deep_copy()
+        first.compute_logit_bias()  # some schemas that nothing fits are only found out here
+        if first.is_error():
+            raise SchemaError(_reason(first))
         return matcher
 
 
@@ -88,5 +90,11 @@ class MatcherConstraint(Constraint):
 
     def _found_problem(self) -> bool:
         if self._problem is None and self._matcher.is_error():
-            self._problem = str(self._matcher.get_error()) or "the grammar has no way on"
+            self._problem = _reason(self._matcher)
         return self._problem is not None
+
+
+def _reason(matcher: Any) -> str:
+    """The first line in words; names of the library's states and what follows are about its insides."""
+    first = str(matcher.get_error()).partition("\n")[0]
+    return first if " " in first else "nothing fits the schema"

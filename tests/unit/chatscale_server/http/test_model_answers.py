@@ -1,0 +1,158 @@
+"""A real model behind the real application: scores, seeds, penalties and structured output are what they claim."""
+
+import json
+import math
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import AutoModelForCausalLM
+
+from chatscale_server.engine.transformers_engine import TransformersEngine
+from chatscale_server.settings import Dtype
+from inference_server.convert_gguf import ensure_converted
+from tests.unit.chatscale_server.builders import SETTINGS, a_server
+from tests.unit.chatscale_server.tiny_models import a_tokenizer, save_model
+
+WITH_TOOLS = "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}"
+HELLO: Any = [{"role": "user", "content": "Where is my order?"}]
+
+
+class Reply(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    sentiment: str = Field(pattern="^(good|bad|neutral)$")
+    refund: bool
+    days: int = Field(ge=1, le=30)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return save_model("llama", tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Path:
+    """The real model, converted once per machine."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return ensure_converted(cache / "chatscale" / "models" / "SmolLM2-135M-Instruct")
+
+
+@asynccontextmanager
+async def a_client(folder: Path, **changes: Any) -> AsyncIterator[openai.AsyncOpenAI]:
+    changes = {"model_uri": f"file://{folder}", "dtype": Dtype.FLOAT32,
+               "max_concurrency": 4, **changes}  # fmt: skip
+    engine = TransformersEngine(replace(SETTINGS, **changes))
+    async with (
+        a_server(engine, **changes) as (server, _client),
+        openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0) as client,
+    ):
+        yield client
+
+
+async def test_scores_are_those_of_a_plain_forward_pass_whatever_the_sampling(tiny):
+    prompt = [10, 20, 30]
+    async with a_client(tiny) as client:
+        answer = await client.completions.create(
+            model="m", prompt=prompt, max_tokens=8, seed=5, temperature=1.5, logprobs=3, frequency_penalty=1,
+            logit_bias={"65": 5}, extra_body={"top_k": 20, "min_p": 0.01, "repetition_penalty": 1.3},
+        )  # fmt: skip
+    scores = answer.choices[0].logprobs
+    network = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    ids = list(prompt)
+    for chosen, logprob, top in zip(scores.tokens, scores.token_logprobs, scores.top_logprobs, strict=True):
+        with torch.inference_mode():
+            expected = network(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        assert max(top.values()) == pytest.approx(expected.max().item(), abs=1e-4)
+        token = int((expected - logprob).abs().argmin())
+        assert expected[token].item() == pytest.approx(logprob, abs=1e-4)
+        assert chosen in top
+        ids.append(token)
+
+
+async def test_choices_of_one_seed_differ_and_come_again(tiny):
+    asked: Any = {"model": "m", "prompt": "abc", "max_tokens": 12, "temperature": 1.0, "seed": 7}
+    async with a_client(tiny) as client:
+        first = await client.completions.create(**asked, n=3)
+        again = await client.completions.create(**asked, n=3)
+        alone = await client.completions.create(**asked)
+    texts = [choice.text for choice in first.choices]
+    assert texts == [choice.text for choice in again.choices]
+    assert texts[0] == alone.choices[0].text
+    assert len(set(texts)) == 3
+
+
+async def test_a_repetition_penalty_changes_a_greedy_answer_as_in_generate(tiny):
+    ids = torch.tensor([[10, 20, 30, 10]])
+    network = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    expected = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False,
+                                repetition_penalty=1.7, pad_token_id=0)[0, 4:].tolist()  # fmt: skip
+    async with a_client(tiny) as client:
+        answer = await client.completions.create(
+            model="m", prompt=ids[0].tolist(), max_tokens=10, extra_body={"repetition_penalty": 1.7, "do_sample": False}
+        )
+    assert answer.choices[0].text == a_tokenizer().backend_tokenizer.decode(expected)
+
+
+async def test_echo_decodes_a_prompt_of_tokens(tiny):
+    async with a_client(tiny) as client:
+        answer = await client.completions.create(model="m", prompt=[[40, 41], [42]], max_tokens=1, echo=True)
+        assert [choice.text.startswith(prompt) for choice, prompt in zip(answer.choices, ("IJ", "K"), strict=True)] == [
+            True
+        ] * 2
+
+
+async def test_a_template_with_tools_is_offered_them(tiny):
+    tool: Any = {"type": "function", "function": {"name": "f"}}
+    async with a_client(tiny, chat_template=WITH_TOOLS) as client:
+        without = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=1)
+        offered = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=1, tools=[tool])
+        assert offered.usage.prompt_tokens == without.usage.prompt_tokens + len(json.dumps(tool))
+    async with a_client(tiny) as client:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.chat.completions.create(model="m", messages=HELLO, tools=[tool])
+        assert caught.value.param == "tools"
+
+
+async def test_smollm2_answers_in_the_schema_it_is_given(smollm2):
+    schema: Any = {"type": "json_schema", "json_schema": {"name": "reply", "schema": Reply.model_json_schema()}}
+    question: Any = [{"role": "user", "content": "Classify: 'My order arrived damaged!' Reply as JSON."}]
+    async with a_client(smollm2, max_model_len=512, dtype=Dtype.BFLOAT16) as client:
+        for sampling in ({"temperature": 0}, {"temperature": 1.3, "seed": 1, "n": 4}):
+            answer = await client.chat.completions.create(
+                model="m", messages=question, response_format=schema, max_tokens=64, **sampling
+            )
+            for choice in answer.choices:
+                assert choice.finish_reason == "stop"
+                assert 1 <= Reply.model_validate_json(choice.message.content).days <= 30
+        stream = await client.chat.completions.create(
+            model="m", messages=question, response_format={"type": "json_object"}, max_tokens=120, temperature=0,
+            stream=True,
+        )  # fmt: skip
+        text, finish = "", None
+        async for chunk in stream:
+            text += chunk.choices[0].delta.content or ""
+            finish = chunk.choices[0].finish_reason
+        assert text.startswith("{")
+        assert finish == "length" or isinstance(json.loads(text), dict)
+        plain = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=4, logprobs=True)
+        assert all(score.logprob <= 0 and math.isfinite(score.logprob) for score in plain.choices[0].logprobs.content)
+
+
+async def test_a_schema_that_cannot_be_held_to_is_refused_with_its_reason(tiny):
+    async with a_client(tiny) as client:
+        for schema, reason in (
+            ({"type": "strin"}, "Invalid type"),
+            ({"not": {}}, "not"),
+            ({"a": "x" * 40_000}, "most"),
+        ):
+            wanted: Any = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+            with pytest.raises(openai.BadRequestError, match=reason) as caught:
+                await client.chat.completions.create(model="m", messages=HELLO, response_format=wanted)
+            assert caught.value.param == "response_format"
