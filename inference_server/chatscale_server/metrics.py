@@ -36,7 +36,7 @@ TOKEN_BUCKETS: Final = tuple(float(mantissa * 10**power) for power in range(6) f
 BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 FINISH_REASONS: Final = ("stop", "length", "cancelled", "error")
-STARTUP_PHASES: Final = ("import", "load", "warm_up")
+STARTUP_PHASES: Final = ("import", "download", "load", "warm_up")
 _ENDED: Final = "Requests ended, each choice of `n` counting"
 _VLLM_FINISH_REASONS: Final = {"stop": "stop", "length": "length", "cancelled": "abort", "error": "error"}
 

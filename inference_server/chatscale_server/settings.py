@@ -46,6 +46,8 @@ class Settings:
     model_uri: str = ""
     """Empty only with the Simulated engine, which reads no model."""
     model_revision: str | None = None
+    allow_pickled_weights: bool = False
+    trust_remote_code: bool = False
     served_name: str
     chatmodel_name: str = ""
     chat_template: str | None = None
@@ -93,6 +95,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(
         model_uri=uri,
         model_revision=read.value(Env.MODEL_REVISION, str, None),
+        allow_pickled_weights=read.value(Env.ALLOW_PICKLED_WEIGHTS, _yes_or_no, default=False),
+        trust_remote_code=read.value(Env.TRUST_REMOTE_CODE, _yes_or_no, default=False),
         served_name=read.value(Env.SERVED_NAME, str, "") or uri.rstrip("/").rsplit("/", 1)[-1] or "simulated",
         chatmodel_name=read.value(Env.CHATMODEL_NAME, str, ""),
         chat_template=read.value(Env.CHAT_TEMPLATE, str, None),
@@ -180,7 +184,17 @@ def _number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def _yes_or_no(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise _ExpectedError("true or false")
+    return text == "true"
+
+
 def _model_uri(text: str) -> str:
+    if text.startswith("s3://"):
+        # A volume streams the files as they are read, and its driver has the credentials; a copy of ours would need
+        # room for the whole model in each pod, and a second library with a second set of keys.
+        raise _ExpectedError("hf://, pvc:// or file://; mount the bucket as a volume and name it as pvc://claim/path")
     if not re.match(r"(hf|pvc|file)://.+", text):
         raise _ExpectedError("hf://owner/name, pvc://claim/path or file:///path")
     return text

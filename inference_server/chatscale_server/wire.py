@@ -37,6 +37,13 @@ class Env(StrEnum):
     MODEL_URI = "CHATSCALE_MODEL_URI"
     """`hf://owner/name`, `pvc://claim/path` or `file:///path`."""
     MODEL_REVISION = "CHATSCALE_MODEL_REVISION"
+    """Branch, tag or commit of an `hf://` model. Replicas that start at different times run the same weights only
+    if it is a commit or a tag."""
+    ALLOW_PICKLED_WEIGHTS = "CHATSCALE_ALLOW_PICKLED_WEIGHTS"
+    """`true` loads `pytorch_model*.bin` where there are no safetensors; a pickle is a program, read with torch's
+    restricted unpickler. Default `false`."""
+    TRUST_REMOTE_CODE = "CHATSCALE_TRUST_REMOTE_CODE"
+    """`true` runs the Python code that comes with a model. Default `false`."""
     SERVED_NAME = "CHATSCALE_SERVED_NAME"
     """The `model` field of the OpenAI API."""
     CHATMODEL_NAME = "CHATSCALE_CHATMODEL_NAME"
@@ -152,7 +159,7 @@ class Metric(StrEnum):
     """Counter, label `reason`: a `RejectReason`."""
     CLIENT_DISCONNECTS_TOTAL = "inference_client_disconnects_total"
     STARTUP_PHASE_SECONDS = "inference_startup_phase_seconds"
-    """Gauge, label `phase`: import, load, warm_up. Time of each phase of this start."""
+    """Gauge, label `phase`: import, download, load, warm_up. Time of each phase of this start."""
 
 
 class RejectReason(StrEnum):

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.scheduler import Chunk, Sequence
-from chatscale_server.engine.weights import check_fit, count_parameters
+from chatscale_server.engine.weights import check_fit, count_parameters, pickled_files
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Device, Dtype, Settings
 from chatscale_server.wire import Env, ExitCode
@@ -45,12 +45,16 @@ class LoadPlan:
     dtype: torch.dtype
     shape: CacheShape
     max_model_len: int
+    pickled: bool = False
+    """The weights are in torch's own format."""
+    trust_remote_code: bool = False
 
 
 def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     """Check family, context length and size. Raises StartupError."""
-    parameters = count_parameters(folder)
-    config = _read_config(folder)
+    pickled = pickled_files(folder) if settings.allow_pickled_weights and not any(folder.glob("*.safetensors")) else []
+    parameters = _count_pickled(pickled) if pickled else count_parameters(folder)
+    config = _read_config(folder, trust_remote_code=settings.trust_remote_code)
     max_model_len = _context_length(config, settings.max_model_len)
     _check_family(folder, config, max_model_len)
     device = _pick_device(settings.device)
@@ -70,15 +74,18 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
             what=settings.model_uri,
             where="the GPU's free memory" if device.type == "cuda" else "the memory limit",
         )
-    return LoadPlan(folder, config, device, dtype, shape, max_model_len)
+    return LoadPlan(
+        folder, config, device, dtype, shape, max_model_len,
+        pickled=bool(pickled), trust_remote_code=settings.trust_remote_code,
+    )  # fmt: skip
 
 
 def load_model(plan: LoadPlan, slots: int) -> SlotModel:
     """Read the weights and allocate the cache. Raises StartupError."""
     try:
         network: Any = AutoModelForCausalLM.from_pretrained(
-            plan.folder, config=plan.config, dtype=plan.dtype, attn_implementation="sdpa", use_safetensors=True,
-            trust_remote_code=False, local_files_only=True,
+            plan.folder, config=plan.config, dtype=plan.dtype, attn_implementation="sdpa",
+            use_safetensors=not plan.pickled, trust_remote_code=plan.trust_remote_code, local_files_only=True,
         )  # fmt: skip
         network.to(plan.device).eval()
         cache = SlotCache(plan.shape, slots, plan.max_model_len, dtype=plan.dtype, device=plan.device)
@@ -165,10 +172,24 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
     return min(times)
 
 
-def _read_config(folder: Path) -> Any:
+def _count_pickled(files: list[Path]) -> int:
+    """Numbers in the tensors of these files, whose bytes are not read."""
     try:
-        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        shapes = [torch.load(file, map_location="meta", mmap=True, weights_only=True) for file in files]
+        return sum(tensor.numel() for tensors in shapes for tensor in tensors.values())
+    except Exception as error:  # an unpickler can raise anything
+        raise StartupError(
+            ExitCode.MODEL_UNSUPPORTED, f"model {files[0].parent}: its pickled weights cannot be read: {error}"
+        ) from error
+
+
+def _read_config(folder: Path, *, trust_remote_code: bool) -> Any:
+    try:
+        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
     except Exception as error:  # a configuration from outside can raise anything
+        if not trust_remote_code and "trust_remote_code" in str(error):
+            reason = f"it brings code of its own; set {Env.TRUST_REMOTE_CODE}=true to run it, if you trust its author"
+            raise _unsupported(folder, reason) from error
         raise _unsupported(folder, f"its configuration cannot be read: {error}") from error
     return config.get_text_config()
 

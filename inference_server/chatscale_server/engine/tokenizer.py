@@ -24,11 +24,13 @@ PLAIN_TEMPLATE: Final = (
 class Tokenizer:
     """Loaded from a model's folder; `chat_template` replaces the model's own."""
 
-    def __init__(self, folder: Path, chat_template: str | None) -> None:
+    def __init__(self, folder: Path, chat_template: str | None, *, trust_remote_code: bool = False) -> None:
         from transformers import AutoTokenizer
 
         try:
-            self._wrapper: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            self._wrapper: Any = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, local_files_only=True
+            )
             self._inner: Any = self._wrapper.backend_tokenizer
         except Exception as error:  # a damaged file can raise anything, tokenizers raises bare Exception
             raise StartupError(

@@ -53,9 +53,17 @@ class TransformersEngine(Engine):
         phase("import", time.monotonic() - began)
 
         began = time.monotonic()
-        folder = find_model(self._settings.model_uri, self._settings.model_revision)
+        folder = find_model(
+            self._settings.model_uri, self._settings.model_revision,
+            pickled=self._settings.allow_pickled_weights, code=self._settings.trust_remote_code,
+        )  # fmt: skip
+        phase("download", time.monotonic() - began)
+
+        began = time.monotonic()
         plan = loading.plan_load(folder, self._settings)
-        self._tokenizer = Tokenizer(folder, self._settings.chat_template)
+        self._tokenizer = Tokenizer(
+            folder, self._settings.chat_template, trust_remote_code=self._settings.trust_remote_code
+        )
         slots = self._settings.max_concurrency
         self._model = loading.load_model(plan, slots)
         self._sampler = slot_sampler.SlotSampler(slots, plan.device)

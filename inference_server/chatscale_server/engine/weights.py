@@ -4,6 +4,7 @@ Files come from outside: headers are bounded and checked here, nothing of the mo
 """
 
 import json
+import logging
 import math
 import struct
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from chatscale_server.errors import StartupError
-from chatscale_server.wire import MODEL_MOUNT_PATH, ExitCode
+from chatscale_server.wire import MODEL_MOUNT_PATH, Env, ExitCode
+
+log = logging.getLogger(__name__)
 
 PROCESS_BYTES: Final = 500 * 2**20
 """Python, torch and transformers without a model: about 250 MiB resident, and activations."""
@@ -19,13 +22,25 @@ _MAX_HEADER_BYTES: Final = 100 * 2**20
 """safetensors' own limit."""
 _FILES: Final = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "*.jinja",
                  "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+_PICKLED: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+_CODE: Final = ("*.py",)
 
 
-def find_model(uri: str, revision: str | None, mount: Path = Path(MODEL_MOUNT_PATH)) -> Path:
-    """The folder with the model's files; `hf://` downloads it. Raises StartupError(MODEL_NOT_FOUND)."""
+def find_model(
+    uri: str,
+    revision: str | None,
+    mount: Path = Path(MODEL_MOUNT_PATH),
+    *,
+    pickled: bool = False,
+    code: bool = False,
+) -> Path:
+    """The folder with the model's files; `hf://` downloads it. Raises StartupError(MODEL_NOT_FOUND).
+
+    `pickled` and `code` download such files as well.
+    """
     scheme, _, rest = uri.partition("://")
     if scheme == "hf":
-        return _download(rest, revision)
+        return _download(rest, revision, [*_FILES, *(_PICKLED if pickled else ()), *(_CODE if code else ())])
     folder = mount / rest if scheme == "pvc" else Path(rest)
     if ".." in folder.parts:
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"model {uri}: the path must not contain '..'")
@@ -36,7 +51,7 @@ def find_model(uri: str, revision: str | None, mount: Path = Path(MODEL_MOUNT_PA
     return folder
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def _download(repository: str, revision: str | None, files: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -47,7 +62,7 @@ def _download(repository: str, revision: str | None) -> Path:
 
     name = f"model hf://{repository}"
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(_FILES)))
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=files))
     except GatedRepoError as error:
         reason = "the repository is gated, and the token given has no access"
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: {reason}") from error
@@ -60,6 +75,9 @@ def _download(repository: str, revision: str | None) -> Path:
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: not a repository name: {error}") from error
     except Exception as error:  # the hub's own, and those of its HTTP client, of the disk and of a broken download
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: the hub cannot be reached: {error}") from error
+    # The hub's cache names a snapshot's folder by its commit: what to pin, and which weights answer here.
+    log.info("model found", extra={"uri": f"hf://{repository}", "revision": revision, "commit": folder.name})
+    return folder
 
 
 def count_parameters(folder: Path) -> int:
@@ -69,10 +87,19 @@ def count_parameters(folder: Path) -> int:
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise StartupError(
-            ExitCode.MODEL_UNSUPPORTED, f"model {folder}: no *.safetensors files; other formats are not loaded"
-        )
+        reason = "no *.safetensors files; other formats are not loaded"
+        if pickled_files(folder):
+            reason = (
+                "no *.safetensors files, only pickled weights, which are programs: convert them, or set "
+                f"{Env.ALLOW_PICKLED_WEIGHTS}=true if you trust their author"
+            )
+        raise StartupError(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: {reason}")
     return sum(_numbers_in(file) for file in files)
+
+
+def pickled_files(folder: Path) -> list[Path]:
+    """Weights in the format of torch's own `save`."""
+    return sorted(folder.glob(_PICKLED[0]))
 
 
 def _numbers_in(file: Path) -> int:

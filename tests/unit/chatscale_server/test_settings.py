@@ -16,6 +16,9 @@ def test_reads_every_variable():
         {
             "CHATSCALE_MODEL_URI": "pvc://models/tiny",
             "CHATSCALE_MODEL_REVISION": "abc",
+            "CHATSCALE_ALLOW_PICKLED_WEIGHTS": "true",
+            "CHATSCALE_TRUST_REMOTE_CODE": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
             "CHATSCALE_SERVED_NAME": "shop",
             "CHATSCALE_CHATMODEL_NAME": "shop-chat",
             "CHATSCALE_CHAT_TEMPLATE": "{{ messages }}",
@@ -41,6 +44,9 @@ def test_reads_every_variable():
     assert settings == Settings(
         model_uri="pvc://models/tiny",
         model_revision="abc",
+        allow_pickled_weights=True,
+        trust_remote_code=True,
+        otlp_endpoint="http://collector:4318",
         served_name="shop",
         chatmodel_name="shop-chat",
         chat_template="{{ messages }}",
@@ -89,7 +95,9 @@ def test_ignores_the_service_links_that_kubelet_injects():
     [
         pytest.param({"CHATSCALE_MAX_QUEU": "1"}, "CHATSCALE_MAX_QUEU is not a setting", id="misspelt"),
         pytest.param({}, "CHATSCALE_MODEL_URI must be hf://", id="no-model"),
-        pytest.param({"CHATSCALE_MODEL_URI": "s3://x"}, 'file:///path, found "s3://x"', id="scheme"),
+        pytest.param({"CHATSCALE_MODEL_URI": "gs://x"}, 'file:///path, found "gs://x"', id="scheme"),
+        pytest.param({"CHATSCALE_MODEL_URI": "s3://x"}, "mount the bucket as a volume", id="bucket"),
+        pytest.param({**SIMULATED, "CHATSCALE_TRUST_REMOTE_CODE": "yes"}, 'true or false, found "yes"', id="flag"),
         pytest.param({"CHATSCALE_ENGINE": "simulated"}, 'Transformers, Simulated, found "simulated"', id="engine"),
         pytest.param({**SIMULATED, "CHATSCALE_MAX_QUEUE": "-1"}, "whole number from 0 to 100000", id="negative"),
         pytest.param({**SIMULATED, "CHATSCALE_MAX_CONCURRENCY": "1.5"}, "whole number from 1 to 512", id="fraction"),
