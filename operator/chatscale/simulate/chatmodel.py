@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import yaml
 
 from chatscale import names
-from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, MetricType
+from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, Device, MetricType
 from chatscale.errors import InvalidSpecError
 from chatscale.reconcile.snapshot import Snapshot, parse_chatmodel
 from chatscale.simulate.errors import InputError
@@ -19,7 +19,7 @@ from chatscale.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfi
 from chatscale.simulation.shipping import Shipping
 from chatscale.simulation.view import Policy
 from chatscale_server.profiles import PROFILES
-from chatscale_server.wire import EngineName
+from chatscale_server.wire import EngineName, SimulatedProfile
 
 _COLUMNS = {MetricType.QUEUE_DEPTH: QUEUE, MetricType.ACTIVE_REQUESTS: CONCURRENCY}
 
@@ -48,20 +48,18 @@ def read_subject(path: Path, profile: str | None) -> Subject:
     """
     model = _read(path)
     spec, scaling = model.spec, model.spec.autoscaling
-    simulated = spec.server.engine is EngineName.SIMULATED and profile is None
-    named = spec.server.simulated.profile
-    base = SERVERS[profile or "S"]
+    base, named = SERVERS[profile or "S"], _named_steps(model) if profile is None else None
     fixed = scaling.mode is AutoscalingMode.FIXED
     return Subject(
         name=model.metadata.name,
         server=replace(
             base,
-            steps=PROFILES[named] if simulated else base.steps,
+            steps=PROFILES[named] if named else base.steps,
             max_sequences=spec.server.max_concurrency,
             max_queue=spec.server.max_queue,
             queue_timeout_s=float(spec.server.queue_timeout_seconds),
         ),
-        steps=named.value if simulated else f"profile {profile or 'S'}",
+        steps=f"step times of {named.value}" if named else f"profile {profile or 'S'}",
         gpus_per_replica=_gpus(model, GPUS_PER_REPLICA[profile or "S"]),
         min_replicas=spec.replicas if fixed else scaling.min_replicas,
         max_replicas=spec.replicas if fixed else scaling.max_replicas or scaling.min_replicas,
@@ -95,8 +93,17 @@ def _bounds(model: ChatModel) -> str:
     return f"{model.spec.autoscaling.min_replicas} to {model.spec.autoscaling.max_replicas} replicas"
 
 
+def _named_steps(model: ChatModel) -> SimulatedProfile | None:
+    """Step times that fit better than profile S: what it rehearses, or the one CPU that was measured."""
+    if model.spec.server.engine is EngineName.SIMULATED:
+        return model.spec.server.simulated.profile
+    return SimulatedProfile.SMOLLM2_135M_CPU if model.spec.device is Device.CPU else None
+
+
 def _gpus(model: ChatModel, default: int) -> int:
     """What its containers ask of extended resources, such as nvidia.com/gpu."""
+    if model.spec.device is Device.CPU and model.spec.server.engine is not EngineName.SIMULATED:
+        return 0
     asked = [int(str(count)) for name, count in (model.spec.resources.limits or {}).items() if "/" in name]
     return sum(asked) if asked else default
 
