@@ -2,7 +2,8 @@
 
 Source: ai-dynamo/dynamo at 518a702, components/src/dynamo/planner/core/perf_model/agg.py. There a regression of step
 time on prefill tokens and decode KV is fitted to forward passes; here the step time is the machine's own, which is
-the best that a regression could find.
+the best that a regression could find. The largest batch is bounded as the docstring there derives it, admission at
+least as fast as finishing; the code beside it loses a factor (the batch) and would let prompts pile up.
 """
 
 import math
@@ -52,11 +53,11 @@ class Engine:
         return 1000 * least / (mean_output * self._batch_step_ms(least, mean_input, mean_output))
 
     def _largest_batch(self, mean_input: float, mean_output: float) -> int:
-        """Return what KV cache, slots and a step budget that must admit as fast as it finishes allow."""
+        """Return what KV cache and slots allow, and a step budget that admits requests as fast as it finishes them."""
         facts = self.facts
         by_cache = max(1, int(facts.kv_capacity_tokens / (mean_input + mean_output / 2)))
-        by_balance = math.floor(facts.tokens_per_step - mean_input / mean_output)
-        return max(1, min(by_cache, facts.max_sequences, facts.tokens_per_step - 1, by_balance))
+        by_balance = math.floor(mean_output * facts.tokens_per_step / (mean_input + mean_output))
+        return max(1, min(by_cache, facts.max_sequences, by_balance))
 
     def _batch_step_ms(self, batch: int, mean_input: float, mean_output: float) -> float:
         return self.step_ms(batch * mean_input / max(1.0, mean_output), batch, batch * (mean_input + mean_output / 2))

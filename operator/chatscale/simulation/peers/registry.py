@@ -41,7 +41,7 @@ S = TypeVar("S", bound=_Settings)
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One peer with one choice of settings."""
+    """One peer with one choice of settings. It cannot be pickled: other processes find it by name and label."""
 
     label: str
     """`shipped`, or what was chosen, e.g. `target=6.3 window=60`."""
@@ -108,9 +108,9 @@ KV_TARGETS: Final = geometric(0.02, 0.8)
 """Of the KV cache: far below one half, for these machines run out of compute long before they run out of cache."""
 MEAN_KV_TARGETS: Final = geometric(0.002, 0.5)
 """For the rule that divides a mean by the target as if it were a sum."""
-SLA_FACTORS: Final = geometric(0.15, 1.5)
-"""Times the promised latencies."""
-SENSITIVITIES: Final = (0.5, 0.8, 0.95)
+STEP_SHARES: Final = geometric(0.02, 1.0)
+"""Of a step's tokens and cache."""
+SENSITIVITIES: Final = (0.8, 0.9, 0.97)
 
 
 def _hpa(name: str, shipped: HpaSettings, targets: tuple[float, ...]) -> Peer:
@@ -156,7 +156,7 @@ def _dynamo(name: str, shipped: DynamoSettings) -> Peer:
     by_sensitivity = shipped.load
 
     def tune(target: float, second: float) -> DynamoSettings:
-        chosen = replace(shipped, sla_factor=target, reselect=True)
+        chosen = replace(shipped, itl_step_share=target, reselect=True)
         if by_sensitivity:
             return replace(chosen, down_sensitivity=second)
         return replace(chosen, throughput_interval_s=second)
@@ -166,7 +166,7 @@ def _dynamo(name: str, shipped: DynamoSettings) -> Peer:
         lambda settings, facts: Dynamo(facts, settings),
         shipped,
         tune=tune,
-        targets=SLA_FACTORS,
+        targets=STEP_SHARES,
         windows=SENSITIVITIES if by_sensitivity else (60.0, 180.0, 300.0),
         second="sensitivity" if by_sensitivity else "window",
     )

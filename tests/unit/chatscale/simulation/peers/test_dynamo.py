@@ -38,9 +38,10 @@ def test_the_first_token_bounds_the_batch_too():
 
 def test_cache_slots_and_balance_bound_the_batch():
     assert ENGINE.best_rate(1000, 10, 1e9, 1e9) == pytest.approx(1000 / (10 * ENGINE.step_ms(100, 1, 1005)))
-    assert ENGINE._largest_batch(100, 50) == 64
-    assert ENGINE._largest_batch(900, 200) == 20
-    assert ENGINE._largest_batch(100, 2) == 50
+    assert ENGINE._largest_batch(100, 50) == 33, "33 finish 0.66 a step, for which 66 of the other 67 tokens are needed"
+    assert ENGINE._largest_batch(100, 900) == 36, "of 550 tokens each in 20,000"
+    assert ENGINE._largest_batch(10, 90) == 64
+    assert ENGINE._largest_batch(100, 1) == 1
 
 
 def test_nothing_is_known_without_lengths():
@@ -79,11 +80,11 @@ def test_throughput_follows_a_trend():
     assert answers == [1, 1, 3, 4, 5, 6, 7]
 
 
-def test_a_target_that_is_scaled_down_needs_more_engines():
-    tight = DynamoSettings(forecast=Forecast.KALMAN, sla_factor=0.6)
+def test_a_target_of_an_emptier_step_needs_more_engines():
+    tight = DynamoSettings(forecast=Forecast.KALMAN, itl_step_share=0.07)
     dynamo = Dynamo(FACTS, tight)
     dynamo.decide(traffic(0, 0).build())
-    # 12 ms a step: batch 4, 4,000 / (50 x 11.7) = 6.84 a second.
+    # Seven tokens and 1,400 of cache take 12.1 ms: batch 4, 4,000 / (50 x 11.7) = 6.84 a second.
     assert dynamo.decide(traffic(180, 9000).build()) == 8
 
 
