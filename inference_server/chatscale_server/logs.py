@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import traceback
 from typing import Final
 
 from typing_extensions import override
@@ -25,6 +26,17 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
+
+
+def where(error: BaseException) -> dict[str, str]:
+    """Fields that tell where a request failed, without the error's message: that may quote the prompt."""
+    kinds, frames = [], []
+    link: BaseException | None = error
+    while link is not None:
+        kinds.append(type(link).__name__)
+        frames += traceback.format_tb(link.__traceback__)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return {"error": " from ".join(kinds), "traceback": "".join(frames)}
 
 
 def set_up_logging(level: str) -> None:

@@ -12,6 +12,7 @@ from chatscale_server.http import sse
 from chatscale_server.http.errors import ApiError
 from chatscale_server.http.responses import ChatChoice, Head, TextChoice, Usage
 from chatscale_server.http.ticket import News, Ticket, read_together
+from chatscale_server.logs import where
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,10 @@ async def write_stream(http: web.Request, answer: Answer, *, include_usage: bool
         return response
     except ConnectionError:
         raise
-    except Exception:
+    except Exception as error:  # noqa: BLE001 - whatever it was, the client must be told
         # The headers are out, so the middleware's answer would land in the middle of the stream.
-        log.exception("stream failed", extra={"request": answer.head.id})
+        fields = {"request": answer.head.id, **where(error)}
+        log.error("stream failed", extra=fields)  # noqa: TRY400 - the message may quote the answer
         await _write(response, sse.event(ApiError(500, "the server failed", code="internal_error").body()))
         return response
     tail = sse.event(answer.head.usage(answer.usage())) if include_usage else b""

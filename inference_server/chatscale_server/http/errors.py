@@ -7,6 +7,8 @@ from typing import Any, Final
 from aiohttp import web
 from typing_extensions import override
 
+from chatscale_server.logs import where
+
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -72,8 +74,9 @@ def openai_errors(handler: Handler) -> Handler:
             if error.status < web.HTTPBadRequest.status_code:
                 raise
             return _from_aiohttp(request, error)
-        except Exception:
-            log.exception("request failed", extra={"method": request.method, "path": _shown_path(request)})
+        except Exception as error:  # noqa: BLE001 - whatever it was, the client must be told
+            fields = {"method": request.method, "path": _shown_path(request), **where(error)}
+            log.error("request failed", extra=fields)  # noqa: TRY400 - the message may quote the prompt
             return ApiError(500, "the server failed to handle this request", code="internal_error").response()
 
     return shaped

@@ -140,6 +140,24 @@ def test_a_pod_has_time_to_drain() -> None:
     assert pod["terminationGracePeriodSeconds"] == 300 + 15 + 10
 
 
+@pytest.mark.parametrize("chatmodel", [REHEARSAL, ON_GPUS, ON_A_VOLUME], ids=["simulated", "gpu", "volume"])
+def test_a_pod_runs_as_nobody_on_a_root_it_cannot_write_and_needs_no_shell(chatmodel: ChatModel) -> None:
+    pod = build_deployment(chatmodel, IMAGES)["spec"]["template"]["spec"]
+    (server,) = pod["containers"]
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"},
+    }  # fmt: skip
+    assert server["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+    assert not pod["automountServiceAccountToken"]
+    assert {"command", "args", "lifecycle"} & set(server) == set()
+    probes = [value for name, value in server.items() if name.endswith("Probe")]
+    assert [set(probe) & {"exec", "httpGet", "tcpSocket", "grpc"} for probe in probes] == [{"httpGet"}] * 3
+    writable = {mount["mountPath"] for mount in server["volumeMounts"] if not mount.get("readOnly")}
+    assert writable == {"/tmp"}
+
+
 def test_a_volume_is_read_only_in_both_places() -> None:
     pod = build_deployment(ON_A_VOLUME, IMAGES)["spec"]["template"]["spec"]
 
