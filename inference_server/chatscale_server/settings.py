@@ -61,6 +61,8 @@ class Settings:
     max_waiting_prompt_tokens: int | None = None
     """None takes what the engine can prefill within the queue timeout."""
     queue_timeout_s: float = 60.0
+    max_beams: int = 4
+    """Of one beam search; 1 refuses them all."""
     drain_delay_s: float = 5.0
     drain_timeout_s: float = 60.0
     cpu_limit: float | None = None
@@ -108,6 +110,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_queue=read.value(Env.MAX_QUEUE, _integer(0, 100_000), 64),
         max_waiting_prompt_tokens=read.value(Env.MAX_WAITING_PROMPT_TOKENS, _integer(1, 10**9), None),
         queue_timeout_s=read.value(Env.QUEUE_TIMEOUT_SECONDS, _number(0.001, 3600), 60.0),
+        max_beams=read.value(Env.MAX_BEAMS, _integer(1, 64), 4),
         drain_delay_s=read.value(Env.DRAIN_DELAY_SECONDS, _number(0, 3600), 5.0),
         drain_timeout_s=read.value(Env.DRAIN_TIMEOUT_SECONDS, _number(0, 86_400), 60.0),
         cpu_limit=read.value(Env.CPU_LIMIT, _number(0.001, 4096), None),

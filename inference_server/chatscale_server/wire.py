@@ -65,6 +65,8 @@ class Env(StrEnum):
     MAX_WAITING_PROMPT_TOKENS = "CHATSCALE_MAX_WAITING_PROMPT_TOKENS"
     """Prompt tokens that may wait for a slot; what goes beyond is refused with 429, unless nobody else waits."""
     QUEUE_TIMEOUT_SECONDS = "CHATSCALE_QUEUE_TIMEOUT_SECONDS"
+    MAX_BEAMS = "CHATSCALE_MAX_BEAMS"
+    """Beams of one beam search; 1 refuses them all."""
     DRAIN_DELAY_SECONDS = "CHATSCALE_DRAIN_DELAY_SECONDS"
     """After SIGTERM, seconds of serving on while endpoints are withdrawn."""
     DRAIN_TIMEOUT_SECONDS = "CHATSCALE_DRAIN_TIMEOUT_SECONDS"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chatscale_server.engine.detokenize import Decoder
-from chatscale_server.engine.request import Constraint, Score
+from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import StepPlan
 
 PhaseSink = Callable[[str, float], None]
@@ -29,6 +29,8 @@ class ModelInfo:
     """The chat template has a place for tools, and for what they answered."""
     takes_schemas: bool = False
     """`constraint` works here."""
+    max_beams: int = 1
+    """1: it does not search with beams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class SchemaError(Exception):
 class Engine(Protocol):
     """A model that can decode many sequences at a time.
 
-    `load`, `step` and `scores` are called from the worker's thread only; the others from any, after `load`
-    has returned.
+    `load`, `step`, `scores` and `search_beams` are called from the worker's thread only; the others from any,
+    after `load` has returned.
     """
 
     def load(self, phase: PhaseSink) -> ModelInfo:
@@ -101,6 +103,13 @@ class Engine(Protocol):
 
     def step(self, plan: StepPlan) -> Mapping[int, int]:
         """Compute one step; the next token per slot, for decodes and for prompts that are now complete."""
+        ...
+
+    def search_beams(self, request: Request, count: int, between: Callable[[], bool]) -> list[list[int]]:
+        """Tokens of the `count` best answers, best first. For engines with `max_beams` above 1.
+
+        between: called after every step of the search, may itself call `step`; True ends the search.
+        """
         ...
 
     def scores(self) -> Mapping[int, Score]:

@@ -56,6 +56,8 @@ class Request:
     top_logprobs: int | None = None
     """How many of the likeliest tokens to report beside each chosen one; None reports nothing."""
     constraint: Constraint | None = None
+    beams: int = 1
+    """More than one: not sampled, but searched for, beside the slots."""
     arrived_s: float = 0.0
     """When its HTTP headers were here; what the client waits for counts from then."""
     queued_s: float = 0.0

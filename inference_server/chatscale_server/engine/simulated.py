@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
-from chatscale_server.engine.request import Constraint, Score
+from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import StepPlan
 from chatscale_server.profiles import Profile
 
@@ -139,6 +139,10 @@ class SimulatedEngine(Engine):
         asked = {s.slot: s.request.top_logprobs for s in yielding}
         self._scores = {slot: _certain(tokens[slot], top) for slot, top in asked.items() if top is not None}
         return tokens
+
+    @override
+    def search_beams(self, request: Request, count: int, between: Callable[[], bool]) -> list[list[int]]:
+        raise NotImplementedError("max_beams is 1")
 
     @override
     def scores(self) -> Mapping[int, Score]:

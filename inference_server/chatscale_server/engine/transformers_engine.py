@@ -6,7 +6,7 @@ moment on, and a server with the other engine never pays for the import.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.grammar import Grammars
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink
-from chatscale_server.engine.request import Constraint, Score
+from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import Sequence as Running
 from chatscale_server.engine.scheduler import StepPlan
 from chatscale_server.engine.tokenizer import Tokenizer
@@ -83,6 +83,7 @@ class TransformersEngine(Engine):
             vocab_size=self._vocab_size,
             end_tokens=self._end_tokens,
             takes_tools=self._tokenizer.takes_tools,
+            max_beams=self._settings.max_beams,
             takes_schemas=grammar.available() and bool(self._end_tokens),
         )
 
@@ -136,6 +137,12 @@ class TransformersEngine(Engine):
                 sequences: list[Running] = [group[row].sequence for row in complete]
                 tokens |= self._sampler.choose(logits[complete], [sequence.slot for sequence in sequences])
         return tokens
+
+    @override
+    def search_beams(self, request: Request, count: int, between: Callable[[], bool]) -> list[list[int]]:
+        from chatscale_server.engine import beam_search
+
+        return beam_search.search_beams(self._model.network, request, count, self._end_tokens, between)
 
     @override
     def scores(self) -> Mapping[int, Score]:

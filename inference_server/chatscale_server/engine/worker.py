@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from chatscale_server.engine.answer import Answer, Piece
+from chatscale_server.engine.beams import BeamLine, Search
 from chatscale_server.engine.detokenize import StopFilter
 from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.protocol import Engine, ModelInfo
@@ -53,12 +54,16 @@ class Worker:
     slots: int
     queue_timeout_s: float
     clock: Callable[[], float] = time.monotonic
-    _commands: deque[Request | str] = field(default_factory=deque)
-    """A Request to submit, or the id of one to cancel."""
+    _commands: deque[Request | Search | str] = field(default_factory=deque)
+    """A request or a beam search to submit, or the id of a request to cancel."""
     _wake: threading.Event = field(default_factory=threading.Event)
     _stopping: bool = False
     _answers: dict[str, Answer] = field(default_factory=dict)
+    _beams: BeamLine = field(init=False)
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self._beams = BeamLine(self.queue_timeout_s)
 
     def start(self) -> None:
         """Load the model and serve, in a thread that does not keep a finished process alive."""
@@ -68,6 +73,11 @@ class Worker:
     def submit(self, request: Request) -> None:
         """Queue a request that fits the model."""
         self._commands.append(request)
+        self._wake.set()
+
+    def submit_search(self, search: Search) -> None:
+        """Queue a beam search that fits the model."""
+        self._commands.append(search)
         self._wake.set()
 
     def cancel(self, request_id: str) -> None:
@@ -97,14 +107,19 @@ class Worker:
                 self._wake.clear()
                 if self._stopping:
                     return
-                self._turn(scheduler, info)
+                busy = self._turn(scheduler, info)
+                if search := self._beams.start():
+                    self._search(search, scheduler, info)
+                elif not busy:
+                    self._wake.wait()
         except BaseException as error:  # noqa: BLE001 - the loop's top: whatever it was, requests must be answered
             self.listener.failed(error)
 
-    def _turn(self, scheduler: Scheduler, info: ModelInfo) -> None:
-        """One step, or a wait for work when there is none."""
+    def _turn(self, scheduler: Scheduler, info: ModelInfo) -> bool:
+        """One step; False if there is nothing to compute."""
         ended = self._take_commands(scheduler)
-        ended += [Output(request.id, "", 0, FinishReason.DEADLINE) for request in scheduler.expire(self.clock())]
+        expired = (*scheduler.expire(self.clock()), *self._beams.expire(self.clock()))
+        ended += [Output(request.id, "", 0, FinishReason.DEADLINE) for request in expired]
         plan = scheduler.plan()
         if ended or plan.started:
             # Before the step, which takes long where prompts are: meanwhile these do not wait for a slot any more.
@@ -113,8 +128,7 @@ class Worker:
                 StepReport(started=started, outputs=tuple(ended), kv_usage_ratio=scheduler.kv_usage_ratio)
             )
         if plan.batch_size == 0:
-            self._wake.wait()
-            return
+            return False
         for sequence in plan.started:
             self._answers[sequence.request.id] = Answer(self.engine.decoder(), StopFilter(sequence.request.stop))
         began_s = self.clock()
@@ -136,6 +150,42 @@ class Worker:
                 kv_usage_ratio=scheduler.kv_usage_ratio,
             )
         )
+        return True
+
+    def _search(self, search: Search, scheduler: Scheduler, info: ModelInfo) -> None:
+        """Answer one beam search; everybody else has a step after each of its own."""
+        self.listener.stepped(
+            StepReport(started=tuple(one.id for one in search), kv_usage_ratio=scheduler.kv_usage_ratio)
+        )
+        began_s, unread = self.clock(), len(search[0].prompt)
+
+        def between() -> bool:
+            nonlocal began_s, unread
+            self.listener.stepped(
+                StepReport(
+                    prompt_tokens=unread,
+                    batch_size=search[0].beams,
+                    duration_s=self.clock() - began_s,
+                    kv_usage_ratio=scheduler.kv_usage_ratio,
+                )
+            )
+            self._turn(scheduler, info)
+            began_s, unread = self.clock(), 0
+            return self._stopping or self._beams.cancelled
+
+        found = self.engine.search_beams(search[0], len(search), between)
+        if self._beams.cancelled:
+            outputs = [Output(one.id, "", 0, FinishReason.CANCELLED) for one in search]
+        else:
+            outputs = [self._found(one.id, tokens, info) for one, tokens in zip(search, found, strict=True)]
+        self.listener.stepped(StepReport(outputs=tuple(outputs), kv_usage_ratio=scheduler.kv_usage_ratio))
+
+    def _found(self, request_id: str, tokens: list[int], info: ModelInfo) -> Output:
+        """A whole answer at once."""
+        ended = tokens[-1] in info.end_tokens
+        answer = Answer(self.engine.decoder(), StopFilter(()))
+        text = "".join(answer.push(token).text for token in (tokens[:-1] if ended else tokens)) + answer.end().text
+        return Output(request_id, text, len(tokens), FinishReason.STOP if ended else FinishReason.LENGTH)
 
     def _take_commands(self, scheduler: Scheduler) -> list[Output]:
         """Apply what came in since the last step; the ends that this made."""
@@ -144,9 +194,13 @@ class Worker:
             command = self._commands.popleft()
             if isinstance(command, Request):
                 scheduler.submit(command)
+            elif isinstance(command, tuple):
+                self._beams.submit(command)
             elif scheduler.remove(command):
                 self._answers.pop(command, None)
                 ended.append(Output(command, "", 0, FinishReason.CANCELLED))
+            else:
+                ended += [Output(one.id, "", 0, FinishReason.CANCELLED) for one in self._beams.cancel(command)]
         return ended
 
     def _advance(

@@ -40,6 +40,9 @@ class EnginePort(Protocol):
     def submit(self, request: Request) -> None:
         """Queue a request."""
 
+    def submit_search(self, search: tuple[Request, ...]) -> None:
+        """Queue a beam search."""
+
     def cancel(self, request_id: str) -> None:
         """Free a request's slot."""
 
@@ -164,7 +167,12 @@ class Bridge:
         for ticket in tickets:
             self._waiting[ticket.request.id] = ticket
             self._waiting_prompt_tokens += len(ticket.request.prompt)
-            self._port.submit(ticket.request)
+        admitted = tuple(ticket.request for ticket in tickets)
+        if admitted[0].beams > 1:
+            self._port.submit_search(admitted)
+        else:
+            for request in admitted:
+                self._port.submit(request)
         return tickets
 
     def abandon(self, tickets: Sequence[Ticket]) -> None:

@@ -10,6 +10,9 @@ from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.schema import Generation, contradiction
 
 CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"
+BEAM_TOKENS: Final = 2048
+"""Beams times prompt and answer. Bounds the memory beside the slots, and how long the prompt holds up other streams:
+less than a second where prefill is 3000 tokens a second (two AMX cores, 135M parameters)."""
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: multiples of it are far from each other (splitmix64)."""
 
@@ -33,6 +36,8 @@ def plan_requests(
 ) -> list[Request]:
     """Each prompt's choices side by side, as OpenAI counts them. Raises ApiError."""
     count = check_count(asked, len(prompts), slots, wish.prompt_param)
+    if asked.beams > 1:
+        _check_search(asked, prompts, wish, info)
     sampling = asked.sampling(info.vocab_size)
     limits = [_answer_tokens(asked, prompt, wish, info) for prompt in prompts]
     return [
@@ -44,6 +49,7 @@ def plan_requests(
             stop=asked.stops,
             top_logprobs=wish.top_logprobs,
             constraint=wish.constraints[at] if wish.constraints else None,
+            beams=asked.beams,
             arrived_s=wish.arrived_s,
         )
         for at in range(count)
@@ -62,6 +68,21 @@ def check_count(asked: Generation, prompts: int, slots: int, prompt_param: str) 
     return prompts * asked.choices_per_prompt
 
 
+def _check_search(asked: Generation, prompts: Sequence[Sequence[int]], wish: Wish, info: ModelInfo) -> None:
+    """Raises ApiError for a beam search that this server does not make."""
+    if asked.beams > info.max_beams:
+        raise bad_request(
+            f"num_beams: this server searches with at most {info.max_beams}", param="num_beams",
+            code="unsupported_value",
+        )  # fmt: skip
+    if len(prompts) > 1:
+        raise contradiction(wish.prompt_param, "has several prompts, and a beam search has one")
+    whole = asked.max_length or len(prompts[0]) + (asked.answer_tokens or 1)
+    tokens = asked.beams * max(whole, len(prompts[0]) + 1)
+    if tokens > BEAM_TOKENS:
+        raise contradiction("num_beams", f"times prompt and answer is {tokens} tokens, more than {BEAM_TOKENS}")
+
+
 def seed_of_choice(seed: int | None, choice: int) -> int | None:
     """The first choice has the seed itself, so that one more choice never changes the first."""
     return None if seed is None else (seed + choice * _GOLDEN + 2**63) % 2**64 - 2**63
@@ -76,6 +97,7 @@ def _answer_tokens(asked: Generation, prompt: Sequence[int], wish: Wish, info: M
     if max(prompt) >= info.vocab_size:
         # A tokenizer may know more tokens than the model: such a one would break the step, for everybody in it.
         raise bad_request(f"{param}: token ids end at {info.vocab_size - 1}", param=param, code="invalid_value")
+    room = min(room, BEAM_TOKENS // asked.beams - len(prompt)) if asked.beams > 1 else room
     wanted = asked.answer_tokens
     if asked.max_length is not None:
         wanted = asked.max_length - len(prompt)

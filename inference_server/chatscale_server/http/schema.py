@@ -24,6 +24,11 @@ MAX_LOGIT_BIAS: Final = 300
 MAX_TOKEN_DIGITS: Final = 10
 MIN_TEMPERATURE: Final = 1e-5
 """Below it logits over temperature leave the range of numbers: that is greedy, as in vLLM."""
+NOT_SEARCHED: Final = (
+    "stream", "do_sample", "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
+    "repetition_penalty", "logit_bias", "seed", "stop", "logprobs", "response_format",
+)  # fmt: skip
+"""Fields that a beam search cannot honour."""
 MAX_PARAM_CHARS: Final = 200
 """Of a field's name in an error: an unknown one is the client's own text."""
 
@@ -84,7 +89,8 @@ class Generation(Strict):
     """False takes the likeliest token: a temperature of 0."""
     num_return_sequences: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     """`n`."""
-    num_beams: Literal[1] | None = None
+    num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
+    """More than 1 searches for the likeliest answers, beside the slots, as `generate` does."""
     user: Annotated[str, StringConstraints(max_length=512)] | None = None
     """Accepted and ignored, as `metadata` and the like below: none of them changes the answer."""
 
@@ -92,6 +98,11 @@ class Generation(Strict):
     def stops(self) -> tuple[str, ...]:
         """The stop strings, however they were given."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def beams(self) -> int:
+        """1 is no search."""
+        return self.num_beams or 1
 
     @property
     def include_usage(self) -> bool:
@@ -110,6 +121,8 @@ class Generation(Strict):
 
     @override
     def check(self) -> None:
+        if self.beams > 1:
+            self._check_search()
         if self.stream_options and not self.stream:
             raise bad_request("stream_options needs stream to be true", param="stream_options")
         if self.n and self.num_return_sequences and self.n != self.num_return_sequences:
@@ -120,6 +133,13 @@ class Generation(Strict):
             raise contradiction("do_sample", f"false means temperature 0, and temperature is {self.temperature:g}")
         if self.do_sample and self.temperature == 0:
             raise contradiction("do_sample", "true needs a temperature above 0")
+
+    def _check_search(self) -> None:
+        for name in NOT_SEARCHED:
+            if getattr(self, name, None):
+                raise contradiction(name, "has no place in a beam search (num_beams above 1)")
+        if self.choices_per_prompt > self.beams:
+            raise contradiction("num_beams", f"is {self.beams}, fewer than the {self.choices_per_prompt} answers")
 
     def sampling(self, vocab_size: int) -> Sampling:
         """OpenAI's defaults where nothing was given. Raises ApiError for tokens outside the vocabulary."""

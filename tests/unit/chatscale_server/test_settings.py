@@ -37,6 +37,7 @@ def test_reads_every_variable():
             "CHATSCALE_SIMULATED_STARTUP_SECONDS": "7",
             "CHATSCALE_LOG_LEVEL": "debug",
             "CHATSCALE_MAX_WAITING_PROMPT_TOKENS": "5000",
+            "CHATSCALE_MAX_BEAMS": "8",
             "HF_TOKEN": "secret",
             "PATH": "/bin",
         }
@@ -57,6 +58,7 @@ def test_reads_every_variable():
         max_concurrency=16,
         max_queue=0,
         max_waiting_prompt_tokens=5000,
+        max_beams=8,
         queue_timeout_s=30.0,
         drain_delay_s=1.5,
         drain_timeout_s=90.0,

@@ -19,7 +19,7 @@ from chatscale_server.engine.transformers_engine import TransformersEngine
 from chatscale_server.settings import Dtype
 from inference_server.convert_gguf import ensure_converted
 from tests.unit.chatscale_server.builders import SETTINGS, a_server
-from tests.unit.chatscale_server.tiny_models import a_tokenizer, save_model
+from tests.unit.chatscale_server.tiny_models import END, a_tokenizer, save_model
 
 WITH_TOOLS = "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}"
 HELLO: Any = [{"role": "user", "content": "Where is my order?"}]
@@ -98,6 +98,42 @@ async def test_a_repetition_penalty_changes_a_greedy_answer_as_in_generate(tiny)
             model="m", prompt=ids[0].tolist(), max_tokens=10, extra_body={"repetition_penalty": 1.7, "do_sample": False}
         )
     assert answer.choices[0].text == a_tokenizer().backend_tokenizer.decode(expected)
+
+
+async def test_a_beam_search_answers_as_generate_does_while_a_stream_goes_on(tiny):
+    ids = torch.tensor([[10, 20, 30]])
+    network = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    expected = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False,
+                                num_beams=4, num_return_sequences=2, pad_token_id=END)[:, 3:].tolist()  # fmt: skip
+    async with a_client(tiny) as client:
+        stream = await client.completions.create(model="m", prompt="ab", max_tokens=100, stream=True, seed=1)
+        answer = await client.completions.create(
+            model="m", prompt=[10, 20, 30], max_tokens=12, extra_body={"num_beams": 4, "num_return_sequences": 2}
+        )
+        decode = a_tokenizer().backend_tokenizer.decode
+        assert [choice.text for choice in answer.choices] == [decode(row) for row in expected]
+        assert answer.usage.completion_tokens == sum(len(row) - max(0, row.count(END) - 1) for row in expected)
+        assert [chunk.choices[0].finish_reason async for chunk in stream][-1] in {"stop", "length"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"num_beams": 5}, "num_beams"),
+        ({"num_beams": 4, "max_tokens": 510}, "num_beams"),
+        ({"num_beams": 4, "max_tokens": None, "max_length": 513}, "num_beams"),
+        ({"num_beams": 2, "prompt": ["a", "b"]}, "prompt"),
+    ],
+    ids=str,
+)
+async def test_a_beam_search_beyond_its_bounds_is_refused(tiny, fields, param):
+    async with a_client(tiny) as client:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.completions.create(
+                **{"model": "m", "prompt": "abc", "max_tokens": 3, "extra_body": fields}
+                | {key: fields[key] for key in ("prompt", "max_tokens") if key in fields}
+            )
+        assert caught.value.param == param
 
 
 async def test_echo_decodes_a_prompt_of_tokens(tiny):

@@ -1,0 +1,52 @@
+"""Beam search by transformers' own `generate`, which hands the thread back between its steps."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from chatscale_server.engine.request import Request
+
+
+class _Between(StoppingCriteria):  # type: ignore[misc]  # transformers is Any to mypy
+    """Called after each step; ends the search when it is told so."""
+
+    def __init__(self, between: Callable[[], bool]) -> None:
+        self._between = between
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:  # noqa: ARG002
+        """One flag per beam."""
+        return torch.full((input_ids.shape[0],), self._between(), device=input_ids.device)
+
+
+def search_beams(
+    network: Any, request: Request, count: int, end_tokens: Collection[int], between: Callable[[], bool]
+) -> list[list[int]]:
+    """The `count` best answers, best first, each up to its end token.
+
+    between: called after every step; True ends the search, whose result then means nothing.
+    """
+    ids = torch.tensor([request.prompt], device=network.device)
+    ends = sorted(end_tokens)
+    config = GenerationConfig(
+        num_beams=request.beams,
+        num_return_sequences=count,
+        max_new_tokens=request.max_tokens,
+        do_sample=False,
+        eos_token_id=ends or None,
+        pad_token_id=ends[0] if ends else 0,
+    )
+    found = network.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        generation_config=config,
+        stopping_criteria=StoppingCriteriaList([_Between(between)]),
+    )
+    return [_up_to_end(row, end_tokens) for row in found[:, ids.shape[1] :].tolist()]
+
+
+def _up_to_end(tokens: list[int], end_tokens: Collection[int]) -> list[int]:
+    """Shorter answers are padded to the longest."""
+    length = next((at + 1 for at, token in enumerate(tokens) if token in end_tokens), len(tokens))
+    return tokens[:length]
