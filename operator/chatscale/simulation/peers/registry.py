@@ -95,20 +95,20 @@ def _peer(
     return Peer(name, Variant(SHIPPED, shipped, make), tuned)
 
 
-QUEUE_TARGETS: Final = geometric(0.5, 64)
+QUEUE_TARGETS: Final = geometric(0.1, 16)
 """Waiting requests a replica."""
-CONCURRENCY_TARGETS: Final = geometric(4, 128)
-"""Requests in flight a replica: from an idle one to half its batch slots."""
+CONCURRENCY_TARGETS: Final = geometric(2, 64)
+"""Requests in flight a replica: from an idle one to a quarter of its batch slots."""
 STABILIZATIONS_S: Final = (60.0, 300.0, 900.0)
 WINDOWS_S: Final = (60.0, 180.0, 600.0)
 AIBRIX_WINDOWS_S: Final = (30.0, 60.0, 180.0)
 WVA_WINDOWS_S: Final = (0.0, 60.0, 240.0)
 ONE_WINDOW: Final = (0.0,)
-KV_TARGETS: Final = geometric(0.02, 0.8)
+KV_TARGETS: Final = geometric(0.01, 0.5)
 """Of the KV cache: far below one half, for these machines run out of compute long before they run out of cache."""
-MEAN_KV_TARGETS: Final = geometric(0.002, 0.5)
+MEAN_KV_TARGETS: Final = geometric(0.0005, 0.05)
 """For the rule that divides a mean by the target as if it were a sum."""
-STEP_SHARES: Final = geometric(0.02, 1.0)
+STEP_SHARES: Final = geometric(0.01, 0.6)
 """Of a step's tokens and cache."""
 SENSITIVITIES: Final = (0.8, 0.9, 0.97)
 
@@ -225,7 +225,7 @@ def _peers() -> Iterator[Peer]:
         tune=lambda target, window: replace(
             _wva(0.8, window, 0.125), scale_up_threshold=target, scale_down_boundary=target * 0.70 / 0.85
         ),
-        targets=geometric(0.1, 0.95),
+        targets=geometric(0.03, 0.95),
         windows=WVA_WINDOWS_S,
     )
     yield _dynamo("dynamo-throughput-kalman", DynamoSettings(forecast=Forecast.KALMAN))
