@@ -6,7 +6,9 @@ wrongly is refused instead.
 """
 
 import inspect
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,7 @@ from typing import Any, Final
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
+from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.scheduler import Chunk, Sequence
@@ -21,6 +24,8 @@ from chatscale_server.engine.weights import check_fit, count_parameters, pickled
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Device, Dtype, Settings
 from chatscale_server.wire import Env, ExitCode
+
+log = logging.getLogger(__name__)
 
 BFLOAT16_GAIN: Final = 1.3
 """How much faster bfloat16 must be on a CPU to be chosen: below that, exact repeatability is worth more."""
@@ -31,6 +36,10 @@ STALL_PROBE_TOKENS: Final = 128
 CPU_TOKENS_PER_STEP_RANGE: Final = (64, 1024)
 """Below 64 tokens a pass over the weights is mostly overhead."""
 CUDA_TOKENS_PER_STEP: Final = 2048
+_FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+"""What a model that does not work here, or has no room, may raise; torch's own errors are RuntimeErrors."""
+_NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory")
+"""As torch and the kernel word it where there is no exception type of its own."""
 _TOLERANCE: Final = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
 """Of the largest logit. Half formats round differently with the shape of a batch."""
 
@@ -89,13 +98,11 @@ def load_model(plan: LoadPlan, slots: int) -> SlotModel:
         )  # fmt: skip
         network.to(plan.device).eval()
         cache = SlotCache(plan.shape, slots, plan.max_model_len, dtype=plan.dtype, device=plan.device)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise StartupError(ExitCode.MODEL_TOO_LARGE, f"model {plan.folder}: out of memory while loading") from error
-    except (OSError, ValueError, RuntimeError, ImportError, AttributeError, KeyError) as error:
-        raise _unsupported(plan.folder, f"loading failed: {error}") from error
+    except (OSError, ImportError, *_FAILURES) as error:
+        raise _failed(plan.folder, "loading failed", error) from error
     if "logits_to_keep" not in inspect.signature(network.forward).parameters:
         raise _unsupported(plan.folder, f"{type(network).__name__} is not a causal language model of the usual kind")
-    return SlotModel(network, cache, slots, plan.device)
+    return SlotModel(network, cache, slots, plan.device, plan.dtype)
 
 
 def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
@@ -110,22 +117,37 @@ def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
     return frozenset(found)
 
 
-def check_and_warm_up(model: SlotModel, plan: LoadPlan) -> None:
-    """Compare a chunked prefill and a decode with a plain forward pass. Raises StartupError(MODEL_UNSUPPORTED)."""
-    count = min(PROBE_TOKENS, plan.max_model_len)
-    ids = [(7 * at + 3) % plan.config.vocab_size for at in range(count)]
+def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[[Any, int], int] = pack_linears) -> SlotModel:
+    """Check the model, then make it faster where its answers stay the same. Raises StartupError."""
+    ids = [(7 * at + 3) % plan.config.vocab_size for at in range(min(PROBE_TOKENS, plan.max_model_len))]
     try:
         with torch.inference_mode():
             expected = model.network(torch.tensor([ids], device=plan.device), use_cache=False).logits[0, -1].float()
+    except _FAILURES as error:
+        raise _failed(plan.folder, "the warm-up failed", error) from error
+    _check(model, plan, ids, expected)
+    if plan.device.type == "cpu" and model.slots > 1:
+        try:
+            if pack(model.network, min(model.slots, LAYOUT_ROWS)):
+                _check(model, plan, ids, expected)
+        except (StartupError, *_FAILURES) as error:
+            log.warning("weights stay as they are", extra={"reason": str(error)})
+            slots, model.network = model.slots, None
+            model = load_model(plan, slots)
+    return model
+
+
+def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
+    """Compare a chunked prefill and a decode with a plain forward pass. Raises StartupError(MODEL_UNSUPPORTED)."""
+    last = len(ids) - 1
+    try:
         probe = Sequence(Request(id="probe", prompt=tuple(ids), max_tokens=1), slot=0)
         model.prefill([Chunk(probe, 0, PROBE_CHUNK)])
-        model.prefill([Chunk(probe, PROBE_CHUNK, count - 1)])
-        found = model.decode([0], [ids[-1]], [count - 1])[0]
-        model.decode(range(model.slots), [ids[-1]] * model.slots, [count - 1] * model.slots)
-    except torch.OutOfMemoryError as error:
-        raise StartupError(ExitCode.MODEL_TOO_LARGE, f"model {plan.folder}: out of memory in warm-up") from error
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
-        raise _unsupported(plan.folder, f"the warm-up failed: {error}") from error
+        model.prefill([Chunk(probe, PROBE_CHUNK, last)])
+        found = model.decode([0], [ids[-1]], [last])[0]
+        model.decode(range(model.slots), [ids[-1]] * model.slots, [last] * model.slots)
+    except _FAILURES as error:
+        raise _failed(plan.folder, "the warm-up failed", error) from error
     difference, scale = float((found - expected).abs().max()), float(expected.abs().max())
     if not difference <= _TOLERANCE[plan.dtype] * max(scale, 1e-6):
         raise _unsupported(
@@ -244,6 +266,16 @@ def _available_bytes(device: torch.device, limit: int | None) -> int | None:
         free: int = torch.cuda.mem_get_info()[0]
         return free
     return limit
+
+
+def _failed(folder: Path, what: str, error: Exception) -> StartupError:
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+        return StartupError(
+            ExitCode.MODEL_TOO_LARGE,
+            f"model {folder}: {what}, out of memory: give it more, or lower spec.server.maxConcurrency or "
+            f"spec.server.maxModelLen ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
+        )
+    return _unsupported(folder, f"{what}: {error}")
 
 
 def _unsupported(folder: Path, why: str) -> StartupError:

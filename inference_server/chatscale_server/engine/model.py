@@ -14,7 +14,10 @@ from transformers import Cache
 from chatscale_server.engine.scheduler import Chunk
 
 SPARSE_ROWS: Final = 2
-"""Decode gathers its rows when fewer than one in so many is active, and else computes the idle ones too."""
+"""Decode gathers its rows when fewer than one in so many between the first and the last is active.
+
+Else it computes the idle ones too, and sees the cache in place.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,10 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is Any to mypy
             ]
             for _ in range(2)
         )
-        self._rows = torch.zeros(0, dtype=torch.long)
-        self._columns = self._rows
+        heads = torch.arange(shape.kv_heads, device=device)
+        self._head_starts = heads * (max_len + 1)
+        self._slot_columns = shape.kv_heads * (max_len + 1)
+        self._targets = heads
         self._view: slice | torch.Tensor = slice(0, 0)
         self._length = 0
 
@@ -62,7 +67,10 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is Any to mypy
         self._view = rows
         if isinstance(rows, slice):
             rows = torch.arange(rows.start, rows.stop, device=columns.device)
-        self._rows, self._columns, self._length = rows[:, None], columns, length
+        self._length = length
+        # Of each token and head, where it goes in a block seen as one long list of columns.
+        starts = rows[:, None] * self._slot_columns + self._head_starts
+        self._targets = (starts[:, :, None] + columns[:, None, :]).flatten()
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
@@ -70,7 +78,8 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is Any to mypy
         """Store (batch, kv_heads, queries, head_dim); give back all the queries may attend to."""
         stored = []
         for block, states in ((self._keys[layer_idx], key_states), (self._values[layer_idx], value_states)):
-            block[self._rows, :, self._columns] = states.transpose(1, 2)
+            width = states.shape[-1]
+            block.view(-1, width).index_copy_(0, self._targets, states.reshape(-1, width))
             stored.append(block[self._view, :, : self._length])
         return stored[0], stored[1]
 
@@ -92,6 +101,7 @@ class SlotModel:
     cache: SlotCache
     slots: int
     device: torch.device
+    dtype: torch.dtype
 
     def prefill(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """Put prompt tokens into the cache; logits (chunks, vocab) float32 after each chunk's last token.
@@ -106,29 +116,32 @@ class SlotModel:
             ids[row, width - size :] = torch.tensor(chunk.sequence.request.prompt[chunk.start : chunk.end])
             positions[row, width - size :] = torch.arange(chunk.start, chunk.end)
         slots = [chunk.sequence.slot for chunk in chunks]
-        rows = slice(slots[0], slots[0] + 1) if len(slots) == 1 else torch.tensor(slots, device=self.device)
-        return self._forward(ids, positions, rows)
+        whole = slice(slots[0], slots[0] + len(slots))
+        dense = slots == list(range(whole.start, whole.stop))
+        return self._forward(ids, positions, whole if dense else torch.tensor(slots, device=self.device))
 
     def decode(self, slots: Sequence[int], tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         """One step: `tokens` enter the cache at `positions`; logits (sequences, vocab) float32 for the next."""
-        height = max(slots) + 1
+        first, height = min(slots), max(slots) + 1 - min(slots)
         if len(slots) * SPARSE_ROWS < height:
             rows: slice | torch.Tensor = torch.tensor(slots, device=self.device)
             ids, places = torch.tensor(tokens)[:, None], torch.tensor(positions)[:, None]
             return self._forward(ids, places, rows)
         ids, places = torch.zeros(height, 1, dtype=torch.long), torch.full((height, 1), -1)
-        index = torch.tensor(slots)
+        index = torch.tensor(slots) - first
         ids[index, 0], places[index, 0] = torch.tensor(tokens), torch.tensor(positions)
-        return self._forward(ids, places, slice(0, height))[index.to(self.device)]
+        return self._forward(ids, places, slice(first, first + height))[index.to(self.device)]
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
         """ids, positions: (batch, queries); position -1 marks padding. Logits of the last query, float32."""
-        ids, positions = ids.to(self.device), positions.to(self.device)
         length = int(positions.max()) + 1
+        ids, positions = ids.to(self.device), positions.to(self.device)
         self.cache.focus(rows, torch.where(positions < 0, self.cache.scratch, positions), length)
         positions = positions.clamp(min=0)
         # Padding looks at column 0: a row without any column would be NaN.
-        mask = torch.arange(length, device=self.device) <= positions[:, :, None]
+        hidden = torch.arange(length, device=self.device) > positions[:, :, None]
+        # To be added to the scores: what is made here once, every layer would have to make of a yes or no.
+        mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden, -torch.inf)
         with torch.inference_mode():
             output = self.network(
                 input_ids=ids,
@@ -150,4 +163,5 @@ def group_chunks(chunks: Sequence[Chunk]) -> list[list[Chunk]]:
             groups[-1].append(chunk)
         else:
             groups.append([chunk])
-    return groups
+    # Neighbouring slots in their order are seen in place, others have to be gathered.
+    return [sorted(group, key=lambda chunk: chunk.sequence.slot) for group in groups]

@@ -70,7 +70,7 @@ class TransformersEngine(Engine):
         phase("load", time.monotonic() - began)
 
         began = time.monotonic()
-        loading.check_and_warm_up(self._model, plan)
+        self._model = loading.warm_up(self._model, plan)
         tokens_per_step = loading.prefill_allowance(self._model, plan)
         phase("warm_up", time.monotonic() - began)
         self._vocab_size: int = plan.config.vocab_size

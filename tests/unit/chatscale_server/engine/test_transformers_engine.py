@@ -6,6 +6,7 @@ import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import huggingface_hub
@@ -14,6 +15,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatscale_server.engine.kv_budget import KvBudget
+from chatscale_server.engine.linears import pack_linears
+from chatscale_server.engine.loading import load_model, plan_load, warm_up
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Scheduler
@@ -106,6 +109,33 @@ def test_greedy_answers_equal_generate_alone_and_in_a_busy_batch(models, family)
     wanted = {request.id: expected(models(family), request.prompt, request.max_tokens) for request in requests}
     assert run(engine, requests) == wanted
     assert run(engine, requests[:1]) == {"0": wanted["0"]}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packed_weights_answer_as_generate_does(models, family):
+    engine, _info = loaded(models(family))
+    pack_linears(engine._model.network, 4, lambda _weight, _rows: True)
+    requests = requests_of(random.Random(7), 256, 6)
+    assert run(engine, requests) == {r.id: expected(models(family), r.prompt, r.max_tokens) for r in requests}
+
+
+def test_weights_that_cannot_be_packed_stay_as_they_are(models, caplog):
+    settings = replace(SETTINGS, model_uri=f"file://{models('llama')}")
+    plan = plan_load(models("llama"), settings)
+
+    def half(network: Any, _rows: int) -> int:
+        network.lm_head = None
+        raise RuntimeError("no such operator")
+
+    def wrong(network: Any, _rows: int) -> int:
+        network.lm_head.weight.data += 1
+        return 1
+
+    for spoil, reason in ((half, "no such operator"), (wrong, "does not reproduce a plain forward pass")):
+        caplog.clear()
+        model = warm_up(load_model(plan, 4), plan, spoil)
+        assert [reason in record.reason for record in caplog.records] == [True]
+        assert torch.equal(model.network.lm_head.weight, load_model(plan, 4).network.lm_head.weight)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
