@@ -4,6 +4,7 @@ Schemas are strangers' input: every cost has a limit of llguidance's own, keywor
 refused, references are never fetched. Compiling one takes from a tenth of a millisecond to a tenth of a second.
 """
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -46,17 +47,19 @@ class Grammars:
         self._tokens = llguidance.LLTokenizer(tokenizer.to_str(), n_vocab=size, eos_token=sorted(end_tokens))
         self._compiled = lru_cache(maxsize=CACHED_SCHEMAS)(self._compile)
 
-    def constraint(self, schema: str) -> Constraint:
+    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
         """A fresh constraint. Raises SchemaError."""
-        return MatcherConstraint(self._compiled(schema).deep_copy())
+        return MatcherConstraint(self._compiled(schema, before, after).deep_copy())
 
-    def _compile(self, schema: str) -> Any:
+    def _compile(self, schema: str, before: str, after: str) -> Any:
         """Errors are not cached, since lru_cache keeps no exceptions: they are quick to find."""
-        try:
-            grammar = self._library.LLMatcher.grammar_from_json_schema(schema, overrides=_STYLE)
-        except ValueError as error:
-            raise SchemaError(str(error)) from error
+        parsed = json.loads(schema)
+        if not isinstance(parsed, dict):
+            raise SchemaError("a schema is a JSON object")
+        body = json.dumps({**parsed, "x-guidance": _STYLE})
+        grammar = f"start: {json.dumps(before)} body {json.dumps(after)}\nbody: %json {body}\n"
         limits = self._library.LLParserLimits(**_LIMITS)
+        grammar = self._library.LLMatcher.grammar_from_lark(grammar)
         matcher = self._library.LLMatcher(self._tokens, grammar, log_level=0, limits=limits)
         first = matcher.deep_copy()
         first.compute_logit_bias()  # some schemas that nothing fits are only found out here

@@ -93,8 +93,11 @@ class Engine(Protocol):
         """The bytes that the token stands for, be they whole characters or not."""
         ...
 
-    def constraint(self, schema: str) -> Constraint:
-        """Holds one answer to a JSON schema. May take long; raises SchemaError. For models that take schemas."""
+    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
+        """Holds one answer to a JSON schema, between two texts. For models that take schemas.
+
+        May take long. Raises SchemaError.
+        """
         ...
 
     def decoder(self) -> Decoder:

@@ -125,7 +125,7 @@ class SimulatedEngine(Engine):
         return _word(token).encode()
 
     @override
-    def constraint(self, schema: str) -> Constraint:
+    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
         raise SchemaError("simulated answers follow no schema")
 
     @override

@@ -104,8 +104,8 @@ class TransformersEngine(Engine):
         return self._tokenizer.token_bytes(token)
 
     @override
-    def constraint(self, schema: str) -> Constraint:
-        return self._grammars.constraint(schema)
+    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
+        return self._grammars.constraint(schema, before, after)
 
     @cached_property
     def _grammars(self) -> Grammars:

@@ -1,6 +1,7 @@
 """What POST /v1/chat/completions is asked: messages, tools and formats, on top of what both endpoints share."""
 
 import json
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -26,6 +27,17 @@ def _sound(value: dict[str, Any]) -> dict[str, Any]:
 
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_sound)]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a whole answer is held to: text that follows a JSON schema, between two texts."""
+
+    param: str
+    """The body's field that asks for it."""
+    schema: dict[str, Any]
+    before: str = ""
+    after: str = ""
 
 
 class TextPart(Strict):
@@ -97,12 +109,12 @@ class FunctionTool(Strict):
     """A function that the model may call."""
 
     class Function(Strict):
-        """Its name, and the JSON schema of its arguments, which the model is shown and not held to."""
+        """Its name, and the JSON schema of its arguments, to which a model is held that has to call it."""
 
         name: FunctionName
         description: Text | None = None
         parameters: JsonObject | None = None
-        strict: Literal[False] | None = None
+        strict: bool | None = None
 
     type: Literal["function"]
     function: Function
@@ -113,7 +125,7 @@ Tools = Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True
 
 
 class ResponseFormat(Strict):
-    """What the answer must be."""
+    """What the whole answer must be."""
 
     class JsonSchema(Strict):
         """The schema by its name. It holds whatever `strict` says."""
@@ -127,11 +139,23 @@ class ResponseFormat(Strict):
     json_schema: JsonSchema | None = None
 
     @property
-    def wanted(self) -> dict[str, Any] | None:
-        """The schema that the answer follows; None for free text."""
+    def form(self) -> Form | None:
+        """None for free text."""
         if self.json_schema is not None:
-            return self.json_schema.schema_
-        return {"type": "object"} if self.type == "json_object" else None
+            return Form("response_format", self.json_schema.schema_)
+        return Form("response_format", {"type": "object"}) if self.type == "json_object" else None
+
+
+class NamedTool(Strict):
+    """The one function that is to be called."""
+
+    class Function(Strict):
+        """By its name."""
+
+        name: FunctionName
+
+    type: Literal["function"]
+    function: Function
 
 
 class ChatRequest(Generation):
@@ -143,8 +167,8 @@ class ChatRequest(Generation):
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     response_format: ResponseFormat | None = None
     tools: Tools | None = None
-    tool_choice: Literal["none", "auto"] | None = None
-    """The model decides, or is not shown the tools; none can be forced."""
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    """The model is not shown the tools, decides, or is held to one call."""
     parallel_tool_calls: bool | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1, fail_fast=True)] | None = None
     metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
@@ -178,9 +202,19 @@ class ChatRequest(Generation):
         return [tool.model_dump(exclude_none=True) for tool in shown]
 
     @property
-    def wanted_schema(self) -> dict[str, Any] | None:
-        """The JSON schema that the answer follows, if any."""
-        return self.response_format.wanted if self.response_format else None
+    def form(self) -> Form | None:
+        """What the answer is held to, if anything."""
+        if callable_now := self._to_be_called():
+            functions = [(tool.function.name, tool.function.parameters or {"type": "object"}) for tool in callable_now]
+            schema = tool_calls.call_schema(functions)
+            return Form("tool_choice", schema, f"{tool_calls.OPEN}\n", f"\n{tool_calls.CLOSE}")
+        return self.response_format.form if self.response_format else None
+
+    def _to_be_called(self) -> list[FunctionTool]:
+        """The tools of which one has to be called."""
+        if isinstance(self.tool_choice, NamedTool):
+            return [tool for tool in self.tools or () if tool.function.name == self.tool_choice.function.name]
+        return list(self.tools or ()) if self.tool_choice == "required" else []
 
     @override
     def check(self) -> None:
@@ -193,8 +227,21 @@ class ChatRequest(Generation):
             self.response_format.json_schema
         ):
             raise contradiction("response_format.json_schema", "belongs to the type json_schema, and to no other")
-        if self.offered_tools and self.wanted_schema:
+        self._check_tools()
+
+    def _check_tools(self) -> None:
+        if self.offered_tools and self.response_format and self.response_format.form:
             raise contradiction("response_format", "would keep the model from calling the tools")
+        held = self._to_be_called()
+        if self.tool_choice not in {None, "none", "auto"} and not held:
+            raise contradiction("tool_choice", "names none of the tools")
+        for at, tool in enumerate(self.tools or ()):
+            if tool.function.strict and self.offered_tools and not held:
+                raise bad_request(
+                    f"tools.{at}.function.strict: a model that may speak is not held to a schema; "
+                    "use tool_choice to make it call",
+                    param=f"tools.{at}.function.strict", code="unsupported_value",
+                )  # fmt: skip
 
     def conversation(self) -> list[ChatMessage]:
         """The messages as the template takes them. Raises ApiError."""
@@ -209,8 +256,8 @@ class ChatRequest(Generation):
                 if message.speaks_of_tools:
                     field = "role" if message.role == "tool" else "tool_calls"
                     raise _beyond(f"messages.{at}.{field}", "this model's chat template knows no tools")
-        if self.wanted_schema is not None and not takes_schemas:
-            raise _beyond("response_format", "this server cannot hold answers to a schema")
+        if self.form is not None and not takes_schemas:
+            raise _beyond(self.form.param, "this server cannot hold answers to a schema")
 
 
 def _beyond(param: str, reason: str) -> ApiError:

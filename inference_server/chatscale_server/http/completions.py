@@ -52,14 +52,14 @@ class Completions:
             info = self.intake.model(asked.model)
             prompt = await self.intake.encode_chat(asked, info)
             count = check_count(asked, 1, self.intake.bridge.slots, "messages")
-            schema = asked.wanted_schema
+            form = asked.form
             wish = Wish(
                 answer_id=f"chatcmpl-{uuid.uuid4().hex}",
                 arrived_s=arrived_s,
                 prompt_param="messages",
                 default_max_tokens=info.default_max_tokens or info.max_model_len,
                 top_logprobs=asked.scored_alternatives,
-                constraints=await self.schemas.constraints(schema, count) if schema is not None else (),
+                constraints=await self.schemas.constraints(form, count) if form is not None else (),
             )
             requests = self._plan(asked, [prompt], wish, info)
             with_tools = bool(asked.offered_tools)

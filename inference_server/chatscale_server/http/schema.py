@@ -193,7 +193,7 @@ def _path(error: ErrorDetails) -> list[str]:
 
 def _is_union_branch(step: int | str) -> bool:
     """Pydantic names the tried branch of a union in the path, as in `stop.list[constrained-str]`."""
-    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int"})
+    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "NamedTool"})
 
 
 def _temperature(asked: float | None) -> float:

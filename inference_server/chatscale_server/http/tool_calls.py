@@ -4,7 +4,7 @@ The form of Hermes and Qwen models. What looks like a call and is none stays tex
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +19,31 @@ class Call:
     name: str
     arguments: str
     """A JSON object."""
+
+
+def call_schema(functions: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """The JSON schema of a call of one of these functions, each with the schema of its arguments."""
+    calls, definitions = [], {}
+    for at, (name, arguments) in enumerate(functions):
+        place = f"#/$defs/{at}"
+        definitions[str(at)] = _moved(arguments, place)
+        members = {"name": {"const": name}, "arguments": {"$ref": place}}
+        calls.append({"type": "object", "properties": members, "required": [*members], "additionalProperties": False})
+    return {"anyOf": calls, "$defs": definitions}
+
+
+def _moved(part: Any, place: str) -> Any:
+    """The same schema with its local references as they must read once it stands at `place`."""
+    if isinstance(part, list):
+        return [_moved(item, place) for item in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: place + value[1:]
+        if key == "$ref" and isinstance(value, str) and value.startswith("#")
+        else _moved(value, place)
+        for key, value in part.items()
+    }
 
 
 @dataclass(slots=True)

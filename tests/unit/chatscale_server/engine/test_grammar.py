@@ -100,6 +100,12 @@ def test_the_end_is_allowed_only_when_the_object_is_whole(grammars):
     assert [*allowed, bool(constraint.allowed()[END])] == [False, False, True]
 
 
+def test_text_around_a_schema_is_held_to_as_well(grammars):
+    constraint = grammars.constraint('{"const": 7}', 'say "', '"\n')
+    text, ended = generated(constraint, torch.randn(9, VOCABULARY), Sampling(temperature=0.0), 20)
+    assert (text, ended) == ('say "7"\n', True)
+
+
 @pytest.mark.parametrize(
     ("schema", "message"),
     [

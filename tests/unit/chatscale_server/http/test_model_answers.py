@@ -181,6 +181,28 @@ async def test_smollm2_answers_in_the_schema_it_is_given(smollm2):
         assert all(score.logprob <= 0 and math.isfinite(score.logprob) for score in plain.choices[0].logprobs.content)
 
 
+async def test_smollm2_calls_when_it_has_to(smollm2):
+    """It was not made for tools: it calls because nothing else is allowed."""
+    tools: Any = [
+        {"type": "function", "function": {"name": name, "strict": True, "parameters": Reply.model_json_schema()}}
+        for name in ("reply", "escalate")
+    ]
+    asked: Any = {"model": "m", "messages": HELLO, "tools": tools, "max_tokens": 80, "temperature": 1.0, "seed": 3}
+    async with a_client(smollm2, max_model_len=1024, dtype=Dtype.BFLOAT16, chat_template=WITH_TOOLS) as client:
+        whole = await client.chat.completions.create(**asked, tool_choice="required")
+        named: Any = {"type": "function", "function": {"name": "escalate"}}
+        stream = await client.chat.completions.create(**asked, tool_choice=named, stream=True)
+        chunks = [chunk.choices[0] async for chunk in stream]
+    [call] = whole.choices[0].message.tool_calls
+    assert call.function.name in {"reply", "escalate"}
+    assert Reply.model_validate_json(call.function.arguments).days > 0
+    [streamed] = [call for chunk in chunks for call in chunk.delta.tool_calls or ()]
+    assert (streamed.function.name, chunks[-1].finish_reason) == ("escalate", "tool_calls")
+    assert Reply.model_validate_json(streamed.function.arguments).days > 0
+    assert whole.choices[0].finish_reason == "tool_calls"
+    assert whole.choices[0].message.content is None
+
+
 async def test_a_schema_that_cannot_be_held_to_is_refused_with_its_reason(tiny):
     async with a_client(tiny) as client:
         for schema, reason in (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.engine.request import Sampling
-from chatscale_server.http.chat_schema import ChatRequest
+from chatscale_server.http.chat_schema import ChatRequest, Form
 from chatscale_server.http.completion_schema import CompletionRequest
 from chatscale_server.http.errors import ApiError
 from chatscale_server.http.schema import parse_request
@@ -85,10 +85,15 @@ def test_fields_that_change_nothing_are_accepted(fields):
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name", "invalid_value"),
         ({"tools": [{"type": "function", "function": {"name": "a", "strict": True}}]}, "tools.0.function.strict",
          "unsupported_value"),
+        ({"tools": [TOOL], "tool_choice": "always"}, "tool_choice", "unsupported_value"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name",
+         "missing_required_parameter"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "other"}}}, "tool_choice",
+         "invalid_value"),
         ({"tools": [{"type": "function", "function": {"name": "a", "parameters": {"\ud800": 1}}}]},
          "tools.0.function.parameters", "invalid_value"),
-        ({"tool_choice": "required"}, "tool_choice", "unsupported_value"),
-        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "unsupported_value"),
+        ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "invalid_value"),
         ({"response_format": {"type": "grammar"}}, "response_format.type", "unsupported_value"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "invalid_value"),
         ({"response_format": {"type": "json_object", "json_schema": {"name": "a", "schema": {}}}},
@@ -185,6 +190,7 @@ def test_what_a_model_cannot_do_is_refused_by_the_field_that_asks_for_it():
         ({"messages": [HELLO, called, answer]}, "messages.1.tool_calls"),
         ({"messages": [HELLO, answer]}, "messages.1.role"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [TOOL], "tool_choice": "required"}, "tools"),
     ):
         asked = parse_chat(**fields)
         asked.check_model(takes_tools=True, takes_schemas=True)
@@ -197,9 +203,26 @@ def test_what_a_model_cannot_do_is_refused_by_the_field_that_asks_for_it():
 def test_a_format_is_a_schema():
     schema = {"type": "object", "properties": {"b": {}, "a": {}}}
     named = {"type": "json_schema", "json_schema": {"name": "order", "schema": schema, "strict": True}}
-    assert list(parse_chat(response_format=named).wanted_schema["properties"]) == ["b", "a"]
-    assert parse_chat(response_format={"type": "json_object"}).wanted_schema == {"type": "object"}
-    assert parse_chat(response_format={"type": "text"}).wanted_schema is None
+    assert parse_chat(response_format=named).form == Form("response_format", schema)
+    assert list(parse_chat(response_format=named).form.schema["properties"]) == ["b", "a"]
+    assert parse_chat(response_format={"type": "json_object"}).form == Form("response_format", {"type": "object"})
+    assert parse_chat(response_format={"type": "text"}).form is None
+
+
+def test_a_call_that_must_come_is_a_form_too():
+    node = {"$ref": "#/$defs/node", "$defs": {"node": {"items": [{"$ref": "#"}]}}}
+    walk = {"type": "function", "function": {"name": "walk", "parameters": node, "strict": True}}
+    moved = {"$ref": "#/$defs/0/$defs/node", "$defs": {"node": {"items": [{"$ref": "#/$defs/0"}]}}}
+    call = {
+        "type": "object", "properties": {"name": {"const": "walk"}, "arguments": {"$ref": "#/$defs/0"}},
+        "required": ["name", "arguments"], "additionalProperties": False,
+    }  # fmt: skip
+    chosen = {"type": "function", "function": {"name": "walk"}}
+    form = Form("tool_choice", {"anyOf": [call], "$defs": {"0": moved}}, "<tool_call>\n", "\n</tool_call>")
+    assert parse_chat(tools=[walk], tool_choice="required").form == form
+    assert parse_chat(tools=[TOOL, walk], tool_choice=chosen).form == form
+    assert len(parse_chat(tools=[TOOL, walk], tool_choice="required").form.schema["anyOf"]) == 2
+    assert parse_chat(tools=[TOOL], tool_choice="auto").form is None
 
 
 def test_one_call_at_a_time_ends_with_the_first():
