@@ -16,6 +16,9 @@ HEAD_TOKENS: Final = 512
 """Rows whose filters keep fewer tokens are never sorted whole: 49152 logits take 3.6 ms to sort, 0.3 ms to find their
 512 largest (one core of a Xeon with AVX-512); a decode step of sixteen takes 40 ms."""
 
+LEAST_LOGPROB: Final = -9999.0
+"""What OpenAI says of a token that cannot come: JSON has no infinity."""
+
 
 def choose_tokens(logits: torch.Tensor, rows: Sequence[Sampling], uniforms: torch.Tensor) -> torch.Tensor:
     """Choose one token per row.
@@ -66,7 +69,7 @@ def penalise(
 
 def score_tokens(logits: torch.Tensor, tokens: Sequence[int], tops: Sequence[int]) -> list[Score]:
     """How likely each row's token was, and its likeliest ones. logits: (batch, vocab), as the model gave them."""
-    logprobs = logits.log_softmax(dim=-1)
+    logprobs = logits.log_softmax(dim=-1).clamp(min=LEAST_LOGPROB)
     chosen = logprobs.gather(-1, torch.tensor(tokens, device=logits.device)[:, None]).squeeze(-1).tolist()
     best = logprobs.topk(min(max(tops), logits.shape[-1]), dim=-1)
     rows = zip(tokens, chosen, best.indices.tolist(), best.values.tolist(), tops, strict=True)

@@ -5,7 +5,7 @@ state and fails when two threads meet in it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,11 @@ PLAIN_TEMPLATE: Final = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}assistant:"
 )
 """For models without a chat template, such as GPT-2."""
+
+CALL_MARK: Final = "<tool_call>"
+"""Before a call in the form of Hermes and Qwen: a JSON object with name and arguments."""
+OTHER_CALLS: Final = ("<function=", "<arg_key>")
+"""In templates of models that write something else after the same mark (Qwen3-Coder, GLM)."""
 
 
 class Tokenizer:
@@ -48,8 +53,15 @@ class Tokenizer:
 
     @property
     def takes_tools(self) -> bool:
-        """The chat template has a place for tools."""
-        return _uses_tools(self._tool_template)
+        """The chat template has a place for tools, and makes the model write calls in the form that is read."""
+        marked = CALL_MARK in self._tool_template and not any(mark in self._tool_template for mark in OTHER_CALLS)
+        # Special tokens have no text, so a call between two of them would not be seen.
+        hidden = any(token.special and token.content == CALL_MARK for token in self._added_tokens())
+        return marked and not hidden and _uses_tools(self._tool_template)
+
+    def _added_tokens(self) -> Collection[Any]:
+        found: dict[int, Any] = self._inner.get_added_tokens_decoder()
+        return found.values()
 
     @property
     def backend(self) -> Any:

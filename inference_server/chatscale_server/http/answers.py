@@ -37,8 +37,12 @@ class Answer:
 
 async def write_whole(answer: Answer) -> web.Response:
     """One JSON body. Raises ApiError if a choice has failed."""
+    heard: list[list[News]] = [[] for _ in answer.tickets]
     async for index, news in read_together(answer.tickets):
-        answer.choices[index].feed(news.text, news.scores, news.finish)
+        heard[index].append(news)
+    for choice, parts in zip(answer.choices, heard, strict=True):
+        text, scores = "".join(part.text for part in parts), tuple(one for part in parts for one in part.scores)
+        choice.feed(text, scores, parts[-1].finish)
     return web.json_response(answer.head.whole([choice.whole() for choice in answer.choices], answer.usage()))
 
 

@@ -299,8 +299,10 @@ class Bridge:
                 ticket.end(finish)
             case FinishReason.DEADLINE:
                 ticket.end(finish, self._deadline_error())
-            case FinishReason.CANCELLED | FinishReason.ERROR:
+            case FinishReason.CANCELLED:
                 ticket.end(finish, ApiError(500, "the request was cancelled by the server", code="cancelled"))
+            case FinishReason.ERROR:
+                ticket.end(finish, ApiError(500, "the answer could not be held to its schema", code="schema_failed"))
 
     def _count_end(self, ticket: Ticket, finish: FinishReason) -> None:
         if ticket.finish is not None:

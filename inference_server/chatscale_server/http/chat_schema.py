@@ -1,24 +1,20 @@
-"""What POST /v1/chat/completions is asked: messages, tools and formats, on top of what both endpoints share."""
+"""What POST /v1/chat/completions is asked: tools and formats, on top of messages and what both endpoints share."""
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 from typing_extensions import override
 
-from chatscale_server.engine.protocol import ChatMessage, ToolCall
+from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.http import tool_calls
-from chatscale_server.http.body import parse_object
 from chatscale_server.http.errors import ApiError, bad_request
+from chatscale_server.http.messages import MAX_TOOLS, FunctionName, Messages
 from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Generation, Strict, Text, contradiction, encodable
 
-MAX_MESSAGES: Final = 1024
-MAX_TOOLS: Final = 128
 MAX_TOP_LOGPROBS: Final = 20
-
-FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
-CallId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(encodable)]
 
 
 def _sound(value: dict[str, Any]) -> dict[str, Any]:
@@ -40,71 +36,6 @@ class Form:
     after: str = ""
 
 
-class TextPart(Strict):
-    """The only kind of content part that a text model understands."""
-
-    type: Literal["text"]
-    text: Text
-
-
-class CalledFunction(Strict):
-    """Name and arguments of a call, as the model wrote them."""
-
-    name: FunctionName
-    arguments: Text
-
-
-class CalledTool(Strict):
-    """One call in an assistant's message."""
-
-    id: CallId
-    type: Literal["function"]
-    function: CalledFunction
-
-
-class Message(Strict):
-    """One turn."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=256, fail_fast=True)] | None = None
-    name: Annotated[str, StringConstraints(max_length=64), AfterValidator(encodable)] | None = None
-    refusal: None = None
-    audio: None = None
-    tool_calls: Annotated[list[CalledTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
-    tool_call_id: CallId | None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-
-    @property
-    def speaks_of_tools(self) -> bool:
-        """It calls tools or brings what one answered."""
-        return self.role == "tool" or bool(self.tool_calls)
-
-    def check_at(self, place: str) -> None:
-        """Raises ApiError for what this role cannot say. place: the message's path in the body."""
-        if self.content is None and not (self.role == "assistant" and self.tool_calls):
-            path = f"{place}.content"
-            raise bad_request(f"{path} is required", param=path, code="missing_required_parameter")
-        if self.tool_calls and self.role != "assistant":
-            raise contradiction(f"{place}.tool_calls", "belong to the assistant's messages")
-        if (self.role == "tool") != (self.tool_call_id is not None):
-            raise contradiction(f"{place}.tool_call_id", "belongs to every message of a tool, and to no other")
-
-    def to_chat(self, place: str) -> ChatMessage:
-        """As the template takes it; `developer` is OpenAI's newer word for `system`. Raises ApiError."""
-        content = self.content or ""
-        text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return ChatMessage(
-            "system" if self.role == "developer" else self.role,
-            text,
-            self.name,
-            tuple(
-                ToolCall(call.id, call.function.name, _arguments(call, f"{place}.tool_calls.{at}.function.arguments"))
-                for at, call in enumerate(self.tool_calls or ())
-            ),
-            self.tool_call_id,
-        )
-
-
 class FunctionTool(Strict):
     """A function that the model may call."""
 
@@ -120,7 +51,6 @@ class FunctionTool(Strict):
     function: Function
 
 
-Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
 Tools = Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
 
 
@@ -195,13 +125,13 @@ class ChatRequest(Generation):
         """Likeliest tokens to report with each token's score; None reports no scores."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
-    @property
+    @cached_property
     def offered_tools(self) -> list[dict[str, Any]]:
         """The tools that the model is shown, as the template takes them."""
         shown = self.tools if self.tools and self.tool_choice != "none" else []
         return [tool.model_dump(exclude_none=True) for tool in shown]
 
-    @property
+    @cached_property
     def form(self) -> Form | None:
         """What the answer is held to, if anything."""
         if callable_now := self._to_be_called():
@@ -262,10 +192,3 @@ class ChatRequest(Generation):
 
 def _beyond(param: str, reason: str) -> ApiError:
     return bad_request(f"{param}: {reason}", param=param, code="unsupported_value")
-
-
-def _arguments(call: CalledTool, path: str) -> dict[str, Any]:
-    try:
-        return parse_object(call.function.arguments.encode())
-    except ApiError as error:
-        raise bad_request(f"{path}: not a JSON object", param=path, code="invalid_value") from error

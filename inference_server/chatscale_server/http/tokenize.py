@@ -1,5 +1,6 @@
 """/tokenize and /detokenize, as vLLM has them: what a prompt costs before it is sent."""
 
+import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -7,10 +8,11 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 from typing_extensions import override
 
-from chatscale_server.http.chat_schema import ChatRequest, Messages, Tools
+from chatscale_server.http.chat_schema import ChatRequest, Tools
 from chatscale_server.http.completion_schema import Token
 from chatscale_server.http.errors import bad_request
 from chatscale_server.http.intake import Intake, off_loop
+from chatscale_server.http.messages import Messages
 from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Strict, Text, contradiction, parse_request
 
 ModelName = Annotated[str, StringConstraints(max_length=512)]
@@ -65,15 +67,20 @@ class Tokenizing:
                 tokens = await self.intake.encode(asked.prompt)
             else:
                 tokens = await self.intake.encode_chat(asked.as_chat(), info)
-            spelt = [self.intake.engine.token_bytes(token).decode(errors="replace") for token in tokens]
-            return web.json_response(
-                {
-                    "count": len(tokens),
-                    "max_model_len": info.max_model_len,
-                    "tokens": tokens,
-                    "token_strs": spelt if asked.return_token_strs else None,
-                }
-            )
+            spelt = asked.return_token_strs or False
+            text = await off_loop(lambda: self._body(tokens, info.max_model_len, spelt=spelt), len(tokens))
+            return web.json_response(text=text)
+
+    def _body(self, tokens: list[int], max_model_len: int, *, spelt: bool) -> str:
+        spell = self.intake.engine.token_bytes
+        return json.dumps(
+            {
+                "count": len(tokens),
+                "max_model_len": max_model_len,
+                "tokens": tokens,
+                "token_strs": [spell(token).decode(errors="replace") for token in tokens] if spelt else None,
+            }
+        )
 
     async def detokenize(self, http: web.Request) -> web.Response:
         """POST /detokenize."""

@@ -46,23 +46,32 @@ def test_a_template_with_a_place_for_tools_gets_them(folder):
     ("template", "takes"),
     [
         pytest.param(None, False, id="plain"),
-        pytest.param("The tools of {{ messages[0].content }}", False, id="only-the-word"),
-        pytest.param("{% set tools = 1 %}{{ tools }}", False, id="a-variable-of-its-own"),
-        pytest.param("{% for t in tools %}{% if t %}{% break %}{% endif %}{% endfor %}", True, id="loop-controls"),
-        pytest.param("{% generation %}{{ tools }}{% endgeneration %}", True, id="tags-of-transformers"),
+        pytest.param("<tool_call> The tools of {{ messages[0].content }}", False, id="only-the-word"),
+        pytest.param("<tool_call>{% set tools = 1 %}{{ tools }}", False, id="a-variable-of-its-own"),
+        pytest.param("{{ tools }}", False, id="another-form-of-calls"),
+        pytest.param("{{ tools }}<tool_call><function=name>", False, id="xml-calls"),
+        pytest.param("<tool_call>{% for t in tools %}{% if t %}{% break %}{% endif %}{% endfor %}", True, id="loop"),
+        pytest.param("<tool_call>{% generation %}{{ tools }}{% endgeneration %}", True, id="tags-of-transformers"),
     ],
 )
 def test_whether_a_template_takes_tools_is_read_from_it(folder, template, takes):
     assert Tokenizer(folder, template).takes_tools is takes
 
 
+def test_calls_between_special_tokens_would_not_be_seen(tmp_path):
+    wrapper = a_tokenizer()
+    wrapper.add_special_tokens({"additional_special_tokens": ["<tool_call>"]})
+    wrapper.save_pretrained(tmp_path)
+    assert not Tokenizer(tmp_path, QWEN_LIKE).takes_tools
+
+
 def test_of_several_templates_the_one_for_tools_gets_them(tmp_path):
     wrapper = a_tokenizer()
-    wrapper.chat_template = {"default": "plain", "tool_use": "tools: {{ tools | length }}"}
+    wrapper.chat_template = {"default": "plain", "tool_use": "<tool_call> {{ tools | length }}"}
     wrapper.save_pretrained(tmp_path)
     tokenizer = Tokenizer(tmp_path, None)
     assert tokenizer.takes_tools
-    assert tokenizer.decode(tokenizer.encode_chat([HELLO], [TOOL])) == "tools: 1"
+    assert tokenizer.decode(tokenizer.encode_chat([HELLO], [TOOL])) == "<tool_call> 1"
     assert tokenizer.decode(tokenizer.encode_chat([HELLO])) == "plain"
 
 

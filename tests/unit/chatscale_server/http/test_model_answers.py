@@ -21,7 +21,10 @@ from inference_server.convert_gguf import ensure_converted
 from tests.unit.chatscale_server.builders import SETTINGS, a_server
 from tests.unit.chatscale_server.tiny_models import END, a_tokenizer, save_model
 
-WITH_TOOLS = "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}"
+WITH_TOOLS = (
+    "{% if tools %}<tool_call>{% for t in tools %}{{ t | tojson }}{% endfor %}{% endif %}"
+    "{% for m in messages %}{{ m.content }}{% endfor %}"
+)
 HELLO: Any = [{"role": "user", "content": "Where is my order?"}]
 
 
@@ -149,7 +152,7 @@ async def test_a_template_with_tools_is_offered_them(tiny):
     async with a_client(tiny, chat_template=WITH_TOOLS) as client:
         without = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=1)
         offered = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=1, tools=[tool])
-        assert offered.usage.prompt_tokens == without.usage.prompt_tokens + len(json.dumps(tool))
+        assert offered.usage.prompt_tokens == without.usage.prompt_tokens + len("<tool_call>" + json.dumps(tool))
     async with a_client(tiny) as client:
         with pytest.raises(openai.BadRequestError) as caught:
             await client.chat.completions.create(model="m", messages=HELLO, tools=[tool])

@@ -1,0 +1,122 @@
+"""Sound fields in any mix, over a real model: answered, or refused by the name of one of them; never a 500."""
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatscale_server.engine.transformers_engine import TransformersEngine
+from chatscale_server.settings import Dtype
+from tests.unit.chatscale_server.builders import SETTINGS, a_server
+from tests.unit.chatscale_server.http.test_model_answers import WITH_TOOLS
+from tests.unit.chatscale_server.tiny_models import save_model
+
+HELLO = {"role": "user", "content": "Hello"}
+TOOL = {"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"enum": ["yes", "no"]}}}
+SHARED: dict[str, list[Any]] = {
+    "max_tokens": [1, 7, 200],
+    "max_length": [5, 40],
+    "temperature": [0, 0.5, 2],
+    "top_p": [0.1, 1],
+    "top_k": [-1, 1, 1000],
+    "min_p": [0, 0.2, 1],
+    "presence_penalty": [-2, 1],
+    "frequency_penalty": [0.5],
+    "repetition_penalty": [0.01, 1.5, 100],
+    "logit_bias": [{"65": 100}, {"256": -100}, {str(at): -100 for at in range(260)}],
+    "seed": [0, -1, 2**63 - 1],
+    "stop": ["a", ["b", "cc"]],
+    "n": [1, 2, 3, 4],
+    "num_return_sequences": [1, 2],
+    "num_beams": [1, 2, 4],
+    "do_sample": [True, False],
+    "stream": [True, False],
+    "stream_options": [{"include_usage": True}],
+}
+CHAT: dict[str, list[Any]] = SHARED | {
+    "logprobs": [True, False],
+    "top_logprobs": [0, 3, 20],
+    "tools": [[TOOL]],
+    "tool_choice": ["none", "auto", "required", {"type": "function", "function": {"name": "find"}}],
+    "parallel_tool_calls": [True, False],
+    "response_format": [{"type": "text"}, {"type": "json_object"}, SCHEMA],
+    "max_completion_tokens": [3],
+}
+TEXT: dict[str, list[Any]] = SHARED | {
+    "logprobs": [0, 5],
+    "echo": [True, False],
+    "best_of": [1, 2],
+    "prompt": ["ab", ["a", "bc"], [1, 2], [[3], [4, 5]], [259], [256]],
+}
+
+
+def bodies(fields: dict[str, list[Any]], base: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """The base with up to eight more fields, each with a value that is sound alone."""
+    names = st.lists(st.sampled_from(sorted(fields)), max_size=8, unique=True)
+    mixes = names.flatmap(
+        lambda chosen: st.fixed_dictionaries({name: st.sampled_from(fields[name]) for name in chosen})
+    )
+    return mixes.map(lambda mix: {"max_tokens": 3} | base | mix if "max_length" not in mix else base | mix)
+
+
+REQUESTS = st.tuples(st.just("/v1/chat/completions"), bodies(CHAT, {"model": "m", "messages": [HELLO]})) | st.tuples(
+    st.just("/v1/completions"), bodies(TEXT, {"model": "m", "prompt": "Once"})
+)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return save_model("llama", tmp_path_factory.mktemp("models") / "llama")
+
+
+async def test_any_mix_of_sound_fields_is_answered_or_refused_by_name(tiny):
+    mixes: list[tuple[str, dict[str, Any]]] = []
+
+    @settings(max_examples=200, database=None)
+    @given(REQUESTS)
+    def collect(mix: tuple[str, dict[str, Any]]) -> None:
+        mixes.append(mix)
+
+    collect()
+    changes: dict[str, Any] = {"model_uri": f"file://{tiny}", "dtype": Dtype.FLOAT32, "max_concurrency": 4,
+                               "max_queue": 1000, "chat_template": WITH_TOOLS}  # fmt: skip
+    async with a_server(TransformersEngine(replace(SETTINGS, **changes)), **changes) as (server, client):
+
+        async def ask(path: str, body: dict[str, Any]) -> int:
+            async with client.post(path, json=body) as response:
+                text = await response.text()
+            if response.status == 200:
+                check_answer(text, body)
+            else:
+                error = json.loads(text)["error"]
+                assert (response.status, error["param"].split(".")[0] in body) == (400, True), (body, error)
+            return response.status
+
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(ask(path, body)) for path, body in mixes]
+        assert server.bridge.in_system == 0
+        assert [task.result() for task in asked].count(200) > len(mixes) / 4
+
+
+def check_answer(text: str, body: dict[str, Any]) -> None:
+    """As many choices as asked for, each ended, and the usage that belongs to them."""
+    wanted = body.get("n", body.get("num_return_sequences", 1))
+    prompts = body.get("prompt", "")
+    wanted *= len(prompts) if isinstance(prompts, list) and not isinstance(prompts[0], int) else 1
+    if body.get("stream"):
+        *events, done = text.removesuffix("\n\n").split("\n\n")
+        assert done == "data: [DONE]", body
+        chunks = [json.loads(event.removeprefix("data: ")) for event in events]
+        ends = [one["index"] for chunk in chunks for one in chunk["choices"] if one["finish_reason"]]
+        assert sorted(ends) == list(range(wanted)), body
+        assert bool(chunks[-1].get("usage")) == bool(body.get("stream_options"))
+    else:
+        answer = json.loads(text)
+        assert [one["index"] for one in answer["choices"]] == list(range(wanted)), body
+        assert all(one["finish_reason"] in {"stop", "length", "tool_calls"} for one in answer["choices"])
+        assert answer["usage"]["completion_tokens"] <= wanted * 200
