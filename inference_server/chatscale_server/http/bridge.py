@@ -7,9 +7,7 @@ and nothing here needs a lock.
 
 import asyncio
 import logging
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -17,6 +15,7 @@ from typing import Final, Protocol
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
 from chatscale_server.http.errors import ApiError
+from chatscale_server.http.line import WaitingLine
 from chatscale_server.http.ticket import Ticket
 from chatscale_server.metrics import Counts, State
 from chatscale_server.wire import RejectReason
@@ -27,11 +26,6 @@ MAX_UNREAD_TOKENS: Final = 2048
 """A stream whose reader is further behind than this is cancelled; it must not hold the batch or the memory."""
 STUCK_AFTER_S: Final = 60.0
 """Work pending and no step for so long: the engine hangs. A CPU step over a full prefill budget takes seconds."""
-FULL_STEPS_PER_S: Final = 4
-"""The engine chooses its token budget so that a step that uses all of it takes about a quarter of a second."""
-RETRY_AFTER_RANGE_S: Final = (1, 30)
-RETRY_AFTER_UNKNOWN_S: Final = 5
-"""Before anything has finished there is no throughput to estimate from."""
 
 
 class EnginePort(Protocol):
@@ -55,7 +49,7 @@ class Bridge:
     max_queue: int
     queue_timeout_s: float = 60.0
     max_waiting_prompt_tokens: int | None = None
-    """None takes what can be prefilled within the queue timeout: what is behind that would only wait to be refused."""
+    """See WaitingLine."""
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
@@ -65,15 +59,15 @@ class Bridge:
     failed_event: asyncio.Event = field(default_factory=asyncio.Event)
     _port: EnginePort | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _waiting: dict[str, Ticket] = field(default_factory=dict)
-    """In order of arrival."""
-    _waiting_prompt_tokens: int = 0
+    _line: WaitingLine = field(init=False)
     _running: dict[str, Ticket] = field(default_factory=dict)
-    _finished_s: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     _kv_usage_ratio: float = 0.0
     _last_step_timestamp_s: float = 0.0
     _progress_s: float = 0.0
     """When the engine last reported, or when work came to an idle engine."""
+
+    def __post_init__(self) -> None:
+        self._line = WaitingLine(self.queue_timeout_s, self.max_waiting_prompt_tokens)
 
     def attach(self, port: EnginePort, loop: asyncio.AbstractEventLoop) -> None:
         """Connect both sides, before the worker starts."""
@@ -114,22 +108,12 @@ class Bridge:
     @property
     def in_system(self) -> int:
         """Requests admitted and not ended."""
-        return len(self._waiting) + len(self._running)
+        return len(self._line) + len(self._running)
 
     def check_room(self, count: int = 1) -> None:
         """Raises ApiError 429 when slots and queue cannot take `count` more; costs nothing, so ask before any work."""
         if self.in_system + count > self.slots + self.max_queue:
             raise self._queue_full(f"{self.max_queue} waiting")
-
-    def _check_prompts(self, tokens: int) -> None:
-        """Bound what waits by its length too; a prompt that nobody is before is never too long."""
-        if self._waiting and self._waiting_prompt_tokens + tokens > self._most_waiting_prompt_tokens():
-            raise self._queue_full(f"{self._waiting_prompt_tokens} prompt tokens waiting")
-
-    def _most_waiting_prompt_tokens(self) -> float:
-        if self.max_waiting_prompt_tokens is not None or self.info is None:
-            return self.max_waiting_prompt_tokens or math.inf
-        return self.info.tokens_per_step * FULL_STEPS_PER_S * self.queue_timeout_s
 
     def _queue_full(self, why: str) -> ApiError:
         self.counts.rejected[RejectReason.QUEUE_FULL] += 1
@@ -141,13 +125,8 @@ class Bridge:
         )
 
     def retry_after_s(self) -> int:
-        """Seconds until the present queue should have drained, from the rate of finished requests since it was idle."""
-        low, high = RETRY_AFTER_RANGE_S
-        if len(self._finished_s) < 2:  # noqa: PLR2004 - two points make an interval
-            return RETRY_AFTER_UNKNOWN_S
-        elapsed_s = max(1e-3, self.clock() - self._finished_s[0])
-        rate = (len(self._finished_s) - 1) / elapsed_s
-        return min(high, max(low, math.ceil(max(1, len(self._waiting)) / rate)))
+        """Seconds until the present queue should have drained."""
+        return self._line.retry_after_s(self.clock())
 
     def submit(self, requests: Sequence[Request]) -> list[Ticket]:
         """Admit all of them, with one bell, or none.
@@ -155,18 +134,17 @@ class Bridge:
         Raises ApiError 429 when there is no room, or too much to read before them.
         """
         self.check_room(len(requests))
-        self._check_prompts(sum(len(request.prompt) for request in requests))
+        if not self._line.takes(sum(len(request.prompt) for request in requests)):
+            raise self._queue_full(f"{self._line.prompt_tokens} prompt tokens waiting")
         if self._port is None:
             raise RuntimeError("attach() comes before submit()")
         if self.in_system == 0:
             self._progress_s = self.clock()
-            # A quiet hour says nothing about how fast a burst is worked off.
-            self._finished_s.clear()
+            self._line.forget_rate()
         bell, queued_s = asyncio.Event(), self.clock()
         tickets = [Ticket(replace(request, queued_s=queued_s), bell) for request in requests]
         for ticket in tickets:
-            self._waiting[ticket.request.id] = ticket
-            self._waiting_prompt_tokens += len(ticket.request.prompt)
+            self._line.join(ticket)
         admitted = tuple(ticket.request for ticket in tickets)
         if admitted[0].beams > 1:
             self._port.submit_search(admitted)
@@ -186,13 +164,12 @@ class Bridge:
 
     def fail_all(self, problem: ApiError) -> None:
         """End every open request with an error."""
-        for ticket in (*self._waiting.values(), *self._running.values()):
+        for ticket in (*self._line.tickets, *self._running.values()):
             self._count_end(ticket, FinishReason.ERROR)
             ticket.end(FinishReason.ERROR, problem)
             if self._port is not None:
                 self._port.cancel(ticket.request.id)
-        self._waiting.clear()
-        self._waiting_prompt_tokens = 0
+        self._line.clear()
         self._running.clear()
 
     def give_up_if_stuck(self) -> None:
@@ -206,9 +183,9 @@ class Bridge:
 
     def state(self, *, draining: bool) -> State:
         """The gauges of this moment."""
-        oldest = next(iter(self._waiting.values()), None)
+        oldest = next(iter(self._line.tickets), None)
         return State(
-            queue_depth=len(self._waiting),
+            queue_depth=len(self._line),
             requests_running=len(self._running),
             slots=self.slots,
             queue_capacity=self.max_queue,
@@ -223,6 +200,7 @@ class Bridge:
 
     def _on_loaded(self, info: ModelInfo) -> None:
         self.info = info
+        self._line.tokens_per_step = info.tokens_per_step
         self._last_step_timestamp_s = self.wall_clock()
         self.loaded_or_failed.set()
 
@@ -244,7 +222,7 @@ class Bridge:
             self.counts.step_duration_s.observe(report.duration_s)
             self.counts.batch_size.observe(report.batch_size)
         for request_id in report.started:
-            if ticket := self._leave_line(request_id):
+            if ticket := self._line.leave(request_id):
                 ticket.started_s = now_s - report.duration_s
                 self.counts.queue_time_s.observe(max(0.0, ticket.started_s - ticket.request.queued_s))
                 self._running[request_id] = ticket
@@ -252,7 +230,7 @@ class Bridge:
             self._deliver(output, now_s)
 
     def _deliver(self, output: Output, now_s: float) -> None:
-        ticket = self._running.get(output.request_id) or self._waiting.get(output.request_id)
+        ticket = self._running.get(output.request_id) or self._line.get(output.request_id)
         if ticket is None:
             return
         if output.tokens:
@@ -261,7 +239,7 @@ class Bridge:
         ticket.feed(output)
         if output.finish:
             self._running.pop(output.request_id, None)
-            self._leave_line(output.request_id)
+            self._line.leave(output.request_id)
             self._end(ticket, output.finish, now_s)
         elif ticket.unread_tokens > MAX_UNREAD_TOKENS and self._port is not None:
             self._port.cancel(output.request_id)
@@ -278,18 +256,12 @@ class Bridge:
 
     def _count_answer(self, ticket: Ticket, now_s: float) -> None:
         """What is only known, and only means something, of requests that came to their own end."""
-        self._finished_s.append(now_s)
+        self._line.note_finished(now_s)
         self.counts.request_duration_s.observe(now_s - ticket.request.arrived_s)
         self.counts.request_prompt_tokens.observe(len(ticket.request.prompt))
         self.counts.request_generated_tokens.observe(ticket.generated)
         if ticket.first_token_s is not None:
             self.counts.decode_time_s.observe(now_s - ticket.first_token_s)
-
-    def _leave_line(self, request_id: str) -> Ticket | None:
-        ticket = self._waiting.pop(request_id, None)
-        if ticket is not None:
-            self._waiting_prompt_tokens -= len(ticket.request.prompt)
-        return ticket
 
     def _end(self, ticket: Ticket, finish: FinishReason, now_s: float) -> None:
         self._count_end(ticket, finish)
