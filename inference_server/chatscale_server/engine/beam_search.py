@@ -27,6 +27,8 @@ def search_beams(
 
     between: called after every step; True ends the search, whose result then means nothing.
     """
+    # `generate` takes what a configuration leaves out from the model's own: sampling rules that nobody asked for.
+    network.generation_config = GenerationConfig()
     ids = torch.tensor([request.prompt], device=network.device)
     ends = sorted(end_tokens)
     config = GenerationConfig(

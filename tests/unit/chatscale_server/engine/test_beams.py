@@ -43,6 +43,16 @@ def test_the_best_answers_are_those_of_generate(tmp_path_factory, family, beams,
     assert len(steps) >= width - 1
 
 
+def test_rules_that_the_model_comes_with_are_not_taken_over(tmp_path):
+    """Many models bring a repetition penalty and a length for their own demonstrations."""
+    network = AutoModelForCausalLM.from_pretrained(save_model("llama", tmp_path), dtype=torch.float32)
+    request = Request(id="r", prompt=(5, 6, 7), max_tokens=12, beams=3)
+    plain = search_beams(network, request, 1, {END}, lambda: False)
+    network.generation_config.repetition_penalty, network.generation_config.length_penalty = 5.0, -3.0
+    network.generation_config.do_sample, network.generation_config.max_length = True, 5
+    assert search_beams(network, request, 1, {END}, lambda: False) == plain
+
+
 def test_a_search_that_is_told_to_end_ends(tmp_path):
     network = AutoModelForCausalLM.from_pretrained(save_model("llama", tmp_path), dtype=torch.float32)
     steps = []
