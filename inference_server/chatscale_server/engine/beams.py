@@ -2,8 +2,15 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from chatscale_server.engine.request import Request
+
+BEAM_TOKENS: Final = 2048
+"""Beams times prompt and answer. Bounds the memory beside the slots, and how long the prompt holds up other streams:
+less than a second where prefill is 3000 tokens a second (two AMX cores, 135M parameters)."""
+BEAM_CACHES: Final = 2
+"""Of so many tokens: each step moves the kept beams' keys and values to a new one."""
 
 Search = tuple[Request, ...]
 """One search; its best sequence answers the first request, and so on. All have the same prompt and limits."""

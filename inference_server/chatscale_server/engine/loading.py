@@ -16,6 +16,7 @@ from typing import Any, Final
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
+from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
 from chatscale_server.engine.request import Request
@@ -78,7 +79,7 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     if available is not None:
         check_fit(
             weight_bytes=parameters * dtype.itemsize,
-            kv_bytes=settings.max_concurrency * max_model_len * shape.token_bytes(dtype),
+            kv_bytes=(settings.max_concurrency * max_model_len + _beam_tokens(settings)) * shape.token_bytes(dtype),
             available_bytes=available,
             what=settings.model_uri,
             where="the GPU's free memory" if device.type == "cuda" else "the memory limit",
@@ -87,6 +88,11 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         folder, config, device, dtype, shape, max_model_len,
         pickled=bool(pickled), trust_remote_code=settings.trust_remote_code,
     )  # fmt: skip
+
+
+def _beam_tokens(settings: Settings) -> int:
+    """What one beam search may hold beside the slots."""
+    return BEAM_CACHES * BEAM_TOKENS if settings.max_beams > 1 else 0
 
 
 def load_model(plan: LoadPlan, slots: int) -> SlotModel:

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from chatscale_server.engine.beams import BEAM_TOKENS
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Constraint, Request
 from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.schema import Generation, contradiction
 
 CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"
-BEAM_TOKENS: Final = 2048
-"""Beams times prompt and answer. Bounds the memory beside the slots, and how long the prompt holds up other streams:
-less than a second where prefill is 3000 tokens a second (two AMX cores, 135M parameters)."""
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: multiples of it are far from each other (splitmix64)."""
 
