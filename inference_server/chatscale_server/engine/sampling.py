@@ -69,10 +69,11 @@ def penalise(
 
 def score_tokens(logits: torch.Tensor, tokens: Sequence[int], tops: Sequence[int]) -> list[Score]:
     """How likely each row's token was, and its likeliest ones. logits: (batch, vocab), as the model gave them."""
-    logprobs = logits.log_softmax(dim=-1).clamp(min=LEAST_LOGPROB)
-    chosen = logprobs.gather(-1, torch.tensor(tokens, device=logits.device)[:, None]).squeeze(-1).tolist()
-    best = logprobs.topk(min(max(tops), logits.shape[-1]), dim=-1)
-    rows = zip(tokens, chosen, best.indices.tolist(), best.values.tolist(), tops, strict=True)
+    whole = logits.logsumexp(dim=-1, keepdim=True)
+    chosen = logits.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])
+    best = logits.topk(min(max(tops), logits.shape[-1]), dim=-1)
+    chosen, values = ((found - whole).clamp(min=LEAST_LOGPROB) for found in (chosen, best.values))
+    rows = zip(tokens, chosen.squeeze(-1).tolist(), best.indices.tolist(), values.tolist(), tops, strict=True)
     return [
         Score(token, logprob, tuple(zip(ids[:top], values[:top], strict=True)))
         for token, logprob, ids, values, top in rows

@@ -21,8 +21,9 @@ BUSY_RETRY_AFTER_S: Final = 5
 class Schemas:
     """One thread for all schemas, so that hostile ones hold up each other and nobody else."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, timeout_s: float = COMPILE_TIMEOUT_S) -> None:
         self._engine = engine
+        self._timeout_s = timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="schemas")
 
     async def constraints(self, form: Form, count: int) -> list[Constraint]:
@@ -41,7 +42,7 @@ class Schemas:
             return [self._engine.constraint(text, form.before, form.after) for _ in range(count)]
 
         try:
-            async with asyncio.timeout(COMPILE_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 return await asyncio.get_running_loop().run_in_executor(self._thread, compile_all)
         except SchemaError as error:
             raise bad_request(f"{form.param}: {error}", param=form.param, code="invalid_value") from error

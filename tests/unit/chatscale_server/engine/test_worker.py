@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing_extensions import override
 
 from chatscale_server.engine.protocol import ModelInfo
-from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
+from chatscale_server.engine.request import Constraint, FinishReason, Output, Request, StepReport
 from chatscale_server.engine.scheduler import StepPlan
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.worker import Worker
@@ -162,6 +162,41 @@ def test_a_stop_string_across_tokens_never_goes_out():
 def test_text_held_back_for_a_stop_string_goes_out_at_the_end():
     assert answer(Spelling("One", " tw"), stop=("two",)) == ("One tw", 3, FinishReason.STOP)
     assert answer(Spelling("One", " tw"), stop=("two",), max_tokens=2) == ("One tw", 2, FinishReason.LENGTH)
+
+
+class Failing(Constraint):
+    """Has no way on after its first token."""
+
+    problem: str | None = None
+
+    def allowed(self) -> bytes:
+        return b""
+
+    def accept(self, token: int) -> None:
+        self.problem = "too complex"
+
+
+class Constraining(Spelling):
+    """Tells constraints what was chosen, as a sampler does."""
+
+    @override
+    def step(self, plan: StepPlan) -> Mapping[int, int]:
+        tokens = super().step(plan)
+        for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks)):
+            if sequence.request.constraint is not None:
+                sequence.request.constraint.accept(tokens[sequence.slot])
+        return tokens
+
+
+def test_an_answer_whose_constraint_breaks_ends_in_an_error_and_no_other_does():
+    worker, reports = a_worker(Constraining("One", " two"))
+    worker.submit(Request(id="held", prompt=(1,), max_tokens=20, constraint=Failing()))
+    worker.submit(Request(id="free", prompt=(1,), max_tokens=20))
+    ends = {}
+    while len(ends) < 2:
+        ends |= {output.request_id: output.finish for output in reports.report().outputs if output.finish}
+    assert ends == {"held": FinishReason.ERROR, "free": FinishReason.STOP}
+    worker.stop(5)
 
 
 class Broken(SimulatedEngine):
