@@ -12,7 +12,7 @@ from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.http import tool_calls
 from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.messages import MAX_TOOLS, FunctionName, Messages
-from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Generation, Strict, Text, contradiction, encodable
+from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Generation, Label, Strict, Text, contradiction, encodable
 
 MAX_TOP_LOGPROBS: Final = 20
 
@@ -101,11 +101,11 @@ class ChatRequest(Generation):
     """The model is not shown the tools, decides, or is held to one call."""
     parallel_tool_calls: bool | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1, fail_fast=True)] | None = None
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
+    metadata: Annotated[dict[str, Label], Field(max_length=16)] | None = None
     store: bool | None = None
-    service_tier: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
+    service_tier: Label | None = None
+    safety_identifier: Label | None = None
+    prompt_cache_key: Label | None = None
 
     @property
     @override

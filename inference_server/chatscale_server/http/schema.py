@@ -44,6 +44,7 @@ def encodable(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS), AfterValidator(encodable)]
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(encodable)]
+Label = Annotated[str, StringConstraints(max_length=512)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -66,7 +67,7 @@ class StreamOptions(Strict):
 class Generation(Strict):
     """What both endpoints share."""
 
-    model: Annotated[str, StringConstraints(max_length=512)]
+    model: Label
     max_tokens: Annotated[int, Field(ge=1, le=MAX_PROMPT_TOKENS)] | None = None
     temperature: Annotated[Finite, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
@@ -91,7 +92,7 @@ class Generation(Strict):
     """`n`."""
     num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
     """More than 1 searches for the likeliest answers, beside the slots, as `generate` does."""
-    user: Annotated[str, StringConstraints(max_length=512)] | None = None
+    user: Label | None = None
     """Accepted and ignored, as `metadata` and the like below: none of them changes the answer."""
 
     @property

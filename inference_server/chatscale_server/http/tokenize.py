@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from typing_extensions import override
 
 from chatscale_server.http.chat_schema import ChatRequest, Tools
@@ -13,15 +13,13 @@ from chatscale_server.http.completion_schema import Token
 from chatscale_server.http.errors import bad_request
 from chatscale_server.http.intake import Intake, off_loop
 from chatscale_server.http.messages import Messages
-from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Strict, Text, contradiction, parse_request
-
-ModelName = Annotated[str, StringConstraints(max_length=512)]
+from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Label, Strict, Text, contradiction, parse_request
 
 
 class TokenizeRequest(Strict):
     """The body of POST /tokenize: one of `prompt` and `messages`."""
 
-    model: ModelName | None = None
+    model: Label | None = None
     prompt: Text | None = None
     messages: Messages | None = None
     tools: Tools | None = None
@@ -47,7 +45,7 @@ class TokenizeRequest(Strict):
 class DetokenizeRequest(Strict):
     """The body of POST /detokenize."""
 
-    model: ModelName | None = None
+    model: Label | None = None
     tokens: Annotated[list[Token], Field(max_length=MAX_PROMPT_TOKENS, fail_fast=True)]
 
 

@@ -136,7 +136,7 @@ def test_each_answer_of_a_search_goes_to_its_request():
 def test_streams_have_a_step_after_each_step_of_a_search():
     engine = Searching(FAST)
     worker, reports = a_worker(engine)
-    worker.submit(a_request("stream", max_tokens=1000))
+    worker.submit(a_request("stream", max_tokens=90_000))
     assert reports.report().started == ("stream",)
     worker.submit_search(a_search("a"))
     heard = [reports.report()]

@@ -173,7 +173,7 @@ class Failing(Constraint):
         return b""
 
     def accept(self, token: int) -> None:
-        self.problem = "too complex"
+        self.problem = f"nothing may follow {token}"
 
 
 class Constraining(Spelling):

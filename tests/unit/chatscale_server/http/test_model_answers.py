@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
@@ -33,6 +33,11 @@ class Reply(BaseModel):
     sentiment: str = Field(pattern="^(good|bad|neutral)$")
     refund: bool
     days: int = Field(ge=1, le=30)
+
+
+class Verdict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    verdict: Literal["yes", "no"]
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +187,19 @@ async def test_smollm2_answers_in_the_schema_it_is_given(smollm2):
         assert finish == "length" or isinstance(json.loads(text), dict)
         plain = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=4, logprobs=True)
         assert all(score.logprob <= 0 and math.isfinite(score.logprob) for score in plain.choices[0].logprobs.content)
+
+
+async def test_the_client_s_own_helpers_get_typed_answers(tiny):
+    async with a_client(tiny) as client:
+        parsed = await client.chat.completions.parse(model="m", messages=HELLO, response_format=Verdict, max_tokens=60)
+        assert parsed.choices[0].message.parsed.verdict in {"yes", "no"}
+        async with client.chat.completions.stream(
+            model="m", messages=HELLO, response_format=Verdict, max_tokens=60, n=2
+        ) as events:
+            async for _event in events:
+                pass
+            whole = await events.get_final_completion()
+        assert {choice.message.parsed.verdict for choice in whole.choices} <= {"yes", "no"}
 
 
 async def test_smollm2_calls_when_it_has_to(smollm2):

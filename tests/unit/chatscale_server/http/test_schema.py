@@ -107,6 +107,8 @@ def test_fields_that_change_nothing_are_accepted(fields):
         ({"num_beams": 2, "temperature": 0.5}, "temperature", "invalid_value"),
         ({"num_beams": 2, "stop": "x"}, "stop", "invalid_value"),
         ({"num_beams": 2, "logprobs": True}, "logprobs", "invalid_value"),
+        ({"metadata": {"a": "x" * 513}}, "metadata.a", "invalid_value"),
+        ({"service_tier": "x" * 513}, "service_tier", "invalid_value"),
         ({"modalities": ["audio"]}, "modalities.0", "unsupported_value"),
         ({"prediction": {}}, "prediction", "unsupported_parameter"),
         ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),

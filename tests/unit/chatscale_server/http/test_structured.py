@@ -86,7 +86,7 @@ async def test_a_schema_beyond_the_bounds_is_never_compiled(schema):
 async def test_one_that_takes_too_long_is_refused_and_those_behind_it_are_told_to_come_again():
     """The loop is free all the time, or none of this would be seen."""
     engine = Compiling()
-    schemas = Schemas(engine, timeout_s=0.05)
+    schemas = Schemas(engine, timeout_s=0.3)
     first = asyncio.ensure_future(problem_of(schemas, a_form(a=1)))
     await eventually(lambda: len(engine.begun) == 1)
     assert await problem_of(schemas, a_form(b=1)) == (503, None, 5)
