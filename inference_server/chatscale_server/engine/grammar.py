@@ -5,6 +5,7 @@ refused, references are never fetched. Compiling one takes from a tenth of a mil
 """
 
 import json
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +16,8 @@ from typing_extensions import override
 
 from chatscale_server.engine.protocol import SchemaError
 from chatscale_server.engine.request import Constraint
+
+log = logging.getLogger(__name__)
 
 CACHED_SCHEMAS: Final = 64
 _LIMITS: Final = {
@@ -30,16 +33,25 @@ _STYLE: Final = {"whitespace_flexible": False, "item_separator": ", ", "key_sepa
 """As `json.dumps` writes: free white space lets a small model write nothing but that until its tokens are used up."""
 
 
-def available() -> bool:
-    """The library is there."""
-    return find_spec("llguidance") is not None
+def grammars_for(tokenizer: Any, vocab_size: int, end_tokens: Collection[int]) -> "Grammars | None":
+    """None where answers cannot be held to a schema: without the library, an end token, or bytes of the tokens."""
+    if find_spec("llguidance") is None or not end_tokens:
+        return None
+    try:
+        return Grammars(tokenizer, vocab_size, end_tokens)
+    except ValueError as error:
+        log.warning("structured output is off", extra={"reason": str(error)})
+        return None
 
 
 class Grammars:
     """Makes constraints for one tokenizer; from any thread."""
 
     def __init__(self, tokenizer: Any, vocab_size: int, end_tokens: Collection[int]) -> None:
-        """Takes a third of a second for 50 000 tokens. tokenizer: a `tokenizers.Tokenizer`, left as it is."""
+        """Takes a third of a second for 50 000 tokens, without letting other threads run. Raises ValueError.
+
+        tokenizer: a `tokenizers.Tokenizer`, left as it is.
+        """
         import llguidance
 
         self._library = llguidance

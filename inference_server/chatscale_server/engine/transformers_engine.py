@@ -7,15 +7,13 @@ moment on, and a server with the other engine never pays for the import.
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
-from chatscale_server.engine.grammar import Grammars
-from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink
+from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import Sequence as Running
 from chatscale_server.engine.scheduler import StepPlan
@@ -67,14 +65,16 @@ class TransformersEngine(Engine):
         slots = self._settings.max_concurrency
         self._model = loading.load_model(plan, slots)
         self._sampler = slot_sampler.SlotSampler(slots, plan.device)
+        self._vocab_size: int = plan.config.vocab_size
+        self._end_tokens = loading.end_tokens(plan, self._tokenizer.end_token)
+        # Now, since it keeps every other thread out for a third of a second.
+        self._grammars = grammar.grammars_for(self._tokenizer.backend, self._vocab_size, self._end_tokens)
         phase("load", time.monotonic() - began)
 
         began = time.monotonic()
         self._model = loading.warm_up(self._model, plan)
         tokens_per_step = loading.prefill_allowance(self._model, plan)
         phase("warm_up", time.monotonic() - began)
-        self._vocab_size: int = plan.config.vocab_size
-        self._end_tokens = loading.end_tokens(plan, self._tokenizer.end_token)
         return ModelInfo(
             max_model_len=plan.max_model_len,
             kv_capacity_tokens=slots * plan.max_model_len,
@@ -84,7 +84,7 @@ class TransformersEngine(Engine):
             end_tokens=self._end_tokens,
             takes_tools=self._tokenizer.takes_tools,
             max_beams=self._settings.max_beams,
-            takes_schemas=grammar.available() and bool(self._end_tokens),
+            takes_schemas=self._grammars is not None,
         )
 
     @override
@@ -105,12 +105,9 @@ class TransformersEngine(Engine):
 
     @override
     def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
+        if self._grammars is None:
+            raise SchemaError("this server cannot hold answers to a schema")
         return self._grammars.constraint(schema, before, after)
-
-    @cached_property
-    def _grammars(self) -> Grammars:
-        """Made for the first schema, since it takes time and memory."""
-        return Grammars(self._tokenizer.backend, self._vocab_size, self._end_tokens)
 
     @override
     def decoder(self) -> Decoder:

@@ -14,7 +14,7 @@ MAX_SCHEMA_CHARS: Final = 32_768
 MAX_SCHEMA_CONTAINERS: Final = 2_000
 """Objects and lists: some hundred properties."""
 COMPILE_TIMEOUT_S: Final = 5.0
-"""Real schemas take milliseconds; a tokenizer's first one takes a third of a second more."""
+"""Real schemas take milliseconds."""
 BUSY_RETRY_AFTER_S: Final = 5
 
 

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
+from tokenizers import Tokenizer, models
 
-from chatscale_server.engine.grammar import Grammars
+from chatscale_server.engine.grammar import Grammars, grammars_for
 from chatscale_server.engine.protocol import SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling
 from chatscale_server.engine.slot_sampler import SlotSampler
@@ -74,6 +75,13 @@ def test_a_json_object_is_one_as_soon_as_it_ends(grammars, seed):
         assert isinstance(json.loads(text), dict)
     else:
         assert text.startswith("{")
+
+
+def test_a_tokenizer_whose_bytes_are_not_known_has_no_grammars():
+    words = Tokenizer(models.WordLevel({"hello": 0, "<end>": 1}, unk_token="hello"))
+    assert grammars_for(words, 2, {1}) is None
+    assert grammars_for(a_tokenizer().backend_tokenizer, VOCABULARY, set()) is None
+    assert grammars_for(a_tokenizer().backend_tokenizer, VOCABULARY, {END}) is not None
 
 
 def test_each_answer_has_its_own_place_in_the_grammar(grammars):
