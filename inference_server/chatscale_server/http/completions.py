@@ -50,8 +50,8 @@ class Completions:
             arrived_s = self._check_open()
             asked = parse_request(ChatRequest, await self.intake.read(http))
             info = self.intake.model(asked.model)
-            prompt = await self.intake.encode_chat(asked, info)
             count = check_count(asked, 1, self.intake.bridge.slots, "messages")
+            prompt = await self.intake.encode_chat(asked, info)
             form = asked.form
             wish = Wish(
                 answer_id=f"chatcmpl-{uuid.uuid4().hex}",
@@ -62,16 +62,7 @@ class Completions:
                 constraints=await self.schemas.constraints(form, count) if form is not None else (),
             )
             requests = self._plan(asked, [prompt], wish, info)
-            with_tools = bool(asked.offered_tools)
-            choices = [
-                ChatChoice(
-                    index,
-                    request.id.removeprefix("chatcmpl-").replace(".", ""),
-                    self.intake.engine.token_bytes if asked.logprobs else None,
-                    ToolCallParser() if with_tools else None,
-                )
-                for index, request in enumerate(requests)
-            ]
+            choices = [self._chat_choice(asked, index, request) for index, request in enumerate(requests)]
             head = chat_head(wish.answer_id, self.intake.served_name, int(time.time()))
             return await self._answer(http, asked, requests, head, choices)
 
@@ -94,6 +85,14 @@ class Completions:
             choices = [self._text_choice(asked, index) for index in range(len(requests))]
             head = text_head(wish.answer_id, self.intake.served_name, int(time.time()))
             return await self._answer(http, asked, requests, head, choices)
+
+    def _chat_choice(self, asked: ChatRequest, index: int, request: Request) -> ChatChoice:
+        return ChatChoice(
+            index,
+            request.id.removeprefix("chatcmpl-").replace(".", ""),
+            self.intake.engine.token_bytes if asked.logprobs else None,
+            ToolCallParser() if asked.offered_tools else None,
+        )
 
     def _text_choice(self, asked: CompletionRequest, index: int) -> TextChoice:
         prompt = asked.prompts[index // asked.choices_per_prompt] if asked.echo else ""
