@@ -20,6 +20,8 @@ from chatscale_server.engine.request import Constraint
 log = logging.getLogger(__name__)
 
 CACHED_SCHEMAS: Final = 64
+MAX_REASON_CHARS: Final = 300
+"""Of an error: it may quote the schema, which is the client's own text."""
 _LIMITS: Final = {
     "initial_lexer_fuel": 1_000_000,
     "step_lexer_fuel": 200_000,
@@ -111,5 +113,5 @@ class MatcherConstraint(Constraint):
 
 def _reason(matcher: Any) -> str:
     """The first line in words; names of the library's states and what follows are about its insides."""
-    first = str(matcher.get_error()).partition("\n")[0]
-    return first if " " in first else "nothing fits the schema"
+    first = str(matcher.get_error()).partition("\n")[0].rpartition("failed to compile JSON schema: ")[2]
+    return first[:MAX_REASON_CHARS] if " " in first else "nothing fits the schema"

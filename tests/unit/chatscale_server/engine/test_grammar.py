@@ -126,6 +126,8 @@ def test_text_around_a_schema_is_held_to_as_well(grammars):
         pytest.param({"type": "string", "pattern": "(" * 50}, ".", id="pattern"),
         pytest.param({"allOf": [{"$ref": "#"}]}, "nothing fits", id="endless"),
         pytest.param([], ".", id="no-object"),
+        pytest.param({"type": "x" * 30_000}, r"^Invalid type: x{1,300}$", id="a-type-without-end"),
+        pytest.param({"uniqueItems": True}, "^Unimplemented keys", id="a-rule-that-it-does-not-know"),
     ],
 )
 def test_a_schema_that_cannot_be_held_to_is_refused_soon(grammars, schema, message):

@@ -1,6 +1,7 @@
 """Admission, delivery and accounting, one engine report at a time."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,9 @@ class Port:
 
     def submit(self, request: Request) -> None:
         self.submitted.append(request.id)
+
+    def submit_search(self, search: tuple[Request, ...]) -> None:
+        self.submitted.append("+".join(request.id for request in search))
 
     def cancel(self, request_id: str) -> None:
         self.cancelled.append(request_id)
@@ -239,6 +243,16 @@ async def test_several_requests_are_admitted_together_or_not_at_all():
     assert (caught.value.status, desk.port.submitted, desk.bridge.in_system) == (429, ["a"], 1)
     assert len(desk.bridge.submit([a_request("b"), a_request("c")])) == 2
     assert desk.port.submitted == ["a", "b", "c"]
+
+
+async def test_the_answers_of_a_beam_search_are_one_job_for_the_engine():
+    desk = Desk()
+    tickets = desk.bridge.submit([replace(a_request(name), beams=4) for name in "ab"])
+    assert desk.port.submitted == ["a+b"]
+    desk.step(started="ab")
+    desk.step(tokens="ab", finished="ab")
+    assert [ticket.take().finish for ticket in tickets] == [FinishReason.STOP] * 2
+    assert desk.bridge.in_system == 0
 
 
 async def test_tickets_that_share_a_bell_are_read_as_their_news_come():
