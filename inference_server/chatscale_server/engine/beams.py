@@ -7,8 +7,7 @@ from typing import Final
 from chatscale_server.engine.request import Request
 
 BEAM_TOKENS: Final = 2048
-"""Beams times prompt and answer. Bounds the memory beside the slots, and how long the prompt holds up other streams:
-less than a second where prefill is 3000 tokens a second (two AMX cores, 135M parameters)."""
+"""Beams times prompt and answer: bounds the memory beside the slots."""
 BEAM_CACHES: Final = 2
 """Of so many tokens: each step moves the kept beams' keys and values to a new one."""
 

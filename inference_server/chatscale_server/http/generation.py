@@ -8,6 +8,7 @@ from chatscale_server.engine.beams import BEAM_TOKENS
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Constraint, Request
 from chatscale_server.http.errors import ApiError, bad_request
+from chatscale_server.http.line import FULL_STEPS_PER_S
 from chatscale_server.http.schema import Generation, contradiction
 
 CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"
@@ -67,7 +68,10 @@ def check_count(asked: Generation, prompts: int, slots: int, prompt_param: str) 
 
 
 def _check_search(asked: Generation, prompts: Sequence[Sequence[int]], wish: Wish, info: ModelInfo) -> None:
-    """Raises ApiError for a beam search that this server does not make."""
+    """Raises ApiError for a beam search that this server does not make.
+
+    Its prompt is read in one step, which everybody waits for: a second at most, by the engine's own measure.
+    """
     if asked.beams > info.max_beams:
         raise bad_request(
             f"num_beams: this server searches with at most {info.max_beams}", param="num_beams",
@@ -75,6 +79,9 @@ def _check_search(asked: Generation, prompts: Sequence[Sequence[int]], wish: Wis
         )  # fmt: skip
     if len(prompts) > 1:
         raise contradiction(wish.prompt_param, "has several prompts, and a beam search has one")
+    read, most = asked.beams * len(prompts[0]), info.tokens_per_step * FULL_STEPS_PER_S
+    if read > most:
+        raise contradiction("num_beams", f"times the prompt is {read} tokens, more than this server reads in a second")
     whole = asked.max_length or len(prompts[0]) + (asked.answer_tokens or 1)
     tokens = asked.beams * max(whole, len(prompts[0]) + 1)
     if tokens > BEAM_TOKENS:

@@ -69,7 +69,10 @@ async def a_server(
         engine or SimulatedEngine(FAST), settings, host="127.0.0.1", port=0, tracing=tracing
     ) as server:
         if loaded:
-            await eventually(lambda: server.bridge.info is not None)
+            # A first import of transformers without its compiled files takes ten seconds alone.
+            await asyncio.wait_for(server.bridge.loaded_or_failed.wait(), 60)
+            if server.bridge.failure is not None:
+                raise server.bridge.failure
         async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as client:
             yield server, client
 
