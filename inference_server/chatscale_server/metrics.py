@@ -7,6 +7,7 @@ bounded: model and ChatModel are fixed per process, reasons are closed sets. Not
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,19 +18,22 @@ from typing_extensions import override
 
 from chatscale_server.wire import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason
 
-TTFT_BUCKETS_S: Final = (
+VLLM_TTFT_BUCKETS_S: Final = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
     160.0, 640.0, 2560.0,
 )  # fmt: skip
 """As vLLM's `v1/metrics/loggers.py`, so that dashboards and recording rules carry over."""
+TTFT_BUCKETS_S: Final = tuple(sorted({*VLLM_TTFT_BUCKETS_S, 2.0, 3.0}))
+"""With the limits that promises are made in: how many kept one is read off a bucket, never interpolated."""
 ITL_BUCKETS_S: Final = (
     0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
 )  # fmt: skip
-LATENCY_BUCKETS_S: Final = (
-    0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
-    480.0, 960.0, 1920.0, 7680.0,
+VLLM_LATENCY_BUCKETS_S: Final = (
+    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0,
+    1920.0, 7680.0,
 )  # fmt: skip
-"""vLLM's and three below, for models that answer within a third of a second."""
+LATENCY_BUCKETS_S: Final = (0.05, 0.1, 0.2, *VLLM_LATENCY_BUCKETS_S)
+"""For models that answer within a third of a second."""
 STEP_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 TOKEN_BUCKETS: Final = tuple(float(mantissa * 10**power) for power in range(6) for mantissa in (1, 2, 5))
 """As vLLM's, up to half a million."""
@@ -57,13 +61,14 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
-    def cumulative(self) -> list[tuple[str, float]]:
-        """As the exposition wants it: (upper limit, number of values not above it)."""
-        rows, below = [], 0
-        for bound, count in zip([*map(str, self.bounds), "+Inf"], self.counts, strict=True):
-            below += count
-            rows.append((bound, float(below)))
-        return rows
+    def cumulative(self, bounds: tuple[float, ...] | None = None) -> list[tuple[str, float]]:
+        """As the exposition wants it: (upper limit, number of values not above it).
+
+        bounds: some of the histogram's own; None shows all of them.
+        """
+        below = dict(zip(self.bounds, accumulate(self.counts), strict=False))
+        rows = [(str(bound), float(below[bound])) for bound in bounds or self.bounds]
+        return [*rows, ("+Inf", float(sum(self.counts)))]
 
 
 @dataclass(slots=True)
@@ -72,6 +77,7 @@ class Counts:
 
     time_to_first_token_s: Histogram = field(default_factory=lambda: Histogram(TTFT_BUCKETS_S))
     inter_token_s: Histogram = field(default_factory=lambda: Histogram(ITL_BUCKETS_S))
+    time_per_output_token_s: Histogram = field(default_factory=lambda: Histogram(ITL_BUCKETS_S))
     queue_time_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
     prefill_time_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
     decode_time_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
@@ -98,6 +104,8 @@ class State:
     requests_running: int = 0
     slots: int = 0
     queue_capacity: int = 0
+    max_tokens_per_step: int = 0
+    max_tokens_per_second: float = 0.0
     oldest_waiting_s: float = 0.0
     kv_cache_usage_ratio: float = 0.0
     draining: bool = False
@@ -128,6 +136,10 @@ class ServerCollector(Collector):
             (Metric.REQUESTS_RUNNING, "Requests in a slot", state.requests_running, "vllm:num_requests_running"),
             (Metric.SLOTS, "Batch slots of this replica", state.slots, None),
             (Metric.QUEUE_CAPACITY, "Requests that may wait for a slot", state.queue_capacity, None),
+            (Metric.MAX_TOKENS_PER_STEP, "Tokens of prompts and answers that one engine step computes at most",
+             state.max_tokens_per_step, None),
+            (Metric.MAX_TOKENS_PER_SECOND, "Tokens of a full step over its time, measured in the warm-up",
+             state.max_tokens_per_second, None),
             (Metric.OLDEST_WAITING_SECONDS, "Time the oldest waiting request has waited", state.oldest_waiting_s, None),
             (Metric.KV_CACHE_USAGE_RATIO, "Share of the KV cache that holds tokens, 0 to 1",
              state.kv_cache_usage_ratio, "vllm:kv_cache_usage_perc"),
@@ -194,29 +206,32 @@ class ServerCollector(Collector):
 
     def _histograms(self) -> Iterator[MetricFamily]:
         counts = self._counts
-        for name, description, values, twin in (
+        for name, description, values, twin, twin_bounds in (
             (Metric.TIME_TO_FIRST_TOKEN_SECONDS, "From arrival to the first token", counts.time_to_first_token_s,
-             "vllm:time_to_first_token_seconds"),
+             "vllm:time_to_first_token_seconds", VLLM_TTFT_BUCKETS_S),
             (Metric.INTER_TOKEN_LATENCY_SECONDS, "Between two tokens of one request", counts.inter_token_s,
-             "vllm:inter_token_latency_seconds"),
+             "vllm:inter_token_latency_seconds", ITL_BUCKETS_S),
+            (Metric.TIME_PER_OUTPUT_TOKEN_SECONDS,
+             "Mean time between the tokens of a request that was answered, 0 for a single token",
+             counts.time_per_output_token_s, "vllm:request_time_per_output_token_seconds", ITL_BUCKETS_S),
             (Metric.QUEUE_TIME_SECONDS, "From admission to a slot", counts.queue_time_s,
-             "vllm:request_queue_time_seconds"),
+             "vllm:request_queue_time_seconds", VLLM_LATENCY_BUCKETS_S),
             (Metric.PREFILL_TIME_SECONDS, "From a slot to the first token", counts.prefill_time_s,
-             "vllm:request_prefill_time_seconds"),
+             "vllm:request_prefill_time_seconds", VLLM_LATENCY_BUCKETS_S),
             (Metric.DECODE_TIME_SECONDS, "From the first token to the last, of requests that were answered",
-             counts.decode_time_s, "vllm:request_decode_time_seconds"),
+             counts.decode_time_s, "vllm:request_decode_time_seconds", VLLM_LATENCY_BUCKETS_S),
             (Metric.REQUEST_DURATION_SECONDS, "From arrival to the last token, of requests that were answered",
-             counts.request_duration_s, "vllm:e2e_request_latency_seconds"),
+             counts.request_duration_s, "vllm:e2e_request_latency_seconds", VLLM_LATENCY_BUCKETS_S),
             (Metric.REQUEST_PROMPT_TOKENS, "Prompt tokens of requests that were answered",
-             counts.request_prompt_tokens, "vllm:request_prompt_tokens"),
+             counts.request_prompt_tokens, "vllm:request_prompt_tokens", TOKEN_BUCKETS),
             (Metric.REQUEST_GENERATED_TOKENS, "Generated tokens of requests that were answered",
-             counts.request_generated_tokens, "vllm:request_generation_tokens"),
-            (Metric.STEP_DURATION_SECONDS, "Time of one engine step", counts.step_duration_s, None),
-            (Metric.BATCH_SIZE, "Requests in one engine step", counts.batch_size, None),
+             counts.request_generated_tokens, "vllm:request_generation_tokens", TOKEN_BUCKETS),
+            (Metric.STEP_DURATION_SECONDS, "Time of one engine step", counts.step_duration_s, None, None),
+            (Metric.BATCH_SIZE, "Requests in one engine step", counts.batch_size, None, None),
         ):  # fmt: skip
-            yield _histogram(name, description, values, self._own)
+            yield _histogram(name, description, self._own, values)
             if twin:
-                yield _histogram(twin, description, values, self._vllm)
+                yield _histogram(twin, description, self._vllm, values, twin_bounds)
 
 
 def _sampled(
@@ -227,9 +242,11 @@ def _sampled(
     return family
 
 
-def _histogram(name: str, description: str, values: Histogram, labels: dict[str, str]) -> MetricFamily:
+def _histogram(
+    name: str, description: str, labels: dict[str, str], values: Histogram, bounds: tuple[float, ...] | None = None
+) -> MetricFamily:
     family = HistogramMetricFamily(name, description, labels=list(labels))
-    family.add_metric(list(labels.values()), buckets=values.cumulative(), sum_value=values.total)
+    family.add_metric(list(labels.values()), buckets=values.cumulative(bounds), sum_value=values.total)
     return family
 
 

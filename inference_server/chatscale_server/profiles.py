@@ -31,6 +31,11 @@ class Profile:
         base = _interpolate(self.table_ms, tokens) if self.table_ms else self.c0_ms + self.c1_ms_per_token * tokens
         return max(base, self.c2_ms_per_token * tokens) + self.c3_ms_per_kv_token * kv_tokens
 
+    @property
+    def max_tokens_per_second(self) -> float:
+        """Tokens of a full step over its time: what prompts alone are read at."""
+        return self.tokens_per_step / (self.step_ms(self.tokens_per_step, 0) / 1000)
+
 
 def _interpolate(table: tuple[tuple[int, float], ...], x: int) -> float:
     at = bisect_right(table, (x, float("inf")))

@@ -131,6 +131,10 @@ class Metric(StrEnum):
     """Gauge: requests in a slot."""
     SLOTS = "inference_slots"
     """Gauge: batch slots of this replica."""
+    MAX_TOKENS_PER_STEP = "inference_max_tokens_per_step"
+    """Gauge: tokens that one engine step computes at most, of prompts and answers together; 0 while loading."""
+    MAX_TOKENS_PER_SECOND = "inference_max_tokens_per_second"
+    """Gauge: those tokens over the time of such a step, as this replica measured in its warm-up; 0 while loading."""
     QUEUE_CAPACITY = "inference_queue_capacity"
     """Gauge: requests that may wait."""
     OLDEST_WAITING_SECONDS = "inference_oldest_waiting_seconds"
@@ -141,6 +145,8 @@ class Metric(StrEnum):
     ENGINE_LAST_STEP_TIMESTAMP_SECONDS = "inference_engine_last_step_timestamp_seconds"
     TIME_TO_FIRST_TOKEN_SECONDS = "inference_time_to_first_token_seconds"  # noqa: S105
     INTER_TOKEN_LATENCY_SECONDS = "inference_inter_token_latency_seconds"  # noqa: S105
+    TIME_PER_OUTPUT_TOKEN_SECONDS = "inference_time_per_output_token_seconds"  # noqa: S105
+    """Histogram: one value per answered request, its mean time between tokens."""
     QUEUE_TIME_SECONDS = "inference_queue_time_seconds"
     PREFILL_TIME_SECONDS = "inference_prefill_time_seconds"
     DECODE_TIME_SECONDS = "inference_decode_time_seconds"

@@ -19,6 +19,8 @@ class ModelInfo:
     max_model_len: int
     kv_capacity_tokens: int
     tokens_per_step: int
+    max_tokens_per_second: float
+    """`tokens_per_step` over the time of a step that computes as many; measured in the warm-up."""
     vocab_size: int
     end_tokens: frozenset[int]
     reuses_prefixes: bool = False

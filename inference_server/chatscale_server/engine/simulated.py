@@ -95,6 +95,7 @@ class SimulatedEngine(Engine):
             max_model_len=self._max_model_len,
             kv_capacity_tokens=self._profile.kv_tokens,
             tokens_per_step=self._profile.tokens_per_step,
+            max_tokens_per_second=self._profile.max_tokens_per_second,
             vocab_size=_VOCABULARY,
             end_tokens=frozenset(),
             default_max_tokens=DEFAULT_MAX_TOKENS,

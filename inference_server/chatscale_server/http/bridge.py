@@ -189,6 +189,8 @@ class Bridge:
             requests_running=len(self._running),
             slots=self.slots,
             queue_capacity=self.max_queue,
+            max_tokens_per_step=self.info.tokens_per_step if self.info else 0,
+            max_tokens_per_second=self.info.max_tokens_per_second if self.info else 0.0,
             oldest_waiting_s=max(0.0, self.clock() - oldest.request.queued_s) if oldest else 0.0,
             kv_cache_usage_ratio=self._kv_usage_ratio,
             draining=draining,
@@ -261,7 +263,11 @@ class Bridge:
         self.counts.request_prompt_tokens.observe(len(ticket.request.prompt))
         self.counts.request_generated_tokens.observe(ticket.generated)
         if ticket.first_token_s is not None:
-            self.counts.decode_time_s.observe(now_s - ticket.first_token_s)
+            decode_time_s = now_s - ticket.first_token_s
+            self.counts.decode_time_s.observe(decode_time_s)
+            # A beam search gives its tokens all at once, so there is no time between them.
+            if ticket.request.beams == 1:
+                self.counts.time_per_output_token_s.observe(decode_time_s / max(1, ticket.generated - 1))
 
     def _end(self, ticket: Ticket, finish: FinishReason, now_s: float) -> None:
         self._count_end(ticket, finish)

@@ -1,5 +1,6 @@
 """The exposition: every promised name, both label sets, right values, present from the start."""
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatscale_server.metrics import Counts, Histogram, State, build_registry, render
@@ -46,6 +47,58 @@ def test_twins_carry_the_same_values_under_vllm_s_names():
     ):
         assert (found[key(own, **LABELS)], found[key(twin, **VLLM)]) == (value, value)
     assert found[key("vllm:request_success_total", finished_reason="abort", **VLLM)] == 2
+
+
+VLLM_TTFT_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
+               40.0, 80.0, 160.0, 640.0, 2560.0)  # fmt: skip
+VLLM_LATENCY_S = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
+                  480.0, 960.0, 1920.0, 7680.0)  # fmt: skip
+VLLM_ITL_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0,
+              80.0)  # fmt: skip
+
+
+def bounds_of(name: str) -> tuple[float, ...]:
+    """Upper limits of a histogram's buckets, the infinite one left out."""
+    found = scrape(Counts(), State())
+    limits = sorted(float(dict(labels)["le"]) for sample, labels in found if sample == f"{name}_bucket")
+    return tuple(limits[:-1])
+
+
+@pytest.mark.parametrize(
+    ("twin", "bounds_s"),
+    [
+        ("vllm:time_to_first_token_seconds", VLLM_TTFT_S),
+        ("vllm:inter_token_latency_seconds", VLLM_ITL_S),
+        ("vllm:request_time_per_output_token_seconds", VLLM_ITL_S),
+        ("vllm:request_queue_time_seconds", VLLM_LATENCY_S),
+        ("vllm:request_prefill_time_seconds", VLLM_LATENCY_S),
+        ("vllm:request_decode_time_seconds", VLLM_LATENCY_S),
+        ("vllm:e2e_request_latency_seconds", VLLM_LATENCY_S),
+    ],
+)
+def test_twins_have_vllm_s_buckets(twin, bounds_s):
+    assert bounds_of(twin) == bounds_s
+
+
+@pytest.mark.parametrize(
+    ("metric", "promises_s"),
+    [
+        (Metric.TIME_TO_FIRST_TOKEN_SECONDS, {0.5, 1.0, 2.0, 3.0}),
+        (Metric.TIME_PER_OUTPUT_TOKEN_SECONDS, {0.05, 0.1}),
+    ],
+)
+def test_how_many_kept_a_promise_is_read_off_a_bucket(metric, promises_s):
+    assert promises_s - set(bounds_of(metric)) == set()
+
+
+def test_a_twin_with_fewer_buckets_counts_the_same_values():
+    counts = Counts()
+    for value in (0.3, 1.5, 2.0, 2.2, 3.0, 9999.0):
+        counts.time_to_first_token_s.observe(value)
+    found = scrape(counts, State())
+    own = {le: found[key(f"{Metric.TIME_TO_FIRST_TOKEN_SECONDS}_bucket", le=le, **LABELS)] for le in ("2.0", "3.0")}
+    twin = {le: found[key("vllm:time_to_first_token_seconds_bucket", le=le, **VLLM)] for le in ("1.0", "2.5", "+Inf")}
+    assert (own, twin) == ({"2.0": 3.0, "3.0": 5.0}, {"1.0": 1.0, "2.5": 4.0, "+Inf": 6.0})
 
 
 def test_refusals_are_counted_by_reason():

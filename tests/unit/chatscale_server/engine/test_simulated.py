@@ -50,6 +50,15 @@ def test_step_times_follow_the_profile(profile, tokens, kv_tokens, step_ms):
     assert PROFILES[profile].step_ms(tokens, kv_tokens) == pytest.approx(step_ms)
 
 
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_a_replica_says_what_its_profile_s_full_step_computes_in_a_second(profile):
+    info = SimulatedEngine(profile).load(lambda _name, _seconds: None)
+    assert info.tokens_per_step == profile.tokens_per_step
+    assert info.max_tokens_per_second == pytest.approx(
+        1000 * profile.tokens_per_step / profile.step_ms(profile.tokens_per_step, 0)
+    )
+
+
 def test_steps_take_their_time_and_a_busy_engine_makes_up_for_delays():
     clock = Clock()
     engine = SimulatedEngine(TEN_MS, startup_s=3.0, clock=clock, sleep=clock.sleep)

@@ -20,7 +20,7 @@ from chatscale_server.engine.loading import load_model, plan_load, warm_up
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Scheduler
-from chatscale_server.engine.transformers_engine import TransformersEngine
+from chatscale_server.engine.transformers_engine import TransformersEngine, full_step
 from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Dtype, Settings
@@ -153,6 +153,31 @@ def test_what_was_copied_from_another_prompt_answers_as_if_computed(models, fami
     said = prompts[1] + tuple(wanted["1"])
     turn = Request(id="turn", prompt=(*said, 9), max_tokens=6, sampling=greedy)
     assert run(engine, [requests[1], turn], slots=1)["turn"] == expected(models(family), turn.prompt, 6)
+
+
+def test_a_replica_measures_what_a_full_step_computes_in_a_second(models):
+    engine, info = loaded(models("llama"))
+    assert 0 < info.max_tokens_per_second < float("inf")
+    now_s, wanted = iter((0.0, 9.0, 10.0, 10.5, 20.0, 21.0)), []
+    engine._clock, engine.step = lambda: next(now_s), wanted.append
+    assert engine._measure_rate(300, 128) == 300 / 0.5
+    assert wanted == [wanted[0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("tokens", "slots", "sizes"),
+    [
+        pytest.param(64, 4, [64], id="one-prompt"),
+        pytest.param(300, 4, [127, 127, 46], id="as-few-slots-as-hold-them"),
+        pytest.param(300, 2, [127, 127], id="no-more-than-the-slots-hold"),
+    ],
+)
+def test_a_full_step_reads_prompts_that_fit(tokens, slots, sizes):
+    plan = full_step(tokens, slots, 128)
+    assert [(chunk.sequence.slot, chunk.start, chunk.end, chunk.last) for chunk in plan.chunks] == [
+        (slot, 0, size, True) for slot, size in enumerate(sizes)
+    ]
+    assert plan.started == tuple(chunk.sequence for chunk in plan.chunks)
 
 
 def test_smollm2_answers_equal_generate_in_a_batch(smollm2):

@@ -121,8 +121,8 @@ class Spelling(SimulatedEngine):
 
     @override
     def load(self, phase: object) -> ModelInfo:
-        return ModelInfo(max_model_len=100, kv_capacity_tokens=100, tokens_per_step=100, vocab_size=100,
-                         end_tokens=frozenset({99}))  # fmt: skip
+        return ModelInfo(max_model_len=100, kv_capacity_tokens=100, tokens_per_step=100,
+                         max_tokens_per_second=1e3, vocab_size=100, end_tokens=frozenset({99}))  # fmt: skip
 
     @override
     def decoder(self):

@@ -74,6 +74,7 @@ class Shop:
         assert count(counts.queue_time_s) == sum(t.started_s is not None for t in self.tickets)
         answered = counts.finished["stop"] + counts.finished["length"]
         assert answered == count(counts.request_duration_s) == count(counts.decode_time_s)
+        assert answered == count(counts.time_per_output_token_s)
         assert state.requests_running <= state.slots
         assert state.queue_depth <= state.slots + state.queue_capacity
         assert count(counts.step_duration_s) == count(counts.batch_size)

@@ -14,6 +14,9 @@ from chatscale_server.metrics import State
 from chatscale_server.wire import RejectReason
 from tests.unit.chatscale_server.builders import a_request
 
+INFO = ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, max_tokens_per_second=800.0,
+                 vocab_size=9, end_tokens=frozenset())  # fmt: skip
+
 
 class Port:
     """The worker's side, as far as the bridge knows it."""
@@ -107,9 +110,7 @@ async def test_prompts_beyond_what_may_wait_are_refused_until_others_have_a_slot
 
 async def test_by_default_as_much_may_wait_as_can_be_prefilled_in_time():
     desk = Desk(max_queue=100, queue_timeout_s=2.0)
-    desk.bridge._on_loaded(
-        ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, vocab_size=9, end_tokens=frozenset())
-    )
+    desk.bridge._on_loaded(INFO)
     desk.submit(a_request("a", prompt=512))
     with pytest.raises(ApiError, match="512 prompt tokens waiting"):
         desk.submit(a_request("b", prompt=1))
@@ -156,6 +157,42 @@ async def test_latencies_are_measured_from_arrival():
         counts.decode_time_s.total, counts.request_prompt_tokens.total, counts.request_generated_tokens.total,
     ) == (2.0, 3.0, 1.5, 4.5, 3, 1.0, 1.5, 3, 3)  # fmt: skip
     assert (ticket.take().text, ticket.finish, ticket.generated) == ("aaa", FinishReason.STOP, 3)
+
+
+async def test_what_the_replica_can_do_is_known_once_it_has_loaded():
+    desk = Desk()
+    assert desk.bridge.state(draining=False) == State(slots=2, queue_capacity=2)
+    desk.bridge._on_loaded(INFO)
+    assert desk.bridge.state(draining=False) == State(
+        slots=2, queue_capacity=2, max_tokens_per_step=64, max_tokens_per_second=800.0, last_step_timestamp_s=1000.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("token_times_s", "mean_s"),
+    [
+        pytest.param((2.0, 2.25, 3.0), 0.5, id="the-first-token-has-a-metric-of-its-own"),
+        pytest.param((2.0,), 0.0, id="as-vllm-counts-a-single-token"),
+    ],
+)
+async def test_time_per_output_token_is_one_mean_per_answered_request(token_times_s, mean_s):
+    desk = Desk()
+    desk.submit(a_request("a"))
+    desk.submit(a_request("cut"))
+    desk.step(started=["a", "cut"], tokens="")
+    for at, desk.now_s in enumerate(token_times_s, start=1):
+        desk.step(tokens="a", finished="a" if at == len(token_times_s) else "")
+    desk.bridge._on_step(StepReport(outputs=(Output("cut", "", 0, FinishReason.CANCELLED),)))
+    times = desk.bridge.counts.time_per_output_token_s
+    assert (sum(times.counts), times.total) == (1, mean_s)
+
+
+async def test_a_beam_search_has_no_time_between_its_tokens():
+    desk = Desk()
+    desk.bridge.submit([replace(a_request("a"), beams=4)])
+    desk.step(started="a")
+    desk.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)))
+    assert (desk.bridge.counts.generated_tokens, sum(desk.bridge.counts.time_per_output_token_s.counts)) == (9, 0)
 
 
 async def test_a_slow_upload_is_waited_for_by_the_client_and_not_by_the_queue():

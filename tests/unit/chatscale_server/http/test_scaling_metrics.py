@@ -1,0 +1,68 @@
+"""What scaling reads of a replica is exact, whichever engine is behind it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chatscale_server.engine.protocol import Engine
+from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.engine.transformers_engine import TransformersEngine
+from chatscale_server.settings import Dtype
+from chatscale_server.wire import Metric
+from tests.unit.chatscale_server.builders import FAST, SETTINGS, a_server
+from tests.unit.chatscale_server.http.test_server import gauges
+from tests.unit.chatscale_server.tiny_models import save_model
+
+PROMPTS = ("Where is my order?", "Where is my order? It should have been here on Monday.", "Where is my order?", "Hi")
+ANSWERS = (5, 1, 7, 3)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return save_model("llama", tmp_path_factory.mktemp("models") / "llama")
+
+
+def simulated(_tiny: Path) -> Engine:
+    return SimulatedEngine(FAST)
+
+
+def transformers(tiny: Path) -> Engine:
+    return TransformersEngine(replace(SETTINGS, model_uri=f"file://{tiny}", dtype=Dtype.FLOAT32))
+
+
+@pytest.mark.parametrize("build", [simulated, transformers])
+async def test_counters_equal_what_the_answers_say_and_histograms_count_requests(
+    tiny: Path, build: Callable[[Path], Engine]
+):
+    used = {"prompt_tokens": 0, "completion_tokens": 0}
+    async with a_server(build(tiny)) as (server, client):
+        for prompt, max_tokens in zip(PROMPTS, ANSWERS, strict=True):
+            body = {"model": "m", "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "n": 2}
+            async with client.post("/v1/completions", json=body) as response:
+                usage = (await response.json())["usage"]
+            used["prompt_tokens"] += 2 * usage["prompt_tokens"]  # usage has it once, each choice looks for it
+            used["completion_tokens"] += usage["completion_tokens"]
+        found = await gauges(client)
+        info = server.bridge.info
+    assert info is not None
+    answered = 2 * len(PROMPTS)
+    assert {name: found[name] for name in (
+        Metric.PROMPT_TOKENS_TOTAL, Metric.GENERATED_TOKENS_TOTAL, f"{Metric.TIME_TO_FIRST_TOKEN_SECONDS}_count",
+        f"{Metric.TIME_PER_OUTPUT_TOKEN_SECONDS}_count", f"{Metric.INTER_TOKEN_LATENCY_SECONDS}_count",
+        Metric.MAX_TOKENS_PER_STEP, Metric.MAX_TOKENS_PER_SECOND,
+    )} == {
+        Metric.PROMPT_TOKENS_TOTAL: used["prompt_tokens"],
+        Metric.GENERATED_TOKENS_TOTAL: used["completion_tokens"],
+        f"{Metric.TIME_TO_FIRST_TOKEN_SECONDS}_count": answered,
+        f"{Metric.TIME_PER_OUTPUT_TOKEN_SECONDS}_count": answered,
+        f"{Metric.INTER_TOKEN_LATENCY_SECONDS}_count": used["completion_tokens"] - answered,
+        Metric.MAX_TOKENS_PER_STEP: info.tokens_per_step,
+        Metric.MAX_TOKENS_PER_SECOND: info.max_tokens_per_second,
+    }  # fmt: skip
+    assert info.tokens_per_step > 0
+    assert info.max_tokens_per_second > 0
+    assert found[f"{Metric.STEP_DURATION_SECONDS}_count"] >= max(ANSWERS)
+    assert 0 < found[f"{Metric.STEP_DURATION_SECONDS}_sum"] <= 60
+    assert (found[Metric.PREFIX_CACHE_HITS_TOTAL] > 0) == info.reuses_prefixes
