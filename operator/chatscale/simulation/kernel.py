@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numba import njit
 
+from chatscale.simulation.outcome import Workload
 from chatscale.simulation.view import COLUMNS, Column, Flags, Integers, Numbers
 
 EMPTY: Final = 0
@@ -59,7 +60,6 @@ class Model(NamedTuple):
     max_sequences: int
     max_queue: int
     queue_timeout_s: float
-    slow_ttft_s: float
     slow_tpot_s: float
     scrape_every_s: float
     scrape_loss: float
@@ -75,6 +75,8 @@ class Fleet(NamedTuple):
     arrival: Numbers
     prompt: Integers
     output: Integers
+    ttft_limit: Numbers
+    """Seconds to the first token that the SLO allows."""
     need: Integers
     """Tokens to prefill: the prompt, and after a preemption also what was generated."""
     made: Integers
@@ -120,8 +122,9 @@ class Fleet(NamedTuple):
     """[next arrival, next in the round, rows in use]."""
 
 
-def new_fleet(arrival: Numbers, prompt: Integers, output: Integers, rows: int, model: Model) -> Fleet:
-    """All requests to come, no pod yet."""
+def new_fleet(workload: Workload, ttft_limit: Numbers, rows: int, model: Model) -> Fleet:
+    """All requests to come, no pod yet. ttft_limit: (requests,) seconds."""
+    arrival, prompt, output = workload.arrival_s, workload.prompt_tokens, workload.output_tokens
     requests, sequences = len(arrival), model.max_sequences
     ring = model.max_queue + sequences + 1
 
@@ -132,7 +135,8 @@ def new_fleet(arrival: Numbers, prompt: Integers, output: Integers, rows: int, m
         return np.full(shape, value, dtype=np.float64)
 
     return Fleet(
-        arrival=arrival, prompt=prompt, output=output, need=prompt.copy(), made=whole(requests),
+        arrival=arrival, prompt=prompt, output=output, ttft_limit=ttft_limit,
+        need=prompt.copy(), made=whole(requests),
         first=numbers(requests, value=np.nan), finish=numbers(requests, value=np.nan), fate=whole(requests),
         status=whole(rows), number=whole(rows), ready_at=numbers(rows, value=FAR_S), ended=numbers(rows),
         clock=numbers(rows), due=numbers(rows), steps=whole(rows),
@@ -436,12 +440,12 @@ def _mixed_step(f: Any, m: Any, r: int) -> None:
     f.now[r, STEP_SUM_S] += took_s
     f.now[r, STEP_COUNT] += 1
     while f.n_dec[r] < f.n_run[r] and f.left[r, f.n_dec[r]] == 0:
-        _first_token(f, m, r)
+        _first_token(f, r)
     _finish_due(f, m, r)
 
 
 @njit(cache=True)
-def _first_token(f: Any, m: Any, r: int) -> None:
+def _first_token(f: Any, r: int) -> None:
     """The oldest prefill is complete: it has yielded a token and decodes from now on."""
     at = f.n_dec[r]
     request = f.run[r, at]
@@ -451,7 +455,7 @@ def _first_token(f: Any, m: Any, r: int) -> None:
         ttft_s = f.clock[r] - f.arrival[request]
         f.now[r, TTFT_SUM_S] += ttft_s
         f.now[r, TTFT_COUNT] += 1
-        if ttft_s > m.slow_ttft_s:
+        if ttft_s > f.ttft_limit[request]:
             f.now[r, TTFT_SLOW] += 1
     f.left[r, at] = f.steps[r] + f.output[request] - f.made[request] - 1
     f.held[r, at] = f.need[request] - f.steps[r]

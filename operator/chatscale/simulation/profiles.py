@@ -20,6 +20,10 @@ class Slo:
     """Mean time per output token after the first."""
     unloaded_factor: float = 3.0
 
+    def ttft_limit_s(self, unloaded_ttft_s: Numbers) -> Numbers:
+        """Seconds to the first token that are allowed, by what it takes on an idle replica."""
+        return np.maximum(self.ttft_s, self.unloaded_factor * unloaded_ttft_s)
+
 
 @dataclass(frozen=True, slots=True)
 class ServerProfile:
@@ -52,3 +56,9 @@ def unloaded_ttft_seconds(server: ServerProfile, prompt_tokens: Integers) -> Num
     whole, rest = np.divmod(prompt_tokens, chunk)
     seconds: Numbers = whole * base[chunk] + np.where(rest > 0, base[rest], 0.0)
     return seconds
+
+
+def max_tokens_per_second(server: ServerProfile) -> float:
+    """What a replica measures of itself in warm-up: the tokens of one full step over its time."""
+    full = server.steps.tokens_per_step
+    return full / float(base_seconds(server)[full])

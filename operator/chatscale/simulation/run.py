@@ -12,7 +12,14 @@ import numpy as np
 
 from chatscale.simulation import kernel
 from chatscale.simulation.outcome import ColdStart, Outcome, PodLife, Track, Workload
-from chatscale.simulation.profiles import SERVERS, ServerProfile, Slo, base_seconds, unloaded_ttft_seconds
+from chatscale.simulation.profiles import (
+    SERVERS,
+    ServerProfile,
+    Slo,
+    base_seconds,
+    max_tokens_per_second,
+    unloaded_ttft_seconds,
+)
 from chatscale.simulation.view import Policy, View
 
 SCRAPE_EVERY_S: Final = 15.0
@@ -62,7 +69,6 @@ class Scenario:
             max_sequences=server.max_sequences,
             max_queue=server.max_queue,
             queue_timeout_s=server.queue_timeout_s,
-            slow_ttft_s=self.slo.ttft_s,
             slow_tpot_s=self.slo.tpot_s,
             scrape_every_s=SCRAPE_EVERY_S,
             scrape_loss=self.scrape_loss,
@@ -86,9 +92,10 @@ class Run:
     def __init__(self, workload: Workload, scenario: Scenario) -> None:
         self.scenario = scenario
         self._model = scenario.model(workload.duration_s)
-        self._fleet = kernel.new_fleet(
-            workload.arrival_s, workload.prompt_tokens, workload.output_tokens, _GROWTH * 4, self._model
-        )
+        server, slo = scenario.server or SERVERS[scenario.profile], scenario.slo
+        limit_s = slo.ttft_limit_s(unloaded_ttft_seconds(server, workload.prompt_tokens))
+        self._fleet = kernel.new_fleet(workload, limit_s, _GROWTH * 4, self._model)
+        self._max_tokens_per_second = max_tokens_per_second(server)
         self._lives: dict[int, PodLife] = {}
         self._created: dict[int, float] = {}
         self.now_s = 0.0
@@ -137,6 +144,8 @@ class Run:
             samples=samples,
             kv_capacity_tokens=self._model.kv_capacity,
             max_sequences=self._model.max_sequences,
+            max_tokens_per_second=self._max_tokens_per_second,
+            created_s=np.array([self._created[int(f.number[row])] for row in ready]),
             starting_since_s=np.array([self._created[int(f.number[row])] for row in starting]),
         )
 

@@ -71,7 +71,7 @@ def score(outcome: Outcome, slo: Slo, gpus_per_replica: int) -> Score:
 def attained(outcome: Outcome, slo: Slo) -> Flags:
     """Which requests were served within the SLO; dropped and unfinished ones were not."""
     ttft_s, tpot_s = waits(outcome)
-    limit_s = np.maximum(slo.ttft_s, slo.unloaded_factor * outcome.unloaded_ttft_s)
+    limit_s = slo.ttft_limit_s(outcome.unloaded_ttft_s)
     in_time = (ttft_s <= limit_s) & ((tpot_s <= slo.tpot_s) | (outcome.workload.output_tokens == 1))
     flags: Flags = in_time & (outcome.fates == _SERVED)
     return flags

@@ -39,7 +39,7 @@ class Column(IntEnum):
     """Seconds that the engine spent in steps."""
     STEP_COUNT = 13
     TTFT_SLOW = 14
-    """First tokens later than the SLO allows (a histogram's buckets give it)."""
+    """First tokens later than the SLO allows for a prompt of that length."""
     TPOT_SLOW = 15
     """Finished requests whose mean time per output token was above the SLO."""
     ARRIVED = 16
@@ -78,6 +78,10 @@ class View:
     """Batch slots of one replica."""
     starting_since_s: Numbers = field(default_factory=lambda: np.zeros(0))
     """When each starting pod was created."""
+    created_s: Numbers = field(default_factory=lambda: np.zeros(0))
+    """When each ready pod was created."""
+    max_tokens_per_second: float = 0.0
+    """What each replica measured of itself in warm-up: the tokens of one full step over its time."""
 
     @property
     def ready(self) -> int:
