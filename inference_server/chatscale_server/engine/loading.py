@@ -17,6 +17,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
+from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
 from chatscale_server.engine.request import Request
@@ -37,6 +38,9 @@ STALL_PROBE_TOKENS: Final = 128
 CPU_TOKENS_PER_STEP_RANGE: Final = (64, 1024)
 """Below 64 tokens a pass over the weights is mostly overhead."""
 CUDA_TOKENS_PER_STEP: Final = 2048
+GRAPH_GAIN: Final = 1.05
+"""How much faster decode graphs must be to be kept: they take memory, and compute more rows and columns."""
+GRAPH_PROBES: Final = 5
 _FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 """What a model that does not work here, or has no room, may raise; torch's own errors are RuntimeErrors."""
 _NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory")
@@ -125,12 +129,7 @@ def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
 
 def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[[Any, int], int] = pack_linears) -> SlotModel:
     """Check the model, then make it faster where its answers stay the same. Raises StartupError."""
-    ids = [(7 * at + 3) % plan.config.vocab_size for at in range(min(PROBE_TOKENS, plan.max_model_len))]
-    try:
-        with torch.inference_mode():
-            expected = model.network(torch.tensor([ids], device=plan.device), use_cache=False).logits[0, -1].float()
-    except _FAILURES as error:
-        raise _failed(plan.folder, "the warm-up failed", error) from error
+    ids, expected = _expect(model, plan)
     _check(model, plan, ids, expected)
     if plan.device.type == "cpu" and model.slots > 1:
         try:
@@ -140,7 +139,47 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[[Any, int], int] = 
             log.warning("weights stay as they are", extra={"reason": str(error)})
             slots, model.network = model.slots, None
             model = load_model(plan, slots)
+    if plan.device.type == "cuda":
+        record_decodes(model, plan, cuda_recorder())
     return model
+
+
+def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
+    """Decode by graphs if they answer alike and clearly faster here; whatever fails, the model goes on without."""
+    try:
+        without_s = _decode_seconds(model)
+        model.graphs = DecodeGraphs(
+            model.compute, model.slots, plan.max_model_len, plan.config.vocab_size, plan.device, record
+        )
+        _check(model, plan, *_expect(model, plan))
+        gain = without_s / _decode_seconds(model)
+        reason = model.graphs.failure or ("" if gain >= GRAPH_GAIN else "no faster")
+        log.info("decode graphs", extra={"used": not reason, "times_as_fast": round(gain, 2), "reason": reason})
+    except (StartupError, *_FAILURES) as error:
+        reason = str(error)
+        log.warning("decode graphs", extra={"used": False, "reason": reason})
+    if reason:
+        model.graphs = None
+
+
+def _decode_seconds(model: SlotModel) -> float:
+    """The best of several steps that decode in all slots."""
+    times = []
+    for _ in range(GRAPH_PROBES):
+        began = time.perf_counter()
+        model.decode(range(model.slots), [1] * model.slots, [1] * model.slots).argmax(dim=-1).tolist()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _expect(model: SlotModel, plan: LoadPlan) -> tuple[list[int], torch.Tensor]:
+    """Some prompt, and the logits (vocab,) after it of a plain forward pass. Raises StartupError."""
+    ids = [(7 * at + 3) % plan.config.vocab_size for at in range(min(PROBE_TOKENS, plan.max_model_len))]
+    try:
+        with torch.inference_mode():
+            return ids, model.network(torch.tensor([ids], device=plan.device), use_cache=False).logits[0, -1].float()
+    except _FAILURES as error:
+        raise _failed(plan.folder, "the warm-up failed", error) from error
 
 
 def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
@@ -149,7 +188,9 @@ def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Ten
     try:
         probe = Sequence(Request(id="probe", prompt=tuple(ids), max_tokens=1), slot=0)
         model.prefill([Chunk(probe, 0, PROBE_CHUNK)])
-        model.prefill([Chunk(probe, PROBE_CHUNK, last)])
+        model.prefill([Chunk(probe, PROBE_CHUNK, last - 1)])
+        # Twice, so that a graph is not only recorded but also repeated with other inputs.
+        model.decode([0], [ids[-2]], [last - 1])
         found = model.decode([0], [ids[-1]], [last])[0]
         model.decode(range(model.slots), [ids[-1]] * model.slots, [last] * model.slots)
     except _FAILURES as error:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 from transformers import Cache
 
+from chatscale_server.engine.decode_graphs import DecodeGraphs
 from chatscale_server.engine.scheduler import Chunk
 
 SPARSE_ROWS: Final = 2
@@ -102,6 +103,8 @@ class SlotModel:
     slots: int
     device: torch.device
     dtype: torch.dtype
+    graphs: DecodeGraphs | None = None
+    """Decode steps of fixed shapes, recorded; without them every step is as large as it needs to be."""
 
     def prefill(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """Put prompt tokens into the cache; logits (chunks, vocab) float32 after each chunk's last token.
@@ -122,21 +125,31 @@ class SlotModel:
 
     def decode(self, slots: Sequence[int], tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         """One step: `tokens` enter the cache at `positions`; logits (sequences, vocab) float32 for the next."""
+        if self.graphs is not None:
+            # Their rows begin at the first slot: one size more would be one graph more.
+            ids, places, index = _spread(slots, tokens, positions, 0, max(slots) + 1)
+            return self.graphs.decode(ids, places)[index.to(self.device)]
         first, height = min(slots), max(slots) + 1 - min(slots)
         if len(slots) * SPARSE_ROWS < height:
             rows: slice | torch.Tensor = torch.tensor(slots, device=self.device)
             ids, places = torch.tensor(tokens)[:, None], torch.tensor(positions)[:, None]
             return self._forward(ids, places, rows)
-        ids, places = torch.zeros(height, 1, dtype=torch.long), torch.full((height, 1), -1)
-        index = torch.tensor(slots) - first
-        ids[index, 0], places[index, 0] = torch.tensor(tokens), torch.tensor(positions)
+        ids, places, index = _spread(slots, tokens, positions, first, height)
         return self._forward(ids, places, slice(first, first + height))[index.to(self.device)]
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
         """ids, positions: (batch, queries); position -1 marks padding. Logits of the last query, float32."""
         length = int(positions.max()) + 1
-        ids, positions = ids.to(self.device), positions.to(self.device)
-        self.cache.focus(rows, torch.where(positions < 0, self.cache.scratch, positions), length)
+        return self.compute(ids.to(self.device), positions.to(self.device), rows, length)
+
+    def compute(
+        self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor, length: int
+    ) -> torch.Tensor:
+        """As `_forward`, of what is on the device already; the queries see `length` columns of the cache.
+
+        Nothing in here waits for the device, or a graph could not be made of it.
+        """
+        self.cache.focus(rows, positions.masked_fill(positions < 0, self.cache.scratch), length)
         positions = positions.clamp(min=0)
         # Padding looks at column 0: a row without any column would be NaN.
         hidden = torch.arange(length, device=self.device) > positions[:, :, None]
@@ -153,6 +166,16 @@ class SlotModel:
             )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
+
+
+def _spread(
+    slots: Sequence[int], tokens: Sequence[int], positions: Sequence[int], first: int, height: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids and positions (height, 1) of neighbouring slots from `first` on, -1 where idle; and where the active are."""
+    ids, places = torch.zeros(height, 1, dtype=torch.long), torch.full((height, 1), -1)
+    index = torch.tensor(slots) - first
+    ids[index, 0], places[index, 0] = torch.tensor(tokens), torch.tensor(positions)
+    return ids, places, index
 
 
 def group_chunks(chunks: Sequence[Chunk]) -> list[list[Chunk]]:
