@@ -63,7 +63,7 @@ test: .venv/.synced ## Every check and test there is
 	$(MAKE) verify
 	$(PY) -m pytest -n 3 --dist loadfile
 
-bench-server: .venv/.synced ## The server beside its peers, half an hour of an idle machine: docs/benchmarks/server.md
+bench-server: .venv/.synced ## The server beside its peers, 25 minutes of an idle machine: docs/benchmarks/server.md
 	$(PY) -m tests.benchmarks.server $(BENCH)
 
 clean-cluster: ## Delete the cluster; caches stay

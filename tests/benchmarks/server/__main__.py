@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks.server`: our server beside its peers, and docs/benchmarks/server.md.
 
-A full run takes about half an hour of an otherwise idle machine; `--quick` takes a few minutes, proves that
-everything works, and writes nothing unless told where.
+A full run takes at most `--minutes` of an otherwise idle machine, by leaving out rounds if it must; `--quick` takes
+two, proves that everything works, and writes nothing unless told where. `--device cuda` runs all peers on a GPU.
 """
 
 import argparse
@@ -31,11 +31,16 @@ from tests.benchmarks.server.peers import (
     simulated,
     transformers_serve,
 )
-from tests.benchmarks.server.workload import Cell, closed_loop, poisson
+from tests.benchmarks.server.prefixes import reuse
+from tests.benchmarks.server.workload import Cell, closed_loop, poisson, system_prompts
 
-PAGE = ROOT / "docs" / "benchmarks" / "server.md"
+PAGES = {"cpu": ROOT / "docs" / "benchmarks" / "server.md", "cuda": ROOT / "docs" / "benchmarks" / "server-cuda.md"}
 SUBPROCESS_TIMEOUT_S = 900
 DRAIN_DELAY_S = 1.0
+DRAIN_S = 5.0
+"""Of one drain, start and load included; what is kept for them of the whole time."""
+GRAPHS = "decode graphs"
+"""What the server's log calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,12 @@ class Size:
     """Requests per client of the busy closed loops."""
     arrivals: int
     refusals: int
+    system_prompts: int
+    """Chats behind a system prompt, of each kind."""
 
 
-FULL = Size(tokens=64, alone=4, turns=2, arrivals=48, refusals=200)
-QUICK = Size(tokens=16, alone=2, turns=1, arrivals=8, refusals=50)
+FULL = Size(tokens=64, alone=4, turns=2, arrivals=32, refusals=150, system_prompts=32)
+QUICK = Size(tokens=16, alone=2, turns=1, arrivals=8, refusals=30, system_prompts=16)
 
 
 def main() -> int:
@@ -62,14 +69,21 @@ def main() -> int:
     size = QUICK if options.quick else FULL
     began_s = time.monotonic()
     # First, since it is the code as it stands now that is measured.
-    described = machine.describe()
+    described = machine.describe(options.device)
     results = report.Results()
     model = options.model or ensure_converted(cache_dir() / "models" / "SmolLM2-135M-Instruct")
-    for number in range(options.rounds):
+    number, longest_s = 0, 0.0
+    while number < options.rounds:
+        left_s = began_s + 60 * options.minutes - options.drains * DRAIN_S - time.monotonic()
+        if number and left_s < longest_s:
+            _tell(f"{number} rounds: another would take longer than {options.minutes:g} minutes in all")
+            break
+        round_began_s = time.monotonic()
         asyncio.run(_round(results, number, model, options, size))
+        number, longest_s = number + 1, max(longest_s, time.monotonic() - round_began_s)
     if options.drains:
         asyncio.run(_drains(results, options, model))
-    text = report.page(results, described, _conditions(options, size, began_s))
+    text = report.page(results, described, _conditions(options, size, number, began_s))
     print(text)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -81,17 +95,19 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.server", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round; proves nothing about speed")
     parser.add_argument("--rounds", type=int, help="5 unless --quick")
+    parser.add_argument("--minutes", type=float, default=25.0, help="no round begins that would end later")
+    parser.add_argument("--device", choices=list(PAGES), default="cpu", help="where every peer runs its model")
     parser.add_argument("--drains", type=int, help="50 unless --quick, then 2; 0 leaves them out")
     parser.add_argument("--drain-engine", choices=["Simulated", "Transformers"], default="Simulated")
     parser.add_argument("--peers", default="chatscale,serve,bare,generate", help="comma-separated")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
-    parser.add_argument("--rate", type=float, default=1.0, help="arrivals per second of the Poisson cell")
+    parser.add_argument("--rate", type=float, default=1.5, help="arrivals per second of the Poisson cell")
     parser.add_argument("--model", type=Path, help="a folder of safetensors; default SmolLM2-135M-Instruct")
-    parser.add_argument("--output", type=Path, help=f"default {PAGE.relative_to(ROOT)} unless --quick")
+    parser.add_argument("--output", type=Path, help="default docs/benchmarks/server.md unless --quick")
     options = parser.parse_args()
     options.rounds = (1 if options.quick else 5) if options.rounds is None else options.rounds
     options.drains = (2 if options.quick else 50) if options.drains is None else options.drains
-    options.output = options.output or (None if options.quick else PAGE)
+    options.output = options.output or (None if options.quick else PAGES[options.device])
     options.peers = options.peers.split(",")
     return options
 
@@ -116,19 +132,23 @@ async def _round(
     for kind in options.peers[number % len(options.peers) :] + options.peers[: number % len(options.peers)]:
         match kind:
             case "chatscale":
-                await _serve(results, report.OURS, chatscale(model, options.dtype), cells, size.refusals)
+                peer = chatscale(model, options.dtype, options.device)
+                await _serve(results, report.OURS, peer, cells, size, str(number))
             case "serve":
-                await _serve(results, report.SERVE, transformers_serve(model, options.dtype), cells, 0)
+                await _serve(results, report.SERVE, transformers_serve(model, options.dtype, options.device), cells)
             case "bare":
-                await _without_http(results, report.BARE, "bare", model, options.dtype, closed)
+                await _without_http(results, report.BARE, "bare", model, options, closed)
             case "generate":
-                await _without_http(results, report.GENERATE, "generate", model, options.dtype, closed[:1])
+                await _without_http(results, report.GENERATE, "generate", model, options, closed[:1])
             case _:
                 raise SystemExit(f"--peers: {kind} is none of chatscale, serve, bare, generate")
         _tell(f"round {number + 1}: {kind} done, load average {machine.load_average():.1f}")
 
 
-async def _serve(results: report.Results, name: str, peer: Peer, cells: Sequence[Cell], probes: int) -> None:
+async def _serve(
+    results: report.Results, name: str, peer: Peer, cells: Sequence[Cell], own: Size | None = None, seed: str = ""
+) -> None:
+    """own: how much to measure of what only our server has."""
     async with running(peer) as server:
         results.ready_s[name].append(server.ready_s)
         results.first_answer_s[name].append(server.first_answer_s)
@@ -136,20 +156,35 @@ async def _serve(results: report.Results, name: str, peer: Peer, cells: Sequence
             found = await measure(server.base_url, peer.model, cell)
             results.cells[name, cell.name].append(found)
             _tell(f"  {name}, {cell.name}: {found.tokens_per_s:.1f} tok/s, TTFT p95 {1000 * found.ttft_p95_s:.0f} ms")
-        if probes:
-            refused, scraped = await refusals(server, peer.model, probes)
+        if own:
+            for cell in system_prompts(16, own.system_prompts, seed):
+                results.prefixes[cell.name].append(await reuse(server, peer.model, cell))
+            refused, scraped = await refusals(server, peer.model, own.refusals)
             results.refusal_p99_s.append(refused)
             results.scrape_p99_s.append(scraped)
             _tell(f"  {name}, full: refusal p99 {1000 * refused:.1f} ms, /metrics p99 {1000 * scraped:.1f} ms")
+            results.graphs += _graphs(server.log())
+
+
+def _graphs(log: str) -> list[str]:
+    """What our server found out about CUDA graphs on this machine; nothing on a CPU."""
+    entries = [json.loads(line) for line in log.splitlines() if GRAPHS in line]
+    return [
+        f"used: {entry['used']}, {entry['times_as_fast']} times as fast"
+        if "times_as_fast" in entry
+        else entry["reason"]
+        for entry in entries
+    ]
 
 
 async def _without_http(
-    results: report.Results, name: str, kind: str, model: Path, dtype: str, cells: Sequence[Cell]
+    results: report.Results, name: str, kind: str, model: Path, options: argparse.Namespace, cells: Sequence[Cell]
 ) -> None:
     asked = json.dumps([[cell.clients, [[ask.prompt, ask.max_tokens] for ask in cell.asks]] for cell in cells])
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "tests.benchmarks.server.without_http", kind, str(model), dtype],
+        [sys.executable, "-m", "tests.benchmarks.server.without_http", kind, str(model), options.dtype,
+         options.device],
         input=asked, env={**os.environ, **COMMON_ENV}, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
         timeout=SUBPROCESS_TIMEOUT_S,
     )  # fmt: skip
@@ -162,16 +197,16 @@ async def _drains(results: report.Results, options: argparse.Namespace, model: P
     if options.drain_engine == "Simulated":
         peer = simulated("smollm2-135m-cpu", DRAIN_DELAY_S)
     else:
-        peer = chatscale(model, options.dtype, drain_delay_s=DRAIN_DELAY_S)
+        peer = chatscale(model, options.dtype, options.device, drain_delay_s=DRAIN_DELAY_S)
     answered, caught, losses = await drains(peer, options.drains, DRAIN_DELAY_S, _tell)
     results.drains, results.drain_answers, results.drain_open = options.drains, answered, caught
     results.drain_losses = dict(losses)
 
 
-def _conditions(options: argparse.Namespace, size: Size, began_s: float) -> list[str]:
+def _conditions(options: argparse.Namespace, size: Size, rounds: int, began_s: float) -> list[str]:
     model = (
-        f"SmolLM2-135M-Instruct from local safetensors, {options.dtype} for every peer, greedy, streamed chat "
-        "completions; tokens are counted by each peer's own `usage`."
+        f"SmolLM2-135M-Instruct from local safetensors, {options.dtype} on {options.device} for every peer, greedy, "
+        "streamed chat completions; tokens are counted by each peer's own `usage`."
     )
     load = (
         f"Closed loop: prompts of about 100 tokens, answers of {size.tokens}; {size.alone} requests alone, "
@@ -183,7 +218,7 @@ def _conditions(options: argparse.Namespace, size: Size, began_s: float) -> list
         "many tokens and `sdpa`. OMP_WAIT_POLICY=PASSIVE for all. The load generator shares the cores with the server "
         "that it drives."
     )
-    length = f"{options.rounds} rounds, {(time.monotonic() - began_s) / 60:.0f} minutes"
+    length = f"{rounds} rounds, {(time.monotonic() - began_s) / 60:.0f} minutes"
     return [model, load, peers, f"{length}; drains with the {options.drain_engine} engine."]
 
 

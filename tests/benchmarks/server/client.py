@@ -71,9 +71,10 @@ def session(base_url: str) -> aiohttp.ClientSession:
 
 async def ask(http: aiohttp.ClientSession, model: str, asked: Ask) -> Answer:
     """One greedy streamed chat. Raises BadAnswerError."""
+    system = [{"role": "system", "content": asked.system}] if asked.system else []
     body = {
-        "model": model, "messages": [{"role": "user", "content": asked.prompt}], "max_tokens": asked.max_tokens,
-        "temperature": 0, "stream": True, "stream_options": {"include_usage": True},
+        "model": model, "messages": [*system, {"role": "user", "content": asked.prompt}],
+        "max_tokens": asked.max_tokens, "temperature": 0, "stream": True, "stream_options": {"include_usage": True},
     }  # fmt: skip
     began_s = time.perf_counter()
     times: list[float] = []

@@ -13,7 +13,7 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"
 PACKAGES = ("torch", "transformers", "aiohttp", "fastapi", "uvicorn")
 
 
-def describe() -> list[tuple[str, str]]:
+def describe(device: str) -> list[tuple[str, str]]:
     """Rows of (what, which)."""
     cpu = _cpuinfo()
     known = set(cpu.get("flags", "").split())
@@ -22,6 +22,7 @@ def describe() -> list[tuple[str, str]]:
         ("CPU", f"{cpu.get('model name', platform.machine())}, {len(os.sched_getaffinity(0))} cores"),
         ("CPU flags", ", ".join(flag for flag in FLAGS if flag in known) or "none of " + ", ".join(FLAGS)),
         ("memory", f"{memory_gib:.0f} GiB"),
+        *([("GPU", _gpu())] if device == "cuda" else []),
         ("Python", platform.python_version()),
         *((name, importlib.metadata.version(name)) for name in PACKAGES),
         ("date", datetime.now(tz=UTC).date().isoformat()),  # noqa: TID251 - the page says when it was made
@@ -32,6 +33,12 @@ def describe() -> list[tuple[str, str]]:
 def load_average() -> float:
     """Of the last minute: what else went on."""
     return os.getloadavg()[0]
+
+
+def _gpu() -> str:
+    """Name, memory and driver, as the driver's own tool says them."""
+    command = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().replace("\n", "; ")
 
 
 def _cpuinfo() -> dict[str, str]:

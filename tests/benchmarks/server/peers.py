@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import aiohttp
 
@@ -56,9 +56,11 @@ class Started:
     """From the start of the process until its probe said so."""
     first_answer_s: float
     """Until it had answered a chat, which is when a slow start has nothing left to hide."""
+    log: Callable[[], str]
+    """What it has written so far."""
 
 
-def chatscale(model: Path, dtype: str, drain_delay_s: float = 0.0) -> Peer:
+def chatscale(model: Path, dtype: str, device: str, drain_delay_s: float = 0.0) -> Peer:
     """Our server."""
     return Peer(
         "chatscale",
@@ -66,7 +68,7 @@ def chatscale(model: Path, dtype: str, drain_delay_s: float = 0.0) -> Peer:
         READYZ_PATH,
         "bench",
         {
-            Env.MODEL_URI: f"file://{model}", Env.SERVED_NAME: "bench", Env.DTYPE: dtype,
+            Env.MODEL_URI: f"file://{model}", Env.SERVED_NAME: "bench", Env.DTYPE: dtype, Env.DEVICE: device,
             Env.MAX_CONCURRENCY: str(SLOTS), Env.MAX_QUEUE: str(QUEUE), Env.MAX_MODEL_LEN: str(CONTEXT_TOKENS),
             Env.QUEUE_TIMEOUT_SECONDS: "600", Env.DRAIN_DELAY_SECONDS: str(drain_delay_s),
         },
@@ -87,13 +89,13 @@ def simulated(profile: str, drain_delay_s: float) -> Peer:
     )  # fmt: skip
 
 
-def transformers_serve(model: Path, dtype: str) -> Peer:
+def transformers_serve(model: Path, dtype: str, device: str) -> Peer:
     """transformers' own server with continuous batching, and a cache of as many tokens as ours."""
     return Peer(
         "transformers serve",
         (
             sys.executable, "-m", "transformers.cli.transformers", "serve", str(model), "--continuous-batching",
-            "--dtype", dtype, "--device", "cpu", "--attn-implementation", "sdpa", "--host", "127.0.0.1",
+            "--dtype", dtype, "--device", device, "--attn-implementation", "sdpa", "--host", "127.0.0.1",
             "--port", "{port}", "--log-level", "error",
             "--cb-num-blocks", str(SLOTS * CONTEXT_TOKENS // PAGE_TOKENS),
         ),
@@ -120,13 +122,16 @@ async def running(peer: Peer) -> AsyncIterator[Started]:
             ready_s = time.perf_counter() - began_s
             async with session(base_url) as http:
                 await ask(http, peer.model, Ask("Hello, is my order 17 on its way?", 4))
-            yield Started(process, base_url, ready_s, time.perf_counter() - began_s)
+            yield Started(process, base_url, ready_s, time.perf_counter() - began_s, lambda: _written(output))
         except Exception as error:
-            output.seek(0)
-            tail = output.read().decode(errors="replace")[-3000:]
-            raise RuntimeError(f"{peer.name} failed: {error!r}\n{tail}") from error
+            raise RuntimeError(f"{peer.name} failed: {error!r}\n{_written(output)[-3000:]}") from error
         finally:
             await stop(process)
+
+
+def _written(output: IO[bytes]) -> str:
+    """All of a file that its process still appends to: the two share one place in it, so that it is not moved."""
+    return os.pread(output.fileno(), os.fstat(output.fileno()).st_size, 0).decode(errors="replace")
 
 
 async def stop(process: subprocess.Popen[bytes]) -> int:

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Final
 
 from tests.benchmarks.server.client import Figures
+from tests.benchmarks.server.prefixes import Reuse
 
 OURS: Final = "chatscale"
 SERVE: Final = "transformers serve"
@@ -28,6 +29,10 @@ class Results:
     first_answer_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     refusal_p99_s: list[float] = field(default_factory=list)
     scrape_p99_s: list[float] = field(default_factory=list)
+    prefixes: dict[str, list[Reuse]] = field(default_factory=lambda: defaultdict(list))
+    """By cell, of our server."""
+    graphs: list[str] = field(default_factory=list)
+    """Of each start of ours on a GPU, what it found out about CUDA graphs."""
     drains: int = 0
     drain_answers: int = 0
     drain_open: int = 0
@@ -107,6 +112,7 @@ def page(results: Results, machine: Iterable[tuple[str, str]], conditions: Seque
                                              for t in targets(results)]),
         "## Peers side by side",
         *_cells(results),
+        *_prefixes(results),
         "## Start",
         _table(
             ("", "probe says ready, s", "first chat answered, s"),
@@ -115,7 +121,7 @@ def page(results: Results, machine: Iterable[tuple[str, str]], conditions: Seque
         ),
         *_drains(results),
         "## How",
-        "\n".join(f"- {line}" for line in conditions),
+        "\n".join(f"- {line}" for line in (*conditions, *_graphs(results))),
         _table(("machine", ""), list(machine)),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
@@ -145,6 +151,36 @@ def _cell_row(results: Results, peer: str, cell: str) -> tuple[str, ...]:
         ms(ttft_p95),
         ms(lambda found: found.gap_p95_s),
         _plain(results.of(peer, cell, lambda found: found.duration_p95_s), 1),
+    )
+
+
+def _graphs(results: Results) -> Iterable[str]:
+    if results.graphs:
+        yield f"Decode steps as CUDA graphs, by the server's own warm-up: {'; '.join(results.graphs)}."
+
+
+def _prefixes(results: Results) -> Iterable[str]:
+    if not results.prefixes:
+        return
+    yield "## Prefix reuse"
+    yield (
+        "Short chats behind a shop's instructions of about 400 tokens, 16 at a time, answers of 16 tokens. With one "
+        "system prompt for all it is computed once and copied; with one for each nothing can be."
+    )
+
+    def of(cell: str, figure: Callable[[Figures], float]) -> float:
+        return _median([figure(found.figures) for found in results.prefixes[cell]])
+
+    yield _table(
+        ("system prompt", "prompt tokens found in the cache", "tok/s", "TTFT p50, ms", "TTFT p95, ms"),
+        [(cell, f"{100 * _median([found.found_ratio for found in rounds]):.0f} %", _plain(of(cell, speed), 1),
+          _plain(1000 * of(cell, lambda found: found.ttft_p50_s), 0), _plain(1000 * of(cell, ttft_p95), 0))
+         for cell, rounds in results.prefixes.items()],
+    )  # fmt: skip
+    shared, own = results.prefixes
+    yield (
+        f"Reuse makes {of(shared, speed) / of(own, speed):.2f} times the tokens per second, and the TTFT p95 "
+        f"{of(shared, ttft_p95) / of(own, ttft_p95):.2f} times as long."
     )
 
 

@@ -1,6 +1,6 @@
 """What HTTP is compared with: our engine's loop, and plain `generate`, each in a process of its own.
 
-    python -m tests.benchmarks.server.without_http bare|generate MODEL DTYPE < CELLS
+    python -m tests.benchmarks.server.without_http bare|generate MODEL DTYPE DEVICE < CELLS
 
 CELLS is a JSON list of [clients, [[prompt, max tokens], ...]]; the tokens per second of each are printed as JSON.
 """
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chatscale_server.engine.protocol import ChatMessage, ModelInfo
-from chatscale_server.engine.request import Request, Sampling, StepReport
+from chatscale_server.engine.request import FinishReason, Request, Sampling, StepReport
 from chatscale_server.engine.transformers_engine import TransformersEngine
 from chatscale_server.engine.worker import Worker
-from chatscale_server.settings import Dtype, Settings
+from chatscale_server.settings import Device, Dtype, Settings
 from tests.benchmarks.server.peers import CONTEXT_TOKENS, SLOTS
 
 Asks = Sequence[tuple[str, int]]
@@ -66,6 +66,8 @@ class BareLoop:
             self.tokens += output.tokens
             if not output.finish:
                 continue
+            if output.finish not in {FinishReason.STOP, FinishReason.LENGTH}:
+                self.failed(RuntimeError(f"request {output.request_id} ended with {output.finish}"))
             if (request := next(iter(self._line), None)) is not None:
                 self.worker.submit(request)
             else:
@@ -83,11 +85,11 @@ class BareLoop:
             raise RuntimeError("the engine did not come to its end") from self.failure
 
 
-def bare(model: Path, dtype: str, cells: Sequence[tuple[int, Asks]]) -> list[float]:
+def bare(model: Path, dtype: str, device: str, cells: Sequence[tuple[int, Asks]]) -> list[float]:
     """Our engine and its worker, without HTTP."""
     settings = Settings(
-        model_uri=f"file://{model}", served_name="bench", dtype=Dtype(dtype), max_concurrency=SLOTS,
-        max_queue=SLOTS, max_model_len=CONTEXT_TOKENS,
+        model_uri=f"file://{model}", served_name="bench", dtype=Dtype(dtype), device=Device(device),
+        max_concurrency=SLOTS, max_queue=SLOTS, max_model_len=CONTEXT_TOKENS,
     )  # fmt: skip
     engine = TransformersEngine(settings)
     loop = BareLoop(engine)
@@ -98,7 +100,7 @@ def bare(model: Path, dtype: str, cells: Sequence[tuple[int, Asks]]) -> list[flo
         tokens = engine.encode_chat([ChatMessage("user", prompt)])
         return Request(
             id=str(at), prompt=tuple(tokens), max_tokens=max_tokens, sampling=Sampling(temperature=0),
-            arrived_s=time.monotonic(),
+            queued_s=time.monotonic(),
         )  # fmt: skip
 
     loop.run(2, [request(at, "Hello, is my order 17 on its way?", 4) for at in range(2)])
@@ -108,19 +110,19 @@ def bare(model: Path, dtype: str, cells: Sequence[tuple[int, Asks]]) -> list[flo
     ]
 
 
-def generate(model: Path, dtype: str, cells: Sequence[tuple[int, Asks]]) -> list[float]:
+def generate(model: Path, dtype: str, device: str, cells: Sequence[tuple[int, Asks]]) -> list[float]:
     """transformers' `generate`, one prompt after the other."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype)).eval()
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype)).to(device).eval()
 
     def answer(prompt: str, max_tokens: int) -> int:
         messages = [{"role": "user", "content": prompt}]
         inputs = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
+        ).to(device)
         with torch.inference_mode():
             output = network.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
         return output.shape[1] - inputs["input_ids"].shape[1]
@@ -135,6 +137,6 @@ def generate(model: Path, dtype: str, cells: Sequence[tuple[int, Asks]]) -> list
 
 
 if __name__ == "__main__":
-    kind, folder, number_format = sys.argv[1:]
+    kind, folder, number_format, place = sys.argv[1:]
     run = {"bare": bare, "generate": generate}[kind]
-    print(json.dumps(run(Path(folder), number_format, json.load(sys.stdin))))
+    print(json.dumps(run(Path(folder), number_format, place, json.load(sys.stdin))))

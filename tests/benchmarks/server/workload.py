@@ -1,7 +1,7 @@
 """What is asked of every peer: the same seeded requests, and no prompt twice, so that no cache answers for a peer."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 GOODS: Final = ("jacket", "kettle", "lamp", "bicycle", "backpack", "radio", "desk", "blanket", "tent", "camera")
@@ -23,6 +23,8 @@ class Ask:
     max_tokens: int
     at_s: float = 0.0
     """Time of arrival; a closed loop ignores it."""
+    system: str = ""
+    """Empty leaves it to the chat template, whose own is common to all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,27 @@ def poisson(rate_per_s: float, requests: int, seed: str) -> Cell:
     for _ in range(requests):
         at_s += dice.expovariate(rate_per_s)
         asks.append(Ask(_prompt(dice, dice.randint(1, 15)), round(8 * 16 ** dice.random()), at_s))
-    return Cell(f"Poisson, {rate_per_s:g}/s", tuple(asks))
+    return Cell(f"Poisson, {rate_per_s:g}/s, mixed lengths", tuple(asks))
+
+
+def system_prompts(clients: int, requests: int, seed: str) -> tuple[Cell, Cell]:
+    """A shop's instructions of about 400 tokens before short chats: the same in all of them, and others in each."""
+    dice = random.Random(f"system {seed}")
+    asks = [Ask(_prompt(dice, sentences=1), 16) for _ in range(requests)]
+    shop, *others = (_instructions(dice) for _ in range(requests + 1))
+    return (
+        Cell("one for all", tuple(replace(ask, system=shop) for ask in asks), clients),
+        Cell("one for each", tuple(replace(ask, system=own) for ask, own in zip(asks, others, strict=True)), clients),
+    )
+
+
+def _instructions(dice: random.Random) -> str:
+    rules = [
+        f"Rule {dice.randrange(10**4)}: whoever says that the {dice.choice(GOODS)} {dice.choice(TROUBLES)} is sent a "
+        f"new one within {dice.randrange(2, 30)} days."
+        for _ in range(15)
+    ]
+    return " ".join([f"You work for shop {dice.randrange(10**6)} and answer its customers.", *rules])
 
 
 def _prompt(dice: random.Random, sentences: int) -> str:

@@ -1,0 +1,97 @@
+"""`make bench-server` counts right: its page holds each promise against the medians, and no peer runs on empty."""
+
+import math
+
+import pytest
+
+from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.engine.worker import Worker
+from tests.benchmarks.server.client import Figures
+from tests.benchmarks.server.prefixes import Reuse
+from tests.benchmarks.server.report import BARE, GENERATE, OURS, SERVE, Results, page, targets
+from tests.benchmarks.server.without_http import BareLoop
+from tests.benchmarks.server.workload import closed_loop, poisson, system_prompts
+from tests.unit.chatscale_server.builders import FAST, a_request
+
+
+def results(**speeds: float) -> Results:
+    """Three rounds of which the middle one counts; speeds by peer and clients, such as `ours_16`."""
+    found = Results()
+    peers = {"ours": OURS, "serve": SERVE, "bare": BARE, "generate": GENERATE}
+    for name, speed in speeds.items():
+        peer, clients = name.split("_")
+        for tokens_per_s in (speed, 10 * speed, speed / 10):
+            figures = Figures(tokens_per_s=tokens_per_s, ttft_p95_s=1 / tokens_per_s)
+            found.cells[peers[peer], f"closed loop, {clients}"].append(figures)
+    return found
+
+
+def test_each_promise_is_held_against_the_median_of_the_rounds():
+    found = results(ours_1=30, generate_1=25, ours_16=150, serve_16=100, bare_16=160, ours_32=150, serve_32=100,
+                    bare_32=200)  # fmt: skip
+    found.refusal_p99_s, found.scrape_p99_s, found.ready_s[OURS] = [0.01, 0.02, 9.0], [0.06], [7.0]
+    found.drains, found.drain_losses = 50, {"exit code 70": 1}
+    assert [(target.what, target.found, target.kept) for target in targets(found)] == [
+        ("tok/s against `transformers serve`, 16 at a time", "1.50x", True),
+        ("TTFT p95 against `transformers serve`, 16 at a time", "0.667x", True),
+        ("cost of HTTP and SSE, 16 at a time", "6.25 %", True),
+        ("tok/s against `transformers serve`, 32 at a time", "1.50x", False),
+        ("TTFT p95 against `transformers serve`, 32 at a time", "0.667x", True),
+        ("cost of HTTP and SSE, 32 at a time", "25 %", False),
+        ("tok/s against `generate`, alone", "1.20x", True),
+        ("refusal when full, p99", "20 ms", True),
+        ("`/metrics` when full, p99", "60 ms", False),
+        ("start to ready", "7 s", True),
+        ("lost or cut streams in 50 drains under load", "1", False),
+    ]
+
+
+def test_what_was_not_measured_is_not_promised():
+    assert targets(results(ours_16=150)) == []
+
+
+def test_the_page_says_what_reuse_saves_and_what_graphs_gain():
+    found = results(ours_16=150)
+    found.prefixes["one for all"].append(Reuse(Figures(tokens_per_s=60, ttft_p95_s=0.5), 0.9))
+    found.prefixes["one for each"].append(Reuse(Figures(tokens_per_s=20, ttft_p95_s=2.0), 0.0))
+    found.graphs.append("used: True, 1.8 times as fast")
+    text = page(found, [("CPU", "one")], ["greedy"])
+    assert "| one for all | 90 % | 60.0 |  | 500 |" in text
+    assert "Reuse makes 3.00 times the tokens per second, and the TTFT p95 0.25 times as long." in text
+    assert "- Decode steps as CUDA graphs, by the server's own warm-up: used: True, 1.8 times as fast." in text
+    assert "| CPU | one |" in text
+
+
+def test_chats_of_both_kinds_differ_only_in_whose_instructions_they_have():
+    shared, own = system_prompts(16, 8, "0")
+    assert [ask.prompt for ask in shared.asks] == [ask.prompt for ask in own.asks]
+    assert (len({ask.system for ask in shared.asks}), len({ask.system for ask in own.asks})) == (1, 8)
+    assert (shared, own) == system_prompts(16, 8, "0")
+
+
+@pytest.mark.parametrize("cell", [closed_loop(16, 32, 64, "0"), poisson(1.5, 32, "0")], ids=lambda cell: cell.name)
+def test_no_prompt_comes_twice(cell):
+    assert len({ask.prompt for ask in cell.asks}) == len(cell.asks) == 32
+
+
+def a_bare_loop() -> BareLoop:
+    engine = SimulatedEngine(FAST)
+    loop = BareLoop(engine)
+    loop.worker = Worker(engine, loop, 2, 0.5)
+    loop.start()
+    return loop
+
+
+def test_the_bare_loop_works_through_all_requests():
+    loop = a_bare_loop()
+    now_s = loop.worker.clock()
+    speed = loop.run(2, [a_request(str(at), max_tokens=5, queued_s=now_s) for at in range(6)])
+    assert (loop.tokens, 0 < speed < math.inf) == (30, True)
+    assert loop.worker.stop(10)
+
+
+def test_a_bare_loop_whose_requests_end_without_an_answer_says_so():
+    loop = a_bare_loop()
+    with pytest.raises(RuntimeError, match="did not come to its end"):
+        loop.run(2, [a_request("late", queued_s=loop.worker.clock() - 1)])
+    assert loop.worker.stop(10)
