@@ -6,7 +6,7 @@ import kopf
 
 from chatscale import names
 from chatscale.reconcile.controller import Controller
-from chatscale.reconcile.snapshot import Key
+from chatscale.reconcile.snapshot import Key, Revision
 
 CHILDREN = (("apps", "v1", "deployments"), ("autoscaling", "v2", "horizontalpodautoscalers"), ("", "v1", "pods"))
 """Kinds whose changes wake the ChatModel that their label names."""
@@ -18,8 +18,8 @@ def register(registry: kopf.OperatorRegistry, controller: Controller) -> None:
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def chatmodel(event: Any, namespace: str | None, name: str | None, meta: Any, **_: Any) -> None:
         # A deletion too is only a wake: kopf may deliver it after the creation of a successor of the same name.
-        generation = None if event["type"] == "DELETED" else meta.get("generation")
-        controller.wake(Key(str(namespace), str(name)), generation)
+        revision = None if event["type"] == "DELETED" else Revision(meta["uid"], meta["generation"])
+        controller.wake(Key(str(namespace), str(name)), revision)
 
     for group, version, plural in CHILDREN:
 

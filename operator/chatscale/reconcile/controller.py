@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from chatscale import metrics
 from chatscale.errors import ClusterUnavailableError, ConflictError
-from chatscale.reconcile.snapshot import Key
+from chatscale.reconcile.snapshot import Key, Revision
 
 SETTLE_S: Final = 0.2
 """Least time between two passes over an object: a rollout's dozens of events become a few passes."""
@@ -38,7 +38,8 @@ class Reconciler(Protocol):
 class _Worker:
     task: asyncio.Task[None]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    generation: int | None = None
+    seen: Revision | None = None
+    """The newest that an event of the ChatModel itself told."""
 
 
 class Controller:
@@ -64,10 +65,10 @@ class Controller:
         """End `run` soon."""
         self._stopping.set()
 
-    def wake(self, key: Key, generation: int | None = None) -> None:
+    def wake(self, key: Key, revision: Revision | None = None) -> None:
         """Something about the ChatModel may have changed, or it may be gone: the pass will see.
 
-        With `generation` given (the ChatModel's own event), one seen before is ignored: our status patches come
+        With `revision` given (the ChatModel's own event), one seen before is ignored: our status patches come
         back as events, and must not make us read metrics again.
         """
         if self._group is None:
@@ -77,9 +78,9 @@ class Controller:
             woken = asyncio.Event()
             worker = _Worker(self._group.create_task(self._work(key, woken), name=f"reconcile {key}"), woken)
             self._workers[key] = worker
-        elif generation is not None and worker.generation == generation:
+        elif revision is not None and worker.seen == revision:
             return
-        worker.generation = generation if generation is not None else worker.generation
+        worker.seen = revision or worker.seen
         worker.woken.set()
 
     @property

@@ -30,6 +30,13 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class Revision(NamedTuple):
+    """Which spec of which ChatModel: one made anew under an old name begins with generation 1 again."""
+
+    uid: str
+    generation: int
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A ChatModel and what there is of it, as the API server had them."""

@@ -5,15 +5,15 @@ import pytest
 
 from chatscale import names
 from chatscale.handlers.events import CHILDREN, register, watch_settings
-from chatscale.reconcile.snapshot import Key
+from chatscale.reconcile.snapshot import Key, Revision
 
 
 class RecordingController:
     def __init__(self) -> None:
         self.heard: list[tuple] = []
 
-    def wake(self, key: Key, generation: int | None = None) -> None:
-        self.heard.append(("wake", key, generation))
+    def wake(self, key: Key, revision: Revision | None = None) -> None:
+        self.heard.append(("wake", key, revision))
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def handlers(controller: RecordingController):
 
 
 @pytest.mark.parametrize("kind", [None, "ADDED", "MODIFIED"])
-async def test_a_chatmodels_event_wakes_it_with_its_generation(kind: str | None, handlers, controller):
-    await handlers[0](event={"type": kind}, namespace="demo", name="tiny", meta={"generation": 7})
-    assert controller.heard == [("wake", Key("demo", "tiny"), 7)]
+async def test_a_chatmodels_event_wakes_it_with_its_revision(kind: str | None, handlers, controller):
+    await handlers[0](event={"type": kind}, namespace="demo", name="tiny", meta={"uid": "u1", "generation": 7})
+    assert controller.heard == [("wake", Key("demo", "tiny"), Revision("u1", 7))]
 
 
 async def test_a_deletion_wakes_too_since_a_successor_may_exist_already(handlers, controller):
-    await handlers[0](event={"type": "DELETED"}, namespace="demo", name="tiny", meta={"generation": 1})
+    await handlers[0](event={"type": "DELETED"}, namespace="demo", name="tiny", meta={"uid": "u1", "generation": 1})
     assert controller.heard == [("wake", Key("demo", "tiny"), None)]
 
 

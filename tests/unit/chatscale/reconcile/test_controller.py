@@ -9,10 +9,11 @@ import pytest
 
 from chatscale.errors import ClusterUnavailableError, ConflictError
 from chatscale.reconcile.controller import FIRST_RETRY_S, LONGEST_RETRY_S, SETTLE_S, Controller
-from chatscale.reconcile.snapshot import Key
+from chatscale.reconcile.snapshot import Key, Revision
 from tests.support.clock import VirtualTimeLoop
 
 TINY, OTHER = Key("demo", "tiny"), Key("demo", "other")
+FIRST, CHANGED, SUCCESSOR = Revision("u1", 1), Revision("u1", 2), Revision("u2", 1)
 
 
 class ScriptedReconciler:
@@ -86,11 +87,11 @@ def test_an_event_about_our_own_status_patch_wakes_nobody():
     reconciler = ScriptedReconciler()
 
     async def story(controller: Controller) -> None:
-        controller.wake(TINY, generation=1)
+        controller.wake(TINY, FIRST)
         await asyncio.sleep(5)
-        controller.wake(TINY, generation=1)
+        controller.wake(TINY, FIRST)
         await asyncio.sleep(5)
-        controller.wake(TINY, generation=2)
+        controller.wake(TINY, CHANGED)
         await asyncio.sleep(5)
 
     play(reconciler, story)
@@ -150,9 +151,9 @@ def test_a_gone_object_has_no_worker_and_may_come_back():
     reconciler.scripts[TINY] = [None]
 
     async def story(controller: Controller) -> None:
-        controller.wake(TINY, generation=1)
+        controller.wake(TINY, FIRST)
         await asyncio.sleep(5)
-        controller.wake(TINY, generation=1)
+        controller.wake(TINY, FIRST)
         await asyncio.sleep(5)
 
     play(reconciler, story)
@@ -164,9 +165,9 @@ def test_an_object_made_anew_while_its_last_pass_ends_is_not_lost():
     reconciler.scripts[TINY] = [None]
 
     async def story(controller: Controller) -> None:
-        controller.wake(TINY)
+        controller.wake(TINY, FIRST)
         await asyncio.sleep(SETTLE_S / 2)
-        controller.wake(TINY)
+        controller.wake(TINY, SUCCESSOR)
         await asyncio.sleep(5)
 
     play(reconciler, story)
