@@ -20,6 +20,10 @@ class KubectlError(Exception):
     """kubectl exited with an error; the message is what it said."""
 
 
+FAILURES = (KubectlError, subprocess.TimeoutExpired, OSError)
+"""What a question to the cluster may end in: refused, without an answer in time, kubectl or the network away."""
+
+
 def kubectl(*args: str, stdin: str | None = None, timeout_s: float = 60) -> str:
     """Run one command against the kind cluster and return what it printed."""
     command = ["kubectl", "--context", CONTEXT, *args]
@@ -60,7 +64,7 @@ def wait_for(what: str, probe: Callable[[], T | None], within_s: float, every_s:
     while True:
         try:
             answer = probe()
-        except (KubectlError, subprocess.TimeoutExpired, OSError) as error:
+        except FAILURES as error:
             answer, last = None, error
         if answer is not None and answer is not False:
             return answer
