@@ -41,13 +41,13 @@ class DecodeGraphs:
         self.failure: str | None = None
         """Why no more graphs are made; shapes without one are computed as they are."""
 
-    def decode(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """ids, positions: (rows, 1) of the first slots; position -1 marks an idle one.
+    def decode(self, ids: torch.Tensor, positions: torch.Tensor, length: int) -> torch.Tensor:
+        """ids, positions: (rows, 1) of the first slots; position -1 marks an idle one.  length: columns that are seen.
 
         Logits (rows, vocab) float32, valid until the next call.
         """
         rows = size_for(len(ids), 1, self._slots)
-        columns = size_for(int(positions.max()) + 1, MIN_COLUMNS, self._max_len)
+        columns = size_for(length, MIN_COLUMNS, self._max_len)
         self._positions[len(ids) : rows] = -1
         self._ids[: len(ids)].copy_(ids)
         self._positions[: len(ids)].copy_(positions)

@@ -121,31 +121,37 @@ class SlotModel:
         slots = [chunk.sequence.slot for chunk in chunks]
         whole = slice(slots[0], slots[0] + len(slots))
         dense = slots == list(range(whole.start, whole.stop))
-        return self._forward(ids, positions, whole if dense else torch.tensor(slots, device=self.device))
+        rows = whole if dense else torch.tensor(slots, device=self.device)
+        return self._forward(ids, positions, rows, max(chunk.end for chunk in chunks))
 
     def decode(self, slots: Sequence[int], tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
         """One step: `tokens` enter the cache at `positions`; logits (sequences, vocab) float32 for the next."""
+        length = max(positions) + 1
         if self.graphs is not None:
             # Their rows begin at the first slot: one size more would be one graph more.
             ids, places, index = _spread(slots, tokens, positions, 0, max(slots) + 1)
-            return self.graphs.decode(ids, places)[index.to(self.device)]
+            return self.graphs.decode(ids, places, length)[index.to(self.device)]
         first, height = min(slots), max(slots) + 1 - min(slots)
         if len(slots) * SPARSE_ROWS < height:
             rows: slice | torch.Tensor = torch.tensor(slots, device=self.device)
             ids, places = torch.tensor(tokens)[:, None], torch.tensor(positions)[:, None]
-            return self._forward(ids, places, rows)
+            return self._forward(ids, places, rows, length)
         ids, places, index = _spread(slots, tokens, positions, first, height)
-        return self._forward(ids, places, slice(first, first + height))[index.to(self.device)]
+        return self._forward(ids, places, slice(first, first + height), length)[index.to(self.device)]
 
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
-        """ids, positions: (batch, queries); position -1 marks padding. Logits of the last query, float32."""
-        length = int(positions.max()) + 1
+    def _forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor, length: int
+    ) -> torch.Tensor:
+        """ids, positions: (batch, queries); position -1 marks padding. Logits of the last query, float32.
+
+        length: columns of the cache that the queries may look at.
+        """
         return self.compute(ids.to(self.device), positions.to(self.device), rows, length)
 
     def compute(
         self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor, length: int
     ) -> torch.Tensor:
-        """As `_forward`, of what is on the device already; the queries see `length` columns of the cache.
+        """As `_forward`, of what is on the device already.
 
         Nothing in here waits for the device, or a graph could not be made of it.
         """

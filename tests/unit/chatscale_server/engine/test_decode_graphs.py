@@ -2,16 +2,23 @@
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from chatscale_server.engine.decode_graphs import DecodeGraphs, cuda_recorder, size_for
 from chatscale_server.engine.loading import load_model, plan_load, record_decodes
+from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
+from chatscale_server.engine.scheduler import Chunk, Sequence
 from chatscale_server.settings import Device, Dtype, Settings
+from tests.unit.chatscale_server.builders import a_request
 from tests.unit.chatscale_server.engine.test_transformers_engine import expected, loaded, requests_of, run
-from tests.unit.chatscale_server.tiny_models import FAMILIES, save_model
+from tests.unit.chatscale_server.tiny_models import FAMILIES, a_network, save_model
 
 Step = Callable[[], None]
 
@@ -105,6 +112,70 @@ def test_graphs_are_kept_only_where_they_answer_alike_and_faster(models, record,
 def test_sizes_are_powers_of_two_up_to_all_there_is(wanted, size):
     assert size_for(wanted, 1, 12) == size
     assert size_for(wanted, 8, 12) == max(8, size)
+
+
+class Watch(TorchDispatchMode):
+    """Notes each operation that touches a tensor outside the GPU, or waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        tensors = [one for one in tree_leaves((args, kwargs, found)) if isinstance(one, torch.Tensor)]
+        if any(one.device.type != "cuda" for one in tensors) or "_local_scalar_dense" in str(function):
+            self.outside.append(str(function))
+        return found
+
+
+@contextmanager
+def on_a_pretended_gpu(family: str) -> Iterator[SlotModel]:
+    """Tensors that have a shape and a device, and nothing in them: torch checks both as on a real GPU."""
+    device = torch.device("cuda")
+    with FakeTensorMode():
+        with device:
+            network = a_network(family, seeded=False).eval()
+        config = network.config
+        heads = config.num_attention_heads
+        shape = CacheShape(
+            config.num_hidden_layers,
+            getattr(config, "num_key_value_heads", None) or heads,
+            getattr(config, "head_dim", None) or config.hidden_size // heads,
+        )
+        cache = SlotCache(shape, 4, 128, dtype=torch.float32, device=device)
+        yield SlotModel(network, cache, 4, device, torch.float32)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "mistral"])
+def test_nothing_of_a_recorded_step_is_outside_the_gpu(family):
+    with on_a_pretended_gpu(family) as model:
+        ids = torch.zeros(4, 1, dtype=torch.long, device="cuda")
+        with Watch() as watch:
+            logits = model.compute(ids, ids - 1, slice(0, 4), 64)
+        assert (watch.outside, tuple(logits.shape), logits.device.type) == ([], (4, 260), "cuda")
+        with Watch() as watch:
+            torch.tensor([1]).to("cuda")
+        assert watch.outside
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "mistral"])
+def test_on_a_gpu_every_tensor_is_where_it_is_needed(family):
+    with on_a_pretended_gpu(family) as model:
+        first, second = (Sequence(a_request(prompt=size), slot) for size, slot in ((20, 1), (18, 3)))
+        found = [
+            model.prefill([Chunk(first, 0, 20)]),
+            model.prefill([Chunk(first, 0, 20), Chunk(second, 0, 18)]),
+            model.decode([1, 2, 3], [5, 6, 7], [20, 3, 18]),
+            model.decode([0, 3], [5, 6], [20, 18]),
+        ]
+        model.cache.copy(1, 2, 10)
+        graphs = model.graphs = DecodeGraphs(model.compute, 4, 128, 260, model.device, Recorder())
+        found.append(model.decode([1, 2], [5, 6], [20, 3]))
+        assert graphs.failure is None
+        assert [(tuple(logits.shape), logits.device.type) for logits in found] == [
+            ((rows, 260), "cuda") for rows in (1, 2, 3, 2, 2)
+        ]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: CUDA graphs, recorded and replayed")
