@@ -1,12 +1,16 @@
 """Where the API server is and who we are: in-cluster credentials or a kubeconfig, once for kopf and for us."""
 
+import asyncio
 import logging
-from typing import Any
+from typing import Any, Final
 
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from chatscale.errors import ClusterUnavailableError
+
+CREDENTIALS_TIMEOUT_S: Final = 30.0
+"""A kubeconfig may name a program that signs in; one that asks a person on a terminal never ends."""
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +28,15 @@ async def load_configuration(context: str) -> Any:
             log.info("not in a pod, using the kubeconfig")
         else:
             return configuration
+    where = f"context {context!r}" if context else "the current context"
     try:
-        await load_kube_config(context=context or None, client_configuration=configuration, persist_config=False)
+        async with asyncio.timeout(CREDENTIALS_TIMEOUT_S):
+            await load_kube_config(context=context or None, client_configuration=configuration, persist_config=False)
+    except TimeoutError as error:
+        raise ClusterUnavailableError(
+            f"no credentials for a cluster: {where} of the kubeconfig gave none within {CREDENTIALS_TIMEOUT_S:g} s"
+        ) from error
     except (ConfigException, OSError) as error:
-        where = f"context {context!r}" if context else "the current context"
         raise ClusterUnavailableError(
             f"no credentials for a cluster: not in a pod, and {where} of the kubeconfig cannot be used: {error}"
         ) from error
@@ -35,6 +44,13 @@ async def load_configuration(context: str) -> Any:
 
 
 async def bearer_token(configuration: Any) -> str | None:
-    """The token as it is now (a service account's is renewed every hour), without its scheme."""
-    value: str | None = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    """The token as it is now (a service account's is renewed every hour), without its scheme.
+
+    Raises ClusterUnavailableError if renewing it takes too long.
+    """
+    try:
+        async with asyncio.timeout(CREDENTIALS_TIMEOUT_S):
+            value: str | None = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    except TimeoutError as error:
+        raise ClusterUnavailableError(f"credentials were not renewed within {CREDENTIALS_TIMEOUT_S:g} s") from error
     return value.split(" ", 1)[-1] if value else None
