@@ -202,7 +202,7 @@ class Bridge:
 
     def _on_loaded(self, info: ModelInfo) -> None:
         self.info = info
-        self._line.tokens_per_step = info.tokens_per_step
+        self._line.max_tokens_per_second = info.max_tokens_per_second
         self._last_step_timestamp_s = self.wall_clock()
         self.loaded_or_failed.set()
 

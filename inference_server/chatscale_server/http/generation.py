@@ -8,7 +8,6 @@ from chatscale_server.engine.beams import BEAM_TOKENS
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Constraint, Request
 from chatscale_server.http.errors import ApiError, bad_request
-from chatscale_server.http.line import FULL_STEPS_PER_S
 from chatscale_server.http.schema import Generation, contradiction
 
 CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"
@@ -79,7 +78,7 @@ def _check_search(asked: Generation, prompts: Sequence[Sequence[int]], wish: Wis
         )  # fmt: skip
     if len(prompts) > 1:
         raise contradiction(wish.prompt_param, "has several prompts, and a beam search has one")
-    read, most = asked.beams * len(prompts[0]), info.tokens_per_step * FULL_STEPS_PER_S
+    read, most = asked.beams * len(prompts[0]), info.max_tokens_per_second
     if read > most:
         raise contradiction("num_beams", f"times the prompt is {read} tokens, more than this server reads in a second")
     whole = asked.max_length or len(prompts[0]) + (asked.answer_tokens or 1)

@@ -7,8 +7,6 @@ from typing import Final
 
 from chatscale_server.http.ticket import Ticket
 
-FULL_STEPS_PER_S: Final = 4
-"""The engine chooses its token budget so that a step that uses all of it takes about a quarter of a second."""
 RETRY_AFTER_RANGE_S: Final = (1, 30)
 RETRY_AFTER_UNKNOWN_S: Final = 5
 """Before anything has finished there is no throughput to estimate from."""
@@ -21,8 +19,8 @@ class WaitingLine:
     queue_timeout_s: float
     max_prompt_tokens: int | None
     """None takes what can be prefilled within the queue timeout: what is behind that would only wait to be refused."""
-    tokens_per_step: int | None = None
-    """The engine's budget, once it is known."""
+    max_tokens_per_second: float | None = None
+    """How fast the engine reads prompts by its own measure, once that is known."""
     prompt_tokens: int = 0
     _tickets: dict[str, Ticket] = field(default_factory=dict)
     _finished_s: deque[float] = field(default_factory=lambda: deque(maxlen=64))
@@ -45,9 +43,9 @@ class WaitingLine:
         return not self._tickets or self.prompt_tokens + prompt_tokens <= self._most_prompt_tokens()
 
     def _most_prompt_tokens(self) -> float:
-        if self.max_prompt_tokens is not None or self.tokens_per_step is None:
+        if self.max_prompt_tokens is not None or self.max_tokens_per_second is None:
             return self.max_prompt_tokens or math.inf
-        return self.tokens_per_step * FULL_STEPS_PER_S * self.queue_timeout_s
+        return self.max_tokens_per_second * self.queue_timeout_s
 
     def join(self, ticket: Ticket) -> None:
         """To the end."""

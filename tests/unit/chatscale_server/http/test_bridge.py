@@ -14,7 +14,7 @@ from chatscale_server.metrics import State
 from chatscale_server.wire import RejectReason
 from tests.unit.chatscale_server.builders import a_request
 
-INFO = ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, max_tokens_per_second=800.0,
+INFO = ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, max_tokens_per_second=256.0,
                  vocab_size=9, end_tokens=frozenset())  # fmt: skip
 
 
@@ -164,7 +164,7 @@ async def test_what_the_replica_can_do_is_known_once_it_has_loaded():
     assert desk.bridge.state(draining=False) == State(slots=2, queue_capacity=2)
     desk.bridge._on_loaded(INFO)
     assert desk.bridge.state(draining=False) == State(
-        slots=2, queue_capacity=2, max_tokens_per_step=64, max_tokens_per_second=800.0, last_step_timestamp_s=1000.0
+        slots=2, queue_capacity=2, max_tokens_per_step=64, max_tokens_per_second=256.0, last_step_timestamp_s=1000.0
     )
 
 

@@ -11,7 +11,7 @@ from chatscale_server.http.completion_schema import CompletionRequest
 from chatscale_server.http.errors import ApiError
 from chatscale_server.http.generation import Wish, plan_requests, seed_of_choice
 
-INFO = ModelInfo(max_model_len=1000, kv_capacity_tokens=4000, tokens_per_step=64, max_tokens_per_second=1e3,
+INFO = ModelInfo(max_model_len=1000, kv_capacity_tokens=4000, tokens_per_step=64, max_tokens_per_second=256.0,
                  vocab_size=500, end_tokens=frozenset(), max_beams=4)  # fmt: skip
 WISH = Wish(answer_id="id", arrived_s=7.0, prompt_param="prompt", default_max_tokens=16)
 
