@@ -11,7 +11,7 @@ from typing import Any
 
 from chatscale.names import API_VERSION, KIND, MODEL_LABEL
 from hack import kube
-from hack.load import LoadReport, run_load
+from hack.load import Fate, LoadReport, run_load
 
 OPERATOR_NAMESPACE = "chatscale-system"
 
@@ -109,6 +109,14 @@ class Model:
             for event in found
             if event["involvedObject"]["kind"] == KIND and event["involvedObject"]["name"] == self.name
         ]
+
+    def wait_event(self, reason: str, part: str, within_s: float = 20) -> None:
+        """Wait for an Event about this ChatModel with this reason whose message has this part."""
+        kube.wait_for(
+            f"{self.namespace}/{self.name} Event {reason} with {part!r}",
+            lambda: any(found == reason and part in message for found, message in self.events()),
+            within_s,
+        )
 
     def wait_ready(self, replicas: int, within_s: float = 90) -> None:
         """Wait until exactly this many replicas answer and the ChatModel says Ready."""
@@ -217,6 +225,12 @@ def start_load(model: Model, rate_per_s: float, duration_s: float, max_tokens: i
     load.thread = threading.Thread(target=run, daemon=True)
     load.thread.start()
     return load
+
+
+def assert_served(report: LoadReport, at_least: int = 1) -> None:
+    """So many customers were answered, and nobody's request was lost."""
+    assert report.count(Fate.LOST) == 0, str(report)
+    assert report.count(Fate.ANSWERED) >= at_least, str(report)
 
 
 def operator_pod() -> kube.Manifest:

@@ -12,6 +12,7 @@ def test_fixed_obeys_kubectl_scale_and_stays(make_model: Callable[..., Model]) -
 
     kube.kubectl("scale", f"chatmodel/{model.name}", "-n", model.namespace, "--replicas=3")
     model.wait_ready(3)
+    model.wait_event("ScaledUp", "Scaled 1 -> 3: spec.replicas was set to 3")
     never("the count moved by itself", lambda: model.deployment_replicas() != 3, for_s=10)
 
     scale = kube.kubectl("get", "--raw", _scale_path(model))
@@ -19,7 +20,7 @@ def test_fixed_obeys_kubectl_scale_and_stays(make_model: Callable[..., Model]) -
 
     kube.kubectl("scale", f"chatmodel/{model.name}", "-n", model.namespace, "--replicas=0")
     kube.wait_for("no pods are left", lambda: not model.pods(), within_s=60)
-    assert kube.condition(model.read(), "Ready")["status"] == "False"
+    model.wait_condition("Ready", "False", "ScaledToZero")
 
 
 def _scale_path(model: Model) -> str:

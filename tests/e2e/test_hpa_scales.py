@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from hack import kube
-from hack.load import Fate
-from tests.e2e.support import Model, autoscaling, start_load
+from tests.e2e.support import Model, assert_served, autoscaling, start_load
 
 
 def test_hpa_scales_up_and_down(make_model: Callable[..., Model]) -> None:
@@ -15,10 +14,11 @@ def test_hpa_scales_up_and_down(make_model: Callable[..., Model]) -> None:
 
     load = start_load(model, rate_per_s=8, duration_s=180)
     kube.wait_for("the HPA raised the count", lambda: model.ready_replicas() >= 2, within_s=120)
-    report = load.finish()
-    assert report.count(Fate.LOST) == 0, str(report)
+    assert_served(load.finish())
+    model.wait_event("ScaledUp", "a HorizontalPodAutoscaler set spec.replicas to")
 
     model.wait_ready(1, within_s=150)
+    model.wait_event("ScaledDown", "a HorizontalPodAutoscaler set spec.replicas to 1")
 
 
 def test_leaving_mode_hpa_removes_the_hpa_and_keeps_the_count(make_model: Callable[..., Model]) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from hack import kube
-from hack.load import Fate
-from tests.e2e.support import Model, autoscaling, start_load, watching
+from tests.e2e.support import Model, assert_served, autoscaling, start_load, watching
 
 STEADY_S = 20
 """Longer than an HPA sync (15 s) and than several ticks of the operator."""
@@ -35,8 +34,7 @@ def test_one_writer_under_reapply(make_model: Callable[..., Model], mode: str) -
         assert _reapply_for(model, STEADY_S) > 5
     assert timeline.changes == [3], "a re-apply of the same manifest moved the count"
     assert model.read()["spec"]["replicas"] == 3
-    report = load.finish()
-    assert report.count(Fate.LOST) == 0, str(report)
+    assert_served(load.finish())
 
 
 def test_a_manifest_that_names_replicas_does_not_shrink_a_burst(make_model: Callable[..., Model]) -> None:
@@ -51,8 +49,8 @@ def test_a_manifest_that_names_replicas_does_not_shrink_a_burst(make_model: Call
     assert any(reason == "ReplicasRestored" for reason, _ in model.events()), model.events()
 
 
-def test_a_foreign_hpa_on_the_deployment_is_reported(make_model: Callable[..., Model]) -> None:
-    model = make_model()
+def test_a_foreign_hpa_the_operator_and_a_reapply_meet_and_the_count_stands(make_model: Callable[..., Model]) -> None:
+    model = make_model(replicas=1)
     model.wait_ready(1)
     kube.apply(
         {
@@ -61,7 +59,7 @@ def test_a_foreign_hpa_on_the_deployment_is_reported(make_model: Callable[..., M
             "metadata": {"name": "foreign", "namespace": model.namespace},
             "spec": {
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": model.name},
-                "minReplicas": 1,
+                "minReplicas": 2,
                 "maxReplicas": 2,
             },
         }
@@ -69,4 +67,11 @@ def test_a_foreign_hpa_on_the_deployment_is_reported(make_model: Callable[..., M
 
     message = model.wait_condition("ScalingActive", "False", "ConflictingAutoscaler")
 
-    assert "foreign" in message
+    assert f"HorizontalPodAutoscaler {model.namespace}/foreign" in message
+    kube.wait_for("their count holds", lambda: model.deployment_replicas() == 2, within_s=60)
+    with watching(model) as timeline:
+        assert _reapply_for(model, STEADY_S) > 5
+    assert timeline.changes == [2], "operator and HPA quarrel over the count"
+
+    kube.kubectl("delete", "hpa", "foreign", "-n", model.namespace)
+    model.wait_condition("ScalingActive", "True")

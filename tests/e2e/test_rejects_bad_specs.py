@@ -54,12 +54,18 @@ def test_rejects_bad_specs_at_apply(namespace: str, spec: dict[str, Any], messag
         kube.apply(chatmodel("bad", namespace, **spec))
 
     assert message in str(refused.value)
+    assert "ChatModel" in str(refused.value)
     assert kube.get("chatmodel", "bad", namespace) is None
 
 
 def test_rejects_a_name_that_is_too_long(namespace: str) -> None:
     with pytest.raises(kube.KubectlError, match=r"metadata\.name must have at most 40 characters, found 41"):
         kube.apply(chatmodel("x" * 41, namespace))
+
+
+def test_rejects_a_name_that_no_service_may_have(namespace: str) -> None:
+    with pytest.raises(kube.KubectlError, match=r'start with a letter, found "7b"'):
+        kube.apply(chatmodel("7b", namespace))
 
 
 def test_a_bad_change_leaves_the_running_model_alone(make_model: Callable[..., Model]) -> None:

@@ -5,8 +5,15 @@ from collections.abc import Callable
 import pytest
 
 from hack import kube
-from hack.load import Fate
-from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, operator_pod, start_load, watching
+from tests.e2e.support import (
+    OPERATOR_NAMESPACE,
+    Model,
+    assert_served,
+    autoscaling,
+    operator_pod,
+    start_load,
+    watching,
+)
 
 pytestmark = pytest.mark.operator_alone
 
@@ -37,4 +44,4 @@ def test_survives_operator_restart_in_a_burst(make_model: Callable[..., Model]) 
 
     assert operator_pod()["metadata"]["uid"] != before["uid"]
     assert timeline.changes == sorted(timeline.changes), f"replicas fell during the restart: {timeline.changes}"
-    assert report.count(Fate.LOST) == 0, str(report)
+    assert_served(report)
