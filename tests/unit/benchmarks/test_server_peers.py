@@ -46,10 +46,6 @@ def test_each_promise_is_held_against_the_median_of_the_rounds():
     ]
 
 
-def test_what_was_not_measured_is_not_promised():
-    assert targets(results(ours_16=150)) == []
-
-
 def test_the_page_says_what_reuse_saves_and_what_graphs_gain():
     found = results(ours_16=150)
     found.prefixes["one for all"].append(Reuse(Figures(tokens_per_s=60, ttft_p95_s=0.5), 0.9))
