@@ -95,3 +95,8 @@ def test_a_bad_spec_is_refused_in_our_words(spec: dict[str, Any], message: str, 
 def test_a_long_name_is_refused_with_its_length(namespace: str):
     with pytest.raises(kube.KubectlError, match=r"metadata\.name must have at most 40 characters, found 41"):
         dry_run(chatmodel(namespace, name="a" * 41))
+
+
+def test_a_name_that_no_service_may_have_is_refused_by_name(namespace: str):
+    with pytest.raises(kube.KubectlError, match=r'digits and dashes, and start with a letter, found "7b"'):
+        dry_run(chatmodel(namespace, name="7b"))

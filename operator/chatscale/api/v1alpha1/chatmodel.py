@@ -70,6 +70,8 @@ class ChatModel(ApiModel):
         CelRule(
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
             "metadata.name must be lower case letters, digits and '-', and start with a letter: it names a Service",
+            "'metadata.name must be lower case letters, digits and dashes, and start with a letter, found \"'"
+            " + self.metadata.name + '\"'",
         ),
     )
 
