@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric as MetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from chatscale_server.wire import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason
+from chatscale_server.wire import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason, SloObjective
 
 VLLM_TTFT_BUCKETS_S: Final = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
@@ -92,6 +92,7 @@ class Counts:
     generated_tokens: int = 0
     client_disconnects: int = 0
     finished: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FINISH_REASONS, 0))
+    slo_misses: dict[SloObjective, int] = field(default_factory=lambda: dict.fromkeys(SloObjective, 0))
     rejected: dict[RejectReason, int] = field(default_factory=lambda: dict.fromkeys(RejectReason, 0))
     startup_phase_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STARTUP_PHASES, 0.0))
 
@@ -202,6 +203,14 @@ class ServerCollector(Collector):
         yield _sampled(
             CounterMetricFamily(Metric.REQUESTS_REJECTED_TOTAL, "Requests refused", labels=[*self._own, "reason"]),
             [({**self._own, "reason": reason}, value) for reason, value in counts.rejected.items()],
+        )
+        yield _sampled(
+            CounterMetricFamily(
+                Metric.SLO_MISSES_TOTAL,
+                "Requests whose first token or mean time per output token came later than their prompt allows",
+                labels=[*self._own, "objective"],
+            ),
+            [({**self._own, "objective": objective}, value) for objective, value in counts.slo_misses.items()],
         )
 
     def _histograms(self) -> Iterator[MetricFamily]:

@@ -63,6 +63,8 @@ class Settings:
     queue_timeout_s: float = 60.0
     max_beams: int = 4
     """Of one beam search; 1 refuses them all."""
+    slo_ttft_s: float = 2.0
+    slo_tpot_s: float = 0.1
     drain_delay_s: float = 5.0
     drain_timeout_s: float = 60.0
     cpu_limit: float | None = None
@@ -111,6 +113,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_waiting_prompt_tokens=read.value(Env.MAX_WAITING_PROMPT_TOKENS, _integer(1, 10**9), None),
         queue_timeout_s=read.value(Env.QUEUE_TIMEOUT_SECONDS, _number(0.001, 3600), 60.0),
         max_beams=read.value(Env.MAX_BEAMS, _integer(1, 64), 4),
+        slo_ttft_s=read.value(Env.SLO_TTFT_MILLISECONDS, _milliseconds(600_000), 2.0),
+        slo_tpot_s=read.value(Env.SLO_TPOT_MILLISECONDS, _milliseconds(60_000), 0.1),
         drain_delay_s=read.value(Env.DRAIN_DELAY_SECONDS, _number(0, 3600), 5.0),
         drain_timeout_s=read.value(Env.DRAIN_TIMEOUT_SECONDS, _number(0, 86_400), 60.0),
         cpu_limit=read.value(Env.CPU_LIMIT, _number(0.001, 4096), None),
@@ -185,6 +189,12 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         return number
 
     return parse
+
+
+def _milliseconds(high: int) -> Callable[[str], float]:
+    """Whole milliseconds, 1 or more, as seconds."""
+    parse = _integer(1, high)
+    return lambda text: parse(text) / 1000
 
 
 def _yes_or_no(text: str) -> bool:

@@ -71,6 +71,10 @@ class Env(StrEnum):
     """After SIGTERM, seconds of serving on while endpoints are withdrawn."""
     DRAIN_TIMEOUT_SECONDS = "CHATSCALE_DRAIN_TIMEOUT_SECONDS"
     """Then, seconds for admitted requests to finish."""
+    SLO_TTFT_MILLISECONDS = "CHATSCALE_SLO_TTFT_MILLISECONDS"
+    """Time to the first token that is promised; a long prompt is allowed more (`SLO_PREFILL_FACTOR`)."""
+    SLO_TPOT_MILLISECONDS = "CHATSCALE_SLO_TPOT_MILLISECONDS"
+    """Mean time per output token after the first that is promised."""
     CPU_LIMIT = "CHATSCALE_CPU_LIMIT"
     """Cores that the pod may use (resourceFieldRef limits.cpu); sets the thread count."""
     MEMORY_LIMIT_BYTES = "CHATSCALE_MEMORY_LIMIT_BYTES"
@@ -165,6 +169,9 @@ class Metric(StrEnum):
     """Counter, label `finish_reason`: stop, length, cancelled, error."""
     REQUESTS_REJECTED_TOTAL = "inference_requests_rejected_total"
     """Counter, label `reason`: a `RejectReason`."""
+    SLO_MISSES_TOTAL = "inference_slo_misses_total"
+    """Counter, label `objective`: a `SloObjective`. Of requests that had a first token; those that were refused or
+    waited too long are in `REQUESTS_REJECTED_TOTAL`. A beam search is in neither: it gives its tokens all at once."""
     CLIENT_DISCONNECTS_TOTAL = "inference_client_disconnects_total"
     STARTUP_PHASE_SECONDS = "inference_startup_phase_seconds"
     """Gauge, label `phase`: import, download, load, warm_up. Time of each phase of this start."""
@@ -182,6 +189,19 @@ class RejectReason(StrEnum):
     UPLOADS = "uploads"
     """Too many bytes of request bodies were on their way already."""
 
+
+class SloObjective(StrEnum):
+    """What a request missed (`SLO_MISSES_TOTAL`)."""
+
+    TTFT = "ttft"
+    """The time to its first token, counted when that comes."""
+    TPOT = "tpot"
+    """The mean time per output token after the first, counted when the request has been answered."""
+
+
+SLO_PREFILL_FACTOR: Final = 3
+"""A first token is due after the promised time or, if that is longer, after so many times what an idle replica needs
+to read the prompt (prompt tokens over `MAX_TOKENS_PER_SECOND`): no count of replicas makes one prompt faster."""
 
 MODEL_NAME_LABEL: Final = "model_name"
 CHATMODEL_LABEL: Final = "chatmodel"

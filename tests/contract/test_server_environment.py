@@ -78,7 +78,7 @@ def test_every_variable_of_the_wire_contract_is_set_for_some_model():
     # Left to spec.server.env's author: the server's defaults are right.
     known = set(Env) - {
         Env.LOG_LEVEL, Env.MAX_WAITING_PROMPT_TOKENS, Env.MAX_BEAMS, Env.OTLP_ENDPOINT, Env.ALLOW_PICKLED_WEIGHTS,
-        Env.TRUST_REMOTE_CODE,
+        Env.TRUST_REMOTE_CODE, Env.SLO_TTFT_MILLISECONDS, Env.SLO_TPOT_MILLISECONDS,
     }  # fmt: skip
 
     assert {name for name in {**environment(**EVERYTHING), **simulated} if name in set(Env)} == known

@@ -16,9 +16,10 @@ from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
 from chatscale_server.http.errors import ApiError
 from chatscale_server.http.line import WaitingLine
+from chatscale_server.http.slo import Slo
 from chatscale_server.http.ticket import Ticket
 from chatscale_server.metrics import Counts, State
-from chatscale_server.wire import RejectReason
+from chatscale_server.wire import RejectReason, SloObjective
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Bridge:
     queue_timeout_s: float = 60.0
     max_waiting_prompt_tokens: int | None = None
     """See WaitingLine."""
+    slo: Slo = field(default_factory=Slo)
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
@@ -249,12 +251,19 @@ class Bridge:
     def _time_tokens(self, ticket: Ticket, tokens: int, now_s: float) -> None:
         if ticket.last_token_s is None:
             ticket.first_token_s = now_s
-            self.counts.time_to_first_token_s.observe(now_s - ticket.request.arrived_s)
+            self._count_first_token(ticket.request, now_s - ticket.request.arrived_s)
             if ticket.started_s is not None:
                 self.counts.prefill_time_s.observe(now_s - ticket.started_s)
         else:
             self.counts.inter_token_s.observe((now_s - ticket.last_token_s) / tokens, tokens)
         ticket.last_token_s = now_s
+
+    def _count_first_token(self, request: Request, ttft_s: float) -> None:
+        self.counts.time_to_first_token_s.observe(ttft_s)
+        speed = self.info.max_tokens_per_second if self.info else 0.0
+        # The first token of a beam search is its last as well; nothing is promised of it.
+        if request.beams == 1 and self.slo.misses_ttft(ttft_s, len(request.prompt), speed):
+            self.counts.slo_misses[SloObjective.TTFT] += 1
 
     def _count_answer(self, ticket: Ticket, now_s: float) -> None:
         """What is only known, and only means something, of requests that came to their own end."""
@@ -268,6 +277,7 @@ class Bridge:
             # A beam search gives its tokens all at once, so there is no time between them.
             if ticket.request.beams == 1:
                 self.counts.time_per_output_token_s.observe(decode_time_s / max(1, ticket.generated - 1))
+                self.counts.slo_misses[SloObjective.TPOT] += self.slo.misses_tpot(decode_time_s, ticket.generated)
 
     def _end(self, ticket: Ticket, finish: FinishReason, now_s: float) -> None:
         self._count_end(ticket, finish)

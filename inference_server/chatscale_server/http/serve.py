@@ -18,6 +18,7 @@ from chatscale_server.http.app import build_app
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.errors import Connection, openai_errors
 from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, unsent_bytes
+from chatscale_server.http.slo import Slo
 from chatscale_server.http.tracing import Tracing, build_tracing
 from chatscale_server.settings import Settings
 
@@ -55,6 +56,7 @@ async def listening(
         settings.max_queue,
         queue_timeout_s=settings.queue_timeout_s,
         max_waiting_prompt_tokens=settings.max_waiting_prompt_tokens,
+        slo=Slo(settings.slo_ttft_s, settings.slo_tpot_s),
     )
     lifecycle = Lifecycle(bridge, settings.drain_delay_s, settings.drain_timeout_s)
     worker = Worker(engine, bridge, settings.max_concurrency, settings.queue_timeout_s)

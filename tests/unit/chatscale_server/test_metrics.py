@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatscale_server.metrics import Counts, Histogram, State, build_registry, render
-from chatscale_server.wire import Metric, RejectReason
+from chatscale_server.wire import Metric, RejectReason, SloObjective
 
 LABELS = {"model_name": "m", "chatmodel": "c"}
 VLLM = {"model_name": "m", "engine": "0"}
@@ -107,6 +107,15 @@ def test_refusals_are_counted_by_reason():
     found = scrape(counts, State())
     by_reason = {reason: found[key(Metric.REQUESTS_REJECTED_TOTAL, reason=reason, **LABELS)] for reason in RejectReason}
     assert by_reason == {reason: 5.0 if reason is RejectReason.QUEUE_FULL else 0.0 for reason in RejectReason}
+
+
+def test_missed_objectives_are_there_from_the_start_and_counted_apart():
+    counts = Counts()
+    before = scrape(counts, State())
+    counts.slo_misses[SloObjective.TPOT] = 2
+    after = scrape(counts, State())
+    series = [key(Metric.SLO_MISSES_TOTAL, objective=objective, **LABELS) for objective in ("ttft", "tpot")]
+    assert ([before[one] for one in series], [after[one] for one in series]) == ([0.0, 0.0], [0.0, 2.0])
 
 
 def test_a_value_on_a_bucket_s_limit_belongs_to_the_bucket():

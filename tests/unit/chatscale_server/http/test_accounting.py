@@ -13,12 +13,15 @@ from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.worker import Worker
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.errors import ApiError
+from chatscale_server.http.slo import Slo
 from chatscale_server.http.ticket import Ticket
 from chatscale_server.metrics import Histogram
-from chatscale_server.wire import RejectReason
+from chatscale_server.wire import RejectReason, SloObjective
 from tests.unit.chatscale_server.builders import FAST, a_request
 
 QUEUE_TIMEOUT_S = 5.0
+SLO = Slo(ttft_s=1.0, tpot_s=0.5)
+"""Turns take half a second: a first token may wait for a turn before its own, and each token after it for none."""
 
 
 class AtOnce:
@@ -33,7 +36,7 @@ class Shop:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.bridge = Bridge(2, 3, queue_timeout_s=QUEUE_TIMEOUT_S, clock=lambda: self.now_s)
+        self.bridge = Bridge(2, 3, queue_timeout_s=QUEUE_TIMEOUT_S, slo=SLO, clock=lambda: self.now_s)
         engine = SimulatedEngine(FAST, clock=lambda: 0.0, sleep=lambda _seconds: None)
         info: ModelInfo = engine.load(lambda _name, _seconds: None)
         self.bridge._on_loaded(info)
@@ -75,6 +78,8 @@ class Shop:
         answered = counts.finished["stop"] + counts.finished["length"]
         assert answered == count(counts.request_duration_s) == count(counts.decode_time_s)
         assert answered == count(counts.time_per_output_token_s)
+        late = [t for t in self.tickets if t.first_token_s is not None and t.first_token_s - t.request.arrived_s > 1.0]
+        assert counts.slo_misses == {SloObjective.TTFT: len(late), SloObjective.TPOT: 0}
         assert state.requests_running <= state.slots
         assert state.queue_depth <= state.slots + state.queue_capacity
         assert count(counts.step_duration_s) == count(counts.batch_size)

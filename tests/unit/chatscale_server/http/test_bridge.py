@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,10 @@ from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
 from chatscale_server.http.bridge import MAX_UNREAD_TOKENS, STUCK_AFTER_S, Bridge
 from chatscale_server.http.errors import ApiError
+from chatscale_server.http.slo import Slo
 from chatscale_server.http.ticket import Ticket, read_together
 from chatscale_server.metrics import State
-from chatscale_server.wire import RejectReason
+from chatscale_server.wire import RejectReason, SloObjective
 from tests.unit.chatscale_server.builders import a_request
 
 INFO = ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, max_tokens_per_second=256.0,
@@ -38,7 +40,7 @@ class Port:
 class Desk:
     """A bridge, its port and its clock."""
 
-    def __init__(self, *, slots: int = 2, max_queue: int = 2, **settings: float) -> None:
+    def __init__(self, *, slots: int = 2, max_queue: int = 2, **settings: Any) -> None:
         self.now_s = 0.0
         self.port = Port()
         self.bridge = Bridge(
@@ -193,6 +195,71 @@ async def test_a_beam_search_has_no_time_between_its_tokens():
     desk.step(started="a")
     desk.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)))
     assert (desk.bridge.counts.generated_tokens, sum(desk.bridge.counts.time_per_output_token_s.counts)) == (9, 0)
+
+
+def misses(desk: Desk) -> tuple[int, int]:
+    missed = desk.bridge.counts.slo_misses
+    return missed[SloObjective.TTFT], missed[SloObjective.TPOT]
+
+
+@pytest.mark.parametrize(
+    ("first_s", "prompt", "loaded", "missed"),
+    [
+        pytest.param(2.0, 3, True, 0, id="in-time"),
+        pytest.param(2.5, 3, True, 1, id="late"),
+        pytest.param(6.0, 512, True, 0, id="three-times-its-prefill"),
+        pytest.param(6.5, 512, True, 1, id="later-than-its-prompt-allows"),
+        pytest.param(6.0, 512, False, 1, id="speed-unknown"),
+    ],
+)
+async def test_a_first_token_is_late_by_what_its_own_prompt_allows(first_s, prompt, loaded, missed):
+    desk = Desk(slo=Slo(ttft_s=2.0, tpot_s=0.25))
+    if loaded:
+        desk.bridge._on_loaded(INFO)
+    desk.submit(a_request("a", prompt=prompt))
+    desk.now_s = first_s
+    desk.step(started="a", tokens="a")
+    assert misses(desk) == (missed, 0)
+    desk.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
+    assert misses(desk) == (missed, 0)
+
+
+@pytest.mark.parametrize(
+    ("token_times_s", "missed"),
+    [
+        pytest.param((1.0, 1.5, 1.5), 0, id="as-promised-in-the-mean"),
+        pytest.param((1.0, 1.25, 1.75), 1, id="too-slow"),
+        pytest.param((1.0,), 0, id="one-token-has-no-time-between"),
+    ],
+)
+async def test_an_answer_is_slow_by_its_mean_time_per_token_after_the_first(token_times_s, missed):
+    desk = Desk(slo=Slo(ttft_s=2.0, tpot_s=0.25))
+    desk.submit(a_request("a"))
+    desk.submit(a_request("b"))
+    for at, desk.now_s in enumerate(token_times_s, start=1):
+        desk.step(started="a" if at == 1 else "", tokens="a", finished="a" if at == len(token_times_s) else "")
+    assert misses(desk) == (0, missed)
+
+
+async def test_who_never_had_a_token_misses_no_objective():
+    desk = Desk(slots=1, max_queue=1, slo=Slo(ttft_s=2.0, tpot_s=0.25))
+    for name in "ab":
+        desk.submit(a_request(name))
+    with pytest.raises(ApiError):
+        desk.submit(a_request("refused"))
+    desk.now_s = 60.0
+    desk.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)))
+    desk.bridge._on_step(StepReport(outputs=(Output("b", "", 0, FinishReason.CANCELLED),)))
+    assert misses(desk) == (0, 0)
+
+
+async def test_a_beam_search_is_promised_nothing():
+    desk = Desk(slo=Slo(ttft_s=2.0, tpot_s=0.25))
+    desk.bridge.submit([replace(a_request("a"), beams=4)])
+    desk.now_s = 60.0
+    desk.step(started="a")
+    desk.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)))
+    assert misses(desk) == (0, 0)
 
 
 async def test_a_slow_upload_is_waited_for_by_the_client_and_not_by_the_queue():

@@ -10,7 +10,7 @@ from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.transformers_engine import TransformersEngine
 from chatscale_server.settings import Dtype
-from chatscale_server.wire import Metric
+from chatscale_server.wire import Metric, SloObjective
 from tests.unit.chatscale_server.builders import FAST, SETTINGS, a_server
 from tests.unit.chatscale_server.http.test_server import gauges
 from tests.unit.chatscale_server.tiny_models import save_model
@@ -66,3 +66,27 @@ async def test_counters_equal_what_the_answers_say_and_histograms_count_requests
     assert found[f"{Metric.STEP_DURATION_SECONDS}_count"] >= max(ANSWERS)
     assert 0 < found[f"{Metric.STEP_DURATION_SECONDS}_sum"] <= 60
     assert (found[Metric.PREFIX_CACHE_HITS_TOTAL] > 0) == info.reuses_prefixes
+
+
+@pytest.mark.parametrize("build", [simulated, transformers])
+@pytest.mark.parametrize(
+    ("promised_s", "all_miss"),
+    [pytest.param(0.0, True, id="nobody-can-keep-it"), pytest.param(60.0, False, id="easily-kept")],
+)
+async def test_missed_objectives_are_counted_per_request(
+    tiny: Path, build: Callable[[Path], Engine], promised_s: float, *, all_miss: bool
+):
+    async with a_server(build(tiny), slo_ttft_s=promised_s, slo_tpot_s=promised_s) as (server, client):
+        assert server.bridge.info is not None
+        # With a speed, each prompt would be allowed some time of its own.
+        server.bridge.info = replace(server.bridge.info, max_tokens_per_second=0.0)
+        tokens = []
+        for prompt, max_tokens in zip(PROMPTS, ANSWERS, strict=True):
+            body = {"model": "m", "prompt": prompt, "max_tokens": max_tokens, "temperature": 0}
+            async with client.post("/v1/completions", json=body) as response:
+                tokens.append((await response.json())["usage"]["completion_tokens"])
+        assert server.bridge.counts.slo_misses == {
+            SloObjective.TTFT: len(tokens) if all_miss else 0,
+            SloObjective.TPOT: sum(count > 1 for count in tokens) if all_miss else 0,
+        }
+        assert max(tokens) > 1
