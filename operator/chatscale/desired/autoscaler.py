@@ -46,7 +46,7 @@ def _metrics(chatmodel: ChatModel) -> list[Manifest]:
     """One entry per metric name; where two targets ask for the same one, the stricter serves both."""
     slots = chatmodel.spec.server.max_concurrency
     targets: dict[Metric, int] = {}
-    for metric in chatmodel.spec.autoscaling.metrics:
+    for metric in chatmodel.spec.autoscaling.targets:
         for name, milli in _milli_targets(metric, slots):
             targets[name] = min(milli, targets.get(name, milli))
     return [_external(chatmodel, name, milli) for name, milli in targets.items()]

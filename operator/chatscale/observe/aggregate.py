@@ -31,6 +31,7 @@ def observe(pods: tuple[Pod, ...], samples: Samples, taken_at: datetime) -> Obse
                 phase=pod.phase,
                 since=pod.since,
                 sample=samples.get(pod.name),
+                created=pod.created,
                 detail=pod.problem.message if pod.problem and pod.phase is ReplicaPhase.UNSCHEDULABLE else "",
             )
             for pod in pods

@@ -1,7 +1,8 @@
 """A replica's `/metrics` text turned into one `ReplicaSample`. Pure, and tolerant of everything but lies.
 
 Metrics that are not ours are skipped. A metric of ours that is missing, not finite or negative makes the whole
-text unusable: a load that is half known must not be taken for a small one.
+text unusable: a load that is half known must not be taken for a small one. Counters of work may be missing as a
+whole.
 """
 
 import math
@@ -12,13 +13,23 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatscale.errors import MetricsUnavailableError
-from chatscale.scaling.signals import ReplicaSample
+from chatscale.scaling.signals import ReplicaSample, WorkCounters
 from chatscale_server.wire import Metric, RejectReason
 
 GAUGES: Final = (Metric.QUEUE_DEPTH, Metric.REQUESTS_RUNNING, Metric.SLOTS, Metric.KV_CACHE_USAGE_RATIO)
-READ: Final = (*GAUGES, Metric.REQUESTS_REJECTED_TOTAL)
+WORK: Final = (
+    Metric.MAX_TOKENS_PER_SECOND,
+    Metric.PROMPT_TOKENS_TOTAL,
+    Metric.GENERATED_TOKENS_TOTAL,
+    Metric.REQUESTS_TOTAL,
+    Metric.SLO_MISSES_TOTAL,
+)
+"""What a replica tells of its work; a server of another version may not."""
+READ: Final = (*GAUGES, Metric.REQUESTS_REJECTED_TOTAL, *WORK)
 """Everything that the operator reads of a replica."""
 REASON_LABEL: Final = "reason"
+DISTINCT_LABELS: Final = (REASON_LABEL, "finish_reason", "objective")
+"""What tells series of one metric and one replica apart."""
 NO_ROOM: Final = (RejectReason.QUEUE_FULL, RejectReason.DEADLINE)
 """Refusals that another replica would have prevented."""
 _LARGEST_COUNT: Final = 10**9
@@ -60,6 +71,20 @@ def sample_from(series: Iterable[tuple[str, Mapping[str, str], float]], taken_at
         slots=_count(Metric.SLOTS, sums),
         kv_cache_usage_ratio=min(sums[Metric.KV_CACHE_USAGE_RATIO], 1.0),
         rejected_total=rejected,
+        work=_work(sums),
+    )
+
+
+def _work(sums: Mapping[str, float]) -> WorkCounters | None:
+    """None unless all of it is there, and the replica knows its own speed."""
+    if any(name not in sums for name in WORK) or sums[Metric.MAX_TOKENS_PER_SECOND] <= 0:
+        return None
+    return WorkCounters(
+        max_tokens_per_second=sums[Metric.MAX_TOKENS_PER_SECOND],
+        prompt_tokens=sums[Metric.PROMPT_TOKENS_TOTAL],
+        generated_tokens=sums[Metric.GENERATED_TOKENS_TOTAL],
+        finished=sums[Metric.REQUESTS_TOTAL],
+        slo_misses=sums[Metric.SLO_MISSES_TOTAL],
     )
 
 

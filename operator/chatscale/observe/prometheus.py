@@ -15,7 +15,7 @@ from typing import Any, Final
 import aiohttp
 
 from chatscale.errors import MetricsUnavailableError
-from chatscale.observe.exposition import READ, sample_from
+from chatscale.observe.exposition import DISTINCT_LABELS, READ, sample_from
 from chatscale.observe.pods import Pod
 from chatscale.observe.reading import Reading
 from chatscale.observe.scrape import read_at_most, why_unread
@@ -89,9 +89,9 @@ def _reading(ready: list[str], values: list[Series], times: list[Series], now: d
     samples: dict[str, ReplicaSample] = {}
     failures: dict[str, str] = {}
     for pod in ready:
-        # Two jobs that scrape the same pod tell the same thing twice: one value per metric and reason.
+        # Two jobs that scrape the same pod tell the same thing twice: one value per metric and distinct labels.
         own = {
-            (labels.get("__name__", ""), labels.get("reason", "")): (labels, value)
+            (labels.get("__name__", ""), *(labels.get(name, "") for name in DISTINCT_LABELS)): (labels, value)
             for labels, value in values
             if labels.get(POD_LABEL) == pod
         }
@@ -101,7 +101,7 @@ def _reading(ready: list[str], values: list[Series], times: list[Series], now: d
             continue
         try:
             taken_at = min(datetime.fromtimestamp(max(scraped), UTC), now)
-            samples[pod] = sample_from(((name, labels, v) for (name, _), (labels, v) in own.items()), taken_at)
+            samples[pod] = sample_from(((key[0], labels, v) for key, (labels, v) in own.items()), taken_at)
         except (MetricsUnavailableError, OverflowError, OSError, ValueError) as error:
             failures[pod] = why_unread(error)
     return Reading(now, samples, failures)

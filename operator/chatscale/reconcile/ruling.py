@@ -48,7 +48,7 @@ def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observa
         memory.scaler = None
         wakes = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
         return Ruling(writer, conflict, current, autoscaling.min_replicas if wakes else current.replicas, None)
-    state = memory.scaler or ScalerState.rebuilt(current.replicas, now)
+    state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling.learned)
     decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
     replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas

@@ -83,6 +83,7 @@ def _autoscaling(facts: Facts, before: AutoscalingStatus) -> AutoscalingStatus:
             MetricReading(type=reading.type, value=f"{reading.per_replica:.2f}", target=reading.target)
             for reading in readings
         ],
+        learned=(decision.next_state.learned if decision else None) or before.learned,
         history=([scaled] if scaled else []) + before.history[: HISTORY - bool(scaled)],
     )
 
@@ -93,7 +94,7 @@ def _settled(status: ChatModelStatus) -> ChatModelStatus:
         condition.model_copy(update={"message": ""}) if condition.type == "ScalingActive" else condition
         for condition in status.conditions
     ]
-    calm = status.autoscaling.model_copy(update={"last_metric_time": None, "current_metrics": []})
+    calm = status.autoscaling.model_copy(update={"last_metric_time": None, "current_metrics": [], "learned": None})
     return status.model_copy(update={"conditions": conditions, "autoscaling": calm})
 
 

@@ -106,7 +106,7 @@ def propose(
 def is_burst(spec: AutoscalingSpec, slots: int, demand: Demand) -> bool:
     """Whether the short window shows more than panicThresholdPercent of what the ready replicas aim at."""
     threshold = spec.panic_threshold_percent / 100
-    measures = (_measure(metric, slots, demand) for metric in spec.metrics)
+    measures = (_measure(metric, slots, demand) for metric in spec.targets)
     return any(measure.signal.short > threshold * demand.ready * measure.aim for measure in measures)
 
 

@@ -64,6 +64,8 @@ class Load:
     unread: tuple[str, ...]
     """Names of ready replicas without a usable sample."""
     refusals: Mapping[str, Refusals]
+    counting: tuple[Replica, ...] = ()
+    """The replicas that were read, if all of them count their work; else none."""
 
     @property
     def coverage(self) -> Coverage:
@@ -99,15 +101,25 @@ def read_load(seen: Observation, before: Mapping[str, Refusals], now: datetime, 
         unread=tuple(
             replica.name for replica in ready if replica.name not in samples and not _is_new(replica, now, max_age)
         ),
+        counting=_counting([replica for replica in ready if replica.name in samples]),
         refusals={**{replica.name: before[replica.name] for replica in ready if replica.name in before}, **refusals},
     )
+
+
+def _counting(read: list[Replica]) -> tuple[Replica, ...]:
+    works = [replica.sample.work if replica.sample else None for replica in read]
+    known = all(work is not None and 0 < work.max_tokens_per_second < MOST_REQUESTS for work in works)
+    return tuple(read) if known else ()
 
 
 def _usable(replica: Replica, now: datetime, max_age: timedelta) -> ReplicaSample | None:
     sample = replica.sample
     if sample is None or now - sample.taken_at > max_age:
         return None
-    numbers = (sample.queue_depth, sample.running, sample.kv_cache_usage_ratio, sample.rejected_total)
+    numbers: list[float] = [sample.queue_depth, sample.running, sample.kv_cache_usage_ratio, sample.rejected_total]
+    if work := sample.work:
+        numbers += [work.max_tokens_per_second, work.prompt_tokens, work.generated_tokens]
+        numbers += [work.finished, work.slo_misses]
     return sample if all(math.isfinite(number) for number in numbers) else None
 
 

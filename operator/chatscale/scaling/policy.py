@@ -14,6 +14,7 @@ from chatscale.scaling.demand import Demand, MetricValue, Proposal, Signal, is_b
 from chatscale.scaling.limits import blame_shortage, hold_unknown, limit
 from chatscale.scaling.load import Coverage, max_sample_age, read_load
 from chatscale.scaling.signals import Observation
+from chatscale.scaling.slo import wish_for_slo
 from chatscale.scaling.state import Averages, ScalerState
 
 __all__ = ["Decision", "MetricValue", "Reason", "decide"]
@@ -52,12 +53,14 @@ def decide(
 
 
 def _follow_load(case: Case, state: ScalerState) -> Decision:
+    if not case.spec.metrics and case.load.counting:
+        return _keep_slo(case, state)
     demand = _demand(case, state)
     if is_burst(case.spec, case.slots, demand):
         state = replace(state, panic_until=case.now + case.window)
     in_panic = state.panic_until is not None and case.now < state.panic_until
     proposals = [
-        propose(metric, case.slots, case.bounded, demand, case.spec, in_panic=in_panic) for metric in case.spec.metrics
+        propose(metric, case.slots, case.bounded, demand, case.spec, in_panic=in_panic) for metric in case.spec.targets
     ]
     wish = hold_unknown(case, _largest(case, proposals, in_panic=in_panic), state, in_panic=in_panic)
     state = replace(state, history=state.history.with_wish(wish.replicas, case.spec.behavior, case.now))
@@ -66,6 +69,16 @@ def _follow_load(case: Case, state: ScalerState) -> Decision:
         phase=AutoscalingPhase.PANIC if in_panic else AutoscalingPhase.STABLE,
         readings=tuple(proposal.value for proposal in proposals),
     )
+
+
+def _keep_slo(case: Case, state: ScalerState) -> Decision:
+    """Size for the work that is asked for, as long as nobody asked for other targets."""
+    if not state.work.is_known:
+        wish = Wish(case.bounded, Reason.STABILIZING, f"work is known from the second reading on, {case.bounded} held")
+        return _decided(case, wish, state)
+    wish = hold_unknown(case, wish_for_slo(case, state), state, in_panic=False)
+    state = replace(state, history=state.history.with_wish(wish.replicas, case.spec.behavior, case.now))
+    return _decided(case, limit(case, wish, state), state)
 
 
 def _demand(case: Case, state: ScalerState) -> Demand:

@@ -10,6 +10,20 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
+class WorkCounters:
+    """What a replica has done since its start. All but `max_tokens_per_second` only grow."""
+
+    max_tokens_per_second: float
+    """What the replica measured of itself in warm-up: prompt and output tokens of full steps. Above 0."""
+    prompt_tokens: float
+    generated_tokens: float
+    finished: float
+    """Requests that ended, however they did."""
+    slo_misses: float
+    """First tokens that came late, and answers that came slowly, by what the SLO allows each."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSample:
     """One reading of one replica's metrics."""
 
@@ -25,6 +39,8 @@ class ReplicaSample:
     """0 to 1."""
     rejected_total: float
     """Counter since the replica's start: requests refused for want of room (queue full or deadline)."""
+    work: WorkCounters | None = None
+    """None from a server that does not count its work, or before it knows its own speed."""
 
 
 class ReplicaPhase(StrEnum):
@@ -52,6 +68,8 @@ class Replica:
     """The newest reading of this pod, however old; None if there never was one."""
     detail: str = ""
     """For UNSCHEDULABLE the scheduler's message, such as `0/3 nodes are available: 3 Insufficient nvidia.com/gpu`."""
+    created: datetime | None = None
+    """Of the pod; `since` minus this is a ready replica's cold start. Aware."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,18 @@
 """What the policy remembers of one ChatModel between two decisions. Small, immutable, lost on a restart."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Self
 
-from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.api.v1alpha1 import AutoscalingSpec, LearnedStatus
 from chatscale.scaling.load import Coverage, Load, Refusals
+from chatscale.scaling.reserve import Reserve, learn
 from chatscale.scaling.stabilize import History
 from chatscale.scaling.windows import Window
+from chatscale.scaling.work import Work, count_work, typical
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,26 @@ class ScalerState:
     waiting: Averages = field(default_factory=Averages)
     kv_percent: Averages = field(default_factory=Averages)
     refusals: Mapping[str, Refusals] = field(default_factory=lambda: MappingProxyType({}))
+    work: Work = field(default_factory=Work)
+    """Empty while replicas do not count their work."""
+    reserve: Reserve = field(default_factory=Reserve)
 
     @classmethod
-    def rebuilt(cls, current: int, now: datetime) -> Self:
+    def rebuilt(cls, current: int, now: datetime, learned: LearnedStatus | None = None) -> Self:
         """The state of an operator that has just started, or first sees a model with `current` replicas.
+
+        learned: what an earlier process left in the status.
 
         It may raise at once, and lowers nothing until it has watched for a whole window. The count it
         found stands in for the wishes it does not know.
         """
-        return cls(history=History.starting_with(current, now))
+        work, reserve = Work(), Reserve()
+        if learned is not None:
+            work, reserve = (
+                Work(sizes=typical(learned.prompt_tokens, learned.generated_tokens)),
+                Reserve.learned(learned),
+            )
+        return cls(history=History.starting_with(current, now), work=work, reserve=reserve)
 
     def with_load(self, load: Load, taken_at: datetime, spec: AutoscalingSpec) -> "ScalerState":
         """With one reading more; the same reading a second time is ignored."""
@@ -66,12 +80,31 @@ class ScalerState:
         )
         if coverage in (Coverage.NONE, Coverage.NOTHING_READY):
             return counted
+        work, reserve = Work(), self.reserve
+        if load.counting:
+            work = count_work(self.work, load.counting, taken_at)
+            reserve = learn(reserve, self.work, work, spec.slo, load.counting, taken_at)
         return replace(
             counted,
+            work=work,
+            reserve=reserve,
             active=self.active.with_value(taken_at, load.active, spec),
             waiting=self.waiting.with_value(taken_at, load.waiting, spec),
             kv_percent=self.kv_percent.with_value(taken_at, load.kv_percent, spec),
             refusals=MappingProxyType(dict(load.refusals)),
+        )
+
+    @property
+    def learned(self) -> LearnedStatus | None:
+        """What the next process should know; None before anything is."""
+        if not self.work.is_known:
+            return None
+        return LearnedStatus(
+            reserve_percent=round(self.reserve.factor * 100),
+            forecast_error_percent=min(round(math.sqrt(self.reserve.error_variance) * 100), 1000),
+            cold_start_seconds=round(self.reserve.cold_start_s),
+            prompt_tokens=round(self.work.prompt_tokens),
+            generated_tokens=round(self.work.generated_tokens),
         )
 
     def has_watched(self, span: timedelta, now: datetime) -> bool:

@@ -123,7 +123,7 @@ def _policy_maker(path: Path, model: ChatModel) -> Callable[[], Policy]:
 
 
 def _hpa_settings(path: Path, model: ChatModel) -> HpaSettings:
-    metrics = model.spec.autoscaling.metrics
+    metrics = model.spec.autoscaling.targets
     if len(metrics) != 1 or metrics[0].type not in _COLUMNS:
         raise InputError(
             f"{path}: spec.autoscaling.metrics must be one of {', '.join(sorted(_COLUMNS))} to simulate mode HPA, "

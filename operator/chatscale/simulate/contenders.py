@@ -2,11 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.api.v1alpha1 import AutoscalingSpec, MetricSource, SourceType
 from chatscale.simulate.errors import InputError
 from chatscale.simulation.outcome import Track
 from chatscale.simulation.peers.facts import Facts
@@ -32,7 +31,9 @@ class Contender:
 
     policy: str
     variant: str
-    """SHIPPED, TUNED, or the label of one setting of the grid."""
+    """SHIPPED, TUNED, or the label of a setting."""
+    setting: str = SHIPPED
+    """Which of the policy's settings is played, by its label in the registry."""
 
 
 def contenders(names: list[str] | None, profile: str) -> list[Contender]:
@@ -50,35 +51,44 @@ def contenders(names: list[str] | None, profile: str) -> list[Contender]:
     for name in wanted:
         found.append(Contender(name, SHIPPED))
         if name in tuned:
-            found.append(Contender(name, TUNED))
+            found.append(Contender(name, TUNED, tuned[name]))
     return found
 
 
-@lru_cache(maxsize=1)
-def _tuned() -> dict[str, dict[str, dict[str, object]]]:
-    known: dict[str, dict[str, dict[str, object]]] = json.loads(TUNED_FILE.read_text(encoding="utf-8"))
-    return known
-
-
 def tuned_labels(profile: str) -> dict[str, str]:
-    """The setting that tuning chose for each policy on this profile."""
+    """The setting that tuning chose for each policy on this profile; nothing before anything was tuned."""
     if not TUNED_FILE.exists():
         return {}
-    return {name: str(chosen["setting"]) for name, chosen in _tuned().get(profile, {}).items()}
+    known = json.loads(TUNED_FILE.read_text(encoding="utf-8"))
+    return {name: str(chosen["setting"]) for name, chosen in known.get(profile, {}).items()}
 
 
-def variant_of(contender: Contender, profile: str) -> Variant:
-    """The settings behind a name. Raises KeyError if tuning chose a setting that is not in the grid any more."""
+def variant_of(contender: Contender) -> Variant:
+    """The settings behind a label. Raises InputError if the registry has none of that label, or no longer."""
     peer: Peer = PEERS[contender.policy]
-    label = tuned_labels(profile)[contender.policy] if contender.variant == TUNED else contender.variant
-    return {variant.label: variant for variant in (peer.shipped, *peer.tuned)}[label]
+    for variant in (peer.shipped, *peer.tuned):
+        if variant.label == contender.setting:
+            return variant
+    raise InputError(
+        f"{contender.policy} must have a setting {contender.setting!r}, found none: tune again (make bench-autoscaling)"
+    )
 
 
-def build(contender: Contender, profile: str, server: ServerProfile, slo: Slo, sizing: Sizing, track: Track) -> Policy:
+def _spec(track: Track) -> AutoscalingSpec:
+    """Ours as it ships. Prometheus' 15 s scrapes in the equal track; in the native one its own reading of pods."""
+    if track is Track.NATIVE:
+        return AutoscalingSpec(max_replicas=MAX_REPLICAS)
+    source = MetricSource(
+        type=SourceType.PROMETHEUS, prometheus_url="http://prometheus", interval_seconds=int(SCRAPE_EVERY_S)
+    )
+    return AutoscalingSpec(max_replicas=MAX_REPLICAS, source=source)
+
+
+def build(contender: Contender, server: ServerProfile, slo: Slo, sizing: Sizing, track: Track) -> Policy:
     """Make a policy for one run; in the equal track it acts as often as all others."""
     period_s = SCRAPE_EVERY_S if track is Track.EQUAL else None
     if contender.policy == OURS:
-        return Shipping(AutoscalingSpec(max_replicas=MAX_REPLICAS), server.max_sequences, period_s)
+        return Shipping(_spec(track), server.max_sequences, period_s)
     facts = Facts(
         max_sequences=server.max_sequences,
         kv_capacity_tokens=server.steps.kv_tokens,
@@ -89,4 +99,4 @@ def build(contender: Contender, profile: str, server: ServerProfile, slo: Slo, s
         peak_replicas=sizing.peak,
         mean_replicas=sizing.mean,
     )
-    return variant_of(contender, profile).build(facts, period_s=period_s)
+    return variant_of(contender).build(facts, period_s=period_s)

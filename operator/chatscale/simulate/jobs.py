@@ -35,7 +35,7 @@ def play(job: Job) -> tuple[Outcome, Score]:
     """Do the run. It starts with the replicas that its first minutes need, the same for every policy."""
     workload, server, slo = load(job.traffic, job.seed), SERVERS[job.profile], Slo()
     sizing = size(workload, server, slo)
-    policy = build(job.contender, job.profile, server, slo, sizing, job.track)
+    policy = build(job.contender, server, slo, sizing, job.track)
     scenario = Scenario(
         profile=job.profile,
         cold_start=job.cold_start,

@@ -5,7 +5,7 @@ from typing import Final
 
 from chatscale.api.v1alpha1 import AutoscalingSpec
 from chatscale.scaling.policy import decide
-from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample
+from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample, WorkCounters
 from chatscale.scaling.state import ScalerState
 from chatscale.simulation.view import Column, View
 
@@ -16,8 +16,8 @@ _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 class Shipping:
     """The operator's own decisions, one model's state carried from one to the next."""
 
-    direct = False
-    """It reads pods, but as old as its own last reading: in the native track its period is that age."""
+    direct = True
+    """It reads the pods itself, right before it decides."""
 
     def __init__(self, spec: AutoscalingSpec, max_concurrency: int, period_s: float | None = None) -> None:
         """period_s: instead of the spec's interval, where all policies act equally often."""
@@ -44,11 +44,14 @@ def _observe(view: View) -> Observation:
             phase=ReplicaPhase.READY,
             since=_at(float(view.ready_since_s[row])),
             sample=_sample(view, row),
+            created=_at(float(view.created_s[row])),
         )
         for row in range(view.ready)
     ]
     starting = [
-        Replica(name=f"starting-{at}", phase=ReplicaPhase.STARTING, since=_at(float(since_s)))
+        Replica(
+            name=f"starting-{at}", phase=ReplicaPhase.STARTING, since=_at(float(since_s)), created=_at(float(since_s))
+        )
         for at, since_s in enumerate(view.starting_since_s)
     ]
     return Observation(_at(view.now_s), (*ready, *starting))
@@ -65,6 +68,13 @@ def _sample(view: View, row: int) -> ReplicaSample | None:
         slots=view.max_sequences,
         kv_cache_usage_ratio=float(values[Column.KV_TOKENS]) / view.kv_capacity_tokens,
         rejected_total=float(values[Column.REJECTED]),
+        work=WorkCounters(
+            max_tokens_per_second=view.max_tokens_per_second,
+            prompt_tokens=float(values[Column.PROMPT_TOKENS]),
+            generated_tokens=float(values[Column.GENERATED_TOKENS]),
+            finished=float(values[Column.FINISHED]),
+            slo_misses=float(values[Column.TTFT_SLOW] + values[Column.TPOT_SLOW]),
+        ),
     )
 
 

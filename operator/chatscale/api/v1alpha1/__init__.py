@@ -18,6 +18,7 @@ from chatscale.api.v1alpha1.autoscaling import (
     ScalingPolicy,
     ScalingPolicyType,
     ScalingRules,
+    Slo,
     SourceType,
 )
 from chatscale.api.v1alpha1.chatmodel import (
@@ -53,6 +54,7 @@ from chatscale.api.v1alpha1.status import (
     ChatModelStatus,
     Condition,
     ConditionStatus,
+    LearnedStatus,
     MetricReading,
     ScalingRecord,
 )
@@ -78,6 +80,7 @@ __all__ = [
     "Fallback",
     "FallbackBehavior",
     "ImagePullPolicy",
+    "LearnedStatus",
     "LocalObjectRef",
     "MetricReading",
     "MetricSource",
@@ -97,5 +100,6 @@ __all__ = [
     "SecretKeyRef",
     "ServerSpec",
     "SimulatedServer",
+    "Slo",
     "SourceType",
 ]

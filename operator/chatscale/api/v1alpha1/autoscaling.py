@@ -43,6 +43,22 @@ class MetricTarget(ApiModel):
     )
 
 
+class Slo(ApiModel):
+    """What a customer is promised, and how often."""
+
+    ttft_milliseconds: Annotated[int, Field(ge=1, le=600_000)] = Field(
+        default=2000,
+        description="Time to the first token; a prompt that takes longer than a third of this on an idle replica "
+        "is allowed three times that time instead.",
+    )
+    tpot_milliseconds: Annotated[int, Field(ge=1, le=60_000)] = Field(
+        default=100, description="Mean time per output token after the first."
+    )
+    objective_percent: Annotated[int, Field(ge=50, le=99)] = Field(
+        default=99, description="Share of requests that must be answered within both times."
+    )
+
+
 class SourceType(StrEnum):
     """Where the operator reads metrics."""
 
@@ -118,10 +134,10 @@ class ScaleUpRules(ScalingRules):
 
 
 class ScaleDownRules(ScalingRules):
-    """Lowering the replica count: only to the highest wish of the last five minutes (as HPA)."""
+    """Lowering the replica count: only to the highest wish of the last ten minutes (HPA: five)."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        default=300, description="Lower only to the highest count wished for in this window."
+        default=600, description="Lower only to the highest count wished for in this window."
     )
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [ScalingPolicy(type=ScalingPolicyType.PERCENT, value=100, period_seconds=15)],
@@ -206,13 +222,16 @@ class AutoscalingSpec(ApiModel):
     metrics: Annotated[
         list[MetricTarget],
         Field(
-            min_length=1,
             max_length=3,
             json_schema_extra=KEYED_BY_TYPE,
         ),
     ] = Field(
-        default_factory=lambda: [MetricTarget(type=MetricType.QUEUE_DEPTH, target=4)],
-        description="What the count follows; of several proposals the largest wins.",
+        default_factory=list,
+        description="Targets that the count follows instead of `slo`; of several proposals the largest wins. Empty, "
+        "as recommended: the operator keeps `slo` at the least cost. Mode HPA cannot, and then follows QueueDepth 4.",
+    )
+    slo: Slo = Field(
+        default_factory=Slo, description="What customers are promised; replicas count the requests that miss it."
     )
     source: MetricSource = Field(
         default_factory=MetricSource, description="Where the operator reads metrics (mode Operator)."
@@ -240,3 +259,8 @@ class AutoscalingSpec(ApiModel):
     dry_run: bool = Field(
         default=False, description="Decide and report in status and Events, but change no replica count."
     )
+
+    @property
+    def targets(self) -> list[MetricTarget]:
+        """What is followed where the SLO cannot be: by an HPA, or over replicas that do not count their work."""
+        return self.metrics or [MetricTarget(type=MetricType.QUEUE_DEPTH, target=4)]

@@ -54,6 +54,22 @@ class AutoscalingPhase(StrEnum):
     FALLBACK = "Fallback"
 
 
+class LearnedStatus(ApiModel):
+    """What the policy has learned of this model: it goes on from here after a restart of the operator."""
+
+    reserve_percent: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        description="Reserve against queueing and surprises, in percent of the usual one; misses of the SLO raise it."
+    )
+    forecast_error_percent: Annotated[int, Field(ge=0, le=1000)] = Field(
+        description="How far load rose above its forecast within a cold start, as a standard deviation."
+    )
+    cold_start_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        description="From the creation of a pod until it is ready."
+    )
+    prompt_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean of a request.")
+    generated_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean of an answer.")
+
+
 class AutoscalingStatus(ApiModel):
     """What the autoscaler saw and did."""
 
@@ -64,6 +80,9 @@ class AutoscalingStatus(ApiModel):
     last_scale_time: datetime | None = Field(default=None, description="When the count last changed.")
     current_metrics: Annotated[list[MetricReading], Field(max_length=3)] = Field(
         default_factory=list, description="Metrics as last read."
+    )
+    learned: LearnedStatus | None = Field(
+        default=None, description="What the policy has learned of this model; absent before it has."
     )
     history: Annotated[list[ScalingRecord], Field(max_length=5)] = Field(
         default_factory=list, description="The last changes of the count, newest first."

@@ -25,7 +25,7 @@ def test_every_pod_is_a_replica_in_its_phase():
     assert observe(pods, {"a": a_sample(at(5))}, at(5)) == Observation(
         taken_at=at(5),
         replicas=(
-            Replica("a", ReplicaPhase.READY, at(1), a_sample(at(5))),
-            Replica("b", ReplicaPhase.UNSCHEDULABLE, at(2), detail="no room"),
+            Replica("a", ReplicaPhase.READY, at(1), a_sample(at(5)), created=pods[0].created),
+            Replica("b", ReplicaPhase.UNSCHEDULABLE, at(2), detail="no room", created=pods[1].created),
         ),
     )

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatscale.errors import MetricsUnavailableError
+from chatscale.observe import exposition
 from chatscale.observe.exposition import parse_exposition
-from chatscale.scaling.signals import ReplicaSample
+from chatscale.scaling.signals import ReplicaSample, WorkCounters
 from chatscale_server.wire import Metric
 from tests.support.builders import an_exposition, at
 
@@ -18,6 +19,34 @@ def test_reads_what_the_policy_needs_and_skips_the_rest():
     assert parse_exposition(text, at(5)) == ReplicaSample(
         taken_at=at(5), queue_depth=3, running=8, slots=8, kv_cache_usage_ratio=0.5, rejected_total=2.0
     )
+
+
+WORK = """
+inference_max_tokens_per_second 8400
+inference_prompt_tokens_total 9000
+inference_generated_tokens_total 700
+inference_requests_total{finish_reason="stop"} 8
+inference_requests_total{finish_reason="length"} 2
+inference_slo_misses_total{objective="ttft"} 3
+inference_slo_misses_total{objective="tpot"} 1
+"""
+
+
+def test_reads_the_work_of_a_replica_that_counts_it():
+    assert parse_exposition(an_exposition() + WORK.lstrip(), at(5)).work == WorkCounters(
+        max_tokens_per_second=8400, prompt_tokens=9000, generated_tokens=700, finished=10, slo_misses=4
+    )
+
+
+@pytest.mark.parametrize("name", [metric.value for metric in exposition.WORK])
+def test_work_that_is_told_by_half_is_not_known(name: str):
+    rest = "".join(line for line in WORK.lstrip().splitlines(keepends=True) if not line.startswith(name))
+    assert parse_exposition(an_exposition() + rest, at(5)).work is None
+
+
+def test_a_replica_that_does_not_know_its_speed_yet_tells_no_work():
+    text = an_exposition() + WORK.lstrip().replace(" 8400", " 0")
+    assert parse_exposition(text, at(5)).work is None
 
 
 def test_only_refusals_for_want_of_room_count():

@@ -132,18 +132,18 @@ class TestLowering:
         operator = a_calm_operator(5, 30)
 
         decision = operator.sees_load(335, 12)
-        replicas = [later.replicas for later in operator.watches(340, 800, 12)]
+        replicas = [later.replicas for later in operator.watches(340, 1100, 12)]
 
         assert decision.replicas == 5
         assert replicas[-1] == 2, "12 in flight fill 2 x 8 slots to 75 percent"
         assert sorted(replicas, reverse=True) == replicas
 
-    def test_waits_for_five_minutes_without_a_higher_wish(self) -> None:
+    def test_waits_for_ten_minutes_without_a_higher_wish(self) -> None:
         operator = a_calm_operator(5, 48)
 
-        fell = next(seconds for seconds in range(335, 1200, 5) if operator.sees_load(seconds, 5).replicas < 5)
+        fell = next(seconds for seconds in range(335, 1500, 5) if operator.sees_load(seconds, 5).replicas < 5)
 
-        assert fell >= 335 + 300
+        assert fell >= 335 + 600
 
     def test_does_not_happen_while_requests_wait(self) -> None:
         operator = an_operator(5, **QUICK)

@@ -1,0 +1,142 @@
+"""How much more than the present load is kept: learned from forecasts that came true and from promises missed.
+
+Two quantities are learned. How far load rises within the time that a replica takes to come: the errors of earlier
+forecasts tell. And how large a reserve this model's traffic needs so that no more requests miss the SLO than may: an
+error budget tells, as missed requests are counted by the replicas themselves.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from chatscale.api.v1alpha1 import LearnedStatus, Slo
+from chatscale.scaling.signals import Replica
+from chatscale.scaling.tuning import (
+    BUDGET_SHARE,
+    DECISION_DELAY,
+    ERROR_MEMORY,
+    FIRST_COLD_START,
+    FIRST_ERROR,
+    FLOOR_TTFT_FACTOR,
+    GAIN_PER_HOUR,
+    LEAST_RESERVE,
+    LEAST_WORK_S,
+    LEVEL,
+    LONGEST_COLD_START,
+    MOST_MISSED,
+    MOST_RESERVE,
+    POOLING,
+    RESERVE,
+)
+from chatscale.scaling.work import Work
+
+_HOUR_S = 3600.0
+_FEWEST_PER_HOUR = 60.0
+"""Below a request a minute one miss says little."""
+_LEAST_LOAD = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What is learned of one ChatModel. Small: all but the pending forecasts survives a restart, in its status."""
+
+    factor: float = 1.0
+    """On the usual reserve."""
+    error_variance: float = FIRST_ERROR**2
+    """Of the logarithm of load over forecast, where it was above."""
+    cold_start_s: float = FIRST_COLD_START.total_seconds()
+    forecasts: tuple[tuple[datetime, float], ...] = ()
+    """Loads expected one horizon later, oldest first."""
+
+    @classmethod
+    def learned(cls, status: LearnedStatus) -> "Reserve":
+        """As it was left by an earlier process."""
+        return cls(
+            factor=min(max(status.reserve_percent / 100, LEAST_RESERVE), MOST_RESERVE),
+            error_variance=(status.forecast_error_percent / 100) ** 2,
+            cold_start_s=min(float(status.cold_start_seconds), LONGEST_COLD_START.total_seconds()),
+        )
+
+    @property
+    def horizon(self) -> timedelta:
+        """From the middle of the load's window until a replica asked for now takes requests."""
+        return timedelta(seconds=self.cold_start_s) + DECISION_DELAY + LEVEL / 2
+
+    def sized_for(self, work: Work, slo: Slo, now: datetime) -> "Need":
+        """How many replicas the load at the horizon needs, in fractions."""
+        level = max(work.level(now), _LEAST_LOAD)
+        rising = level * math.exp(self.factor * math.sqrt(self.error_variance))
+        expected = max(rising, level + work.backlog_s / max(self.cold_start_s, LEVEL.total_seconds() / 2))
+        work_s = (work.prompt_tokens + work.generated_tokens) / work.tokens_per_s
+        prompt_s = work.prompt_tokens / work.tokens_per_s
+        patience_s = max(slo.ttft_milliseconds / 1000, FLOOR_TTFT_FACTOR * prompt_s)
+        spare = self.factor * RESERVE * math.sqrt(max(work_s, LEAST_WORK_S) / patience_s) * expected**POOLING
+        return Need(load=level, expected=expected, spare=spare)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A load in replicas, and what is kept beyond it."""
+
+    load: float
+    """That the present load would fill to the brim."""
+    expected: float
+    """Likewise when a replica asked for now would be there, at the upper end of what is likely."""
+    spare: float
+    """Against the unevenness of arrivals."""
+
+    @property
+    def replicas(self) -> float:
+        """Needed, not yet whole."""
+        return self.expected + self.spare
+
+
+def learn(reserve: Reserve, before: Work, work: Work, slo: Slo, replicas: Sequence[Replica], now: datetime) -> Reserve:
+    """Take one more observation. before, work: without it and with it. replicas: those that were read."""
+    new = [replica for replica in replicas if replica.name not in before.paces]
+    reserve = replace(reserve, cold_start_s=_cold_start_s(reserve.cold_start_s, new))
+    if not work.is_known:
+        return reserve
+    level = max(work.level(now), _LEAST_LOAD)
+    due = [forecast for forecast in reserve.forecasts if forecast[0] <= now - reserve.horizon]
+    variance = reserve.error_variance
+    if due:
+        came = max(work.short(now), level / 2, _LEAST_LOAD)
+        variance = _learn_error(variance, math.log(came / due[-1][1]), _elapsed_s(reserve, now))
+    pending = reserve.forecasts[max(len(due) - 1, 0) :]
+    return replace(
+        reserve,
+        factor=_learn_factor(reserve.factor, work, slo),
+        error_variance=variance,
+        forecasts=(*pending, (now, level)),
+    )
+
+
+def _elapsed_s(reserve: Reserve, now: datetime) -> float:
+    return (now - reserve.forecasts[-1][0]).total_seconds() if reserve.forecasts else 0.0
+
+
+def _learn_error(variance: float, error: float, elapsed_s: float) -> float:
+    """Fade towards this error's square. Falls cost nothing, so they count as no error, and rises twice instead."""
+    kept = math.exp(-elapsed_s / ERROR_MEMORY.total_seconds())
+    return variance * kept + (1 - kept) * 2 * max(error, 0.0) ** 2
+
+
+def _learn_factor(factor: float, work: Work, slo: Slo) -> float:
+    """Integrate missed requests against the budget, weighed by an hour's requests."""
+    if work.grown.requests <= 0 or work.requests_per_s is None:
+        return factor
+    budget = BUDGET_SHARE * (100 - slo.objective_percent) / 100
+    misses = min(work.grown.misses, MOST_MISSED * work.grown.requests)
+    hours = (misses / budget - work.grown.requests) / max(work.requests_per_s * _HOUR_S, _FEWEST_PER_HOUR)
+    grown = factor * math.exp(GAIN_PER_HOUR * hours)
+    return min(max(grown, LEAST_RESERVE), MOST_RESERVE)
+
+
+def _cold_start_s(known_s: float, new: Sequence[Replica]) -> float:
+    """Each start-up counts as much as all before it: a cache that went cold is believed soon."""
+    for replica in new:
+        if replica.created is not None and replica.since > replica.created:
+            known_s += (min(replica.since - replica.created, LONGEST_COLD_START).total_seconds() - known_s) / 2
+    return known_s

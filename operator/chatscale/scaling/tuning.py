@@ -1,0 +1,48 @@
+"""Every number that the SLO policy is tuned with, and why it is what it is; docs/design/0008.
+
+None is about one model, machine or trace: what differs between those is measured or learned. Where the reason says
+"measured", the comparison of docs/benchmarks/autoscaling.md was the measure.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+LEVEL: Final = timedelta(seconds=60)
+"""Load is averaged over this. Shorter chases the noise of single arrivals, longer comes late: measured."""
+SHORT: Final = timedelta(seconds=30)
+"""What a forecast is compared with when its time has come, and over which full caches and slots are averaged."""
+DECISION_DELAY: Final = timedelta(seconds=25)
+"""From a change of the load until pods for it are created: half a scrape, a decision, a pass."""
+SIZE_MEMORY: Final = timedelta(minutes=15)
+"""Mean lengths of requests, and which resource binds, are remembered this long (time constant)."""
+ERROR_MEMORY: Final = timedelta(hours=1)
+"""Likewise errors of forecasts: one busy hour should not hold spare replicas through a night."""
+FIRST_ERROR: Final = 0.08
+"""Standard deviation of the forecast's logarithm before any forecast has come true; a guess that is soon replaced."""
+FIRST_COLD_START: Final = timedelta(seconds=80)
+"""Before any pod was seen to become ready: an 8B model with its files cached on the node."""
+LONGEST_COLD_START: Final = timedelta(minutes=15)
+"""Beyond this a pod is in trouble rather than slow."""
+
+RESERVE: Final = 2.0
+"""Reserve over the work W (replicas): RESERVE * sqrt(x / T) * W ** POOLING, x the seconds of work in a mean request and
+T the time it has for its first token. The square root is the standard deviation of the work that arrives in T,
+the factor what keeps 99 % on fleets of 1, 4 and 16 replicas of both machines: measured."""
+POOLING: Final = 0.75
+"""Between 1/2, a perfectly shared queue (square-root staffing), and 1, replicas that share nothing: measured."""
+LEAST_WORK_S: Final = 0.02
+"""Shorter requests than this still come in steps."""
+FLOOR_TTFT_FACTOR: Final = 3.0
+"""A prompt may take this many times its time on an idle replica (wire: the server counts by the same rule)."""
+
+BUDGET_SHARE: Final = 0.6
+"""Of the misses that the objective allows, this share is spent on purpose; the rest is for what nobody foresees."""
+GAIN_PER_HOUR: Final = 0.15
+"""The reserve shrinks by this much (log) in an hour without a miss, and grows as much in one with twice the budget."""
+MOST_MISSED: Final = 0.5
+"""Share of missed requests that is believed: beyond it a burst was not foreseen, and no reserve would have held it."""
+LEAST_RESERVE: Final = 0.5
+MOST_RESERVE: Final = 3.0
+"""Bounds of what is learned, as factors of the usual reserve: a lying counter can do no more than this."""
+RATE_MEMORY: Final = timedelta(minutes=30)
+"""Requests per hour, against which misses are weighed, are remembered this long."""

@@ -1,0 +1,241 @@
+"""From replicas' counters to the work that customers ask for, in replicas. Pure.
+
+Work is counted in tokens, prompt and output alike, and divided by the rate that a replica measured of itself: so it
+does not depend on how many replicas share it, and requests of any length add up. Arrivals are counted where they come
+in, not where they are served: an overload shows its full size, and long answers before their tokens are made.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from chatscale.scaling.signals import Replica, ReplicaSample
+from chatscale.scaling.tuning import LEVEL, RATE_MEMORY, SHORT, SIZE_MEMORY
+from chatscale.scaling.windows import Window
+
+_FEWEST_FINISHED: Final = 20.0
+"""Before so many answers have ended, their mean length is a guess from below."""
+MOST_TOKENS: Final = 1e12
+"""Bound on what one counter may grow by between two samples: far above any machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counters of one replica, or how much they grew."""
+
+    requests: float = 0.0
+    """That came in: ended, running, waiting or refused."""
+    started: float = 0.0
+    """That got a slot."""
+    finished: float = 0.0
+    prompt_tokens: float = 0.0
+    generated_tokens: float = 0.0
+    misses: float = 0.0
+    """Of the SLO, refusals among them."""
+
+    @classmethod
+    def of(cls, sample: ReplicaSample) -> "Totals":
+        """As the replica tells them; it must count its work."""
+        assert sample.work is not None  # noqa: S101 - for the type checker
+        work, refused = sample.work, _bounded(sample.rejected_total)
+        started = work.finished + sample.running
+        return cls(
+            requests=_bounded(started + sample.queue_depth + refused),
+            started=_bounded(started),
+            finished=_bounded(work.finished),
+            prompt_tokens=_bounded(work.prompt_tokens),
+            generated_tokens=_bounded(work.generated_tokens),
+            misses=_bounded(work.slo_misses + refused),
+        )
+
+    def since(self, before: "Totals") -> "Totals":
+        """The growth. A replica whose answers or tokens fell has started anew with its container."""
+        anew = self.finished < before.finished or self.generated_tokens < before.generated_tokens
+        start = Totals() if anew else before
+        return Totals(
+            # Gauges are a part of these, read an instant apart from the counters: never less than nothing.
+            requests=max(self.requests - start.requests, 0.0),
+            started=max(self.started - start.started, 0.0),
+            finished=self.finished - start.finished,
+            prompt_tokens=max(self.prompt_tokens - start.prompt_tokens, 0.0),
+            generated_tokens=self.generated_tokens - start.generated_tokens,
+            misses=max(self.misses - start.misses, 0.0),
+        )
+
+    def plus(self, other: "Totals", kept: float = 1.0) -> "Totals":
+        """The sum, after this one has faded to `kept` (0 to 1) of itself."""
+        return Totals(
+            requests=self.requests * kept + other.requests,
+            started=self.started * kept + other.started,
+            finished=self.finished * kept + other.finished,
+            prompt_tokens=self.prompt_tokens * kept + other.prompt_tokens,
+            generated_tokens=self.generated_tokens * kept + other.generated_tokens,
+            misses=self.misses * kept + other.misses,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """One replica at its last sample."""
+
+    taken_at: datetime
+    totals: Totals
+    requests_per_s: float | None
+    """Between its last two samples; None after the first of a replica that was there before us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The work of one ChatModel as counted so far."""
+
+    paces: Mapping[str, Pace] = field(default_factory=lambda: MappingProxyType({}))
+    sizes: Totals = field(default_factory=Totals)
+    """Sums that fade: ratios of them are mean lengths."""
+    grown: Totals = field(default_factory=Totals)
+    """Between the last observation and the one before."""
+    counted_at: datetime | None = None
+    tokens: Window = field(default_factory=Window)
+    """Replicas that the tokens asked for would fill."""
+    caches: Window = field(default_factory=Window)
+    """Replicas whose KV cache the requests in flight would fill."""
+    slots: Window = field(default_factory=Window)
+    """Replicas whose slots they would fill."""
+    bound: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Fading sums of tokens, caches and slots: which of them binds, and by how much more than tokens."""
+    tokens_per_s: float = 0.0
+    """That one replica computes at most; 0 before any told."""
+    requests_per_s: float | None = None
+    """Over RATE_MEMORY."""
+    backlog_s: float = 0.0
+    """Seconds that one replica would need for the prompts that wait."""
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Mean of a request."""
+        return self.sizes.prompt_tokens / max(self.sizes.started, 1.0)
+
+    @property
+    def generated_tokens(self) -> float:
+        """Mean of an answer."""
+        return self.sizes.generated_tokens / max(self.sizes.finished, _FEWEST_FINISHED)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a rate to go by."""
+        return self.tokens_per_s > 0 and any(pace.requests_per_s is not None for pace in self.paces.values())
+
+    @property
+    def binding(self) -> float:
+        """How much more than its tokens the scarcest resource is asked for; at least 1."""
+        tokens, caches, slots = self.bound
+        return max(1.0, caches / tokens, slots / tokens) if tokens > 0 else 1.0
+
+    def level(self, now: datetime) -> float:
+        """Replicas that the present load would fill to the brim.
+
+        Tokens asked for show a change before caches and slots fill, so they are scaled to what binds.
+        """
+        return max(
+            self.tokens.mean(now, LEVEL) * self.binding, self.caches.mean(now, SHORT), self.slots.mean(now, SHORT)
+        )
+
+    def short(self, now: datetime) -> float:
+        """Likewise over SHORT, by tokens alone."""
+        return self.tokens.mean(now, SHORT) * self.binding
+
+
+def typical(prompt_tokens: float, generated_tokens: float) -> Totals:
+    """Sums of as many requests of one size as are needed to be believed, and no more."""
+    many = _FEWEST_FINISHED
+    return Totals(
+        started=many,
+        finished=many,
+        prompt_tokens=prompt_tokens * many,
+        generated_tokens=generated_tokens * many,
+    )
+
+
+def count_work(before: Work, replicas: Sequence[Replica], at: datetime) -> Work:
+    """Add one observation. replicas: ready and read; all of them must count their work."""
+    samples = {replica.name: (replica, replica.sample) for replica in replicas if replica.sample is not None}
+    elapsed_s = (at - before.counted_at).total_seconds() if before.counted_at else 0.0
+    paces: dict[str, Pace] = {}
+    grown = Totals()
+    for name, (replica, sample) in samples.items():
+        paces[name], growth = _pace(before, replica, sample)
+        grown = grown.plus(growth)
+    sizes = before.sizes.plus(grown, _kept(elapsed_s, SIZE_MEMORY))
+    speeds = [sample.work.max_tokens_per_second for _, sample in samples.values() if sample.work]
+    counted = replace(
+        before,
+        paces=MappingProxyType(paces),
+        sizes=sizes,
+        grown=grown,
+        counted_at=at,
+        tokens_per_s=sum(speeds) / len(speeds) if speeds else before.tokens_per_s,
+        requests_per_s=_smoothed(before, grown, elapsed_s),
+    )
+    return _with_load(counted, [sample for _, sample in samples.values()], elapsed_s) if counted.is_known else counted
+
+
+def _with_load(work: Work, samples: list[ReplicaSample], elapsed_s: float) -> Work:
+    at = work.counted_at
+    assert at is not None  # noqa: S101 - for the type checker
+    rate = sum(pace.requests_per_s or 0.0 for pace in work.paces.values())
+    tokens = rate * (work.prompt_tokens + work.generated_tokens) / work.tokens_per_s
+    running, waiting = sum(sample.running for sample in samples), sum(sample.queue_depth for sample in samples)
+    caches = sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples)
+    caches *= (running + waiting) / running if running else 1.0
+    slots = sum((sample.running + sample.queue_depth) / max(sample.slots, 1) for sample in samples)
+    windows = (
+        work.tokens.with_value(at, tokens, LEVEL),
+        work.caches.with_value(at, caches, SHORT),
+        work.slots.with_value(at, slots, SHORT),
+    )
+    means = (windows[0].mean(at, LEVEL), windows[1].mean(at, SHORT), windows[2].mean(at, SHORT))
+    kept = _kept(elapsed_s, SIZE_MEMORY)
+    bound = tuple(sum_ * kept + mean for sum_, mean in zip(work.bound, means, strict=True))
+    return replace(
+        work,
+        tokens=windows[0],
+        caches=windows[1],
+        slots=windows[2],
+        bound=(bound[0], bound[1], bound[2]),
+        backlog_s=waiting * work.prompt_tokens / work.tokens_per_s,
+    )
+
+
+def _pace(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[Pace, Totals]:
+    """What one replica does, and what it did since it was last counted."""
+    totals, earlier = Totals.of(sample), before.paces.get(replica.name)
+    if earlier is not None and sample.taken_at <= earlier.taken_at:
+        return earlier, Totals()
+    if earlier is not None:
+        growth, since = totals.since(earlier.totals), earlier.taken_at
+    elif before.counted_at is not None and replica.since >= before.counted_at - LEVEL:
+        # It became ready under our eyes: all that it has done is new.
+        growth, since = totals, replica.since
+    else:
+        return Pace(sample.taken_at, totals, None), Totals()
+    span_s = (sample.taken_at - since).total_seconds()
+    return Pace(sample.taken_at, totals, growth.requests / span_s if span_s > 0 else None), growth
+
+
+def _smoothed(before: Work, grown: Totals, elapsed_s: float) -> float | None:
+    if elapsed_s <= 0:
+        return before.requests_per_s
+    rate = grown.requests / elapsed_s
+    if before.requests_per_s is None:
+        return rate
+    return before.requests_per_s + (rate - before.requests_per_s) * (1 - _kept(elapsed_s, RATE_MEMORY))
+
+
+def _kept(elapsed_s: float, memory: timedelta) -> float:
+    return math.exp(-elapsed_s / memory.total_seconds())
+
+
+def _bounded(count: float) -> float:
+    return min(max(count, 0.0), MOST_TOKENS)

@@ -1,0 +1,112 @@
+"""What is kept beyond the load: learned from forecasts, from missed promises, and from how long starts take."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from chatscale.api.v1alpha1 import LearnedStatus, Slo
+from chatscale.scaling.reserve import Reserve, learn
+from chatscale.scaling.tuning import LEAST_RESERVE, MOST_RESERVE
+from chatscale.scaling.work import Work, count_work
+from tests.support.replicas import at
+from tests.support.workers import Fleet, Worker
+
+SLO = Slo()
+
+
+class Student:
+    """Learns from a fleet, tick after tick."""
+
+    def __init__(self, count: int = 4) -> None:
+        self.fleet, self.work, self.reserve = Fleet(count), Work(), Reserve()
+
+    def watches(self, seconds: int, requests_per_s: float, missed: float = 0.0) -> None:
+        for _ in range(seconds // 15):
+            seen = self.fleet.after(15, requests_per_s, missed)
+            before, self.work = self.work, count_work(self.work, seen.replicas, seen.taken_at)
+            self.reserve = learn(self.reserve, before, self.work, SLO, seen.replicas, seen.taken_at)
+
+
+def test_the_need_worked_out_by_hand() -> None:
+    student = Student()
+    student.watches(600, 24)
+    plain = replace(student.reserve, factor=1.0, error_variance=0.0)
+
+    need = plain.sized_for(student.work, SLO, at(600))
+
+    # 24 requests/s of 1000 tokens on 8000 tokens/s; 0.125 s of work each, 2 s for the first token.
+    assert need.load == need.expected == pytest.approx(3.0, rel=0.01)
+    assert need.spare == pytest.approx(2 * math.sqrt(0.125 / 2) * 3.0**0.75, rel=0.01)
+
+
+def test_calm_hours_shrink_the_reserve_and_missed_promises_raise_it() -> None:
+    student = Student()
+    student.watches(3600, 24)
+    calm = student.reserve.factor
+    student.watches(1800, 24, missed=0.05)
+
+    assert calm == pytest.approx(math.exp(-0.15), rel=0.02)
+    assert student.reserve.factor > calm * 1.2
+
+
+def test_misses_at_the_budget_leave_the_reserve_as_it_is() -> None:
+    student = Student()
+    student.watches(3600, 24, missed=0.006)
+
+    assert student.reserve.factor == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("missed", "bound"), [pytest.param(0.0, LEAST_RESERVE, id="never"), (1.0, MOST_RESERVE)])
+def test_what_is_learned_has_bounds(missed: float, bound: float) -> None:
+    student = Student()
+    student.watches(8 * 3600, 24, missed)
+
+    assert student.reserve.factor == bound
+
+
+def test_a_minute_in_which_all_is_missed_counts_as_one_in_which_half_is() -> None:
+    half, all_ = Student(), Student()
+    half.watches(60, 24, missed=0.5)
+    all_.watches(60, 24, missed=1.0)
+
+    assert all_.reserve.factor == half.reserve.factor > 1.0
+
+
+def test_load_that_rises_within_a_cold_start_widens_the_forecast() -> None:
+    steady, bursty = Student(), Student()
+    steady.watches(3600, 24)
+    for _ in range(6):
+        bursty.watches(300, 24)
+        bursty.watches(300, 48)
+
+    assert bursty.reserve.error_variance > 10 * steady.reserve.error_variance
+
+
+def test_falling_load_is_no_error() -> None:
+    student = Student()
+    student.watches(1800, 48)
+    before = student.reserve.error_variance
+    student.watches(600, 12)
+
+    assert student.reserve.error_variance <= before
+
+
+def test_cold_starts_are_believed_soon() -> None:
+    reserve, work = Reserve(), Work()
+    for number in range(4):
+        slow = Worker(f"slow{number}", since=100.0 * number, started_in=300)
+        reserve = learn(reserve, work, work, SLO, [slow.replica(100.0 * number)], at(100 * number))
+
+    assert 280 < reserve.cold_start_s < 300
+
+
+def test_a_new_process_goes_on_with_what_the_last_one_learned() -> None:
+    status = LearnedStatus(
+        reserve_percent=150, forecast_error_percent=20, cold_start_seconds=120, prompt_tokens=1, generated_tokens=1
+    )
+
+    reserve = Reserve.learned(status)
+
+    assert (reserve.factor, reserve.cold_start_s) == (1.5, 120.0)
+    assert reserve.error_variance == pytest.approx(0.04)

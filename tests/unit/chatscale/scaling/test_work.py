@@ -1,0 +1,104 @@
+"""Work in replicas: what is counted, and what is not taken for work."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from chatscale.scaling.signals import Replica
+from chatscale.scaling.work import Totals, Work, count_work, typical
+from tests.support.replicas import at
+from tests.support.workers import Fleet, Worker
+
+
+def counted(*observations: tuple[float, Sequence[Replica]]) -> Work:
+    work = Work()
+    for seconds, replicas in observations:
+        work = count_work(work, replicas, at(seconds))
+    return work
+
+
+def steady(requests_per_s: float, count: int = 1, ticks: int = 20) -> Work:
+    fleet, work = Fleet(count), Work()
+    for _ in range(ticks):
+        seen = fleet.after(15, requests_per_s)
+        work = count_work(work, seen.replicas, seen.taken_at)
+    return work
+
+
+def test_requests_times_their_length_over_a_replicas_rate_is_the_work() -> None:
+    work = steady(16)
+
+    assert work.level(at(300)) == pytest.approx(16 * 1000 / 8000, rel=0.01)
+    assert (work.prompt_tokens, work.generated_tokens) == (pytest.approx(900), pytest.approx(100))
+
+
+def test_work_does_not_depend_on_how_many_share_it() -> None:
+    assert steady(16, count=8).level(at(300)) == pytest.approx(steady(16, count=2).level(at(300)))
+
+
+def test_what_a_replica_did_before_we_looked_is_not_this_minutes_work() -> None:
+    old = Worker("old", finished=1_000_000)
+    first = old.replica(0)
+    old.serves(15)
+
+    before = counted((0, [first]))
+    after = counted((0, [first]), (15, [old.replica(15)]))
+
+    assert not before.is_known
+    assert after.paces["old"].requests_per_s == pytest.approx(1.0)
+
+
+def test_all_that_a_new_replica_did_is_new() -> None:
+    old, new = Worker("old"), Worker("new", since=10)
+    first = [old.replica(0), old.replica(0)]
+    new.serves(20)
+
+    work = counted((0, first), (20, [old.replica(20), new.replica(20)]))
+
+    assert work.paces["new"].requests_per_s == pytest.approx(2.0)
+
+
+def test_a_container_that_started_anew_counts_from_nothing() -> None:
+    before = Totals(requests=100, started=100, finished=100, prompt_tokens=9000, generated_tokens=900, misses=5)
+    after = Totals(requests=3, started=3, finished=2, prompt_tokens=300, generated_tokens=30)
+
+    assert after.since(before) == after
+
+
+def test_the_same_sample_twice_counts_once() -> None:
+    worker = Worker("w")
+    first = worker.replica(0)
+    worker.serves(30)
+    second = worker.replica(15)
+
+    once = counted((0, [first]), (15, [second]))
+    twice = counted((0, [first]), (15, [second]), (20, [second]))
+
+    assert twice.paces == once.paces
+    assert twice.grown == Totals()
+
+
+def test_full_caches_count_where_they_are_scarcer_than_tokens() -> None:
+    worker, work = Worker("w"), Work()
+    for tick in range(20):
+        worker.serves(15)
+        work = count_work(work, [worker.replica(tick * 15, running=4, kv=0.8)], at(tick * 15))
+
+    assert work.level(at(285)) == pytest.approx(0.8, rel=0.05)
+    assert work.binding == pytest.approx(0.8 / (1000 / 8000), rel=0.1)
+
+
+def test_waiting_prompts_are_a_backlog_in_seconds_of_one_replica() -> None:
+    worker = Worker("w")
+    first = worker.replica(0)
+    worker.serves(60)
+
+    work = counted((0, [first]), (15, [worker.replica(15, waiting=80)]))
+
+    assert work.backlog_s == pytest.approx(80 * 900 / 8000, rel=0.01)
+
+
+def test_learned_lengths_are_gone_on_with() -> None:
+    work = Work(sizes=typical(500, 50))
+
+    assert (work.prompt_tokens, work.generated_tokens) == (500, 50)
