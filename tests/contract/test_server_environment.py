@@ -30,6 +30,7 @@ EVERYTHING: dict[str, Any] = {
         "maxQueue": 0,
         "queueTimeoutSeconds": 30,
     },
+    "autoscaling": {"slo": {"ttftMilliseconds": 750, "tpotMilliseconds": 40}},
     "drain": {"timeoutSeconds": 240, "preStopDelaySeconds": 0},
 }
 
@@ -57,6 +58,8 @@ def test_a_replica_is_told_every_field_of_the_spec():
         max_concurrency=16,
         max_queue=0,
         queue_timeout_s=30.0,
+        slo_ttft_s=0.75,
+        slo_tpot_s=0.04,
         drain_delay_s=0.0,
         drain_timeout_s=240.0,
         cpu_limit=2.0,
@@ -78,7 +81,7 @@ def test_every_variable_of_the_wire_contract_is_set_for_some_model():
     # Left to spec.server.env's author: the server's defaults are right.
     known = set(Env) - {
         Env.LOG_LEVEL, Env.MAX_WAITING_PROMPT_TOKENS, Env.MAX_BEAMS, Env.OTLP_ENDPOINT, Env.ALLOW_PICKLED_WEIGHTS,
-        Env.TRUST_REMOTE_CODE, Env.SLO_TTFT_MILLISECONDS, Env.SLO_TPOT_MILLISECONDS,
+        Env.TRUST_REMOTE_CODE,
     }  # fmt: skip
 
     assert {name for name in {**environment(**EVERYTHING), **simulated} if name in set(Env)} == known
@@ -98,3 +101,11 @@ def test_the_server_takes_every_drain_that_the_crd_allows(field: str, end: str, 
     bound = spec_schema["properties"]["drain"]["properties"][field][end]
 
     read_settings(environment(drain={field: bound}))
+
+
+@pytest.mark.parametrize("field", ["ttftMilliseconds", "tpotMilliseconds"])
+@pytest.mark.parametrize("end", ["minimum", "maximum"])
+def test_the_server_takes_every_objective_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+    bound = spec_schema["properties"]["autoscaling"]["properties"]["slo"]["properties"][field][end]
+
+    read_settings(environment(autoscaling={"slo": {field: bound}}))
