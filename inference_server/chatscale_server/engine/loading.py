@@ -130,15 +130,18 @@ def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
 def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[[Any, int], int] = pack_linears) -> SlotModel:
     """Check the model, then make it faster where its answers stay the same. Raises StartupError."""
     ids, expected = _expect(model, plan)
-    _check(model, plan, ids, expected)
     if plan.device.type == "cpu" and model.slots > 1:
         try:
-            if pack(model.network, min(model.slots, LAYOUT_ROWS)):
-                _check(model, plan, ids, expected)
+            pack(model.network, min(model.slots, LAYOUT_ROWS))
+            _check(model, plan, ids, expected)
         except (StartupError, *_FAILURES) as error:
-            log.warning("weights stay as they are", extra={"reason": str(error)})
-            slots, model.network = model.slots, None
+            # Whether it was the packing or the model itself is seen without packing.
+            reason, slots, model.network = str(error), model.slots, None
             model = load_model(plan, slots)
+            _check(model, plan, ids, expected)
+            log.warning("weights stay as they are", extra={"reason": reason})
+    else:
+        _check(model, plan, ids, expected)
     if plan.device.type == "cuda":
         record_decodes(model, plan, cuda_recorder())
     return model

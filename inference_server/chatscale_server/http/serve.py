@@ -1,9 +1,10 @@
 """Run one replica from start to exit code: HTTP first, then the engine, then whatever ends it."""
 
 import asyncio
+import gc
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,9 @@ from chatscale_server.settings import Settings
 log = logging.getLogger(__name__)
 
 ENGINE_STOP_TIMEOUT_S: Final = 5.0
+LOADING_GC_THRESHOLD: Final = 100_000
+"""New objects per garbage collection until the replica is ready. The imports make four times as many, and all of them
+stay: at Python's own 700 a seventh of their time went into looking through them again and again."""
 BACKLOG: Final = 1024
 """Connections that the kernel keeps while the loop is busy: a burst must get its 429, not a reset."""
 
@@ -96,21 +100,29 @@ def _front(runner: web.AppRunner) -> web.Server:
 
 async def serve(engine: Engine, settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGTERM has been obeyed. Raises StartupError when the model or the engine fails."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(LOADING_GC_THRESHOLD)
+
+    def keep_what_is_loaded() -> None:
+        # Else a full collection would hold up every stream for a fifth of a second, to find nothing to throw away.
+        gc.freeze()
+        gc.set_threshold(*thresholds)
+
     tracing = build_tracing(settings.otlp_endpoint)
     async with listening(engine, settings, host=host, port=port, tracing=tracing) as server:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, server.stop.set)
         log.info("listening", extra={"port": server.port, "engine": settings.engine, "model": settings.served_name})
-        await run_to_end(server)
+        await run_to_end(server, keep_what_is_loaded)
 
 
-async def run_to_end(server: Server) -> None:
+async def run_to_end(server: Server, when_ready: Callable[[], None] = lambda: None) -> None:
     """Wait for a stop signal, then drain; or for a failure, then raise it as StartupError."""
     async with asyncio.TaskGroup() as tasks:
         failed = tasks.create_task(server.bridge.failed_event.wait())
         stopped = tasks.create_task(server.stop.wait())
-        ready = tasks.create_task(_log_ready(server.bridge))
+        ready = tasks.create_task(_await_ready(server.bridge, when_ready))
         await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
         # kubelet's SIGTERM after /livez said so: there is nothing to drain, and the exit code tells why.
         server.bridge.give_up_if_stuck()
@@ -125,9 +137,10 @@ async def run_to_end(server: Server) -> None:
         raise _as_startup_error(server.bridge.failure)
 
 
-async def _log_ready(bridge: Bridge) -> None:
+async def _await_ready(bridge: Bridge, when_ready: Callable[[], None]) -> None:
     await bridge.loaded_or_failed.wait()
     if bridge.info is not None:
+        when_ready()
         log.info("ready", extra={"phases_s": bridge.counts.startup_phase_s, "max_model_len": bridge.info.max_model_len})
 
 

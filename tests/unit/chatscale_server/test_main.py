@@ -46,3 +46,31 @@ def test_serves_until_sigterm_and_exits_with_0(tmp_path):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert (process.returncode, (tmp_path / "message").exists()) == (0, False)
+
+
+WATCHED = """
+import gc, os, signal, threading, time
+from chatscale_server.__main__ import main
+
+def watch():
+    while not gc.get_freeze_count():
+        seen.add(gc.get_threshold())
+        time.sleep(0.001)
+    while gc.get_threshold() != usual:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+usual, seen = gc.get_threshold(), set()
+threading.Thread(target=watch, daemon=True).start()
+code = main(["--host", "127.0.0.1", "--port", "0"])
+print(code, usual in seen, (100_000, *usual[1:]) in seen)
+"""
+
+
+def test_what_was_loaded_is_never_searched_for_garbage():
+    environment = {"PATH": os.environ["PATH"], "CHATSCALE_ENGINE": "Simulated",
+                   "CHATSCALE_SIMULATED_STARTUP_SECONDS": "0.2", "CHATSCALE_DRAIN_DELAY_SECONDS": "0"}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED], env=environment, stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "0 True True"

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.linears import pack_linears
 from chatscale_server.engine.loading import load_model, plan_load, warm_up
+from chatscale_server.engine.model import CacheShape, SlotCache
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Scheduler
@@ -136,6 +137,20 @@ def test_weights_that_cannot_be_packed_stay_as_they_are(models, caplog):
         model = warm_up(load_model(plan, 4), plan, spoil)
         assert [reason in record.reason for record in caplog.records] == [True]
         assert torch.equal(model.network.lm_head.weight, load_model(plan, 4).network.lm_head.weight)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_an_empty_cache_takes_no_memory_and_is_zero():
+    before = resident_bytes()
+    cache = SlotCache(
+        CacheShape(layers=4, kv_heads=8, head_dim=64), 8, 8191, dtype=torch.bfloat16, device=torch.device("cpu")
+    )
+    assert sum(block.nbytes for block in (*cache._keys, *cache._values)) == 2**29
+    assert resident_bytes() - before < 2**26
+    assert not any(block[-1, :, -9:].any() for block in (*cache._keys, *cache._values))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
