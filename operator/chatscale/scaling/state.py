@@ -82,7 +82,7 @@ class ScalerState:
             return counted
         work, reserve = Work(), self.reserve
         if load.counting:
-            work = count_work(self.work, load.counting, taken_at)
+            work = count_work(self.work, load.counting, taken_at, load.unread)
             reserve = learn(reserve, self.work, work, spec.slo, load.counting, taken_at)
         return replace(
             counted,

@@ -17,8 +17,9 @@ SIZE_MEMORY: Final = timedelta(minutes=15)
 """Mean lengths of requests, and which resource binds, are remembered this long (time constant)."""
 ERROR_MEMORY: Final = timedelta(hours=1)
 """Likewise errors of forecasts: one busy hour should not hold spare replicas through a night."""
-FIRST_ERROR: Final = 0.08
-"""Standard deviation of the forecast's logarithm before any forecast has come true; a guess that is soon replaced."""
+FIRST_ERROR: Final = 0.2
+"""Standard deviation of the forecast's logarithm before any forecast has come true: nothing is known of a new model's
+traffic, and its first ramp must not find it at the brim. An hour replaces it."""
 FIRST_COLD_START: Final = timedelta(seconds=80)
 """Before any pod was seen to become ready: an 8B model with its files cached on the node."""
 LONGEST_COLD_START: Final = timedelta(minutes=15)

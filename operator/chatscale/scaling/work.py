@@ -6,7 +6,7 @@ in, not where they are served: an overload shows its full size, and long answers
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -158,11 +158,15 @@ def typical(prompt_tokens: float, generated_tokens: float) -> Totals:
     )
 
 
-def count_work(before: Work, replicas: Sequence[Replica], at: datetime) -> Work:
-    """Add one observation. replicas: ready and read; all of them must count their work."""
+def count_work(before: Work, replicas: Sequence[Replica], at: datetime, unread: Iterable[str] = ()) -> Work:
+    """Add one observation. replicas: ready and read; all of them must count their work.
+
+    unread: names of those that are ready and could not be read. They go on at their last pace, and are counted from
+    there once they are read again.
+    """
     samples = {replica.name: (replica, replica.sample) for replica in replicas if replica.sample is not None}
     elapsed_s = (at - before.counted_at).total_seconds() if before.counted_at else 0.0
-    paces: dict[str, Pace] = {}
+    paces = {name: before.paces[name] for name in unread if name in before.paces}
     grown = Totals()
     for name, (replica, sample) in samples.items():
         paces[name], growth = _pace(before, replica, sample)

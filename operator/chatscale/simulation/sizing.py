@@ -15,6 +15,8 @@ from chatscale.simulation.view import Numbers
 
 BUCKET_S: Final = 300.0
 """The load is averaged over this time: shorter bursts are what queues are for."""
+UNEVEN: Final = 1.25
+"""A run starts with this much more than an even load would need: no fleet is overloaded from the first second on."""
 FULL: Final = 0.75
 """Share of KV cache, token budget and time per token that a replica is planned to use: the rest is for unevenness."""
 
@@ -26,7 +28,7 @@ class Sizing:
     per_replica_rps: float
     """Requests per second of the trace's mix that one replica carries."""
     first: int
-    """Replicas for the first bucket."""
+    """Replicas for the first bucket, with room for uneven arrivals."""
     mean: int
     """For the mean load."""
     peak: int
@@ -39,7 +41,7 @@ def size(workload: Workload, server: ServerProfile, slo: Slo) -> Sizing:
     needed = offered_rps(workload) / per_replica_rps
     return Sizing(
         per_replica_rps=per_replica_rps,
-        first=_whole(needed[0]),
+        first=_whole(needed[0] * UNEVEN),
         mean=_whole(float(needed.mean())),
         peak=_whole(float(needed.max())),
     )

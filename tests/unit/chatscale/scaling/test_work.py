@@ -1,6 +1,7 @@
 """Work in replicas: what is counted, and what is not taken for work."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -76,6 +77,26 @@ def test_the_same_sample_twice_counts_once() -> None:
 
     assert twice.paces == once.paces
     assert twice.grown == Totals()
+
+
+def test_a_replica_that_was_not_read_goes_on_and_is_counted_from_where_it_was() -> None:
+    first, second = Worker("a"), Worker("b")
+    work = counted((0, [first.replica(0), second.replica(0)]))
+    for seconds in (15, 30):
+        first.serves(15)
+        second.serves(15)
+        work = count_work(work, [first.replica(seconds), second.replica(seconds)], at(seconds))
+    before = work.tokens.mean(at(30), timedelta(seconds=1))
+    first.serves(15)
+    second.serves(15)
+    blind = count_work(work, [first.replica(45)], at(45), unread=["b"])
+    first.serves(15)
+    second.serves(15)
+    again = count_work(blind, [first.replica(60), second.replica(60)], at(60))
+
+    assert blind.tokens.mean(at(45), timedelta(seconds=1)) == pytest.approx(before)
+    assert again.tokens.mean(at(60), timedelta(seconds=1)) == pytest.approx(before)
+    assert again.grown.requests == pytest.approx(45)
 
 
 def test_full_caches_count_where_they_are_scarcer_than_tokens() -> None:
