@@ -1,0 +1,134 @@
+"""`python -m tests.benchmarks.autoscaling`: tune the peers, score everybody, write docs/benchmarks/autoscaling.md.
+
+Every finished run is kept; a second go does only what is missing or whose sources have changed. `--set reduced` takes
+a minute or two in a fresh clone and writes nothing but what it is told to.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from chatscale.simulate.contenders import OURS, SHIPPED, TUNED, TUNED_FILE, Contender
+from chatscale.simulate.jobs import Job, Row, play
+from chatscale.simulate.plots import Point, draw_day, draw_trade
+from chatscale.simulation.outcome import ColdStart, Track
+from hack.paths import ROOT, cache_dir
+from tests.benchmarks.autoscaling import page, plan, verdict
+from tests.benchmarks.autoscaling.stages import (
+    Bench,
+    OutOfTimeError,
+    Setting,
+    best_peers,
+    finished,
+    note,
+    score,
+    sweep,
+    tune,
+)
+from tests.benchmarks.autoscaling.store import Store
+
+PAGE = ROOT / "docs" / "benchmarks" / "autoscaling.md"
+EXIT_NO_TRACES = 66
+_DRAWN_PEERS = 2
+Choices = Mapping[str, Mapping[str, Setting]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run as far as the budget goes; the page tells what is missing. 0 if nothing is."""
+    options = _parse(arguments)
+    chosen = plan.full(options.traces) if options.set == "full" else plan.reduced()
+    missing = plan.missing(chosen)
+    if missing:
+        sys.stderr.write(f"the set {options.set} needs {len(missing)} traces more, the first is {missing[0]}\n")
+        return EXIT_NO_TRACES
+    bench = Bench(chosen, Store(options.store), time.monotonic() + options.budget * 3600, options.processes)
+    choices, told = _run(bench)
+    rows = finished(bench, choices)
+    if options.set == "full" and choices.keys() == set(chosen.profiles):
+        note(choices, TUNED_FILE)
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if options.page is not None and rows:
+        _write_page(options.page, bench, choices, rows, told)
+    sys.stdout.write(f"{len(rows)} runs are scored. {told}\n")
+    return 0 if told == "" else 1
+
+
+def _run(bench: Bench) -> tuple[Choices, str]:
+    """All stages, or as many as there is time for; what is missing in words."""
+    choices: dict[str, dict[str, Setting]] = {}
+    try:
+        for profile in bench.chosen.profiles:
+            choices[profile] = tune(bench, profile)
+        score(bench, choices)
+    except OutOfTimeError as error:
+        return choices, f"Incomplete, the time was up in {error}."
+    return choices, ""
+
+
+def _write_page(path: Path, bench: Bench, choices: Choices, rows: list[Row], told: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = verdict.scenes(rows)
+    content = page.Content(
+        scenes=found,
+        lines=verdict.judge(found, bench.chosen.traces),
+        settings=choices,
+        traces=bench.chosen.traces,
+        revision=bench.revision,
+        note=told,
+        pictures=[*_days(path, bench, choices), *_trades(path, bench, choices)],
+    )
+    path.write_text(page.write(content), encoding="utf-8")
+
+
+def _days(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]:
+    """Replicas against load over the day with the largest crowd: ours, and the best tuned peers."""
+    profile = next(iter(choices))
+    trace = next((trace for trace in reversed(bench.chosen.traces) if trace.daily), bench.chosen.traces[-1])
+    best = list(best_peers(choices[profile]).items())[:_DRAWN_PEERS]
+    contenders = [Contender(OURS, SHIPPED), *(Contender(name, TUNED, label) for name, label in best)]
+    played = plan.traffic(bench.chosen, trace, profile)
+    seed = plan.TUNING_SEED + 1
+    outcomes = {
+        contender.policy: play(Job(played, profile, ColdStart.CACHED, Track.EQUAL, contender, seed))[0]
+        for contender in contenders
+    }
+    file = path.with_name(f"{path.stem}-day.svg")
+    draw_day(outcomes, f"{trace.name}, profile {profile}: replicas follow the load", file)
+    return [(f"Replicas paid for, and the load, over {trace.name}", file.name)]
+
+
+def _trades(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]:
+    """What each policy's settings keep and cost over the development windows, one picture a profile."""
+    pictures = []
+    for profile in choices:
+        sweeps: dict[str, list[Point]] = {}
+        for setting in sweep(bench.done(plan.tuning_jobs(bench.chosen, profile)), plan.requests(bench.chosen, profile)):
+            sweeps.setdefault(setting.policy, []).append(Point(setting.slo_attainment, setting.gpu_hours))
+        file = path.with_name(f"{path.stem}-trade-{profile.lower()}.svg")
+        draw_trade(sweeps, f"Profile {profile}: cost of keeping the promise, all development windows", file)
+        pictures.append((f"GPU-hours against requests within the SLO, profile {profile}", file.name))
+    return pictures
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.benchmarks.autoscaling", description=__doc__)
+    add = parser.add_argument
+    add("--set", choices=("full", "reduced"), default="full")
+    add("--traces", type=Path, default=ROOT.parent / "traces", help="folder of the public traces (full set)")
+    add("--budget", type=float, default=6.0, metavar="HOURS", help="stop after this long; a next go resumes")
+    add("--store", type=Path, default=cache_dir() / "bench-autoscaling.jsonl", help="finished runs")
+    add("--json", type=Path, default=None, help="the scores as `chatscale simulate --json` writes them")
+    add("--page", type=Path, default=None, help=f"Markdown to write (full set: {PAGE.relative_to(ROOT)})")
+    add("--processes", type=int, default=None)
+    options = parser.parse_args(arguments)
+    if options.page is None and options.set == "full":
+        options.page = PAGE
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

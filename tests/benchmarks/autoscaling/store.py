@@ -1,0 +1,76 @@
+"""Finished runs, one JSON object a line, found again by everything that they depend on."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from chatscale.simulate.contenders import OURS
+from chatscale.simulate.jobs import Job, Row, describe
+from hack.paths import ROOT
+
+_CONTROL = ROOT / "operator" / "chatscale"
+_KERNEL = (
+    *(_CONTROL / "simulation").glob("*.py"),
+    _CONTROL / "simulate" / "traces.py",
+    ROOT / "inference_server" / "chatscale_server" / "profiles.py",
+)
+"""Not the code that only passes settings on (jobs, contenders): it changes often, and no result with it."""
+
+
+class Store:
+    """A file of finished runs. A run whose inputs or sources have changed is not there any more."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._revisions = {"ours": revision(ours=True), "peers": revision(ours=False)}
+        self._rows: dict[str, Row] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                self._take(line)
+
+    def _take(self, line: str) -> None:
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            return  # The last line of a run that was killed while it wrote.
+        self._rows[entry["key"]] = entry["row"]
+
+    def find(self, job: Job) -> Row | None:
+        """The result of this very run, if it was done with these very sources."""
+        return self._rows.get(self._key(job))
+
+    def keep(self, job: Job, row: Row) -> None:
+        """Append one finished run; a crash after this loses nothing of it."""
+        key = self._key(job)
+        self._rows[key] = row
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"key": key, "row": row}) + "\n")
+
+    def _key(self, job: Job) -> str:
+        inputs: dict[str, Any] = describe(job) | {
+            "variant": job.contender.setting,
+            "hours": job.traffic.hours,
+            "bytes": job.traffic.path.stat().st_size,
+            "sources": self._revisions["ours" if job.contender.policy == OURS else "peers"],
+        }
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def revision(*, ours: bool) -> str:
+    """A digest of the sources that decide a run's outcome: a change of our policy leaves the peers' runs valid."""
+    shipping = _CONTROL / "simulation" / "shipping.py"
+    if ours:
+        policy = [shipping, *(_CONTROL / "scaling").glob("*.py"), *(_CONTROL / "api" / "v1alpha1").glob("*.py")]
+    else:
+        policy = list((_CONTROL / "simulation" / "peers").glob("*.py"))
+    return _digest({*_KERNEL, *policy} - (set() if ours else {shipping}))
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
