@@ -14,7 +14,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock bench-server
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock bench-server bench-autoscaling
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -65,6 +65,9 @@ test: .venv/.synced ## Every check and test there is
 
 bench-server: .venv/.synced ## The server beside its peers, 25 minutes of an idle machine: docs/benchmarks/server.md
 	$(PY) -m tests.benchmarks.server $(BENCH)
+
+bench-autoscaling: .venv/.synced ## The policy beside its peers on public traces, hours, resumable: docs/benchmarks/autoscaling.md
+	$(PY) -m tests.benchmarks.autoscaling $(BENCH)
 
 clean-cluster: ## Delete the cluster; caches stay
 	python3 -m hack.cluster down

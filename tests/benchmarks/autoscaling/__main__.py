@@ -31,6 +31,7 @@ from tests.benchmarks.autoscaling.stages import (
 from tests.benchmarks.autoscaling.store import Store
 
 PAGE = ROOT / "docs" / "benchmarks" / "autoscaling.md"
+TRACES = ROOT.parent / "shared" / "traces"
 EXIT_NO_TRACES = 66
 _DRAWN_PEERS = 2
 Choices = Mapping[str, Mapping[str, Setting]]
@@ -118,7 +119,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.benchmarks.autoscaling", description=__doc__)
     add = parser.add_argument
     add("--set", choices=("full", "reduced"), default="full")
-    add("--traces", type=Path, default=ROOT.parent / "traces", help="folder of the public traces (full set)")
+    add("--traces", type=Path, default=TRACES, help=f"folder of the public traces, for the full set ({TRACES})")
     add("--budget", type=float, default=6.0, metavar="HOURS", help="stop after this long; a next go resumes")
     add("--store", type=Path, default=cache_dir() / "bench-autoscaling.jsonl", help="finished runs")
     add("--json", type=Path, default=None, help="the scores as `chatscale simulate --json` writes them")
