@@ -20,6 +20,7 @@ from chatscale.scaling.tuning import (
     FIRST_ERROR,
     FLOOR_TTFT_FACTOR,
     GAIN_PER_HOUR,
+    LEAST_FORECAST,
     LEAST_RESERVE,
     LEAST_WORK_S,
     LEVEL,
@@ -102,8 +103,9 @@ def learn(reserve: Reserve, before: Work, work: Work, slo: Slo, replicas: Sequen
     due = [forecast for forecast in reserve.forecasts if forecast[0] <= now - reserve.horizon]
     variance = reserve.error_variance
     if due:
-        came = max(work.short(now), level / 2, _LEAST_LOAD)
-        variance = _learn_error(variance, math.log(came / due[-1][1]), _elapsed_s(reserve, now))
+        came = max(work.short(now), level / 2, LEAST_FORECAST)
+        error = math.log(came / max(due[-1][1], LEAST_FORECAST))
+        variance = _learn_error(variance, error, _elapsed_s(reserve, now))
     pending = reserve.forecasts[max(len(due) - 1, 0) :]
     return replace(
         reserve,

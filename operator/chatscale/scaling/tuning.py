@@ -20,6 +20,9 @@ ERROR_MEMORY: Final = timedelta(hours=1)
 FIRST_ERROR: Final = 0.2
 """Standard deviation of the forecast's logarithm before any forecast has come true: nothing is known of a new model's
 traffic, and its first ramp must not find it at the brim. An hour replaces it."""
+LEAST_FORECAST: Final = 0.5
+"""Replicas; forecasts are judged as if no load were smaller. One replica is always there, and the first request after
+an idle hour is a rise without measure: taken for an error, it held the highest count for hours."""
 FIRST_COLD_START: Final = timedelta(seconds=80)
 """Before any pod was seen to become ready: an 8B model with its files cached on the node."""
 LONGEST_COLD_START: Final = timedelta(minutes=15)

@@ -83,6 +83,17 @@ def test_load_that_rises_within_a_cold_start_widens_the_forecast() -> None:
     assert bursty.reserve.error_variance > 10 * steady.reserve.error_variance
 
 
+def test_the_first_load_after_an_idle_hour_is_no_error_without_measure() -> None:
+    student = Student(1)
+    student.watches(3600, 0)
+    student.watches(300, 4)
+    need = student.reserve.sized_for(student.work, SLO, at(3900))
+
+    # 4 requests/s of 1000 tokens on 8000 tokens/s.
+    assert need.load == pytest.approx(0.5, rel=0.1)
+    assert need.expected < 1.0
+
+
 def test_falling_load_is_no_error() -> None:
     student = Student()
     student.watches(1800, 48)
