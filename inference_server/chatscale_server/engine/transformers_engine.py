@@ -133,7 +133,7 @@ class TransformersEngine(Engine):
             positions = [sequence.held_tokens for sequence in plan.decodes]
             logits = self._model.decode(slots, self._sampler.last_tokens(slots), positions)
             tokens |= self._sampler.choose(logits, slots)
-        for group in group_chunks(plan.chunks):
+        for group in group_chunks(plan.chunks, self._model.pass_tokens):
             logits = self._model.prefill(group)
             complete = [row for row, chunk in enumerate(group) if chunk.last]
             if complete:

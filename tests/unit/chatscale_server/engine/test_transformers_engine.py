@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM
 from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.linears import pack_linears
 from chatscale_server.engine.loading import load_model, plan_load, warm_up
-from chatscale_server.engine.model import CacheShape, SlotCache
+from chatscale_server.engine.model import CacheShape, SlotCache, group_chunks
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
-from chatscale_server.engine.scheduler import Scheduler
+from chatscale_server.engine.scheduler import Chunk, Scheduler, Sequence
 from chatscale_server.engine.transformers_engine import TransformersEngine, full_step
 from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
@@ -137,6 +137,23 @@ def test_weights_that_cannot_be_packed_stay_as_they_are(models, caplog):
         model = warm_up(load_model(plan, 4), plan, spoil)
         assert [reason in record.reason for record in caplog.records] == [True]
         assert torch.equal(model.network.lm_head.weight, load_model(plan, 4).network.lm_head.weight)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "passes"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param([105, 105, 56], [[105, 105, 56]], id="padding-is-cheaper-than-a-pass"),
+        pytest.param([7, 105], [[105], [7]], id="a-pass-is-cheaper-than-padding"),
+        pytest.param([105, 41], [[105, 41]], id="as-cheap-in-fewer-passes"),
+        pytest.param([105, 40], [[105], [40]], id="one-token-too-many"),
+        pytest.param([7, 49, 105, 105], [[105, 105], [7, 49]], id="the-short-ones-among-themselves"),
+    ],
+)
+def test_prompts_share_a_pass_where_that_costs_least(sizes, passes):
+    chunks = [Chunk(Sequence(Request(id=str(at), prompt=(1,) * size, max_tokens=1), slot=at), 0, size)
+              for at, size in enumerate(sizes)]  # fmt: skip
+    assert [[chunk.end for chunk in group] for group in group_chunks(chunks, 64)] == passes
 
 
 def resident_bytes() -> int:
