@@ -14,7 +14,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock bench-server bench-autoscaling
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock bench-server bench-autoscaling bench-replay
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -68,6 +68,9 @@ bench-server: .venv/.synced ## The server beside its peers, 25 minutes of an idl
 
 bench-autoscaling: .venv/.synced ## The policy beside its peers on public traces, hours, resumable: docs/benchmarks/autoscaling.md
 	$(PY) -m tests.benchmarks.autoscaling $(BENCH)
+
+bench-replay: .venv/.synced ## Traffic on the cluster beside its forecast, 20 minutes after make install: docs/benchmarks/replay.md
+	$(PY) -m tests.benchmarks.replay $(BENCH)
 
 clean-cluster: ## Delete the cluster; caches stay
 	python3 -m hack.cluster down

@@ -1,0 +1,47 @@
+"""What `chatscale simulate` says of the same arrivals, the same ChatModel and the start-ups that were measured."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from chatscale.simulate.chatmodel import Subject
+from chatscale.simulation.outcome import Outcome, Track, Workload
+from chatscale.simulation.run import Scenario, run
+
+RUNS: Final = 20
+"""Each with its own start-ups and its own phase of the operator's clock against the traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredStarts(Scenario):
+    """New replicas take what replicas on the cluster took."""
+
+    start_ups_s: tuple[float, ...] = ()
+
+    def start_up_s(self, pod: int) -> float:
+        """One of those that were measured, from creation to ready."""
+        return float(np.random.default_rng((self.seed, pod)).choice(self.start_ups_s))
+
+
+def forecast(subject: Subject, workload: Workload, start_ups_s: tuple[float, ...], *, in_turn: bool) -> list[Outcome]:
+    """Play the workload RUNS times.
+
+    in_turn: replicas get requests in turn, whatever they have to do, instead of where the fewest are in flight.
+    """
+    scenarios = [
+        MeasuredStarts(
+            track=Track.NATIVE,
+            seed=seed,
+            min_replicas=subject.min_replicas,
+            max_replicas=subject.max_replicas,
+            initial_replicas=subject.min_replicas,
+            outage=False,
+            scrape_loss=0.0,
+            round_robin=in_turn,
+            server=subject.server,
+            start_ups_s=start_ups_s,
+        )
+        for seed in range(RUNS)
+    ]
+    return [run(workload, scenario, subject.make_policy()) for scenario in scenarios]
