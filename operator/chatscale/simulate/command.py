@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from chatscale.simulate import advice, tables
 from chatscale.simulate.chatmodel import read_subject
-from chatscale.simulate.contenders import OURS, SHIPPED, Contender, contenders
+from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, Contender, contenders
 from chatscale.simulate.errors import InputError
 from chatscale.simulate.jobs import Job, Row, on_all_cores, play
 from chatscale.simulate.plots import check_ending, draw_day
@@ -64,7 +64,9 @@ def _draw_compared(path: Path, jobs: list[Job], rows: list[Row]) -> None:
         row = rows[at]
         return (row["policy"] != OURS, -min(round(row["slo_attainment"], 3), 0.99), row["gpu_hours"])
 
-    drawn = [jobs[at] for at in sorted(range(len(jobs)), key=worth)[:_DRAWN]]
+    # A reference is not a policy, and would do dozens of runs again.
+    drawable = [at for at, job in enumerate(jobs) if job.contender.variant != REFERENCE] or range(len(jobs))
+    drawn = [jobs[at] for at in sorted(drawable, key=worth)[:_DRAWN]]
     outcomes = {_label(job.contender): play(job)[0] for job in drawn}
     draw_day(outcomes, f"{jobs[0].traffic.name}: replicas against load", path)
 

@@ -11,6 +11,7 @@ from chatscale.simulation.outcome import Track
 from chatscale.simulation.peers.facts import Facts
 from chatscale.simulation.peers.registry import PEERS, Peer, Variant
 from chatscale.simulation.profiles import ServerProfile, Slo
+from chatscale.simulation.references.registry import REFERENCES
 from chatscale.simulation.run import SCRAPE_EVERY_S
 from chatscale.simulation.shipping import Shipping
 from chatscale.simulation.sizing import Sizing
@@ -21,6 +22,8 @@ MAX_REPLICAS: Final = 64
 """For every policy: shipped caps of 1, 5 and 8 would decide a comparison."""
 SHIPPED: Final = "shipped"
 TUNED: Final = "tuned"
+REFERENCE: Final = "reference"
+"""Variant of what reads the whole workload first: no policy, but a yardstick for all."""
 TUNED_FILE: Final = Path(__file__).parent / "tuned.json"
 """What tuning chose, by profile and policy; written by the benchmark."""
 
@@ -31,7 +34,7 @@ class Contender:
 
     policy: str
     variant: str
-    """SHIPPED, TUNED, or the label of a setting."""
+    """SHIPPED, TUNED, REFERENCE, or the label of a setting."""
     setting: str = SHIPPED
     """Which of the policy's settings is played, by its label in the registry."""
 
@@ -39,9 +42,9 @@ class Contender:
 def contenders(names: list[str] | None, profile: str) -> list[Contender]:
     """Both variants of each policy named, of all if None. Raises InputError that lists the known ones.
 
-    Ours has one variant: what ships is what is scored.
+    Ours has one variant: what ships is what is scored. A reference has one too, and takes dozens of runs.
     """
-    known = (OURS, *PEERS)
+    known = (OURS, *PEERS, *REFERENCES)
     wanted = list(dict.fromkeys(known if names is None else names))
     unknown = [name for name in wanted if name not in known]
     if unknown:
@@ -49,7 +52,7 @@ def contenders(names: list[str] | None, profile: str) -> list[Contender]:
     tuned = tuned_labels(profile)
     found = []
     for name in wanted:
-        found.append(Contender(name, SHIPPED))
+        found.append(Contender(name, REFERENCE if name in REFERENCES else SHIPPED))
         if name in tuned:
             found.append(Contender(name, TUNED, tuned[name]))
     return found

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from typing import Any
 
-from chatscale.simulate.contenders import MAX_REPLICAS, Contender, build
+from chatscale.simulate.contenders import MAX_REPLICAS, REFERENCE, Contender, build
 from chatscale.simulate.traces import Traffic, load
 from chatscale.simulation.outcome import ColdStart, Outcome, Track
 from chatscale.simulation.profiles import GPUS_PER_REPLICA, SERVERS, Slo
+from chatscale.simulation.references.registry import REFERENCES
 from chatscale.simulation.run import Scenario, run
 from chatscale.simulation.score import Score, score
 from chatscale.simulation.sizing import size
@@ -32,10 +33,9 @@ class Job:
 
 
 def play(job: Job) -> tuple[Outcome, Score]:
-    """Do the run. It starts with the replicas that its first minutes need, the same for every policy."""
+    """Do the run, for a reference all of its runs. Each starts with the same replicas, as the first minutes need."""
     workload, server, slo = load(job.traffic, job.seed), SERVERS[job.profile], Slo()
     sizing = size(workload, server, slo)
-    policy = build(job.contender, server, slo, sizing, job.track)
     scenario = Scenario(
         profile=job.profile,
         cold_start=job.cold_start,
@@ -45,7 +45,10 @@ def play(job: Job) -> tuple[Outcome, Score]:
         initial_replicas=sizing.first,
         slo=slo,
     )
-    outcome = run(workload, scenario, policy)
+    if job.contender.variant == REFERENCE:
+        outcome = REFERENCES[job.contender.policy](workload, scenario)
+    else:
+        outcome = run(workload, scenario, build(job.contender, server, slo, sizing, job.track))
     return outcome, score(outcome, slo, GPUS_PER_REPLICA[job.profile])
 
 

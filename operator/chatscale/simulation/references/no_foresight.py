@@ -1,0 +1,34 @@
+"""The best that can be done without a future: the work of the last minute known exactly, and the usual cold start.
+
+The ceiling for policies under a spike that nothing announces: it measures nothing, so nothing is late or lost, and
+its two settings are chosen on the very run that is scored.
+"""
+
+from typing import Final
+
+from chatscale.simulation.outcome import Outcome, Workload
+from chatscale.simulation.profiles import SERVERS
+from chatscale.simulation.references.schedule import cheapest, largest_before, tries, whole
+from chatscale.simulation.references.work import arriving, best_cost, trailing
+from chatscale.simulation.run import Scenario
+
+SHARES: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+"""Of its capacity that a replica is planned to use."""
+HOLDS_S: Final = (60.0, 240.0, 900.0)
+"""A count is lowered to the most that was wanted within this time."""
+
+
+def no_foresight(workload: Workload, scenario: Scenario) -> Outcome:
+    """Play ceil(W / (a C)) with a from SHARES and a hold from HOLDS_S, the cheapest that keeps the promise."""
+    server = scenario.server or SERVERS[scenario.profile]
+    known = trailing(arriving(workload, best_cost(workload, server, scenario.slo).of(workload)))
+    families = []
+    for hold_s in HOLDS_S:
+        family = []
+        for share in SHARES:
+            wishes = whole(known / share, scenario.min_replicas, scenario.max_replicas)
+            # Nothing is known as the run begins: what is there stays until a minute has been seen.
+            wishes[:1] = scenario.initial_replicas
+            family.append(largest_before(wishes, hold_s))
+        families.append(family)
+    return cheapest(families, tries(workload, scenario)).outcome

@@ -1,0 +1,46 @@
+"""The references on a real, small run: in their right order, and as promised."""
+
+import numpy as np
+import pytest
+
+from chatscale.simulation.outcome import Outcome, PodLife, Workload
+from chatscale.simulation.profiles import Slo
+from chatscale.simulation.references.bound import lives
+from chatscale.simulation.references.registry import REFERENCES
+from chatscale.simulation.references.work import SLOT_S
+from chatscale.simulation.run import Scenario
+from chatscale.simulation.score import score
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, Outcome]:
+    """Twenty minutes whose middle has four times the load."""
+    dice = np.random.default_rng(0)
+    arrival_s = np.sort(np.concatenate((dice.uniform(0, 1200, 6000), dice.uniform(400, 800, 6000))))
+    workload = Workload(arrival_s, dice.integers(200, 1800, 12000), dice.integers(50, 350, 12000))
+    scenario = Scenario(profile="S", initial_replicas=2)
+    return {name: play(workload, scenario) for name, play in REFERENCES.items()}
+
+
+def test_hindsight_keeps_what_nothing_else_can_and_costs_more_than_the_bound(outcomes: dict[str, Outcome]):
+    bound, optimum, present = (
+        score(outcomes[name], Slo(), 1) for name in ("lower-bound", "reachable-optimum", "no-foresight")
+    )
+    assert bound.gpu_hours < min(optimum.gpu_hours, present.gpu_hours)
+    assert (bound.slo_attainment, optimum.slo_attainment >= 0.99) == (1.0, True)
+    # Nothing announces the step, and it takes a cold start to answer it.
+    assert present.slo_attainment < 0.99
+
+
+def test_no_run_waits_less_than_the_bound(outcomes: dict[str, Outcome]):
+    bound, run = outcomes["lower-bound"], outcomes["reachable-optimum"]
+    assert bool((run.first_token_s >= bound.first_token_s - 1e-9).all())
+    assert bool((run.finish_s >= bound.finish_s - 1e-9).all())
+
+
+def test_bills_counts_to_the_second():
+    assert lives(np.array([1, 3, 2]), end_s=2.5 * SLOT_S) == (
+        PodLife(0, 5.0, 5.0, 10.0),
+        PodLife(1, 5.0, 5.0, 12.5),
+        PodLife(2, 0.0, 0.0, 12.5),
+    )
