@@ -25,6 +25,7 @@ from chatscale.scaling.tuning import (
     LEAST_WORK_S,
     LEVEL,
     LONGEST_COLD_START,
+    MOST_ERROR,
     MOST_MISSED,
     MOST_RESERVE,
     POOLING,
@@ -122,7 +123,7 @@ def _elapsed_s(reserve: Reserve, now: datetime) -> float:
 def _learn_error(variance: float, error: float, elapsed_s: float) -> float:
     """Fade towards this error's square. Falls cost nothing, so they count as no error, and rises twice instead."""
     kept = math.exp(-elapsed_s / ERROR_MEMORY.total_seconds())
-    return variance * kept + (1 - kept) * 2 * max(error, 0.0) ** 2
+    return variance * kept + (1 - kept) * 2 * min(max(error, 0.0), MOST_ERROR) ** 2
 
 
 def _learn_factor(factor: float, work: Work, slo: Slo) -> float:

@@ -75,7 +75,7 @@ REDUCED_TRACES = (
 
 def full(folder: Path) -> Set:
     """Everything: hours of two cores."""
-    return Set(FULL_TRACES, folder, seeds=5, small_profile_hours=6, tuning_hours={"M": 0.75, "S": 0.5})
+    return Set(FULL_TRACES, folder, seeds=5, small_profile_hours=6, tuning_hours={"M": 0.75, "S": 0.34})
 
 
 def reduced() -> Set:

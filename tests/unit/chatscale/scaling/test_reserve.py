@@ -94,6 +94,15 @@ def test_the_first_load_after_an_idle_hour_is_no_error_without_measure() -> None
     assert need.expected < 1.0
 
 
+def test_a_crowd_that_nobody_announced_does_not_staff_the_hours_after_it() -> None:
+    student = Student()
+    student.watches(1800, 24)
+    student.watches(120, 24 * 12)
+    student.watches(600, 24)
+
+    assert math.sqrt(student.reserve.error_variance) < 0.35
+
+
 def test_falling_load_is_no_error() -> None:
     student = Student()
     student.watches(1800, 48)
