@@ -24,8 +24,8 @@ LEAST_FORECAST: Final = 0.5
 """Replicas; forecasts are judged as if no load were smaller. One replica is always there, and the first request after
 an idle hour is a rise without measure: taken for an error, it held the highest count for hours."""
 MOST_ERROR: Final = 0.7
-"""Of one forecast's logarithm: load that more than doubles within a cold start is a crowd that nobody announced, and the
-hour after it must not be staffed for the next one: 14 % dearer on a day with one spike of 12x, for nothing."""
+"""Of one forecast's logarithm: load that more than doubles within a cold start is a crowd that nobody announced, and
+the hour after it must not be staffed for the next one: 14 % dearer on a day with one spike of 12x, for nothing."""
 FIRST_COLD_START: Final = timedelta(seconds=80)
 """Before any pod was seen to become ready: an 8B model with its files cached on the node."""
 LONGEST_COLD_START: Final = timedelta(minutes=15)

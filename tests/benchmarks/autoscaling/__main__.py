@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks.autoscaling`: tune the peers, score everybody, write docs/benchmarks/autoscaling.md.
 
-Every finished run is kept; a second go does only what is missing or whose sources have changed. `--set reduced` takes
-a minute or two in a fresh clone and writes nothing but what it is told to.
+Every finished run is kept; a second go does only what is missing or whose sources have changed. `--set short` plays
+six hours of each day with two seeds, `--set reduced` takes a minute or two in a fresh clone and writes nothing but what
+it is told to.
 """
 
 import argparse
@@ -40,7 +41,8 @@ Choices = Mapping[str, Mapping[str, Setting]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as far as the budget goes; the page tells what is missing. 0 if nothing is."""
     options = _parse(arguments)
-    chosen = plan.full(options.traces) if options.set == "full" else plan.reduced()
+    sets = {"full": plan.full, "short": plan.short}
+    chosen = sets[options.set](options.traces) if options.set in sets else plan.reduced()
     missing = plan.missing(chosen)
     if missing:
         sys.stderr.write(f"the set {options.set} needs {len(missing)} traces more, the first is {missing[0]}\n")
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bench = Bench(chosen, Store(options.store), time.monotonic() + options.budget * 3600, options.processes)
     choices, told = _run(bench)
     rows = finished(bench, choices)
-    if options.set == "full" and choices.keys() == set(chosen.profiles):
+    if options.set != "reduced" and choices.keys() == set(chosen.profiles):
         note(choices, TUNED_FILE)
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -118,7 +120,7 @@ def _trades(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.benchmarks.autoscaling", description=__doc__)
     add = parser.add_argument
-    add("--set", choices=("full", "reduced"), default="full")
+    add("--set", choices=("full", "short", "reduced"), default="full")
     add("--traces", type=Path, default=TRACES, help=f"folder of the public traces, for the full set ({TRACES})")
     add("--budget", type=float, default=6.0, metavar="HOURS", help="stop after this long; a next go resumes")
     add("--store", type=Path, default=cache_dir() / "bench-autoscaling.jsonl", help="finished runs")
@@ -126,7 +128,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--page", type=Path, default=None, help=f"Markdown to write (full set: {PAGE.relative_to(ROOT)})")
     add("--processes", type=int, default=None)
     options = parser.parse_args(arguments)
-    if options.page is None and options.set == "full":
+    if options.page is None and options.set != "reduced":
         options.page = PAGE
     return options
 

@@ -1,7 +1,7 @@
 """What is run: which traces at which load, in which stages, and which windows tuning may see."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -44,8 +44,8 @@ class Set:
     traces: tuple[Trace, ...]
     folder: Path
     seeds: int
-    small_profile_hours: float
-    """Profile S has fifteen times the requests: it plays only the window that changes most."""
+    final_hours: dict[str, float]
+    """By profile: final scores are taken on so much of each trace, the part that changes most; all of it if not named."""
     tuning_hours: dict[str, float]
     grid_every: int = 1
     """Tuning tries every so many settings."""
@@ -73,9 +73,17 @@ REDUCED_TRACES = (
 )
 
 
+TUNING_HOURS = {"M": 0.75, "S": 0.34}
+
+
 def full(folder: Path) -> Set:
-    """Everything: hours of two cores."""
-    return Set(FULL_TRACES, folder, seeds=5, small_profile_hours=6, tuning_hours={"M": 0.75, "S": 0.34})
+    """Everything: four to six hours of two cores. Profile S has twice the requests, and plays six hours of each day."""
+    return Set(FULL_TRACES, folder, seeds=5, final_hours={"S": 6}, tuning_hours=TUNING_HOURS)
+
+
+def short(folder: Path) -> Set:
+    """The same tuning, then six hours of each day and two seeds: an hour and a half."""
+    return replace(full(folder), seeds=2, final_hours={"M": 6, "S": 3})
 
 
 def reduced() -> Set:
@@ -84,7 +92,7 @@ def reduced() -> Set:
         REDUCED_TRACES,
         EXCERPTS,
         seeds=2,
-        small_profile_hours=2,
+        final_hours={},
         tuning_hours={"S": 0.25},
         grid_every=4,
         profiles=("S",),
@@ -101,7 +109,7 @@ def missing(chosen: Set) -> list[Path]:
 
 def traffic(chosen: Set, trace: Trace, profile: str) -> Traffic:
     """What the final scores are taken on."""
-    hours = _window(_path(chosen, trace), chosen.small_profile_hours) if profile == "S" else None
+    hours = _window(_path(chosen, trace), chosen.final_hours[profile]) if profile in chosen.final_hours else None
     return Traffic(_path(chosen, trace), trace.factors[profile], hours)
 
 
