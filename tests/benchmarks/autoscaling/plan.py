@@ -45,7 +45,7 @@ class Set:
     folder: Path
     seeds: int
     final_hours: dict[str, float]
-    """By profile: final scores are taken on so much of each trace, the part that changes most; all of it if not named."""
+    """By profile: scores are taken on so much of each trace, the part that changes most; all of it if not named."""
     tuning_hours: dict[str, float]
     grid_every: int = 1
     """Tuning tries every so many settings."""
