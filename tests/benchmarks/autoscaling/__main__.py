@@ -23,10 +23,11 @@ from tests.benchmarks.autoscaling.stages import (
     OutOfTimeError,
     Setting,
     best_peers,
+    extend,
     finished,
     note,
     score,
-    sweep,
+    swept,
     tune,
 )
 from tests.benchmarks.autoscaling.store import Store
@@ -66,7 +67,8 @@ def _run(bench: Bench) -> tuple[Choices, str]:
     try:
         for profile in bench.chosen.profiles:
             choices[profile] = tune(bench, profile)
-        score(bench, choices)
+            score(bench, profile, choices[profile])
+        extend(bench, choices)
     except OutOfTimeError as error:
         return choices, f"Incomplete, the time was up in {error}."
     return choices, ""
@@ -82,6 +84,7 @@ def _write_page(path: Path, bench: Bench, choices: Choices, rows: list[Row], tol
         traces=bench.chosen.traces,
         revision=bench.revision,
         note=told,
+        core_hours=bench.hours(),
         pictures=[*_days(path, bench, choices), *_trades(path, bench, choices)],
     )
     path.write_text(page.write(content), encoding="utf-8")
@@ -105,14 +108,14 @@ def _days(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]:
 
 
 def _trades(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]:
-    """What each policy's settings keep and cost over the development windows, one picture a profile."""
+    """What each policy's settings keep and cost over the development traces, one picture a profile."""
     pictures = []
     for profile in choices:
         sweeps: dict[str, list[Point]] = {}
-        for setting in sweep(bench.done(plan.tuning_jobs(bench.chosen, profile)), plan.requests(bench.chosen, profile)):
+        for setting in swept(bench, profile):
             sweeps.setdefault(setting.policy, []).append(Point(setting.slo_attainment, setting.gpu_hours))
         file = path.with_name(f"{path.stem}-trade-{profile.lower()}.svg")
-        draw_trade(sweeps, f"Profile {profile}: cost of keeping the promise, all development windows", file)
+        draw_trade(sweeps, f"Profile {profile}: cost of keeping the promise, all development traces", file)
         pictures.append((f"GPU-hours against requests within the SLO, profile {profile}", file.name))
     return pictures
 

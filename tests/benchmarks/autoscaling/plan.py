@@ -1,21 +1,25 @@
 """What is run: which traces at which load, in which stages, and which windows tuning may see."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from chatscale.simulate.contenders import OURS, SHIPPED, TUNED, Contender
+import numpy as np
+
+from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, TUNED, Contender
 from chatscale.simulate.jobs import Job
 from chatscale.simulate.traces import HOUR_S, Traffic, load
-from chatscale.simulation.outcome import ColdStart, Track
+from chatscale.simulation.outcome import ColdStart, Track, Workload
 from chatscale.simulation.peers.registry import PEERS
+from chatscale.simulation.references.registry import REFERENCES
 from chatscale.simulation.workload import busiest_window
 from hack.paths import ROOT
 
 EXCERPTS = ROOT / "tests" / "data" / "traces"
 """Committed: the reduced set works in a fresh clone."""
 PROFILES = ("M", "S")
+LOWER_BOUND, OPTIMUM, NO_FORESIGHT = REFERENCES
 TUNING_SEED = 0
 """Final scores use the seeds after it."""
 
@@ -30,9 +34,9 @@ class Trace:
     predictable: bool = True
     """False: one unannounced spike that is over before a replica has started."""
     daily: bool = False
-    """Scored against the reachable optimum."""
+    """W3 scores it against the reachable optimum."""
     burst: bool = False
-    """Scored against the reference that sees no future."""
+    """W3 scores it against the reference that sees no future."""
     tuned_on: bool = True
     """False: another day of a source that tuning has seen enough of; or a spike that nobody can hold without replicas
     for it all day, which would make peers pay for that on every other trace."""
@@ -53,8 +57,10 @@ class Set:
     profiles: tuple[str, ...] = PROFILES
     policies: tuple[str, ...] = tuple(PEERS)
     cold_starts: tuple[ColdStart, ...] = tuple(ColdStart)
-    native: bool = True
-    """Whether the track of own signals is played too."""
+    cold_start_seeds: int = 3
+    native_seeds: int = 1
+    """Of the track of own signals; 0 leaves it out."""
+    references: bool = True
 
 
 FULL_TRACES = (
@@ -67,24 +73,34 @@ FULL_TRACES = (
     Trace("worldcup98-0630", {"M": 9, "S": 15}, daily=True),
     Trace("worldcup98-0519", {"M": 15, "S": 25}, predictable=False, burst=True, tuned_on=False),
 )
-"""Factors that `sizing.size` puts at about five replicas on average: fewer than four test nothing."""
+"""Factors that `sizing.size` puts at about five replicas on average: fewer than four test nothing.
+
+They are several times those of shared/design/autoscaling.md, 3.1: its rough simulation gave a 70B replica 1.6 of
+azure2023-conv's requests a second, step times growing by 0.15 ms a token; the measured table that profile M uses
+grows less above 64 and carries 4.
+"""
 REDUCED_TRACES = (
     Trace("azure2023-conv-excerpt", {"S": 8}),
     Trace("servegen-mlarge-day10-excerpt", {"S": 12}),
 )
 
 
-TUNING_HOURS = {"M": 0.75, "S": 0.34}
+ORDINARY_HOURS = 1.0
+"""Length of the window that stands for the ordinary part of a day."""
+MANY_WINDOWS = 4
+"""A trace of fewer windows than this is ordinary nowhere."""
+TUNING_HOURS = {"M": 0.75, "S": 0.5}
+"""At least two quarters of an hour, or there is no change to look for."""
 
 
 def full(folder: Path) -> Set:
-    """Everything: four to six hours of two cores. Profile S has twice the requests, and plays six hours of each day."""
+    """Everything: about two hours of two cores. Profile S has twice the requests, and plays six hours of each day."""
     return Set(FULL_TRACES, folder, seeds=5, final_hours={"S": 6}, tuning_hours=TUNING_HOURS)
 
 
 def short(folder: Path) -> Set:
     """The same tuning, then six hours of each day and two seeds: an hour and a half."""
-    return replace(full(folder), seeds=2, final_hours={"M": 6, "S": 3})
+    return replace(full(folder), seeds=2, cold_start_seeds=1, final_hours={"M": 6, "S": 3})
 
 
 def reduced() -> Set:
@@ -99,7 +115,8 @@ def reduced() -> Set:
         profiles=("S",),
         policies=("static-peak", "hpa-concurrency", "knative-kpa", "wva-v2"),
         cold_starts=(ColdStart.CACHED,),
-        native=False,
+        native_seeds=0,
+        references=False,
     )
 
 
@@ -123,44 +140,117 @@ def tuning_jobs(chosen: Set, profile: str) -> list[Job]:
     ]
     ours = Contender(OURS, SHIPPED)
     return [
-        Job(window, profile, ColdStart.CACHED, Track.EQUAL, contender, TUNING_SEED)
-        for window in _tuning_windows(chosen, profile)
+        Job(window.traffic, profile, ColdStart.CACHED, Track.EQUAL, contender, TUNING_SEED)
+        for window in windows(chosen, profile)
         for contender in (ours, *settings)
     ]
 
 
-def requests(chosen: Set, profile: str) -> dict[str, int]:
-    """How many there are in the tuning window of each trace."""
-    windows = _tuning_windows(chosen, profile)
-    return {window.name: len(load(window, TUNING_SEED).arrival_s) for window in windows}
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a trace that tuning plays, and what it stands for."""
+
+    traffic: Traffic
+    times: float
+    """Its GPU-hours stand for so many times as many."""
+    requests: float
+    """Of the trace, as one copy, for which its attainment stands."""
 
 
-def _tuning_windows(chosen: Set, profile: str) -> list[Traffic]:
+def windows(chosen: Set, profile: str) -> list[Window]:
+    """Of each trace the part that changes most, which stands for itself, and an ordinary one for all the rest.
+
+    With the busiest part alone a peer would be tuned for a day of nothing but spikes, and cost twice what it need.
+    """
     return [
-        Traffic(path, trace.factors[profile], _window(path, chosen.tuning_hours[profile]))
+        window
         for trace in chosen.traces
         if trace.tuned_on
-        for path in [_path(chosen, trace)]
+        for window in _windows_of(_path(chosen, trace), trace.factors[profile], chosen.tuning_hours[profile])
     ]
 
 
-def final_jobs(chosen: Set, profile: str, tuned: Mapping[str, str]) -> list[Job]:
-    """Ours and every peer as tuned on all of the traffic, and every peer as shipped with one seed."""
-    known, equal = _tuned(tuned), (ColdStart.CACHED, Track.EQUAL)
-    shipped = [Contender(name, SHIPPED) for name in chosen.policies]
-    first = list(_jobs(chosen, profile, *equal, [*known, *shipped], seeds=1))
-    return first + [job for job in _jobs(chosen, profile, *equal, known) if job not in first]
+def _windows_of(path: Path, factor: int, hours: float) -> list[Window]:
+    whole = load(Traffic(path), TUNING_SEED)
+    total, lasts_h = len(whole.arrival_s), whole.duration_s / HOUR_S
+    busy = _window(path, hours)
+    if busy is None:
+        return [Window(Traffic(path, factor), 1.0, total)]
+    if lasts_h < MANY_WINDOWS * hours:
+        return [Window(Traffic(path, factor, busy), lasts_h / hours, total)]
+    inside = _between(whole, busy)
+    ordinary = Traffic(path, factor, _ordinary(whole, busy))
+    return [
+        Window(Traffic(path, factor, busy), 1.0, inside),
+        Window(ordinary, (lasts_h - hours) / ORDINARY_HOURS, total - inside),
+    ]
+
+
+def _ordinary(whole: Workload, busy: tuple[float, float]) -> tuple[float, float]:
+    """The whole hour outside the busy part whose load is closest to the mean of the rest."""
+    rest = (len(whole.arrival_s) - _between(whole, busy)) / (whole.duration_s / HOUR_S - (busy[1] - busy[0]))
+    hours = [
+        (float(start), start + ORDINARY_HOURS)
+        for start in range(int(whole.duration_s / HOUR_S - ORDINARY_HOURS) + 1)
+        if start >= busy[1] or start + ORDINARY_HOURS <= busy[0]
+    ]
+    return min(hours, key=lambda hour: abs(_between(whole, hour) / ORDINARY_HOURS - rest))
+
+
+def _between(whole: Workload, hours: tuple[float, float]) -> int:
+    first, last = np.searchsorted(whole.arrival_s, np.array(hours) * HOUR_S)
+    return int(last - first)
+
+
+def first_jobs(chosen: Set, profile: str, tuned: Mapping[str, str]) -> list[Job]:
+    """Ours and every peer, as shipped and tuned, on all of the traffic, with one seed. tuned: label by policy."""
+    contenders = [Contender(OURS, SHIPPED)]
+    for name in chosen.policies:
+        contenders += [Contender(name, SHIPPED), Contender(name, TUNED, tuned[name])]
+    return list(_jobs(chosen, profile, ColdStart.CACHED, Track.EQUAL, contenders, 1))
+
+
+def repeated_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[Job]:
+    """Ours and the tuned peers that come close to it, with all seeds."""
+    return list(_jobs(chosen, profile, ColdStart.CACHED, Track.EQUAL, _tuned(close), chosen.seeds))
 
 
 def cold_start_jobs(chosen: Set, profile: str, best: Mapping[str, str]) -> list[Job]:
     """Ours and the best peers with the other cold starts, not tuned again."""
     others = [cold_start for cold_start in chosen.cold_starts if cold_start is not ColdStart.CACHED]
-    return [job for other in others for job in _jobs(chosen, profile, other, Track.EQUAL, _tuned(best))]
+    return [
+        job
+        for other in others
+        for job in _jobs(chosen, profile, other, Track.EQUAL, _tuned(best), chosen.cold_start_seeds)
+    ]
 
 
 def native_jobs(chosen: Set, profile: str, tuned: Mapping[str, str]) -> list[Job]:
     """Each policy on its own period and path."""
-    return list(_jobs(chosen, profile, ColdStart.CACHED, Track.NATIVE, _tuned(tuned))) if chosen.native else []
+    return list(_jobs(chosen, profile, ColdStart.CACHED, Track.NATIVE, _tuned(tuned), chosen.native_seeds))
+
+
+def bar_references(chosen: Set, profile: str) -> list[Job]:
+    """The references that the bar names, on the traces for which it names them: one seed, for each is a search."""
+    return _references(
+        chosen,
+        profile,
+        lambda trace: [LOWER_BOUND] + [OPTIMUM] * trace.daily + [NO_FORESIGHT] * trace.burst,
+    )
+
+
+def all_references(chosen: Set, profile: str) -> list[Job]:
+    """All of them on all traces."""
+    return _references(chosen, profile, lambda _: list(REFERENCES))
+
+
+def _references(chosen: Set, profile: str, of: Callable[[Trace], list[str]]) -> list[Job]:
+    return [
+        Job(traffic(chosen, trace, profile), profile, ColdStart.CACHED, Track.EQUAL, contender, TUNING_SEED + 1)
+        for trace in chosen.traces
+        if chosen.references
+        for contender in [Contender(name, REFERENCE) for name in of(trace)]
+    ]
 
 
 def _tuned(labels: Mapping[str, str]) -> list[Contender]:
@@ -168,15 +258,10 @@ def _tuned(labels: Mapping[str, str]) -> list[Contender]:
 
 
 def _jobs(
-    chosen: Set,
-    profile: str,
-    cold_start: ColdStart,
-    track: Track,
-    contenders: Sequence[Contender],
-    seeds: int | None = None,
+    chosen: Set, profile: str, cold_start: ColdStart, track: Track, contenders: Sequence[Contender], seeds: int
 ) -> Iterator[Job]:
-    """One seed after the other: a go that is stopped leaves whole seeds. seeds: fewer than the set's."""
-    for seed in range(TUNING_SEED + 1, TUNING_SEED + 1 + (seeds or chosen.seeds)):
+    """One seed after the other: a go that is stopped leaves whole seeds."""
+    for seed in range(TUNING_SEED + 1, TUNING_SEED + 1 + seeds):
         for trace in chosen.traces:
             played = traffic(chosen, trace, profile)
             for contender in contenders:

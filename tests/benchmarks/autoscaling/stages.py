@@ -1,4 +1,7 @@
-"""The stages one after the other: tune, score, other cold starts, native signals. Each resumes where it stopped."""
+"""The stages one after the other: tune, score, other cold starts, native signals. Each resumes where it stopped.
+
+The most telling comes first, so that a bench that is stopped early has told most.
+"""
 
 import json
 import sys
@@ -11,15 +14,20 @@ from statistics import fmean
 
 from tqdm import tqdm
 
-from chatscale.simulate.contenders import OURS
-from chatscale.simulate.jobs import Job, Row, on_all_cores
+from chatscale.simulate.contenders import OURS, TUNED
+from chatscale.simulate.jobs import Job, Row, measure, on_all_cores
 from chatscale.simulate.revision import git_revision
 from tests.benchmarks.autoscaling import plan
 from tests.benchmarks.autoscaling.store import Store
 
 PROMISE = 0.99
 """Attainment that a tuned setting must have over the development set."""
-BEST_PEERS = 4
+TOOK_S = "took_s"
+REPEATED = 2
+"""Tuned peers a trace that are played with every seed; the others with one, for they decide nothing."""
+SLACK = 0.001
+"""A peer counts as equally good if it keeps this much less."""
+BEST_PEERS = 3
 """Peers that are played with every cold start."""
 
 
@@ -37,14 +45,18 @@ class Bench:
     """On time.monotonic()'s clock."""
     processes: int | None = None
     revision: str = field(default_factory=git_revision)
+    seen: set[Job] = field(default_factory=set)
+    """Every run that was asked for."""
 
     def run(self, jobs: Sequence[Job], stage: str) -> list[Row]:
         """Do what is not done yet. Raises OutOfTimeError."""
+        self.seen.update(jobs)
         todo = [job for job in jobs if self.store.find(job) is None]
         bar = tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=stage, file=sys.stderr, mininterval=5)
         with bar:
-            for job, row in on_all_cores(todo, self.processes):
-                self.store.keep(job, row | {"git_revision": self.revision})
+            for job, timed in on_all_cores(todo, self.processes, measure_timed):
+                took_s = timed.pop(TOOK_S)
+                self.store.keep(job, timed | {"git_revision": self.revision}, took_s)
                 bar.update()
                 if time.monotonic() > self.deadline:
                     raise OutOfTimeError(f"{stage}: {bar.n} of {len(jobs)} runs are done")
@@ -55,6 +67,17 @@ class Bench:
         found = [(job, self.store.find(job)) for job in jobs]
         return [row | {"variant": job.contender.variant} for job, row in found if row is not None]
 
+    def hours(self) -> float:
+        """Hours of one core that all runs took that are done and belong to this set."""
+        return sum(self.store.took_s(job) for job in self.seen) / 3600
+
+
+def measure_timed(job: Job) -> Row:
+    """Do the run, and tell the seconds that it took."""
+    began = time.perf_counter()
+    row = measure(job)
+    return row | {TOOK_S: time.perf_counter() - began}
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -63,25 +86,32 @@ class Setting:
     policy: str
     label: str
     slo_attainment: float
-    """Of all requests of the windows: a trace that nobody can hold does not decide alone."""
+    """Of all requests of the traces: one that nobody can hold does not decide alone."""
     gpu_hours: float
-    """Sum over the windows."""
+    """Of the traces."""
 
 
-def sweep(rows: Sequence[Row], requests: Mapping[str, int]) -> list[Setting]:
-    """Add the windows up, by setting. requests: in the window of each trace."""
-    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row["policy"], row["variant"]].append(row)
+def sweep(found: Sequence[tuple[Job, Row]], windows: Sequence[plan.Window]) -> list[Setting]:
+    """Add the windows up, by setting, each for as much as it stands for."""
+    by_traffic = {window.traffic: window for window in windows}
+    groups: dict[tuple[str, str], list[tuple[plan.Window, Row]]] = defaultdict(list)
+    for job, row in found:
+        groups[job.contender.policy, job.contender.setting].append((by_traffic[job.traffic], row))
     return [
         Setting(
             policy,
             label,
-            fmean([row["slo_attainment"] for row in group], [requests[row["trace"]] for row in group]),
-            sum(row["gpu_hours"] for row in group),
+            fmean([row["slo_attainment"] for _, row in group], [window.requests for window, _ in group]),
+            sum(row["gpu_hours"] * window.times for window, row in group),
         )
         for (policy, label), group in groups.items()
     ]
+
+
+def swept(bench: Bench, profile: str) -> list[Setting]:
+    """Every setting that tuning has played so far."""
+    jobs, windows = plan.tuning_jobs(bench.chosen, profile), plan.windows(bench.chosen, profile)
+    return sweep([(job, row) for job in jobs if (row := bench.store.find(job)) is not None], windows)
 
 
 def choose(settings: Sequence[Setting]) -> dict[str, Setting]:
@@ -104,30 +134,67 @@ def best_peers(chosen: Mapping[str, Setting]) -> dict[str, str]:
 
 def tune(bench: Bench, profile: str) -> dict[str, Setting]:
     """Run the grids of all peers. Raises OutOfTimeError."""
-    rows = bench.run(plan.tuning_jobs(bench.chosen, profile), f"tuning, profile {profile}")
-    swept = sweep(rows, plan.requests(bench.chosen, profile))
-    return choose([setting for setting in swept if setting.policy != OURS])
+    bench.run(plan.tuning_jobs(bench.chosen, profile), f"tuning, profile {profile}")
+    return choose([setting for setting in swept(bench, profile) if setting.policy != OURS])
 
 
-def score(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
-    """Everything after tuning, the most important first. Raises OutOfTimeError."""
-    return [row for stage, jobs in _stages(bench.chosen, choices) for row in bench.run(jobs, stage)]
+def score(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> list[Row]:
+    """What the bar is judged by: first everybody once, then who is close with all seeds. Raises OutOfTimeError."""
+    chosen, labels = bench.chosen, _labels(settings)
+    rows = bench.run(plan.first_jobs(chosen, profile, labels), f"scores, profile {profile}")
+    near = {policy: labels[policy] for policy in close(rows)}
+    rows += bench.run(plan.repeated_jobs(chosen, profile, near), f"more seeds, profile {profile}")
+    return rows + bench.run(plan.bar_references(chosen, profile), f"references, profile {profile}")
+
+
+def extend(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
+    """Everything after the main scores, the most important first. Raises OutOfTimeError."""
+    return [row for stage, jobs in _extensions(bench.chosen, choices) for row in bench.run(jobs, stage)]
 
 
 def finished(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
-    """What `score` has done so far."""
-    return [row for _, jobs in _stages(bench.chosen, choices) for row in bench.done(jobs)]
-
-
-def _stages(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+    """Every score there is so far, each run once."""
+    rows: list[Row] = []
     for profile, settings in choices.items():
-        labels = {policy: setting.label for policy, setting in settings.items()}
-        yield f"scores, profile {profile}", plan.final_jobs(chosen, profile, labels)
+        labels = _labels(settings)
+        first = bench.done(plan.first_jobs(bench.chosen, profile, labels))
+        near = {policy: labels[policy] for policy in close(first)}
+        rows += first + bench.done(plan.repeated_jobs(bench.chosen, profile, near))
+        rows += bench.done(plan.bar_references(bench.chosen, profile))
+    rows += [row for _, jobs in _extensions(bench.chosen, choices) for row in bench.done(jobs)]
+    return list({json.dumps(row, sort_keys=True): row for row in rows}.values())
+
+
+def close(rows: Sequence[Row]) -> list[str]:
+    """Tuned peers worth all seeds: on some trace among the REPEATED best, or the cheapest that keeps what we do."""
+    found: dict[str, None] = {}
+    for trace in dict.fromkeys(row["trace"] for row in rows):
+        here = [row for row in rows if row["trace"] == trace]
+        tuned = sorted((row for row in here if row["variant"] == TUNED), key=_rank)
+        ours = max((row["slo_attainment"] for row in here if row["policy"] == OURS), default=1.0)
+        equal = sorted(
+            (row for row in tuned if row["slo_attainment"] >= ours - SLACK), key=lambda row: float(row["gpu_hours"])
+        )
+        found |= dict.fromkeys(row["policy"] for row in (*tuned[:REPEATED], *equal[:1]))
+    return list(found)
+
+
+def _rank(row: Row) -> tuple[float, float]:
+    """By the promise first, then by cost."""
+    return (-min(round(row["slo_attainment"], 3), PROMISE), row["gpu_hours"])
+
+
+def _extensions(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
     for profile, settings in choices.items():
         yield f"cold starts, profile {profile}", plan.cold_start_jobs(chosen, profile, best_peers(settings))
     for profile, settings in choices.items():
-        labels = {policy: setting.label for policy, setting in settings.items()}
-        yield f"native track, profile {profile}", plan.native_jobs(chosen, profile, labels)
+        yield f"native track, profile {profile}", plan.native_jobs(chosen, profile, _labels(settings))
+    for profile in choices:
+        yield f"all references, profile {profile}", plan.all_references(chosen, profile)
+
+
+def _labels(settings: Mapping[str, Setting]) -> dict[str, str]:
+    return {policy: setting.label for policy, setting in settings.items()}
 
 
 def note(choices: Mapping[str, Mapping[str, Setting]], path: Path) -> None:

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from chatscale.simulate.contenders import OURS
+from chatscale.simulate.contenders import OURS, REFERENCE
 from chatscale.simulate.jobs import Job, Row, describe
 from hack.paths import ROOT
 
@@ -19,13 +20,22 @@ _KERNEL = (
 """Not the code that only passes settings on (jobs, contenders): it changes often, and no result with it."""
 
 
+class Kind(StrEnum):
+    """Whose run it is."""
+
+    OURS = "ours"
+    PEERS = "peers"
+    REFERENCES = "references"
+
+
 class Store:
     """A file of finished runs. A run whose inputs or sources have changed is not there any more."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._revisions = {"ours": revision(ours=True), "peers": revision(ours=False)}
+        self._revisions = {kind: revision(kind) for kind in Kind}
         self._rows: dict[str, Row] = {}
+        self._took_s: dict[str, float] = {}
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 self._take(line)
@@ -36,37 +46,50 @@ class Store:
         except json.JSONDecodeError:
             return  # The last line of a run that was killed while it wrote.
         self._rows[entry["key"]] = entry["row"]
+        self._took_s[entry["key"]] = entry.get("took_s", 0.0)
 
     def find(self, job: Job) -> Row | None:
         """The result of this very run, if it was done with these very sources."""
         return self._rows.get(self._key(job))
 
-    def keep(self, job: Job, row: Row) -> None:
+    def took_s(self, job: Job) -> float:
+        """Seconds of one core that this run took; 0 if it is not there."""
+        return self._took_s.get(self._key(job), 0.0)
+
+    def keep(self, job: Job, row: Row, took_s: float = 0.0) -> None:
         """Append one finished run; a crash after this loses nothing of it."""
         key = self._key(job)
-        self._rows[key] = row
+        self._rows[key], self._took_s[key] = row, took_s
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"key": key, "row": row}) + "\n")
+            lines.write(json.dumps({"key": key, "row": row, "took_s": round(took_s, 2)}) + "\n")
 
     def _key(self, job: Job) -> str:
         inputs: dict[str, Any] = describe(job) | {
             "variant": job.contender.setting,
             "hours": job.traffic.hours,
             "bytes": job.traffic.path.stat().st_size,
-            "sources": self._revisions["ours" if job.contender.policy == OURS else "peers"],
+            "sources": self._revisions[kind_of(job)],
         }
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def revision(*, ours: bool) -> str:
+def kind_of(job: Job) -> Kind:
+    """Whose sources decide how a run goes."""
+    if job.contender.policy == OURS:
+        return Kind.OURS
+    return Kind.REFERENCES if job.contender.variant == REFERENCE else Kind.PEERS
+
+
+def revision(kind: Kind) -> str:
     """A digest of the sources that decide a run's outcome: a change of our policy leaves the peers' runs valid."""
     shipping = _CONTROL / "simulation" / "shipping.py"
-    if ours:
-        policy = [shipping, *(_CONTROL / "scaling").glob("*.py"), *(_CONTROL / "api" / "v1alpha1").glob("*.py")]
-    else:
-        policy = list((_CONTROL / "simulation" / "peers").glob("*.py"))
-    return _digest({*_KERNEL, *policy} - (set() if ours else {shipping}))
+    policy = {
+        Kind.OURS: [shipping, *(_CONTROL / "scaling").glob("*.py"), *(_CONTROL / "api" / "v1alpha1").glob("*.py")],
+        Kind.PEERS: (_CONTROL / "simulation" / "peers").glob("*.py"),
+        Kind.REFERENCES: (_CONTROL / "simulation" / "references").glob("*.py"),
+    }
+    return _digest({*(path for path in _KERNEL if path != shipping), *policy[kind]})
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from chatscale.simulate.contenders import OURS, SHIPPED, Contender
+from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, TUNED, Contender
 from chatscale.simulate.jobs import Job
 from chatscale.simulate.traces import Traffic
 from chatscale.simulation.outcome import ColdStart, Track
 from tests.benchmarks.autoscaling import __main__ as bench
 from tests.benchmarks.autoscaling import plan, store
-from tests.benchmarks.autoscaling.stages import Setting, choose, sweep
+from tests.benchmarks.autoscaling.stages import Setting, choose, close, sweep
 from tests.benchmarks.autoscaling.verdict import scenes
 
 JOB = Job(
@@ -38,15 +38,31 @@ def test_where_none_keeps_it_the_one_that_comes_closest_is() -> None:
     assert chosen["p"].label == "b"
 
 
-def test_windows_count_by_their_requests() -> None:
-    def row(trace: str, attainment: float, gpu_hours: float) -> dict[str, Any]:
-        return {
-            "policy": "p", "variant": "a", "trace": trace, "slo_attainment": attainment, "gpu_hours": gpu_hours,
-        }  # fmt: skip
+def test_windows_count_for_what_they_stand_for() -> None:
+    busy, calm = (replace(JOB, traffic=replace(JOB.traffic, hours=hours)) for hours in ((0.0, 0.1), (0.1, 0.2)))
+    windows = [plan.Window(busy.traffic, 1.0, 100), plan.Window(calm.traffic, 9.0, 900)]
 
-    (setting,) = sweep([row("long", 1.0, 3), row("short", 0.5, 2)], {"long": 900, "short": 100})
+    (setting,) = sweep(
+        [(busy, {"slo_attainment": 0.5, "gpu_hours": 2}), (calm, {"slo_attainment": 1.0, "gpu_hours": 3})], windows
+    )
 
-    assert (setting.slo_attainment, setting.gpu_hours) == (pytest.approx(0.95), 5)
+    assert (setting.slo_attainment, setting.gpu_hours) == (pytest.approx(0.95), 29)
+
+
+def test_a_day_is_tuned_on_its_busiest_part_and_an_ordinary_hour(tmp_path: Path) -> None:
+    """12 hours of 100 requests, but 10 in the third, 400 in the fifth and 130 in the seventh."""
+    counts = [100, 100, 10, 100, 400, 100, 130, *[100] * 5]
+    arrivals = [3600 * hour + 3600 * at / count for hour, count in enumerate(counts) for at in range(count)]
+    path = tmp_path / "day.csv"
+    path.write_text("arrival_s,input_tokens,output_tokens\n" + "".join(f"{at:.3f},1,1\n" for at in arrivals))
+
+    busy, ordinary = plan._windows_of(path, 2, hours=2.0)
+
+    assert busy.traffic == Traffic(path, 2, (3.0, 5.0))
+    assert (busy.times, busy.requests) == (1.0, 500)
+    assert ordinary.traffic == Traffic(path, 2, (0.0, 1.0))
+    assert ordinary.times == pytest.approx(10.0, rel=0.01)
+    assert ordinary.requests == sum(counts) - 500
 
 
 def test_a_second_go_finds_what_the_first_has_done(tmp_path: Path) -> None:
@@ -71,11 +87,39 @@ def test_a_change_of_our_policy_leaves_the_peers_runs(tmp_path: Path, monkeypatc
     kept.keep(JOB, {})
     kept.keep(ours, {})
     known = store.revision
-    monkeypatch.setattr(store, "revision", lambda *, ours: "another" if ours else known(ours=False))
+    monkeypatch.setattr(store, "revision", lambda kind: "another" if kind is store.Kind.OURS else known(kind))
     again = store.Store(tmp_path / "runs.jsonl")
 
     assert again.find(JOB) == {}
     assert again.find(ours) is None
+
+
+@pytest.mark.parametrize(
+    ("contender", "kind"),
+    [
+        pytest.param(Contender(OURS, SHIPPED), store.Kind.OURS, id="ours"),
+        pytest.param(JOB.contender, store.Kind.PEERS, id="a peer"),
+        pytest.param(Contender("no-foresight", REFERENCE), store.Kind.REFERENCES, id="a reference"),
+    ],
+)
+def test_each_run_depends_on_its_own_sources(contender: Contender, kind: store.Kind) -> None:
+    assert store.kind_of(replace(JOB, contender=contender)) is kind
+
+
+def test_peers_among_the_best_on_some_trace_are_played_with_every_seed() -> None:
+    def row(trace: str, policy: str, attainment: float, gpu_hours: float, variant: str = TUNED) -> dict[str, Any]:
+        return {
+            "trace": trace, "policy": policy, "variant": variant, "slo_attainment": attainment, "gpu_hours": gpu_hours,
+        }  # fmt: skip
+
+    rows = [
+        row("day", "a", 0.999, 20), row("day", "b", 0.992, 10), row("day", "late", 0.95, 1),
+        row("day", "dear", 1.0, 40), row("day", "untuned", 1.0, 1, SHIPPED),
+        row("night", "a", 0.97, 5), row("night", "late", 0.98, 5), row("night", "b", 0.9, 1),
+        row("night", "dear", 0.9, 9),
+    ]  # fmt: skip
+
+    assert close(rows) == ["b", "a", "late"]
 
 
 def test_the_reduced_set_is_won_in_minutes(tmp_path: Path) -> None:

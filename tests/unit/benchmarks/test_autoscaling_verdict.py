@@ -65,9 +65,7 @@ def test_a_clear_win_holds_every_line() -> None:
             "W1 attainment", runs("p", TUNED, 0.995, 500) + runs(OURS, SHIPPED, 0.98, 80), id="too little kept"
         ),
         pytest.param("W2 tuned <= 0.90", OURS_AT_80 + runs("p", TUNED, 0.992, 85), id="not cheaper"),
-        pytest.param(
-            "W2 shipped <= 0.80 or +5 points", OURS_AT_80 + runs("p", SHIPPED, 0.99, 85), id="as good"
-        ),
+        pytest.param("W2 shipped <= 0.80 or +5 points", OURS_AT_80 + runs("p", SHIPPED, 0.99, 85), id="as good"),
         pytest.param("W4 dropped <= 0.1 %", runs(OURS, SHIPPED, 0.992, 80, dropped_ratio=0.002), id="dropped"),
         pytest.param("W4 reversals", runs(OURS, SHIPPED, 0.992, 80, reversals_per_hour=2.1), id="restless"),
         pytest.param(
