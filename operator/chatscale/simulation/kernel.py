@@ -46,6 +46,8 @@ FAR_S: Final = 1e18
 """Later than anything."""
 FULL: Final = 1 << 30
 """More than any replica holds."""
+_ROUTING: Final = 1 << 40
+"""In place of a pod's number, where dice are thrown for a request."""
 
 
 class Model(NamedTuple):
@@ -66,7 +68,7 @@ class Model(NamedTuple):
     outage_start_s: float
     outage_end_s: float
     seed: int
-    round_robin: bool
+    at_random: bool
 
 
 class Fleet(NamedTuple):
@@ -119,7 +121,7 @@ class Fleet(NamedTuple):
     next_scrape: Numbers
     scrapes: Integers
     cursor: Integers
-    """[next arrival, next in the round, rows in use]."""
+    """[next arrival, rows in use]."""
 
 
 def new_fleet(workload: Workload, ttft_limit: Numbers, rows: int, model: Model) -> Fleet:
@@ -145,7 +147,7 @@ def new_fleet(workload: Workload, ttft_limit: Numbers, rows: int, model: Model) 
         wait=whole(rows, ring), w_head=whole(rows), w_len=whole(rows),
         now=numbers(rows, COLUMNS), sample=numbers(rows, COLUMNS), sampled_at=numbers(rows, value=-FAR_S),
         fresh=np.zeros(rows, dtype=np.bool_), next_scrape=numbers(rows, value=FAR_S), scrapes=whole(rows),
-        cursor=whole(3),
+        cursor=whole(2),
     )  # fmt: skip
 
 
@@ -165,7 +167,7 @@ def uniform(seed: int, pod: int, index: int) -> float:
 @njit(cache=True)
 def run_until(f: Any, m: Any, until_s: float) -> None:
     """Play arrivals, starts and scrapes before `until_s`, then bring every replica up to it."""
-    rows = f.cursor[2]
+    rows = f.cursor[1]
     while True:
         row, at = _next_of_pods(f, until_s)
         _arrivals(f, m, rows, at)
@@ -184,7 +186,7 @@ def run_until(f: Any, m: Any, until_s: float) -> None:
 def _next_of_pods(f: Any, until_s: float) -> tuple[int, float]:
     """Which pod becomes ready or is scraped next, and when; -1 if none before `until_s`."""
     row, at = -1, until_s
-    for r in range(f.cursor[2]):
+    for r in range(f.cursor[1]):
         if f.status[r] == STARTING and f.ready_at[r] < at:
             row, at = r, f.ready_at[r]
         elif f.status[r] == READY and f.next_scrape[r] < at:
@@ -200,7 +202,7 @@ def _arrivals(f: Any, m: Any, rows: int, stop_s: float) -> None:
         request = f.cursor[0]
         f.cursor[0] += 1
         at = f.arrival[request]
-        r = _next_in_turn(f, rows) if m.round_robin else _least_loaded(f, m, rows, at)
+        r = _any(f, m, rows, request) if m.at_random else _least_loaded(f, m, rows, at)
         if r < 0:
             f.fate[request] = REFUSED
             continue
@@ -233,13 +235,10 @@ def _least_loaded(f: Any, m: Any, rows: int, at: float) -> int:
 
 
 @njit(cache=True)
-def _next_in_turn(f: Any, rows: int) -> int:
-    """Round robin over the ready replicas; -1 if none is ready."""
-    for _ in range(rows):
-        f.cursor[1] = (f.cursor[1] + 1) % rows
-        if f.status[f.cursor[1]] == READY:
-            return int(f.cursor[1])
-    return -1
+def _any(f: Any, m: Any, rows: int, request: int) -> int:
+    """A ready replica by chance, as kube-proxy picks one for a connection; -1 if none is ready."""
+    ready = np.flatnonzero(f.status[:rows] == READY)
+    return int(ready[int(uniform(m.seed, _ROUTING, request) * len(ready))]) if len(ready) else -1
 
 
 @njit(cache=True)

@@ -52,7 +52,8 @@ class Scenario:
     slo: Slo = field(default_factory=Slo)
     scrape_loss: float = SCRAPE_LOSS
     outage: bool = True
-    round_robin: bool = False
+    at_random: bool = False
+    """A request goes to any ready replica, as through a Service, and not to the one with the fewest requests."""
     server: ServerProfile | None = None
     """Instead of the profile's; for validation."""
 
@@ -75,7 +76,7 @@ class Scenario:
             outage_start_s=start_s,
             outage_end_s=start_s + OUTAGE_S,
             seed=self.seed,
-            round_robin=self.round_robin,
+            at_random=self.at_random,
         )
 
     def start_up_s(self, pod: int) -> float:
@@ -188,7 +189,7 @@ class Run:
             column[row] = 0
         f.now[row], f.sample[row], f.fresh[row], f.sampled_at[row] = 0.0, 0.0, False, -kernel.FAR_S
         f.number[row], f.status[row], f.ready_at[row] = number, kernel.STARTING, ready_s
-        f.cursor[2] = max(int(f.cursor[2]), row + 1)
+        f.cursor[1] = max(int(f.cursor[1]), row + 1)
 
     def _delete(self, row: int) -> None:
         f = self._fleet
@@ -200,7 +201,7 @@ class Run:
 
     def _bury(self) -> None:
         f = self._fleet
-        for row in np.flatnonzero(f.status[: f.cursor[2]] == kernel.GONE):
+        for row in np.flatnonzero(f.status[: f.cursor[1]] == kernel.GONE):
             if int(f.number[row]) not in self._lives:
                 self._end(int(row), max(float(f.ended[row]), float(f.ready_at[row])))
 

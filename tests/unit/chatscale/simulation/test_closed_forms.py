@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from chatscale.simulation.outcome import FATES, Fate, Outcome, Track, Workload
+from chatscale.simulation.peers.static import Static, StaticSettings
 from chatscale.simulation.profiles import SERVERS, ServerProfile
 from chatscale.simulation.run import Scenario, run
 from chatscale.simulation.view import Column, Numbers, View
@@ -62,6 +63,17 @@ def test_waits_as_long_as_a_queue_with_one_constant_server(load: float):
     wait_s = (outcome.finish_s - outcome.workload.arrival_s - SERVICE_S)[served]
     assert wait_s == pytest.approx(one_after_the_other(outcome.workload.arrival_s)[served], abs=1e-6)
     assert float(wait_s.mean()) == pytest.approx(load * SERVICE_S / (2 * (1 - load)), rel=0.03)
+
+
+def test_replicas_that_get_requests_at_random_wait_as_if_each_were_alone() -> None:
+    """A Poisson process that is split by chance is two of them: M/D/1 twice, where a shared queue would wait less."""
+    load = 0.6
+    scenario = Scenario(
+        server=ONE_AT_A_TIME, initial_replicas=2, max_replicas=2, scrape_loss=0.0, outage=False, at_random=True
+    )
+    outcome = run(poisson(2 * load / SERVICE_S, 80_000), scenario, Static(StaticSettings(replicas=2)))
+    wait_s = outcome.finish_s - outcome.workload.arrival_s - SERVICE_S
+    assert float(np.nanmean(wait_s)) == pytest.approx(load * SERVICE_S / (2 * (1 - load)), rel=0.03)
 
 
 def one_after_the_other(arrival_s: Numbers) -> Numbers:
