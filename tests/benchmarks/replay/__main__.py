@@ -34,7 +34,7 @@ def main() -> int:
             cut = Replayed(item.name, item.told, first(item.workload, options.seconds))
             measured = measure(manifest, cut.name, cut.workload, subject.server, _tell)
             fleets = [
-                forecast(subject, cut.workload, measured.start_ups_s, in_turn=in_turn) for in_turn in (False, True)
+                forecast(subject, cut.workload, measured.start_ups_s, at_random=chance) for chance in (False, True)
             ]
             compared.append(Compared(cut, measured, fleets[0], fleets[1]))
     picture = options.output.with_suffix(".svg")

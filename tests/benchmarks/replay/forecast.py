@@ -24,10 +24,10 @@ class MeasuredStarts(Scenario):
         return float(np.random.default_rng((self.seed, pod)).choice(self.start_ups_s))
 
 
-def forecast(subject: Subject, workload: Workload, start_ups_s: tuple[float, ...], *, in_turn: bool) -> list[Outcome]:
+def forecast(subject: Subject, workload: Workload, start_ups_s: tuple[float, ...], *, at_random: bool) -> list[Outcome]:
     """Play the workload RUNS times.
 
-    in_turn: replicas get requests in turn, whatever they have to do, instead of where the fewest are in flight.
+    at_random: replicas get requests by chance, as through a Service, instead of where the fewest are in flight.
     """
     scenarios = [
         MeasuredStarts(
@@ -38,7 +38,7 @@ def forecast(subject: Subject, workload: Workload, start_ups_s: tuple[float, ...
             initial_replicas=subject.min_replicas,
             outage=False,
             scrape_loss=0.0,
-            round_robin=in_turn,
+            at_random=at_random,
             server=subject.server,
             start_ups_s=start_ups_s,
         )

@@ -1,6 +1,5 @@
 """docs/benchmarks/replay.md: what the cluster did beside what was forecast, as a table, a picture and words."""
 
-import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,12 @@ from tests.benchmarks.replay.measure import Measured
 from tests.benchmarks.replay.traffic import Replayed
 
 _BUCKET_S: Final = 10.0
+_STEP_S: Final = 2.0
 mpl.rcParams.update({"svg.hashsalt": "chatscale", "svg.fonttype": "none", "font.size": 9.0, "axes.spines.top": False})
 
 _ROWS: Final[tuple[tuple[str, str, Callable[[Score], float]], ...]] = (
-    ("within the SLO", "{:.1%}", lambda found: found.slo_attainment),
-    ("refused", "{:.1%}", lambda found: found.dropped_ratio),
+    ("within the SLO", "{:.1f} %", lambda found: 100 * found.slo_attainment),
+    ("refused", "{:.1f} %", lambda found: 100 * found.dropped_ratio),
     ("replicas, mean", "{:.2f}", lambda found: found.mean_replicas),
     ("replicas, most at once", "{:.0f}", lambda found: found.peak_replicas),
     ("replica-hours", "{:.3f}", lambda found: found.gpu_hours),
@@ -46,8 +46,8 @@ class Compared:
     measured: Measured
     forecast: Sequence[Outcome]
     """As `chatscale simulate` plays it: each request goes to the replica with the fewest."""
-    in_turn: Sequence[Outcome]
-    """Replicas get requests in turn, whatever they have to do."""
+    at_random: Sequence[Outcome]
+    """Replicas get requests by chance, as kube-proxy spreads connections."""
 
 
 def page(compared: Sequence[Compared], machine: Sequence[tuple[str, str]], chatmodel: str, picture: str) -> str:
@@ -76,7 +76,8 @@ _INTRODUCTION: Final = (
 _ROUTING: Final = (
     "**Routing.** kube-proxy picks a replica at random for each connection; the simulator sends a request where the "
     "fewest are in flight, as a gateway would. With eight slots a replica, chance fills one queue while another "
-    "replica has slots free. The column *in turn* has replicas take turns, whatever they have to do: between the two."
+    "replica has slots free. The last column has the simulator choose at random as well: what is left of the "
+    "difference is not routing."
 )
 _LATENCY: Final = (
     "**Latency.** The customers' clock includes connection, HTTP, the server's thread hand-over and the wait for one "
@@ -95,9 +96,9 @@ _DIFFERENCES: Final = (_ROUTING, _LATENCY, _KNOWLEDGE, _ENDINGS)
 def _section(each: Compared) -> list[str]:
     measured = each.measured
     found, forecasts = _score(measured.outcome), [_score(outcome) for outcome in each.forecast]
-    in_turn = [_score(outcome) for outcome in each.in_turn]
+    at_random = [_score(outcome) for outcome in each.at_random]
     table = [
-        f"| {name} | {form.format(get(found))} | {_range(form, get, forecasts)} | {_range(form, get, in_turn)} |"
+        f"| {name} | {form.format(get(found))} | {_range(form, get, forecasts)} | {_range(form, get, at_random)} |"
         for name, form, get in _ROWS
     ]
     return [
@@ -105,11 +106,11 @@ def _section(each: Compared) -> list[str]:
         "",
         f"{each.replayed.told}: {_sizes(each.replayed.workload)}.",
         "",
-        f"| | cluster | forecast (median of {RUNS}; lowest to highest) | forecast, in turn |",
+        f"| | cluster | forecast (median of {RUNS}; lowest to highest) | forecast, replicas at random |",
         "|---|---|---|---|",
         *table,
         "",
-        words(found, forecasts, in_turn),
+        words(found, forecasts, at_random),
         "",
         _circumstances(measured),
         "",
@@ -132,7 +133,7 @@ def _circumstances(measured: Measured) -> str:
     what = f"{fates[Fate.ANSWERED]} requests were answered, {fates[Fate.REFUSED]} refused, {fates[Fate.LOST]} lost"
     ready = f"New replicas were ready after {min(starts):.1f} to {max(starts):.1f} s"
     late = f"Customers sent 99 % of the requests within {1000 * measured.late_p99_s:.0f} ms of their time"
-    busy = f"the processors were busy {measured.busy:.0%} of the time, other work of the machine included"
+    busy = f"the processors were busy {100 * measured.busy:.0f} % of the time, other work of the machine included"
     replaced = "" if measured.operator_stayed else " **The operator was replaced meanwhile.**"
     return (
         f"On the cluster {what}{_losses(measured)}. {ready} ({len(starts)} starts, the first before the replay). "
@@ -140,43 +141,63 @@ def _circumstances(measured: Measured) -> str:
     )
 
 
-def words(found: Score, forecasts: Sequence[Score], in_turn: Sequence[Score]) -> str:
-    """The difference as a sentence a manager reads: cost, then promises."""
-    mean = statistics.median(each.mean_replicas for each in forecasts)
-    kept = statistics.median(each.slo_attainment for each in forecasts)
-    kept_in_turn = statistics.median(each.slo_attainment for each in in_turn)
-    cost = found.mean_replicas / mean - 1 if mean else math.nan
-    peak = statistics.median(each.peak_replicas for each in forecasts)
+def words(found: Score, forecasts: Sequence[Score], at_random: Sequence[Score]) -> str:
+    """Tell the difference as a manager reads it: cost, then promises; then what routing explains of it."""
     return (
-        f"**The cluster paid for {abs(cost):.0%} {'more' if cost >= 0 else 'fewer'} replicas than forecast** (most at "
-        f"once {found.peak_replicas}, forecast {peak:.0f}) and kept the SLO for {100 * found.slo_attainment:.1f} % of "
-        f"the requests, {_points(found.slo_attainment - kept)} the forecast and "
-        f"{_points(found.slo_attainment - kept_in_turn)} the forecast with replicas in turn."
+        f"**The cluster paid for {_more(found, forecasts)} replicas than forecast and kept the SLO for "
+        f"{100 * found.slo_attainment:.1f} % of the requests, {_points(found, forecasts)} the forecast.** With "
+        f"replicas chosen at random in the simulator too, it is {_more(found, at_random)} replicas and "
+        f"{_points(found, at_random)}; the cluster is {_inside(found, at_random)}."
     )
 
 
+def _more(found: Score, forecasts: Sequence[Score]) -> str:
+    cost = found.mean_replicas / statistics.median(each.mean_replicas for each in forecasts) - 1
+    return f"{abs(100 * cost):.0f} % {'more' if cost >= 0 else 'fewer'}"
+
+
+def _points(found: Score, forecasts: Sequence[Score]) -> str:
+    difference = found.slo_attainment - statistics.median(each.slo_attainment for each in forecasts)
+    return f"{abs(100 * difference):.1f} points {'above' if difference >= 0 else 'below'}"
+
+
+def _inside(found: Score, forecasts: Sequence[Score]) -> str:
+    kept, cost = [each.slo_attainment for each in forecasts], [each.mean_replicas for each in forecasts]
+    inside = [min(kept) <= found.slo_attainment <= max(kept), min(cost) <= found.mean_replicas <= max(cost)]
+    match inside:
+        case [True, True]:
+            return f"within the range of those {RUNS} runs in both"
+        case [True, False]:
+            return f"within the range of those {RUNS} runs in what was kept, outside in replicas"
+        case [False, True]:
+            return f"within the range of those {RUNS} runs in replicas, outside in what was kept"
+        case _:
+            return f"outside the range of those {RUNS} runs in both"
+
+
 def draw(compared: Sequence[Compared], path: Path) -> None:
-    """Replicas paid for, measured and forecast, above the load; one column for each workload."""
+    """Replicas paid for, measured and forecast (median, and the range of the runs), above the load; one column each."""
     figure = Figure(figsize=(10.0, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(compared), squeeze=False, sharex="col", height_ratios=[3, 1])
     for column, each in enumerate(compared):
         counts, load = axes[0][column], axes[1][column]
-        end_s = max(outcome.end_s for outcome in (each.measured.outcome, *each.forecast))
-        clock_s = np.arange(0.0, end_s, 1.0)
-        runs = np.array([billed_at(outcome.pods, clock_s) for outcome in each.forecast])
+        end_s = min(outcome.end_s for outcome in (each.measured.outcome, *each.forecast, *each.at_random))
+        clock_s = np.arange(0.0, end_s, _STEP_S)
         minutes = clock_s / 60
-        counts.fill_between(
-            minutes, runs.min(axis=0), runs.max(axis=0), step="post", color="#30638e", alpha=0.2, lw=0,
-            label=f"forecast, {RUNS} runs",
-        )  # fmt: skip
-        counts.step(minutes, np.median(runs, axis=0), where="post", color="#30638e", lw=1.1, label="forecast, median")
+        for name, colour, outcomes in (
+            ("forecast", "#30638e", each.forecast),
+            ("forecast, replicas at random", "#edae49", each.at_random),
+        ):
+            runs = np.array([billed_at(outcome.pods, clock_s) for outcome in outcomes])
+            counts.fill_between(minutes, runs.min(axis=0), runs.max(axis=0), step="post", color=colour, alpha=0.2, lw=0)
+            counts.step(minutes, np.median(runs, axis=0), where="post", color=colour, lw=1.1, label=name)
         measured = billed_at(each.measured.outcome.pods, clock_s)
         counts.step(minutes, measured, where="post", color="#d1495b", lw=1.8, label="cluster")
         counts.set_ylim(bottom=0)
         counts.set_title(each.replayed.name, loc="left")
         counts.legend(frameon=False, fontsize="small")
-        rates = offered_rps(each.replayed.workload, _BUCKET_S)
+        rates = offered_rps(each.replayed.workload, _BUCKET_S)[:-1]  # The last bucket is not whole.
         load.fill_between(np.arange(len(rates)) * _BUCKET_S / 60, rates, step="post", color="#c9ced6")
         load.set_ylim(bottom=0)
         load.set_xlabel("minutes")
@@ -194,10 +215,6 @@ def _range(form: str, get: Callable[[Score], float], scores: Sequence[Score]) ->
     values = [get(each) for each in scores]
     low, middle, high = (form.format(value) for value in (min(values), statistics.median(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def _points(difference: float) -> str:
-    return f"{abs(100 * difference):.1f} points {'above' if difference >= 0 else 'below'}"
 
 
 def _losses(measured: Measured) -> str:

@@ -47,7 +47,7 @@ def replayed(profile: Profile) -> tuple[Replayed, ...]:
         ),
         Replayed(
             "trace",
-            f"the first {LENGTH_S / 60:g} minutes of the ServeGen excerpt, every {_SERVEGEN_SHARE}th request: the rate "
+            f"The first {LENGTH_S / 60:g} minutes of the ServeGen excerpt, every {_SERVEGEN_SHARE}th request: the rate "
             "doubles in the third minute and stays",
             _fitting(_every(_read(_SERVEGEN), _SERVEGEN_SHARE), profile),
         ),

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from chatscale.simulation.outcome import PodLife, Workload
+from chatscale.simulation.score import Score
 from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.profiles import PROFILES
 from chatscale_server.wire import SimulatedProfile
 from hack.load import Fate
 from tests.benchmarks.replay.customers import Answer, replay
+from tests.benchmarks.replay.page import words
 from tests.benchmarks.replay.traffic import LENGTH_S, first, prompt, replayed
 from tests.benchmarks.replay.watch import (
     Event,
@@ -128,6 +131,23 @@ def test_reasons_are_told_oldest_first() -> None:
         "1 -> 2: more",
         "2 -> 1: less",
     ]
+
+
+def scored(attainment: float, replicas: float) -> Score:
+    zeros = {field.name: 0 for field in fields(Score)}
+    return Score(**{**zeros, "slo_attainment": attainment, "mean_replicas": replicas})
+
+
+def test_the_difference_is_told_by_the_median_run_and_says_where_chance_ends() -> None:
+    plain = [scored(0.97, 3.0), scored(0.99, 4.0), scored(0.98, 8.0)]
+    by_chance = [scored(0.90, 4.0), scored(0.92, 4.5), scored(0.94, 4.8)]
+
+    told = words(scored(0.93, 5.0), plain, by_chance)
+
+    assert "25 % more replicas than forecast and kept the SLO for 93.0 %" in told
+    assert "6.0 points below the forecast.**" in told
+    assert "11 % more replicas and 1.0 points above" in told
+    assert told.endswith("runs in what was kept, outside in replicas.")
 
 
 def test_events_that_come_in_pieces_are_put_together() -> None:
