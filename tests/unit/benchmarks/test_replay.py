@@ -145,7 +145,7 @@ def test_the_difference_is_told_by_the_median_run_and_says_where_chance_ends() -
     told = words(scored(0.93, 5.0), plain, by_chance)
 
     assert "25 % more replicas than forecast and kept the SLO for 93.0 %" in told
-    assert "6.0 points below the forecast.**" in told
+    assert "5.0 points below the forecast.**" in told
     assert "11 % more replicas and 1.0 points above" in told
     assert told.endswith("runs in what was kept, outside in replicas.")
 
