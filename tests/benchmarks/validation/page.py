@@ -47,18 +47,19 @@ _CAPACITY: Final = (
     f"with, on the whole traces, with {NOISE:.0%} search noise by its own account."
 )
 _TABLE_70B: Final = (
-    f"**70B.** The note found its numbers with step times on a straight line (29.4 ms + 0.15 ms a token) and calls it "
-    "optimistic at large batches; it recommends splitwise-sim's table, which is what ships as profile M. With that "
-    f"line this simulator agrees (*{ROUGH_70B}*). The table is dearer for decoding alone (52.0 ms at 64 against 39.0), "
-    "but far cheaper where prompts are read beside it: a full step of 512 tokens is 61 ms, as measured for a prompt of "
-    "512, where the line has 106 ms, above the 100 ms that a token may take. So the table carries several times as "
-    "much. What the table says between 64 and 512 is a straight line of ours, not a measurement."
+    "**70B.** The note found its numbers with a straight line of 0.15 ms a token, which it calls optimistic at large "
+    "batches, and recommends splitwise-sim's table, which is what ships as profile M. With that slope, from the table's "
+    f"29.4 ms at one token on (our guess; the note does not say), this simulator is near the note (*{ROUGH_70B}*). The "
+    "table is dearer for decoding alone (52.0 ms at 64 against 39.0), but far cheaper where prompts are read beside "
+    "it: a full step of 512 tokens is 61 ms, as measured for a prompt of 512, where the line has 106 ms, above the 100 "
+    "ms that a token may take. So the table carries several times as much. What it says between 64 and 512 is a "
+    "straight line of ours, not a measurement, and decides profile M's capacity."
 )
 _REST: Final = (
-    "**The rest.** The excerpts are half an hour and an hour of traces of an hour and a day: the mix differs, and "
-    "where the limit is near the bare step (A10G, and the strict SLO on all but the H100) a small change of lengths "
-    "moves the capacity a lot. On the H100 the simulator carries more throughout; nothing in the note explains by how "
-    "much its coarse search fell short, so that difference stands."
+    "**The rest is not explained.** That the excerpts are half an hour and an hour of traces of an hour and a day is "
+    "not the reason: with lengths from the whole traces, tried once, the A100 differs by -3 to +49 %, the H100 by +14 "
+    "to +64 %, the A10G by -28 to +57 %. Where the limit is near the bare step (A10G, and the strict SLO on all but "
+    "the H100) a small change of lengths moves the capacity a lot. The note's simulation is not at hand to compare."
 )
 
 
