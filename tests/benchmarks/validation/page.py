@@ -49,8 +49,9 @@ _CAPACITY: Final = (
 _TABLE_70B: Final = (
     "**70B.** The note found its numbers with a straight line of 0.15 ms a token, which it calls optimistic at large "
     "batches, and recommends splitwise-sim's table, which is what ships as profile M. With that slope, from the "
-    f"table's 29.4 ms at one token on (our guess; the note does not say), this simulator is near the note (*{ROUGH_70B}*). The "
-    "table is dearer for decoding alone (52.0 ms at 64 against 39.0), but far cheaper where prompts are read beside "
+    "table's 29.4 ms at one token on (our guess; the note does not say), this simulator is near the note "
+    f"(*{ROUGH_70B}*). The table is dearer for decoding alone (52.0 ms at 64 against 39.0), but far cheaper "
+    "where prompts are read beside "
     "it: a full step of 512 tokens is 61 ms, as measured for a prompt of 512, where the line has 106 ms, above the 100 "
     "ms that a token may take. So the table carries several times as much. What it says between 64 and 512 is a "
     "straight line of ours, not a measurement, and decides profile M's capacity."
