@@ -12,7 +12,7 @@ from chatscale.simulation.references.schedule import cheapest, largest_before, t
 from chatscale.simulation.references.work import arriving, best_cost, trailing
 from chatscale.simulation.run import Scenario
 
-SHARES: Final = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+SHARES: Final = tuple(percent / 100 for percent in range(30, 101, 2))
 """Of its capacity that a replica is planned to use."""
 HOLDS_S: Final = (60.0, 240.0, 900.0)
 """A count is lowered to the most that was wanted within this time."""

@@ -14,10 +14,10 @@ from chatscale.simulation.score import score
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, Outcome]:
-    """Twenty minutes whose middle has four times the load."""
+    """Twenty minutes whose middle has seven times the load."""
     dice = np.random.default_rng(0)
-    arrival_s = np.sort(np.concatenate((dice.uniform(0, 1200, 6000), dice.uniform(400, 800, 6000))))
-    workload = Workload(arrival_s, dice.integers(200, 1800, 12000), dice.integers(50, 350, 12000))
+    arrival_s = np.sort(np.concatenate((dice.uniform(0, 1200, 6000), dice.uniform(400, 800, 12000))))
+    workload = Workload(arrival_s, dice.integers(200, 1800, 18000), dice.integers(50, 350, 18000))
     scenario = Scenario(profile="S", initial_replicas=2)
     return {name: play(workload, scenario) for name, play in REFERENCES.items()}
 
