@@ -70,10 +70,9 @@ class Reserve:
         level = max(work.level(now), _LEAST_LOAD)
         rising = level * math.exp(self.factor * math.sqrt(self.error_variance))
         expected = max(rising, level + work.backlog_s / max(self.cold_start_s, LEVEL.total_seconds() / 2))
-        work_s = (work.prompt_tokens + work.generated_tokens) / work.tokens_per_s
         prompt_s = work.prompt_tokens / work.tokens_per_s
         patience_s = max(slo.ttft_milliseconds / 1000, FLOOR_TTFT_FACTOR * prompt_s)
-        spare = self.factor * RESERVE * math.sqrt(max(work_s, LEAST_WORK_S) / patience_s) * expected**POOLING
+        spare = self.factor * RESERVE * math.sqrt(max(work.request_s, LEAST_WORK_S) / patience_s) * expected**POOLING
         return Need(load=level, expected=expected, spare=spare)
 
 
@@ -96,7 +95,7 @@ class Need:
 
 def learn(reserve: Reserve, before: Work, work: Work, slo: Slo, replicas: Sequence[Replica], now: datetime) -> Reserve:
     """Take one more observation. before, work: without it and with it. replicas: those that were read."""
-    new = [replica for replica in replicas if replica.name not in before.paces]
+    new = [replica for replica in replicas if replica.name not in before.readings]
     reserve = replace(reserve, cold_start_s=_cold_start_s(reserve.cold_start_s, new))
     if not work.is_known:
         return reserve

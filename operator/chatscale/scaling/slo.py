@@ -4,6 +4,7 @@ import math
 
 from chatscale.scaling.decision import Case, Reason, Wish
 from chatscale.scaling.state import ScalerState
+from chatscale.scaling.tuning import TOLERANCE
 
 
 def wish_for_slo(case: Case, state: ScalerState) -> Wish:
@@ -15,6 +16,8 @@ def wish_for_slo(case: Case, state: ScalerState) -> Wish:
     need = reserve.sized_for(work, case.spec.slo, case.now)
     # Means of floats may come out a hair above a whole number; a replica is not started for that.
     wanted = max(math.ceil(need.replicas - 1e-9), 1, case.spec.min_replicas)
+    if case.bounded < need.replicas < case.bounded + TOLERANCE:
+        wanted = case.bounded
     if wanted > case.bounded:
         reason = Reason.LOAD_ABOVE_TARGET
     else:

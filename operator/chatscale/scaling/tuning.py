@@ -15,6 +15,8 @@ DECISION_DELAY: Final = timedelta(seconds=25)
 """From a change of the load until pods for it are created: half a scrape, a decision, a pass."""
 SIZE_MEMORY: Final = timedelta(minutes=15)
 """Mean lengths of requests, and which resource binds, are remembered this long (time constant)."""
+CROWDED: Final = 0.75
+"""Tokens asked for over what replicas can compute: above this batches grow because steps do, on both machines."""
 ERROR_MEMORY: Final = timedelta(hours=1)
 """Likewise errors of forecasts: one busy hour should not hold spare replicas through a night."""
 FIRST_ERROR: Final = 0.2
@@ -42,7 +44,10 @@ LEAST_WORK_S: Final = 0.02
 FLOOR_TTFT_FACTOR: Final = 3.0
 """A prompt may take this many times its time on an idle replica (wire: the server counts by the same rule)."""
 
-BUDGET_SHARE: Final = 0.6
+TOLERANCE: Final = 0.4
+"""Replicas that may be needed beyond the count before it is raised: a need that hovers at a whole number must not make
+the count turn; what it costs in promises the budget buys back."""
+BUDGET_SHARE: Final = 0.5
 """Of the misses that the objective allows, this share is spent on purpose; the rest is for what nobody foresees."""
 GAIN_PER_HOUR: Final = 0.15
 """The reserve shrinks by this much (log) in an hour without a miss, and grows as much in one with twice the budget."""

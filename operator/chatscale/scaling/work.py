@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Final
 
 from chatscale.scaling.signals import Replica, ReplicaSample
-from chatscale.scaling.tuning import LEVEL, RATE_MEMORY, SHORT, SIZE_MEMORY
+from chatscale.scaling.tuning import CROWDED, LEVEL, RATE_MEMORY, SHORT, SIZE_MEMORY
 from chatscale.scaling.windows import Window
 
-_FEWEST_FINISHED: Final = 20.0
-"""Before so many answers have ended, their mean length is a guess from below."""
+_FEWEST_ANSWERS: Final = 20.0
+"""Before so many answers were begun, their mean length is a guess from below."""
 MOST_TOKENS: Final = 1e12
 """Bound on what one counter may grow by between two samples: far above any machine."""
 
@@ -78,31 +78,32 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Reading:
     """One replica at its last sample."""
 
     taken_at: datetime
     totals: Totals
-    requests_per_s: float | None
-    """Between its last two samples; None after the first of a replica that was there before us."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """The work of one ChatModel as counted so far."""
 
-    paces: Mapping[str, Pace] = field(default_factory=lambda: MappingProxyType({}))
+    readings: Mapping[str, Reading] = field(default_factory=lambda: MappingProxyType({}))
     sizes: Totals = field(default_factory=Totals)
     """Sums that fade: ratios of them are mean lengths."""
     grown: Totals = field(default_factory=Totals)
     """Between the last observation and the one before."""
     counted_at: datetime | None = None
-    tokens: Window = field(default_factory=Window)
-    """Replicas that the tokens asked for would fill."""
+    arrivals: Window = field(default_factory=Window)
+    """Requests that came in between two observations."""
+    spans_s: Window = field(default_factory=Window)
+    """Seconds between them. A sum over a sum is the rate: each request counts once, whichever replica took it and
+    whenever that was read. Rates of single replicas do not add up: a new one takes all requests for a moment."""
     caches: Window = field(default_factory=Window)
-    """Replicas whose KV cache the requests in flight would fill."""
+    """Replicas whose KV cache is full, if what is in use were put together."""
     slots: Window = field(default_factory=Window)
-    """Replicas whose slots they would fill."""
+    """Likewise of slots."""
     bound: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Fading sums of tokens, caches and slots: which of them binds, and by how much more than tokens."""
     tokens_per_s: float = 0.0
@@ -110,7 +111,7 @@ class Work:
     requests_per_s: float | None = None
     """Over RATE_MEMORY."""
     backlog_s: float = 0.0
-    """Seconds that one replica would need for the prompts that wait."""
+    """Seconds that one replica would need for the requests that wait."""
 
     @property
     def prompt_tokens(self) -> float:
@@ -119,13 +120,24 @@ class Work:
 
     @property
     def generated_tokens(self) -> float:
-        """Mean of an answer."""
-        return self.sizes.generated_tokens / max(self.sizes.finished, _FEWEST_FINISHED)
+        """Mean of an answer. Those under way have made half of theirs: more of them are not longer ones."""
+        answers = (self.sizes.started + self.sizes.finished) / 2
+        return self.sizes.generated_tokens / max(answers, _FEWEST_ANSWERS)
+
+    @property
+    def request_s(self) -> float:
+        """Seconds of one replica that a mean request takes at full steps; the work must be known."""
+        return (self.prompt_tokens + self.generated_tokens) / self.tokens_per_s
 
     @property
     def is_known(self) -> bool:
         """Whether there is a rate to go by."""
-        return self.tokens_per_s > 0 and any(pace.requests_per_s is not None for pace in self.paces.values())
+        return self.tokens_per_s > 0 and bool(self.spans_s.buckets)
+
+    def tokens(self, now: datetime, span: timedelta) -> float:
+        """Replicas that the tokens asked for in the last `span` would fill; the work must be known."""
+        rate = self.arrivals.mean(now, span) / self.spans_s.mean(now, span)
+        return rate * self.request_s
 
     @property
     def binding(self) -> float:
@@ -138,18 +150,16 @@ class Work:
 
         Tokens asked for show a change before caches and slots fill, so they are scaled to what binds.
         """
-        return max(
-            self.tokens.mean(now, LEVEL) * self.binding, self.caches.mean(now, SHORT), self.slots.mean(now, SHORT)
-        )
+        return max(self.tokens(now, LEVEL) * self.binding, self.caches.mean(now, SHORT), self.slots.mean(now, SHORT))
 
     def short(self, now: datetime) -> float:
         """Likewise over SHORT, by tokens alone."""
-        return self.tokens.mean(now, SHORT) * self.binding
+        return self.tokens(now, SHORT) * self.binding
 
 
 def typical(prompt_tokens: float, generated_tokens: float) -> Totals:
     """Sums of as many requests of one size as are needed to be believed, and no more."""
-    many = _FEWEST_FINISHED
+    many = _FEWEST_ANSWERS
     return Totals(
         started=many,
         finished=many,
@@ -161,71 +171,66 @@ def typical(prompt_tokens: float, generated_tokens: float) -> Totals:
 def count_work(before: Work, replicas: Sequence[Replica], at: datetime, unread: Iterable[str] = ()) -> Work:
     """Add one observation. replicas: ready and read; all of them must count their work.
 
-    unread: names of those that are ready and could not be read. They go on at their last pace, and are counted from
-    there once they are read again.
+    unread: names of those that are ready and could not be read: they are counted from where they were once they are
+    read again.
     """
     samples = {replica.name: (replica, replica.sample) for replica in replicas if replica.sample is not None}
     elapsed_s = (at - before.counted_at).total_seconds() if before.counted_at else 0.0
-    paces = {name: before.paces[name] for name in unread if name in before.paces}
+    readings = {name: before.readings[name] for name in unread if name in before.readings}
     grown = Totals()
     for name, (replica, sample) in samples.items():
-        paces[name], growth = _pace(before, replica, sample)
+        readings[name], growth = _read(before, replica, sample)
         grown = grown.plus(growth)
     sizes = before.sizes.plus(grown, _kept(elapsed_s, SIZE_MEMORY))
     speeds = [sample.work.max_tokens_per_second for _, sample in samples.values() if sample.work]
     counted = replace(
         before,
-        paces=MappingProxyType(paces),
+        readings=MappingProxyType(readings),
         sizes=sizes,
         grown=grown,
         counted_at=at,
         tokens_per_s=sum(speeds) / len(speeds) if speeds else before.tokens_per_s,
         requests_per_s=_smoothed(before, grown, elapsed_s),
     )
-    return _with_load(counted, [sample for _, sample in samples.values()], elapsed_s) if counted.is_known else counted
+    return _with_load(counted, [sample for _, sample in samples.values()], elapsed_s)
 
 
 def _with_load(work: Work, samples: list[ReplicaSample], elapsed_s: float) -> Work:
     at = work.counted_at
-    assert at is not None  # noqa: S101 - for the type checker
-    rate = sum(pace.requests_per_s or 0.0 for pace in work.paces.values())
-    tokens = rate * (work.prompt_tokens + work.generated_tokens) / work.tokens_per_s
-    running, waiting = sum(sample.running for sample in samples), sum(sample.queue_depth for sample in samples)
+    if at is None or elapsed_s <= 0:
+        return work  # The first observation: what came in before it, nobody knows when.
+    waiting = sum(sample.queue_depth for sample in samples)
     caches = sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples)
-    caches *= (running + waiting) / running if running else 1.0
-    slots = sum((sample.running + sample.queue_depth) / max(sample.slots, 1) for sample in samples)
-    windows = (
-        work.tokens.with_value(at, tokens, LEVEL),
-        work.caches.with_value(at, caches, SHORT),
-        work.slots.with_value(at, slots, SHORT),
+    slots = sum(min(sample.running / max(sample.slots, 1), 1.0) for sample in samples)
+    work = replace(
+        work,
+        arrivals=work.arrivals.with_value(at, work.grown.requests, LEVEL),
+        spans_s=work.spans_s.with_value(at, elapsed_s, LEVEL),
+        backlog_s=waiting * work.request_s * work.binding if work.tokens_per_s > 0 else 0.0,
     )
-    means = (windows[0].mean(at, LEVEL), windows[1].mean(at, SHORT), windows[2].mean(at, SHORT))
+    if not work.is_known or work.tokens(at, SHORT) > CROWDED * len(samples):
+        # An overload fills caches and slots by itself, whatever binds: that teaches nothing, and asks for too much.
+        return work
+    work = replace(
+        work, caches=work.caches.with_value(at, caches, SHORT), slots=work.slots.with_value(at, slots, SHORT)
+    )
+    means = (work.tokens(at, LEVEL), work.caches.mean(at, SHORT), work.slots.mean(at, SHORT))
     kept = _kept(elapsed_s, SIZE_MEMORY)
     bound = tuple(sum_ * kept + mean for sum_, mean in zip(work.bound, means, strict=True))
-    return replace(
-        work,
-        tokens=windows[0],
-        caches=windows[1],
-        slots=windows[2],
-        bound=(bound[0], bound[1], bound[2]),
-        backlog_s=waiting * work.prompt_tokens / work.tokens_per_s,
-    )
+    return replace(work, bound=(bound[0], bound[1], bound[2]))
 
 
-def _pace(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[Pace, Totals]:
-    """What one replica does, and what it did since it was last counted."""
-    totals, earlier = Totals.of(sample), before.paces.get(replica.name)
+def _read(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[Reading, Totals]:
+    """One replica as it is, and what it did since it was last counted."""
+    totals, earlier = Totals.of(sample), before.readings.get(replica.name)
     if earlier is not None and sample.taken_at <= earlier.taken_at:
         return earlier, Totals()
+    reading = Reading(sample.taken_at, totals)
     if earlier is not None:
-        growth, since = totals.since(earlier.totals), earlier.taken_at
-    elif before.counted_at is not None and replica.since >= before.counted_at - LEVEL:
-        # It became ready under our eyes: all that it has done is new.
-        growth, since = totals, replica.since
-    else:
-        return Pace(sample.taken_at, totals, None), Totals()
-    span_s = (sample.taken_at - since).total_seconds()
-    return Pace(sample.taken_at, totals, growth.requests / span_s if span_s > 0 else None), growth
+        return reading, totals.since(earlier.totals)
+    # One that became ready under our eyes: all that it has done is new. Of others nobody knows when they did it.
+    is_new = before.counted_at is not None and replica.since >= before.counted_at - LEVEL
+    return reading, totals if is_new else Totals()
 
 
 def _smoothed(before: Work, grown: Totals, elapsed_s: float) -> float | None:

@@ -52,7 +52,7 @@ def test_calm_hours_shrink_the_reserve_and_missed_promises_raise_it() -> None:
 
 def test_misses_at_the_budget_leave_the_reserve_as_it_is() -> None:
     student = Student()
-    student.watches(3600, 24, missed=0.006)
+    student.watches(3600, 24, missed=0.005)
 
     assert student.reserve.factor == pytest.approx(1.0, abs=0.01)
 

@@ -1,11 +1,11 @@
 """Work in replicas: what is counted, and what is not taken for work."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import pytest
 
 from chatscale.scaling.signals import Replica
+from chatscale.scaling.tuning import LEVEL
 from chatscale.scaling.work import Totals, Work, count_work, typical
 from tests.support.replicas import at
 from tests.support.workers import Fleet, Worker
@@ -46,7 +46,7 @@ def test_what_a_replica_did_before_we_looked_is_not_this_minutes_work() -> None:
     after = counted((0, [first]), (15, [old.replica(15)]))
 
     assert not before.is_known
-    assert after.paces["old"].requests_per_s == pytest.approx(1.0)
+    assert after.tokens(at(15), LEVEL) == pytest.approx(1.0 * 1000 / 8000, rel=0.05)
 
 
 def test_all_that_a_new_replica_did_is_new() -> None:
@@ -56,7 +56,20 @@ def test_all_that_a_new_replica_did_is_new() -> None:
 
     work = counted((0, first), (20, [old.replica(20), new.replica(20)]))
 
-    assert work.paces["new"].requests_per_s == pytest.approx(2.0)
+    assert work.grown.requests == 20
+
+
+def test_a_new_replica_that_takes_all_requests_for_a_moment_does_not_double_the_load() -> None:
+    old, new = Worker("old"), Worker("new", since=58)
+    work = Work()
+    for seconds in range(0, 60, 15):
+        old.serves(15)
+        work = count_work(work, [old.replica(seconds)], at(seconds))
+    old.serves(13)
+    new.serves(2)
+    joined = count_work(work, [old.replica(58), new.replica(60)], at(60))
+
+    assert joined.tokens(at(60), LEVEL) == pytest.approx(work.tokens(at(45), LEVEL), rel=0.05)
 
 
 def test_a_container_that_started_anew_counts_from_nothing() -> None:
@@ -75,28 +88,31 @@ def test_the_same_sample_twice_counts_once() -> None:
     once = counted((0, [first]), (15, [second]))
     twice = counted((0, [first]), (15, [second]), (20, [second]))
 
-    assert twice.paces == once.paces
+    assert twice.readings == once.readings
     assert twice.grown == Totals()
 
 
-def test_a_replica_that_was_not_read_goes_on_and_is_counted_from_where_it_was() -> None:
+def test_a_replica_that_was_not_read_is_counted_from_where_it_was() -> None:
     first, second = Worker("a"), Worker("b")
     work = counted((0, [first.replica(0), second.replica(0)]))
-    for seconds in (15, 30):
-        first.serves(15)
-        second.serves(15)
-        work = count_work(work, [first.replica(seconds), second.replica(seconds)], at(seconds))
-    before = work.tokens.mean(at(30), timedelta(seconds=1))
-    first.serves(15)
-    second.serves(15)
-    blind = count_work(work, [first.replica(45)], at(45), unread=["b"])
-    first.serves(15)
-    second.serves(15)
-    again = count_work(blind, [first.replica(60), second.replica(60)], at(60))
+    for worker in (first, second):
+        worker.serves(15)
+    blind = count_work(work, [first.replica(15)], at(15), unread=["b"])
+    for worker in (first, second):
+        worker.serves(15)
+    again = count_work(blind, [first.replica(30), second.replica(30)], at(30))
 
-    assert blind.tokens.mean(at(45), timedelta(seconds=1)) == pytest.approx(before)
-    assert again.tokens.mean(at(60), timedelta(seconds=1)) == pytest.approx(before)
-    assert again.grown.requests == pytest.approx(45)
+    assert again.grown.requests == 45
+    assert again.tokens(at(30), LEVEL) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
+
+
+def test_an_overload_does_not_ask_for_the_slots_that_it_fills_itself() -> None:
+    worker, work = Worker("w"), Work()
+    for tick in range(20):
+        worker.serves(15 * 8)
+        work = count_work(work, [worker.replica(tick * 15, running=64, waiting=200)], at(tick * 15))
+
+    assert work.level(at(285)) == pytest.approx(8 * 1000 / 8000, rel=0.05)
 
 
 def test_full_caches_count_where_they_are_scarcer_than_tokens() -> None:
@@ -109,14 +125,14 @@ def test_full_caches_count_where_they_are_scarcer_than_tokens() -> None:
     assert work.binding == pytest.approx(0.8 / (1000 / 8000), rel=0.1)
 
 
-def test_waiting_prompts_are_a_backlog_in_seconds_of_one_replica() -> None:
+def test_waiting_requests_are_a_backlog_in_seconds_of_one_replica() -> None:
     worker = Worker("w")
     first = worker.replica(0)
     worker.serves(60)
 
     work = counted((0, [first]), (15, [worker.replica(15, waiting=80)]))
 
-    assert work.backlog_s == pytest.approx(80 * 900 / 8000, rel=0.01)
+    assert work.backlog_s == pytest.approx(80 * 1000 / 8000, rel=0.01)
 
 
 def test_learned_lengths_are_gone_on_with() -> None:
