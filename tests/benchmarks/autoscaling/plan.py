@@ -1,7 +1,7 @@
 """What is run: which traces at which load, in which stages, and which windows tuning may see."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,8 +52,8 @@ class Set:
     final_hours: dict[str, float]
     """By profile: scores are taken on so much of each trace, the part that changes most; all of it if not named."""
     tuning_hours: dict[str, float]
-    grid_every: int = 1
-    """Tuning tries every so many settings."""
+    grid_every: dict[str, int] = field(default_factory=dict)
+    """By profile: tuning tries every so many settings of each peer; all if not named."""
     profiles: tuple[str, ...] = PROFILES
     policies: tuple[str, ...] = tuple(PEERS)
     cold_starts: tuple[ColdStart, ...] = tuple(ColdStart)
@@ -95,7 +95,7 @@ TUNING_HOURS = {"M": 0.75, "S": 0.5}
 
 def full(folder: Path) -> Set:
     """Everything: about two hours of two cores. Profile S has twice the requests, and plays six hours of each day."""
-    return Set(FULL_TRACES, folder, seeds=5, final_hours={"S": 6}, tuning_hours=TUNING_HOURS)
+    return Set(FULL_TRACES, folder, seeds=5, final_hours={"S": 6}, tuning_hours=TUNING_HOURS, grid_every={"S": 2})
 
 
 def short(folder: Path) -> Set:
@@ -111,7 +111,7 @@ def reduced() -> Set:
         seeds=2,
         final_hours={},
         tuning_hours={"S": 0.25},
-        grid_every=4,
+        grid_every={"S": 4},
         profiles=("S",),
         policies=("static-peak", "hpa-concurrency", "knative-kpa", "wva-v2"),
         cold_starts=(ColdStart.CACHED,),
@@ -136,7 +136,7 @@ def tuning_jobs(chosen: Set, profile: str) -> list[Job]:
     settings = [
         Contender(name, variant.label, variant.label)
         for name in chosen.policies
-        for variant in (PEERS[name].shipped, *PEERS[name].tuned[:: chosen.grid_every])
+        for variant in (PEERS[name].shipped, *PEERS[name].tuned[:: chosen.grid_every.get(profile, 1)])
     ]
     ours = Contender(OURS, SHIPPED)
     return [
