@@ -8,12 +8,10 @@ from typing import Final
 
 from chatscale.simulation.outcome import Outcome, Workload
 from chatscale.simulation.profiles import SERVERS
-from chatscale.simulation.references.schedule import cheapest, largest_before, tries, whole
+from chatscale.simulation.references.schedule import SHARES, cheapest, largest_before, tries, whole
 from chatscale.simulation.references.work import arriving, best_cost, trailing
 from chatscale.simulation.run import Scenario
 
-SHARES: Final = tuple(percent / 100 for percent in range(30, 101, 2))
-"""Of its capacity that a replica is planned to use."""
 HOLDS_S: Final = (60.0, 240.0, 900.0)
 """A count is lowered to the most that was wanted within this time."""
 

@@ -10,18 +10,26 @@ import numpy as np
 
 from chatscale.simulation.outcome import Outcome, Workload
 from chatscale.simulation.profiles import SERVERS
-from chatscale.simulation.references.schedule import PROMISE, SLACK, Trial, Try, cheapest, largest_ahead, tries, whole
+from chatscale.simulation.references.schedule import (
+    PROMISE,
+    SHARES,
+    SLACK,
+    Trial,
+    Try,
+    cheapest,
+    largest_ahead,
+    tries,
+    whole,
+)
 from chatscale.simulation.references.work import SLOT_S, best_cost, centred, spread
 from chatscale.simulation.run import COLD_STARTS, SCHEDULING_S, SCRAPE_EVERY_S, Scenario
 from chatscale.simulation.view import Integers, Numbers
 
-SHARES: Final = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.1)
-"""Of its capacity that a replica is planned to use; above 1 as the mix of an hour may be lighter than the day's."""
 LOOKS_AHEAD_S: Final = (0.0, 45.0, 180.0)
 RUNS: Final = 40
 """At most so many runs for one trace, the sweep's included."""
-SWEEP_RUNS: Final = 15
-"""What the sweep takes at most: three families, each once at its dearest and four bisections."""
+SWEEP_RUNS: Final = 21
+"""What the sweep takes at most: three families, each once at its dearest and six bisections."""
 WINDOWS: Final = 24
 """Parts of a run that are lowered on their own: hours of a day."""
 _SHORTEST_S: Final = 300.0

@@ -14,6 +14,9 @@ from chatscale.simulation.view import Integers, Numbers, View
 
 PROMISE: Final = 0.99
 """Attainment that a reference must keep."""
+SHARES: Final = tuple(0.1 * 1.07**step for step in range(36))
+"""Of its capacity that a replica is planned to use, to 1.07: where prompts are long and few, little of it; above 1 as
+the mix of an hour may be lighter than the day's."""
 SLACK: Final = 0.001
 """Where it cannot be kept, the cheapest that comes this close to the best: the last requests cost the most."""
 
