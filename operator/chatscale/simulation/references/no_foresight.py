@@ -9,17 +9,17 @@ from typing import Final
 from chatscale.simulation.outcome import Outcome, Workload
 from chatscale.simulation.profiles import SERVERS
 from chatscale.simulation.references.schedule import SHARES, cheapest, largest_before, tries, whole
-from chatscale.simulation.references.work import arriving, best_cost, trailing
+from chatscale.simulation.references.work import best_cost, offered, trailing
 from chatscale.simulation.run import Scenario
 
-HOLDS_S: Final = (60.0, 240.0, 900.0)
+HOLDS_S: Final = (60.0, 240.0, 600.0)
 """A count is lowered to the most that was wanted within this time."""
 
 
 def no_foresight(workload: Workload, scenario: Scenario) -> Outcome:
     """Play ceil(W / (a C)) with a from SHARES and a hold from HOLDS_S, the cheapest that keeps the promise."""
     server = scenario.server or SERVERS[scenario.profile]
-    known = trailing(arriving(workload, best_cost(workload, server, scenario.slo).of(workload)))
+    known = trailing(offered(workload, best_cost(workload, server, scenario.slo)))
     families = []
     for hold_s in HOLDS_S:
         family = []

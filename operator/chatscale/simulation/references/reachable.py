@@ -21,7 +21,7 @@ from chatscale.simulation.references.schedule import (
     tries,
     whole,
 )
-from chatscale.simulation.references.work import SLOT_S, best_cost, centred, spread
+from chatscale.simulation.references.work import SLOT_S, best_cost, centred, offered
 from chatscale.simulation.run import COLD_STARTS, SCHEDULING_S, SCRAPE_EVERY_S, Scenario
 from chatscale.simulation.view import Integers, Numbers
 
@@ -39,17 +39,10 @@ _SHORTEST_S: Final = 300.0
 def reachable_optimum(workload: Workload, scenario: Scenario) -> Outcome:
     """Sweep, then lower window by window while the promise holds."""
     play = tries(workload, scenario)
-    need = needed(workload, scenario)
+    server = scenario.server or SERVERS[scenario.profile]
+    need = centred(offered(workload, best_cost(workload, server, scenario.slo)))
     families = [[planned(need / share, ahead_s, scenario) for share in SHARES] for ahead_s in LOOKS_AHEAD_S]
     return lower(cheapest(families, play), need, play, RUNS - SWEEP_RUNS, scenario.min_replicas).outcome
-
-
-def needed(workload: Workload, scenario: Scenario) -> Numbers:
-    """(slots,) replicas that the work keeps busy, outputs spread over the time that they take."""
-    server = scenario.server or SERVERS[scenario.profile]
-    cost = best_cost(workload, server, scenario.slo)
-    prompt_s = cost.prompt_token_s * workload.prompt_tokens.astype(np.float64)
-    return centred(spread(workload, prompt_s, cost.of(workload) - prompt_s, cost.step_s))
 
 
 def planned(replicas: Numbers, ahead_s: float, scenario: Scenario) -> Integers:
@@ -65,7 +58,7 @@ def planned(replicas: Numbers, ahead_s: float, scenario: Scenario) -> Integers:
 def lower(best: Trial, need: Numbers, play: Try, runs: int, least: int) -> Trial:
     """Take one replica from the windows that are the least busy, in ever smaller batches, until none can go.
 
-    need: (slots,) as `needed` tells.  runs: at most so many are played.
+    need: (slots,) replicas that the work keeps busy.  runs: at most so many are played.
     """
     target = PROMISE if best.kept >= PROMISE else best.kept - SLACK
     count = max(1, min(WINDOWS, int(len(need) * SLOT_S / _SHORTEST_S)))

@@ -93,6 +93,12 @@ def arriving(workload: Workload, seconds: Numbers) -> Numbers:
     return busy
 
 
+def offered(workload: Workload, cost: Cost) -> Numbers:
+    """(slots,) replicas that the work keeps busy at its best batch; a slot depends on nothing that arrives after it."""
+    prompt_s = cost.prompt_token_s * workload.prompt_tokens.astype(np.float64)
+    return spread(workload, prompt_s, cost.of(workload) - prompt_s, cost.step_s)
+
+
 def spread(workload: Workload, prompt_s: Numbers, output_s: Numbers, token_s: float) -> Numbers:
     """(slots,) replicas busy if prompts are read on arrival and outputs evenly after it, `token_s` a token.
 

@@ -7,11 +7,13 @@ from chatscale.simulation.outcome import Workload
 from chatscale.simulation.profiles import ServerProfile, Slo
 from chatscale.simulation.references.work import (
     SLOT_S,
+    Cost,
     best_cost,
     best_rate,
     cache_seconds,
     centred,
     least_seconds,
+    offered,
     spread,
     trailing,
 )
@@ -66,6 +68,13 @@ def test_spreads_outputs_over_the_time_they_take():
 def test_what_is_known_of_the_present_has_no_future():
     busy = np.array([1.0, 2.0, 3.0, 100.0])
     assert trailing(busy, 2 * SLOT_S).tolist() == [0, 1, 1.5, 2.5]
+
+
+def test_work_so_far_does_not_depend_on_what_comes_later():
+    first, both = a_workload((3.0, 500, 80)), a_workload((3.0, 500, 80), (2 * SLOT_S, 900, 90))
+    cost = Cost(prompt_token_s=0.0002, output_token_s=0.001, step_s=0.1)
+    assert offered(both, cost)[0] == offered(first, cost)[0]
+    assert offered(both, cost).sum() > offered(first, cost).sum()
 
 
 def test_smooths_around_each_slot():
