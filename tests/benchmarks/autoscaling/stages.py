@@ -143,8 +143,7 @@ def score(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> list[R
     chosen, labels = bench.chosen, _labels(settings)
     rows = bench.run(plan.first_jobs(chosen, profile, labels), f"scores, profile {profile}")
     near = {policy: labels[policy] for policy in close(rows)}
-    rows += bench.run(plan.repeated_jobs(chosen, profile, near), f"more seeds, profile {profile}")
-    return rows + bench.run(plan.bar_references(chosen, profile), f"references, profile {profile}")
+    return rows + bench.run(plan.repeated_jobs(chosen, profile, near), f"more seeds, profile {profile}")
 
 
 def extend(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
@@ -160,7 +159,6 @@ def finished(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list
         first = bench.done(plan.first_jobs(bench.chosen, profile, labels))
         near = {policy: labels[policy] for policy in close(first)}
         rows += first + bench.done(plan.repeated_jobs(bench.chosen, profile, near))
-        rows += bench.done(plan.bar_references(bench.chosen, profile))
     rows += [row for _, jobs in _extensions(bench.chosen, choices) for row in bench.done(jobs)]
     return list({json.dumps(row, sort_keys=True): row for row in rows}.values())
 
@@ -185,6 +183,8 @@ def _rank(row: Row) -> tuple[float, float]:
 
 
 def _extensions(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+    for profile in choices:
+        yield f"references, profile {profile}", plan.bar_references(chosen, profile)
     for profile, settings in choices.items():
         yield f"cold starts, profile {profile}", plan.cold_start_jobs(chosen, profile, best_peers(settings))
     for profile, settings in choices.items():
