@@ -18,7 +18,6 @@ from chatscale.scaling.tuning import (
     ERROR_MEMORY,
     FIRST_COLD_START,
     FIRST_ERROR,
-    FLOOR_TTFT_FACTOR,
     GAIN_PER_HOUR,
     LEAST_FORECAST,
     LEAST_RESERVE,
@@ -32,6 +31,7 @@ from chatscale.scaling.tuning import (
     RESERVE,
 )
 from chatscale.scaling.work import Work
+from chatscale_server.wire import SLO_PREFILL_FACTOR
 
 _HOUR_S = 3600.0
 _FEWEST_PER_HOUR = 60.0
@@ -71,7 +71,7 @@ class Reserve:
         rising = level * math.exp(self.factor * math.sqrt(self.error_variance))
         expected = max(rising, level + work.backlog_s / max(self.cold_start_s, LEVEL.total_seconds() / 2))
         prompt_s = work.prompt_tokens / work.tokens_per_s
-        patience_s = max(slo.ttft_milliseconds / 1000, FLOOR_TTFT_FACTOR * prompt_s)
+        patience_s = max(slo.ttft_milliseconds / 1000, SLO_PREFILL_FACTOR * prompt_s)
         spare = self.factor * RESERVE * math.sqrt(max(work.request_s, LEAST_WORK_S) / patience_s) * expected**POOLING
         return Need(load=level, expected=expected, spare=spare)
 

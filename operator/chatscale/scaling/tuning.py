@@ -41,8 +41,6 @@ POOLING: Final = 0.75
 """Between 1/2, a perfectly shared queue (square-root staffing), and 1, replicas that share nothing: measured."""
 LEAST_WORK_S: Final = 0.02
 """Shorter requests than this still come in steps."""
-FLOOR_TTFT_FACTOR: Final = 3.0
-"""A prompt may take this many times its time on an idle replica (wire: the server counts by the same rule)."""
 
 TOLERANCE: Final = 0.4
 """Replicas that may be needed beyond the count before it is raised: a need that hovers at a whole number must not make

@@ -7,7 +7,7 @@ import numpy as np
 
 from chatscale.simulation.view import Integers, Numbers
 from chatscale_server.profiles import PROFILES, Profile
-from chatscale_server.wire import SimulatedProfile
+from chatscale_server.wire import SLO_PREFILL_FACTOR, SimulatedProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Slo:
     """First token, or three times what it takes on an idle replica where that is more."""
     tpot_s: float = 0.1
     """Mean time per output token after the first."""
-    unloaded_factor: float = 3.0
+    unloaded_factor: float = float(SLO_PREFILL_FACTOR)
 
     def ttft_limit_s(self, unloaded_ttft_s: Numbers) -> Numbers:
         """Seconds to the first token that are allowed, by what it takes on an idle replica."""

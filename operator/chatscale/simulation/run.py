@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from chatscale.simulation import kernel
+from chatscale.simulation import fleet, kernel
 from chatscale.simulation.outcome import ColdStart, Outcome, PodLife, Track, Workload
 from chatscale.simulation.profiles import (
     SERVERS,
@@ -57,12 +57,12 @@ class Scenario:
     server: ServerProfile | None = None
     """Instead of the profile's; for validation."""
 
-    def model(self, duration_s: float) -> kernel.Model:
+    def model(self, duration_s: float) -> fleet.Model:
         """The kernel's constants."""
         server = self.server or SERVERS[self.profile]
         dice = np.random.default_rng((self.seed, 0x0FF))
-        start_s = float(dice.uniform(0.2, 0.8)) * duration_s if self.outage else kernel.FAR_S
-        return kernel.Model(
+        start_s = float(dice.uniform(0.2, 0.8)) * duration_s if self.outage else fleet.FAR_S
+        return fleet.Model(
             base_s=base_seconds(server),
             kv_s=server.steps.c3_ms_per_kv_token / 1000,
             kv_capacity=server.steps.kv_tokens,
@@ -95,7 +95,7 @@ class Run:
         self._model = scenario.model(workload.duration_s)
         server, slo = scenario.server or SERVERS[scenario.profile], scenario.slo
         limit_s = slo.ttft_limit_s(unloaded_ttft_seconds(server, workload.prompt_tokens))
-        self._fleet = kernel.new_fleet(workload, limit_s, _GROWTH * 4, self._model)
+        self._fleet = fleet.new_fleet(workload, limit_s, _GROWTH * 4, self._model)
         self._max_tokens_per_second = max_tokens_per_second(server)
         self._lives: dict[int, PodLife] = {}
         self._created: dict[int, float] = {}
@@ -114,20 +114,20 @@ class Run:
     def scale(self, wanted: int) -> None:
         """Create or delete pods so that `wanted` of them are neither gone nor draining."""
         self.desired = min(max(wanted, self.scenario.min_replicas), self.scenario.max_replicas)
-        alive = np.flatnonzero((self._fleet.status == kernel.STARTING) | (self._fleet.status == kernel.READY))
+        alive = np.flatnonzero((self._fleet.status == fleet.STARTING) | (self._fleet.status == fleet.READY))
         for _ in range(self.desired - len(alive)):
             self._create(self.now_s + self.scenario.start_up_s(len(self._created)))
         if len(alive) > self.desired:
             # Kubernetes' order (ReplicaSet controller): not ready before ready, then the youngest first.
-            order = sorted(alive, key=lambda r: (self._fleet.status[r] == kernel.READY, -self._fleet.ready_at[r]))
+            order = sorted(alive, key=lambda r: (self._fleet.status[r] == fleet.READY, -self._fleet.ready_at[r]))
             for row in order[: len(alive) - self.desired]:
                 self._delete(int(row))
 
     def view(self, *, direct: bool) -> View:
         """The signal path's picture of now; `direct` reads every ready pod at this instant."""
         f = self._fleet
-        starting = np.flatnonzero(f.status == kernel.STARTING)
-        ready = np.flatnonzero(f.status == kernel.READY)
+        starting = np.flatnonzero(f.status == fleet.STARTING)
+        ready = np.flatnonzero(f.status == fleet.READY)
         if direct:
             for row in ready:
                 kernel.gauge(f, int(row))
@@ -153,7 +153,7 @@ class Run:
     @property
     def saturated(self) -> bool:
         """Whether a request waits on every ready replica."""
-        ready = self._fleet.status == kernel.READY
+        ready = self._fleet.status == fleet.READY
         return bool(ready.any()) and bool((self._fleet.w_len[ready] > 0).all())
 
     @property
@@ -164,7 +164,7 @@ class Run:
     def outcome(self, workload: Workload, decided: list[tuple[float, int]], saturated_s: float) -> Outcome:
         """Close the books."""
         f = self._fleet
-        for row in np.flatnonzero((f.status != kernel.EMPTY) & (f.status != kernel.GONE)):
+        for row in np.flatnonzero((f.status != fleet.EMPTY) & (f.status != fleet.GONE)):
             self._end(int(row), self.now_s)
         server = self.scenario.server or SERVERS[self.scenario.profile]
         return Outcome(
@@ -181,33 +181,33 @@ class Run:
 
     def _create(self, ready_s: float) -> None:
         f = self._fleet
-        free = np.flatnonzero((f.status == kernel.EMPTY) | (f.status == kernel.GONE))
+        free = np.flatnonzero((f.status == fleet.EMPTY) | (f.status == fleet.GONE))
         row = int(free[0])
         number = len(self._created)
         self._created[number] = self.now_s
         for column in (f.steps, f.n_run, f.n_dec, f.next_fin, f.kv_dec, f.kv_all, f.w_head, f.w_len, f.scrapes):
             column[row] = 0
-        f.now[row], f.sample[row], f.fresh[row], f.sampled_at[row] = 0.0, 0.0, False, -kernel.FAR_S
-        f.number[row], f.status[row], f.ready_at[row] = number, kernel.STARTING, ready_s
+        f.now[row], f.sample[row], f.fresh[row], f.sampled_at[row] = 0.0, 0.0, False, -fleet.FAR_S
+        f.number[row], f.status[row], f.ready_at[row] = number, fleet.STARTING, ready_s
         f.cursor[1] = max(int(f.cursor[1]), row + 1)
 
     def _delete(self, row: int) -> None:
         f = self._fleet
-        if f.status[row] == kernel.STARTING:
-            f.status[row] = kernel.GONE
+        if f.status[row] == fleet.STARTING:
+            f.status[row] = fleet.GONE
             self._end(row, self.now_s)
         else:
-            f.status[row] = kernel.DRAINING
+            f.status[row] = fleet.DRAINING
 
     def _bury(self) -> None:
         f = self._fleet
-        for row in np.flatnonzero(f.status[: f.cursor[1]] == kernel.GONE):
+        for row in np.flatnonzero(f.status[: f.cursor[1]] == fleet.GONE):
             if int(f.number[row]) not in self._lives:
                 self._end(int(row), max(float(f.ended[row]), float(f.ready_at[row])))
 
     def _end(self, row: int, at_s: float) -> None:
         f, number = self._fleet, int(self._fleet.number[row])
-        was_ready = f.status[row] in (kernel.READY, kernel.DRAINING) or f.ready_at[row] <= at_s
+        was_ready = f.status[row] in (fleet.READY, fleet.DRAINING) or f.ready_at[row] <= at_s
         ready_s = float(f.ready_at[row]) if was_ready else None
         self._lives[number] = PodLife(number, self._created[number], ready_s, at_s)
 
