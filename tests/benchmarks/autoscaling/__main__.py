@@ -83,6 +83,7 @@ def _write_page(path: Path, bench: Bench, choices: Choices, rows: list[Row], tol
         settings=choices,
         traces=bench.chosen.traces,
         revision=bench.revision,
+        played=plan.in_words(bench.chosen),
         note=told,
         core_hours=bench.hours(),
         pictures=[*_days(path, bench, choices), *_trades(path, bench, choices)],

@@ -25,7 +25,7 @@ _RULES = """\
 ## How it is measured
 
 All see the same 15 s scrapes, act every 15 s, lose 2 % of the scrapes, and go through one outage of two minutes.
-Profile M is a 70B model on four H100, S an 8B model on an A100; S plays the six hours of a day that change most.
+Profile M is a 70B model on four H100, S an 8B model on an A100.
 
 **Within SLO** is the share of requests with a first token within 2 s (or three times its own time on an idle replica)
 and at most 100 ms a token after it. Refused and timed-out requests count as missed. **GPU-hours** are billed from a
@@ -33,9 +33,8 @@ pod's creation to its end. **Rival** is the cheapest tuned peer that keeps at le
 **Optimum** is the cheapest schedule found with the whole future known, **no foresight** the best that follows the
 present exactly.
 
-Everybody is played with one seed; ours and the tuned peers that come close with five (other cold starts: three; own
-signals and references: one). Ratios and differences are taken over the seeds that both have, with a bootstrap 95 %
-interval where there are several.
+Everybody is played with one seed; ours and the tuned peers that come close with all. Ratios and differences are taken
+over the seeds that both have, with a bootstrap 95 % interval where there are several.
 """
 _LIMITS = """\
 ## What this does not show
@@ -56,6 +55,8 @@ class Content:
     settings: Mapping[str, Mapping[str, Setting]]
     traces: Sequence[Trace]
     revision: str
+    played: str
+    """How much of the traces, with how many seeds, in words."""
     note: str
     """What is missing, if anything."""
     core_hours: float = 0.0
@@ -76,7 +77,7 @@ def write(content: Content) -> str:
         "## Ours and the rival\n",
         _overview(content.scenes),
     ]
-    parts += [_RULES, f"Revision `{content.revision}`.{took} {content.note}\n"]
+    parts += [_RULES, content.played + "\n", f"Revision `{content.revision}`.{took} {content.note}\n"]
     parts += [_scene(scene) for scene in main]
     parts += ["## What tuning chose\n", _choices(content.settings), _LIMITS]
     return "\n".join(parts)

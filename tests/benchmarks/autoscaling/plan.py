@@ -120,6 +120,17 @@ def reduced() -> Set:
     )
 
 
+def in_words(chosen: Set) -> str:
+    """How much of the traces is played, and with how many seeds."""
+    parts = [
+        f"{profile} plays the {hours:g} hours of a day that change most" if hours else f"{profile} plays whole traces"
+        for profile in chosen.profiles
+        for hours in [chosen.final_hours.get(profile)]
+    ]
+    seeds = f"{chosen.seeds} seeds (other cold starts {chosen.cold_start_seeds}, own signals {chosen.native_seeds})"
+    return f"{'; '.join(parts)}. At most {seeds}; references one."
+
+
 def missing(chosen: Set) -> list[Path]:
     """Trace files that are not there."""
     return [path for path in (_path(chosen, trace) for trace in chosen.traces) if not path.exists()]
