@@ -83,7 +83,8 @@ async def test_a_client_that_leaves_and_a_failure_have_their_spans_too():
     recorder = Recorder()
     async with a_server(engine, tracing=recorder.tracing, max_concurrency=1) as (server, client):
         task = asyncio.create_task(client.post("/v1/chat/completions", json=chat(stream=True)))
-        await eventually(lambda: server.bridge.in_system == 1)
+        # In its slot, which it keeps until a step has passed the gate.
+        await eventually(lambda: server.bridge.state(draining=False).requests_running == 1)
         task.cancel()
         await asyncio.wait([task])
         await eventually(lambda: len(recorder.spans) == 1)
