@@ -1,9 +1,11 @@
 """The server's settings: read from the environment once, checked before anything starts.
 
-A misspelt or impossible value stops the process with one readable line; nothing else of the server
-reads the environment.
+An impossible value stops the process with one readable line; nothing else of the server reads the
+environment. A name that is not known most likely comes from an operator newer than this server, so it is
+told and passed over: an image that a ChatModel pins must outlive an upgrade of the operator.
 """
 
+import logging
 import math
 import os
 import re
@@ -15,6 +17,8 @@ from typing import Final, TypeVar
 
 from chatscale_server.errors import StartupError
 from chatscale_server.wire import TERMINATION_MESSAGE_PATH, EngineName, Env, ExitCode, SimulatedProfile
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -85,12 +89,14 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Read and check every `CHATSCALE_*` variable.
+    """Read and check every `CHATSCALE_*` variable; those that are not known are named in one WARNING.
 
     Raises StartupError(BAD_SETTINGS) that names the variable, the expectation and the value found.
     An empty value counts as not given, since that is what an unset chart value renders to.
     """
-    _refuse_unknown(environment)
+    if unknown := _unknown(environment):
+        why = "set by an operator newer than this server, or misspelt in spec.server.envFrom"
+        log.warning("unknown settings", extra={"settings": unknown, "why": why})
     read = _Reader(environment)
     engine = read.value(Env.ENGINE, _one_of(EngineName), EngineName.TRANSFORMERS)
     uri = read.value(Env.MODEL_URI, _model_uri, "")
@@ -126,11 +132,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     )
 
 
-def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    known = {str(name) for name in Env}
-    for name in sorted(environment):
-        if name.startswith(_PREFIX) and name not in known and not _SERVICE_LINK.search(name):
-            raise StartupError(ExitCode.BAD_SETTINGS, f"{name} is not a setting of the server; see wire.Env for those")
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    ours = {name for name in environment if name.startswith(_PREFIX) and not _SERVICE_LINK.search(name)}
+    return sorted(ours - {str(name) for name in Env})
 
 
 def _bad(name: Env, expected: str, found: str) -> StartupError:

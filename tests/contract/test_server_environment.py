@@ -78,13 +78,19 @@ def test_a_simulated_replica_is_told_its_profile():
 
 def test_every_variable_of_the_wire_contract_is_set_for_some_model():
     simulated = environment(server={"engine": "Simulated"})
-    # Left to spec.server.env's author: the server's defaults are right.
+    # Left to the author of spec.server.env or envFrom: the server's defaults are right.
     known = set(Env) - {
         Env.LOG_LEVEL, Env.MAX_WAITING_PROMPT_TOKENS, Env.MAX_BEAMS, Env.OTLP_ENDPOINT, Env.ALLOW_PICKLED_WEIGHTS,
         Env.TRUST_REMOTE_CODE,
     }  # fmt: skip
 
     assert {name for name in {**environment(**EVERYTHING), **simulated} if name in set(Env)} == known
+
+
+@pytest.mark.parametrize("spec", [EVERYTHING, {"server": {"engine": "Simulated"}}], ids=["everything", "simulated"])
+def test_every_variable_that_the_operator_sets_is_of_the_wire_contract(spec: dict[str, Any]):
+    # The server passes over what it does not know, so nobody else would notice a misspelt name.
+    assert set(environment(**spec)) - set(Env) == {"HOME"}
 
 
 @pytest.mark.parametrize("field", ["maxConcurrency", "maxQueue", "queueTimeoutSeconds", "maxModelLen"])

@@ -95,7 +95,7 @@ def _pod_spec(chatmodel: ChatModel, images: ServerImages) -> Manifest:
         "volumes": [{"name": "tmp", "emptyDir": {}}, *_model_volumes(spec.model.uri)],
         "terminationGracePeriodSeconds": drain.timeout_seconds + drain.pre_stop_delay_seconds + GRACE_MARGIN_S,
         "automountServiceAccountToken": False,
-        # The server refuses unknown CHATSCALE_* names, and a Service called chatscale-* would bring some.
+        # A Service called chatscale-* would bring variables that look like settings.
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,

@@ -86,7 +86,16 @@ def test_an_empty_value_counts_as_not_given():
     assert read_settings({**SIMULATED, "CHATSCALE_MAX_QUEUE": ""}).max_queue == 64
 
 
-def test_ignores_the_service_links_that_kubelet_injects():
+def test_names_what_a_newer_operator_sets_and_goes_on(caplog):
+    newer = {"CHATSCALE_WARP_FACTOR": "9", "CHATSCALE_HOLODECK": "on"}
+
+    assert read_settings({**SIMULATED, **newer}) == read_settings(SIMULATED)
+
+    told = [(record.levelname, record.msg, record.settings) for record in caplog.records]
+    assert told == [("WARNING", "unknown settings", ["CHATSCALE_HOLODECK", "CHATSCALE_WARP_FACTOR"])]
+
+
+def test_ignores_the_service_links_that_kubelet_injects(caplog):
     links = {
         "CHATSCALE_OPERATOR_SERVICE_HOST": "10.0.0.1",
         "CHATSCALE_OPERATOR_SERVICE_PORT_HTTP": "80",
@@ -94,12 +103,12 @@ def test_ignores_the_service_links_that_kubelet_injects():
         "CHATSCALE_OPERATOR_PORT_80_TCP_ADDR": "10.0.0.1",
     }
     assert read_settings({**SIMULATED, **links}) == read_settings(SIMULATED)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        pytest.param({"CHATSCALE_MAX_QUEU": "1"}, "CHATSCALE_MAX_QUEU is not a setting", id="misspelt"),
         pytest.param({}, "CHATSCALE_MODEL_URI must be hf://", id="no-model"),
         pytest.param({"CHATSCALE_MODEL_URI": "gs://x"}, 'file:///path, found "gs://x"', id="scheme"),
         pytest.param({"CHATSCALE_MODEL_URI": "s3://x"}, "mount the bucket as a volume", id="bucket"),
