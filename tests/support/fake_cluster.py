@@ -85,8 +85,16 @@ class FakeCluster:
 
     def condition(self, kind: str, name: str = "tiny") -> tuple[str, str]:
         """(status, reason) of a condition of a ChatModel."""
+        found = self._condition(kind, name)
+        return found["status"], found["reason"]
+
+    def message(self, kind: str, name: str = "tiny") -> str:
+        """The message of a condition of a ChatModel."""
+        return str(self._condition(kind, name)["message"])
+
+    def _condition(self, kind: str, name: str) -> Manifest:
         conditions = self.the(CHATMODEL, name)["status"]["conditions"]
-        return next((c["status"], c["reason"]) for c in conditions if c["type"] == kind)
+        return next(c for c in conditions if c["type"] == kind)
 
     def told(self) -> list[str]:
         """Reasons of all Events so far, and no more of them afterwards."""

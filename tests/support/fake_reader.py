@@ -6,22 +6,38 @@ from datetime import datetime
 from chatscale.api.v1alpha1 import ChatModel
 from chatscale.observe.pods import Pod
 from chatscale.observe.reading import Reading
-from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
+from chatscale.scaling.signals import ReplicaPhase, ReplicaSample, WorkCounters
+
+NOTHING_DONE = WorkCounters(
+    max_tokens_per_second=2000.0, prompt_tokens=0.0, generated_tokens=0.0, finished=0.0, slo_misses=0.0
+)
 
 
-def a_sample(taken_at: datetime, queue: int = 0, running: int = 0, slots: int = 8) -> ReplicaSample:
+def a_sample(
+    taken_at: datetime, queue: int = 0, running: int = 0, slots: int = 8, work: WorkCounters | None = NOTHING_DONE
+) -> ReplicaSample:
     return ReplicaSample(
-        taken_at=taken_at, queue_depth=queue, running=running, slots=slots, kv_cache_usage_ratio=0.0, rejected_total=0.0
+        taken_at=taken_at,
+        queue_depth=queue,
+        running=running,
+        slots=slots,
+        kv_cache_usage_ratio=0.0,
+        rejected_total=0.0,
+        work=work,
     )
 
 
 @dataclass
 class FakeReader:
-    """Every ready pod is idle until `queue` says otherwise; `broken` makes all of them fail."""
+    """Every ready pod is idle until `queue` says otherwise; `broken` makes all of them fail.
+
+    Pods in `old` have a server that does not count its work.
+    """
 
     queue: int = 0
     running: int = 0
     broken: str = ""
+    old: tuple[str, ...] = ()
     readings: int = field(default=0, init=False)
 
     async def read(self, _chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
@@ -29,4 +45,7 @@ class FakeReader:
         ready = [pod.name for pod in pods if pod.phase is ReplicaPhase.READY]
         if self.broken:
             return Reading(now, failures=dict.fromkeys(ready, self.broken))
-        return Reading(now, samples={name: a_sample(now, self.queue, self.running) for name in ready})
+        return Reading(now, samples={name: self._sample(name, now) for name in ready})
+
+    def _sample(self, name: str, now: datetime) -> ReplicaSample:
+        return a_sample(now, self.queue, self.running, work=None if name in self.old else NOTHING_DONE)

@@ -165,7 +165,7 @@ def _facts(
     now: datetime,
 ) -> Facts:
     ready = seen.in_phase(ReplicaPhase.READY)
-    read_whole = bool(ready) and all(replica.name in reading.samples for replica in ready)
+    samples = {replica.name: reading.samples[replica.name] for replica in ready if replica.name in reading.samples}
     return Facts(
         chatmodel=chatmodel,
         pods=snapshot.pods,
@@ -175,9 +175,10 @@ def _facts(
         conflict=ruling.conflict,
         autoscaler=next((hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel)), None),
         decision=ruling.decision,
+        samples=samples,
         queue_depth=seen.queue_depth,
         read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(reading.failures.items())[:1]),
-        read_whole_at=reading.taken_at if read_whole else None,
+        read_whole_at=reading.taken_at if ready and len(samples) == len(ready) else None,
         scaled=record_change(chatmodel, ruling, now),
     )
 

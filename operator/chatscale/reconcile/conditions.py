@@ -11,14 +11,18 @@ from chatscale.api.v1alpha1 import ConditionStatus
 from chatscale.observe.pods import Problem, ProblemReason, current_problem, refusal_of_pods
 from chatscale.reconcile.facts import Facts
 from chatscale.reconcile.replicas import Writer
+from chatscale.scaling.policy import Decision
 from chatscale.scaling.signals import ReplicaPhase
 
 INVALID_SPEC: Final = "InvalidSpec"
 FORBIDDEN: Final = "Forbidden"
 CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+SLO_NOT_FOLLOWED: Final = "SLONotFollowed"
 
-BAD_REASONS: Final = frozenset({INVALID_SPEC, FORBIDDEN, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, *ProblemReason})
+BAD_REASONS: Final = frozenset(
+    {INVALID_SPEC, FORBIDDEN, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, SLO_NOT_FOLLOWED, *ProblemReason}
+)
 """Reasons that deserve a Warning when they appear."""
 
 
@@ -108,11 +112,23 @@ def _scaling_active(facts: Facts) -> Verdict:
     if not decision.metrics_ok:
         message = "; ".join(part for part in (decision.message, facts.read_failure) if part)
         return Verdict(kind, ConditionStatus.FALSE, METRICS_UNAVAILABLE, message)
+    obstacle = _obstacle_to_slo(facts, decision)
+    message = f"{obstacle}. {decision.message}" if obstacle else decision.message
     if facts.writer is Writer.USER:
-        return Verdict(
-            kind, ConditionStatus.FALSE, "DryRun", f"would run {decision.replicas} replicas: {decision.message}"
-        )
-    return Verdict(kind, ConditionStatus.TRUE, decision.reason, decision.message)
+        return Verdict(kind, ConditionStatus.FALSE, "DryRun", f"would run {decision.replicas} replicas: {message}")
+    return Verdict(kind, ConditionStatus.TRUE, SLO_NOT_FOLLOWED if obstacle else decision.reason, message)
+
+
+def _obstacle_to_slo(facts: Facts, decision: Decision) -> str | None:
+    """Why a target was followed although the spec names none; None if it does, or if none was."""
+    autoscaling, silent = facts.chatmodel.spec.autoscaling, facts.not_counting
+    if autoscaling.metrics or not decision.readings or not silent:
+        return None
+    target = autoscaling.targets[0]
+    return (
+        f"{silent[0]} does not report its work, as a server image older than the operator does not, so "
+        f"{target.type.value} {target.target} is followed instead of spec.autoscaling.slo"
+    )
 
 
 def _as_autoscaler_says(autoscaler: Mapping[str, Any] | None) -> Verdict:

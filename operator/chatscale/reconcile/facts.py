@@ -1,7 +1,7 @@
 """What a pass over a ChatModel found and decided: the input of its status. Data only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from chatscale.api.v1alpha1 import ChatModel, ScalingRecord
 from chatscale.observe.pods import Pod
 from chatscale.reconcile.replicas import Conflict, Writer
 from chatscale.scaling.policy import Decision
-from chatscale.scaling.signals import ReplicaPhase
+from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Facts:
     """Our own HPA, in mode HPA."""
     decision: Decision | None = None
     """The policy's, in mode Operator."""
+    samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
+    """What each ready pod said in the last reading, by name."""
     queue_depth: int | None = None
     read_failure: str = ""
     """What kept the first of the unread pods from being read."""
@@ -50,6 +52,16 @@ class Facts:
     def ready(self) -> int:
         """Pods that answer."""
         return sum(pod.phase is ReplicaPhase.READY for pod in self.pods)
+
+    @property
+    def not_counting(self) -> list[str]:
+        """Ready pods that do not tell of their work; what Prometheus scraped while they still loaded does not count."""
+        ready_since = {pod.name: pod.since for pod in self.pods if pod.phase is ReplicaPhase.READY}
+        return [
+            name
+            for name, sample in sorted(self.samples.items())
+            if sample.work is None and name in ready_since and sample.taken_at >= ready_since[name]
+        ]
 
     @property
     def existing(self) -> int:

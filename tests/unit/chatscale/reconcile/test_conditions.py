@@ -11,6 +11,7 @@ from chatscale.reconcile.facts import Facts
 from chatscale.reconcile.replicas import Writer
 from chatscale.reconcile.status import as_patch, compute_status, is_worth_writing
 from tests.support.builders import PodBuilder, a_chatmodel, a_pod, at
+from tests.support.fake_reader import a_sample
 
 GPU_MESSAGE = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
 
@@ -172,6 +173,13 @@ def test_in_mode_hpa_the_hpa_speaks(autoscaler, expected: str):
     found = facts(a_pod().ready())
     found = replace(found, writer=Writer.AUTOSCALER, autoscaler=autoscaler)
     assert reasons(found)["ScalingActive"] == expected
+
+
+def test_what_prometheus_scraped_while_a_pod_loaded_is_not_taken_for_an_old_server():
+    silent = a_sample(at(10), work=None)
+    found = replace(facts(a_pod().ready(since=at(20))), samples={"tiny-1": silent})
+    assert found.not_counting == []
+    assert replace(found, samples={"tiny-1": replace(silent, taken_at=at(25))}).not_counting == ["tiny-1"]
 
 
 def test_times_move_only_with_the_status_of_a_condition():

@@ -117,6 +117,28 @@ async def test_metrics_that_come_and_go_are_told_once_a_minute():
     assert world.cluster.told() == ["MetricsUnavailable", "MetricsUnavailable"]
 
 
+async def test_an_old_server_that_keeps_the_slo_from_being_followed_is_told_once():
+    world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
+    assert world.cluster.condition("ScalingActive") == ("True", "Steady")
+    world.reader.old = ("tiny-1",)
+    await world.tick(times=24)
+    assert world.cluster.condition("ScalingActive") == ("True", "SLONotFollowed")
+    assert world.cluster.message("ScalingActive") == (
+        "tiny-1 does not report its work, as a server image older than the operator does not, so QueueDepth 4 is "
+        "followed instead of spec.autoscaling.slo. "
+        "QueueDepth: 0.0 requests in flight against 6.4 per replica asks for 1 (1 now)"
+    )
+    assert world.cluster.told() == ["SLONotFollowed"]
+
+
+async def test_an_old_server_is_nothing_to_tell_where_targets_are_asked_for():
+    targets = [{"type": "QueueDepth", "target": 4}]
+    world = await a_settled_world(a_chatmodel().in_mode("Operator", metrics=targets), a_pod().ready().manifest())
+    world.reader.old = ("tiny-1",)
+    await world.tick(times=3)
+    assert world.cluster.condition("ScalingActive") == ("True", "Steady")
+
+
 async def test_a_babbling_pod_does_not_stop_the_passes():
     world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
     world.reader.broken = "x" * 1_000_000
@@ -206,7 +228,8 @@ async def test_a_spec_that_the_cluster_refuses_is_a_condition_and_not_a_retry():
 
 
 async def test_a_refused_change_of_the_spec_stops_neither_scaling_nor_the_status():
-    world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
+    targets = [{"type": "QueueDepth", "target": 4}]
+    world = await a_settled_world(a_chatmodel().in_mode("Operator", metrics=targets), a_pod().ready().manifest())
     world.cluster.user_sets_spec(server={"engine": "Simulated", "image": "bad image"})
     world.cluster.refuse_templates("bad image")
     assert await world.tick() == 5.0
