@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from chatscale.api.crd import chatmodel_crd
+from chatscale.api.v1alpha1 import AutoscalingStatus, ChatModelStatus, MetricReading, MetricType
+from chatscale.reconcile.status import as_patch
 from hack import kube
 from hack.paths import ROOT
 from tests.support.builders import a_chatmodel
@@ -90,6 +92,21 @@ def test_a_bad_spec_is_refused_in_our_words(spec: dict[str, Any], message: str, 
     with pytest.raises(kube.KubectlError) as refusal:
         dry_run(chatmodel(namespace, **spec))
     assert message in str(refusal.value)
+
+
+def test_a_status_is_stored_as_the_operator_writes_it(namespace: str):
+    kube.apply(chatmodel(namespace, "told"))
+    queue = MetricReading(type=MetricType.QUEUE_DEPTH, value="2.00")
+    status = ChatModelStatus(queue_depth=4, autoscaling=AutoscalingStatus(current_metrics=[queue]))
+    body = json.dumps({"status": as_patch(status)})
+
+    # As a dry run: the chart's operator may be there and have its own view.
+    patch = ("--subresource=status", "--type=merge", "--dry-run=server", "-o", "json", f"-p={body}")
+    found = json.loads(kube.kubectl("patch", "chatmodel", "told", "-n", namespace, *patch))["status"]
+
+    assert found["queueDepth"] == 4
+    assert found["autoscaling"]["currentMetrics"] == [{"type": "QueueDepth", "value": "2.00"}]
+    assert ChatModelStatus.model_validate(found).autoscaling.current_metrics == [queue]
 
 
 def test_a_long_name_is_refused_with_its_length(namespace: str):

@@ -1,6 +1,7 @@
 """What is, as the ChatModel's status says it. Pure: facts in, status out; nobody here decides about replicas."""
 
 from datetime import datetime, timedelta
+from statistics import mean
 from typing import Any, Final
 
 from chatscale import names
@@ -10,6 +11,7 @@ from chatscale.api.v1alpha1 import (
     ChatModelStatus,
     Condition,
     MetricReading,
+    MetricType,
 )
 from chatscale.desired.service import endpoint_url
 from chatscale.reconcile.conditions import Verdict, judge, verdict_on_invalid_spec
@@ -74,18 +76,32 @@ def as_patch(status: ChatModelStatus) -> dict[str, Any]:
 
 def _autoscaling(facts: Facts, before: AutoscalingStatus) -> AutoscalingStatus:
     decision, scaled = facts.decision, facts.scaled
-    readings = decision.readings if decision else ()
     return AutoscalingStatus(
         phase=decision.phase if decision else None,
         last_metric_time=facts.read_whole_at or before.last_metric_time,
         last_scale_time=scaled.time if scaled else before.last_scale_time,
-        current_metrics=[
-            MetricReading(type=reading.type, value=f"{reading.per_replica:.2f}", target=reading.target)
-            for reading in readings
-        ],
+        current_metrics=_current_metrics(facts),
         learned=(decision.next_state.learned if decision else None) or before.learned,
         history=([scaled] if scaled else []) + before.history[: HISTORY - bool(scaled)],
     )
+
+
+def _current_metrics(facts: Facts) -> list[MetricReading]:
+    """What the decision weighed against targets; without one, what the replicas say. Nothing if none could be read."""
+    if facts.decision and facts.decision.readings:
+        return [_metric(reading.type, reading.per_replica, reading.target) for reading in facts.decision.readings]
+    samples = facts.samples.values()
+    if not samples:
+        return []
+    return [
+        _metric(MetricType.QUEUE_DEPTH, mean(sample.queue_depth for sample in samples)),
+        _metric(MetricType.ACTIVE_REQUESTS, mean(sample.queue_depth + sample.running for sample in samples)),
+        _metric(MetricType.KV_CACHE_UTILIZATION, 100 * mean(sample.kv_cache_usage_ratio for sample in samples)),
+    ]
+
+
+def _metric(kind: MetricType, per_replica: float, target: int | None = None) -> MetricReading:
+    return MetricReading(type=kind, value=f"{per_replica:.2f}", target=target)
 
 
 def _settled(status: ChatModelStatus) -> ChatModelStatus:

@@ -34,7 +34,9 @@ class MetricReading(ApiModel):
 
     type: MetricType = Field(description="Which metric.")
     value: str = Field(description="Value per replica as a decimal number; a string, as floats differ by client.")
-    target: int = Field(description="Target per replica.")
+    target: int | None = Field(
+        default=None, description="Target per replica; absent where no target is followed, as while the SLO is kept."
+    )
 
 
 class ScalingRecord(ApiModel):
@@ -79,7 +81,9 @@ class AutoscalingStatus(ApiModel):
     last_metric_time: datetime | None = Field(default=None, description="When metrics were last read whole.")
     last_scale_time: datetime | None = Field(default=None, description="When the count last changed.")
     current_metrics: Annotated[list[MetricReading], Field(max_length=3)] = Field(
-        default_factory=list, description="Metrics as last read."
+        default_factory=list,
+        description="Means over the replicas that were read: of the metrics that are followed, over the window; where "
+        "none is followed, of all as last read.",
     )
     learned: LearnedStatus | None = Field(
         default=None, description="What the policy has learned of this model; absent before it has."

@@ -81,6 +81,39 @@ async def test_the_queue_is_shown_as_it_changes():
     assert world.cluster.the(CHATMODEL)["status"]["queueDepth"] == 7
 
 
+@pytest.mark.parametrize("mode", ["Fixed", "Operator", "HPA"])
+async def test_where_the_operator_follows_no_target_all_metrics_are_shown(mode: str):
+    pods = [a_pod(name).ready().manifest() for name in ("tiny-1", "tiny-2")]
+    world = await a_settled_world(a_chatmodel().in_mode(mode).with_replicas(2), *pods)
+    world.reader.queue, world.reader.running = 6, 3
+    await world.tick()
+    status = world.cluster.the(CHATMODEL)["status"]
+    assert status["queueDepth"] == 12
+    assert status["autoscaling"]["currentMetrics"] == [
+        {"type": "QueueDepth", "value": "6.00"},
+        {"type": "ActiveRequests", "value": "9.00"},
+        {"type": "KVCacheUtilization", "value": "0.00"},
+    ]
+
+
+async def test_a_followed_target_is_shown_beside_its_metric():
+    targets = [{"type": "ActiveRequests", "target": 4}]
+    world = await a_settled_world(a_chatmodel().in_mode("Operator", metrics=targets), a_pod().ready().manifest())
+    world.reader.running = 3
+    await world.tick(times=12)
+    assert world.cluster.the(CHATMODEL)["status"]["autoscaling"]["currentMetrics"] == [
+        {"type": "ActiveRequests", "value": "3.00", "target": 4}
+    ]
+
+
+async def test_no_metrics_are_shown_while_none_can_be_read():
+    world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
+    assert world.cluster.the(CHATMODEL)["status"]["autoscaling"]["currentMetrics"]
+    world.reader.broken = "no answer within 2 s"
+    await world.tick(times=12)
+    assert world.cluster.the(CHATMODEL)["status"]["autoscaling"]["currentMetrics"] == []
+
+
 async def test_load_raises_the_count_and_says_why():
     world = await a_settled_world(
         a_chatmodel().in_mode("Operator", metrics=[{"type": "QueueDepth", "target": 4}]), a_pod().ready().manifest()
