@@ -11,7 +11,7 @@ import pytest
 from hack import kube
 from hack.install import install
 from hack.paths import cache_dir
-from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, chatmodel, operator_pod
+from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, chatmodel
 from tests.support.cluster_lock import operator_alone, operator_shared
 
 
@@ -80,7 +80,8 @@ def _describe(namespace: str) -> str:
         ("get", "chatmodels,deployments,pods,hpa", "-n", namespace, "-o", "wide"),
         ("get", "chatmodels", "-n", namespace, "-o", "jsonpath={range .items[*]}{.status}{'\\n'}{end}"),
         ("get", "events", "-n", namespace, "--sort-by=.lastTimestamp"),
-        ("logs", "-n", OPERATOR_NAMESPACE, f"pod/{operator_pod()['metadata']['name']}", "--tail=40"),
+        ("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=chatscale-operator", "--tail=40"),
+        ("logs", "-n", namespace, "-l", "app.kubernetes.io/name=chatscale-operator", "--tail=40"),
     )
     answers = []
     for question in questions:
