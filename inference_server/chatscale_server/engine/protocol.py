@@ -25,6 +25,8 @@ class ModelInfo:
     end_tokens: frozenset[int]
     reuses_prefixes: bool = False
     """It can copy the start of one slot's cache to another, exactly as if it had been computed there."""
+    burst_factor: int = 1
+    """See Scheduler. 1 where a longer step reads prompts no faster."""
     default_max_tokens: int | None = None
     """Of a chat request that names none; None lets it run to the model's limit."""
     takes_tools: bool = False

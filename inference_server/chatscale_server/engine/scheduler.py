@@ -107,6 +107,8 @@ class Scheduler:
     queue_timeout_s: float
     reuse_prefixes: bool = False
     """Only for engines that can copy from slot to slot, with the same result as computing."""
+    burst_factor: int = 1
+    """How many times `tokens_per_step` prompts may have where they outnumber the streams that wait for them."""
     _waiting: deque[Request] = field(default_factory=deque)
     _running: dict[str, Sequence] = field(default_factory=dict)
     """In order of admission."""
@@ -175,11 +177,22 @@ class Scheduler:
         return StepPlan(
             started=tuple(started),
             copies=tuple(copies),
-            chunks=self._chunks(max(MIN_PREFILL_TOKENS, self.tokens_per_step - len(decodes))),
+            chunks=self._chunks(self._allowance(len(decodes))),
             decodes=decodes,
             prefix_queries=sum(len(sequence.request.prompt) for sequence in started),
             prefix_hits=after - before,
         )
+
+    def _allowance(self, decodes: int) -> int:
+        """Prompt tokens of a step beside so many decodes.
+
+        The step's length is what running streams wait for, and shared passes are what prompts wait less by. So a
+        crowd of prompts beside few streams has as many times the budget as it outnumbers them, within the factor.
+        E.g. with factor 8: 15 prompts beside 1 stream have 8 budgets, 11 beside 21 have one.
+        """
+        prompts = len(self._running) - decodes
+        budgets = max(1, min(self.burst_factor, prompts // max(1, decodes)))
+        return max(MIN_PREFILL_TOKENS, budgets * self.tokens_per_step - decodes)
 
     def _chunks(self, allowance: int) -> tuple[Chunk, ...]:
         """Prompts move on, oldest first, except those that wait for their leader."""

@@ -23,6 +23,9 @@ from chatscale_server.settings import Settings
 
 FULL_STEPS: Final = 3
 """A step of a quarter of a second is measured in less than one."""
+CPU_BURST_FACTOR: Final = 8
+"""SmolLM2 in bfloat16 on two cores reads 4 prompts of 80 tokens in 0.31 s and 16 in 0.67 s: the more share a pass, the
+less each costs. Eight budgets there are 18 such prompts."""
 
 if TYPE_CHECKING:
     from chatscale_server.engine.model import SlotModel
@@ -86,6 +89,7 @@ class TransformersEngine(Engine):
             tokens_per_step=tokens_per_step,
             max_tokens_per_second=max_tokens_per_second,
             reuses_prefixes=True,
+            burst_factor=CPU_BURST_FACTOR if plan.device.type == "cpu" else 1,
             vocab_size=self._vocab_size,
             end_tokens=self._end_tokens,
             takes_tools=self._tokenizer.takes_tools,

@@ -99,8 +99,9 @@ class Worker:
             info = self.engine.load(self.listener.phase)
             budget = KvBudget(info.kv_capacity_tokens)
             scheduler = Scheduler(
-                self.slots, budget, info.tokens_per_step, self.queue_timeout_s, reuse_prefixes=info.reuses_prefixes
-            )
+                self.slots, budget, info.tokens_per_step, self.queue_timeout_s,
+                reuse_prefixes=info.reuses_prefixes, burst_factor=info.burst_factor,
+            )  # fmt: skip
             self.listener.loaded(info)
             while True:
                 # Before the look at `_stopping`: the other way round a stop in between would be slept through.

@@ -9,8 +9,10 @@ from chatscale_server.engine.scheduler import MIN_PREFILL_TOKENS, Scheduler, Ste
 from tests.unit.chatscale_server.builders import a_request
 
 
-def a_scheduler(*, slots: int = 2, capacity: int = 1000, tokens_per_step: int = 64, timeout_s: float = 10.0):
-    return Scheduler(slots, KvBudget(capacity), tokens_per_step, timeout_s)
+def a_scheduler(
+    *, slots: int = 2, capacity: int = 1000, tokens_per_step: int = 64, timeout_s: float = 10.0, burst: int = 1
+):
+    return Scheduler(slots, KvBudget(capacity), tokens_per_step, timeout_s, burst_factor=burst)
 
 
 def advance(scheduler: Scheduler, plan: StepPlan) -> list[str]:
@@ -27,9 +29,14 @@ def advance(scheduler: Scheduler, plan: StepPlan) -> list[str]:
 requests = st.lists(st.tuples(st.integers(1, 120), st.integers(1, 12)), min_size=1, max_size=25)
 
 
-@given(requests=requests, slots=st.integers(1, 6), capacity=st.integers(132, 600), budget=st.integers(1, 80))
-def test_every_request_finishes_in_order_of_start_and_the_budget_is_never_exceeded(requests, slots, capacity, budget):
-    scheduler = a_scheduler(slots=slots, capacity=capacity, tokens_per_step=budget)
+@given(
+    requests=requests, slots=st.integers(1, 6), capacity=st.integers(132, 600), budget=st.integers(1, 80),
+    burst=st.integers(1, 8),
+)  # fmt: skip
+def test_every_request_finishes_in_order_of_start_and_the_budget_is_never_exceeded(
+    requests, slots, capacity, budget, burst
+):
+    scheduler = a_scheduler(slots=slots, capacity=capacity, tokens_per_step=budget, burst=burst)
     for at, (prompt, max_tokens) in enumerate(requests):
         scheduler.submit(a_request(str(at), prompt=prompt, max_tokens=max_tokens))
     started: list[str] = []
@@ -41,7 +48,11 @@ def test_every_request_finishes_in_order_of_start_and_the_budget_is_never_exceed
         assert sum(sequence.request.reserved_tokens for sequence in running) == scheduler.budget.reserved_tokens
         assert scheduler.budget.reserved_tokens <= capacity
         prefilled = sum(chunk.end - chunk.start for chunk in plan.chunks)
-        assert prefilled <= max(MIN_PREFILL_TOKENS, budget - len(plan.decodes))
+        assert prefilled <= max(MIN_PREFILL_TOKENS, burst * budget - len(plan.decodes))
+        if len(running) < 4 * max(1, len(plan.decodes)):
+            assert prefilled <= max(MIN_PREFILL_TOKENS, 3 * budget - len(plan.decodes))
+        if len(running) < 3 * len(plan.decodes):
+            assert prefilled <= max(MIN_PREFILL_TOKENS, budget - len(plan.decodes))
         started += [sequence.request.id for sequence in plan.started]
         finished += advance(scheduler, plan)
         if not scheduler.running and not scheduler.waiting:
@@ -78,6 +89,27 @@ def test_running_streams_decode_in_every_step_beside_a_long_prompt():
         sizes += [(chunk.start, chunk.end, chunk.last) for chunk in plan.chunks]
         advance(scheduler, plan)
     assert sizes == [(0, 31, False), (31, 62, False), (62, 93, False), (93, 100, True)]
+
+
+@pytest.mark.parametrize(
+    ("streams", "prompts", "read"),
+    [
+        pytest.param(1, 7, 7 * 30, id="a crowd beside one stream is read in one step"),
+        pytest.param(2, 6, 3 * 40 - 2, id="by as many budgets as it outnumbers the streams"),
+        pytest.param(4, 4, 40 - 4, id="not where streams are as many"),
+        pytest.param(0, 8, 8 * 30, id="where no stream waits"),
+    ],
+)
+def test_a_crowd_of_prompts_has_more_of_a_step_than_the_few_streams_beside_it(streams, prompts, read):
+    scheduler = a_scheduler(slots=8, tokens_per_step=40, burst=8)
+    for at in range(streams):
+        scheduler.submit(a_request(f"stream {at}", prompt=1, max_tokens=50))
+    advance(scheduler, scheduler.plan())
+    for at in range(prompts):
+        scheduler.submit(a_request(f"prompt {at}", prompt=30, max_tokens=5))
+    plan = scheduler.plan()
+    assert len(plan.decodes) == streams
+    assert sum(chunk.end - chunk.start for chunk in plan.chunks) == read
 
 
 def test_nobody_overtakes_a_request_that_does_not_fit_yet():
