@@ -137,8 +137,8 @@ class ServerCollector(Collector):
             (Metric.REQUESTS_RUNNING, "Requests in a slot", state.requests_running, "vllm:num_requests_running"),
             (Metric.SLOTS, "Batch slots of this replica", state.slots, None),
             (Metric.QUEUE_CAPACITY, "Requests that may wait for a slot", state.queue_capacity, None),
-            (Metric.MAX_TOKENS_PER_STEP, "Tokens of prompts and answers that one engine step computes at most, "
-             "unless a crowd of prompts waits beside few streams",
+            (Metric.MAX_TOKENS_PER_STEP, ("Tokens of prompts and answers that one engine step computes at most, "
+             "unless a crowd of prompts waits beside few streams"),
              state.max_tokens_per_step, None),
             (Metric.MAX_TOKENS_PER_SECOND, "Tokens of a full step over its time, measured in the warm-up",
              state.max_tokens_per_second, None),
