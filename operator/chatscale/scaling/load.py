@@ -116,6 +116,8 @@ def _usable(replica: Replica, now: datetime, max_age: timedelta) -> ReplicaSampl
     sample = replica.sample
     if sample is None or now - sample.taken_at > max_age:
         return None
+    if sample.work is None and sample.taken_at < replica.since:
+        return None  # Scraped while it loaded, before it knew its own speed: not an older server, but not read yet.
     numbers: list[float] = [sample.queue_depth, sample.running, sample.kv_cache_usage_ratio, sample.rejected_total]
     if work := sample.work:
         numbers += [work.max_tokens_per_second, work.prompt_tokens, work.generated_tokens]

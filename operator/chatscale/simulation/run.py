@@ -233,4 +233,7 @@ def run(workload: Workload, scenario: Scenario, policy: Policy) -> Outcome:
                 decided.append((state.now_s, state.desired))
         next_s += period_s
     state.advance(max(end_s, state.now_s) + 1e-6)
+    while state.busy and state.now_s < end_s + DRAIN_LIMIT_S:
+        # What came in after the last decision, when nothing else was in flight.
+        state.advance(state.now_s + period_s)
     return state.outcome(workload, decided, saturated_s)

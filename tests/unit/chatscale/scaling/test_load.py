@@ -45,6 +45,7 @@ def test_neither_starting_nor_leaving_replicas_count() -> None:
         pytest.param([ready("a", a_sample(0)), ready("b", a_sample(-16))], Coverage.PARTIAL, id="one-stale"),
         pytest.param([ready("a", None, since=-5)], Coverage.NOTHING_READY, id="ready-a-moment-ago"),
         pytest.param([ready("a", a_sample(0)), ready("b", None, since=-5)], Coverage.WHOLE, id="one-new"),
+        pytest.param([ready("a", a_sample(-7), since=-5)], Coverage.NOTHING_READY, id="scraped-while-it-loaded"),
         pytest.param([ready("a", a_sample(0, kv=float("nan")))], Coverage.NONE, id="not-a-number"),
         pytest.param([ready("a", a_sample(0, rejected=float("inf")))], Coverage.NONE, id="infinite"),
     ],

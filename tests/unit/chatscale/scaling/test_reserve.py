@@ -7,7 +7,7 @@ import pytest
 
 from chatscale.api.v1alpha1 import LearnedStatus, Slo
 from chatscale.scaling.reserve import Reserve, learn
-from chatscale.scaling.tuning import LEAST_RESERVE, MOST_RESERVE
+from chatscale.scaling.tuning import BUDGET_SHARE, LEAST_RESERVE, MOST_RESERVE
 from chatscale.scaling.work import Work, count_work
 from tests.support.replicas import at
 from tests.support.workers import Fleet, Worker
@@ -52,7 +52,7 @@ def test_calm_hours_shrink_the_reserve_and_missed_promises_raise_it() -> None:
 
 def test_misses_at_the_budget_leave_the_reserve_as_it_is() -> None:
     student = Student()
-    student.watches(3600, 24, missed=0.005)
+    student.watches(3600, 24, missed=BUDGET_SHARE * 0.01)
 
     assert student.reserve.factor == pytest.approx(1.0, abs=0.01)
 

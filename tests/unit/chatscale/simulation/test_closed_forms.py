@@ -58,11 +58,15 @@ def play(workload: Workload, server: ServerProfile) -> tuple[Outcome, Watch]:
 def test_waits_as_long_as_a_queue_with_one_constant_server(load: float):
     """Pollaczek-Khinchine for a constant service time D: a mean wait of load * D / (2 (1 - load))."""
     outcome, _ = play(poisson(load / SERVICE_S, 80_000), ONE_AT_A_TIME)
-    # The run ends with the last arrivals.
     served = outcome.fates == FATES.index(Fate.SERVED)
     wait_s = (outcome.finish_s - outcome.workload.arrival_s - SERVICE_S)[served]
     assert wait_s == pytest.approx(one_after_the_other(outcome.workload.arrival_s)[served], abs=1e-6)
     assert float(wait_s.mean()) == pytest.approx(load * SERVICE_S / (2 * (1 - load)), rel=0.03)
+
+
+def test_the_last_arrival_is_served_though_nothing_was_in_flight_when_all_was_last_decided():
+    outcome, _ = play(Workload(np.array([0.5, 10.95]), np.array([10, 10]), np.array([STEPS, STEPS])), ONE_AT_A_TIME)
+    assert (outcome.fates == FATES.index(Fate.SERVED)).all()
 
 
 def test_replicas_that_get_requests_at_random_wait_as_if_each_were_alone() -> None:
