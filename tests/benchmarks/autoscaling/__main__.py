@@ -26,6 +26,7 @@ from tests.benchmarks.autoscaling.stages import (
     extend,
     finished,
     note,
+    on_whole_days,
     score,
     swept,
     tune,
@@ -80,6 +81,7 @@ def _write_page(path: Path, bench: Bench, choices: Choices, rows: list[Row], tol
     content = page.Content(
         scenes=found,
         lines=verdict.judge(found, bench.chosen.traces),
+        whole=verdict.scenes(on_whole_days(bench, choices)),
         settings=choices,
         traces=bench.chosen.traces,
         revision=bench.revision,

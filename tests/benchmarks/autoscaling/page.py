@@ -36,6 +36,12 @@ present exactly.
 Everybody is played with one seed; ours and the tuned peers that come close with all. Ratios and differences are taken
 over the seeds that both have, with a bootstrap 95 % interval where there are several.
 """
+_WHOLE = """\
+## Whole days
+
+The parts above are those that change most, where a policy that learns has had no calm hours yet. Here the same is
+played from midnight to midnight, by ours and by the tuned peers that keep the promise for least.
+"""
 _LIMITS = """\
 ## What this does not show
 
@@ -59,6 +65,8 @@ class Content:
     """How much of the traces, with how many seeds, in words."""
     note: str
     """What is missing, if anything."""
+    whole: Sequence[Scene] = ()
+    """On whole traces, where scores are taken on parts of them."""
     core_hours: float = 0.0
     """What all runs took."""
     pictures: Sequence[tuple[str, str]] = ()
@@ -76,6 +84,7 @@ def write(content: Content) -> str:
         *_bars(content.lines),
         "## Ours and the rival\n",
         _overview(content.scenes),
+        *([_WHOLE, _overview(content.whole)] if content.whole else []),
     ]
     parts += [_RULES, content.played + "\n", f"Revision `{content.revision}`.{took} {content.note}\n"]
     parts += [_scene(scene) for scene in main]

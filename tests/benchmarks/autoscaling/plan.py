@@ -255,6 +255,14 @@ def all_references(chosen: Set, profile: str) -> list[Job]:
     return _references(chosen, profile, lambda _: list(REFERENCES))
 
 
+def whole_jobs(chosen: Set, profile: str, best: Mapping[str, str]) -> list[Job]:
+    """Ours and the best peers on whole traces, where the scores are taken on parts of them."""
+    if profile not in chosen.final_hours:
+        return []
+    whole = replace(chosen, final_hours={})
+    return list(_jobs(whole, profile, ColdStart.CACHED, Track.EQUAL, _tuned(best), chosen.cold_start_seeds))
+
+
 def _references(chosen: Set, profile: str, of: Callable[[Trace], list[str]]) -> list[Job]:
     return [
         Job(traffic(chosen, trace, profile), profile, ColdStart.CACHED, Track.EQUAL, contender, TUNING_SEED + 1)

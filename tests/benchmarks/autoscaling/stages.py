@@ -28,7 +28,8 @@ REPEATED = 2
 SLACK = 0.001
 """A peer counts as equally good if it keeps this much less."""
 BEST_PEERS = 3
-"""Peers that are played with every cold start."""
+"""Peers that are played with every cold start, and on whole days."""
+WHOLE_DAYS = "whole days"
 
 
 class OutOfTimeError(Exception):
@@ -159,8 +160,22 @@ def finished(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list
         first = bench.done(plan.first_jobs(bench.chosen, profile, labels))
         near = {policy: labels[policy] for policy in close(first)}
         rows += first + bench.done(plan.repeated_jobs(bench.chosen, profile, near))
-    rows += [row for _, jobs in _extensions(bench.chosen, choices) for row in bench.done(jobs)]
+    rows += [
+        row
+        for stage, jobs in _extensions(bench.chosen, choices)
+        if not stage.startswith(WHOLE_DAYS)
+        for row in bench.done(jobs)
+    ]
     return list({json.dumps(row, sort_keys=True): row for row in rows}.values())
+
+
+def on_whole_days(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
+    """Scores on whole traces so far; none where all scores are taken on those."""
+    return [
+        row
+        for profile, settings in choices.items()
+        for row in bench.done(plan.whole_jobs(bench.chosen, profile, best_peers(settings)))
+    ]
 
 
 def close(rows: Sequence[Row]) -> list[str]:
@@ -185,6 +200,8 @@ def _rank(row: Row) -> tuple[float, float]:
 def _extensions(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
     for profile in choices:
         yield f"references, profile {profile}", plan.bar_references(chosen, profile)
+    for profile, settings in choices.items():
+        yield f"{WHOLE_DAYS}, profile {profile}", plan.whole_jobs(chosen, profile, best_peers(settings))
     for profile, settings in choices.items():
         yield f"cold starts, profile {profile}", plan.cold_start_jobs(chosen, profile, best_peers(settings))
     for profile, settings in choices.items():
