@@ -32,7 +32,7 @@ TERMINATION_MESSAGE_PATH: Final = "/dev/termination-log"
 
 
 class Env(StrEnum):
-    """Environment variables that the server reads: a bad value stops it, an unknown `CHATSCALE_*` name gets a WARNING."""
+    """Environment variables that the server reads: bad values stop it, unknown `CHATSCALE_*` names get a WARNING."""
 
     MODEL_URI = "CHATSCALE_MODEL_URI"
     """`hf://owner/name`, `pvc://claim/path` or `file:///path`."""
