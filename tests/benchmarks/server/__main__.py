@@ -32,7 +32,7 @@ from tests.benchmarks.server.peers import (
     transformers_serve,
 )
 from tests.benchmarks.server.prefixes import reuse
-from tests.benchmarks.server.workload import Cell, closed_loop, poisson, system_prompts
+from tests.benchmarks.server.workload import Cell, closed_loop, mixed_loop, poisson, system_prompts
 
 PAGES = {"cpu": ROOT / "docs" / "benchmarks" / "server.md", "cuda": ROOT / "docs" / "benchmarks" / "server-cuda.md"}
 SUBPROCESS_TIMEOUT_S = 900
@@ -120,6 +120,7 @@ def _cells(number: int, size: Size, rate_per_s: float) -> list[Cell]:
         closed_loop(1, size.alone, size.tokens, seed),
         closed_loop(16, 16 * size.turns, size.tokens, seed),
         closed_loop(32, 32 * size.turns, size.tokens, seed),
+        mixed_loop(16, 16 * size.turns, seed),
         poisson(rate_per_s, size.arrivals, seed),
     ]
 
@@ -211,8 +212,9 @@ def _conditions(options: argparse.Namespace, size: Size, rounds: int, began_s: f
     )
     load = (
         f"Closed loop: prompts of about 100 tokens, answers of {size.tokens}; {size.alone} requests alone, "
-        f"{size.turns} per client otherwise. Poisson: {size.arrivals} requests with prompts of about 40 to 300 tokens "
-        "and answers of 8 to 128. No prompt comes twice; the chat template's system message is common to all."
+        f"{size.turns} per client otherwise. Mixed lengths: prompts of about 40 to 300 tokens and answers of 8 to 128; "
+        f"Poisson: {size.arrivals} requests of them. No prompt comes twice; the chat template's system message is "
+        "common to all."
     )
     peers = (
         f"{SLOTS} slots of {CONTEXT_TOKENS} tokens; `transformers serve --continuous-batching` has a paged cache of as "

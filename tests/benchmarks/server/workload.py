@@ -44,13 +44,19 @@ def closed_loop(clients: int, requests: int, tokens: int, seed: str) -> Cell:
     return Cell(f"closed loop, {clients}", asks, clients)
 
 
+def mixed_loop(clients: int, requests: int, seed: str) -> Cell:
+    """Prompts of about 40 to 300 tokens, answers of 8 to 128, in no order: what a batch of equals hides."""
+    dice = random.Random(f"mixed {clients} {seed}")
+    return Cell(f"closed loop, {clients}, mixed lengths", tuple(_mixed(dice) for _ in range(requests)), clients)
+
+
 def poisson(rate_per_s: float, requests: int, seed: str) -> Cell:
-    """Prompts of about 40 to 300 tokens, answers of 8 to 128, arriving at random: what a shop sees."""
+    """The same mix, arriving at random: what a shop sees."""
     dice = random.Random(f"poisson {seed}")
     asks, at_s = [], 0.0
     for _ in range(requests):
         at_s += dice.expovariate(rate_per_s)
-        asks.append(Ask(_prompt(dice, dice.randint(1, 15)), round(8 * 16 ** dice.random()), at_s))
+        asks.append(replace(_mixed(dice), at_s=at_s))
     return Cell(f"Poisson, {rate_per_s:g}/s, mixed lengths", tuple(asks))
 
 
@@ -72,6 +78,10 @@ def _instructions(dice: random.Random) -> str:
         for _ in range(15)
     ]
     return " ".join([f"You work for shop {dice.randrange(10**6)} and answer its customers.", *rules])
+
+
+def _mixed(dice: random.Random) -> Ask:
+    return Ask(_prompt(dice, dice.randint(1, 15)), round(8 * 16 ** dice.random()))
 
 
 def _prompt(dice: random.Random, sentences: int) -> str:

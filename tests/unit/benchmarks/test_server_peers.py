@@ -10,7 +10,7 @@ from tests.benchmarks.server.client import Figures
 from tests.benchmarks.server.prefixes import Reuse
 from tests.benchmarks.server.report import BARE, GENERATE, OURS, SERVE, Results, page, targets
 from tests.benchmarks.server.without_http import BareLoop
-from tests.benchmarks.server.workload import closed_loop, poisson, system_prompts
+from tests.benchmarks.server.workload import closed_loop, mixed_loop, poisson, system_prompts
 from tests.unit.chatscale_server.builders import FAST, a_request
 
 
@@ -65,7 +65,11 @@ def test_chats_of_both_kinds_differ_only_in_whose_instructions_they_have():
     assert (shared, own) == system_prompts(16, 8, "0")
 
 
-@pytest.mark.parametrize("cell", [closed_loop(16, 32, 64, "0"), poisson(1.5, 32, "0")], ids=lambda cell: cell.name)
+@pytest.mark.parametrize(
+    "cell",
+    [closed_loop(16, 32, 64, "0"), mixed_loop(16, 32, "0"), poisson(1.5, 32, "0")],
+    ids=lambda cell: cell.name,
+)
 def test_no_prompt_comes_twice(cell):
     assert len({ask.prompt for ask in cell.asks}) == len(cell.asks) == 32
 
