@@ -63,7 +63,7 @@ test: .venv/.synced ## Every check and test there is
 	$(MAKE) verify
 	$(PY) -m pytest -n 3 --dist loadfile
 
-bench-server: .venv/.synced ## The server beside its peers, 25 minutes of an idle machine: docs/benchmarks/server.md
+bench-server: .venv/.synced ## The server beside its peers, 32 minutes of an idle machine: docs/benchmarks/server.md
 	$(PY) -m tests.benchmarks.server $(BENCH)
 
 bench-autoscaling: .venv/.synced ## The policy beside its peers on public traces, hours, resumable: docs/benchmarks/autoscaling.md

@@ -20,6 +20,7 @@ from inference_server.convert_gguf import ensure_converted
 from tests.benchmarks.server import machine, report
 from tests.benchmarks.server.client import Figures, measure
 from tests.benchmarks.server.drains import drains
+from tests.benchmarks.server.http_cost import http_costs
 from tests.benchmarks.server.overload import refusals
 from tests.benchmarks.server.peers import (
     COMMON_ENV,
@@ -96,7 +97,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.server", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round; proves nothing about speed")
     parser.add_argument("--rounds", type=int, help="5 unless --quick")
-    parser.add_argument("--minutes", type=float, default=25.0, help="no round begins that would end later")
+    parser.add_argument("--minutes", type=float, default=32.0, help="no round begins that would end later")
     parser.add_argument("--device", choices=list(PAGES), default="cpu", help="where every peer runs its model")
     parser.add_argument("--drains", type=int, help="50 unless --quick, then 2; 0 leaves them out")
     parser.add_argument("--drain-engine", choices=["Simulated", "Transformers"], default="Simulated")
@@ -113,35 +114,34 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _cells(number: int, size: Size, rate_per_s: float) -> list[Cell]:
-    """New prompts each round, the same for every peer of it."""
+def _closed(number: int, size: Size) -> list[Cell]:
+    """The plain closed loops. New prompts each round, the same for every peer of it."""
     seed = str(number)
     return [
         closed_loop(1, size.alone, size.tokens, seed),
         closed_loop(16, 16 * size.turns, size.tokens, seed),
         closed_loop(32, 32 * size.turns, size.tokens, seed),
-        mixed_loop(16, 16 * size.turns, seed),
-        poisson(rate_per_s, size.arrivals, seed),
     ]
 
 
 async def _round(
     results: report.Results, number: int, model: Path, options: argparse.Namespace, size: Size
 ) -> None:  # fmt: skip
-    cells = _cells(number, size, options.rate)
-    closed = [cell for cell in cells if cell.clients]
+    alone, *crowds = _closed(number, size)
+    mixed = [mixed_loop(16, 16 * size.turns, str(number)), poisson(options.rate, size.arrivals, str(number))]
+    cells = [alone, *crowds, *mixed]
+    ours = chatscale(model, options.dtype, options.device)
     # Who begins changes from round to round, so that no peer always has the cool processor.
     for kind in options.peers[number % len(options.peers) :] + options.peers[: number % len(options.peers)]:
         match kind:
             case "chatscale":
-                peer = chatscale(model, options.dtype, options.device)
-                await _serve(results, report.OURS, peer, cells, size, str(number))
+                await _serve(results, report.OURS, ours, cells, size, str(number))
             case "serve":
                 await _serve(results, report.SERVE, transformers_serve(model, options.dtype, options.device), cells)
             case "bare":
-                await _without_http(results, report.BARE, "bare", model, options, closed)
+                await _http_costs(results, ours, crowds, number)
             case "generate":
-                await _without_http(results, report.GENERATE, "generate", model, options, closed[:1])
+                await _generate(results, model, options, alone)
             case _:
                 raise SystemExit(f"--peers: {kind} is none of chatscale, serve, bare, generate")
         _tell(f"round {number + 1}: {kind} done, load average {machine.load_average():.1f}")
@@ -179,20 +179,26 @@ def _graphs(log: str) -> list[str]:
     ]
 
 
-async def _without_http(
-    results: report.Results, name: str, kind: str, model: Path, options: argparse.Namespace, cells: Sequence[Cell]
-) -> None:
-    asked = json.dumps([[cell.clients, [[ask.prompt, ask.max_tokens] for ask in cell.asks]] for cell in cells])
+async def _http_costs(results: report.Results, peer: Peer, cells: Sequence[Cell], number: int) -> None:
+    for cell, pair in zip(cells, await http_costs(peer, cells, number), strict=True):
+        results.http_costs[cell.name].append(pair)
+        _tell(
+            f"  {cell.name}: {pair.over_http:.1f} tok/s over HTTP, {pair.bare:.1f} tok/s without, "
+            f"cost {100 * pair.cost_ratio:.1f} %"
+        )
+
+
+async def _generate(results: report.Results, model: Path, options: argparse.Namespace, cell: Cell) -> None:
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "tests.benchmarks.server.without_http", kind, str(model), options.dtype,
+        [sys.executable, "-m", "tests.benchmarks.server.without_http", "generate", str(model), options.dtype,
          options.device],
-        input=asked, env={**os.environ, **COMMON_ENV}, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
-        timeout=SUBPROCESS_TIMEOUT_S,
+        input=json.dumps([[ask.prompt, ask.max_tokens] for ask in cell.asks]), env={**os.environ, **COMMON_ENV},
+        cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=SUBPROCESS_TIMEOUT_S,
     )  # fmt: skip
-    for cell, tokens_per_s in zip(cells, json.loads(done.stdout.splitlines()[-1]), strict=True):
-        results.cells[name, cell.name].append(Figures(tokens_per_s=tokens_per_s))
-        _tell(f"  {name}, {cell.name}: {tokens_per_s:.1f} tok/s")
+    tokens_per_s = float(done.stdout.splitlines()[-1])
+    results.cells[report.GENERATE, cell.name].append(Figures(tokens_per_s=tokens_per_s))
+    _tell(f"  {report.GENERATE}, {cell.name}: {tokens_per_s:.1f} tok/s")
 
 
 async def _drains(results: report.Results, options: argparse.Namespace, model: Path) -> None:

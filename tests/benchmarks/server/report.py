@@ -8,11 +8,11 @@ from statistics import median
 from typing import Final
 
 from tests.benchmarks.server.client import Figures
+from tests.benchmarks.server.http_cost import Pair
 from tests.benchmarks.server.prefixes import Reuse
 
 OURS: Final = "chatscale"
 SERVE: Final = "transformers serve"
-BARE: Final = "engine loop without HTTP"
 GENERATE: Final = "plain generate"
 INTRODUCTION: Final = (
     "Ratios are what counts: absolute times are those of one small machine. Each peer had the machine to itself while "
@@ -31,6 +31,8 @@ class Results:
     scrape_p99_s: list[float] = field(default_factory=list)
     prefixes: dict[str, list[Reuse]] = field(default_factory=lambda: defaultdict(list))
     """By cell, of our server."""
+    http_costs: dict[str, list[Pair]] = field(default_factory=lambda: defaultdict(list))
+    """By cell, of our server beside its own bare loop."""
     graphs: list[str] = field(default_factory=list)
     """Of each start of ours on a GPU, what it found out about CUDA graphs."""
     drains: int = 0
@@ -77,7 +79,7 @@ def targets(results: Results) -> list[Target]:
         rows.append(_at_least(f"tok/s against `{SERVE}`, {clients} at a time", ratio, wanted))
         late = results.of(OURS, cell, ttft_p95) / results.of(SERVE, cell, ttft_p95)
         rows.append(_at_most(f"TTFT p95 against `{SERVE}`, {clients} at a time", late, 1.0, "x"))
-        cost = 1 - results.of(OURS, cell, speed) / results.of(BARE, cell, speed)
+        cost = _median([pair.cost_ratio for pair in results.http_costs.get(cell, [])])
         rows.append(_at_most(f"cost of HTTP and SSE, {clients} at a time", 100 * cost, 10.0, " %"))
     alone = "closed loop, 1"
     rows.append(
@@ -112,6 +114,7 @@ def page(results: Results, machine: Iterable[tuple[str, str]], conditions: Seque
                                              for t in targets(results)]),
         "## Peers side by side",
         *_cells(results),
+        *_http_costs(results),
         *_prefixes(results),
         "## Start",
         _table(
@@ -128,7 +131,7 @@ def page(results: Results, machine: Iterable[tuple[str, str]], conditions: Seque
 
 
 def _cells(results: Results) -> Iterable[str]:
-    peers = [peer for peer in (OURS, SERVE, BARE, GENERATE) if any(key[0] == peer for key in results.cells)]
+    peers = [peer for peer in (OURS, SERVE, GENERATE) if any(key[0] == peer for key in results.cells)]
     for cell in dict.fromkeys(cell for _, cell in results.cells):
         yield f"**{cell}**"
         rows = [_cell_row(results, peer, cell) for peer in peers if (peer, cell) in results.cells]
@@ -157,6 +160,30 @@ def _cell_row(results: Results, peer: str, cell: str) -> tuple[str, ...]:
 def _graphs(results: Results) -> Iterable[str]:
     if results.graphs:
         yield f"Decode steps as CUDA graphs, by the server's own warm-up: {'; '.join(results.graphs)}."
+
+
+def _http_costs(results: Results) -> Iterable[str]:
+    if not results.http_costs:
+        return
+    yield "## Cost of HTTP and SSE"
+    yield (
+        "The same work over HTTP and in the engine's bare loop, one after the other in one process, started for this "
+        "alone; who begins changes from round to round. The prompts of both are as long to the token. What the load "
+        "generator takes of the shared cores counts as cost. The cost is the median of what the single rounds found."
+    )
+    yield _table(
+        ("", "over HTTP, tok/s", "bare loop, tok/s", "cost", "of single rounds"),
+        [
+            (
+                cell,
+                _plain(_median([pair.over_http for pair in pairs]), 1),
+                _plain(_median([pair.bare for pair in pairs]), 1),
+                f"{100 * _median([pair.cost_ratio for pair in pairs]):.1f} %",
+                ", ".join(f"{100 * cost:.1f} %" for cost in sorted(pair.cost_ratio for pair in pairs)),
+            )
+            for cell, pairs in results.http_costs.items()
+        ],
+    )
 
 
 def _prefixes(results: Results) -> Iterable[str]:

@@ -1,12 +1,18 @@
 """What HTTP is compared with: our engine's loop, and plain `generate`, each in a process of its own.
 
-    python -m tests.benchmarks.server.without_http bare|generate MODEL DTYPE DEVICE < CELLS
+    python -m tests.benchmarks.server.without_http bare
+    python -m tests.benchmarks.server.without_http generate MODEL DTYPE DEVICE < ASKS
 
-CELLS is a JSON list of [clients, [[prompt, max tokens], ...]]; the tokens per second of each are printed as JSON.
+`bare` is our server, with settings from the environment. It prints its port; then it reads cells, one a line, each as
+[clients, [[prompt, max tokens], ...]] in JSON, answers them without HTTP, and prints the tokens per second of each.
+`generate` reads the latter list and prints one such number.
 """
 
+import asyncio
+import gc
 import itertools
 import json
+import os
 import sys
 import threading
 import time
@@ -14,12 +20,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chatscale_server.engine.protocol import ChatMessage, ModelInfo
+from chatscale_server.engine.factory import build_engine
+from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo
 from chatscale_server.engine.request import FinishReason, Request, Sampling, StepReport
-from chatscale_server.engine.transformers_engine import TransformersEngine
 from chatscale_server.engine.worker import Worker
-from chatscale_server.settings import Device, Dtype, Settings
-from tests.benchmarks.server.peers import CONTEXT_TOKENS, SLOTS
+from chatscale_server.http.serve import LOADING_GC_THRESHOLD, listening
+from chatscale_server.settings import read_settings
 
 Asks = Sequence[tuple[str, int]]
 TIMEOUT_S = 600.0
@@ -27,10 +33,9 @@ TIMEOUT_S = 600.0
 
 @dataclass(slots=True)
 class BareLoop:
-    """A listener that asks anew within the engine's own thread, so that nothing but the loop is measured."""
+    """Asks anew within the engine's own thread, so that nothing but the loop is measured."""
 
-    engine: TransformersEngine
-    worker: Worker = field(init=False)
+    worker: Worker
     tokens: int = 0
     failure: BaseException | None = None
     _line: Iterable[Request] = ()
@@ -38,27 +43,21 @@ class BareLoop:
     _idle: threading.Event = field(default_factory=threading.Event)
 
     def run(self, clients: int, requests: Sequence[Request]) -> float:
-        """Work through the requests, `clients` at a time; tokens per second."""
-        self.tokens, self._open = 0, min(clients, len(requests))
-        self._line = iter(requests)
-        self._idle.clear()
-        began_s = time.perf_counter()
-        for request in list(itertools.islice(self._line, clients)):
-            self.worker.submit(request)
-        self._wait()
-        return self.tokens / (time.perf_counter() - began_s)
+        """Work through the requests, `clients` at a time; tokens per second.
 
-    def start(self) -> None:
-        """Load the model."""
-        self.worker.start()
-        self._wait()
+        The worker must be loaded and idle. Its own listener hears nothing until this returns.
+        """
+        usual, self.worker.listener = self.worker.listener, self
+        try:
+            return self._run(clients, requests)
+        finally:
+            self.worker.listener = usual
 
     def phase(self, name: str, seconds: float) -> None:
         """See Listener."""
 
-    def loaded(self, info: ModelInfo) -> None:  # noqa: ARG002 - the protocol
+    def loaded(self, info: ModelInfo) -> None:
         """See Listener."""
-        self._idle.set()
 
     def stepped(self, report: StepReport) -> None:
         """See Listener."""
@@ -80,38 +79,50 @@ class BareLoop:
         self.failure = error
         self._idle.set()
 
-    def _wait(self) -> None:
+    def _run(self, clients: int, requests: Sequence[Request]) -> float:
+        self.tokens, self._open = 0, min(clients, len(requests))
+        self._line = iter(requests)
+        self._idle.clear()
+        began_s = time.perf_counter()
+        for request in list(itertools.islice(self._line, clients)):
+            self.worker.submit(request)
         if not self._idle.wait(TIMEOUT_S) or self.failure:
             raise RuntimeError("the engine did not come to its end") from self.failure
+        return self.tokens / (time.perf_counter() - began_s)
 
 
-def bare(model: Path, dtype: str, device: str, cells: Sequence[tuple[int, Asks]]) -> list[float]:
-    """Our engine and its worker, without HTTP."""
-    settings = Settings(
-        model_uri=f"file://{model}", served_name="bench", dtype=Dtype(dtype), device=Device(device),
-        max_concurrency=SLOTS, max_queue=SLOTS, max_model_len=CONTEXT_TOKENS,
+async def bare() -> None:
+    """Our server, which also answers cells without HTTP, until there is no further line."""
+    settings = read_settings(os.environ)
+    engine, thresholds = build_engine(settings), gc.get_threshold()
+    gc.set_threshold(LOADING_GC_THRESHOLD)
+    async with listening(engine, settings, host="127.0.0.1", port=0) as server:
+        await server.bridge.loaded_or_failed.wait()
+        if server.bridge.failure:
+            raise server.bridge.failure
+        # As `serve` does.
+        gc.freeze()
+        gc.set_threshold(*thresholds)
+        print(server.port, flush=True)
+        loop = BareLoop(server.worker)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            if server.bridge.in_system:
+                raise RuntimeError(f"{server.bridge.in_system} requests came over HTTP and are not answered yet")
+            clients, asks = json.loads(line)
+            requests = [_request(engine, at, prompt, tokens) for at, (prompt, tokens) in enumerate(asks)]
+            print(await asyncio.to_thread(loop.run, clients, requests), flush=True)
+
+
+def _request(engine: Engine, at: int, prompt: str, max_tokens: int) -> Request:
+    tokens = engine.encode_chat([ChatMessage("user", prompt)])
+    return Request(
+        id=f"bare-{at}", prompt=tuple(tokens), max_tokens=max_tokens, sampling=Sampling(temperature=0),
+        queued_s=time.monotonic(),
     )  # fmt: skip
-    engine = TransformersEngine(settings)
-    loop = BareLoop(engine)
-    loop.worker = Worker(engine, loop, SLOTS, TIMEOUT_S)
-    loop.start()
-
-    def request(at: int, prompt: str, max_tokens: int) -> Request:
-        tokens = engine.encode_chat([ChatMessage("user", prompt)])
-        return Request(
-            id=str(at), prompt=tuple(tokens), max_tokens=max_tokens, sampling=Sampling(temperature=0),
-            queued_s=time.monotonic(),
-        )  # fmt: skip
-
-    loop.run(2, [request(at, "Hello, is my order 17 on its way?", 4) for at in range(2)])
-    return [
-        loop.run(clients, [request(at, prompt, tokens) for at, (prompt, tokens) in enumerate(asks)])
-        for clients, asks in cells
-    ]
 
 
-def generate(model: Path, dtype: str, device: str, cells: Sequence[tuple[int, Asks]]) -> list[float]:
-    """transformers' `generate`, one prompt after the other."""
+def generate(model: Path, dtype: str, device: str, asks: Asks) -> float:
+    """transformers' `generate`, one prompt after the other; tokens per second."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -125,18 +136,17 @@ def generate(model: Path, dtype: str, device: str, cells: Sequence[tuple[int, As
         ).to(device)
         with torch.inference_mode():
             output = network.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        return output.shape[1] - inputs["input_ids"].shape[1]
+        return int(output.shape[1] - inputs["input_ids"].shape[1])
 
     answer("Hello, is my order 17 on its way?", 4)
-    speeds = []
-    for _, asks in cells:
-        began_s = time.perf_counter()
-        tokens = sum(answer(prompt, max_tokens) for prompt, max_tokens in asks)
-        speeds.append(tokens / (time.perf_counter() - began_s))
-    return speeds
+    began_s = time.perf_counter()
+    tokens = sum(answer(prompt, max_tokens) for prompt, max_tokens in asks)
+    return tokens / (time.perf_counter() - began_s)
 
 
 if __name__ == "__main__":
-    kind, folder, number_format, place = sys.argv[1:]
-    run = {"bare": bare, "generate": generate}[kind]
-    print(json.dumps(run(Path(folder), number_format, place, json.load(sys.stdin))))
+    if sys.argv[1] == "bare":
+        asyncio.run(bare())
+    else:
+        _, _, folder, number_format, place = sys.argv
+        print(generate(Path(folder), number_format, place, json.load(sys.stdin)))

@@ -60,6 +60,14 @@ def poisson(rate_per_s: float, requests: int, seed: str) -> Cell:
     return Cell(f"Poisson, {rate_per_s:g}/s, mixed lengths", tuple(asks))
 
 
+def turned(cell: Cell) -> Cell:
+    """The cell with the first complaint of each prompt moved behind its others, of which there must be some.
+
+    As long to the token, and no more of it in the cache of a server that has answered the cell than of any other.
+    """
+    return replace(cell, asks=tuple(replace(ask, prompt=_turn(ask.prompt)) for ask in cell.asks))
+
+
 def system_prompts(clients: int, requests: int, seed: str) -> tuple[Cell, Cell]:
     """A shop's instructions of about 400 tokens before short chats: the same in all of them, and others in each."""
     dice = random.Random(f"system {seed}")
@@ -82,6 +90,11 @@ def _instructions(dice: random.Random) -> str:
 
 def _mixed(dice: random.Random) -> Ask:
     return Ask(_prompt(dice, dice.randint(1, 15)), round(8 * 16 ** dice.random()))
+
+
+def _turn(prompt: str) -> str:
+    first, *others, wish = prompt.split(". ")
+    return ". ".join([*others, first, wish])
 
 
 def _prompt(dice: random.Random, sentences: int) -> str:

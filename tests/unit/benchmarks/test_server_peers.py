@@ -1,23 +1,23 @@
 """`make bench-server` counts right: its page holds each promise against the medians, and no peer runs on empty."""
 
+import asyncio
 import math
 
 import pytest
 
-from chatscale_server.engine.simulated import SimulatedEngine
-from chatscale_server.engine.worker import Worker
 from tests.benchmarks.server.client import Figures
+from tests.benchmarks.server.http_cost import Pair
 from tests.benchmarks.server.prefixes import Reuse
-from tests.benchmarks.server.report import BARE, GENERATE, OURS, SERVE, Results, page, targets
+from tests.benchmarks.server.report import GENERATE, OURS, SERVE, Results, page, targets
 from tests.benchmarks.server.without_http import BareLoop
-from tests.benchmarks.server.workload import closed_loop, mixed_loop, poisson, system_prompts
-from tests.unit.chatscale_server.builders import FAST, a_request
+from tests.benchmarks.server.workload import closed_loop, mixed_loop, poisson, system_prompts, turned
+from tests.unit.chatscale_server.builders import a_request, a_server, chat
 
 
 def results(**speeds: float) -> Results:
     """Three rounds of which the middle one counts; speeds by peer and clients, such as `ours_16`."""
     found = Results()
-    peers = {"ours": OURS, "serve": SERVE, "bare": BARE, "generate": GENERATE}
+    peers = {"ours": OURS, "serve": SERVE, "generate": GENERATE}
     for name, speed in speeds.items():
         peer, clients = name.split("_")
         for tokens_per_s in (speed, 10 * speed, speed / 10):
@@ -27,8 +27,10 @@ def results(**speeds: float) -> Results:
 
 
 def test_each_promise_is_held_against_the_median_of_the_rounds():
-    found = results(ours_1=30, generate_1=25, ours_16=150, serve_16=100, bare_16=160, ours_32=150, serve_32=100,
-                    bare_32=200)  # fmt: skip
+    found = results(ours_1=30, generate_1=25, ours_16=150, serve_16=100, ours_32=150, serve_32=100)
+    # The median of the pairs' costs is not the cost of the medians.
+    found.http_costs["closed loop, 16"] = [Pair(150, 160), Pair(300, 200), Pair(40, 80)]
+    found.http_costs["closed loop, 32"] = [Pair(150, 200)]
     found.refusal_p99_s, found.scrape_p99_s, found.ready_s[OURS] = [0.01, 0.02, 9.0], [0.06], [7.0]
     found.drains, found.drain_losses = 50, {"exit code 70": 1}
     assert [(target.what, target.found, target.kept) for target in targets(found)] == [
@@ -74,24 +76,36 @@ def test_no_prompt_comes_twice(cell):
     assert len({ask.prompt for ask in cell.asks}) == len(cell.asks) == 32
 
 
-def a_bare_loop() -> BareLoop:
-    engine = SimulatedEngine(FAST)
-    loop = BareLoop(engine)
-    loop.worker = Worker(engine, loop, 2, 0.5)
-    loop.start()
-    return loop
+def test_a_turned_cell_asks_the_same_words_in_an_order_that_no_cache_has():
+    cell = closed_loop(16, 32, 64, "0")
+    other = turned(cell)
+    assert (other.name, other.clients, len(other.asks)) == (cell.name, 16, 32)
+    for ask, again in zip(cell.asks, other.asks, strict=True):
+        assert sorted(again.prompt.split()) == sorted(ask.prompt.split())
+        assert (again.prompt.split(". ")[-1], again.max_tokens) == (ask.prompt.split(". ")[-1], ask.max_tokens)
+    assert not {ask.prompt for ask in cell.asks} & {ask.prompt for ask in other.asks}
 
 
-def test_the_bare_loop_works_through_all_requests():
-    loop = a_bare_loop()
-    now_s = loop.worker.clock()
-    speed = loop.run(2, [a_request(str(at), max_tokens=5, queued_s=now_s) for at in range(6)])
-    assert (loop.tokens, 0 < speed < math.inf) == (30, True)
-    assert loop.worker.stop(10)
+def test_the_page_has_the_cost_of_http_by_pairs():
+    found = Results(http_costs={"closed loop, 16": [Pair(150, 160), Pair(300, 200), Pair(40, 80)]})
+    text = page(found, [("CPU", "one")], ["greedy"])
+    assert "| closed loop, 16 | 150.0 | 160.0 | 6.2 % | -50.0 %, 6.2 %, 50.0 % |" in text
 
 
-def test_a_bare_loop_whose_requests_end_without_an_answer_says_so():
-    loop = a_bare_loop()
-    with pytest.raises(RuntimeError, match="did not come to its end"):
-        loop.run(2, [a_request("late", queued_s=loop.worker.clock() - 1)])
-    assert loop.worker.stop(10)
+async def test_the_bare_loop_works_through_all_requests_behind_the_servers_back():
+    async with a_server() as (server, client):
+        loop = BareLoop(server.worker)
+        requests = [a_request(str(at), max_tokens=5, queued_s=server.worker.clock()) for at in range(6)]
+        speed = await asyncio.to_thread(loop.run, 2, requests)
+        assert (loop.tokens, 0 < speed < math.inf) == (30, True)
+        async with client.post("/v1/chat/completions", json=chat(max_tokens=7)) as response:
+            assert (await response.json())["usage"]["completion_tokens"] == 7
+        assert server.bridge.counts.generated_tokens == 7
+
+
+async def test_a_bare_loop_whose_requests_end_without_an_answer_says_so():
+    async with a_server() as (server, _client):
+        late = a_request("late", queued_s=server.worker.clock() - server.worker.queue_timeout_s - 1)
+        with pytest.raises(RuntimeError, match="did not come to its end"):
+            await asyncio.to_thread(BareLoop(server.worker).run, 2, [late])
+        assert server.worker.listener is server.bridge
