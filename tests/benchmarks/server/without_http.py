@@ -147,6 +147,8 @@ def generate(model: Path, dtype: str, device: str, asks: Asks) -> float:
 if __name__ == "__main__":
     if sys.argv[1] == "bare":
         asyncio.run(bare())
+        # As the server ends: on the way out of the interpreter some of torch's packages print pages about leaks.
+        os._exit(0)
     else:
         _, _, folder, number_format, place = sys.argv
         print(generate(Path(folder), number_format, place, json.load(sys.stdin)))
