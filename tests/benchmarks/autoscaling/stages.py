@@ -29,7 +29,6 @@ SLACK = 0.001
 """A peer counts as equally good if it keeps this much less."""
 BEST_PEERS = 3
 """Peers that are played with every cold start, and on whole days."""
-WHOLE_DAYS = "whole days"
 
 
 class OutOfTimeError(Exception):
@@ -149,7 +148,8 @@ def score(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> list[R
 
 def extend(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
     """Everything after the main scores, the most important first. Raises OutOfTimeError."""
-    return [row for stage, jobs in _extensions(bench.chosen, choices) for row in bench.run(jobs, stage)]
+    stages = (*_whole_days(bench.chosen, choices), *_extensions(bench.chosen, choices))
+    return [row for stage, jobs in stages for row in bench.run(jobs, stage)]
 
 
 def finished(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
@@ -160,22 +160,13 @@ def finished(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list
         first = bench.done(plan.first_jobs(bench.chosen, profile, labels))
         near = {policy: labels[policy] for policy in close(first)}
         rows += first + bench.done(plan.repeated_jobs(bench.chosen, profile, near))
-    rows += [
-        row
-        for stage, jobs in _extensions(bench.chosen, choices)
-        if not stage.startswith(WHOLE_DAYS)
-        for row in bench.done(jobs)
-    ]
+    rows += [row for _, jobs in _extensions(bench.chosen, choices) for row in bench.done(jobs)]
     return list({json.dumps(row, sort_keys=True): row for row in rows}.values())
 
 
 def on_whole_days(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
     """Scores on whole traces so far; none where all scores are taken on those."""
-    return [
-        row
-        for profile, settings in choices.items()
-        for row in bench.done(plan.whole_jobs(bench.chosen, profile, best_peers(settings)))
-    ]
+    return [row for _, jobs in _whole_days(bench.chosen, choices) for row in bench.done(jobs)]
 
 
 def close(rows: Sequence[Row]) -> list[str]:
@@ -197,11 +188,14 @@ def _rank(row: Row) -> tuple[float, float]:
     return (-min(round(row["slo_attainment"], 3), PROMISE), row["gpu_hours"])
 
 
+def _whole_days(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+    for profile, settings in choices.items():
+        yield f"whole days, profile {profile}", plan.whole_jobs(chosen, profile, best_peers(settings))
+
+
 def _extensions(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
     for profile in choices:
         yield f"references, profile {profile}", plan.bar_references(chosen, profile)
-    for profile, settings in choices.items():
-        yield f"{WHOLE_DAYS}, profile {profile}", plan.whole_jobs(chosen, profile, best_peers(settings))
     for profile, settings in choices.items():
         yield f"cold starts, profile {profile}", plan.cold_start_jobs(chosen, profile, best_peers(settings))
     for profile, settings in choices.items():
