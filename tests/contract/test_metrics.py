@@ -53,7 +53,7 @@ def test_every_series_of_ours_names_its_model_and_chatmodel():
 @pytest.mark.parametrize("metric", ["QueueDepth", "ActiveRequests", "KVCacheUtilization"])
 def test_an_hpa_asks_for_metrics_that_servers_expose_and_the_adapter_serves(metric: str):
     chatmodel = a_chatmodel().in_mode("HPA", metrics=[{"type": metric, "target": 4}]).build()
-    hpa = build_hpa(chatmodel)
+    hpa = build_hpa(chatmodel, 1)
     assert hpa is not None
     asked = {entry["external"]["metric"]["name"] for entry in hpa["spec"]["metrics"]}
     config = yaml.safe_load((ROOT / "manifests/kind/prometheus-adapter.config.yaml").read_text())

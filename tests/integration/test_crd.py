@@ -17,6 +17,7 @@ from tests.support.builders import a_chatmodel
 
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
 HPA = {"mode": "HPA", "maxReplicas": 4}
+SALE = {"name": "sale", "start": "2026-11-27T19:00:00Z", "end": "2026-11-27T23:00:00Z", "minReplicas": 3}
 
 
 def chatmodel(namespace: str, name: str = "tiny", **spec: Any) -> dict[str, Any]:
@@ -82,6 +83,11 @@ def test_replicas_default_to_one(namespace: str):
         pytest.param({"autoscaling": {**HPA, "source": {"type": "Prometheus"}}}, "spec.autoscaling.source.prometheusURL is required with type Prometheus", id="no address"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "fallback": {"behavior": "Static"}}}, "spec.autoscaling.fallback.replicas is required unless behavior is Hold", id="fallback"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "metrics": [{"type": "KVCacheUtilization", "target": 101}]}}, "KVCacheUtilization is a percentage from 1 to 100", id="percentage"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "events": [{**SALE, "end": SALE["start"]}]}}, "spec.autoscaling.events[sale].end 2026-11-27T19:00:00Z is not after start 2026-11-27T19:00:00Z", id="event without length"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "events": [{**SALE, "minReplicas": 5}]}}, 'spec.autoscaling.events: minReplicas of ["sale"] is above maxReplicas 4', id="event above max"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "events": [{**SALE, "start": "tonight"}]}}, "spec.autoscaling.events[0].start", id="event at no time"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "events": [SALE, SALE]}}, "Duplicate value", id="two events of one name"),
+        pytest.param({"autoscaling": {"mode": "Fixed", "events": [SALE]}}, "spec.autoscaling.events needs mode Operator or HPA", id="event with Fixed"),  # noqa: E501
         pytest.param({"device": "GPU", "server": {}}, "spec.resources.limits must name a GPU resource", id="GPU without limit"),  # noqa: E501
         pytest.param({"resources": {"limits": {"nvidia.com/gpu": 1}}}, "spec.resources.limits must not name GPUs with spec.device CPU", id="CPU with GPU limit"),  # noqa: E501
         pytest.param({"server": {"env": [{"name": "CHATSCALE_DEVICE", "value": "x"}]}}, "must not start with CHATSCALE_", id="our environment"),  # noqa: E501

@@ -17,8 +17,11 @@ FULL_SLOTS_PERCENT = 80
 """Share of a replica's slots that QueueDepth lets run before it asks for another replica."""
 
 
-def build_hpa(chatmodel: ChatModel) -> Manifest | None:
-    """The autoscaler in mode HPA, None in every other mode."""
+def build_hpa(chatmodel: ChatModel, least: int) -> Manifest | None:
+    """The autoscaler in mode HPA, None in every other mode.
+
+    least: replicas that minReplicas or an announced event asks for now.
+    """
     scaling = chatmodel.spec.autoscaling
     if scaling.mode is not AutoscalingMode.HPA:
         return None
@@ -33,8 +36,8 @@ def build_hpa(chatmodel: ChatModel) -> Manifest | None:
                     "kind": names.KIND,
                     "name": chatmodel.metadata.name,
                 },
-                "minReplicas": scaling.min_replicas,
-                "maxReplicas": scaling.max_replicas or scaling.min_replicas,
+                "minReplicas": least,
+                "maxReplicas": scaling.max_replicas or least,
                 "metrics": _metrics(chatmodel),
                 "behavior": scaling.behavior.model_dump(mode="json", by_alias=True),
             },

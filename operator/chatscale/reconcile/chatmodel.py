@@ -115,7 +115,7 @@ class ChatModelReconciler:
 
     def _build(self, chatmodel: ChatModel, ruling: Ruling) -> list[Manifest]:
         # Beside a foreign HPA ours would make both stop (AmbiguousSelector), so it gives way.
-        autoscaler = build_hpa(chatmodel) if ruling.conflict is None else None
+        autoscaler = build_hpa(chatmodel, ruling.floor.replicas) if ruling.conflict is None else None
         children = [build_deployment(chatmodel, self._images), build_service(chatmodel), autoscaler]
         return [child for child in children if child is not None]
 
@@ -175,6 +175,7 @@ def _facts(
         conflict=ruling.conflict,
         autoscaler=next((hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel)), None),
         decision=ruling.decision,
+        event=ruling.floor.event,
         samples=samples,
         queue_depth=seen.queue_depth,
         read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(reading.failures.items())[:1]),

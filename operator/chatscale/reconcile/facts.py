@@ -37,6 +37,8 @@ class Facts:
     """Our own HPA, in mode HPA."""
     decision: Decision | None = None
     """The policy's, in mode Operator."""
+    event: str | None = None
+    """Name of the announced event whose count is the least now."""
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
     """What each ready pod said in the last reading, by name."""
     queue_depth: int | None = None

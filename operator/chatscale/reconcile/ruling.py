@@ -16,7 +16,9 @@ from chatscale.reconcile.replicas import (
     writer_of,
 )
 from chatscale.reconcile.snapshot import Snapshot
+from chatscale.scaling.floor import Floor, floor_at
 from chatscale.scaling.policy import Decision, decide
+from chatscale.scaling.reserve import Reserve
 from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
 
@@ -32,6 +34,8 @@ class Ruling:
     current: Current
     replicas: int
     decision: Decision | None
+    floor: Floor
+    """The least count that minReplicas or an announced event asks for now."""
 
 
 def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime) -> Ruling:
@@ -47,12 +51,14 @@ def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observa
     if writer is not Writer.OPERATOR and not autoscaling.dry_run:
         memory.scaler = None
         wakes = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
-        return Ruling(writer, conflict, current, autoscaling.min_replicas if wakes else current.replicas, None)
+        learned = chatmodel.status.autoscaling.learned
+        floor = floor_at(autoscaling, (Reserve.learned(learned) if learned else Reserve()).cold_start_s, now)
+        return Ruling(writer, conflict, current, floor.replicas if wakes else current.replicas, None, floor)
     state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling.learned)
     decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
     replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
-    return Ruling(writer, conflict, current, replicas, decision)
+    return Ruling(writer, conflict, current, replicas, decision, decision.floor)
 
 
 def count_to_write(chatmodel: ChatModel, ruling: Ruling) -> int | None:
@@ -74,7 +80,7 @@ def record_change(chatmodel: ChatModel, ruling: Ruling, now: datetime) -> Scalin
         case Writer.OPERATOR if ruling.decision is not None:
             why = f"{ruling.decision.reason}: {ruling.decision.message}"
         case Writer.AUTOSCALER if ruling.replicas != ruling.current.replicas:
-            why = f"minReplicas is {ruling.replicas}, and a HorizontalPodAutoscaler does not act on 0 replicas"
+            why = f"{ruling.floor.because}, and a HorizontalPodAutoscaler does not act on 0 replicas"
         case Writer.AUTOSCALER:
             why = f"a HorizontalPodAutoscaler set spec.replicas to {ruling.replicas}"
         case Writer.FOREIGN:

@@ -78,6 +78,7 @@ def _autoscaling(facts: Facts, before: AutoscalingStatus) -> AutoscalingStatus:
     decision, scaled = facts.decision, facts.scaled
     return AutoscalingStatus(
         phase=decision.phase if decision else None,
+        active_event=facts.event,
         last_metric_time=facts.read_whole_at or before.last_metric_time,
         last_scale_time=scaled.time if scaled else before.last_scale_time,
         current_metrics=_current_metrics(facts),

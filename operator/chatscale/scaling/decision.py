@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from chatscale.api.v1alpha1 import AutoscalingPhase, AutoscalingSpec
 from chatscale.scaling.demand import MetricValue
+from chatscale.scaling.floor import Floor
 from chatscale.scaling.load import Load
 from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
@@ -34,6 +35,8 @@ class Reason(StrEnum):
     TOO_FEW_NODES = "TooFewNodes"
     NOTHING_READY = "NoReadyReplicas"
     """No replica takes requests yet: the count is held."""
+    ANNOUNCED_EVENT = "AnnouncedEvent"
+    """The count was below what an announced event asks for."""
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     """Replicas are ready and none can be read: the count is held."""
     METRICS_INCOMPLETE = "MetricsIncomplete"
@@ -47,7 +50,7 @@ class Decision:
     """How many replicas, why, and what to remember."""
 
     replicas: int
-    """Always within minReplicas and maxReplicas."""
+    """Always within minReplicas, or what an event asks for, and maxReplicas."""
     reason: str
     """A `Reason`."""
     message: str
@@ -57,6 +60,8 @@ class Decision:
     """Empty while the load is unknown."""
     metrics_ok: bool
     """False if replicas are ready and none could be read."""
+    floor: Floor
+    """The least count that held."""
     next_state: ScalerState
 
 
@@ -70,16 +75,22 @@ class Case:
     seen: Observation
     load: Load
     now: datetime
+    floor: Floor
+
+    @property
+    def lower(self) -> int:
+        """What minReplicas or an event asks for."""
+        return self.floor.replicas
 
     @property
     def upper(self) -> int:
         """Without maxReplicas, which mode Operator requires, the count is never raised."""
-        return self.spec.max_replicas or max(self.current, self.spec.min_replicas)
+        return self.spec.max_replicas or max(self.current, self.lower)
 
     @property
     def bounded(self) -> int:
         """The count as it must at least be brought to: bounds act at once, whatever the load."""
-        return min(max(self.current, self.spec.min_replicas), self.upper)
+        return min(max(self.current, self.lower), self.upper)
 
     @property
     def window(self) -> timedelta:
@@ -103,3 +114,10 @@ class Wish:
     def bent(self, replicas: int, reason: Reason, because: str) -> "Wish":
         """The wish after a limit; the same wish if the limit did not bind."""
         return self if replicas == self.replicas else Wish(replicas, reason, f"{self.message}; {because}")
+
+
+def reason_for(case: Case, wanted: int) -> Reason:
+    """What a count that load asks for means beside the present one."""
+    if wanted > case.bounded:
+        return Reason.LOAD_ABOVE_TARGET
+    return Reason.STEADY if wanted == case.bounded else Reason.LOAD_BELOW_TARGET

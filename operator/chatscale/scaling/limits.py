@@ -43,7 +43,7 @@ def _within_capacity(case: Case, wish: Wish) -> Wish:
     shortage = find_shortage(case.seen, timedelta(seconds=case.spec.pending_timeout_seconds), case.now)
     if shortage is None or wish.replicas <= shortage.most_useful:
         return wish
-    floor = case.bounded if case.load.unread else case.spec.min_replicas
+    floor = case.bounded if case.load.unread else case.lower
     return Wish(
         min(wish.replicas, max(shortage.most_useful, floor)),
         Reason(shortage.reason),

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import assert_never
 
 from chatscale.api.v1alpha1 import AutoscalingPhase, AutoscalingSpec, Fallback, FallbackBehavior
-from chatscale.scaling.decision import Case, Decision, Reason, Wish
+from chatscale.scaling.decision import Case, Decision, Reason, Wish, reason_for
 from chatscale.scaling.demand import Demand, MetricValue, Proposal, Signal, is_burst, propose
+from chatscale.scaling.floor import floor_at
 from chatscale.scaling.limits import blame_shortage, hold_unknown, limit
 from chatscale.scaling.load import Coverage, max_sample_age, read_load
 from chatscale.scaling.signals import Observation
@@ -38,7 +39,8 @@ def decide(
     never lower: they hold, and after `fallback.failureThreshold` readings the spec's fallback acts.
     """
     load = read_load(seen, state.refusals, now, max_sample_age(spec.source))
-    case = Case(spec, max_concurrency, current, seen, load, now)
+    floor = floor_at(spec, state.reserve.cold_start_s, now)
+    case = Case(spec, max_concurrency, current, seen, load, now, floor)
     state = replace(state, history=state.history.with_current(current, spec.behavior, now))
     state = state.with_load(load, seen.taken_at, spec)
     match load.coverage:
@@ -66,7 +68,7 @@ def _follow_load(case: Case, state: ScalerState) -> Decision:
     state = replace(state, history=state.history.with_wish(wish.replicas, case.spec.behavior, case.now))
     return replace(
         _decided(case, limit(case, wish, state), state),
-        phase=AutoscalingPhase.PANIC if in_panic else AutoscalingPhase.STABLE,
+        phase=AutoscalingPhase.PANIC if in_panic else _calm_phase(case),
         readings=tuple(proposal.value for proposal in proposals),
     )
 
@@ -97,12 +99,10 @@ def _demand(case: Case, state: ScalerState) -> Demand:
 def _largest(case: Case, proposals: list[Proposal], *, in_panic: bool) -> Wish:
     """The largest proposal wins: what suits one metric may be too little for another."""
     largest = max(proposals, key=lambda proposal: proposal.replicas)
-    wanted, now = max(largest.replicas, case.spec.min_replicas), case.bounded
-    if wanted > now:
-        reason = Reason.BURST if in_panic else Reason.LOAD_ABOVE_TARGET
-    else:
-        reason = Reason.STEADY if wanted == now else Reason.LOAD_BELOW_TARGET
-    return Wish(wanted, reason, f"{largest.message} asks for {wanted} ({case.current} now)")
+    wanted = max(largest.replicas, case.lower)
+    reason = Reason.BURST if in_panic and wanted > case.bounded else reason_for(case, wanted)
+    message = f"{largest.message} asks for {largest.replicas} ({case.current} now)"
+    return Wish(largest.replicas, reason, message).bent(wanted, reason, case.floor.because)
 
 
 def _wait_for_a_reading(case: Case) -> Wish:
@@ -136,12 +136,17 @@ def _fallback_replicas(fallback: Fallback, held: int) -> int:
             assert_never(fallback.behavior)
 
 
+def _calm_phase(case: Case) -> AutoscalingPhase:
+    return AutoscalingPhase.SCHEDULED if case.floor.event else AutoscalingPhase.STABLE
+
+
 def _decided(case: Case, wish: Wish, state: ScalerState) -> Decision:
     """Within the bounds, and with their name on it where they moved the count."""
     spec, current = case.spec, case.current
-    replicas = min(max(wish.replicas, spec.min_replicas), case.upper)
-    if current < spec.min_replicas == replicas:
-        wish = Wish(replicas, Reason.TOO_FEW_REPLICAS, f"minReplicas is {spec.min_replicas}, there were {current}")
+    replicas = min(max(wish.replicas, case.lower), case.upper)
+    if current < case.lower == replicas:
+        reason = Reason.ANNOUNCED_EVENT if case.floor.event else Reason.TOO_FEW_REPLICAS
+        wish = Wish(replicas, reason, f"{case.floor.because}, there were {current}")
     elif current > case.upper == replicas:
         wish = Wish(replicas, Reason.TOO_MANY_REPLICAS, f"maxReplicas is {case.upper}, there were {current}")
     history = state.history
@@ -151,8 +156,9 @@ def _decided(case: Case, wish: Wish, state: ScalerState) -> Decision:
         replicas=replicas,
         reason=wish.reason.value,
         message=wish.message,
-        phase=AutoscalingPhase.STABLE,
+        phase=_calm_phase(case),
         readings=(),
         metrics_ok=True,
+        floor=case.floor,
         next_state=replace(state, history=history.with_asked(replicas, case.now)),
     )

@@ -2,7 +2,7 @@
 
 import math
 
-from chatscale.scaling.decision import Case, Reason, Wish
+from chatscale.scaling.decision import Case, Wish, reason_for
 from chatscale.scaling.state import ScalerState
 from chatscale.scaling.tuning import TOLERANCE
 
@@ -15,13 +15,11 @@ def wish_for_slo(case: Case, state: ScalerState) -> Wish:
     work, reserve = state.work, state.reserve
     need = reserve.sized_for(work, case.spec.slo, case.now)
     # Means of floats may come out a hair above a whole number; a replica is not started for that.
-    wanted = max(math.ceil(need.replicas - 1e-9), 1, case.spec.min_replicas)
+    wanted = max(math.ceil(need.replicas - 1e-9), 1)
     if case.bounded < need.replicas < case.bounded + TOLERANCE:
         wanted = case.bounded
-    if wanted > case.bounded:
-        reason = Reason.LOAD_ABOVE_TARGET
-    else:
-        reason = Reason.STEADY if wanted == case.bounded else Reason.LOAD_BELOW_TARGET
+    reason = reason_for(case, max(wanted, case.lower))
     load = f"work for {need.load:.1f} replicas ({work.tokens_per_s:.0f} tokens/s each)"
     ahead = f"{need.expected:.1f} expected within {reserve.horizon.total_seconds():.0f} s"
-    return Wish(wanted, reason, f"{load}, {ahead} and {need.spare:.1f} spare ask for {wanted} ({case.current} now)")
+    message = f"{load}, {ahead} and {need.spare:.1f} spare ask for {wanted} ({case.current} now)"
+    return Wish(wanted, reason, message).bent(max(wanted, case.lower), reason, case.floor.because)

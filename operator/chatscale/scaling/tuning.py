@@ -32,6 +32,9 @@ FIRST_COLD_START: Final = timedelta(seconds=80)
 """Before any pod was seen to become ready: an 8B model with its files cached on the node."""
 LONGEST_COLD_START: Final = timedelta(minutes=15)
 """Beyond this a pod is in trouble rather than slow."""
+LAST_OF_MANY: Final = 2.0
+"""Cold starts that an announced event is prepared ahead: of many pods the last takes longer than the mean, by 1.6
+times where 5 of 100 do (shared measurements of an 8B model), and nodes may have to pull the image."""
 
 RESERVE: Final = 2.0
 """Reserve over the work W (replicas): RESERVE * sqrt(x / T) * W ** POOLING, x the seconds of work in a mean request and

@@ -1,7 +1,8 @@
 """A ChatModel's YAML as something to simulate: its replicas' limits, its bounds, and how it scales."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -12,11 +13,12 @@ from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, Device, MetricTyp
 from chatscale.errors import InvalidSpecError
 from chatscale.reconcile.snapshot import Snapshot, parse_chatmodel
 from chatscale.simulate.errors import InputError
+from chatscale.simulate.events import Event
 from chatscale.simulation.peers.behavior import Behavior
 from chatscale.simulation.peers.hpa import CONCURRENCY, QUEUE, Hpa, HpaSettings
 from chatscale.simulation.peers.static import Static, StaticSettings
 from chatscale.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfile
-from chatscale.simulation.shipping import Shipping
+from chatscale.simulation.shipping import STARTS_AT, Shipping
 from chatscale.simulation.view import Policy
 from chatscale_server.profiles import PROFILES
 from chatscale_server.wire import EngineName, SimulatedProfile
@@ -41,9 +43,12 @@ class Subject:
     make_policy: Callable[[], Policy]
 
 
-def read_subject(path: Path, profile: str | None) -> Subject:
+def read_subject(
+    path: Path, profile: str | None, events: Sequence[Event] = (), starts_at: datetime | None = None
+) -> Subject:
     """Read the one ChatModel in a file. profile: step times, unless its Simulated engine names them.
 
+    events: announced beside its own. starts_at: the wall clock at second 0, by which its own are due; aware.
     Raises InputError.
     """
     model = _read(path)
@@ -64,7 +69,7 @@ def read_subject(path: Path, profile: str | None) -> Subject:
         min_replicas=spec.replicas if fixed else scaling.min_replicas,
         max_replicas=spec.replicas if fixed else scaling.max_replicas or scaling.min_replicas,
         scaling=f"{spec.replicas} fixed replicas" if fixed else f"mode {scaling.mode.value}, {_bounds(model)}",
-        make_policy=_policy_maker(path, model),
+        make_policy=_policy_maker(path, model, events, starts_at),
     )
 
 
@@ -108,11 +113,21 @@ def _gpus(model: ChatModel, default: int) -> int:
     return sum(asked) if asked else default
 
 
-def _policy_maker(path: Path, model: ChatModel) -> Callable[[], Policy]:
-    scaling = model.spec.autoscaling
+def _policy_maker(
+    path: Path, model: ChatModel, events: Sequence[Event], starts_at: datetime | None
+) -> Callable[[], Policy]:
+    scaling, start = model.spec.autoscaling, starts_at or STARTS_AT
+    if scaling.events and starts_at is None:
+        raise InputError(
+            f"{path}: spec.autoscaling.events are at times of the day: --starts-at must say when the trace begins"
+        )
+    told = [*scaling.events, *(event.at(start) for event in events)]
+    if told and scaling.mode is not AutoscalingMode.OPERATOR:
+        raise InputError(f"{path}: events can be simulated in mode Operator only, found mode {scaling.mode.value}")
     match scaling.mode:
         case AutoscalingMode.OPERATOR:
-            return lambda: Shipping(scaling, model.spec.server.max_concurrency)
+            announced = scaling.model_copy(update={"events": told})
+            return lambda: Shipping(announced, model.spec.server.max_concurrency, starts_at=start)
         case AutoscalingMode.FIXED:
             return lambda: Static(StaticSettings(replicas=model.spec.replicas))
         case AutoscalingMode.HPA:

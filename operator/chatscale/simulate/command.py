@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from chatscale.simulate import advice, tables
 from chatscale.simulate.chatmodel import read_subject
-from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, Contender, contenders
+from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, Contender, announced, contenders
 from chatscale.simulate.errors import InputError
 from chatscale.simulate.jobs import Job, Row, on_all_cores, play
 from chatscale.simulate.plots import check_ending, draw_day
@@ -39,6 +39,8 @@ def simulate(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     profile = options.profile or "M"
     chosen = contenders(options.policy, profile)
+    if options.event:
+        chosen.append(announced(options.event))
     for traffic in traffics:
         load(traffic, 0)
     jobs = [
@@ -78,7 +80,7 @@ def _label(contender: Contender) -> str:
 def _advise(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     if options.policy is not None:
         raise InputError("--policy cannot be given with --chatmodel: its own spec says how it scales")
-    subject = read_subject(options.chatmodel, options.profile)
+    subject = read_subject(options.chatmodel, options.profile, options.event, options.starts_at)
     cold_start, revision = ColdStart(options.cold_start), git_revision()
     for traffic in traffics:
         load(traffic, 0)

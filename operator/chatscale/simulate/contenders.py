@@ -1,23 +1,27 @@
 """Who is compared: our own policy, every peer as shipped and as tuned, and the references."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from chatscale.api.v1alpha1 import AutoscalingSpec, MetricSource, SourceType
 from chatscale.simulate.errors import InputError
+from chatscale.simulate.events import Event, parse_event
 from chatscale.simulation.outcome import Track
 from chatscale.simulation.peers.facts import Facts
 from chatscale.simulation.peers.registry import PEERS, Peer, Variant
 from chatscale.simulation.profiles import ServerProfile, Slo
 from chatscale.simulation.references.registry import REFERENCES
 from chatscale.simulation.run import SCRAPE_EVERY_S
-from chatscale.simulation.shipping import Shipping
+from chatscale.simulation.shipping import STARTS_AT, Shipping
 from chatscale.simulation.sizing import Sizing
 from chatscale.simulation.view import Policy
 
 OURS: Final = "chatscale"
+ANNOUNCED: Final = "chatscale-announced"
+"""Ours, told of events beforehand; its setting is their labels, joined by commas."""
 MAX_REPLICAS: Final = 64
 """For every policy: shipped caps of 1, 5 and 8 would decide a comparison."""
 SHIPPED: Final = "shipped"
@@ -58,6 +62,11 @@ def contenders(names: list[str] | None, profile: str) -> list[Contender]:
     return found
 
 
+def announced(events: Sequence[Event]) -> Contender:
+    """Ours, told of these events beforehand."""
+    return Contender(ANNOUNCED, SHIPPED, ",".join(event.label for event in events))
+
+
 def tuned_labels(profile: str) -> dict[str, str]:
     """The setting that tuning chose for each policy on this profile; nothing before anything was tuned."""
     if not TUNED_FILE.exists():
@@ -77,21 +86,23 @@ def variant_of(contender: Contender) -> Variant:
     )
 
 
-def _spec(track: Track) -> AutoscalingSpec:
+def _spec(contender: Contender, track: Track) -> AutoscalingSpec:
     """Ours as it ships. Prometheus' 15 s scrapes in the equal track; in the native one its own reading of pods."""
+    labels = contender.setting.split(",") if contender.policy == ANNOUNCED else []
+    events = [parse_event(label).at(STARTS_AT) for label in labels]
     if track is Track.NATIVE:
-        return AutoscalingSpec(max_replicas=MAX_REPLICAS)
+        return AutoscalingSpec(max_replicas=MAX_REPLICAS, events=events)
     source = MetricSource(
         type=SourceType.PROMETHEUS, prometheus_url="http://prometheus", interval_seconds=int(SCRAPE_EVERY_S)
     )
-    return AutoscalingSpec(max_replicas=MAX_REPLICAS, source=source)
+    return AutoscalingSpec(max_replicas=MAX_REPLICAS, source=source, events=events)
 
 
 def build(contender: Contender, server: ServerProfile, slo: Slo, sizing: Sizing, track: Track) -> Policy:
     """Make a policy for one run; in the equal track it acts as often as all others."""
     period_s = SCRAPE_EVERY_S if track is Track.EQUAL else None
-    if contender.policy == OURS:
-        return Shipping(_spec(track), server.max_sequences, period_s)
+    if contender.policy in (OURS, ANNOUNCED):
+        return Shipping(_spec(contender, track), server.max_sequences, period_s)
     facts = Facts(
         max_sequences=server.max_sequences,
         kv_capacity_tokens=server.steps.kv_tokens,

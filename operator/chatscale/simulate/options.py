@@ -2,8 +2,11 @@
 
 import argparse
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+
+from chatscale.simulate.events import Event, parse_event
 
 _HOURS: Final = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
 _DESCRIPTION: Final = """\
@@ -29,6 +32,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--track", choices=("equal", "native"), default="equal", help="same signals for all, or each its own (equal)")
     add("--seeds", type=_whole, default=1, metavar="N", help="repeat with N seeds: start-ups, scrapes, superposition")
     add("--hours", type=_hours, default=None, metavar="FROM-TO", help="play only these hours of the trace, e.g. 6-12")
+    add(
+        "--event",
+        nargs="+",
+        type=_event,
+        default=[],
+        metavar="FROM-TO=N",
+        help="announced beforehand: at least N replicas between two hours of what is played, e.g. 20-22=12",
+    )
+    add(
+        "--starts-at",
+        type=_instant,
+        default=None,
+        metavar="TIME",
+        help="wall clock at the start of what is played, for the events of a ChatModel: 2026-11-27T00:00:00+01:00",
+    )
     add(
         "--input-tokens",
         type=_positive,
@@ -64,3 +82,20 @@ def _hours(text: str) -> tuple[float, float]:
     if match is None or float(match[1]) >= float(match[2]):
         raise argparse.ArgumentTypeError(f"must be two ascending hours such as 6-12, found {text!r}")
     return float(match[1]), float(match[2])
+
+
+def _event(text: str) -> Event:
+    try:
+        return parse_event(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"must be a time with its zone such as 2026-11-27T20:00:00Z, found {text!r}")
+    return found

@@ -9,8 +9,8 @@ from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, Replic
 from chatscale.scaling.state import ScalerState
 from chatscale.simulation.view import Column, View
 
-_START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The wall clock at second 0 of a run; any will do."""
+STARTS_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""The wall clock at second 0 of a run; any will do where no event is announced."""
 
 
 class Shipping:
@@ -19,64 +19,74 @@ class Shipping:
     direct = True
     """It reads the pods itself, right before it decides."""
 
-    def __init__(self, spec: AutoscalingSpec, max_concurrency: int, period_s: float | None = None) -> None:
-        """period_s: instead of the spec's interval, where all policies act equally often."""
+    def __init__(
+        self,
+        spec: AutoscalingSpec,
+        max_concurrency: int,
+        period_s: float | None = None,
+        starts_at: datetime = STARTS_AT,
+    ) -> None:
+        """Take over a spec.
+
+        period_s: instead of the spec's interval, where all policies act equally often. starts_at: the wall clock at
+        second 0, by which announced events are due. Aware.
+        """
         self.period_s = float(spec.source.interval_seconds) if period_s is None else period_s
-        self._spec, self._slots = spec, max_concurrency
+        self._spec, self._slots, self._starts_at = spec, max_concurrency, starts_at
         self._state: ScalerState | None = None
         self.reason = ""
         """The sentence of the last decision."""
 
     def decide(self, view: View) -> int:
         """Return the replicas wanted now."""
-        now = _at(view.now_s)
+        now = self._at(view.now_s)
         state = self._state or ScalerState.rebuilt(view.desired, now)
-        decision = decide(self._spec, self._slots, view.desired, _observe(view), state, now)
+        decision = decide(self._spec, self._slots, view.desired, self._observe(view), state, now)
         self._state, self.reason = decision.next_state, decision.message
         return decision.replicas
 
+    def _observe(self, view: View) -> Observation:
+        """What the operator would have in hand: every ready pod with its newest sample, and pods that start."""
+        ready = [
+            Replica(
+                name=f"pod-{view.pods[row]}",
+                phase=ReplicaPhase.READY,
+                since=self._at(float(view.ready_since_s[row])),
+                sample=self._sample(view, row),
+                created=self._at(float(view.created_s[row])),
+            )
+            for row in range(view.ready)
+        ]
+        starting = [
+            Replica(
+                name=f"starting-{at}",
+                phase=ReplicaPhase.STARTING,
+                since=self._at(float(since_s)),
+                created=self._at(float(since_s)),
+            )
+            for at, since_s in enumerate(view.starting_since_s)
+        ]
+        return Observation(self._at(view.now_s), (*ready, *starting))
 
-def _observe(view: View) -> Observation:
-    """What the operator would have in hand: every ready pod with its newest sample, and pods that start."""
-    ready = [
-        Replica(
-            name=f"pod-{view.pods[row]}",
-            phase=ReplicaPhase.READY,
-            since=_at(float(view.ready_since_s[row])),
-            sample=_sample(view, row),
-            created=_at(float(view.created_s[row])),
+    def _sample(self, view: View, row: int) -> ReplicaSample | None:
+        if not view.fresh[row] and view.age_s[row] > view.now_s:
+            return None  # Never scraped.
+        values = view.samples[row]
+        return ReplicaSample(
+            taken_at=self._at(view.now_s - float(view.age_s[row])),
+            queue_depth=int(values[Column.WAITING]),
+            running=int(values[Column.RUNNING]),
+            slots=view.max_sequences,
+            kv_cache_usage_ratio=float(values[Column.KV_TOKENS]) / view.kv_capacity_tokens,
+            rejected_total=float(values[Column.REJECTED]),
+            work=WorkCounters(
+                max_tokens_per_second=view.max_tokens_per_second,
+                prompt_tokens=float(values[Column.PROMPT_TOKENS]),
+                generated_tokens=float(values[Column.GENERATED_TOKENS]),
+                finished=float(values[Column.FINISHED]),
+                slo_misses=float(values[Column.TTFT_SLOW] + values[Column.TPOT_SLOW]),
+            ),
         )
-        for row in range(view.ready)
-    ]
-    starting = [
-        Replica(
-            name=f"starting-{at}", phase=ReplicaPhase.STARTING, since=_at(float(since_s)), created=_at(float(since_s))
-        )
-        for at, since_s in enumerate(view.starting_since_s)
-    ]
-    return Observation(_at(view.now_s), (*ready, *starting))
 
-
-def _sample(view: View, row: int) -> ReplicaSample | None:
-    if not view.fresh[row] and view.age_s[row] > view.now_s:
-        return None  # Never scraped.
-    values = view.samples[row]
-    return ReplicaSample(
-        taken_at=_at(view.now_s - float(view.age_s[row])),
-        queue_depth=int(values[Column.WAITING]),
-        running=int(values[Column.RUNNING]),
-        slots=view.max_sequences,
-        kv_cache_usage_ratio=float(values[Column.KV_TOKENS]) / view.kv_capacity_tokens,
-        rejected_total=float(values[Column.REJECTED]),
-        work=WorkCounters(
-            max_tokens_per_second=view.max_tokens_per_second,
-            prompt_tokens=float(values[Column.PROMPT_TOKENS]),
-            generated_tokens=float(values[Column.GENERATED_TOKENS]),
-            finished=float(values[Column.FINISHED]),
-            slo_misses=float(values[Column.TTFT_SLOW] + values[Column.TPOT_SLOW]),
-        ),
-    )
-
-
-def _at(seconds: float) -> datetime:
-    return _START + timedelta(seconds=seconds)
+    def _at(self, seconds: float) -> datetime:
+        return self._starts_at + timedelta(seconds=seconds)

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import geometric_mean
+from statistics import fmean, geometric_mean
 
-from chatscale.simulate.contenders import OURS
+from chatscale.simulate.contenders import ANNOUNCED, OURS
+from chatscale.simulate.jobs import Row
 from chatscale.simulate.tables import percent
 from tests.benchmarks.autoscaling.plan import LOWER_BOUND, NO_FORESIGHT, OPTIMUM, Trace
 from tests.benchmarks.autoscaling.stages import PROMISE, Setting
@@ -42,6 +43,13 @@ _WHOLE = """\
 The parts above are those that change most, where a policy that learns has had no calm hours yet. Here the same is
 played from midnight to midnight, by ours and by the tuned peers that keep the promise for least.
 """
+_ANNOUNCED = """\
+## Announced events
+
+A track of its own: no policy without spare replicas holds a jump of 12x that is over in minutes, but a team knows of
+its sale. Here the quarter hours of the spike are announced (`spec.autoscaling.events`), with the replicas that paper
+sizing gives for its busiest five minutes, as a fixed fleet would have all day.
+"""
 _LIMITS = """\
 ## What this does not show
 
@@ -67,6 +75,8 @@ class Content:
     """What is missing, if anything."""
     whole: Sequence[Scene] = ()
     """On whole traces, where scores are taken on parts of them."""
+    announced: Sequence[Row] = ()
+    """Runs of ours on spikes, as it is and told of them."""
     core_hours: float = 0.0
     """What all runs took."""
     pictures: Sequence[tuple[str, str]] = ()
@@ -85,6 +95,7 @@ def write(content: Content) -> str:
         "## Ours and the rival\n",
         _overview(content.scenes),
         *([_WHOLE, _overview(content.whole)] if content.whole else []),
+        *([_ANNOUNCED, _told_and_untold(content.announced)] if content.announced else []),
     ]
     parts += [_RULES, content.played + "\n", f"Revision `{content.revision}`.{took} {content.note}\n"]
     parts += [_scene(scene) for scene in main]
@@ -166,6 +177,27 @@ def _overview(scenes: Sequence[Scene]) -> str:
     head = ["trace", "profile", "cold start", "track", "within SLO", "GPU-hours", "rival", "of its GPU-hours",
             "95 % interval", "of the optimum", "of no foresight", "turns/h", "dropped"]  # fmt: skip
     return _table(head, rows)
+
+
+def _told_and_untold(rows: Sequence[Row]) -> str:
+    """Means over the seeds, the run that was not told above the one that was."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        key = tuple(str(row[name]) for name in ("trace", "profile", "cold_start", "policy"))
+        groups.setdefault(key, []).append(row)
+
+    def mean(group: list[Row], name: str) -> float:
+        return fmean(float(row[name]) for row in group)
+
+    told = [
+        [*key[:3], "yes" if key[3] == ANNOUNCED else "no", str(len(group)), percent(mean(group, "slo_attainment")),
+         f"{mean(group, 'gpu_hours'):.1f}", f"{mean(group, 'peak_replicas'):.0f}",
+         percent(mean(group, "dropped_ratio")), f"{mean(group, 'ttft_p99_s'):.2f}"]
+        for key, group in groups.items()
+    ]  # fmt: skip
+    head = ["trace", "profile", "cold start", "announced", "seeds", "within SLO", "GPU-hours", "peak", "dropped",
+            "TTFT p99, s"]  # fmt: skip
+    return _table(head, told)
 
 
 def _between(ours: Mean, rival: Mean) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, TUNED, Contender
+from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, TUNED, Contender, announced
 from chatscale.simulate.jobs import Job
 from chatscale.simulate.traces import HOUR_S, Traffic, load
 from chatscale.simulation.outcome import ColdStart, Track, Workload
@@ -15,6 +15,7 @@ from chatscale.simulation.peers.registry import PEERS
 from chatscale.simulation.references.registry import REFERENCES
 from chatscale.simulation.workload import busiest_window
 from hack.paths import ROOT
+from tests.benchmarks.autoscaling.announcement import announce
 
 EXCERPTS = ROOT / "tests" / "data" / "traces"
 """Committed: the reduced set works in a fresh clone."""
@@ -261,6 +262,23 @@ def whole_jobs(chosen: Set, profile: str, best: Mapping[str, str]) -> list[Job]:
         return []
     whole = replace(chosen, final_hours={})
     return list(_jobs(whole, profile, ColdStart.CACHED, Track.EQUAL, _tuned(best), chosen.cold_start_seeds))
+
+
+def announced_jobs(chosen: Set, profile: str) -> list[Job]:
+    """Ours on spikes that nobody can foresee: as it is, and told of them beforehand."""
+    jobs = []
+    for trace in chosen.traces:
+        if trace.predictable:
+            continue
+        played = traffic(chosen, trace, profile)
+        told = announced([announce(played, profile, TUNING_SEED)])
+        for seed in range(TUNING_SEED + 1, TUNING_SEED + 1 + chosen.cold_start_seeds):
+            for cold_start in chosen.cold_starts:
+                jobs += [
+                    Job(played, profile, cold_start, Track.EQUAL, contender, seed)
+                    for contender in (Contender(OURS, SHIPPED), told)
+                ]
+    return jobs
 
 
 def _references(chosen: Set, profile: str, of: Callable[[Trace], list[str]]) -> list[Job]:

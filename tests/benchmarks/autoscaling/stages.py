@@ -148,7 +148,11 @@ def score(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> list[R
 
 def extend(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
     """Everything after the main scores, the most important first. Raises OutOfTimeError."""
-    stages = (*_whole_days(bench.chosen, choices), *_extensions(bench.chosen, choices))
+    stages = (
+        *_whole_days(bench.chosen, choices),
+        *_announced(bench.chosen, choices),
+        *_extensions(bench.chosen, choices),
+    )
     return [row for stage, jobs in stages for row in bench.run(jobs, stage)]
 
 
@@ -167,6 +171,11 @@ def finished(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list
 def on_whole_days(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
     """Scores on whole traces so far; none where all scores are taken on those."""
     return [row for _, jobs in _whole_days(bench.chosen, choices) for row in bench.done(jobs)]
+
+
+def on_announced(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
+    """Scores of the track of announced events so far."""
+    return [row for _, jobs in _announced(bench.chosen, choices) for row in bench.done(jobs)]
 
 
 def close(rows: Sequence[Row]) -> list[str]:
@@ -191,6 +200,11 @@ def _rank(row: Row) -> tuple[float, float]:
 def _whole_days(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
     for profile, settings in choices.items():
         yield f"whole days, profile {profile}", plan.whole_jobs(chosen, profile, best_peers(settings))
+
+
+def _announced(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+    for profile in choices:
+        yield f"announced events, profile {profile}", plan.announced_jobs(chosen, profile)
 
 
 def _extensions(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from chatscale.simulate.contenders import OURS, REFERENCE
+from chatscale.simulate.contenders import ANNOUNCED, OURS, REFERENCE
 from chatscale.simulate.jobs import Job, Row, describe
 from hack.paths import ROOT
 
@@ -76,7 +76,7 @@ class Store:
 
 def kind_of(job: Job) -> Kind:
     """Whose sources decide how a run goes."""
-    if job.contender.policy == OURS:
+    if job.contender.policy in (OURS, ANNOUNCED):
         return Kind.OURS
     return Kind.REFERENCES if job.contender.variant == REFERENCE else Kind.PEERS
 

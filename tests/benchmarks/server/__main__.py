@@ -15,6 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from chatscale_server.engine.loading import pick_dtype
+from chatscale_server.settings import Dtype
 from hack.paths import ROOT, cache_dir
 from inference_server.convert_gguf import ensure_converted
 from tests.benchmarks.server import machine, report
@@ -102,7 +106,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--drains", type=int, help="50 unless --quick, then 2; 0 leaves them out")
     parser.add_argument("--drain-engine", choices=["Simulated", "Transformers"], default="Simulated")
     parser.add_argument("--peers", default="chatscale,serve,bare,generate", help="comma-separated")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
+    parser.add_argument("--dtype", choices=list(Dtype), default=Dtype.AUTO, help="for every peer; auto as the server")
     parser.add_argument("--rate", type=float, default=1.5, help="arrivals per second of the Poisson cell")
     parser.add_argument("--model", type=Path, help="a folder of safetensors; default SmolLM2-135M-Instruct")
     parser.add_argument("--output", type=Path, help="default docs/benchmarks/server.md unless --quick")
@@ -111,6 +115,7 @@ def _options() -> argparse.Namespace:
     options.drains = (2 if options.quick else 50) if options.drains is None else options.drains
     options.output = options.output or (None if options.quick else PAGES[options.device])
     options.peers = options.peers.split(",")
+    options.dtype = str(pick_dtype(Dtype(options.dtype), torch.device(options.device))).removeprefix("torch.")
     return options
 
 

@@ -5,6 +5,7 @@ enforces; `crd.py` attaches them. Import the names from this package, not from i
 """
 
 from chatscale.api.v1alpha1.autoscaling import (
+    AnnouncedEvent,
     AutoscalingMode,
     AutoscalingSpec,
     Behavior,
@@ -60,6 +61,7 @@ from chatscale.api.v1alpha1.status import (
 )
 
 __all__ = [
+    "AnnouncedEvent",
     "ApiModel",
     "AutoscalingMode",
     "AutoscalingPhase",

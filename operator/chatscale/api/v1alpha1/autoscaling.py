@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
-from chatscale.api.v1alpha1.common import KEYED_BY_TYPE, ApiModel, CelRule
+from chatscale.api.v1alpha1.common import KEYED_BY_NAME, KEYED_BY_TYPE, ApiModel, CelRule
 
 
 class AutoscalingMode(StrEnum):
@@ -183,6 +183,37 @@ class Fallback(ApiModel):
     )
 
 
+_Time = Annotated[AwareDatetime, Field(json_schema_extra={"maxLength": 64})]
+"""RFC 3339. The length is for the API server, which bounds what rules read."""
+
+
+class AnnouncedEvent(ApiModel):
+    """Traffic that is known beforehand, such as a sale: more than `minReplicas` for a while."""
+
+    cel_rules = (
+        CelRule(
+            "self.end > self.start",
+            "spec.autoscaling.events[].end must be after start",
+            "'spec.autoscaling.events[%s].end %s is not after start %s'"
+            ".format([self.name, string(self.end), string(self.start)])",
+        ),
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(
+        description="Told with every decision that the event shapes, such as black-friday."
+    )
+    start: _Time = Field(description="When its replicas must be ready, with the zone: 2026-11-27T20:00:00+01:00.")
+    end: _Time = Field(description="From then on replicas follow demand alone again.")
+    min_replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        description="Never fewer replicas than this during the event; demand may ask for more."
+    )
+    lead_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
+        default=None,
+        description="Pods are created this long before start. By default twice the cold start that was measured of "
+        "this model, as the last of many pods takes longer than the mean.",
+    )
+
+
 class AutoscalingSpec(ApiModel):
     """Who decides the replica count, from what, within which bounds."""
 
@@ -205,6 +236,18 @@ class AutoscalingSpec(ApiModel):
         CelRule(
             "self.mode != 'HPA' || !self.dryRun",
             "spec.autoscaling.dryRun needs mode Operator: an HPA cannot be told to only report",
+        ),
+        CelRule(
+            "!has(self.events) || size(self.events) == 0 || self.mode != 'Fixed'",
+            "spec.autoscaling.events needs mode Operator or HPA: in mode Fixed the count is yours alone",
+        ),
+        CelRule(
+            "!has(self.events) || !has(self.maxReplicas) || "
+            "self.events.all(event, event.minReplicas <= self.maxReplicas)",
+            "spec.autoscaling.events[].minReplicas must not be above maxReplicas",
+            "'spec.autoscaling.events: minReplicas of %s is above maxReplicas %d'.format("
+            "[self.events.filter(event, event.minReplicas > self.maxReplicas).map(event, event.name), "
+            "self.maxReplicas])",
         ),
     )
 
@@ -251,6 +294,11 @@ class AutoscalingSpec(ApiModel):
     )
     behavior: Behavior = Field(default_factory=Behavior, description="How fast the count may move.")
     fallback: Fallback = Field(default_factory=Fallback, description="What to do while metrics are missing.")
+    events: Annotated[list[AnnouncedEvent], Field(max_length=16, json_schema_extra=KEYED_BY_NAME)] = Field(
+        default_factory=list,
+        description="Sales and the like, announced: replicas are there when they start, which no policy can manage "
+        "for a jump that it does not know of. Where several overlap, the largest counts; past ones do nothing.",
+    )
     pending_timeout_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
         default=300,
         description="A pod not scheduled for this long no longer counts as capacity to come; the operator "

@@ -53,6 +53,7 @@ class AutoscalingPhase(StrEnum):
 
     STABLE = "Stable"
     PANIC = "Panic"
+    SCHEDULED = "Scheduled"
     FALLBACK = "Fallback"
 
 
@@ -76,7 +77,11 @@ class AutoscalingStatus(ApiModel):
     """What the autoscaler saw and did."""
 
     phase: AutoscalingPhase | None = Field(
-        default=None, description="Stable, Panic (in a burst) or Fallback (no metrics)."
+        default=None,
+        description="Stable, Panic (in a burst), Scheduled (an announced event counts) or Fallback (no metrics).",
+    )
+    active_event: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+        default=None, description="The announced event that the least count is taken from now; absent without one."
     )
     last_metric_time: datetime | None = Field(default=None, description="When metrics were last read whole.")
     last_scale_time: datetime | None = Field(default=None, description="When the count last changed.")

@@ -7,13 +7,14 @@ from tests.support.chatmodels import a_chatmodel
 from tests.support.golden import assert_golden
 
 
-def hpa(*metrics: tuple[str, int], slots: int = 8, **autoscaling: Any) -> dict[str, Any] | None:
+def hpa(*metrics: tuple[str, int], slots: int = 8, least: int = 2, **autoscaling: Any) -> dict[str, Any] | None:
     chosen = {"metrics": [{"type": name, "target": target} for name, target in metrics]} if metrics else {}
     return build_hpa(
         a_chatmodel(
             server={"maxConcurrency": slots},
             autoscaling={"mode": "HPA", "minReplicas": 2, "maxReplicas": 6, **chosen, **autoscaling},
-        )
+        ),
+        least,
     )
 
 
@@ -31,6 +32,13 @@ def test_builds_the_golden_autoscaler() -> None:
 
     assert manifest is not None
     assert_golden("hpa", manifest)
+
+
+def test_an_announced_event_raises_its_least_count() -> None:
+    manifest = hpa(least=5)
+
+    assert manifest is not None
+    assert (manifest["spec"]["minReplicas"], manifest["spec"]["maxReplicas"]) == (5, 6)
 
 
 @pytest.mark.parametrize("mode", ["Operator", "Fixed"])

@@ -13,7 +13,7 @@ IMAGES = ServerImages(transformers="server:1", simulated="simulated:1")
 
 
 def children(chatmodel: ChatModel) -> list[dict[str, Any]]:
-    built = [build_deployment(chatmodel, IMAGES), build_service(chatmodel), build_hpa(chatmodel)]
+    built = [build_deployment(chatmodel, IMAGES), build_service(chatmodel), build_hpa(chatmodel, 1)]
     return [manifest for manifest in built if manifest is not None]
 
 

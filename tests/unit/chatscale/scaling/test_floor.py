@@ -1,0 +1,97 @@
+"""Promise: replicas are there when an announced sale starts, and go when it is over."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chatscale.api.v1alpha1 import AnnouncedEvent, AutoscalingPhase
+from chatscale.scaling.floor import Floor, floor_at, lead_of
+from chatscale.scaling.signals import ReplicaPhase
+from tests.support.replicas import Operator, a_spec, at, in_phase, ready, seen
+
+HOUR_S = 3600
+
+
+def an_event(start_s: float = HOUR_S, end_s: float = 2 * HOUR_S, least: int = 8, **fields: Any) -> dict[str, Any]:
+    times = {"start": at(start_s).isoformat(), "end": at(end_s).isoformat()}
+    return {"name": "black-friday", **times, "minReplicas": least, **fields}
+
+
+@pytest.mark.parametrize(
+    ("now_s", "least"),
+    [
+        pytest.param(HOUR_S - 186, 2, id="before its lead"),
+        pytest.param(HOUR_S - 185, 8, id="two cold starts of 80 s and 25 s ahead"),
+        pytest.param(2 * HOUR_S - 1, 8, id="until its last second"),
+        pytest.param(2 * HOUR_S, 2, id="over"),
+    ],
+)
+def test_an_event_counts_from_its_lead_until_its_end(now_s: float, least: int) -> None:
+    spec = a_spec(minReplicas=2, events=[an_event()])
+
+    assert floor_at(spec, 80.0, at(now_s)).replicas == least
+
+
+def test_a_lead_of_the_spec_replaces_the_measured_one() -> None:
+    event = AnnouncedEvent.model_validate(an_event(leadSeconds=600))
+
+    assert lead_of(event, 80.0) == timedelta(minutes=10)
+
+
+def test_the_largest_of_overlapping_events_counts_and_minreplicas_may_be_more() -> None:
+    small, large = an_event(least=4), an_event(least=9) | {"name": "tv-spot"}
+
+    assert floor_at(a_spec(events=[large, small]), 80.0, at(HOUR_S)).event == "tv-spot"
+    assert floor_at(a_spec(minReplicas=12, events=[large]), 80.0, at(HOUR_S)) == Floor(12, "minReplicas is 12")
+
+
+def test_no_event_asks_for_more_than_maxreplicas() -> None:
+    floor = floor_at(a_spec(maxReplicas=5, events=[an_event()]), 80.0, at(HOUR_S))
+
+    assert floor.replicas == 5
+    assert floor.because.endswith("maxReplicas is 5")
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="timezone"):
+        AnnouncedEvent.model_validate(an_event() | {"start": "2026-11-27T20:00:00"})
+
+
+def test_replicas_are_asked_for_at_once_and_the_reason_names_the_event() -> None:
+    shop = Operator(replicas=1, spec=a_spec(events=[an_event()]))
+    shop.watches(0, 120, active=1)
+
+    decision = shop.sees_load(HOUR_S - 180, active=1)
+
+    assert (decision.replicas, decision.reason, decision.phase) == (8, "AnnouncedEvent", AutoscalingPhase.SCHEDULED)
+    assert decision.message == "event black-friday asks for 8 from 2026-01-01T13:00:00+00:00 on, there were 1"
+
+
+def test_demand_may_ask_for_more_during_an_event() -> None:
+    shop = Operator(replicas=8, spec=a_spec(events=[an_event(start_s=-60)]))
+
+    decisions = shop.watches(0, 60, active=200)
+
+    assert decisions[-1].replicas > 8
+
+
+def test_an_event_holds_while_metrics_are_missing_or_nothing_is_ready() -> None:
+    spec = a_spec(events=[an_event(start_s=0)])
+    blind = Operator(replicas=1, spec=spec)
+    starting = Operator(replicas=1, spec=spec)
+
+    assert blind.sees(seen(60, ready("r0", None))).replicas == 8
+    assert starting.sees(seen(60, in_phase("r0", ReplicaPhase.STARTING))).replicas == 8
+
+
+def test_after_its_end_replicas_follow_demand_again() -> None:
+    end_s = 600
+    shop = Operator(replicas=8, spec=a_spec(events=[an_event(start_s=0, end_s=end_s)]))
+
+    during = shop.watches(0, end_s, active=1)
+    after = shop.watches(end_s, end_s + 700, active=1)
+
+    assert {decision.replicas for decision in during} == {8}
+    assert during[-1].message.endswith("event black-friday asks for 8 until 2026-01-01T12:10:00+00:00")
+    assert after[-1].replicas == 1
