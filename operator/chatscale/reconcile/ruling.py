@@ -18,7 +18,6 @@ from chatscale.reconcile.replicas import (
 from chatscale.reconcile.snapshot import Snapshot
 from chatscale.scaling.floor import Floor, floor_at
 from chatscale.scaling.policy import Decision, decide
-from chatscale.scaling.reserve import Reserve
 from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
 
@@ -48,13 +47,12 @@ def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observa
     conflict = find_conflict(chatmodel, snapshot.autoscalers)
     writer = writer_of(autoscaling, conflict)
     current = current_replicas(chatmodel, snapshot.manifest, writer, snapshot.deployment)
+    state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling.learned)
     if writer is not Writer.OPERATOR and not autoscaling.dry_run:
         memory.scaler = None
         wakes = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
-        learned = chatmodel.status.autoscaling.learned
-        floor = floor_at(autoscaling, (Reserve.learned(learned) if learned else Reserve()).cold_start_s, now)
+        floor = floor_at(autoscaling, state.reserve.cold_start_s, now)
         return Ruling(writer, conflict, current, floor.replicas if wakes else current.replicas, None, floor)
-    state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling.learned)
     decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
     replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas

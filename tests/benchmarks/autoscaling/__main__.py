@@ -83,7 +83,7 @@ def _write_page(path: Path, bench: Bench, choices: Choices, rows: list[Row], tol
         scenes=found,
         lines=verdict.judge(found, bench.chosen.traces),
         whole=verdict.scenes(on_whole_days(bench, choices)),
-        announced=on_announced(bench, choices),
+        announced=verdict.scenes(on_announced(bench, choices)),
         settings=choices,
         traces=bench.chosen.traces,
         revision=bench.revision,

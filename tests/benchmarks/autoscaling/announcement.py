@@ -1,6 +1,7 @@
 """What a team would announce of a spike: its quarter hours, and the replicas that a fixed fleet would have."""
 
 import math
+from functools import lru_cache
 from typing import Final
 
 from chatscale.simulate.contenders import MAX_REPLICAS
@@ -15,6 +16,7 @@ _STEP_H: Final = 0.25
 """People announce in quarter hours."""
 
 
+@lru_cache(maxsize=8)
 def announce(traffic: Traffic, profile: str, seed: int) -> Event:
     """The spike around the busiest five minutes of what is played, sized as `static-peak` is: on paper."""
     workload = load(traffic, seed)

@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, geometric_mean
+from statistics import geometric_mean
 
 from chatscale.simulate.contenders import ANNOUNCED, OURS
-from chatscale.simulate.jobs import Row
 from chatscale.simulate.tables import percent
 from tests.benchmarks.autoscaling.plan import LOWER_BOUND, NO_FORESIGHT, OPTIMUM, Trace
 from tests.benchmarks.autoscaling.stages import PROMISE, Setting
@@ -75,8 +74,8 @@ class Content:
     """What is missing, if anything."""
     whole: Sequence[Scene] = ()
     """On whole traces, where scores are taken on parts of them."""
-    announced: Sequence[Row] = ()
-    """Runs of ours on spikes, as it is and told of them."""
+    announced: Sequence[Scene] = ()
+    """Ours on spikes, as it is and told of them."""
     core_hours: float = 0.0
     """What all runs took."""
     pictures: Sequence[tuple[str, str]] = ()
@@ -179,25 +178,18 @@ def _overview(scenes: Sequence[Scene]) -> str:
     return _table(head, rows)
 
 
-def _told_and_untold(rows: Sequence[Row]) -> str:
-    """Means over the seeds, the run that was not told above the one that was."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        key = tuple(str(row[name]) for name in ("trace", "profile", "cold_start", "policy"))
-        groups.setdefault(key, []).append(row)
-
-    def mean(group: list[Row], name: str) -> float:
-        return fmean(float(row[name]) for row in group)
-
-    told = [
-        [*key[:3], "yes" if key[3] == ANNOUNCED else "no", str(len(group)), percent(mean(group, "slo_attainment")),
-         f"{mean(group, 'gpu_hours'):.1f}", f"{mean(group, 'peak_replicas'):.0f}",
-         percent(mean(group, "dropped_ratio")), f"{mean(group, 'ttft_p99_s'):.2f}"]
-        for key, group in groups.items()
+def _told_and_untold(scenes: Sequence[Scene]) -> str:
+    """The run that was not told above the one that was."""
+    rows = [
+        [scene.trace, scene.profile, scene.cold_start, "yes" if mean.policy == ANNOUNCED else "no",
+         str(len(mean.rows)), percent(mean.attainment), f"{mean.gpu_hours:.1f}", f"{mean.of('peak_replicas'):.0f}",
+         percent(mean.of("dropped_ratio")), f"{mean.of('ttft_p99_s'):.2f}"]
+        for scene in scenes
+        for mean in scene.means
     ]  # fmt: skip
     head = ["trace", "profile", "cold start", "announced", "seeds", "within SLO", "GPU-hours", "peak", "dropped",
             "TTFT p99, s"]  # fmt: skip
-    return _table(head, told)
+    return _table(head, rows)
 
 
 def _between(ours: Mean, rival: Mean) -> str:

@@ -266,19 +266,21 @@ def whole_jobs(chosen: Set, profile: str, best: Mapping[str, str]) -> list[Job]:
 
 def announced_jobs(chosen: Set, profile: str) -> list[Job]:
     """Ours on spikes that nobody can foresee: as it is, and told of them beforehand."""
-    jobs = []
-    for trace in chosen.traces:
-        if trace.predictable:
-            continue
-        played = traffic(chosen, trace, profile)
-        told = announced([announce(played, profile, TUNING_SEED)])
-        for seed in range(TUNING_SEED + 1, TUNING_SEED + 1 + chosen.cold_start_seeds):
-            for cold_start in chosen.cold_starts:
-                jobs += [
-                    Job(played, profile, cold_start, Track.EQUAL, contender, seed)
-                    for contender in (Contender(OURS, SHIPPED), told)
-                ]
-    return jobs
+    return [
+        job
+        for trace in chosen.traces
+        if not trace.predictable
+        for told in [announced([announce(traffic(chosen, trace, profile), profile, TUNING_SEED)])]
+        for cold_start in chosen.cold_starts
+        for job in _jobs(
+            replace(chosen, traces=(trace,)),
+            profile,
+            cold_start,
+            Track.EQUAL,
+            [Contender(OURS, SHIPPED), told],
+            chosen.cold_start_seeds,
+        )
+    ]
 
 
 def _references(chosen: Set, profile: str, of: Callable[[Trace], list[str]]) -> list[Job]:

@@ -9,10 +9,13 @@ import pytest
 
 from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, TUNED, Contender
 from chatscale.simulate.jobs import Job
-from chatscale.simulate.traces import Traffic
+from chatscale.simulate.traces import Traffic, load
 from chatscale.simulation.outcome import ColdStart, Track
+from chatscale.simulation.profiles import SERVERS, Slo
+from chatscale.simulation.sizing import size
 from tests.benchmarks.autoscaling import __main__ as bench
 from tests.benchmarks.autoscaling import plan, store
+from tests.benchmarks.autoscaling.announcement import announce
 from tests.benchmarks.autoscaling.stages import Setting, choose, close, sweep
 from tests.benchmarks.autoscaling.verdict import scenes
 
@@ -47,6 +50,20 @@ def test_windows_count_for_what_they_stand_for() -> None:
     )
 
     assert (setting.slo_attainment, setting.gpu_hours) == (pytest.approx(0.95), 29)
+
+
+def test_a_spike_is_announced_in_the_quarter_hours_around_it_as_a_fixed_fleet_would_be_sized(tmp_path: Path) -> None:
+    """Two hours of a request every ten seconds; from 1:05 to 1:12 forty a second."""
+    calm = [10.0 * at for at in range(720)]
+    crowd = [3900 + at / 40 for at in range(420 * 40)]
+    path = tmp_path / "spike.csv"
+    rows = "".join(f"{at:.3f},1000,200\n" for at in sorted(calm + crowd))
+    path.write_text("arrival_s,input_tokens,output_tokens\n" + rows)
+
+    event = announce(Traffic(path), "S", seed=0)
+
+    assert (event.from_h, event.to_h) == (1.0, 1.25)
+    assert event.replicas == size(load(Traffic(path), 0), SERVERS["S"], Slo()).peak > 1
 
 
 def test_a_day_is_tuned_on_its_busiest_part_and_an_ordinary_hour(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """What scaling reads of a replica is exact, whichever engine is behind it, and there at once, however busy that is."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 import pytest
@@ -15,13 +17,11 @@ from chatscale_server.profiles import PROFILES
 from chatscale_server.settings import Dtype
 from chatscale_server.wire import Metric, SimulatedProfile, SloObjective
 from tests.unit.chatscale_server.builders import FAST, SETTINGS, a_server, chat, eventually
-from tests.unit.chatscale_server.http.test_server import gauges
+from tests.unit.chatscale_server.http.test_server import gauges, own_gauges
 from tests.unit.chatscale_server.tiny_models import save_model
 
 PROMPTS = ("Where is my order?", "Where is my order? It should have been here on Monday.", "Where is my order?", "Hi")
 ANSWERS = (5, 1, 7, 3)
-SCRAPE_TIMEOUT_S = 2.0
-"""What the operator gives a replica."""
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,9 @@ async def read_an_endless_answer(client: aiohttp.ClientSession) -> None:
             pass
 
 
-async def test_metrics_answer_while_every_slot_and_the_queue_are_full():
-    slots, queue, scrapes = 32, 32, 20
-    engine = SimulatedEngine(PROFILES[SimulatedProfile.LLAMA_8B_A100])
+async def test_metrics_answer_within_50_ms_while_every_slot_and_the_queue_are_full():
+    slots, queue, scrapes = 32, 32, 100
+    engine, times_s = SimulatedEngine(PROFILES[SimulatedProfile.LLAMA_8B_A100]), []
     async with (
         a_server(engine, max_concurrency=slots, max_queue=queue) as (server, client),
         asyncio.TaskGroup() as crowd,
@@ -116,11 +116,16 @@ async def test_metrics_answer_while_every_slot_and_the_queue_are_full():
         await eventually(lambda: server.bridge.in_system == slots + queue)
         generated = server.bridge.counts.generated_tokens
         for _ in range(scrapes):
-            # A deadline, no measurement: how fast it is, `make bench-server` tells.
-            async with asyncio.timeout(SCRAPE_TIMEOUT_S):
-                found = await gauges(client)
+            began_s = time.perf_counter()
+            async with client.get("/metrics") as response:
+                answer = await response.text()
+            # The answer's time only: what the client makes of it costs as much again.
+            times_s.append(time.perf_counter() - began_s)
+            found = own_gauges(answer)
             assert (found[Metric.REQUESTS_RUNNING], found[Metric.QUEUE_DEPTH]) == (slots, queue)
         generated = server.bridge.counts.generated_tokens - generated
         for reader in readers:
             reader.cancel()
     assert generated >= slots
+    # With the client's share of the one loop; the median, since another process may hold up single ones.
+    assert median(times_s) <= 0.05

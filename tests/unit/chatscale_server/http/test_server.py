@@ -31,7 +31,12 @@ async def gauges(client: aiohttp.ClientSession) -> dict[str, float]:
     """The own metrics without labels of their own, by name."""
     async with client.get("/metrics") as response:
         assert response.status == 200
-        families = text_string_to_metric_families(await response.text())
+        return own_gauges(await response.text())
+
+
+def own_gauges(exposition: str) -> dict[str, float]:
+    """The same, of an answer that is in hand."""
+    families = text_string_to_metric_families(exposition)
     own = {"model_name": "m", "chatmodel": "c"}
     return {s.name: s.value for family in families for s in family.samples if s.labels == own}
 
