@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -72,6 +72,7 @@ def main() -> int:
     """Run the benchmark; 0 if every promise that was measured is kept."""
     options = _options()
     size = QUICK if options.quick else FULL
+    size = replace(size, tokens=options.answer_tokens or size.tokens)
     began_s = time.monotonic()
     # First, since it is the code as it stands now that is measured.
     described = machine.describe(options.device)
@@ -101,6 +102,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.server", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round; proves nothing about speed")
     parser.add_argument("--rounds", type=int, help="5 unless --quick")
+    parser.add_argument(
+        "--answer-tokens", type=int, help="of a closed loop; 64 unless --quick, fewer suit a slow machine"
+    )
     parser.add_argument("--minutes", type=float, default=32.0, help="no round begins that would end later")
     parser.add_argument("--device", choices=list(PAGES), default="cpu", help="where every peer runs its model")
     parser.add_argument("--drains", type=int, help="50 unless --quick, then 2; 0 leaves them out")

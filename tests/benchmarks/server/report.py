@@ -89,6 +89,9 @@ def targets(results: Results) -> list[Target]:
     rows.append(_at_most("refusal when full, p99", 1000 * _median(results.refusal_p99_s), 50.0, " ms"))
     rows.append(_at_most("`/metrics` when full, p99", 1000 * _median(results.scrape_p99_s), 50.0, " ms"))
     rows.append(_at_most("start to ready", _median(results.ready_s.get(OURS, [])), 8.0, " s"))
+    # A server that loads at its first request says ready long before it can answer one.
+    first_s, theirs_s = (_median(results.first_answer_s.get(peer, [])) for peer in (OURS, SERVE))
+    rows.append(_at_most(f"start to the first answer against `{SERVE}`", first_s / theirs_s, 1.0, "x"))
     if results.drains:
         lost = sum(results.drain_losses.values())
         rows.append(_at_most(f"lost or cut streams in {results.drains} drains under load", lost, 0.0, ""))

@@ -32,6 +32,7 @@ def test_each_promise_is_held_against_the_median_of_the_rounds():
     found.http_costs["closed loop, 16"] = [Pair(150, 160), Pair(300, 200), Pair(40, 80)]
     found.http_costs["closed loop, 32"] = [Pair(150, 200)]
     found.refusal_p99_s, found.scrape_p99_s, found.ready_s[OURS] = [0.01, 0.02, 9.0], [0.06], [7.0]
+    found.first_answer_s.update({OURS: [8.0], SERVE: [10.0]})
     found.drains, found.drain_losses = 50, {"exit code 70": 1}
     assert [(target.what, target.found, target.kept) for target in targets(found)] == [
         ("tok/s against `transformers serve`, 16 at a time", "1.50x", True),
@@ -44,6 +45,7 @@ def test_each_promise_is_held_against_the_median_of_the_rounds():
         ("refusal when full, p99", "20 ms", True),
         ("`/metrics` when full, p99", "60 ms", False),
         ("start to ready", "7 s", True),
+        ("start to the first answer against `transformers serve`", "0.8x", True),
         ("lost or cut streams in 50 drains under load", "1", False),
     ]
 
