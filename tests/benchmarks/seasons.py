@@ -1,0 +1,162 @@
+"""`python -m tests.benchmarks.seasons`: what the days before add to a forecast one cold start ahead.
+
+Read are rate series of one to nine weeks. At every moment each forecaster says the rate that will be asked for later;
+its error is the logarithm of what came over what it said, so that 0.1 is about a tenth. Nothing of the future is used.
+"""
+
+import argparse
+import csv
+import gzip
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hack.paths import ROOT
+
+RATES: Final = ROOT.parent / "shared" / "traces" / "rates"
+DAY_MIN: Final = 1440
+RECENT_MIN: Final = 5
+"""The rate now is the mean of so many minutes."""
+SMOOTH_MIN: Final = 11
+"""A day before is smoothed over so many minutes: yesterday's noise says nothing about today."""
+DAYS_BEFORE: Final = (1, 2, 3, 7)
+
+Series: TypeAlias = npt.NDArray[np.float64]
+"""(steps,) float64, the rate in each step of a series; NaN where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How far ahead, in steps of a series."""
+
+    ahead: int
+    recent: int
+    smooth: int
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of one forecaster on one series."""
+
+    mean_error: float
+    short_p95: float
+    """What came over what was said, its logarithm, in the worst twentieth of moments."""
+    short_p99: float
+    said_ratio: float
+    """All that was said over all that came: what a forecast costs that errs upwards."""
+
+
+def last(rate: Series, horizon: Horizon) -> Series:
+    """As now."""
+    return _mean(rate, horizon.recent, behind=horizon.recent - 1)
+
+
+def trend(rate: Series, horizon: Horizon) -> Series:
+    """As now, and again as much more or less as since then; a tenth of now at least."""
+    now = last(rate, horizon)
+    return np.maximum(2 * now - _earlier(now, horizon.ahead), 0.1 * now)
+
+
+def season(rate: Series, horizon: Horizon) -> Series:
+    """As now, times what the median of the days before did from this minute on."""
+    smooth = _mean(rate, horizon.smooth, behind=horizon.smooth // 2)
+    grew = smooth / _earlier(smooth, horizon.ahead)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a moment without any day before it
+        factor = np.nanmedian([_earlier(grew, days * horizon.day - horizon.ahead) for days in DAYS_BEFORE], axis=0)
+    found: Series = last(rate, horizon) * factor
+    return found
+
+
+def season_up(rate: Series, horizon: Horizon) -> Series:
+    """As `season`, never less than now."""
+    return np.maximum(season(rate, horizon), last(rate, horizon))
+
+
+FORECASTERS: Final[Mapping[str, Callable[[Series, Horizon], Series]]] = {
+    "as now": last,
+    "as now, with its trend": trend,
+    "as now, times the days before": season,
+    "the same, upwards only": season_up,
+}
+
+
+def scores(rate: Series, horizon: Horizon) -> dict[str, Score]:
+    """Of every forecaster, at the moments at which all of them say something and something came."""
+    came = _earlier(rate, -horizon.ahead)
+    said = {name: forecast(rate, horizon) for name, forecast in FORECASTERS.items()}
+    known = np.all([values > 0 for values in (came, *said.values())], axis=0)
+    return {name: _score(came[known], values[known]) for name, values in said.items()}
+
+
+def _score(came: Series, said: Series) -> Score:
+    error = np.log(came / said)
+    p95, p99 = np.quantile(error, (0.95, 0.99))
+    return Score(float(np.abs(error).mean()), float(p95), float(p99), float(said.sum() / came.sum()))
+
+
+def _earlier(values: Series, steps: int) -> Series:
+    """At each step the value so many steps before it; later ones if negative."""
+    moved = np.full_like(values, np.nan)
+    if abs(steps) < len(values):
+        moved[max(steps, 0) : len(values) + min(steps, 0)] = values[max(-steps, 0) : len(values) - max(steps, 0)]
+    return moved
+
+
+def _mean(values: Series, width: int, behind: int) -> Series:
+    """Of the known among `width` steps, the first of them so many before this one."""
+    known = np.isfinite(values)
+    total, count = np.zeros_like(values), np.zeros_like(values)
+    for shift in range(behind - width + 1, behind + 1):
+        total += np.nan_to_num(_earlier(values, shift))
+        count += _earlier(known.astype(float), shift) == 1
+    return np.divide(total, count, out=np.full_like(values, np.nan), where=count > 0)
+
+
+def read(path: Path) -> tuple[Series, int]:
+    """A rate series and the minutes of its step. A time that is missing or has a rate of 0 counts as not known."""
+    with gzip.open(path, "rt") as file:
+        rows = list(csv.DictReader(file))
+    if "minute_local" in rows[0]:
+        at = np.array([row["minute_local"].replace(" ", "T") for row in rows], dtype="datetime64[m]").astype(int)
+        values, step_min = np.array([float(row["requests"]) for row in rows]), 1
+    else:
+        at = np.array([round(float(row["window_start_s"]) / 600) for row in rows])
+        values, step_min = np.array([float(row["requests_per_s"]) for row in rows]), 10
+    rate = np.full(at.max() - at.min() + 1, np.nan)
+    rate[at - at.min()] = np.where(values > 0, values, np.nan)
+    return rate, step_min
+
+
+def main() -> int:
+    """Print one table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.seasons", description=__doc__)
+    parser.add_argument("--rates", type=Path, default=RATES, help=f"folder of rate series ({RATES})")
+    parser.add_argument("--minutes", type=int, nargs="+", default=[5, 10], help="how far ahead; a step at least")
+    options = parser.parse_args()
+    print("| series | ahead, min | forecast | mean error | short p95 | short p99 | said / came |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for path in sorted(options.rates.glob("*.csv.gz")):
+        rate, step_min = read(path)
+        for minutes in sorted({max(minutes, step_min) for minutes in options.minutes}):
+            horizon = Horizon(
+                ahead=minutes // step_min,
+                recent=max(1, RECENT_MIN // step_min),
+                smooth=max(1, SMOOTH_MIN // step_min),
+                day=DAY_MIN // step_min,
+            )
+            for name, score in scores(rate, horizon).items():
+                figures = (score.mean_error, score.short_p95, score.short_p99, score.said_ratio)
+                print(f"| {path.name} | {minutes} | {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
