@@ -35,6 +35,9 @@ INVALID_RETRY_S: Final = 60.0
 GONE_RETRY_S: Final = 1.0
 """Something vanished in the middle of a pass: most likely the ChatModel itself, which the next pass will see."""
 
+EVENT_RETRY_S: Final = 1.0
+"""Passes are not closer than this, however near the turn of an event is."""
+
 log = logging.getLogger(__name__)
 
 
@@ -62,7 +65,7 @@ class ChatModelReconciler:
         now = self._clock().replace(microsecond=0)
         try:
             chatmodel = parse_chatmodel(snapshot)
-            refusal = await self._pass(key, snapshot, chatmodel, now)
+            return await self._pass(key, snapshot, chatmodel, now)
         except InvalidSpecError as error:
             before = snapshot.status
             await self._report(
@@ -72,16 +75,13 @@ class ChatModelReconciler:
         except NotFoundError:
             log.info("gone during a pass", extra={"chatmodel": str(key)})
             return GONE_RETRY_S
-        if refusal and refusal.reason == INVALID_SPEC and snapshot.deployment is None:
-            return INVALID_RETRY_S
-        return float(chatmodel.spec.autoscaling.source.interval_seconds)
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a ChatModel that is gone."""
         self._memories.pop(key, None)
         metrics.forget(key.namespace, key.name)
 
-    async def _pass(self, key: Key, snapshot: Snapshot, chatmodel: ChatModel, now: datetime) -> Refusal | None:
+    async def _pass(self, key: Key, snapshot: Snapshot, chatmodel: ChatModel, now: datetime) -> float:
         memory = self._memory(key, chatmodel)
         reading = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
         seen = observe(snapshot.pods, memory.samples, reading.taken_at)
@@ -105,7 +105,9 @@ class ChatModelReconciler:
         notes = _notes(chatmodel, ruling, facts, memory)
         _measure(key, facts, ruling)
         await self._report(snapshot, chatmodel.status, compute_status(facts, now), notes, now)
-        return refusal
+        if refusal and refusal.reason == INVALID_SPEC and snapshot.deployment is None:
+            return INVALID_RETRY_S
+        return _due_in_s(chatmodel, ruling)
 
     def _memory(self, key: Key, chatmodel: ChatModel) -> Memory:
         memory = self._memories.get(key)
@@ -148,6 +150,14 @@ class ChatModelReconciler:
             log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
 
 
+def _due_in_s(chatmodel: ChatModel, ruling: Ruling) -> float:
+    """Until the next reading, or before it when an announced event begins or ends to count."""
+    interval_s = float(chatmodel.spec.autoscaling.source.interval_seconds)
+    if ruling.floor.due_in is None:
+        return interval_s
+    return min(interval_s, max(ruling.floor.due_in.total_seconds(), EVENT_RETRY_S))
+
+
 def _existing(snapshot: Snapshot, chatmodel: ChatModel, desired: list[Manifest]) -> list[Manifest]:
     """Our children, and whatever else has the name of one that is wanted."""
     wanted = {key_of(child) for child in desired}
@@ -175,7 +185,8 @@ def _facts(
         conflict=ruling.conflict,
         autoscaler=next((hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel)), None),
         decision=ruling.decision,
-        event=ruling.floor.event,
+        event=ruling.floor.event if ruling.conflict is None else None,
+        remembered=ruling.state,
         samples=samples,
         queue_depth=seen.queue_depth,
         read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(reading.failures.items())[:1]),

@@ -10,6 +10,7 @@ from chatscale.observe.pods import Pod
 from chatscale.reconcile.replicas import Conflict, Writer
 from chatscale.scaling.policy import Decision
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
+from chatscale.scaling.state import ScalerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Facts:
     replicas: int
     """What the mode's writer wants."""
     writer: Writer
+    remembered: ScalerState
+    """What the next pass will know."""
     conflict: Conflict | None = None
     autoscaler: Mapping[str, Any] | None = None
     """Our own HPA, in mode HPA."""

@@ -25,7 +25,7 @@ class Memory:
 
     uid: str
     scaler: ScalerState | None = None
-    """None unless the operator decided in the last pass."""
+    """None before the first pass."""
     source: MetricSource | None = None
     """Where `reading` and `samples` come from."""
     reading: Reading | None = None

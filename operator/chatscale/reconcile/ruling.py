@@ -1,6 +1,6 @@
 """Which replica count holds from now on, and on whose word. Pure but for the policy's state, which it remembers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -35,6 +35,8 @@ class Ruling:
     decision: Decision | None
     floor: Floor
     """The least count that minReplicas or an announced event asks for now."""
+    state: ScalerState
+    """What is remembered from now on."""
 
 
 def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime) -> Ruling:
@@ -47,16 +49,18 @@ def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observa
     conflict = find_conflict(chatmodel, snapshot.autoscalers)
     writer = writer_of(autoscaling, conflict)
     current = current_replicas(chatmodel, snapshot.manifest, writer, snapshot.deployment)
-    state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling.learned)
+    state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling)
     if writer is not Writer.OPERATOR and not autoscaling.dry_run:
-        memory.scaler = None
+        state = state.resting(current.replicas, now).with_start_ups(seen)
+        floor = floor_at(autoscaling, state.reserve.cold_start_s, now, state.event)
+        state = memory.scaler = replace(state, event=floor.event)
         wakes = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
-        floor = floor_at(autoscaling, state.reserve.cold_start_s, now)
-        return Ruling(writer, conflict, current, floor.replicas if wakes else current.replicas, None, floor)
+        replicas = floor.replicas if wakes else current.replicas
+        return Ruling(writer, conflict, current, replicas, None, floor, state)
     decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
     replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
-    return Ruling(writer, conflict, current, replicas, decision, decision.floor)
+    return Ruling(writer, conflict, current, replicas, decision, decision.floor, decision.next_state)
 
 
 def count_to_write(chatmodel: ChatModel, ruling: Ruling) -> int | None:

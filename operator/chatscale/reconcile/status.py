@@ -76,13 +76,15 @@ def as_patch(status: ChatModelStatus) -> dict[str, Any]:
 
 def _autoscaling(facts: Facts, before: AutoscalingStatus) -> AutoscalingStatus:
     decision, scaled = facts.decision, facts.scaled
+    cold_start_s = facts.remembered.reserve.measured_cold_start_s
     return AutoscalingStatus(
         phase=decision.phase if decision else None,
         active_event=facts.event,
         last_metric_time=facts.read_whole_at or before.last_metric_time,
         last_scale_time=scaled.time if scaled else before.last_scale_time,
         current_metrics=_current_metrics(facts),
-        learned=(decision.next_state.learned if decision else None) or before.learned,
+        cold_start_seconds=None if cold_start_s is None else round(cold_start_s),
+        learned=facts.remembered.learned or before.learned,
         history=([scaled] if scaled else []) + before.history[: HISTORY - bool(scaled)],
     )
 

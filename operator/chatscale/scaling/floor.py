@@ -1,10 +1,13 @@
 """The least count that holds now: `minReplicas`, or more while an announced event is near or under way. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from chatscale.api.v1alpha1 import AnnouncedEvent, AutoscalingSpec
-from chatscale.scaling.tuning import DECISION_DELAY, LAST_OF_MANY
+from chatscale.scaling.tuning import DECISION_DELAY, LAST_OF_MANY, LONGEST_COLD_START
+
+_LONGEST_LEAD: Final = LAST_OF_MANY * LONGEST_COLD_START + DECISION_DELAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,25 +19,39 @@ class Floor:
     """Whose word it is, such as `minReplicas is 2`."""
     event: str | None = None
     """Name of the event that asks for it; None if minReplicas does."""
+    due_in: timedelta | None = None
+    """Until the next time that an event begins or ends to count; None if none does."""
 
 
-def floor_at(spec: AutoscalingSpec, cold_start_s: float, now: datetime) -> Floor:
+def floor_at(spec: AutoscalingSpec, cold_start_s: float, now: datetime, begun: str | None = None) -> Floor:
     """Of `minReplicas` and the events that count at `now` the largest, never above maxReplicas.
 
-    An event counts from its lead before `start` on, and no longer at `end`.
+    An event counts from its lead before `start` on, and no longer at `end`. begun: the one that counted a moment
+    ago; its own pods may have come faster than was thought; that must not send them away again before the start.
     """
     floor = Floor(spec.min_replicas, f"minReplicas is {spec.min_replicas}")
+    turns: list[timedelta] = []
     for event in spec.events:
-        if event.start - lead_of(event, cold_start_s) <= now < event.end and event.min_replicas > floor.replicas:
+        # Differences, as a start in the year 1 has nothing before it.
+        lead, left = lead_of(event, cold_start_s, begun=event.name == begun), event.end - now
+        if left <= timedelta(0):
+            continue
+        counts = event.start - now <= lead
+        turns.append(left if counts else event.start - now - lead)
+        if counts and event.min_replicas > floor.replicas:
             floor = Floor(event.min_replicas, _told(event, now), event.name)
     most = spec.max_replicas or floor.replicas
-    return floor if floor.replicas <= most else Floor(most, f"{floor.because}, maxReplicas is {most}", floor.event)
+    if floor.replicas > most:
+        floor = Floor(most, f"{floor.because}, maxReplicas is {most}", floor.event)
+    return replace(floor, due_in=min(turns, default=None))
 
 
-def lead_of(event: AnnouncedEvent, cold_start_s: float) -> timedelta:
-    """How long before `start` its pods are asked for."""
+def lead_of(event: AnnouncedEvent, cold_start_s: float, *, begun: bool = False) -> timedelta:
+    """How long before `start` its pods are asked for; for one that has begun, how long before it may go on."""
     if event.lead_seconds is not None:
         return timedelta(seconds=event.lead_seconds)
+    if begun:
+        return _LONGEST_LEAD
     return timedelta(seconds=LAST_OF_MANY * cold_start_s) + DECISION_DELAY
 
 

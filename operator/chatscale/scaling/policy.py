@@ -39,9 +39,10 @@ def decide(
     never lower: they hold, and after `fallback.failureThreshold` readings the spec's fallback acts.
     """
     load = read_load(seen, state.refusals, now, max_sample_age(spec.source))
-    floor = floor_at(spec, state.reserve.cold_start_s, now)
+    state = state.with_start_ups(seen)
+    floor = floor_at(spec, state.reserve.cold_start_s, now, state.event)
     case = Case(spec, max_concurrency, current, seen, load, now, floor)
-    state = replace(state, history=state.history.with_current(current, spec.behavior, now))
+    state = replace(state, history=state.history.with_current(current, spec.behavior, now), event=floor.event)
     state = state.with_load(load, seen.taken_at, spec)
     match load.coverage:
         case Coverage.WHOLE | Coverage.PARTIAL:

@@ -6,12 +6,12 @@ error budget tells, as missed requests are counted by the replicas themselves.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from chatscale.api.v1alpha1 import LearnedStatus, Slo
-from chatscale.scaling.signals import Replica
+from chatscale.api.v1alpha1 import AutoscalingStatus, Slo
+from chatscale.scaling.signals import Replica, ReplicaPhase
 from chatscale.scaling.tuning import (
     BUDGET_SHARE,
     DECISION_DELAY,
@@ -47,18 +47,32 @@ class Reserve:
     """On the usual reserve."""
     error_variance: float = FIRST_ERROR**2
     """Of the logarithm of load over forecast, where it was above."""
-    cold_start_s: float = FIRST_COLD_START.total_seconds()
+    measured_cold_start_s: float | None = None
+    """None before a pod was seen to start."""
+    started: frozenset[str] | None = None
+    """Pods that have been ready; None before anyone looked."""
     forecasts: tuple[tuple[datetime, float], ...] = ()
     """Loads expected one horizon later, oldest first."""
 
     @classmethod
-    def learned(cls, status: LearnedStatus) -> "Reserve":
+    def learned(cls, status: AutoscalingStatus) -> "Reserve":
         """As it was left by an earlier process."""
-        return cls(
-            factor=min(max(status.reserve_percent / 100, LEAST_RESERVE), MOST_RESERVE),
-            error_variance=(status.forecast_error_percent / 100) ** 2,
-            cold_start_s=min(float(status.cold_start_seconds), LONGEST_COLD_START.total_seconds()),
+        known_s, learned = status.cold_start_seconds, status.learned
+        reserve = cls(
+            measured_cold_start_s=None if known_s is None else min(float(known_s), LONGEST_COLD_START.total_seconds())
         )
+        if learned is None:
+            return reserve
+        return replace(
+            reserve,
+            factor=min(max(learned.reserve_percent / 100, LEAST_RESERVE), MOST_RESERVE),
+            error_variance=(learned.forecast_error_percent / 100) ** 2,
+        )
+
+    @property
+    def cold_start_s(self) -> float:
+        """From the creation of a pod until it takes requests."""
+        return FIRST_COLD_START.total_seconds() if self.measured_cold_start_s is None else self.measured_cold_start_s
 
     @property
     def horizon(self) -> timedelta:
@@ -93,10 +107,36 @@ class Need:
         return self.expected + self.spare
 
 
-def learn(reserve: Reserve, before: Work, work: Work, slo: Slo, replicas: Sequence[Replica], now: datetime) -> Reserve:
-    """Take one more observation. before, work: without it and with it. replicas: those that were read."""
-    new = [replica for replica in replicas if replica.name not in before.readings]
-    reserve = replace(reserve, cold_start_s=_cold_start_s(reserve.cold_start_s, new))
+def learn_start_ups(reserve: Reserve, replicas: Iterable[Replica]) -> Reserve:
+    """Time the pods that are seen ready for the first time; needs no metrics. replicas: all, in whatever phase.
+
+    Each start-up counts as much as all before it: a cache that went cold is believed soon. Who was ready before anyone
+    looked, or was ready once, is not timed: a probe that failed for a moment would pass for a start of hours.
+    """
+    there = {replica.name: replica for replica in replicas}
+    ready = {name for name, replica in there.items() if replica.phase is ReplicaPhase.READY}
+    if reserve.started is None:
+        return replace(reserve, started=frozenset(ready))
+    took_s = [took.total_seconds() for name in sorted(ready - reserve.started) if (took := _start_up(there[name]))]
+    known_s = reserve.cold_start_s
+    for each_s in took_s:
+        known_s = (known_s + each_s) / 2
+    return replace(
+        reserve,
+        measured_cold_start_s=known_s if took_s else reserve.measured_cold_start_s,
+        started=frozenset(ready | (reserve.started & there.keys())),
+    )
+
+
+def _start_up(replica: Replica) -> timedelta | None:
+    """None where it is not known, or so long that it says nothing of the next."""
+    if replica.created is None or not timedelta(0) < replica.since - replica.created <= LONGEST_COLD_START:
+        return None
+    return replica.since - replica.created
+
+
+def learn(reserve: Reserve, work: Work, slo: Slo, now: datetime) -> Reserve:
+    """Take one more observation, which `work` has counted."""
     if not work.is_known:
         return reserve
     level = max(work.level(now), _LEAST_LOAD)
@@ -134,11 +174,3 @@ def _learn_factor(factor: float, work: Work, slo: Slo) -> float:
     hours = (misses / budget - work.grown.requests) / max(work.requests_per_s * _HOUR_S, _FEWEST_PER_HOUR)
     grown = factor * math.exp(GAIN_PER_HOUR * hours)
     return min(max(grown, LEAST_RESERVE), MOST_RESERVE)
-
-
-def _cold_start_s(known_s: float, new: Sequence[Replica]) -> float:
-    """Each start-up counts as much as all before it: a cache that went cold is believed soon."""
-    for replica in new:
-        if replica.created is not None and replica.since > replica.created:
-            known_s += (min(replica.since - replica.created, LONGEST_COLD_START).total_seconds() - known_s) / 2
-    return known_s

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Self
 
-from chatscale.api.v1alpha1 import AutoscalingSpec, LearnedStatus
+from chatscale.api.v1alpha1 import AutoscalingSpec, AutoscalingStatus, LearnedStatus
 from chatscale.scaling.load import Coverage, Load, Refusals
-from chatscale.scaling.reserve import Reserve, learn
+from chatscale.scaling.reserve import Reserve, learn, learn_start_ups
+from chatscale.scaling.signals import Observation
 from chatscale.scaling.stabilize import History
 from chatscale.scaling.windows import Window
 from chatscale.scaling.work import Work, count_work, typical
@@ -49,23 +50,37 @@ class ScalerState:
     work: Work = field(default_factory=Work)
     """Empty while replicas do not count their work."""
     reserve: Reserve = field(default_factory=Reserve)
+    event: str | None = None
+    """The announced event that counted in the decision before this one."""
 
     @classmethod
-    def rebuilt(cls, current: int, now: datetime, learned: LearnedStatus | None = None) -> Self:
+    def rebuilt(cls, current: int, now: datetime, status: AutoscalingStatus | None = None) -> Self:
         """The state of an operator that has just started, or first sees a model with `current` replicas.
 
-        learned: what an earlier process left in the status.
+        status: as an earlier process left it.
 
         It may raise at once, and lowers nothing until it has watched for a whole window. The count it
         found stands in for the wishes it does not know.
         """
-        work, reserve = Work(), Reserve()
-        if learned is not None:
-            work, reserve = (
-                Work(sizes=typical(learned.prompt_tokens, learned.generated_tokens)),
-                Reserve.learned(learned),
-            )
-        return cls(history=History.starting_with(current, now), work=work, reserve=reserve)
+        history = History.starting_with(current, now)
+        if status is None:
+            return cls(history=history)
+        learned = status.learned
+        work = Work(sizes=typical(learned.prompt_tokens, learned.generated_tokens)) if learned else Work()
+        return cls(history=history, work=work, reserve=Reserve.learned(status), event=status.active_event)
+
+    def resting(self, current: int, now: datetime) -> "ScalerState":
+        """While someone else sets the count: what was learned and no history, as after a restart."""
+        return replace(
+            self.rebuilt(current, now),
+            work=Work(sizes=self.work.sizes),
+            reserve=replace(self.reserve, forecasts=()),
+            event=self.event,
+        )
+
+    def with_start_ups(self, seen: Observation) -> "ScalerState":
+        """With the pods timed that became ready, whether or not they can be read."""
+        return replace(self, reserve=learn_start_ups(self.reserve, seen.replicas))
 
     def with_load(self, load: Load, taken_at: datetime, spec: AutoscalingSpec) -> "ScalerState":
         """With one reading more; the same reading a second time is ignored."""
@@ -83,7 +98,7 @@ class ScalerState:
         work, reserve = Work(), self.reserve
         if load.counting:
             work = count_work(self.work, load.counting, taken_at, load.unread)
-            reserve = learn(reserve, self.work, work, spec.slo, load.counting, taken_at)
+            reserve = learn(reserve, work, spec.slo, taken_at)
         return replace(
             counted,
             work=work,
@@ -102,7 +117,6 @@ class ScalerState:
         return LearnedStatus(
             reserve_percent=round(self.reserve.factor * 100),
             forecast_error_percent=min(round(math.sqrt(self.reserve.error_variance) * 100), 1000),
-            cold_start_seconds=round(self.reserve.cold_start_s),
             prompt_tokens=round(self.work.prompt_tokens),
             generated_tokens=round(self.work.generated_tokens),
         )

@@ -66,9 +66,6 @@ class LearnedStatus(ApiModel):
     forecast_error_percent: Annotated[int, Field(ge=0, le=1000)] = Field(
         description="How far load rose above its forecast within a cold start, as a standard deviation."
     )
-    cold_start_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
-        description="From the creation of a pod until it is ready."
-    )
     prompt_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean of a request.")
     generated_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean of an answer.")
 
@@ -82,6 +79,10 @@ class AutoscalingStatus(ApiModel):
     )
     active_event: Annotated[str, StringConstraints(max_length=63)] | None = Field(
         default=None, description="The announced event that the least count is taken from now; absent without one."
+    )
+    cold_start_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
+        default=None,
+        description="From the creation of a pod until it is ready, as the last ones took; absent before one was seen.",
     )
     last_metric_time: datetime | None = Field(default=None, description="When metrics were last read whole.")
     last_scale_time: datetime | None = Field(default=None, description="When the count last changed.")

@@ -10,6 +10,7 @@ from chatscale.reconcile.events import Note, status_notes
 from chatscale.reconcile.facts import Facts
 from chatscale.reconcile.replicas import Writer
 from chatscale.reconcile.status import as_patch, compute_status, is_worth_writing
+from chatscale.scaling.state import ScalerState
 from tests.support.builders import PodBuilder, a_chatmodel, a_pod, at
 from tests.support.fake_reader import a_sample
 
@@ -24,6 +25,7 @@ def facts(*pods: PodBuilder, replicas: int = 1, updated: int | None = None, **mo
         deployment={"metadata": {"generation": 1}, "status": status},
         replicas=replicas,
         writer=Writer.USER,
+        remembered=ScalerState.rebuilt(replicas, at(0)),
         **more,
     )
 

@@ -101,21 +101,6 @@ async def test_mode_hpa_starts_from_no_replicas_which_no_autoscaler_leaves_by_it
     ]
 
 
-async def test_an_announced_event_raises_the_least_count_in_every_mode_that_scales():
-    sale = {"name": "sale", "start": "2026-11-27T08:05:00Z", "end": "2026-11-27T09:00:00Z", "minReplicas": 3}
-    for mode in ("Operator", "HPA"):
-        world = await a_settled_world(a_chatmodel().in_mode(mode))
-        world.cluster.user_sets_spec(autoscaling={"mode": mode, "maxReplicas": 4, "events": [sale]})
-        await world.tick()
-        assert "activeEvent" not in world.cluster.the(CHATMODEL)["status"]["autoscaling"]
-        await world.tick(seconds=200)
-        assert world.cluster.the(CHATMODEL)["status"]["autoscaling"]["activeEvent"] == "sale"
-        if mode == "HPA":
-            assert world.cluster.the(AUTOSCALER)["spec"]["minReplicas"] == 3
-        else:
-            assert replicas(world) == (3, 3)
-
-
 async def test_mode_hpa_puts_back_what_a_reapply_writes():
     world = await a_settled_world(a_chatmodel().in_mode("HPA"))
     world.cluster.autoscaler_sets_replicas(4)

@@ -1,5 +1,6 @@
 """Promise: replicas are there when an announced sale starts, and go when it is over."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 
 from chatscale.api.v1alpha1 import AnnouncedEvent, AutoscalingPhase
 from chatscale.scaling.floor import Floor, floor_at, lead_of
-from chatscale.scaling.signals import ReplicaPhase
-from tests.support.replicas import Operator, a_spec, at, in_phase, ready, seen
+from chatscale.scaling.reserve import Reserve
+from chatscale.scaling.signals import Replica, ReplicaPhase
+from tests.support.replicas import Operator, a_sample, a_spec, at, in_phase, ready, seen
 
 HOUR_S = 3600
 
@@ -16,6 +18,10 @@ HOUR_S = 3600
 def an_event(start_s: float = HOUR_S, end_s: float = 2 * HOUR_S, least: int = 8, **fields: Any) -> dict[str, Any]:
     times = {"start": at(start_s).isoformat(), "end": at(end_s).isoformat()}
     return {"name": "black-friday", **times, "minReplicas": least, **fields}
+
+
+def started_in(name: str, since_s: float, took_s: float) -> Replica:
+    return replace(ready(name, a_sample(since_s), since_s), created=at(since_s - took_s))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,55 @@ def test_the_largest_of_overlapping_events_counts_and_minreplicas_may_be_more() 
     small, large = an_event(least=4), an_event(least=9) | {"name": "tv-spot"}
 
     assert floor_at(a_spec(events=[large, small]), 80.0, at(HOUR_S)).event == "tv-spot"
-    assert floor_at(a_spec(minReplicas=12, events=[large]), 80.0, at(HOUR_S)) == Floor(12, "minReplicas is 12")
+    plain = floor_at(a_spec(minReplicas=12, events=[large]), 80.0, at(HOUR_S))
+    assert plain == Floor(12, "minReplicas is 12", due_in=timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("now_s", "due_in_s"),
+    [
+        pytest.param(0, HOUR_S - 185, id="its lead"),
+        pytest.param(HOUR_S - 185, HOUR_S + 185, id="its end"),
+        pytest.param(2 * HOUR_S, None, id="nothing more"),
+    ],
+)
+def test_the_next_turn_of_an_event_is_known(now_s: float, due_in_s: float | None) -> None:
+    due_in = floor_at(a_spec(events=[an_event()]), 80.0, at(now_s)).due_in
+
+    assert due_in == (None if due_in_s is None else timedelta(seconds=due_in_s))
+
+
+def test_pods_that_came_faster_than_thought_stay_until_the_event() -> None:
+    shop = Operator(
+        replicas=1, spec=a_spec(events=[an_event()], behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
+    )
+    shop.state = replace(shop.state, reserve=Reserve(measured_cold_start_s=300.0, started=frozenset()))
+    prepared_at = HOUR_S - 625
+
+    assert shop.sees_load(prepared_at - 5, active=1).replicas == 1
+    assert shop.sees_load(prepared_at, active=1).replicas == 8
+    fast = [started_in(f"r{index}", prepared_at + 30, 30) for index in range(8)]
+    shop.sees(seen(prepared_at + 30, *fast))
+    assert shop.state.reserve.cold_start_s < 40
+    assert {decision.replicas for decision in shop.watches(prepared_at + 35, HOUR_S, active=1)} == {8}
+
+
+def test_an_event_put_off_is_prepared_anew() -> None:
+    later = a_spec(events=[an_event(start_s=48 * HOUR_S, end_s=49 * HOUR_S)])
+
+    assert floor_at(later, 80.0, at(HOUR_S), begun="black-friday").event is None
+
+
+def test_a_begun_event_keeps_the_lead_of_the_spec() -> None:
+    spec = a_spec(events=[an_event(leadSeconds=60)])
+
+    assert floor_at(spec, 80.0, at(HOUR_S - 61), begun="black-friday").event is None
+
+
+def test_an_event_as_old_as_time_counts_until_its_end() -> None:
+    spec = a_spec(events=[an_event() | {"start": "0001-01-01T00:00:00Z"}])
+
+    assert floor_at(spec, 80.0, at(0)).event == "black-friday"
 
 
 def test_no_event_asks_for_more_than_maxreplicas() -> None:

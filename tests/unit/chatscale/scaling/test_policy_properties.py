@@ -31,9 +31,18 @@ def specs(draw: st.DrawFn) -> AutoscalingSpec:
             ],
         }
 
+    high = low + draw(st.integers(0, 30))
+
+    def event(number: int) -> dict[str, Any]:
+        start_s = draw(st.integers(-300, 600))
+        lead = draw(st.sampled_from([{}, {"leadSeconds": 60}]))
+        times = {"start": at(start_s).isoformat(), "end": at(start_s + draw(st.integers(1, 300))).isoformat()}
+        return {"name": f"event-{number}", **times, "minReplicas": draw(st.integers(1, high)), **lead}
+
     return a_spec(
         minReplicas=low,
-        maxReplicas=low + draw(st.integers(0, 30)),
+        maxReplicas=high,
+        events=[event(number) for number in range(draw(st.integers(0, 2)))],
         metrics=[{"type": name, "target": draw(st.integers(1, 100))} for name in draw(METRICS)],
         windowSeconds=panic_window + draw(st.integers(0, 60)),
         panicWindowSeconds=panic_window,
@@ -83,6 +92,8 @@ def test_bounds_are_kept_whatever_is_seen(past: tuple[Operator, float], data: st
     decision = operator.sees(data.draw(observations(seconds)))
 
     assert operator.spec.min_replicas <= decision.replicas <= (operator.spec.max_replicas or 0)
+    under_way = (event.min_replicas for event in operator.spec.events if event.start <= at(seconds) < event.end)
+    assert decision.replicas >= max(under_way, default=0)
     assert decision.message
 
 

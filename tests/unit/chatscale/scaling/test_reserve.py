@@ -5,14 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from chatscale.api.v1alpha1 import LearnedStatus, Slo
-from chatscale.scaling.reserve import Reserve, learn
+from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus, Slo
+from chatscale.scaling.reserve import Reserve, learn, learn_start_ups
+from chatscale.scaling.signals import Replica, ReplicaPhase
 from chatscale.scaling.tuning import BUDGET_SHARE, LEAST_RESERVE, MOST_RESERVE
 from chatscale.scaling.work import Work, count_work
 from tests.support.replicas import at
 from tests.support.workers import Fleet, Worker
 
 SLO = Slo()
+
+
+def a_start(took_s: float) -> Replica:
+    return Worker("w0", since=0, started_in=took_s).replica(0)
+
+
+def unready() -> Replica:
+    return replace(a_start(40), phase=ReplicaPhase.STARTING)
 
 
 class Student:
@@ -24,8 +33,8 @@ class Student:
     def watches(self, seconds: int, requests_per_s: float, missed: float = 0.0) -> None:
         for _ in range(seconds // 15):
             seen = self.fleet.after(15, requests_per_s, missed)
-            before, self.work = self.work, count_work(self.work, seen.replicas, seen.taken_at)
-            self.reserve = learn(self.reserve, before, self.work, SLO, seen.replicas, seen.taken_at)
+            self.work = count_work(self.work, seen.replicas, seen.taken_at)
+            self.reserve = learn(self.reserve, self.work, SLO, seen.taken_at)
 
 
 def test_the_need_worked_out_by_hand() -> None:
@@ -113,20 +122,41 @@ def test_falling_load_is_no_error() -> None:
 
 
 def test_cold_starts_are_believed_soon() -> None:
-    reserve, work = Reserve(), Work()
+    reserve = Reserve(started=frozenset())
     for number in range(4):
         slow = Worker(f"slow{number}", since=100.0 * number, started_in=300)
-        reserve = learn(reserve, work, work, SLO, [slow.replica(100.0 * number)], at(100 * number))
+        reserve = learn_start_ups(reserve, [slow.replica(100.0 * number)])
 
     assert 280 < reserve.cold_start_s < 300
 
 
-def test_a_new_process_goes_on_with_what_the_last_one_learned() -> None:
-    status = LearnedStatus(
-        reserve_percent=150, forecast_error_percent=20, cold_start_seconds=120, prompt_tokens=1, generated_tokens=1
-    )
+def test_pods_that_cannot_be_read_are_timed_too() -> None:
+    unread = replace(Worker("w0", since=0, started_in=300).replica(0), sample=None)
 
-    reserve = Reserve.learned(status)
+    assert learn_start_ups(Reserve(started=frozenset()), [unread]).cold_start_s == pytest.approx((80 + 300) / 2)
+
+
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        pytest.param([], [a_start(5 * 3600)], id="a pod that was in trouble for hours"),
+        pytest.param([a_start(300)], [a_start(300)], id="who was ready before anyone looked"),
+        pytest.param([a_start(40), unready()], [a_start(600)], id="a probe that failed, or a restart in place"),
+        pytest.param([], [unready()], id="who is not ready"),
+    ],
+)
+def test_what_is_no_start_up_is_not_timed(before: list[Replica], then: list[Replica]) -> None:
+    reserve = learn_start_ups(Reserve(), before[:1])
+    for replica in (*before[1:], *then):
+        reserve = learn_start_ups(reserve, [replica])
+
+    assert reserve.measured_cold_start_s is None
+
+
+def test_a_new_process_goes_on_with_what_the_last_one_learned() -> None:
+    learned = LearnedStatus(reserve_percent=150, forecast_error_percent=20, prompt_tokens=1, generated_tokens=1)
+
+    reserve = Reserve.learned(AutoscalingStatus(cold_start_seconds=120, learned=learned))
 
     assert (reserve.factor, reserve.cold_start_s) == (1.5, 120.0)
     assert reserve.error_variance == pytest.approx(0.04)

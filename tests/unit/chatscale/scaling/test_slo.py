@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatscale.api.v1alpha1 import AutoscalingStatus
 from chatscale.scaling.policy import Decision, decide
 from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
@@ -102,7 +103,8 @@ def test_a_restart_keeps_the_count_and_what_was_learned() -> None:
     assert learned is not None
 
     again = Shop(5)
-    again.fleet, again.state = shop.fleet, ScalerState.rebuilt(5, at(shop.fleet.now), learned)
+    left = AutoscalingStatus(learned=learned)
+    again.fleet, again.state = shop.fleet, ScalerState.rebuilt(5, at(shop.fleet.now), left)
     decisions = again.watches(300, 24)
 
     assert {decision.replicas for decision in decisions} == {5}
