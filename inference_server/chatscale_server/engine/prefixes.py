@@ -69,13 +69,24 @@ class SlotContents:
         """The free slot to start the prompt in, given that `wanted` of its tokens are to be had somewhere.
 
         One that holds them already and would lose next to nothing else, so that a conversation goes on where it
-        was; or else the one that has been of no use for the longest time.
+        was; or else the one that has been of no use for the longest time. Beside running slots only their neighbours
+        come into question: a step computes idle slots between running ones too, for as long as an answer takes, and
+        a copy from afar costs nothing beside that.
         """
+        free = self._near(free)
         tails = {slot: self._slots[slot].written - wanted for slot in free if 0 < wanted <= self.match(slot, prompt)}
         fitting = min(tails, key=lambda slot: (tails[slot], slot), default=None)
         if fitting is not None and tails[fitting] <= SMALL_TAIL_TOKENS:
             return fitting
         return min(free, key=lambda slot: (self._slots[slot].used, slot))
+
+    def _near(self, free: Collection[int]) -> Collection[int]:
+        """Those between running slots; without any, those beside them; all if nothing runs."""
+        running = [slot for slot in range(len(self._slots)) if slot not in free]
+        if not running:
+            return free
+        between = [slot for slot in free if running[0] < slot < running[-1]]
+        return between or [slot for slot in free if slot in (running[0] - 1, running[-1] + 1)]
 
 
 def common_prefix(first: list[int], second: list[int], limit: int) -> int:

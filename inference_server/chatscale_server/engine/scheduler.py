@@ -187,11 +187,12 @@ class Scheduler:
         """Prompt tokens of a step beside so many decodes.
 
         The step's length is what running streams wait for, and shared passes are what prompts wait less by. So a
-        crowd of prompts beside few streams has as many times the budget as it outnumbers them, within the factor.
-        E.g. with factor 8: 15 prompts beside 1 stream have 8 budgets, 11 beside 21 have one.
+        crowd of prompts beside few streams has as many times the budget as it outnumbers them, within the factor;
+        no stream counts as half of one.
+        E.g. with factor 8: 15 prompts beside 1 stream have 8 budgets, 11 beside 21 have one, 1 alone has two.
         """
         prompts = len(self._running) - decodes
-        budgets = max(1, min(self.burst_factor, prompts // max(1, decodes)))
+        budgets = max(1, min(self.burst_factor, int(prompts / (decodes or 0.5))))
         return max(MIN_PREFILL_TOKENS, budgets * self.tokens_per_step - decodes)
 
     def _chunks(self, allowance: int) -> tuple[Chunk, ...]:

@@ -1,6 +1,7 @@
 """What sampling has to remember per slot: rules, generator, last token, and what only some requests need."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from weakref import ref
 
 import torch
 
@@ -15,7 +16,8 @@ class SlotSampler:
         self._device = device
         self._rules = [Sampling()] * slots
         self._tops: list[int | None] = [None] * slots
-        self._constraints: list[Constraint | None] = [None] * slots
+        self._constraints: list[Callable[[], Constraint | None]] = [_unconstrained] * slots
+        """Weak: each may hold megabytes, and must go with its request, not with the slot's next."""
         self._generators = [torch.Generator() for _ in range(slots)]
         self._last = [0] * slots
         self._prompts: list[tuple[int, ...]] = [()] * slots
@@ -31,7 +33,7 @@ class SlotSampler:
         rule = request.sampling
         self._rules[slot] = rule
         self._tops[slot] = request.top_logprobs
-        self._constraints[slot] = request.constraint
+        self._constraints[slot] = ref(request.constraint) if request.constraint is not None else _unconstrained
         self._prompts[slot] = request.prompt if rule.repetition_penalty != 1 else ()
         for memory in (self._counts, self._seen, self.scores):
             memory.pop(slot, None)
@@ -84,7 +86,7 @@ class SlotSampler:
         masks = {
             row: mask
             for row, slot in enumerate(slots)
-            if (constraint := self._constraints[slot]) is not None and (mask := constraint.allowed())
+            if (constraint := self._constraints[slot]()) is not None and (mask := constraint.allowed())
         }
         if not masks:
             return logits
@@ -101,7 +103,7 @@ class SlotSampler:
             self._counts[slot][token] += 1
         if slot in self._seen:
             self._seen[slot][token] = True
-        if (constraint := self._constraints[slot]) is not None:
+        if (constraint := self._constraints[slot]()) is not None:
             constraint.accept(token)
 
     def _score(self, logits: torch.Tensor, slots: Sequence[int], chosen: Sequence[int]) -> None:
@@ -110,3 +112,7 @@ class SlotSampler:
             rows, tops = zip(*asked, strict=True)
             scores = score_tokens(logits[list(rows)], [chosen[row] for row in rows], tops)
             self.scores |= {slots[row]: score for row, score in zip(rows, scores, strict=True)}
+
+
+def _unconstrained() -> None:
+    """Return no constraint, as a dead reference does."""

@@ -221,3 +221,25 @@ def test_a_common_prefix_is_exactly_that(first, second, shared):
     length = common_prefix(first, second, limit)
     assert first[:length] == second[:length]
     assert length == limit or first[length] != second[length]
+
+
+def test_as_many_streams_stay_side_by_side_however_many_come_and_go():
+    world = World(slots=16)
+    for number in range(300):
+        while len(world.scheduler.running) + len(world.scheduler.waiting) < 5:
+            world.submit(f"{number}-{len(world.scheduler.waiting)}", (number, 1, 2), max_tokens=3 + number % 7)
+        world.step()
+        slots = [sequence.slot for sequence in world.scheduler.running]
+        assert not slots or max(slots) - min(slots) < 5
+    assert len(world.finished) > 200
+
+
+def test_an_idle_server_remembers_a_chat_in_each_slot():
+    world = World(slots=4)
+    chats = [tuple(range(100 * chat, 100 * chat + 90)) for chat in range(4)]
+    for chat in chats:
+        world.submit(str(chat), chat)
+        world.run()
+    for chat in chats:
+        world.submit(str(chat), (*chat, 7))
+        assert world.run() <= 2

@@ -1,6 +1,7 @@
 """Each row is sampled by its own rules and its own randomness, whatever its neighbours are."""
 
 import math
+from weakref import ref
 
 import pytest
 import torch
@@ -201,3 +202,13 @@ def test_a_constraint_leaves_nothing_else_to_choose(rule):
     sampler = a_sampler(rule, constraint=constraint)
     assert [sampler.choose(LOGITS.clone(), [0])[0] for _ in range(4)] == [0, 3, 0, 3]
     assert constraint.said == [0, 3, 0, 3]
+
+
+def test_a_constraint_goes_with_its_request():
+    constraint = Alternating()
+    sampler = a_sampler(GREEDY, constraint=constraint)
+    sampler.choose(LOGITS.clone(), [0])
+    left = ref(constraint)
+    del constraint
+    assert left() is None
+    assert sampler.choose(LOGITS.clone(), [0]) == {0: int(LOGITS.argmax())}
