@@ -9,7 +9,7 @@ import csv
 import gzip
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -135,15 +135,18 @@ def read(path: Path) -> tuple[Series, int]:
     return rate, step_min
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print one table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.seasons", description=__doc__)
     parser.add_argument("--rates", type=Path, default=RATES, help=f"folder of rate series ({RATES})")
     parser.add_argument("--minutes", type=int, nargs="+", default=[5, 10], help="how far ahead; a step at least")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    paths = sorted(options.rates.glob("*.csv.gz"))
+    if not paths:
+        parser.error(f"--rates must be a folder of rate series (*.csv.gz), found none in {options.rates}")
     print("| series | ahead, min | forecast | mean error | short p95 | short p99 | said / came |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for path in sorted(options.rates.glob("*.csv.gz")):
+    for path in paths:
         rate, step_min = read(path)
         for minutes in sorted({max(minutes, step_min) for minutes in options.minutes}):
             horizon = Horizon(

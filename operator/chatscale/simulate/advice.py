@@ -11,9 +11,9 @@ from chatscale.simulate.jobs import Row
 from chatscale.simulate.tables import align, percent, spark
 from chatscale.simulate.traces import Traffic, load
 from chatscale.simulation.outcome import ColdStart, Outcome, Track
-from chatscale.simulation.profiles import Slo
 from chatscale.simulation.run import Scenario, run
 from chatscale.simulation.score import billed_at, percentile, score, waits
+from chatscale.simulation.shipping import least_at_start
 from chatscale.simulation.sizing import offered_rps, size
 from chatscale.simulation.view import Numbers
 
@@ -23,9 +23,9 @@ _MONTH_H: Final = 730.0
 
 
 def play(subject: Subject, traffic: Traffic, cold_start: ColdStart, track: Track, seed: int) -> tuple[Outcome, Row]:
-    """Do the run. It starts with what the first minutes need, within the bounds."""
-    workload, slo = load(traffic, seed), Slo()
-    first = size(workload, subject.server, slo).first
+    """Do the run. It starts with what the first minutes or an event need, within the bounds."""
+    workload, policy = load(traffic, seed), subject.make_policy(track)
+    first = max(size(workload, subject.server, subject.slo).first, least_at_start(policy))
     scenario = Scenario(
         profile="S",
         cold_start=cold_start,
@@ -34,10 +34,10 @@ def play(subject: Subject, traffic: Traffic, cold_start: ColdStart, track: Track
         min_replicas=subject.min_replicas,
         max_replicas=subject.max_replicas,
         initial_replicas=min(max(first, subject.min_replicas), subject.max_replicas),
-        slo=slo,
+        slo=subject.slo,
         server=subject.server,
     )
-    outcome = run(workload, scenario, subject.make_policy())
+    outcome = run(workload, scenario, policy)
     row = {
         "trace": traffic.name,
         "profile": subject.steps,
@@ -48,17 +48,19 @@ def play(subject: Subject, traffic: Traffic, cold_start: ColdStart, track: Track
         "variant": SHIPPED,
         "seed": seed,
     }
-    return outcome, row | asdict(score(outcome, slo, subject.gpus_per_replica))
+    return outcome, row | asdict(score(outcome, subject.slo, subject.gpus_per_replica))
 
 
 def tell(subject: Subject, traffic: Traffic, outcome: Outcome, row: Row, price_per_gpu_hour: float | None) -> str:
     """A page that a person reads: cost first, then waits, then the day as it went."""
-    slo, hours = Slo(), outcome.end_s / 3600
+    slo, hours = subject.slo, outcome.end_s / 3600
     ttft_s, tpot_s = waits(outcome)
+    played = f"cold start {row['cold_start']}, track {row['track']}"
+    kept = f"{percent(row['slo_attainment'])}, where {subject.objective_percent} % are promised"
     within = f"first token in {slo.ttft_s:g} s, or {slo.unloaded_factor:g} times its own time if longer"
     lines = [
         ("Traffic", _traffic(traffic, outcome)),
-        ("Model", f"{subject.name}: {subject.scaling}, {subject.steps}, cold start {row['cold_start']}"),
+        ("Model", f"{subject.name}: {subject.scaling}, {subject.steps}, {played}"),
         ("Cost", _cost(subject, row, hours, price_per_gpu_hour)),
         ("Replicas", f"{row['mean_replicas']:.1f} on average, {row['peak_replicas']} at most"),
         (
@@ -66,7 +68,7 @@ def tell(subject: Subject, traffic: Traffic, outcome: Outcome, row: Row, price_p
             "half within {:.2f} s, 95 % within {:.2f} s, 99 % within {:.2f} s".format(*_at(ttft_s, 50, 95, 99)),
         ),
         ("Each token", "half within {:.3f} s, 99 % within {:.3f} s".format(*_at(tpot_s, 50, 99))),
-        ("Within SLO", f"{percent(row['slo_attainment'])} ({within}; {slo.tpot_s:g} s a token)"),
+        ("Within SLO", f"{kept} ({within}; {slo.tpot_s:g} s a token)"),
         ("Refused", f"{percent(row['dropped_ratio'])} (queues full, or waited {subject.server.queue_timeout_s:g} s)"),
         ("Load", spark(offered_rps(outcome.workload, max(outcome.end_s / 144, 1.0)))),
         ("Replicas", spark(billed_at(outcome.pods, np.linspace(0.0, outcome.end_s, 144, endpoint=False)))),

@@ -9,21 +9,20 @@ from typing import Any, assert_never
 import yaml
 
 from chatscale import names
-from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, Device, MetricType
+from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, Device, SourceType
 from chatscale.errors import InvalidSpecError
 from chatscale.reconcile.snapshot import Snapshot, parse_chatmodel
 from chatscale.simulate.errors import InputError
 from chatscale.simulate.events import Event
-from chatscale.simulation.peers.behavior import Behavior
-from chatscale.simulation.peers.hpa import CONCURRENCY, QUEUE, Hpa, HpaSettings
+from chatscale.simulate.hpa import hpa_settings
+from chatscale.simulation.outcome import Track
+from chatscale.simulation.peers.hpa import Hpa
 from chatscale.simulation.peers.static import Static, StaticSettings
-from chatscale.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfile
-from chatscale.simulation.shipping import STARTS_AT, Shipping
+from chatscale.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfile, Slo
+from chatscale.simulation.shipping import STARTS_AT, Shipping, as_scraped
 from chatscale.simulation.view import Policy
 from chatscale_server.profiles import PROFILES
 from chatscale_server.wire import EngineName, SimulatedProfile
-
-_COLUMNS = {MetricType.QUEUE_DEPTH: QUEUE, MetricType.ACTIVE_REQUESTS: CONCURRENCY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,12 @@ class Subject:
     max_replicas: int
     scaling: str
     """How it scales, in a few words."""
-    make_policy: Callable[[], Policy]
+    slo: Slo
+    objective_percent: int
+    """Share of requests that are promised to be within the SLO."""
+    track: Track
+    """Whose signals come nearest to its own."""
+    make_policy: Callable[[Track], Policy]
 
 
 def read_subject(
@@ -55,21 +59,25 @@ def read_subject(
     spec, scaling = model.spec, model.spec.autoscaling
     base, named = SERVERS[profile or "S"], _named_steps(model) if profile is None else None
     fixed = scaling.mode is AutoscalingMode.FIXED
+    server = replace(
+        base,
+        steps=PROFILES[named] if named else base.steps,
+        max_sequences=spec.server.max_concurrency,
+        max_queue=spec.server.max_queue,
+        queue_timeout_s=float(spec.server.queue_timeout_seconds),
+    )
     return Subject(
         name=model.metadata.name,
-        server=replace(
-            base,
-            steps=PROFILES[named] if named else base.steps,
-            max_sequences=spec.server.max_concurrency,
-            max_queue=spec.server.max_queue,
-            queue_timeout_s=float(spec.server.queue_timeout_seconds),
-        ),
+        server=server,
         steps=f"step times of {named.value}" if named else f"profile {profile or 'S'}",
         gpus_per_replica=_gpus(model, GPUS_PER_REPLICA[profile or "S"]),
         min_replicas=spec.replicas if fixed else scaling.min_replicas,
         max_replicas=spec.replicas if fixed else scaling.max_replicas or scaling.min_replicas,
         scaling=f"{spec.replicas} fixed replicas" if fixed else f"mode {scaling.mode.value}, {_bounds(model)}",
-        make_policy=_policy_maker(path, model, events, starts_at),
+        slo=Slo(ttft_s=scaling.slo.ttft_milliseconds / 1000, tpot_s=scaling.slo.tpot_milliseconds / 1000),
+        objective_percent=scaling.slo.objective_percent,
+        track=_track(model),
+        make_policy=_policy_maker(path, model, server, events, starts_at),
     )
 
 
@@ -113,9 +121,15 @@ def _gpus(model: ChatModel, default: int) -> int:
     return sum(asked) if asked else default
 
 
+def _track(model: ChatModel) -> Track:
+    scaling = model.spec.autoscaling
+    reads_pods = scaling.mode is AutoscalingMode.OPERATOR and scaling.source.type is SourceType.POD_SCRAPE
+    return Track.NATIVE if reads_pods else Track.EQUAL
+
+
 def _policy_maker(
-    path: Path, model: ChatModel, events: Sequence[Event], starts_at: datetime | None
-) -> Callable[[], Policy]:
+    path: Path, model: ChatModel, server: ServerProfile, events: Sequence[Event], starts_at: datetime | None
+) -> Callable[[Track], Policy]:
     scaling, start = model.spec.autoscaling, starts_at or STARTS_AT
     if scaling.events and starts_at is None:
         raise InputError(
@@ -127,30 +141,12 @@ def _policy_maker(
     match scaling.mode:
         case AutoscalingMode.OPERATOR:
             announced = scaling.model_copy(update={"events": told})
-            return lambda: Shipping(announced, model.spec.server.max_concurrency, starts_at=start)
+            specs = {Track.NATIVE: announced, Track.EQUAL: as_scraped(announced)}
+            return lambda track: Shipping(specs[track], server.max_sequences, starts_at=start)
         case AutoscalingMode.FIXED:
-            return lambda: Static(StaticSettings(replicas=model.spec.replicas))
+            return lambda _: Static(StaticSettings(replicas=model.spec.replicas))
         case AutoscalingMode.HPA:
-            settings = _hpa_settings(path, model)
-            return lambda: Hpa(settings)
+            settings = hpa_settings(model, server.steps.kv_tokens)
+            return lambda _: Hpa(settings)
         case _:
             assert_never(scaling.mode)
-
-
-def _hpa_settings(path: Path, model: ChatModel) -> HpaSettings:
-    metrics = model.spec.autoscaling.targets
-    if len(metrics) != 1 or metrics[0].type not in _COLUMNS:
-        raise InputError(
-            f"{path}: spec.autoscaling.metrics must be one of {', '.join(sorted(_COLUMNS))} to simulate mode HPA, "
-            f"found {', '.join(metric.type for metric in metrics)}"
-        )
-    down_s = float(model.spec.autoscaling.behavior.scale_down.stabilization_window_seconds)
-    return HpaSettings(
-        columns=_COLUMNS[metrics[0].type],
-        target=float(metrics[0].target),
-        behavior=Behavior(
-            down_stabilization_s=down_s,
-            min_replicas=model.spec.autoscaling.min_replicas,
-            max_replicas=model.spec.autoscaling.max_replicas or model.spec.autoscaling.min_replicas,
-        ),
-    )

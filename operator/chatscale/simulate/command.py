@@ -41,10 +41,11 @@ def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     chosen = contenders(options.policy, profile)
     if options.event:
         chosen.append(announced(options.event))
+    track = Track(options.track or Track.EQUAL)
     for traffic in traffics:
         load(traffic, 0)
     jobs = [
-        Job(traffic, profile, ColdStart(options.cold_start), Track(options.track), contender, seed)
+        Job(traffic, profile, ColdStart(options.cold_start), track, contender, seed)
         for traffic in traffics
         for seed in range(options.seeds)
         for contender in chosen
@@ -81,13 +82,14 @@ def _advise(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     if options.policy is not None:
         raise InputError("--policy cannot be given with --chatmodel: its own spec says how it scales")
     subject = read_subject(options.chatmodel, options.profile, options.event, options.starts_at)
+    track = Track(options.track or subject.track)
     cold_start, revision = ColdStart(options.cold_start), git_revision()
     for traffic in traffics:
         load(traffic, 0)
     work = [(traffic, seed) for traffic in traffics for seed in range(options.seeds)]
     rows: list[Row] = []
     for traffic, seed in _progress(work, len(work), "runs"):
-        outcome, row = advice.play(subject, traffic, cold_start, Track(options.track), seed)
+        outcome, row = advice.play(subject, traffic, cold_start, track, seed)
         rows.append(row | {"git_revision": revision})
         if seed == 0:
             tqdm.write(advice.tell(subject, traffic, outcome, row, options.gpu_price_per_hour))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from chatscale.api.v1alpha1 import AutoscalingSpec, MetricSource, SourceType
+from chatscale.api.v1alpha1 import AutoscalingSpec
 from chatscale.simulate.errors import InputError
 from chatscale.simulate.events import Event, parse_event
 from chatscale.simulation.outcome import Track
@@ -15,7 +15,7 @@ from chatscale.simulation.peers.registry import PEERS, Peer, Variant
 from chatscale.simulation.profiles import ServerProfile, Slo
 from chatscale.simulation.references.registry import REFERENCES
 from chatscale.simulation.run import SCRAPE_EVERY_S
-from chatscale.simulation.shipping import STARTS_AT, Shipping
+from chatscale.simulation.shipping import STARTS_AT, Shipping, as_scraped
 from chatscale.simulation.sizing import Sizing
 from chatscale.simulation.view import Policy
 
@@ -90,12 +90,8 @@ def _spec(contender: Contender, track: Track) -> AutoscalingSpec:
     """Ours as it ships. Prometheus' 15 s scrapes in the equal track; in the native one its own reading of pods."""
     labels = contender.setting.split(",") if contender.policy == ANNOUNCED else []
     events = [parse_event(label).at(STARTS_AT) for label in labels]
-    if track is Track.NATIVE:
-        return AutoscalingSpec(max_replicas=MAX_REPLICAS, events=events)
-    source = MetricSource(
-        type=SourceType.PROMETHEUS, prometheus_url="http://prometheus", interval_seconds=int(SCRAPE_EVERY_S)
-    )
-    return AutoscalingSpec(max_replicas=MAX_REPLICAS, source=source, events=events)
+    spec = AutoscalingSpec(max_replicas=MAX_REPLICAS, events=events)
+    return spec if track is Track.NATIVE else as_scraped(spec)
 
 
 def build(contender: Contender, server: ServerProfile, slo: Slo, sizing: Sizing, track: Track) -> Policy:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -14,6 +14,7 @@ from chatscale.simulation.profiles import GPUS_PER_REPLICA, SERVERS, Slo
 from chatscale.simulation.references.registry import REFERENCES
 from chatscale.simulation.run import Scenario, run
 from chatscale.simulation.score import Score, score
+from chatscale.simulation.shipping import least_at_start
 from chatscale.simulation.sizing import size
 
 Row = dict[str, Any]
@@ -33,7 +34,10 @@ class Job:
 
 
 def play(job: Job) -> tuple[Outcome, Score]:
-    """Do the run, for a reference all of its runs. Each starts with the same replicas, as the first minutes need."""
+    """Do the run, for a reference all of its runs.
+
+    Each starts with the same replicas, as the first minutes need, or more where an event is announced for then.
+    """
     workload, server, slo = load(job.traffic, job.seed), SERVERS[job.profile], Slo()
     sizing = size(workload, server, slo)
     scenario = Scenario(
@@ -48,7 +52,9 @@ def play(job: Job) -> tuple[Outcome, Score]:
     if job.contender.variant == REFERENCE:
         outcome = REFERENCES[job.contender.policy](workload, scenario)
     else:
-        outcome = run(workload, scenario, build(job.contender, server, slo, sizing, job.track))
+        policy = build(job.contender, server, slo, sizing, job.track)
+        first = max(sizing.first, least_at_start(policy))
+        outcome = run(workload, replace(scenario, initial_replicas=first), policy)
     return outcome, score(outcome, slo, GPUS_PER_REPLICA[job.profile])
 
 

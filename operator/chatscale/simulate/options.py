@@ -29,7 +29,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--load-factor", type=_whole, default=1, metavar="K", help="superpose K copies, each request moved by +-15 s")
     add("--cold-start", choices=("fast", "cached", "cold"), default="cached", help="about 30, 80 or 295 s (cached)")
     add("--policy", nargs="+", default=None, metavar="NAME", help="compare these only (default: all there are)")
-    add("--track", choices=("equal", "native"), default="equal", help="same signals for all, or each its own (equal)")
+    add(
+        "--track",
+        choices=("equal", "native"),
+        default=None,
+        help="same signals for all, or each its own (equal; native for a ChatModel whose pods the operator reads)",
+    )
     add("--seeds", type=_whole, default=1, metavar="N", help="repeat with N seeds: start-ups, scrapes, superposition")
     add("--hours", type=_hours, default=None, metavar="FROM-TO", help="play only these hours of the trace, e.g. 6-12")
     add(

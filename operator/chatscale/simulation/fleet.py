@@ -118,6 +118,10 @@ class Fleet(NamedTuple):
     """[next arrival, rows in use]."""
 
 
+_OF_PODS: Final = Fleet._fields[Fleet._fields.index("status") : Fleet._fields.index("cursor")]
+"""Arrays with one row per pod."""
+
+
 def new_fleet(workload: Workload, ttft_limit: Numbers, rows: int, model: Model) -> Fleet:
     """All requests to come, no pod yet. ttft_limit: (requests,) seconds."""
     arrival, prompt, output = workload.arrival_s, workload.prompt_tokens, workload.output_tokens
@@ -143,3 +147,10 @@ def new_fleet(workload: Workload, ttft_limit: Numbers, rows: int, model: Model) 
         fresh=np.zeros(rows, dtype=np.bool_), next_scrape=numbers(rows, value=FAR_S), scrapes=whole(rows),
         cursor=whole(2),
     )  # fmt: skip
+
+
+def with_rows(fleet: Fleet, rows: int, model: Model) -> Fleet:
+    """The same run with `rows` more rows for pods."""
+    nothing = Workload(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    more = new_fleet(nothing, np.zeros(0), rows, model)
+    return fleet._replace(**{name: np.concatenate([getattr(fleet, name), getattr(more, name)]) for name in _OF_PODS})

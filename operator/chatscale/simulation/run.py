@@ -31,8 +31,8 @@ SCHEDULING_S: Final = 2.0
 COLD_STARTS: Final = {ColdStart.FAST: (30.0, 45.0), ColdStart.CACHED: (80.0, 130.0), ColdStart.COLD: (295.0, 420.0)}
 """Median and 95th percentile in seconds of a lognormal draw."""
 _Z95: Final = 1.6448536269514722
-_GROWTH: Final = 64
-"""Rows that are added when all are in use."""
+_ROWS: Final = 256
+"""Pods that there is room for at first, draining ones included; doubled when they are all there."""
 DRAIN_LIMIT_S: Final = 3600.0
 """A run ends when all is served, at the latest this long after the last arrival."""
 
@@ -95,7 +95,7 @@ class Run:
         self._model = scenario.model(workload.duration_s)
         server, slo = scenario.server or SERVERS[scenario.profile], scenario.slo
         limit_s = slo.ttft_limit_s(unloaded_ttft_seconds(server, workload.prompt_tokens))
-        self._fleet = fleet.new_fleet(workload, limit_s, _GROWTH * 4, self._model)
+        self._fleet = fleet.new_fleet(workload, limit_s, _ROWS, self._model)
         self._max_tokens_per_second = max_tokens_per_second(server)
         self._lives: dict[int, PodLife] = {}
         self._created: dict[int, float] = {}
@@ -180,9 +180,8 @@ class Run:
         )
 
     def _create(self, ready_s: float) -> None:
+        row = self._free_row()
         f = self._fleet
-        free = np.flatnonzero((f.status == fleet.EMPTY) | (f.status == fleet.GONE))
-        row = int(free[0])
         number = len(self._created)
         self._created[number] = self.now_s
         for column in (f.steps, f.n_run, f.n_dec, f.next_fin, f.kv_dec, f.kv_all, f.w_head, f.w_len, f.scrapes):
@@ -190,6 +189,14 @@ class Run:
         f.now[row], f.sample[row], f.fresh[row], f.sampled_at[row] = 0.0, 0.0, False, -fleet.FAR_S
         f.number[row], f.status[row], f.ready_at[row] = number, fleet.STARTING, ready_s
         f.cursor[1] = max(int(f.cursor[1]), row + 1)
+
+    def _free_row(self) -> int:
+        status = self._fleet.status
+        free = np.flatnonzero((status == fleet.EMPTY) | (status == fleet.GONE))
+        if len(free):
+            return int(free[0])
+        self._fleet = fleet.with_rows(self._fleet, len(status), self._model)
+        return len(status)
 
     def _delete(self, row: int) -> None:
         f = self._fleet

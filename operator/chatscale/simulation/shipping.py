@@ -3,11 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.api.v1alpha1 import AutoscalingSpec, MetricSource, SourceType
+from chatscale.scaling.floor import floor_at
 from chatscale.scaling.policy import decide
+from chatscale.scaling.reserve import Reserve
 from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample, WorkCounters
 from chatscale.scaling.state import ScalerState
-from chatscale.simulation.view import Column, View
+from chatscale.simulation.run import SCRAPE_EVERY_S
+from chatscale.simulation.view import Column, Policy, View
 
 STARTS_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """The wall clock at second 0 of a run; any will do where no event is announced."""
@@ -15,9 +18,6 @@ STARTS_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 class Shipping:
     """The operator's own decisions, one model's state carried from one to the next."""
-
-    direct = True
-    """It reads the pods itself, right before it decides."""
 
     def __init__(
         self,
@@ -32,10 +32,17 @@ class Shipping:
         second 0, by which announced events are due. Aware.
         """
         self.period_s = float(spec.source.interval_seconds) if period_s is None else period_s
+        self.direct = spec.source.type is SourceType.POD_SCRAPE
+        """It reads the pods itself, right before it decides."""
         self._spec, self._slots, self._starts_at = spec, max_concurrency, starts_at
         self._state: ScalerState | None = None
         self.reason = ""
         """The sentence of the last decision."""
+
+    @property
+    def least_at_start(self) -> int:
+        """What `minReplicas` or an event asks for at second 0, before any cold start was measured."""
+        return floor_at(self._spec, Reserve().cold_start_s, self._starts_at).replicas
 
     def decide(self, view: View) -> int:
         """Return the replicas wanted now."""
@@ -90,3 +97,21 @@ class Shipping:
 
     def _at(self, seconds: float) -> datetime:
         return self._starts_at + timedelta(seconds=seconds)
+
+
+def as_scraped(spec: AutoscalingSpec) -> AutoscalingSpec:
+    """The spec as the equal track plays it, where a sample is up to 15 s old, or 30 s if a scrape was lost.
+
+    Pods that the operator reads itself count as unread after three of its own intervals, or 10 s.
+    """
+    if spec.source.type is SourceType.PROMETHEUS:
+        return spec
+    source = MetricSource(
+        type=SourceType.PROMETHEUS, prometheus_url="http://prometheus", interval_seconds=int(SCRAPE_EVERY_S)
+    )
+    return spec.model_copy(update={"source": source})
+
+
+def least_at_start(policy: Policy) -> int:
+    """Replicas that an announcement has made ready by second 0; 0 for a policy that is told of none."""
+    return policy.least_at_start if isinstance(policy, Shipping) else 0

@@ -44,4 +44,4 @@ def forecast(subject: Subject, workload: Workload, start_ups_s: tuple[float, ...
         )
         for seed in range(RUNS)
     ]
-    return [run(workload, scenario, subject.make_policy()) for scenario in scenarios]
+    return [run(workload, scenario, subject.make_policy(scenario.track)) for scenario in scenarios]

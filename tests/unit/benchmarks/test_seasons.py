@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from tests.benchmarks.seasons import Horizon, last, read, scores, season, trend
+from tests.benchmarks.seasons import Horizon, last, main, read, scores, season, trend
 
 HOUR = Horizon(ahead=2, recent=1, smooth=1, day=24)
 
@@ -43,3 +43,13 @@ def test_gaps_and_zeros_are_not_known(tmp_path):
     rate, step_min = read(path)
     np.testing.assert_array_equal(rate, [2.5, np.nan, np.nan, 3.0])
     assert step_min == 10
+
+
+@pytest.mark.parametrize("folder", ["missing", "."])
+def test_a_folder_without_series_is_named(tmp_path, folder, capsys):
+    with pytest.raises(SystemExit) as failed:
+        main(["--rates", str(tmp_path / folder)])
+    told = capsys.readouterr()
+    assert failed.value.code == 2
+    assert f"found none in {tmp_path / folder}" in told.err
+    assert not told.out

@@ -14,20 +14,25 @@ from chatscale.simulation.peers.windows import INSTANT_S, WindowedMax, WindowedM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """The most change within a period; of pods and percent the one that allows more, as of several rates."""
+
+    pods: int = 0
+    percent: float = 0.0
+    """Of the count at the start of the period."""
+    period_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Behavior:
     """`spec.behavior` and the bounds of an HPA; the defaults are those of Kubernetes."""
 
     min_replicas: int = 1
     max_replicas: int = 64
     up_stabilization_s: float = 0.0
-    up_pods: int = 4
-    """Pods that may be added in one period; the larger of the two policies holds."""
-    up_percent: float = 100.0
+    up: tuple[Rate, ...] = (Rate(pods=4, percent=100),)
     down_stabilization_s: float = 300.0
-    down_pods: int = 0
-    """Pods that may go in one period; the larger of the two policies holds."""
-    down_percent: float = 100.0
-    period_s: float = 15.0
+    down: tuple[Rate, ...] = (Rate(percent=100),)
 
 
 class Stabilizer:
@@ -37,6 +42,7 @@ class Stabilizer:
         self.behavior: Final = behavior
         self._lowest = WindowedMin(behavior.up_stabilization_s)
         self._highest = WindowedMax(behavior.down_stabilization_s)
+        self._longest_s = max(rate.period_s for rate in (*behavior.up, *behavior.down))
         self._changes: deque[tuple[float, int]] = deque()
         self._begun = False
 
@@ -60,18 +66,21 @@ class Stabilizer:
     def _limit(self, now_s: float, current: int, wanted: int) -> int:
         rules = self.behavior
         if wanted > current:
-            start = self._at_start_of_period(now_s, current)
-            ceiling = max(start + rules.up_pods, math.ceil(start * (1 + rules.up_percent / 100)), current)
+            ceiling = current
+            for rate in rules.up:
+                start = self._at_start_of_period(now_s, current, rate)
+                ceiling = max(ceiling, start + rate.pods, math.ceil(start * (1 + rate.percent / 100)))
             return min(wanted, ceiling, rules.max_replicas)
         if wanted < current:
-            start = self._at_start_of_period(now_s, current)
-            floor = min(start - rules.down_pods, int(start * (1 - rules.down_percent / 100)), current)
+            floor = current
+            for rate in rules.down:
+                start = self._at_start_of_period(now_s, current, rate)
+                floor = min(floor, start - rate.pods, int(start * (1 - rate.percent / 100)))
             return max(wanted, floor, rules.min_replicas)
         return wanted
 
-    def _at_start_of_period(self, now_s: float, current: int) -> int:
-        changes = self._changes
-        begin_s = now_s - self.behavior.period_s + INSTANT_S
-        while changes and changes[0][0] <= begin_s:
+    def _at_start_of_period(self, now_s: float, current: int, rate: Rate) -> int:
+        changes, now_s = self._changes, now_s + INSTANT_S
+        while changes and changes[0][0] <= now_s - self._longest_s:
             changes.popleft()
-        return current - sum(change for _, change in changes)
+        return current - sum(change for at_s, change in changes if at_s > now_s - rate.period_s)

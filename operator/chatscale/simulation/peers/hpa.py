@@ -1,4 +1,4 @@
-"""The HorizontalPodAutoscaler on an external metric with an average value: what most people try first."""
+"""The HorizontalPodAutoscaler on external metrics with average values: what most people try first."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,14 +11,22 @@ QUEUE: Final = (Column.WAITING,)
 CONCURRENCY: Final = (Column.WAITING, Column.RUNNING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HpaSettings:
+@dataclass(frozen=True, slots=True)
+class HpaMetric:
     """One External metric, `sum(...)` over the replicas, with target type AverageValue."""
 
     columns: tuple[Column, ...]
     """Gauges that are added up."""
     target: float
     """Per replica."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HpaSettings:
+    """An HPA's spec; of the counts that several metrics call for the largest holds."""
+
+    metrics: tuple[HpaMetric, ...]
+    """At least one."""
     tolerance: float = 0.1
     behavior: Behavior = field(default_factory=Behavior)
     period_s: float = 15.0
@@ -36,11 +44,12 @@ def replicas_for_average(total: float, target: float, current: int, tolerance: f
 
 
 class Hpa:
-    """HPA v2 on one External metric with AverageValue.
+    """HPA v2 on External metrics with AverageValue.
 
     Source: kubernetes/kubernetes, pkg/controller/podautoscaler/replica_calculator.go
-    (`GetExternalPerPodMetricReplicas`) at 0006726 and later, and `behavior.py` beside this file. A metric that cannot
-    be had is an error and leaves the count as it is, without entering a recommendation.
+    (`GetExternalPerPodMetricReplicas`) at 0006726 and later, horizontal.go (`computeReplicasForMetrics`), and
+    `behavior.py` beside this file. Metrics that cannot be had, which all are at once here, are an error and leave the
+    count as it is, without entering a recommendation.
     Simplified: `status.replicas` is taken to equal `spec.replicas`, as a Deployment makes it within a moment;
     `spec.behavior` is written out with its defaults (an HPA without the field limits a rise to max(2N, 4) instead of
     max(2N, N + 4)); the sync has no phase of its own.
@@ -65,6 +74,9 @@ class Hpa:
             return bounds.min_replicas
         if view.blind:
             return current
-        total = sum(view.total(column) for column in self.settings.columns)
-        wanted = replicas_for_average(total, self.settings.target, current, self.settings.tolerance)
+        wanted = max(self._wanted(view, metric) for metric in self.settings.metrics)
         return self._stabilizer.settle(view.now_s, current, wanted)
+
+    def _wanted(self, view: View, metric: HpaMetric) -> int:
+        total = sum(view.total(column) for column in metric.columns)
+        return replicas_for_average(total, metric.target, view.desired, self.settings.tolerance)

@@ -13,7 +13,7 @@ from chatscale.simulation.peers.aibrix import AibrixApa, AibrixKpa, AibrixSettin
 from chatscale.simulation.peers.behavior import Behavior
 from chatscale.simulation.peers.dynamo import Dynamo, DynamoSettings, Forecast
 from chatscale.simulation.peers.facts import Facts
-from chatscale.simulation.peers.hpa import CONCURRENCY, QUEUE, Hpa, HpaSettings
+from chatscale.simulation.peers.hpa import CONCURRENCY, QUEUE, Hpa, HpaMetric, HpaSettings
 from chatscale.simulation.peers.keda import Keda, KedaSettings
 from chatscale.simulation.peers.knative import Knative, KnativeSettings
 from chatscale.simulation.peers.kubeai import KubeAi, KubeAiSettings
@@ -113,12 +113,14 @@ STEP_SHARES: Final = geometric(0.01, 0.6)
 SENSITIVITIES: Final = (0.8, 0.9, 0.97)
 
 
-def _hpa(name: str, shipped: HpaSettings, targets: tuple[float, ...]) -> Peer:
+def _hpa(name: str, shipped: HpaMetric, targets: tuple[float, ...]) -> Peer:
     return _peer(
         name,
         lambda settings, _: Hpa(settings),
-        shipped,
-        tune=lambda target, window: replace(shipped, target=target, behavior=Behavior(down_stabilization_s=window)),
+        HpaSettings(metrics=(shipped,)),
+        tune=lambda target, window: HpaSettings(
+            metrics=(replace(shipped, target=target),), behavior=Behavior(down_stabilization_s=window)
+        ),
         targets=targets,
         windows=STABILIZATIONS_S,
     )
@@ -175,8 +177,8 @@ def _dynamo(name: str, shipped: DynamoSettings) -> Peer:
 def _peers() -> Iterator[Peer]:
     yield _static("static-peak", lambda facts: facts.peak_replicas)
     yield _static("static-mean", lambda facts: facts.mean_replicas)
-    yield _hpa("hpa-queue", HpaSettings(columns=QUEUE, target=5.0), QUEUE_TARGETS)
-    yield _hpa("hpa-concurrency", HpaSettings(columns=CONCURRENCY, target=100.0), CONCURRENCY_TARGETS)
+    yield _hpa("hpa-queue", HpaMetric(QUEUE, 5.0), QUEUE_TARGETS)
+    yield _hpa("hpa-concurrency", HpaMetric(CONCURRENCY, 100.0), CONCURRENCY_TARGETS)
     yield _peer(
         "keda-queue",
         lambda settings, _: Keda(settings),

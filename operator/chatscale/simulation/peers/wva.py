@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from chatscale.simulation.peers.behavior import Behavior, Stabilizer
+from chatscale.simulation.peers.behavior import Behavior, Rate, Stabilizer
 from chatscale.simulation.peers.facts import Facts
 from chatscale.simulation.peers.hpa import replicas_for_average
 from chatscale.simulation.peers.windows import INSTANT_S
@@ -36,12 +36,9 @@ def _chart_behavior() -> Behavior:
     """Return `hpa.behavior` of the chart: slow both ways, as starting takes minutes."""
     return Behavior(
         up_stabilization_s=240.0,
-        up_pods=10,
-        up_percent=0.0,
+        up=(Rate(pods=10, period_s=150.0),),
         down_stabilization_s=240.0,
-        down_pods=10,
-        down_percent=0.0,
-        period_s=150.0,
+        down=(Rate(pods=10, period_s=150.0),),
     )
 
 

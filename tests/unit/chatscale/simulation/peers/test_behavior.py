@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatscale.simulation.peers.behavior import Behavior, Stabilizer
+from chatscale.simulation.peers.behavior import Behavior, Rate, Stabilizer
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,24 @@ def test_a_rise_waits_for_the_smallest_wish_of_its_window_when_it_has_one():
 
 
 def test_lowering_is_limited_by_the_larger_of_its_policies():
-    slow = Behavior(down_stabilization_s=0, down_percent=10, down_pods=2, period_s=60)
+    slow = Behavior(down_stabilization_s=0, down=(Rate(pods=2, percent=10, period_s=60),))
     stabilizer = Stabilizer(slow)
     assert stabilizer.settle(0, 10, 1) == 8, "min(10 - 2, int(10 x 0.9))"
     assert stabilizer.settle(30, 8, 1) == 8
     assert stabilizer.settle(60, 8, 1) == 6
+
+
+def test_each_rate_counts_over_its_own_period_and_the_one_that_allows_most_holds():
+    two = (Rate(pods=2, period_s=15), Rate(pods=5, period_s=60))
+    stabilizer = Stabilizer(Behavior(up=two))
+    assert stabilizer.settle(0, 10, 60) == 15, "five in a minute"
+    assert stabilizer.settle(15, 15, 60) == 17, "two in 15 s; of the minute's five nothing is left"
+    assert stabilizer.settle(60, 17, 60) == 20, "15 at the start of the minute, and the minute allows five"
+
+
+def test_a_fall_and_a_rise_have_periods_of_their_own():
+    stabilizer = Stabilizer(Behavior(down_stabilization_s=0, down=(Rate(pods=1, period_s=30),)))
+    assert stabilizer.settle(0, 4, 1) == 3
+    assert stabilizer.settle(15, 3, 1) == 3
+    assert stabilizer.settle(16, 3, 60) == 7, "the pod that went 16 s ago is not in the period of a rise"
+    assert stabilizer.settle(30, 7, 1) == 2, "it is in that of a fall until now: 3 at its start"

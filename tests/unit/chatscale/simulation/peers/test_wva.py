@@ -2,16 +2,14 @@
 
 import pytest
 
-from chatscale.simulation.peers.behavior import Behavior
+from chatscale.simulation.peers.behavior import Behavior, Rate
 from chatscale.simulation.peers.facts import Facts
 from chatscale.simulation.peers.wva import WvaSettings, WvaV1, WvaV2
 from chatscale.simulation.view import Column, View
 from tests.unit.chatscale.simulation.views import ViewBuilder, a_view
 
 CAPACITY_TOKENS = 400_000
-BARE = WvaSettings(
-    interval_s=15, tolerance=0, behavior=Behavior(down_stabilization_s=0, up_percent=1000, down_percent=100)
-)
+BARE = WvaSettings(interval_s=15, tolerance=0, behavior=Behavior(down_stabilization_s=0, up=(Rate(percent=1000),)))
 """What the analyzer says, without the HPA's brakes."""
 FACTS = Facts(
     max_sequences=256,
