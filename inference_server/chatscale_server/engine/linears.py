@@ -1,12 +1,16 @@
 """Linear layers whose weights are laid out for oneDNN once, where that pays on this CPU.
 
 `F.linear` lays them out anew in every call, or not at all; a decode step of a small batch waits for little
-else. The operators are torch's own but private, so everything here may fail, and the caller must be able
-to go on without.
+else. Layers that read the same input, such as queries, keys and values, become one. The operators are torch's
+own but private, so everything here may fail, and the caller must be able to go on without.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import torch
@@ -41,6 +45,73 @@ class PackedLinear(torch.nn.Module):  # type: ignore[misc]  # Module is Any to m
         return output
 
 
+class SharedLinear:
+    """Several layers of one input as one; their outputs stand side by side."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, layers: int) -> None:
+        self._linear = PackedLinear(weight, bias)
+        self._layers = layers
+        self._left = 0
+        self._inputs: torch.Tensor | None = None
+        self._output: torch.Tensor | None = None
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The output of all, computed by the first that asks with these inputs and forgotten with the last."""
+        if inputs is not self._inputs or self._output is None:
+            self._inputs, self._output, self._left = inputs, self._linear(inputs), self._layers
+        output = self._output
+        self._left -= 1
+        if self._left == 0:
+            self._inputs = self._output = None
+        return output
+
+
+class LinearPart(torch.nn.Module):  # type: ignore[misc]  # Module is Any to mypy
+    """One layer of a `SharedLinear`."""
+
+    def __init__(self, shared: SharedLinear, start: int, end: int) -> None:
+        super().__init__()
+        self._shared, self._start, self._end = shared, start, end
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return self._shared(inputs)[..., self._start : self._end]
+
+
+@dataclass(frozen=True, slots=True)
+class Siblings:
+    """Layers of one module that read the same tensor one after another."""
+
+    parent: Any
+    names: tuple[str, ...]
+
+
+@contextmanager
+def watch_siblings(network: Any) -> Iterator[list[Siblings]]:
+    """Find them in what the network computes in this block; the list fills at its end."""
+    calls: list[tuple[Any, str, torch.Tensor]] = []
+    hooks = [
+        layer.register_forward_pre_hook(
+            lambda _layer, inputs, parent=parent, name=name: calls.append((parent, name, inputs[0]))
+        )
+        for parent, name, layer in _linears(network)
+        if type(layer) is torch.nn.Linear
+    ]
+    found: list[Siblings] = []
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+    times = Counter((id(parent), name) for parent, name, _inputs in calls)
+    for _same, group in groupby(calls, key=lambda call: (id(call[0]), id(call[2]))):
+        members = list(group)
+        siblings = Siblings(members[0][0], tuple(name for _parent, name, _inputs in members))
+        biased = {getattr(siblings.parent, name).bias is not None for name in siblings.names}
+        if len(members) > 1 and len(biased) == 1 and all(times[id(siblings.parent), n] == 1 for n in siblings.names):
+            found.append(siblings)
+
+
 def pays_off(weight: torch.Tensor, rows: int) -> bool:
     """Whether so many rows go through a packed layer of this shape clearly faster, as measured in milliseconds."""
     inputs = torch.ones(rows, weight.shape[1], dtype=weight.dtype)
@@ -63,23 +134,50 @@ def pays_off(weight: torch.Tensor, rows: int) -> bool:
     return dense_s > MIN_GAIN * packed_s
 
 
-def pack_linears(network: Any, rows: int, pays: Callable[[torch.Tensor, int], bool] = pays_off) -> int:
+def pack_linears(
+    network: Any,
+    rows: int,
+    siblings: Sequence[Siblings] = (),
+    pays: Callable[[torch.Tensor, int], bool] = pays_off,
+) -> int:
     """Replace the layers that are faster packed at so many rows; how many were. Raises what torch raises.
 
-    Dense weights are let go one layer at a time, so there are never two whole copies.
+    siblings: are packed as one. Dense weights are let go one layer at a time, so there are never two whole copies.
     """
     gains: dict[tuple[int, ...], bool] = {}
+
+    def gain(weight: torch.Tensor) -> bool:
+        shape = tuple(weight.shape)
+        if shape not in gains:
+            gains[shape] = pays(weight, rows)
+        return gains[shape]
+
     packed = 0
     with torch.inference_mode():
+        for group in siblings:
+            weight, bias = _side_by_side([getattr(group.parent, name) for name in group.names])
+            if gain(weight):
+                _share(group, SharedLinear(weight, bias, len(group.names)))
+                packed += len(group.names)
         for parent, name, layer in list(_linears(network)):
             weight = layer.weight if isinstance(layer, torch.nn.Linear) else layer.weight.t().contiguous()
-            shape = tuple(weight.shape)
-            if shape not in gains:
-                gains[shape] = pays(weight, rows)
-            if gains[shape]:
+            if gain(weight):
                 setattr(parent, name, PackedLinear(weight, layer.bias))
                 packed += 1
     return packed
+
+
+def _side_by_side(layers: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    return torch.cat([layer.weight for layer in layers]), torch.cat(biases) if biases else None
+
+
+def _share(group: Siblings, shared: SharedLinear) -> None:
+    start = 0
+    for name in group.names:
+        end = start + getattr(group.parent, name).out_features
+        setattr(group.parent, name, LinearPart(shared, start, end))
+        start = end
 
 
 def _linears(network: Any) -> Iterator[tuple[Any, str, Any]]:

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
-from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears
+from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.scheduler import Chunk, Sequence
@@ -127,12 +127,13 @@ def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
     return frozenset(found)
 
 
-def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[[Any, int], int] = pack_linears) -> SlotModel:
+def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_linears) -> SlotModel:
     """Check the model, then make it faster where its answers stay the same. Raises StartupError."""
-    ids, expected = _expect(model, plan)
+    with watch_siblings(model.network) as siblings:
+        ids, expected = _expect(model, plan)
     if plan.device.type == "cpu" and model.slots > 1:
         try:
-            pack(model.network, min(model.slots, LAYOUT_ROWS))
+            pack(model.network, min(model.slots, LAYOUT_ROWS), siblings)
             _check(model, plan, ids, expected)
         except (StartupError, *_FAILURES) as error:
             # Whether it was the packing or the model itself is seen without packing.

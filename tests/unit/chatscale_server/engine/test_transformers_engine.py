@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatscale_server.engine.kv_budget import KvBudget
-from chatscale_server.engine.linears import pack_linears
+from chatscale_server.engine.linears import LinearPart, pack_linears
 from chatscale_server.engine.loading import load_model, plan_load, warm_up
 from chatscale_server.engine.model import CacheShape, SlotCache, group_chunks
 from chatscale_server.engine.protocol import ChatMessage, PromptError
@@ -115,7 +116,11 @@ def test_greedy_answers_equal_generate_alone_and_in_a_busy_batch(models, family)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_packed_weights_answer_as_generate_does(models, family):
     engine, _info = loaded(models(family))
-    pack_linears(engine._model.network, 4, lambda _weight, _rows: True)
+    plan = plan_load(models(family), replace(SETTINGS, model_uri=f"file://{models(family)}"))
+    everything = partial(pack_linears, pays=lambda _weight, _rows: True)
+    engine._model = warm_up(load_model(plan, 4), plan, everything)
+    shared = [layer for layer in engine._model.network.modules() if isinstance(layer, LinearPart)]
+    assert bool(shared) == (family != "gpt2")
     requests = requests_of(random.Random(7), 256, 6)
     assert run(engine, requests) == {r.id: expected(models(family), r.prompt, r.max_tokens) for r in requests}
 
@@ -124,11 +129,11 @@ def test_weights_that_cannot_be_packed_stay_as_they_are(models, caplog):
     settings = replace(SETTINGS, model_uri=f"file://{models('llama')}")
     plan = plan_load(models("llama"), settings)
 
-    def half(network: Any, _rows: int) -> int:
+    def half(network: Any, *_: Any) -> int:
         network.lm_head = None
         raise RuntimeError("no such operator")
 
-    def wrong(network: Any, _rows: int) -> int:
+    def wrong(network: Any, *_: Any) -> int:
         network.lm_head.weight.data += 1
         return 1
 
