@@ -1,6 +1,6 @@
 """Write an answer as it comes from the engine: whole, or as a stream of events."""
 
-import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from chatscale_server.http import sse
+from chatscale_server.http.body import off_loop
 from chatscale_server.http.errors import ApiError
 from chatscale_server.http.responses import ChatChoice, Head, TextChoice, Usage
 from chatscale_server.http.ticket import News, Ticket, read_together
@@ -16,8 +17,8 @@ from chatscale_server.logs import where
 
 log = logging.getLogger(__name__)
 
-WRITE_TIMEOUT_S: Final = 30.0
-"""A client that takes nothing for so long is gone."""
+SCORE_CHARS: Final = 64
+"""At least, of a token's score in an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,19 @@ async def write_whole(answer: Answer) -> web.Response:
     heard: list[list[News]] = [[] for _ in answer.tickets]
     async for index, news in read_together(answer.tickets):
         heard[index].append(news)
+    chars = sum(
+        len(part.text) + SCORE_CHARS * sum(1 + len(score.top) for score in part.scores)
+        for parts in heard
+        for part in parts
+    )
+    return web.json_response(text=await off_loop(lambda: _whole(answer, heard), chars))
+
+
+def _whole(answer: Answer, heard: Sequence[Sequence[News]]) -> str:
     for choice, parts in zip(answer.choices, heard, strict=True):
         text, scores = "".join(part.text for part in parts), tuple(one for part in parts for one in part.scores)
-        choice.feed(text, scores, parts[-1].finish)
-    return web.json_response(answer.head.whole([choice.whole() for choice in answer.choices], answer.usage()))
+        choice.take(text, scores, parts[-1].finish)
+    return json.dumps(answer.head.whole([choice.whole() for choice in answer.choices], answer.usage()))
 
 
 async def write_stream(http: web.Request, answer: Answer, *, include_usage: bool) -> web.StreamResponse:
@@ -55,7 +65,7 @@ async def write_stream(http: web.Request, answer: Answer, *, include_usage: bool
     try:
         await _write_events(response, answer, first, news)
     except ApiError as problem:
-        await _write(response, sse.event(problem.body()))
+        await response.write(sse.event(problem.body()))
         return response
     except ConnectionError:
         raise
@@ -63,10 +73,10 @@ async def write_stream(http: web.Request, answer: Answer, *, include_usage: bool
         # The headers are out, so the middleware's answer would land in the middle of the stream.
         fields = {"request": answer.head.id, **where(error)}
         log.error("stream failed", extra=fields)  # noqa: TRY400 - the message may quote the answer
-        await _write(response, sse.event(ApiError(500, "the server failed", code="internal_error").body()))
+        await response.write(sse.event(ApiError(500, "the server failed", code="internal_error").body()))
         return response
     tail = sse.event(answer.head.usage(answer.usage())) if include_usage else b""
-    await _write(response, tail + sse.DONE)
+    await response.write(tail + sse.DONE)
     return response
 
 
@@ -76,21 +86,13 @@ async def _write_events(
     """Everything but the tail; one write for all that a step brought a choice."""
     openings = [opening for choice in answer.choices if (opening := choice.opening())]
     if openings:
-        await _write(response, b"".join(sse.event(answer.head.chunk(opening)) for opening in openings))
+        await response.write(b"".join(sse.event(answer.head.chunk(opening)) for opening in openings))
     index, news = first
     while True:
         chunks = answer.choices[index].feed(news.text, news.scores, news.finish)
         if chunks:
-            await _write(response, b"".join(sse.event(answer.head.chunk(chunk)) for chunk in chunks))
+            await response.write(b"".join(sse.event(answer.head.chunk(chunk)) for chunk in chunks))
         try:
             index, news = await anext(others)
         except StopAsyncIteration:
             return
-
-
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    try:
-        async with asyncio.timeout(WRITE_TIMEOUT_S):
-            await response.write(data)
-    except TimeoutError as error:
-        raise ConnectionResetError("the client does not read") from error

@@ -3,16 +3,18 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from aiohttp import hdrs, web
 
 from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.metrics import Counts
 from chatscale_server.wire import RejectReason
+
+T = TypeVar("T")
 
 READ_TIMEOUT_S: Final = 30.0
 """For a body: a client that sends drop by drop must not hold up a drain."""
@@ -21,22 +23,24 @@ SMALL_BODY_BYTES: Final = 64 * 1024
 """Nearly every chat is smaller."""
 MAX_SMALL_BYTES_ON_THE_WAY: Final = 32 * 1024 * 1024
 MAX_LARGE_BYTES_ON_THE_WAY: Final = 64 * 1024 * 1024
-"""Of bodies that are being received, by what they may come to. Large ones have a share of their own, so that
-sixteen slow uploads do not shut the door to chats."""
+"""Of bodies that are being received or made into tokens, by what they may come to. Large ones have a share of their
+own, so that sixteen slow uploads do not shut the door to chats."""
 INTAKE_RETRY_AFTER_S: Final = 1
 MAX_JSON_DEPTH: Final = 32
 MAX_CONTAINERS: Final = 20_000
 """Objects and lists in one body: a thousand messages with a dozen parts each, and room to spare."""
+MAX_COMMAS: Final = 1_100_000
+"""In one body, outside strings: a prompt of 2^20 token ids, the longest that any field takes, and room to spare."""
 MAX_MEMBERS: Final = 512
 """Of one object: the largest that may be is `logit_bias`."""
-_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-"""A string, or one without an end: were that no match, the search would begin anew at each quote within it."""
+INLINE_CHARS: Final = 4096
+"""Longer texts are worked on in a thread: more than this can hold up the loop for a millisecond."""
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 
 
 @dataclass(slots=True)
 class Uploads:
-    """The bodies that are on their way to this server."""
+    """The bodies on their way from a client to tokens."""
 
     counts: Counts = field(default_factory=Counts)
     small_bytes: int = 0
@@ -44,7 +48,7 @@ class Uploads:
 
     @contextmanager
     def place(self, size: int) -> Iterator[None]:
-        """For a body of at most `size` bytes, until it is here. Raises ApiError 429 when too much is on its way."""
+        """For a body of at most `size` bytes, until it is tokens. Raises ApiError 429 when too much is on its way."""
         small = size <= SMALL_BODY_BYTES
         if (
             (self.small_bytes + size > MAX_SMALL_BYTES_ON_THE_WAY)
@@ -54,7 +58,7 @@ class Uploads:
             self.counts.rejected[RejectReason.UPLOADS] += 1
             raise ApiError(
                 429,
-                "too many request bodies are being received; try again later",
+                "too many request bodies are being received and read; try again later",
                 code="too_many_uploads",
                 retry_after_s=INTAKE_RETRY_AFTER_S,
             )
@@ -71,8 +75,9 @@ class Uploads:
             self.large_bytes += size
 
 
-async def read_body(http: web.Request, uploads: Uploads) -> bytes:
-    """The body, unpacked. Raises ApiError 400, 408, 413 or 429."""
+@asynccontextmanager
+async def read_body(http: web.Request, uploads: Uploads) -> AsyncIterator[bytes]:
+    """The body, unpacked; its place is taken until the end of the context. Raises ApiError 400, 408, 413 or 429."""
     stated = http.content_length
     if stated is not None and stated > MAX_BODY_BYTES:
         raise ApiError(413, f"the body has {stated} bytes, at most {MAX_BODY_BYTES} are read", code="body_too_large")
@@ -81,11 +86,12 @@ async def read_body(http: web.Request, uploads: Uploads) -> bytes:
     with uploads.place(MAX_BODY_BYTES if stated is None or packed else stated):
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
-                return await http.read()
+                body = await http.read()
         except TimeoutError as error:
             raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds", code="timeout") from error
         except web.RequestPayloadError as error:
             raise bad_request("the body does not have the encoding that its headers state") from error
+        yield body
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -106,8 +112,12 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _check_bounds(text: str) -> None:
-    structure = _STRING.sub("", text)
-    if structure.count("[") + structure.count("{") > MAX_CONTAINERS:
+    # What is outside strings. A backslash there may mislead this, but it is no JSON: json.loads reads no further.
+    structure = "".join(text.replace(r"\\", "").replace(r"\"", "").split('"')[::2])
+    if structure.count(",") > MAX_COMMAS:
+        raise bad_request(f"the body has more than {MAX_COMMAS} commas outside strings")
+    # Ends without a beginning are counted as well: the loop below looks at each.
+    if max(structure.count("[") + structure.count("{"), structure.count("]") + structure.count("}")) > MAX_CONTAINERS:
         raise bad_request(f"the body has more than {MAX_CONTAINERS} objects and lists")
     depth = 0
     for bracket in _BRACKET.finditer(structure):
@@ -120,6 +130,11 @@ def _bounded_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) > MAX_MEMBERS:
         raise bad_request(f"an object in the body has more than {MAX_MEMBERS} members")
     return dict(members)
+
+
+async def off_loop(work: Callable[[], T], chars: int) -> T:
+    """Do it here if it is short."""
+    return work() if chars <= INLINE_CHARS else await asyncio.to_thread(work)
 
 
 def _refuse_constant(name: str) -> NoReturn:

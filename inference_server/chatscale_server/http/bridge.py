@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
-from chatscale_server.http.errors import ApiError
+from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.line import WaitingLine
 from chatscale_server.http.slo import Slo
 from chatscale_server.http.ticket import Ticket
@@ -130,10 +130,11 @@ class Bridge:
         """Seconds until the present queue should have drained."""
         return self._line.retry_after_s(self.clock())
 
-    def submit(self, requests: Sequence[Request]) -> list[Ticket]:
+    def submit(self, requests: Sequence[Request], schema_param: str | None = None) -> list[Ticket]:
         """Admit all of them, with one bell, or none.
 
-        Raises ApiError 429 when there is no room, or too much to read before them.
+        schema_param: the body's field that holds them to a schema, if one does.  Raises ApiError 429 when there is no
+        room, or too much to read before them.
         """
         self.check_room(len(requests))
         if not self._line.takes(sum(len(request.prompt) for request in requests)):
@@ -144,7 +145,7 @@ class Bridge:
             self._progress_s = self.clock()
             self._line.forget_rate()
         bell, queued_s = asyncio.Event(), self.clock()
-        tickets = [Ticket(replace(request, queued_s=queued_s), bell) for request in requests]
+        tickets = [Ticket(replace(request, queued_s=queued_s), bell, schema_param) for request in requests]
         for ticket in tickets:
             self._line.join(ticket)
         admitted = tuple(ticket.request for ticket in tickets)
@@ -290,7 +291,7 @@ class Bridge:
             case FinishReason.CANCELLED:
                 ticket.end(finish, ApiError(500, "the request was cancelled by the server", code="cancelled"))
             case FinishReason.ERROR:
-                ticket.end(finish, ApiError(500, "the answer could not be held to its schema", code="schema_failed"))
+                ticket.end(finish, _schema_error(ticket.schema_param))
 
     def _count_end(self, ticket: Ticket, finish: FinishReason) -> None:
         if ticket.finish is not None:
@@ -307,3 +308,8 @@ class Bridge:
             code="queue_timeout",
             retry_after_s=self.retry_after_s(),
         )
+
+
+def _schema_error(param: str | None) -> ApiError:
+    """A 400: the schema is the client's, and trying again, as clients do after a 500, would end the same."""
+    return bad_request("the answer could not be held to its schema", param=param, code="schema_failed")

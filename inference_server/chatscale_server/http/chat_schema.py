@@ -12,7 +12,16 @@ from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.http import tool_calls
 from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.messages import MAX_TOOLS, FunctionName, Messages
-from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Generation, Label, Strict, Text, contradiction, encodable
+from chatscale_server.http.schema import (
+    MAX_PROMPT_TOKENS,
+    Generation,
+    Label,
+    Strict,
+    Text,
+    contradiction,
+    encodable,
+    not_searched,
+)
 
 MAX_TOP_LOGPROBS: Final = 20
 
@@ -117,8 +126,11 @@ class ChatRequest(Generation):
     @override
     def stops(self) -> tuple[str, ...]:
         """Without parallel calls, the end of the first one is the end."""
-        one_call = self.offered_tools and self.parallel_tool_calls is False
-        return (*super().stops, tool_calls.CLOSE) if one_call else super().stops
+        return (*super().stops, tool_calls.CLOSE) if self._one_call else super().stops
+
+    @property
+    def _one_call(self) -> bool:
+        return bool(self.offered_tools) and self.parallel_tool_calls is False
 
     @property
     def scored_alternatives(self) -> int | None:
@@ -158,6 +170,14 @@ class ChatRequest(Generation):
         ):
             raise contradiction("response_format.json_schema", "belongs to the type json_schema, and to no other")
         self._check_tools()
+
+    @override
+    def check_search(self) -> None:
+        super().check_search()
+        if self._to_be_called():
+            raise not_searched("tool_choice")
+        if self._one_call:
+            raise not_searched("parallel_tool_calls")
 
     def _check_tools(self) -> None:
         if self.offered_tools and self.response_format and self.response_format.form:

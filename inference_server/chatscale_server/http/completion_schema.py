@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from chatscale_server.http.errors import bad_request
-from chatscale_server.http.schema import MAX_CHOICES, MAX_PROMPT_TOKENS, Generation, Text, contradiction
+from chatscale_server.http.schema import MAX_CHOICES, MAX_PROMPT_TOKENS, Generation, Text, contradiction, not_searched
 
 MAX_PROMPTS: Final = MAX_CHOICES
 MAX_LOGPROBS: Final = 5
@@ -58,3 +58,9 @@ class CompletionRequest(Generation):
             )  # fmt: skip
         if self.echo and self.logprobs is not None:
             raise contradiction("echo", "with logprobs would need scores of the prompt, which are not computed")
+
+    @override
+    def check_search(self) -> None:
+        super().check_search()
+        if self.logprobs is not None:  # 0 asks for the scores of the chosen tokens
+            raise not_searched("logprobs")

@@ -48,10 +48,11 @@ class Completions:
         """POST /v1/chat/completions."""
         async with self.intake.lifecycle.serving():
             arrived_s = self._check_open()
-            asked = parse_request(ChatRequest, await self.intake.read(http))
-            info = self.intake.model(asked.model)
-            count = check_count(asked, 1, self.intake.bridge.slots, "messages")
-            prompt = await self.intake.encode_chat(asked, info)
+            async with self.intake.body(http) as body:
+                asked = parse_request(ChatRequest, body)
+                info = self.intake.model(asked.model)
+                count = check_count(asked, 1, self.intake.bridge.slots, "messages")
+                prompt = await self.intake.encode_chat(asked, info)
             form = asked.form
             wish = Wish(
                 answer_id=f"chatcmpl-{uuid.uuid4().hex}",
@@ -70,10 +71,11 @@ class Completions:
         """POST /v1/completions."""
         async with self.intake.lifecycle.serving():
             arrived_s = self._check_open()
-            asked = parse_request(CompletionRequest, await self.intake.read(http))
-            info = self.intake.model(asked.model)
-            check_count(asked, len(asked.prompts), self.intake.bridge.slots, "prompt")
-            prompts = [await self.intake.encode(prompt) for prompt in asked.prompts]
+            async with self.intake.body(http) as body:
+                asked = parse_request(CompletionRequest, body)
+                info = self.intake.model(asked.model)
+                check_count(asked, len(asked.prompts), self.intake.bridge.slots, "prompt")
+                prompts = [await self.intake.encode(prompt) for prompt in asked.prompts]
             wish = Wish(
                 answer_id=f"cmpl-{uuid.uuid4().hex}",
                 arrived_s=arrived_s,
@@ -121,7 +123,8 @@ class Completions:
         choices: Sequence[ChatChoice | TextChoice],
     ) -> web.StreamResponse:  # fmt: skip
         self.intake.lifecycle.check_open()
-        tickets = self.intake.bridge.submit(requests)
+        form = asked.form if isinstance(asked, ChatRequest) else None
+        tickets = self.intake.bridge.submit(requests, form.param if form else None)
         prompt_tokens = sum(len(request.prompt) for request in requests[:: asked.choices_per_prompt])
         answer = Answer(head, choices, tickets, prompt_tokens)
         try:

@@ -1,6 +1,8 @@
 """Errors of a single request, in OpenAI's shape: {"error": {"message", "type", "param", "code"}}."""
 
+import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -14,6 +16,8 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _SERVER_ERROR: Final = 500
 MAX_PATH_CHARS: Final = 200
+WRITE_TIMEOUT_S: Final = 30.0
+"""A client that takes nothing for so long is gone."""
 
 
 class ApiError(Exception):
@@ -98,6 +102,16 @@ class Connection(web.RequestHandler):
     """A client's connection; what is not even HTTP gets OpenAI's shape here, since no handler ever sees it."""
 
     __slots__ = ()
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The kernel ends it for a client that does not read.
+
+        It alone knows: closing waits for the buffers, and the rest of an answer may lie there after its handler's end.
+        """
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_TIMEOUT_S * 1000))
+        super().connection_made(transport)
 
     @override
     def handle_error(

@@ -1,23 +1,16 @@
 """What every endpoint with a body does first: refuse at the door, read, find the model, make tokens."""
 
-import asyncio
-from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, TypeVar
 
 from aiohttp import web
 
 from chatscale_server.engine.protocol import Engine, ModelInfo, PromptError
-from chatscale_server.http.body import Uploads, read_body
+from chatscale_server.http.body import INLINE_CHARS, Uploads, off_loop, read_body
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.chat_schema import ChatRequest
 from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.lifecycle import Lifecycle
-
-T = TypeVar("T")
-
-INLINE_CHARS: Final = 4096
-"""Longer prompts are tokenised in a thread: more than this can hold up the loop for a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +23,9 @@ class Intake:
     served_name: str
     uploads: Uploads
 
-    async def read(self, http: web.Request) -> bytes:
-        """The whole body. Raises ApiError."""
-        return await read_body(http, self.uploads)
+    def body(self, http: web.Request) -> AbstractAsyncContextManager[bytes]:
+        """The whole body. Stay inside until it is tokens: so many wait for a thread, no more. Raises ApiError."""
+        return read_body(http, self.uploads)
 
     def model(self, name: str | None) -> ModelInfo:
         """The one model, which need not be named everywhere. Raises ApiError 404 for another."""
@@ -60,8 +53,3 @@ class Intake:
             return await off_loop(lambda: self.engine.encode_chat(messages, tools), size)
         except PromptError as error:
             raise bad_request(f"messages: {error}", param="messages", code="invalid_value") from error
-
-
-async def off_loop(work: Callable[[], T], chars: int) -> T:
-    """Do it here if it is short."""
-    return work() if chars <= INLINE_CHARS else await asyncio.to_thread(work)

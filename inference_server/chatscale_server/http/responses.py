@@ -82,17 +82,23 @@ class ChatChoice:
         """The first chunk: who speaks."""
         return self._chunk({"role": "assistant", "content": ""})
 
-    def feed(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
-        """Take news; the chunks that say them."""
+    def take(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
+        """News for the whole answer; what they add to the message."""
         self._scores += scores
         deltas = [self._delta(part) for part in self._parts(text, finish)]
+        if finish is not None:
+            self._finish = "tool_calls" if self._calls and finish is FinishReason.STOP else str(finish)
+        return deltas
+
+    def feed(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
+        """Take news; the chunks that say them."""
+        deltas = self.take(text, scores, finish)
         if scores and not deltas:
             deltas = [{"content": ""}]
         chunks = [self._chunk(delta) for delta in deltas]
         if scores and self.token_bytes:
             chunks[0]["logprobs"] = chat_logprobs(scores, self.token_bytes)
         if finish is not None:
-            self._finish = "tool_calls" if self._calls and finish is FinishReason.STOP else str(finish)
             chunks.append({**self._chunk({}), "finish_reason": self._finish})
         return chunks
 
@@ -141,13 +147,17 @@ class TextChoice:
         """The prompt, if it was asked for."""
         return self._body(self.echo) if self.echo else None
 
-    def feed(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
-        """Take news; the chunks that say them."""
+    def take(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> None:
+        """News for the whole answer."""
         self._text.append(text)
         self._scores += scores
+        self._finish = str(finish) if finish is not None else None
+
+    def feed(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
+        """Take news; the chunks that say them."""
+        self.take(text, scores, finish)
         chunks = [self._body(text, self._logprobs(scores) if scores else None)] if text or scores else []
         if finish is not None:
-            self._finish = str(finish)
             chunks.append({**self._body(""), "finish_reason": self._finish})
         return chunks
 

@@ -28,7 +28,7 @@ NOT_SEARCHED: Final = (
     "stream", "do_sample", "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
     "repetition_penalty", "logit_bias", "seed", "stop", "logprobs", "response_format",
 )  # fmt: skip
-"""Fields that a beam search cannot honour."""
+"""Fields that a beam search cannot honour, unless they say nothing: 0, false or an empty list."""
 MAX_PARAM_CHARS: Final = 200
 """Of a field's name in an error: an unknown one is the client's own text."""
 
@@ -123,7 +123,7 @@ class Generation(Strict):
     @override
     def check(self) -> None:
         if self.beams > 1:
-            self._check_search()
+            self.check_search()
         if self.stream_options and not self.stream:
             raise bad_request("stream_options needs stream to be true", param="stream_options")
         if self.n and self.num_return_sequences and self.n != self.num_return_sequences:
@@ -135,10 +135,11 @@ class Generation(Strict):
         if self.do_sample and self.temperature == 0:
             raise contradiction("do_sample", "true needs a temperature above 0")
 
-    def _check_search(self) -> None:
+    def check_search(self) -> None:
+        """Raises ApiError for what a beam search cannot honour; each endpoint has more of it."""
         for name in NOT_SEARCHED:
             if getattr(self, name, None):
-                raise contradiction(name, "has no place in a beam search (num_beams above 1)")
+                raise not_searched(name)
         if self.choices_per_prompt > self.beams:
             raise contradiction("num_beams", f"is {self.beams}, fewer than the {self.choices_per_prompt} answers")
 
@@ -173,6 +174,11 @@ def parse_request(kind: type[R], body: bytes) -> R:
 def contradiction(param: str, reason: str) -> ApiError:
     """A field that is sound alone and impossible beside the others."""
     return bad_request(f"{param} {reason}", param=param, code="invalid_value")
+
+
+def not_searched(param: str) -> ApiError:
+    """A field that a beam search cannot honour."""
+    return contradiction(param, "has no place in a beam search (num_beams above 1)")
 
 
 def _refusal(errors: list[ErrorDetails]) -> ApiError:

@@ -19,7 +19,10 @@ BUSY_RETRY_AFTER_S: Final = 5
 
 
 class Schemas:
-    """One thread for all schemas, so that hostile ones hold up each other and nobody else."""
+    """One thread for all schemas, so that hostile ones hold up each other and nobody else.
+
+    `timeout_s`: first for the thread to be free, then for the work.
+    """
 
     def __init__(self, engine: Engine, timeout_s: float = COMPILE_TIMEOUT_S) -> None:
         self._engine = engine
@@ -34,21 +37,31 @@ class Schemas:
                 f"{form.param}: a schema has at most {MAX_SCHEMA_CHARS} characters, {MAX_SCHEMA_CONTAINERS} brackets",
                 param=form.param, code="invalid_value",
             )  # fmt: skip
-        began = False
+        loop, began = asyncio.get_running_loop(), asyncio.Event()
 
         def compile_all() -> list[Constraint]:
-            nonlocal began
-            began = True
+            loop.call_soon_threadsafe(began.set)
             return [self._engine.constraint(text, form.before, form.after) for _ in range(count)]
 
+        job = self._thread.submit(compile_all)
         try:
+            await self._begin(began)
             async with asyncio.timeout(self._timeout_s):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, compile_all)
+                return await asyncio.wrap_future(job)
         except SchemaError as error:
             raise bad_request(f"{form.param}: {error}", param=form.param, code="invalid_value") from error
         except TimeoutError as error:
-            if not began:
-                raise ApiError(503, "other schemas are being compiled", retry_after_s=BUSY_RETRY_AFTER_S) from error
             raise bad_request(
                 f"{form.param}: the schema is too complex", param=form.param, code="invalid_value"
+            ) from error
+        finally:
+            job.cancel()
+
+    async def _begin(self, began: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await began.wait()
+        except TimeoutError as error:
+            raise ApiError(
+                503, "other schemas are being compiled", code="schemas_busy", retry_after_s=BUSY_RETRY_AFTER_S
             ) from error

@@ -20,8 +20,10 @@ class News:
 class Ticket:
     """The bridge feeds it, one handler reads it. Tickets that share `bell` are read together."""
 
-    def __init__(self, request: Request, bell: asyncio.Event | None = None) -> None:
+    def __init__(self, request: Request, bell: asyncio.Event | None = None, schema_param: str | None = None) -> None:
         self.request = request
+        self.schema_param = schema_param
+        """The body's field that asks for its schema, if one does."""
         self.started_s: float | None = None
         self.first_token_s: float | None = None
         self.last_token_s: float | None = None

@@ -8,10 +8,11 @@ from aiohttp import web
 from pydantic import Field
 from typing_extensions import override
 
+from chatscale_server.http.body import off_loop
 from chatscale_server.http.chat_schema import ChatRequest, Tools
 from chatscale_server.http.completion_schema import Token
 from chatscale_server.http.errors import bad_request
-from chatscale_server.http.intake import Intake, off_loop
+from chatscale_server.http.intake import Intake
 from chatscale_server.http.messages import Messages
 from chatscale_server.http.schema import MAX_PROMPT_TOKENS, Label, Strict, Text, contradiction, parse_request
 
@@ -59,14 +60,15 @@ class Tokenizing:
         """POST /tokenize."""
         async with self.intake.lifecycle.serving():
             self.intake.lifecycle.check_open()
-            asked = parse_request(TokenizeRequest, await self.intake.read(http))
-            info = self.intake.model(asked.model)
-            if asked.prompt is not None:
-                tokens = await self.intake.encode(asked.prompt)
-            else:
-                tokens = await self.intake.encode_chat(asked.as_chat(), info)
-            spelt = asked.return_token_strs or False
-            text = await off_loop(lambda: self._body(tokens, info.max_model_len, spelt=spelt), len(tokens))
+            async with self.intake.body(http) as body:
+                asked = parse_request(TokenizeRequest, body)
+                info = self.intake.model(asked.model)
+                if asked.prompt is not None:
+                    tokens = await self.intake.encode(asked.prompt)
+                else:
+                    tokens = await self.intake.encode_chat(asked.as_chat(), info)
+                spelt = asked.return_token_strs or False
+                text = await off_loop(lambda: self._body(tokens, info.max_model_len, spelt=spelt), len(tokens))
             return web.json_response(text=text)
 
     def _body(self, tokens: list[int], max_model_len: int, *, spelt: bool) -> str:
@@ -84,9 +86,10 @@ class Tokenizing:
         """POST /detokenize."""
         async with self.intake.lifecycle.serving():
             self.intake.lifecycle.check_open()
-            asked = parse_request(DetokenizeRequest, await self.intake.read(http))
-            info = self.intake.model(asked.model)
-            if max(asked.tokens, default=0) >= info.vocab_size:
-                raise bad_request(f"tokens: token ids end at {info.vocab_size - 1}", param="tokens")
-            text = await off_loop(lambda: self.intake.engine.decode(asked.tokens), len(asked.tokens))
+            async with self.intake.body(http) as body:
+                asked = parse_request(DetokenizeRequest, body)
+                info = self.intake.model(asked.model)
+                if max(asked.tokens, default=0) >= info.vocab_size:
+                    raise bad_request(f"tokens: token ids end at {info.vocab_size - 1}", param="tokens")
+                text = await off_loop(lambda: self.intake.engine.decode(asked.tokens), len(asked.tokens))
             return web.json_response({"prompt": text})

@@ -95,13 +95,16 @@ class ToolCallParser:
 
 
 def _parse(text: str) -> Call | None:
+    """None for what is no call, or none that can be sent: a lone surrogate is no text, NaN and 1e999 are not JSON."""
     try:
         body: Any = json.loads(text)
+        if not isinstance(body, dict) or not isinstance(body.get("name"), str):
+            return None
+        arguments = body.get("arguments", {})
+        if not isinstance(arguments, dict):
+            return None
+        call = Call(body["name"], json.dumps(arguments, ensure_ascii=False, allow_nan=False))
+        (call.name + call.arguments).encode()
     except (ValueError, RecursionError):
         return None
-    if not isinstance(body, dict) or not isinstance(body.get("name"), str):
-        return None
-    arguments = body.get("arguments", {})
-    if not isinstance(arguments, dict):
-        return None
-    return Call(body["name"], json.dumps(arguments, ensure_ascii=False))
+    return call

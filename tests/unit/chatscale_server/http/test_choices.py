@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -192,6 +193,31 @@ async def test_scores_of_a_chat_name_each_token_whole_and_streamed():
         without = await client.chat.completions.create(**{**asked, "top_logprobs": None})
         assert [score.top_logprobs for score in without.choices[0].logprobs.content] == [[]] * 3
         assert (await client.chat.completions.create(model="m", messages=HELLO)).choices[0].logprobs is None
+
+
+class Spelling(SimulatedEngine):
+    """Notes which thread asks for the bytes of a token."""
+
+    def __init__(self) -> None:
+        super().__init__(FAST)
+        self.threads: list[int] = []
+
+    @override
+    def token_bytes(self, token: int) -> bytes:
+        self.threads.append(threading.get_ident())
+        return super().token_bytes(token)
+
+
+async def test_a_large_whole_answer_is_built_once_and_off_the_loop():
+    engine = Spelling()
+    async with a_client(engine) as (client, _server):
+        chat = await client.chat.completions.create(
+            model="m", messages=HELLO, max_tokens=60, logprobs=True, top_logprobs=2
+        )
+        scores = chat.choices[0].logprobs.content
+        assert (len(scores), len(engine.threads)) == (60, sum(1 + len(score.top_logprobs) for score in scores))
+        await client.completions.create(model="m", prompt="Once", max_tokens=60, logprobs=2)
+        assert threading.get_ident() not in engine.threads
 
 
 async def test_scores_of_a_completion_have_the_older_shape():

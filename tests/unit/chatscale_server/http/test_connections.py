@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ import pytest
 from typing_extensions import override
 
 from chatscale_server.engine.simulated import SimulatedEngine
+from chatscale_server.http import body, errors
 from chatscale_server.http.body import MAX_BODY_BYTES, MAX_LARGE_BYTES_ON_THE_WAY, Uploads
 from chatscale_server.http.errors import ApiError
 from chatscale_server.http.lifecycle import Phase
@@ -121,6 +123,48 @@ def test_a_refused_body_takes_no_place():
     assert (uploads.large_bytes, uploads.counts.rejected[RejectReason.UPLOADS]) == (MAX_LARGE_BYTES_ON_THE_WAY, 1)
 
 
+class Encoding(SimulatedEngine):
+    """Makes tokens while the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__(FAST)
+        self.gate = threading.Event()
+        self.begun = 0
+
+    @override
+    def encode(self, text):
+        self.begun += 1
+        assert self.gate.wait(20)
+        return [1, 2, 3]
+
+    @override
+    def encode_chat(self, messages, tools=()):
+        return self.encode(messages[0].content)
+
+
+async def test_bodies_that_are_yet_to_become_tokens_are_bounded_too(monkeypatch):
+    monkeypatch.setattr(body, "MAX_LARGE_BYTES_ON_THE_WAY", 350_000)
+    long = "x" * 100_000
+    bodies = {
+        "/v1/chat/completions": chat(messages=[{"role": "user", "content": long}]),
+        "/v1/completions": {"model": "m", "prompt": long, "max_tokens": 1},
+        "/tokenize": {"prompt": long},
+    }
+    engine = Encoding()
+    async with a_server(engine, max_concurrency=4) as (_server, client), asyncio.TaskGroup() as tasks:
+
+        async def ask(path: str) -> int:
+            async with asyncio.timeout(10), client.post(path, json=bodies[path]) as response:
+                return response.status
+
+        admitted = [tasks.create_task(ask(path)) for path in bodies]
+        await eventually(lambda: engine.begun == len(bodies))
+        assert [await ask(path) for path in bodies] == [429] * 3
+        engine.gate.set()
+        assert [await task for task in admitted] == [200] * 3
+        assert await ask("/tokenize") == 200
+
+
 async def test_a_drain_waits_until_a_slow_reader_has_the_last_byte():
     async with a_server(drain_timeout_s=60.0) as (server, _client), a_socket(server, receive_bytes=2048) as (
         reader, writer,
@@ -162,3 +206,37 @@ async def test_a_client_that_does_not_read_loses_its_slot():
         await eventually(lambda: server.bridge.counts.finished["cancelled"] == 1, within_s=20)
         assert server.bridge.in_system == 0
         assert server.bridge.counts.generated_tokens < 8000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"stream": True, "max_tokens": 2000}, id="stream"),
+        pytest.param({"max_tokens": 2000}, id="whole"),
+        pytest.param({"stream": True, "max_tokens": 9}, id="what-lies-in-buffers-after-the-end"),
+    ],
+)
+async def test_a_client_that_never_reads_loses_its_connection_and_does_not_hold_up_a_drain(fields, monkeypatch):
+    monkeypatch.setattr(errors, "WRITE_TIMEOUT_S", 0.5)
+    async with a_server(VerboseEngine(FAST), drain_timeout_s=100.0) as (server, _client), a_socket(
+        server, receive_bytes=2048
+    ) as (_reader, writer):  # fmt: skip
+        writer.transport.pause_reading()
+        writer.write(a_post(json.dumps(chat(**fields)).encode()))
+        await eventually(lambda: server.lifecycle.unsent_bytes() > 0)
+        server.stop.set()
+        await asyncio.wait_for(run_to_end(server), 10)
+        assert (server.lifecycle.unsent_bytes(), server.bridge.in_system) == (0, 0)
+
+
+async def test_a_slow_reader_keeps_its_connection(monkeypatch):
+    monkeypatch.setattr(errors, "WRITE_TIMEOUT_S", 0.5)
+    async with a_server(VerboseEngine(FAST)) as (server, _client), a_socket(server, receive_bytes=2048) as (
+        reader, writer,
+    ):  # fmt: skip
+        writer.write(a_post(json.dumps(chat(max_tokens=2000)).encode()))
+        enough_s = asyncio.get_running_loop().time() + 3 * errors.WRITE_TIMEOUT_S
+        while asyncio.get_running_loop().time() < enough_s:
+            assert await asyncio.wait_for(reader.read(2000), 10)
+            await asyncio.sleep(PACE_S)
+        assert server.lifecycle.unsent_bytes() > 0

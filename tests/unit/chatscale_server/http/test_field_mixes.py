@@ -1,4 +1,4 @@
-"""Sound fields in any mix, over a real model: answered, or refused by the name of one of them; never a 500."""
+"""Sound fields in any mix, over a real model: answered with effect, or refused by one's name; never a 500."""
 
 import asyncio
 import json
@@ -64,6 +64,18 @@ def bodies(fields: dict[str, list[Any]], base: dict[str, Any]) -> st.SearchStrat
     return mixes.map(lambda mix: {"max_tokens": 3} | base | mix if "max_length" not in mix else base | mix)
 
 
+def searches() -> list[tuple[str, dict[str, Any]]]:
+    """A beam search beside each value of each other field."""
+    chat = {"model": "m", "messages": [HELLO], "max_tokens": 3, "num_beams": 2}
+    text = {"model": "m", "prompt": "Once", "max_tokens": 3, "num_beams": 2}
+    with_tools = {"tools": [TOOL]}
+    return [
+        ("/v1/chat/completions", chat | (with_tools if "tool" in name else {}) | {name: value})
+        for name, values in CHAT.items()
+        for value in values
+    ] + [("/v1/completions", text | {name: value}) for name, values in TEXT.items() for value in values]
+
+
 REQUESTS = st.tuples(st.just("/v1/chat/completions"), bodies(CHAT, {"model": "m", "messages": [HELLO]})) | st.tuples(
     st.just("/v1/completions"), bodies(TEXT, {"model": "m", "prompt": "Once"})
 )
@@ -83,6 +95,7 @@ async def test_any_mix_of_sound_fields_is_answered_or_refused_by_name(tiny):
         mixes.append(mix)
 
     collect()
+    mixes += searches()
     changes: dict[str, Any] = {"model_uri": f"file://{tiny}", "dtype": Dtype.FLOAT32, "max_concurrency": 4,
                                "max_queue": 1000, "chat_template": WITH_TOOLS}  # fmt: skip
     async with a_server(TransformersEngine(replace(SETTINGS, **changes)), **changes) as (server, client):
@@ -119,4 +132,31 @@ def check_answer(text: str, body: dict[str, Any]) -> None:
         answer = json.loads(text)
         assert [one["index"] for one in answer["choices"]] == list(range(wanted)), body
         assert all(one["finish_reason"] in {"stop", "length", "tool_calls"} for one in answer["choices"])
-        assert answer["usage"]["completion_tokens"] <= wanted * 200
+        limit = body.get("max_completion_tokens") or body.get("max_tokens") or body["max_length"]
+        assert answer["usage"]["completion_tokens"] <= wanted * limit, body
+        for choice in answer["choices"]:
+            check_effect(choice, body)
+
+
+def check_effect(choice: dict[str, Any], body: dict[str, Any]) -> None:
+    """The choice shows each field that can be seen in it."""
+    scores = body.get("logprobs")
+    assert (choice["logprobs"] is None) == (scores is None or scores is False), body
+    text = choice["message"]["content"] or "" if "message" in choice else choice["text"]
+    calls = choice.get("message", {}).get("tool_calls", [])
+    stops = [body["stop"]] if isinstance(body.get("stop"), str) else body.get("stop", [])
+    assert body.get("echo") or not any(stop in text for stop in stops), body
+    ended = choice["finish_reason"] != "length" and not stops
+    tools = body.get("tools") and body.get("tool_choice") != "none"
+    if tools and body.get("parallel_tool_calls") is False:
+        assert len(calls) <= 1, body
+    if tools and body.get("tool_choice") not in {None, "auto"}:
+        assert "<tool_call>\n".startswith(text[:12]), body
+        assert not ended or [call["function"]["name"] for call in calls] == ["find"], body
+    match body.get("response_format", {}).get("type", "text"):
+        case "json_schema":
+            assert any(word.startswith(text) for word in ('"yes"', '"no"')), body
+            assert not ended or json.loads(text) in {"yes", "no"}, body
+        case "json_object":
+            assert "{".startswith(text[:1]), body
+            assert not ended or isinstance(json.loads(text), dict), body

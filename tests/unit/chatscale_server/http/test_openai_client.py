@@ -6,6 +6,7 @@ field on either side fails here until it is driven.
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -213,14 +214,12 @@ async def test_loading_and_draining_are_503_and_say_when_to_come_again():
 
 async def test_a_request_that_no_slot_came_free_for_is_a_503():
     engine, gate = gated_engine()
-    async with (
-        a_client(engine, max_concurrency=1, queue_timeout_s=0.05) as (client, server),
-        asyncio.TaskGroup() as tasks,
-    ):
+    async with a_client(engine, max_concurrency=1) as (client, server), asyncio.TaskGroup() as tasks:
         first = tasks.create_task(chat(client))
         await eventually(lambda: server.bridge.state(draining=False).requests_running == 1)
         late = tasks.create_task(error_of(chat(client, stream=True)))
-        await eventually(lambda: server.bridge.state(draining=False).oldest_waiting_s > 0.05)
+        await eventually(lambda: server.bridge.in_system == 2)
+        server.worker.clock = lambda: time.monotonic() + SETTINGS.queue_timeout_s + 1
         gate.open()
         error = await late
         assert (type(error), error.status_code, error.code) == (openai.InternalServerError, 503, "queue_timeout")

@@ -17,7 +17,7 @@ from chatscale_server.http.bridge import STUCK_AFTER_S
 from chatscale_server.http.lifecycle import Phase
 from chatscale_server.http.serve import run_to_end
 from chatscale_server.wire import ExitCode, Metric
-from tests.unit.chatscale_server.builders import FAST, a_server, chat, eventually, gated_engine
+from tests.unit.chatscale_server.builders import FAST, SETTINGS, a_server, chat, eventually, gated_engine
 
 
 async def events(response: aiohttp.ClientResponse) -> list[object]:
@@ -208,16 +208,12 @@ async def _read_all(client: aiohttp.ClientSession, body: object) -> bytes:
 
 async def test_a_request_that_waits_too_long_for_a_slot_gets_503():
     engine, gate = gated_engine()
-    async with (
-        a_server(engine, max_concurrency=1, queue_timeout_s=0.05) as (server, client),
-        asyncio.TaskGroup() as tasks,
-    ):
+    async with a_server(engine, max_concurrency=1) as (server, client), asyncio.TaskGroup() as tasks:
         first = tasks.create_task(_post(client, max_tokens=3))
-        await eventually(lambda: server.bridge.in_system == 1)
-        gate.step()
-        await eventually(lambda: server.bridge.counts.generated_tokens == 1)
+        await eventually(lambda: server.bridge.state(draining=False).requests_running == 1)
         late = tasks.create_task(_post(client, stream=True))
-        await eventually(lambda: server.bridge.state(draining=False).oldest_waiting_s > 0.05)
+        await eventually(lambda: server.bridge.in_system == 2)
+        server.worker.clock = lambda: time.monotonic() + SETTINGS.queue_timeout_s + 1
         gate.open()
         status, headers, body = await late
         assert (status, body["error"]["code"], int(headers["Retry-After"]) >= 1) == (503, "queue_timeout", True)

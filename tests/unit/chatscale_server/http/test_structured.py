@@ -2,25 +2,30 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
+import openai
 import pytest
 from typing_extensions import override
 
-from chatscale_server.engine.protocol import SchemaError
+from chatscale_server.engine.protocol import ModelInfo, SchemaError
 from chatscale_server.engine.request import Constraint
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http.chat_schema import Form
 from chatscale_server.http.errors import ApiError
 from chatscale_server.http.structured import MAX_SCHEMA_CHARS, MAX_SCHEMA_CONTAINERS, Schemas
 from tests.unit.chatscale_server.builders import FAST, eventually
+from tests.unit.chatscale_server.http.test_choices import HELLO, TOOL, Saying, a_client
 
 
 class Anything(Constraint):
-    problem = None
-
     def __init__(self, schema: str) -> None:
         self.schema = schema
+
+    @property
+    def problem(self) -> str | None:
+        return None
 
     def allowed(self) -> bytes:
         return b""
@@ -46,14 +51,17 @@ class Compiling(SimulatedEngine):
         return Anything(schema)
 
 
+REFUSED = (400, "response_format", "invalid_value", None)
+
+
 def a_form(**schema: Any) -> Form:
     return Form("response_format", schema, "<", ">")
 
 
-async def problem_of(schemas: Schemas, form: Form) -> tuple[int, str | None, int | None]:
+async def problem_of(schemas: Schemas, form: Form) -> tuple[int, str | None, str | None, int | None]:
     with pytest.raises(ApiError) as caught:
         await schemas.constraints(form, 1)
-    return caught.value.status, caught.value.param, caught.value.retry_after_s
+    return caught.value.status, caught.value.param, caught.value.code, caught.value.retry_after_s
 
 
 async def test_each_choice_has_a_constraint_of_its_own():
@@ -67,7 +75,7 @@ async def test_each_choice_has_a_constraint_of_its_own():
 async def test_a_schema_that_the_engine_refuses_is_the_client_s_fault():
     engine = Compiling()
     engine.gate.set()
-    assert await problem_of(Schemas(engine), a_form(odd=1)) == (400, "response_format", None)
+    assert await problem_of(Schemas(engine), a_form(odd=1)) == REFUSED
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,7 @@ async def test_a_schema_that_the_engine_refuses_is_the_client_s_fault():
 )
 async def test_a_schema_beyond_the_bounds_is_never_compiled(schema):
     engine = Compiling()
-    assert await problem_of(Schemas(engine), a_form(**schema)) == (400, "response_format", None)
+    assert await problem_of(Schemas(engine), a_form(**schema)) == REFUSED
     assert engine.begun == []
 
 
@@ -89,8 +97,74 @@ async def test_one_that_takes_too_long_is_refused_and_those_behind_it_are_told_t
     schemas = Schemas(engine, timeout_s=0.3)
     first = asyncio.ensure_future(problem_of(schemas, a_form(a=1)))
     await eventually(lambda: len(engine.begun) == 1)
-    assert await problem_of(schemas, a_form(b=1)) == (503, None, 5)
-    assert await first == (400, "response_format", None)
+    assert await problem_of(schemas, a_form(b=1)) == (503, None, "schemas_busy", 5)
+    assert await first == REFUSED
     engine.gate.set()
     [found] = await Schemas(engine).constraints(a_form(c=1), 1)
     assert (found.schema, engine.begun) == ('{"c":1}', ['<{"a":1}>', '<{"c":1}>'])
+
+
+async def test_the_time_that_a_schema_waits_for_others_is_not_its_own(monkeypatch):
+    loop, ahead_s = asyncio.get_running_loop(), 0.0
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead_s)
+    engine = Compiling()
+    schemas = Schemas(engine, timeout_s=1000.0)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(schemas.constraints(a_form(a=1), 1))
+        await eventually(lambda: len(engine.begun) == 1)
+        second = tasks.create_task(schemas.constraints(a_form(b=1), 1))
+        await asyncio.sleep(0)
+        ahead_s += 900.0
+        engine.gate.set()
+        engine.gate = threading.Event()
+        await eventually(lambda: first.done() and len(engine.begun) == 2)
+        for _turn in range(3):  # of the loop, for it to hear that the second has begun
+            await asyncio.sleep(0)
+        ahead_s += 900.0
+        await asyncio.sleep(0)
+        engine.gate.set()
+        assert [found.schema for found in await second] == ['{"b":1}']
+
+
+class Failing(Anything):
+    """Goes on for two tokens."""
+
+    _left = 2
+
+    @property
+    @override
+    def problem(self) -> str | None:
+        self._left -= 1
+        return "too much work" if self._left < 0 else None
+
+
+class Constrained(Saying):
+    @override
+    def load(self, phase: Any) -> ModelInfo:
+        return replace(super().load(phase), takes_schemas=True)
+
+    @override
+    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
+        return Failing(schema)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        pytest.param({"response_format": {"type": "json_object"}}, "response_format", id="format"),
+        pytest.param({"tools": [TOOL], "tool_choice": "required"}, "tool_choice", id="call"),
+    ],
+)
+async def test_a_schema_that_fails_in_mid_answer_is_the_client_s_and_not_tried_again(fields, param):
+    async with a_client(Constrained("a", "b", "c", "d")) as (client, server):
+        trying = client.with_options(max_retries=2)
+        with pytest.raises(openai.BadRequestError) as whole:
+            await trying.chat.completions.create(model="m", messages=HELLO, **fields)
+        stream = await trying.chat.completions.create(model="m", messages=HELLO, stream=True, **fields)
+        with pytest.raises(openai.APIError) as cut:
+            async for _chunk in stream:
+                pass
+        for caught in (whole.value, cut.value):
+            assert (caught.param, caught.code, caught.type) == (param, "schema_failed", "invalid_request_error")
+        assert server.bridge.counts.finished["error"] == 2

@@ -40,6 +40,16 @@ def parsed(*pieces: str) -> list[str | Call]:
                      ['<tool_call>{"name":"f","arguments":7}</tool_call>'], id="arguments-no-object"),
         pytest.param("<tool_call>" + "[" * 100_000 + "</tool_call>",
                      ["<tool_call>" + "[" * 100_000 + "</tool_call>"], id="too-deep"),
+        *(
+            pytest.param(text, [text], id=name)
+            for name, text in (
+                ("nan", '<tool_call>{"name":"f","arguments":{"a":NaN}}</tool_call>'),
+                ("infinity", '<tool_call>{"name":"f","arguments":{"a":[-Infinity]}}</tool_call>'),
+                ("beyond-numbers", '<tool_call>{"name":"f","arguments":{"a":1e999}}</tool_call>'),
+                ("half-a-character", r'<tool_call>{"name":"f","arguments":{"a":"\ud800"}}</tool_call>'),
+                ("half-a-character-in-the-name", r'<tool_call>{"name":"\udfff"}</tool_call>'),
+            )
+        ),
         pytest.param("1 < 2 and <tool", ["1 < 2 and <tool"], id="half-a-mark"),
         pytest.param(" ", [" "], id="white-space-alone"),
         pytest.param("", [], id="nothing"),
