@@ -20,6 +20,7 @@ from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
+from chatscale_server.engine.prefill_cost import PrefillCost
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.scheduler import Chunk, Sequence
 from chatscale_server.engine.weights import check_fit, count_parameters, pickled_files
@@ -33,10 +34,8 @@ BFLOAT16_GAIN: Final = 1.3
 """How much faster bfloat16 must be on a CPU to be chosen: below that, exact repeatability is worth more."""
 PROBE_TOKENS: Final = 24
 PROBE_CHUNK: Final = 10
-STALL_S: Final = 0.25
-STALL_PROBE_TOKENS: Final = 128
-CPU_TOKENS_PER_STEP_RANGE: Final = (64, 1024)
-"""Below 64 tokens a pass over the weights is mostly overhead."""
+PREFILL_PROBES: Final = (32, 160)
+"""Prompt tokens."""
 CUDA_TOKENS_PER_STEP: Final = 2048
 GRAPH_GAIN: Final = 1.05
 """How much faster decode graphs must be to be kept: they take memory, and compute more rows and columns."""
@@ -131,17 +130,21 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
     """Check the model, then make it faster where its answers stay the same. Raises StartupError."""
     with watch_siblings(model.network) as siblings:
         ids, expected = _expect(model, plan)
-    if plan.device.type == "cpu" and model.slots > 1:
+    packs, problem = plan.device.type == "cpu" and model.slots > 1, ""
+    if packs:
         try:
             pack(model.network, min(model.slots, LAYOUT_ROWS), siblings)
             _check(model, plan, ids, expected)
         except (StartupError, *_FAILURES) as error:
-            # Whether it was the packing or the model itself is seen without packing.
-            reason, slots, model.network = str(error), model.slots, None
-            model = load_model(plan, slots)
-            _check(model, plan, ids, expected)
-            log.warning("weights stay as they are", extra={"reason": reason})
-    else:
+            problem = str(error)
+    siblings.clear()
+    if problem:
+        # Memory was counted for one: nothing may hold the first, not even the error's frames.
+        slots, model.network = model.slots, None
+        model = load_model(plan, slots)
+        log.warning("weights stay as they are", extra={"reason": problem})
+    if problem or not packs:
+        # Whether it was the packing or the model itself is seen without packing.
         _check(model, plan, ids, expected)
     if plan.device.type == "cuda":
         record_decodes(model, plan, cuda_recorder())
@@ -207,19 +210,20 @@ def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Ten
         )  # fmt: skip
 
 
-def prefill_allowance(model: SlotModel, plan: LoadPlan) -> int:
-    """Tokens whose prefill takes about `STALL_S` on this machine: the longest that running streams wait."""
-    if plan.device.type == "cuda":
-        return CUDA_TOKENS_PER_STEP
-    count = min(STALL_PROBE_TOKENS, plan.max_model_len - 1)
+def measure_prefill(model: SlotModel, plan: LoadPlan) -> PrefillCost:
+    """What a pass over prompt tokens takes on this machine, by the best of two short ones and of two long ones."""
+    few, many = (min(count, plan.max_model_len - 1) for count in PREFILL_PROBES)
+    # In turns: neighbours on the machine disturb both alike.
+    times = [(_prefill_seconds(model, few), _prefill_seconds(model, many)) for _ in range(2)]
+    few_s, many_s = map(min, zip(*times, strict=True))
+    return PrefillCost.of_probes((few, few_s), (many, many_s))
+
+
+def _prefill_seconds(model: SlotModel, count: int) -> float:
     probe = Sequence(Request(id="probe", prompt=tuple([1] * count), max_tokens=1), slot=0)
-    times = []
-    for _ in range(2):
-        began = time.perf_counter()
-        model.prefill([Chunk(probe, 0, count)])
-        times.append(time.perf_counter() - began)
-    low, high = CPU_TOKENS_PER_STEP_RANGE
-    return max(low, min(high, int(count * STALL_S / min(times))))
+    began = time.perf_counter()
+    model.prefill([Chunk(probe, 0, count)])
+    return time.perf_counter() - began
 
 
 def pick_dtype(asked: Dtype, device: torch.device) -> torch.dtype:

@@ -22,10 +22,6 @@ from chatscale_server.engine.weights import find_model
 from chatscale_server.settings import Settings
 
 FULL_STEPS: Final = 3
-"""A step of a quarter of a second is measured in less than one."""
-CPU_BURST_FACTOR: Final = 8
-"""SmolLM2 in bfloat16 on two cores reads 4 prompts of 80 tokens in 0.31 s and 16 in 0.67 s: the more share a pass, the
-less each costs. Eight budgets there are 18 such prompts."""
 
 if TYPE_CHECKING:
     from chatscale_server.engine.model import SlotModel
@@ -80,8 +76,13 @@ class TransformersEngine(Engine):
 
         began = time.monotonic()
         self._model = loading.warm_up(self._model, plan)
-        tokens_per_step = loading.prefill_allowance(self._model, plan)
-        max_tokens_per_second = self._measure_rate(tokens_per_step, plan.max_model_len)
+        if plan.device.type == "cpu":
+            cost = loading.measure_prefill(self._model, plan)
+            tokens_per_step, burst_factor = cost.step_tokens, cost.burst_factor
+            max_tokens_per_second = cost.tokens_per_second
+        else:
+            tokens_per_step, burst_factor = loading.CUDA_TOKENS_PER_STEP, 1
+            max_tokens_per_second = self._measure_rate(tokens_per_step, plan.max_model_len)
         phase("warm_up", time.monotonic() - began)
         return ModelInfo(
             max_model_len=plan.max_model_len,
@@ -89,7 +90,7 @@ class TransformersEngine(Engine):
             tokens_per_step=tokens_per_step,
             max_tokens_per_second=max_tokens_per_second,
             reuses_prefixes=True,
-            burst_factor=CPU_BURST_FACTOR if plan.device.type == "cpu" else 1,
+            burst_factor=burst_factor,
             vocab_size=self._vocab_size,
             end_tokens=self._end_tokens,
             takes_tools=self._tokenizer.takes_tools,
