@@ -25,6 +25,8 @@ RECENT_MIN: Final = 5
 """The rate now is the mean of so many minutes."""
 SMOOTH_MIN: Final = 11
 """A day before is smoothed over so many minutes: yesterday's noise says nothing about today."""
+LONGEST_MIN: Final = DAY_MIN // 2
+"""Further ahead a smoothed day before would hold some of what is to be told."""
 DAYS_BEFORE: Final = (1, 2, 3, 7)
 
 Series: TypeAlias = npt.NDArray[np.float64]
@@ -141,6 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rates", type=Path, default=RATES, help=f"folder of rate series ({RATES})")
     parser.add_argument("--minutes", type=int, nargs="+", default=[5, 10], help="how far ahead; a step at least")
     options = parser.parse_args(arguments)
+    if max(options.minutes) > LONGEST_MIN:
+        parser.error(f"--minutes must be at most {LONGEST_MIN}, found {max(options.minutes)}")
     paths = sorted(options.rates.glob("*.csv.gz"))
     if not paths:
         parser.error(f"--rates must be a folder of rate series (*.csv.gz), found none in {options.rates}")
@@ -148,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for path in paths:
         rate, step_min = read(path)
-        for minutes in sorted({max(minutes, step_min) for minutes in options.minutes}):
+        for minutes in sorted({max(minutes // step_min, 1) * step_min for minutes in options.minutes}):
             horizon = Horizon(
                 ahead=minutes // step_min,
                 recent=max(1, RECENT_MIN // step_min),

@@ -8,6 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+CROWD: Final = 4
+"""One running slot in so many is a crowd: histories do not outlive its next answers, and idle slots between its streams
+are computed, not skipped."""
 SMALL_TAIL_TOKENS: Final = 32
 """A slot may lose this much beyond a match: less is not worth a copy elsewhere."""
 _BLOCK: Final = 64
@@ -69,9 +72,8 @@ class SlotContents:
         """The free slot to start the prompt in, given that `wanted` of its tokens are to be had somewhere.
 
         One that holds them already and would lose next to nothing else, so that a conversation goes on where it
-        was; or else the one that has been of no use for the longest time. Beside running slots only their neighbours
-        come into question: a step computes idle slots between running ones too, for as long as an answer takes, and
-        a copy from afar costs nothing beside that.
+        was; or else the one that has been of no use for the longest time. In a crowd only slots beside it come into
+        question: a step computes idle slots between running ones too, for as long as an answer takes.
         """
         free = self._near(free)
         tails = {slot: self._slots[slot].written - wanted for slot in free if 0 < wanted <= self.match(slot, prompt)}
@@ -81,9 +83,9 @@ class SlotContents:
         return min(free, key=lambda slot: (self._slots[slot].used, slot))
 
     def _near(self, free: Collection[int]) -> Collection[int]:
-        """Those between running slots; without any, those beside them; all if nothing runs."""
+        """Those between running slots, or else beside them, if there is a crowd; or else all."""
         running = [slot for slot in range(len(self._slots)) if slot not in free]
-        if not running:
+        if len(running) * CROWD < len(self._slots):
             return free
         between = [slot for slot in free if running[0] < slot < running[-1]]
         return between or [slot for slot in free if slot in (running[0] - 1, running[-1] + 1)]

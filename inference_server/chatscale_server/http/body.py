@@ -3,18 +3,16 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 from aiohttp import hdrs, web
 
 from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.metrics import Counts
 from chatscale_server.wire import RejectReason
-
-T = TypeVar("T")
 
 READ_TIMEOUT_S: Final = 30.0
 """For a body: a client that sends drop by drop must not hold up a drain."""
@@ -33,8 +31,6 @@ MAX_COMMAS: Final = 1_100_000
 """In one body, outside strings: a prompt of 2^20 token ids, the longest that any field takes, and room to spare."""
 MAX_MEMBERS: Final = 512
 """Of one object: the largest that may be is `logit_bias`."""
-INLINE_CHARS: Final = 4096
-"""Longer texts are worked on in a thread: more than this can hold up the loop for a millisecond."""
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 
 
@@ -130,11 +126,6 @@ def _bounded_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) > MAX_MEMBERS:
         raise bad_request(f"an object in the body has more than {MAX_MEMBERS} members")
     return dict(members)
-
-
-async def off_loop(work: Callable[[], T], chars: int) -> T:
-    """Do it here if it is short."""
-    return work() if chars <= INLINE_CHARS else await asyncio.to_thread(work)
 
 
 def _refuse_constant(name: str) -> NoReturn:

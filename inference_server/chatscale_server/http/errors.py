@@ -1,13 +1,10 @@
 """Errors of a single request, in OpenAI's shape: {"error": {"message", "type", "param", "code"}}."""
 
-import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
-from typing_extensions import override
 
 from chatscale_server.logs import where
 
@@ -16,8 +13,6 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _SERVER_ERROR: Final = 500
 MAX_PATH_CHARS: Final = 200
-WRITE_TIMEOUT_S: Final = 30.0
-"""A client that takes nothing for so long is gone."""
 
 
 class ApiError(Exception):
@@ -96,38 +91,6 @@ def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> web.Res
 
 def _shown_path(request: web.BaseRequest) -> str:
     return request.path[:MAX_PATH_CHARS]
-
-
-class Connection(web.RequestHandler):
-    """A client's connection; what is not even HTTP gets OpenAI's shape here, since no handler ever sees it."""
-
-    __slots__ = ()
-
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The kernel ends it for a client that does not read.
-
-        It alone knows: closing waits for the buffers, and the rest of an answer may lie there after its handler's end.
-        """
-        raw: socket.socket = transport.get_extra_info("socket")
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_TIMEOUT_S * 1000))
-        super().connection_made(transport)
-
-    @override
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun; another cannot follow")
-        # Neither message nor traceback: both quote what the client sent, and that may be a prompt.
-        log.info("not HTTP", extra={"status": status, "error": type(exc).__name__, "remote": request.remote})
-        response = ApiError(status, "the request is not valid HTTP", code="malformed_request").response()
-        response.force_close()
-        return response
 
 
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 417: "expectation_failed"}

@@ -112,7 +112,7 @@ class Lifecycle:
             "drain deadline passed",
             extra={"open_requests": self._open_requests, "unsent_bytes": self.unsent_bytes()},
         )
-        self.bridge.fail_all(ApiError(503, "the server shut down before the answer was complete", code="draining"))
+        self.bridge.fail_all(_cut())
         await self.flush()
 
     async def flush(self) -> None:
@@ -147,3 +147,8 @@ def unsent_bytes(connection: asyncio.Protocol) -> int:
     except (OSError, ValueError):
         return waiting  # closed meanwhile
     return waiting + int.from_bytes(in_kernel, sys.byteorder)
+
+
+def _cut() -> ApiError:
+    text = "the server shut down before the answer was complete"
+    return ApiError(503, text, code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)

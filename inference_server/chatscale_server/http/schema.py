@@ -28,7 +28,7 @@ NOT_SEARCHED: Final = (
     "stream", "do_sample", "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
     "repetition_penalty", "logit_bias", "seed", "stop", "logprobs", "response_format",
 )  # fmt: skip
-"""Fields that a beam search cannot honour, unless they say nothing: 0, false or an empty list."""
+"""Fields that a beam search cannot honour; 0, false and an empty list ask for nothing, and pass."""
 MAX_PARAM_CHARS: Final = 200
 """Of a field's name in an error: an unknown one is the client's own text."""
 

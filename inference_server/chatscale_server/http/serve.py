@@ -17,7 +17,8 @@ from chatscale_server.engine.worker import Worker
 from chatscale_server.errors import StartupError
 from chatscale_server.http.app import build_app
 from chatscale_server.http.bridge import Bridge
-from chatscale_server.http.errors import Connection, openai_errors
+from chatscale_server.http.connection import Connection
+from chatscale_server.http.errors import openai_errors
 from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, unsent_bytes
 from chatscale_server.http.slo import Slo
 from chatscale_server.http.tracing import Tracing, build_tracing

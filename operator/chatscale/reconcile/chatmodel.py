@@ -35,7 +35,7 @@ INVALID_RETRY_S: Final = 60.0
 GONE_RETRY_S: Final = 1.0
 """Something vanished in the middle of a pass: most likely the ChatModel itself, which the next pass will see."""
 
-EVENT_RETRY_S: Final = 1.0
+LEAST_UNTIL_TURN_S: Final = 1.0
 """Passes are not closer than this, however near the turn of an event is."""
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def _due_in_s(chatmodel: ChatModel, ruling: Ruling) -> float:
     interval_s = float(chatmodel.spec.autoscaling.source.interval_seconds)
     if ruling.floor.due_in is None:
         return interval_s
-    return min(interval_s, max(ruling.floor.due_in.total_seconds(), EVENT_RETRY_S))
+    return min(interval_s, max(ruling.floor.due_in.total_seconds(), LEAST_UNTIL_TURN_S))
 
 
 def _existing(snapshot: Snapshot, chatmodel: ChatModel, desired: list[Manifest]) -> list[Manifest]:

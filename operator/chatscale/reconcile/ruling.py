@@ -52,8 +52,8 @@ def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observa
     state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling)
     if writer is not Writer.OPERATOR and not autoscaling.dry_run:
         state = state.resting(current.replicas, now).with_start_ups(seen)
-        floor = floor_at(autoscaling, state.reserve.cold_start_s, now, state.event)
-        state = memory.scaler = replace(state, event=floor.event)
+        floor = floor_at(autoscaling, state.reserve.cold_start_s, now, state.events)
+        state = memory.scaler = replace(state, events=floor.events)
         wakes = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
         replicas = floor.replicas if wakes else current.replicas
         return Ruling(writer, conflict, current, replicas, None, floor, state)

@@ -1,5 +1,6 @@
 """The least count that holds now: `minReplicas`, or more while an announced event is near or under way. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,29 +22,34 @@ class Floor:
     """Name of the event that asks for it; None if minReplicas does."""
     due_in: timedelta | None = None
     """Until the next time that an event begins or ends to count; None if none does."""
+    events: frozenset[str] = frozenset()
+    """All that count now."""
 
 
-def floor_at(spec: AutoscalingSpec, cold_start_s: float, now: datetime, begun: str | None = None) -> Floor:
+def floor_at(spec: AutoscalingSpec, cold_start_s: float, now: datetime, begun: Collection[str] = ()) -> Floor:
     """Of `minReplicas` and the events that count at `now` the largest, never above maxReplicas.
 
-    An event counts from its lead before `start` on, and no longer at `end`. begun: the one that counted a moment
-    ago; its own pods may have come faster than was thought; that must not send them away again before the start.
+    An event counts from its lead before `start` on, and no longer at `end`. begun: those that counted a moment
+    ago; their own pods may have come faster than was thought; that must not send them away again before the start.
     """
     floor = Floor(spec.min_replicas, f"minReplicas is {spec.min_replicas}")
     turns: list[timedelta] = []
+    counting: set[str] = set()
     for event in spec.events:
         # Differences, as a start in the year 1 has nothing before it.
-        lead, left = lead_of(event, cold_start_s, begun=event.name == begun), event.end - now
+        lead, left = lead_of(event, cold_start_s, begun=event.name in begun), event.end - now
         if left <= timedelta(0):
             continue
         counts = event.start - now <= lead
         turns.append(left if counts else event.start - now - lead)
+        if counts:
+            counting.add(event.name)
         if counts and event.min_replicas > floor.replicas:
             floor = Floor(event.min_replicas, _told(event, now), event.name)
     most = spec.max_replicas or floor.replicas
     if floor.replicas > most:
         floor = Floor(most, f"{floor.because}, maxReplicas is {most}", floor.event)
-    return replace(floor, due_in=min(turns, default=None))
+    return replace(floor, due_in=min(turns, default=None), events=frozenset(counting))
 
 
 def lead_of(event: AnnouncedEvent, cold_start_s: float, *, begun: bool = False) -> timedelta:

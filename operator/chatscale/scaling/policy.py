@@ -40,9 +40,9 @@ def decide(
     """
     load = read_load(seen, state.refusals, now, max_sample_age(spec.source))
     state = state.with_start_ups(seen)
-    floor = floor_at(spec, state.reserve.cold_start_s, now, state.event)
+    floor = floor_at(spec, state.reserve.cold_start_s, now, state.events)
     case = Case(spec, max_concurrency, current, seen, load, now, floor)
-    state = replace(state, history=state.history.with_current(current, spec.behavior, now), event=floor.event)
+    state = replace(state, history=state.history.with_current(current, spec.behavior, now), events=floor.events)
     state = state.with_load(load, seen.taken_at, spec)
     match load.coverage:
         case Coverage.WHOLE | Coverage.PARTIAL:

@@ -24,6 +24,7 @@ from chatscale.scaling.tuning import (
     LEAST_WORK_S,
     LEVEL,
     LONGEST_COLD_START,
+    LONGEST_START,
     MOST_ERROR,
     MOST_MISSED,
     MOST_RESERVE,
@@ -130,9 +131,9 @@ def learn_start_ups(reserve: Reserve, replicas: Iterable[Replica]) -> Reserve:
 
 def _start_up(replica: Replica) -> timedelta | None:
     """None where it is not known, or so long that it says nothing of the next."""
-    if replica.created is None or not timedelta(0) < replica.since - replica.created <= LONGEST_COLD_START:
+    if replica.created is None or not timedelta(0) < replica.since - replica.created <= LONGEST_START:
         return None
-    return replica.since - replica.created
+    return min(replica.since - replica.created, LONGEST_COLD_START)
 
 
 def learn(reserve: Reserve, work: Work, slo: Slo, now: datetime) -> Reserve:

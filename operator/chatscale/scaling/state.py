@@ -50,8 +50,8 @@ class ScalerState:
     work: Work = field(default_factory=Work)
     """Empty while replicas do not count their work."""
     reserve: Reserve = field(default_factory=Reserve)
-    event: str | None = None
-    """The announced event that counted in the decision before this one."""
+    events: frozenset[str] = frozenset()
+    """The announced events that counted in the decision before this one."""
 
     @classmethod
     def rebuilt(cls, current: int, now: datetime, status: AutoscalingStatus | None = None) -> Self:
@@ -67,7 +67,8 @@ class ScalerState:
             return cls(history=history)
         learned = status.learned
         work = Work(sizes=typical(learned.prompt_tokens, learned.generated_tokens)) if learned else Work()
-        return cls(history=history, work=work, reserve=Reserve.learned(status), event=status.active_event)
+        events = frozenset({status.active_event} if status.active_event else ())
+        return cls(history=history, work=work, reserve=Reserve.learned(status), events=events)
 
     def resting(self, current: int, now: datetime) -> "ScalerState":
         """While someone else sets the count: what was learned and no history, as after a restart."""
@@ -75,7 +76,7 @@ class ScalerState:
             self.rebuilt(current, now),
             work=Work(sizes=self.work.sizes),
             reserve=replace(self.reserve, forecasts=()),
-            event=self.event,
+            events=self.events,
         )
 
     def with_start_ups(self, seen: Observation) -> "ScalerState":

@@ -31,7 +31,9 @@ the hour after it must not be staffed for the next one: 14 % dearer on a day wit
 FIRST_COLD_START: Final = timedelta(seconds=80)
 """Before any pod was seen to become ready: an 8B model with its files cached on the node."""
 LONGEST_COLD_START: Final = timedelta(minutes=15)
-"""Beyond this a pod is in trouble rather than slow."""
+"""No forecast and no lead looks further ahead."""
+LONGEST_START: Final = timedelta(minutes=30)
+"""Beyond this a pod was in trouble rather than slow, and says nothing of the next; the startup probe gives up then."""
 LAST_OF_MANY: Final = 2.0
 """Cold starts that an announced event is prepared ahead: of many pods the last takes longer than the mean, by 1.6
 times where it is the slowest of twenty (published start-ups of an 8B model: 80 s, and 130 s for 5 of 100)."""

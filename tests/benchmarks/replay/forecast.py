@@ -39,6 +39,7 @@ def forecast(subject: Subject, workload: Workload, start_ups_s: tuple[float, ...
             outage=False,
             scrape_loss=0.0,
             at_random=at_random,
+            slo=subject.slo,
             server=subject.server,
             start_ups_s=start_ups_s,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatscale.api.v1alpha1 import AnnouncedEvent, AutoscalingPhase
-from chatscale.scaling.floor import Floor, floor_at, lead_of
+from chatscale.scaling.floor import floor_at, lead_of
 from chatscale.scaling.reserve import Reserve
 from chatscale.scaling.signals import Replica, ReplicaPhase
 from tests.support.replicas import Operator, a_sample, a_spec, at, in_phase, ready, seen
@@ -50,7 +50,7 @@ def test_the_largest_of_overlapping_events_counts_and_minreplicas_may_be_more() 
 
     assert floor_at(a_spec(events=[large, small]), 80.0, at(HOUR_S)).event == "tv-spot"
     plain = floor_at(a_spec(minReplicas=12, events=[large]), 80.0, at(HOUR_S))
-    assert plain == Floor(12, "minReplicas is 12", due_in=timedelta(hours=1))
+    assert (plain.replicas, plain.because, plain.event) == (12, "minReplicas is 12", None)
 
 
 @pytest.mark.parametrize(
@@ -82,16 +82,28 @@ def test_pods_that_came_faster_than_thought_stay_until_the_event() -> None:
     assert {decision.replicas for decision in shop.watches(prepared_at + 35, HOUR_S, active=1)} == {8}
 
 
+def test_an_event_that_another_outgrew_has_begun_all_the_same() -> None:
+    small = an_event(least=3)
+    large = an_event(start_s=HOUR_S - 480, end_s=HOUR_S - 300, least=9, leadSeconds=0) | {"name": "tv-spot"}
+    spec = a_spec(events=[small, large])
+
+    begun = floor_at(spec, 300.0, at(HOUR_S - 600)).events
+    during = floor_at(spec, 40.0, at(HOUR_S - 400), begun)
+    after = floor_at(spec, 40.0, at(HOUR_S - 300), during.events)
+
+    assert (during.event, after.event) == ("tv-spot", "black-friday")
+
+
 def test_an_event_put_off_is_prepared_anew() -> None:
     later = a_spec(events=[an_event(start_s=48 * HOUR_S, end_s=49 * HOUR_S)])
 
-    assert floor_at(later, 80.0, at(HOUR_S), begun="black-friday").event is None
+    assert floor_at(later, 80.0, at(HOUR_S), begun=["black-friday"]).event is None
 
 
 def test_a_begun_event_keeps_the_lead_of_the_spec() -> None:
     spec = a_spec(events=[an_event(leadSeconds=60)])
 
-    assert floor_at(spec, 80.0, at(HOUR_S - 61), begun="black-friday").event is None
+    assert floor_at(spec, 80.0, at(HOUR_S - 61), begun=["black-friday"]).event is None
 
 
 def test_an_event_as_old_as_time_counts_until_its_end() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus, Slo
+from chatscale.desired.workload import STARTUP_TIMEOUT_S
 from chatscale.scaling.reserve import Reserve, learn, learn_start_ups
 from chatscale.scaling.signals import Replica, ReplicaPhase
 from chatscale.scaling.tuning import BUDGET_SHARE, LEAST_RESERVE, MOST_RESERVE
@@ -128,6 +129,14 @@ def test_cold_starts_are_believed_soon() -> None:
         reserve = learn_start_ups(reserve, [slow.replica(100.0 * number)])
 
     assert 280 < reserve.cold_start_s < 300
+
+
+def test_a_start_of_half_an_hour_counts_as_the_longest() -> None:
+    reserve = Reserve(started=frozenset())
+    for number in range(6):
+        reserve = learn_start_ups(reserve, [Worker(f"w{number}", since=0, started_in=STARTUP_TIMEOUT_S).replica(0)])
+
+    assert 880 < reserve.cold_start_s <= 900
 
 
 def test_pods_that_cannot_be_read_are_timed_too() -> None:

@@ -1,5 +1,7 @@
 """Packed layers compute what dense ones do; which are packed is a matter of measurement, never of the result."""
 
+from weakref import ref
+
 import pytest
 import torch
 from transformers.pytorch_utils import Conv1D
@@ -86,6 +88,25 @@ def test_layers_of_one_input_become_one_and_answer_alike(bias):
     with torch.inference_mode():
         for inputs, output in zip(batches, expected, strict=True):
             torch.testing.assert_close(attention(inputs), output, rtol=1e-5, atol=1e-5)
+
+
+def test_the_one_computes_once_for_all_and_keeps_nothing(monkeypatch):
+    attention = Attention(bias=True).requires_grad_(requires_grad=False)
+    pack_linears(attention, 4, [Siblings(attention, ("queries", "keys"))], always)
+    computed: list[int] = []
+    forward = PackedLinear.forward
+
+    def counting(layer: PackedLinear, inputs: torch.Tensor) -> torch.Tensor:
+        computed.append(layer.out_features)
+        return forward(layer, inputs)
+
+    monkeypatch.setattr(PackedLinear, "forward", counting)
+    inputs = torch.randn(3, 8)
+    left = ref(inputs)
+    with torch.inference_mode():
+        attention(inputs)
+    del inputs
+    assert (sorted(computed), left()) == ([8, 8, 8, 12], None)
 
 
 def test_a_part_that_is_asked_alone_or_again_answers_for_the_inputs_it_was_given():

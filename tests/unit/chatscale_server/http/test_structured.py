@@ -116,8 +116,8 @@ async def test_the_time_that_a_schema_waits_for_others_is_not_its_own(monkeypatc
         second = tasks.create_task(schemas.constraints(a_form(b=1), 1))
         await asyncio.sleep(0)
         ahead_s += 900.0
-        engine.gate.set()
-        engine.gate = threading.Event()
+        before, engine.gate = engine.gate, threading.Event()
+        before.set()
         await eventually(lambda: first.done() and len(engine.begun) == 2)
         for _turn in range(3):  # of the loop, for it to hear that the second has begun
             await asyncio.sleep(0)
