@@ -78,7 +78,8 @@ def _replay(model: Model, workload: Workload, server: ServerProfile, tell: Calla
         began, before = time.monotonic(), _processor_seconds()
         answers = asyncio.run(replay(base_url, model.name, workload, began, tell))
         end_s, after = time.monotonic() - began, _processor_seconds()
-        learned = model.status().get("autoscaling", {}).get("learned", {})
+        autoscaling = model.status().get("autoscaling", {})
+        learned = {"coldStartSeconds": autoscaling.get("coldStartSeconds"), **autoscaling.get("learned", {})}
         stayed = operator_pod()["metadata"]["uid"] == first_operator
     seen = sightings(pods.events)
     outcome = Outcome(
