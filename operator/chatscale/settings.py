@@ -57,7 +57,7 @@ class Settings:
         if unknown:
             raise SettingsError(f"{unknown[0]} is not a setting of the operator; known are {', '.join(sorted(known))}")
         default = cls()
-        return cls(
+        settings = cls(
             server_image=_image(environ, "SERVER_IMAGE", default.server_image),
             simulated_server_image=_image(environ, "SIMULATED_SERVER_IMAGE", default.simulated_server_image),
             namespaces=_namespaces(environ, "NAMESPACES"),
@@ -67,6 +67,10 @@ class Settings:
             probes_port=_port(environ, "PROBES_PORT", default.probes_port),
             kube_context=environ.get(ENV_PREFIX + "KUBE_CONTEXT", default.kube_context),
         )
+        if settings.metrics_port == settings.probes_port != 0:
+            found = f"found {settings.metrics_port} for both"
+            raise SettingsError(f"{ENV_PREFIX}METRICS_PORT must differ from {ENV_PREFIX}PROBES_PORT, {found}")
+        return settings
 
 
 def _image(environ: Mapping[str, str], name: str, default: str) -> str:

@@ -85,3 +85,9 @@ def test_every_object_carries_the_release_in_its_labels():
 
 def test_a_release_of_another_name_keeps_the_chart_in_its_names():
     assert ("Deployment", "models", "prod-chatscale-operator") in render(release="prod")
+
+
+def test_names_of_a_long_release_fit_where_they_must():
+    names = [key[2] for key in render(release="a" * 53) if key[0] == "Service"]
+
+    assert [name for name in names if len(name) > 63] == []

@@ -1,9 +1,9 @@
-{{/* Start of every object's name: the release's, which usually is "chatscale" itself. */}}
+{{/* Start of every object's name: the release's, which usually is "chatscale" itself. A Service's may have 63. */}}
 {{- define "chatscale.fullname" -}}
 {{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 46 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 46 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 

@@ -32,20 +32,24 @@ DISTINCT_LABELS: Final = (REASON_LABEL, "finish_reason", "objective")
 """What tells series of one metric and one replica apart."""
 NO_ROOM: Final = (RejectReason.QUEUE_FULL, RejectReason.DEADLINE)
 """Refusals that another replica would have prevented."""
+_LONGEST_LINE: Final = 2048
+"""Characters. The parser's time grows with the square of a line's escaped quotes: a megabyte would take minutes."""
 _LARGEST_COUNT: Final = 10**9
 """Of requests or slots in one replica; anything above is a lie or a bug."""
 
 
 def parse_exposition(text: str, taken_at: datetime) -> ReplicaSample:
     """Read one replica's exposition. Raises MetricsUnavailableError with what is wrong."""
+    if max(map(len, text.splitlines()), default=0) > _LONGEST_LINE:
+        raise MetricsUnavailableError(f"not a Prometheus exposition: a line has more than {_LONGEST_LINE} characters")
     try:
         series = [
-            (sample.name, sample.labels, sample.value)
+            (sample.name, sample.labels, float(sample.value))
             for family in text_string_to_metric_families(text)
             for sample in family.samples
             if sample.name in READ
         ]
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise MetricsUnavailableError(f"not a Prometheus exposition: {error}") from error
     return sample_from(series, taken_at)
 

@@ -15,7 +15,7 @@ from chatscale.cluster.interface import Cluster, Manifest
 from chatscale.desired.manifest import ObjectKey, key_of
 from chatscale.desired.plan import Change, Plan, plan_changes
 from chatscale.desired.workload import build_replicas
-from chatscale.errors import InvalidSpecError
+from chatscale.errors import ForbiddenError, InvalidSpecError
 from chatscale.reconcile.replicas import is_ours, owns_replicas
 
 log = logging.getLogger(__name__)
@@ -56,17 +56,28 @@ async def delete_leftovers(cluster: Cluster, plan: Plan) -> None:
 async def apply_children(
     cluster: Cluster, chatmodel: ChatModel, plan: Plan, deployment: Manifest | None, replicas: int, applied: Applied
 ) -> Manifest | None:
-    """Carry out the plan's applies and the replica count. Returns the Deployment after it."""
+    """Carry out the plan's applies and the replica count. Returns the Deployment after it.
+
+    Raises the first refusal of the API server when all else is done: an image that a policy forbids must not keep the
+    autoscaler of what runs from being raised.
+    """
+    refusals: list[InvalidSpecError | ForbiddenError] = []
     if deployment is not None and _needs_replicas(deployment, replicas):
         deployment = await cluster.apply(build_replicas(chatmodel, replicas), names.SCALER_FIELD_MANAGER)
     for change in plan.apply:
-        if change.key.kind == "Deployment" and deployment is None:
-            result = await _create_deployment(cluster, chatmodel, change.manifest, replicas)
-        else:
-            result = await cluster.apply(change.manifest, names.FIELD_MANAGER)
+        try:
+            if change.key.kind == "Deployment" and deployment is None:
+                result = await _create_deployment(cluster, chatmodel, change.manifest, replicas)
+            else:
+                result = await cluster.apply(change.manifest, names.FIELD_MANAGER)
+        except (InvalidSpecError, ForbiddenError) as refusal:
+            refusals.append(refusal)
+            continue
         applied[change.key] = _fingerprint(result)
         deployment = result if change.key.kind == "Deployment" else deployment
         log.info("applied", extra={"object": str(change.key), "why": change.reason})
+    if refusals:
+        raise refusals[0]
     return deployment
 
 

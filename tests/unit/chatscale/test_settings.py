@@ -40,6 +40,7 @@ def test_reads_every_setting():
             "tcp://10.0.0.1:9100",
             "must be a TCP port from 0 (off) to 65535, found 'tcp://10.0.0.1:9100'",
         ),
+        ("METRICS_PORT", "8080", "must differ from CHATSCALE_OPERATOR_PROBES_PORT, found 8080 for both"),
         ("PROBES_PORT", "65536", "must be a TCP port from 0 (off) to 65535, found '65536'"),
         ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR, found 'loud'"),
         ("LOG_FORMAT", "xml", "must be one of json, text, found 'xml'"),

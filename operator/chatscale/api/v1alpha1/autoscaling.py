@@ -75,8 +75,8 @@ class MetricSource(ApiModel):
             "spec.autoscaling.source.prometheusURL is required with type Prometheus and forbidden otherwise",
         ),
         CelRule(
-            "!has(self.prometheusURL) || self.prometheusURL.matches('^https?://[^/]+')",
-            "spec.autoscaling.source.prometheusURL must be an http:// or https:// address",
+            "!has(self.prometheusURL) || self.prometheusURL.matches('^https?://[^/?#@]+(/[^?#]*)?$')",
+            "spec.autoscaling.source.prometheusURL must be an http:// or https:// address without ?, # or a user",
         ),
     )
 

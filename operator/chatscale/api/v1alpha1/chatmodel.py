@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from chatscale.api.v1alpha1.autoscaling import AutoscalingMode, AutoscalingSpec
-from chatscale.api.v1alpha1.common import ApiModel, CelRule
+from chatscale.api.v1alpha1.common import ApiModel, CelRule, not_stored
 from chatscale.api.v1alpha1.model import ModelSource
 from chatscale.api.v1alpha1.server import Device, DrainSpec, ResourceRequirements, ServerSpec
 from chatscale.api.v1alpha1.status import ChatModelStatus
@@ -42,6 +42,7 @@ class ChatModelSpec(ApiModel):
     autoscaling: AutoscalingSpec = Field(
         default_factory=lambda: AutoscalingSpec(mode=AutoscalingMode.FIXED),
         description="Who decides the replica count. Left out: mode Fixed.",
+        json_schema_extra=not_stored,
     )
     drain: DrainSpec = Field(default_factory=DrainSpec, description="How a replica leaves without cutting an answer.")
 

@@ -4,7 +4,7 @@ No model of its own meaning stands here. Every string and list that a rule reads
 server refuses the rule for its cost.
 """
 
-from typing import Annotated, ClassVar, Final, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -29,6 +29,14 @@ class ApiModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
     cel_rules: ClassVar[tuple[CelRule, ...]] = ()
+
+
+def not_stored(schema: dict[str, Any]) -> None:
+    """For `json_schema_extra`: the API server shall not fill the field in.
+
+    What it fills in is stored, and then beats the defaults of a block that the user adds later.
+    """
+    schema.pop("default", None)
 
 
 NonEmptyName = Annotated[str, StringConstraints(min_length=1, max_length=253)]

@@ -91,9 +91,14 @@ def test_replicas_has_a_default_so_that_scale_can_be_read() -> None:
 def test_objects_that_rules_rely_on_are_filled_in() -> None:
     filled = {name: schema["default"] for name, schema in SPEC["properties"].items() if "default" in schema}
 
-    assert set(filled) == {"server", "resources", "device", "replicas", "autoscaling", "drain"}
-    assert filled["autoscaling"]["mode"] == "Fixed"
-    assert filled["autoscaling"]["minReplicas"] == 1
+    assert set(filled) == {"server", "resources", "device", "replicas", "drain"}
+
+
+def test_a_block_that_is_added_later_finds_no_stored_mode() -> None:
+    autoscaling = SPEC["properties"]["autoscaling"]
+
+    assert "default" not in autoscaling
+    assert autoscaling["properties"]["mode"]["default"] == "Operator"
 
 
 def test_status_claims_nothing_by_default() -> None:

@@ -66,10 +66,12 @@ def test_a_replica_that_has_refused_nothing_yet_has_no_such_series():
         pytest.param("", "no inference_queue_depth, inference_requests_running", id="empty"),
         pytest.param("<html>502 Bad Gateway</html>", "not a Prometheus exposition", id="a proxy's page"),
         pytest.param(an_exposition(queue=float("nan")), "inference_queue_depth is nan", id="not a number"),
-        pytest.param(an_exposition(queue=-1), "inference_queue_depth is -1, expected a number from 0", id="negative"),
+        pytest.param(an_exposition(queue=-1), "inference_queue_depth is -1.0, expected a number from 0", id="negative"),
         pytest.param(an_exposition(running=float("inf")), "inference_requests_running is inf", id="infinite"),
         pytest.param(an_exposition(slots=1e12), "inference_slots is 1000000000000.0, expected at most", id="absurd"),
         pytest.param(an_exposition().replace("inference_slots", "other_slots"), "no inference_slots", id="one missing"),
+        pytest.param(f"inference_slots {'9' * 400}\n", "not a Prometheus exposition", id="beyond what a float holds"),
+        pytest.param('x{a="' + '\\"' * 1100 + '"} 1\n', "a line has more than 2048 characters", id="a hostile line"),
     ],
 )
 def test_what_is_not_whole_is_unknown_and_not_zero(text: str, message: str):

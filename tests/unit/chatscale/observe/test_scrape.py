@@ -37,7 +37,7 @@ class Replica:
             case "endless":
                 return web.Response(text="# comment\n" * 200_000)
             case "babbling":
-                return web.Response(text=f"inference_queue_depth {'x' * 900_000}")
+                return web.Response(text=f"inference_queue_depth {'x' * 1500}")
         return web.Response(text=an_exposition(queue=3, running=8))
 
 

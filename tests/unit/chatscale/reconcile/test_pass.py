@@ -277,6 +277,15 @@ async def test_a_refused_change_of_the_spec_stops_neither_scaling_nor_the_status
     assert world.cluster.told()[:2] == ["InvalidSpec", "ScaledUp"]
 
 
+async def test_a_refused_template_does_not_keep_the_autoscaler_from_being_raised():
+    world = await a_settled_world(a_chatmodel().in_mode("HPA"))
+    world.cluster.user_sets_spec(server={"image": "bad image"}, autoscaling={"mode": "HPA", "maxReplicas": 9})
+    world.cluster.refuse_templates("bad image")
+    await world.tick()
+    assert world.cluster.condition("Ready") == ("False", "InvalidSpec")
+    assert world.cluster.the(AUTOSCALER)["spec"]["maxReplicas"] == 9
+
+
 async def test_a_quota_is_told_once_in_the_words_of_the_api_server():
     quota = 'deployments.apps "tiny" is forbidden: exceeded quota: few, requested: count/deployments.apps=1'
     world = a_world(a_chatmodel())
