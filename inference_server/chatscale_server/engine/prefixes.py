@@ -10,7 +10,7 @@ from typing import Final
 
 CROWD: Final = 4
 """One running slot in so many is a crowd: histories do not outlive its next answers, and idle slots between its streams
-are computed, not skipped."""
+cost every step, computed along or left out by a copy of the others."""
 SMALL_TAIL_TOKENS: Final = 32
 """A slot may lose this much beyond a match: less is not worth a copy elsewhere."""
 _BLOCK: Final = 64

@@ -22,6 +22,7 @@ from chatscale_server.engine.weights import find_model
 from chatscale_server.settings import Settings
 
 FULL_STEPS: Final = 3
+"""Of which the best tells what a GPU computes in a second."""
 
 if TYPE_CHECKING:
     from chatscale_server.engine.model import SlotModel

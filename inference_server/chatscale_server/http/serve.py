@@ -99,8 +99,8 @@ def _front(runner: web.AppRunner) -> web.Server:
     return front
 
 
-async def serve(engine: Engine, settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGTERM has been obeyed. Raises StartupError when the model or the engine fails."""
+def rest_collector() -> Callable[[], None]:
+    """Let the garbage collector rest while a model loads; call what this gives once it is loaded."""
     thresholds = gc.get_threshold()
     gc.set_threshold(LOADING_GC_THRESHOLD)
 
@@ -109,6 +109,12 @@ async def serve(engine: Engine, settings: Settings, *, host: str, port: int) -> 
         gc.freeze()
         gc.set_threshold(*thresholds)
 
+    return keep_what_is_loaded
+
+
+async def serve(engine: Engine, settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGTERM has been obeyed. Raises StartupError when the model or the engine fails."""
+    keep_what_is_loaded = rest_collector()
     tracing = build_tracing(settings.otlp_endpoint)
     async with listening(engine, settings, host=host, port=port, tracing=tracing) as server:
         loop = asyncio.get_running_loop()

@@ -34,22 +34,23 @@ def floor_at(spec: AutoscalingSpec, cold_start_s: float, now: datetime, begun: C
     """
     floor = Floor(spec.min_replicas, f"minReplicas is {spec.min_replicas}")
     turns: list[timedelta] = []
-    counting: set[str] = set()
+    counting: list[AnnouncedEvent] = []
     for event in spec.events:
         # Differences, as a start in the year 1 has nothing before it.
         lead, left = lead_of(event, cold_start_s, begun=event.name in begun), event.end - now
         if left <= timedelta(0):
             continue
-        counts = event.start - now <= lead
-        turns.append(left if counts else event.start - now - lead)
-        if counts:
-            counting.add(event.name)
-        if counts and event.min_replicas > floor.replicas:
+        ahead = event.start - now - lead
+        turns.append(ahead if ahead > timedelta(0) else left)
+        if ahead <= timedelta(0):
+            counting.append(event)
+    for event in counting:
+        if event.min_replicas > floor.replicas:
             floor = Floor(event.min_replicas, _told(event, now), event.name)
     most = spec.max_replicas or floor.replicas
     if floor.replicas > most:
         floor = Floor(most, f"{floor.because}, maxReplicas is {most}", floor.event)
-    return replace(floor, due_in=min(turns, default=None), events=frozenset(counting))
+    return replace(floor, due_in=min(turns, default=None), events=frozenset(event.name for event in counting))
 
 
 def lead_of(event: AnnouncedEvent, cold_start_s: float, *, begun: bool = False) -> timedelta:

@@ -9,7 +9,6 @@
 """
 
 import asyncio
-import gc
 import itertools
 import json
 import os
@@ -24,7 +23,7 @@ from chatscale_server.engine.factory import build_engine
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo
 from chatscale_server.engine.request import FinishReason, Request, Sampling, StepReport
 from chatscale_server.engine.worker import Worker
-from chatscale_server.http.serve import LOADING_GC_THRESHOLD, listening
+from chatscale_server.http.serve import listening, rest_collector
 from chatscale_server.settings import read_settings
 
 Asks = Sequence[tuple[str, int]]
@@ -94,15 +93,12 @@ class BareLoop:
 async def bare() -> None:
     """Our server, which also answers cells without HTTP, until there is no further line."""
     settings = read_settings(os.environ)
-    engine, thresholds = build_engine(settings), gc.get_threshold()
-    gc.set_threshold(LOADING_GC_THRESHOLD)
+    engine, keep_what_is_loaded = build_engine(settings), rest_collector()
     async with listening(engine, settings, host="127.0.0.1", port=0) as server:
         await server.bridge.loaded_or_failed.wait()
         if server.bridge.failure:
             raise server.bridge.failure
-        # As `serve` does.
-        gc.freeze()
-        gc.set_threshold(*thresholds)
+        keep_what_is_loaded()
         print(server.port, flush=True)
         loop = BareLoop(server.worker)
         while line := await asyncio.to_thread(sys.stdin.readline):

@@ -203,7 +203,9 @@ class AnnouncedEvent(ApiModel):
         description="Told with every decision that the event shapes, such as black-friday."
     )
     start: _Time = Field(description="When its replicas must be ready, with the zone: 2026-11-27T20:00:00+01:00.")
-    end: _Time = Field(description="From then on replicas follow demand alone again.")
+    end: _Time = Field(
+        description="From then on replicas follow demand alone again, down as behavior.scaleDown lets them."
+    )
     min_replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(
         description="Never fewer replicas than this during the event; demand may ask for more."
     )
