@@ -99,7 +99,7 @@ class ScalerState:
         work, reserve = Work(), self.reserve
         if load.counting:
             work = count_work(self.work, load.counting, taken_at, load.unread)
-            reserve = learn(reserve, work, spec.slo, taken_at)
+            reserve = learn(reserve, work, spec.slo, taken_at) if work.counted_at == taken_at else reserve
         return replace(
             counted,
             work=work,

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from statistics import fmean
 from types import MappingProxyType
 from typing import Final
 
@@ -95,11 +96,13 @@ class Work:
     grown: Totals = field(default_factory=Totals)
     """Between the last observation and the one before."""
     counted_at: datetime | None = None
+    """The last observation in which a sample was new."""
     arrivals: Window = field(default_factory=Window)
     """Requests that came in between two observations."""
     spans_s: Window = field(default_factory=Window)
-    """Seconds between them. A sum over a sum is the rate: each request counts once, whichever replica took it and
-    whenever that was read. Rates of single replicas do not add up: a new one takes all requests for a moment."""
+    """Seconds of arrivals that they tell of. A sum over a sum is the rate: each request counts once, whichever replica
+    took it and whenever that was read. Rates of single replicas do not add up: a new one takes all requests for a
+    moment."""
     caches: Window = field(default_factory=Window)
     """Replicas whose KV cache is full, if what is in use were put together."""
     slots: Window = field(default_factory=Window)
@@ -172,27 +175,48 @@ def count_work(before: Work, replicas: Sequence[Replica], at: datetime, unread: 
     """Add one observation. replicas: ready and read; all of them must count their work.
 
     unread: names of those that are ready and could not be read: they are counted from where they were once they are
-    read again.
+    read again. Where no sample is newer than it was (Prometheus lost the scrapes), nothing is known of the time since:
+    the work stays as it is, and the next new samples tell of all of it.
     """
-    samples = {replica.name: (replica, replica.sample) for replica in replicas if replica.sample is not None}
-    elapsed_s = (at - before.counted_at).total_seconds() if before.counted_at else 0.0
+    there = {replica.name: replica for replica in replicas}
+    samples = {name: replica.sample for name, replica in there.items() if replica.sample is not None}
+    unread = tuple(unread)
+    told_s = _told_s(before, samples, unread, at)
+    if told_s <= 0 and before.counted_at is not None:
+        return before
     readings = {name: before.readings[name] for name in unread if name in before.readings}
     grown = Totals()
-    for name, (replica, sample) in samples.items():
-        readings[name], growth = _read(before, replica, sample)
+    for name, sample in samples.items():
+        readings[name], growth = _read(before, there[name], sample)
         grown = grown.plus(growth)
-    sizes = before.sizes.plus(grown, _kept(elapsed_s, SIZE_MEMORY))
-    speeds = [sample.work.max_tokens_per_second for _, sample in samples.values() if sample.work]
+    speeds = [sample.work.max_tokens_per_second for sample in samples.values() if sample.work]
     counted = replace(
         before,
         readings=MappingProxyType(readings),
-        sizes=sizes,
+        sizes=before.sizes.plus(grown, _kept(told_s, SIZE_MEMORY)),
         grown=grown,
         counted_at=at,
         tokens_per_s=sum(speeds) / len(speeds) if speeds else before.tokens_per_s,
-        requests_per_s=_smoothed(before, grown, elapsed_s),
+        requests_per_s=_smoothed(before, grown, told_s),
     )
-    return _with_load(counted, [sample for _, sample in samples.values()], elapsed_s)
+    return _with_load(counted, list(samples.values()), told_s)
+
+
+def _told_s(before: Work, samples: Mapping[str, ReplicaSample], unread: Iterable[str], at: datetime) -> float:
+    """Seconds of arrivals that the samples tell of, by their own clocks: 0 if none is new.
+
+    The mean over the replicas that were read before, for each has its own scrapes; one that is unread now tells of no
+    second. So what the others took stands for the whole, and each second of each replica counts once.
+    """
+    gaps_s = [
+        max((sample.taken_at - before.readings[name].taken_at).total_seconds(), 0.0)
+        for name, sample in samples.items()
+        if name in before.readings
+    ]
+    gaps_s += [0.0 for name in unread if name in before.readings]
+    if gaps_s:
+        return fmean(gaps_s)
+    return (at - before.counted_at).total_seconds() if before.counted_at else 0.0
 
 
 def _with_load(work: Work, samples: list[ReplicaSample], elapsed_s: float) -> Work:

@@ -1,6 +1,7 @@
 """Trace files as workloads, ready to be played."""
 
 import gzip
+import io
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,9 @@ from chatscale.simulation.workload import (
 )
 
 HOUR_S = 3600.0
+LATEST_START_S = 31 * 24 * HOUR_S
+"""Of a trace's first request. Later ones are clock readings, and a run would play years of nothing."""
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +51,32 @@ def load(traffic: Traffic, seed: int) -> Workload:
 
     Arrivals that a publisher rounded to whole seconds are spread over the second or seconds they stand for.
     """
+    source = _requests(traffic, seed)
+    grid_s = rounding_s(source)
+    if grid_s:
+        source = spread_grid(source, grid_s, seed)
+    return superpose(source, traffic.load_factor, seed)
+
+
+def rounded_to_s(traffic: Traffic) -> float:
+    """Whole seconds to which the publisher rounded arrivals, over which `load` spreads them; 0 if they are exact."""
+    return rounding_s(_requests(traffic, 0))
+
+
+def _requests(traffic: Traffic, seed: int) -> Workload:
     source = _read(traffic.path)
     try:
         if isinstance(source, Rates):
             source = arrivals_at(source, seed, traffic.input_tokens, traffic.output_tokens)
     except TraceError as error:
         raise InputError(f"{traffic.path}: {error}") from error
-    if traffic.hours is not None:
-        source = _cut(source, traffic)
-    grid_s = rounding_s(source)
-    if grid_s:
-        source = spread_grid(source, grid_s, seed)
-    return superpose(source, traffic.load_factor, seed)
+    if len(source.arrival_s) and source.arrival_s[0] > LATEST_START_S:
+        days, found_s = LATEST_START_S / (24 * HOUR_S), source.arrival_s[0]
+        raise InputError(
+            f"{traffic.path}: arrival_s must count from the trace's start, its first within {days:.0f} days, "
+            f"found {found_s:.0f}: subtract when the trace begins"
+        )
+    return source if traffic.hours is None else _cut(source, traffic)
 
 
 def _cut(workload: Workload, traffic: Traffic) -> Workload:
@@ -73,15 +91,18 @@ def _cut(workload: Workload, traffic: Traffic) -> Workload:
 
 @lru_cache(maxsize=2)
 def _read(path: Path) -> Workload | Rates:
+    """Gzipped or not by its first bytes, whatever its name; spreadsheets begin UTF-8 with a mark, which is skipped."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-            return parse_trace(lines, str(path))
+        with path.open("rb") as raw:
+            unzipped = gzip.GzipFile(fileobj=raw) if raw.peek(len(_GZIP)).startswith(_GZIP) else raw
+            with io.TextIOWrapper(unzipped, encoding="utf-8-sig") as lines:
+                return parse_trace(lines, str(path))
     except TraceError as error:
         raise InputError(str(error)) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: must be a trace, there is no such file") from error
     except (gzip.BadGzipFile, EOFError, ZlibError) as error:
-        raise InputError(f"{path}: must be gzipped as its name says, {error}") from error
+        raise InputError(f"{path}: must be whole gzip data as it begins, {error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: must be text in UTF-8, {error.reason} at byte {error.start}") from error
     except OSError as error:

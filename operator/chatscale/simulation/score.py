@@ -90,7 +90,8 @@ def reversals(decided: tuple[tuple[float, int], ...]) -> int:
     """Count changes that undo the direction of a change at most 10 minutes earlier."""
     changes = [(at_s, after - before) for (_, before), (at_s, after) in pairwise(decided)]
     return sum(
-        (first > 0) != (second > 0) and at_s - before_s <= REVERSAL_WITHIN_S
+        # To the millisecond: clocks that add up periods are a hair off, and rules often wait ten minutes to the second.
+        (first > 0) != (second > 0) and round(at_s - before_s, 3) <= REVERSAL_WITHIN_S
         for (before_s, first), (at_s, second) in pairwise(changes)
     )
 

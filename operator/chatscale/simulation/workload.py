@@ -21,6 +21,8 @@ TOKEN_COLUMNS: Final = REQUEST_COLUMNS[1:]
 
 MAX_TOKENS: Final = 10_000_000
 """More tokens in one request than any model takes: a column in the wrong unit."""
+MOST_ROUNDING_S: Final = 10.0
+"""Publishers round arrivals to a second, or to three."""
 SHIFT_S: Final = 15.0
 """Each request of each superposed copy moves by up to this much, either way."""
 PROMPT_SIGMA: Final = 0.5
@@ -179,11 +181,15 @@ def spread_grid(workload: Workload, grid_s: float, seed: int) -> Workload:
 
 
 def rounding_s(workload: Workload) -> float:
-    """The whole seconds that all arrivals are multiples of; 0 if there are none or too few arrivals to tell."""
+    """The whole seconds that all arrivals are multiples of; 0 if there are none or too few arrivals to tell.
+
+    Beyond MOST_ROUNDING_S nobody rounds: those are bursts, and stay what they are.
+    """
     distinct = np.unique(workload.arrival_s)
     if len(distinct) < 10 or len(distinct) * 2 > len(workload.arrival_s) or (distinct % 1).any():  # noqa: PLR2004
         return 0.0
-    return float(np.gcd.reduce(distinct.astype(np.int64)))
+    grid_s = float(np.gcd.reduce(distinct.astype(np.int64)))
+    return grid_s if grid_s <= MOST_ROUNDING_S else 0.0
 
 
 def busiest_window(workload: Workload, length_s: float) -> tuple[float, float]:

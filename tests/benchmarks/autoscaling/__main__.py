@@ -99,7 +99,7 @@ def _days(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]:
     """Replicas against load over the day with the largest crowd: ours, and the best tuned peers."""
     profile = next(iter(choices))
     trace = next((trace for trace in reversed(bench.chosen.traces) if trace.daily), bench.chosen.traces[-1])
-    best = list(best_peers(choices[profile]).items())[:_DRAWN_PEERS]
+    best = best_peers(choices[profile], _DRAWN_PEERS).items()
     contenders = [Contender(OURS, SHIPPED), *(Contender(name, TUNED, label) for name, label in best)]
     played = plan.traffic(bench.chosen, trace, profile)
     seed = plan.TUNING_SEED + 1

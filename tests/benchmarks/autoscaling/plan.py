@@ -96,7 +96,7 @@ TUNING_HOURS = {"M": 0.75, "S": 0.5}
 
 def full(folder: Path) -> Set:
     """Everything: about two hours of two cores. Profile S has twice the requests, and plays six hours of each day."""
-    return Set(FULL_TRACES, folder, seeds=5, final_hours={"S": 6}, tuning_hours=TUNING_HOURS, grid_every={"S": 2})
+    return Set(FULL_TRACES, folder, seeds=5, final_hours={"S": 6}, tuning_hours=TUNING_HOURS)
 
 
 def short(folder: Path) -> Set:
@@ -227,13 +227,13 @@ def repeated_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[J
     return list(_jobs(chosen, profile, ColdStart.CACHED, Track.EQUAL, _tuned(close), chosen.seeds))
 
 
-def cold_start_jobs(chosen: Set, profile: str, best: Mapping[str, str]) -> list[Job]:
-    """Ours and the best peers with the other cold starts, not tuned again."""
+def cold_start_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[Job]:
+    """Ours and the peers that come close with the other cold starts, not tuned again."""
     others = [cold_start for cold_start in chosen.cold_starts if cold_start is not ColdStart.CACHED]
     return [
         job
         for other in others
-        for job in _jobs(chosen, profile, other, Track.EQUAL, _tuned(best), chosen.cold_start_seeds)
+        for job in _jobs(chosen, profile, other, Track.EQUAL, _tuned(close), chosen.cold_start_seeds)
     ]
 
 
@@ -256,12 +256,12 @@ def all_references(chosen: Set, profile: str) -> list[Job]:
     return _references(chosen, profile, lambda _: list(REFERENCES))
 
 
-def whole_jobs(chosen: Set, profile: str, best: Mapping[str, str]) -> list[Job]:
-    """Ours and the best peers on whole traces, where the scores are taken on parts of them."""
+def whole_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[Job]:
+    """Ours and the peers that come close on whole traces, where the scores are taken on parts of them."""
     if profile not in chosen.final_hours:
         return []
     whole = replace(chosen, final_hours={})
-    return list(_jobs(whole, profile, ColdStart.CACHED, Track.EQUAL, _tuned(best), chosen.cold_start_seeds))
+    return list(_jobs(whole, profile, ColdStart.CACHED, Track.EQUAL, _tuned(close), chosen.cold_start_seeds))
 
 
 def announced_jobs(chosen: Set, profile: str) -> list[Job]:

@@ -27,8 +27,6 @@ REPEATED = 2
 """Tuned peers a trace that are played with every seed; the others with one, for they decide nothing."""
 SLACK = 0.001
 """A peer counts as equally good if it keeps this much less."""
-BEST_PEERS = 3
-"""Peers that are played with every cold start, and on whole days."""
 
 
 class OutOfTimeError(Exception):
@@ -127,9 +125,9 @@ def _worth(setting: Setting) -> tuple[bool, float, float]:
     return (not keeps, 0.0 if keeps else -setting.slo_attainment, setting.gpu_hours)
 
 
-def best_peers(chosen: Mapping[str, Setting]) -> dict[str, str]:
-    """Labels of the peers worth playing with every cold start: those that keep the promise for least."""
-    return {setting.policy: setting.label for setting in sorted(chosen.values(), key=_worth)[:BEST_PEERS]}
+def best_peers(chosen: Mapping[str, Setting], count: int) -> dict[str, str]:
+    """Labels of the peers that keep the promise for least."""
+    return {setting.policy: setting.label for setting in sorted(chosen.values(), key=_worth)[:count]}
 
 
 def tune(bench: Bench, profile: str) -> dict[str, Setting]:
@@ -140,18 +138,17 @@ def tune(bench: Bench, profile: str) -> dict[str, Setting]:
 
 def score(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> list[Row]:
     """What the bar is judged by: first everybody once, then who is close with all seeds. Raises OutOfTimeError."""
-    chosen, labels = bench.chosen, _labels(settings)
-    rows = bench.run(plan.first_jobs(chosen, profile, labels), f"scores, profile {profile}")
-    near = {policy: labels[policy] for policy in close(rows)}
-    return rows + bench.run(plan.repeated_jobs(chosen, profile, near), f"more seeds, profile {profile}")
+    rows = bench.run(plan.first_jobs(bench.chosen, profile, _labels(settings)), f"scores, profile {profile}")
+    again = plan.repeated_jobs(bench.chosen, profile, near(bench, profile, settings))
+    return rows + bench.run(again, f"more seeds, profile {profile}")
 
 
 def extend(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
     """Everything after the main scores, the most important first. Raises OutOfTimeError."""
     stages = (
-        *_whole_days(bench.chosen, choices),
-        *_announced(bench.chosen, choices),
-        *_extensions(bench.chosen, choices),
+        *_whole_days(bench, choices),
+        *_announced(bench, choices),
+        *_extensions(bench, choices),
     )
     return [row for stage, jobs in stages for row in bench.run(jobs, stage)]
 
@@ -160,22 +157,27 @@ def finished(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list
     """Every score there is so far, each run once."""
     rows: list[Row] = []
     for profile, settings in choices.items():
-        labels = _labels(settings)
-        first = bench.done(plan.first_jobs(bench.chosen, profile, labels))
-        near = {policy: labels[policy] for policy in close(first)}
-        rows += first + bench.done(plan.repeated_jobs(bench.chosen, profile, near))
-    rows += [row for _, jobs in _extensions(bench.chosen, choices) for row in bench.done(jobs)]
+        rows += bench.done(plan.first_jobs(bench.chosen, profile, _labels(settings)))
+        rows += bench.done(plan.repeated_jobs(bench.chosen, profile, near(bench, profile, settings)))
+    rows += [row for _, jobs in _extensions(bench, choices) for row in bench.done(jobs)]
     return list({json.dumps(row, sort_keys=True): row for row in rows}.values())
 
 
 def on_whole_days(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
     """Scores on whole traces so far; none where all scores are taken on those."""
-    return [row for _, jobs in _whole_days(bench.chosen, choices) for row in bench.done(jobs)]
+    return [row for _, jobs in _whole_days(bench, choices) for row in bench.done(jobs)]
 
 
 def on_announced(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
     """Scores of the track of announced events so far."""
-    return [row for _, jobs in _announced(bench.chosen, choices) for row in bench.done(jobs)]
+    return [row for _, jobs in _announced(bench, choices) for row in bench.done(jobs)]
+
+
+def near(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> dict[str, str]:
+    """Labels of the peers that came close in the first scores: they are played with all seeds, other cold starts, and
+    on whole days, so that no line of the bar is judged without a peer that might hold it."""
+    labels = _labels(settings)
+    return {policy: labels[policy] for policy in close(bench.done(plan.first_jobs(bench.chosen, profile, labels)))}
 
 
 def close(rows: Sequence[Row]) -> list[str]:
@@ -197,21 +199,23 @@ def _rank(row: Row) -> tuple[float, float]:
     return (-min(round(row["slo_attainment"], 3), PROMISE), row["gpu_hours"])
 
 
-def _whole_days(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+def _whole_days(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
     for profile, settings in choices.items():
-        yield f"whole days, profile {profile}", plan.whole_jobs(chosen, profile, best_peers(settings))
+        jobs = plan.whole_jobs(bench.chosen, profile, near(bench, profile, settings))
+        yield f"whole days, profile {profile}", jobs
 
 
-def _announced(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+def _announced(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
     for profile in choices:
-        yield f"announced events, profile {profile}", plan.announced_jobs(chosen, profile)
+        yield f"announced events, profile {profile}", plan.announced_jobs(bench.chosen, profile)
 
 
-def _extensions(chosen: plan.Set, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+def _extensions(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+    chosen = bench.chosen
     for profile in choices:
         yield f"references, profile {profile}", plan.bar_references(chosen, profile)
     for profile, settings in choices.items():
-        yield f"cold starts, profile {profile}", plan.cold_start_jobs(chosen, profile, best_peers(settings))
+        yield f"cold starts, profile {profile}", plan.cold_start_jobs(chosen, profile, near(bench, profile, settings))
     for profile, settings in choices.items():
         yield f"native track, profile {profile}", plan.native_jobs(chosen, profile, _labels(settings))
     for profile in choices:

@@ -134,10 +134,10 @@ class ScaleUpRules(ScalingRules):
 
 
 class ScaleDownRules(ScalingRules):
-    """Lowering the replica count: only to the highest wish of the last ten minutes (HPA: five)."""
+    """Lowering the replica count: only to the highest wish of the last ten and a half minutes (HPA: five)."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        default=600, description="Lower only to the highest count wished for in this window."
+        default=630, description="Lower only to the highest count wished for in this window."
     )
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [ScalingPolicy(type=ScalingPolicyType.PERCENT, value=100, period_seconds=15)],

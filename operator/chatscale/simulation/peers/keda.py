@@ -15,8 +15,9 @@ class KedaSettings:
 
     threshold: float = 5.0
     activation_threshold: float = 0.0
-    cooldown_s: float = 360.0
-    """Without an active trigger until the step to the idle count."""
+    cooldown_s: float | None = 360.0
+    """Without an active trigger until the step to the idle count; None: there is no `idleReplicaCount`, the HPA alone
+    lowers."""
     behavior: Behavior = field(default_factory=Behavior)
     tolerance: float = 0.1
     """Of the HPA that KEDA creates."""
@@ -54,6 +55,6 @@ class Keda:
             self._active_s = view.now_s
         wanted = replicas_for_average(waiting, settings.threshold, current, settings.tolerance)
         settled = self._stabilizer.settle(view.now_s, current, wanted)
-        if view.now_s - self._active_s > settings.cooldown_s + INSTANT_S:
+        if settings.cooldown_s is not None and view.now_s - self._active_s > settings.cooldown_s + INSTANT_S:
             return settings.behavior.min_replicas
         return min(max(settled, settings.behavior.min_replicas), settings.behavior.max_replicas)

@@ -138,12 +138,12 @@ class TestLowering:
         assert replicas[-1] == 2, "12 in flight fill 2 x 8 slots to 75 percent"
         assert sorted(replicas, reverse=True) == replicas
 
-    def test_waits_for_ten_minutes_without_a_higher_wish(self) -> None:
+    def test_waits_for_ten_and_a_half_minutes_without_a_higher_wish(self) -> None:
         operator = a_calm_operator(5, 48)
 
         fell = next(seconds for seconds in range(335, 1500, 5) if operator.sees_load(seconds, 5).replicas < 5)
 
-        assert fell >= 335 + 600
+        assert fell >= 335 + 630
 
     def test_does_not_happen_while_requests_wait(self) -> None:
         operator = an_operator(5, **QUICK)

@@ -84,6 +84,11 @@ def histories(draw: st.DrawFn) -> tuple[Operator, float]:
     return operator, seconds
 
 
+def asked_by_events(spec: AutoscalingSpec, seconds: float) -> int:
+    under_way = (event.min_replicas for event in spec.events if event.start <= at(seconds) < event.end)
+    return max(under_way, default=0)
+
+
 @given(histories(), st.data())
 @settings(max_examples=200)
 def test_bounds_are_kept_whatever_is_seen(past: tuple[Operator, float], data: st.DataObject) -> None:
@@ -92,8 +97,7 @@ def test_bounds_are_kept_whatever_is_seen(past: tuple[Operator, float], data: st
     decision = operator.sees(data.draw(observations(seconds)))
 
     assert operator.spec.min_replicas <= decision.replicas <= (operator.spec.max_replicas or 0)
-    under_way = (event.min_replicas for event in operator.spec.events if event.start <= at(seconds) < event.end)
-    assert decision.replicas >= max(under_way, default=0)
+    assert decision.replicas >= asked_by_events(operator.spec, seconds)
     assert decision.message
 
 
@@ -152,4 +156,8 @@ def test_starting_replicas_alone_hold_the_count(past: tuple[Operator, float]) ->
     spec = operator.spec
     held = min(max(operator.replicas, spec.min_replicas), spec.max_replicas or 0)
 
-    assert operator.sees(seen(seconds, in_phase("a", ReplicaPhase.STARTING))).replicas == held
+    replicas = operator.sees(seen(seconds, in_phase("a", ReplicaPhase.STARTING))).replicas
+
+    assert replicas >= max(held, asked_by_events(spec, seconds))
+    if not spec.events:
+        assert replicas == held

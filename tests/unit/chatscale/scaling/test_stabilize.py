@@ -74,12 +74,12 @@ def test_changes_are_forgotten_after_the_longest_period() -> None:
 
 def test_lowers_to_the_highest_wish_of_the_window() -> None:
     history = History.starting_with(10, at(0))
-    for seconds, wish in ((200, 4), (400, 6), (599, 2)):
+    for seconds, wish in ((200, 4), (400, 6), (629, 2)):
         history = history.with_wish(wish, DEFAULT, at(seconds))
 
-    assert history.stabilized(10, DEFAULT, at(599)) == 10, "what was found at the start still counts"
-    assert history.stabilized(10, DEFAULT, at(600)) == 6
-    assert history.with_wish(2, DEFAULT, at(1000)).stabilized(6, DEFAULT, at(1000)) == 2
+    assert history.stabilized(10, DEFAULT, at(629)) == 10, "what was found at the start still counts"
+    assert history.stabilized(10, DEFAULT, at(630)) == 6
+    assert history.with_wish(2, DEFAULT, at(1030)).stabilized(6, DEFAULT, at(1030)) == 2
 
 
 def test_raises_to_the_lowest_wish_of_the_window() -> None:

@@ -88,8 +88,41 @@ def test_the_same_sample_twice_counts_once() -> None:
     once = counted((0, [first]), (15, [second]))
     twice = counted((0, [first]), (15, [second]), (20, [second]))
 
-    assert twice.readings == once.readings
-    assert twice.grown == Totals()
+    assert twice == once
+
+
+def test_samples_that_stood_still_are_no_lull_and_their_return_is_no_surge() -> None:
+    """Prometheus lost four scrapes: the last samples are young enough to be read, and tell of nothing since."""
+    worker, work = Worker("w"), Work()
+    for tick in range(5):
+        worker.serves(15)
+        last = worker.replica(tick * 15)
+        work = count_work(work, [last], at(tick * 15))
+    steady_load = work.tokens(at(60), LEVEL)
+    for seconds in (75, 90, 105):
+        worker.serves(15)
+        work = count_work(work, [last], at(seconds))
+        assert work.tokens(at(seconds), LEVEL) == pytest.approx(steady_load)
+    worker.serves(15)
+    work = count_work(work, [worker.replica(120)], at(120))
+
+    assert work.tokens(at(120), LEVEL) == pytest.approx(steady_load, rel=0.02)
+
+
+def test_each_replica_is_counted_over_the_time_between_its_own_scrapes() -> None:
+    """Half of them were scraped anew: half of the seconds of arrivals are told of."""
+    first, second = Worker("a"), Worker("b")
+    work = counted((0, [first.replica(0), second.replica(0)]))
+    for worker in (first, second):
+        worker.serves(15)
+    old = second.replica(0)
+    half = count_work(work, [first.replica(15), old], at(15))
+    for worker in (first, second):
+        worker.serves(15)
+    whole = count_work(half, [first.replica(30), second.replica(30)], at(30))
+
+    assert half.tokens(at(15), LEVEL) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
+    assert whole.tokens(at(30), LEVEL) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
 
 
 def test_a_replica_that_was_not_read_is_counted_from_where_it_was() -> None:

@@ -109,7 +109,7 @@ def test_an_hpa_follows_the_queue_and_beside_it_running_requests(tmp_path: Path)
             min_replicas=2,
             max_replicas=20,
             up=(Rate(percent=100.0), Rate(pods=4)),
-            down_stabilization_s=600.0,
+            down_stabilization_s=630.0,
             down=(Rate(percent=100.0),),
         ),
     )

@@ -91,7 +91,7 @@ def test_a_period_from_outside_replaces_its_own(name):
 def test_a_variant_is_found_by_its_label():
     peer = PEERS["hpa-queue"]
     assert peer.variant("shipped") is peer.shipped
-    assert peer.variant("target=0.1 window=60") is peer.tuned[0]
+    assert peer.variant("target=0.03 window=60") is peer.tuned[0]
 
 
 def test_static_fleets_take_their_sizes_from_the_facts():
