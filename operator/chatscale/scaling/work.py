@@ -226,10 +226,12 @@ def _with_load(work: Work, samples: list[ReplicaSample], elapsed_s: float) -> Wo
     waiting = sum(sample.queue_depth for sample in samples)
     caches = sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples)
     slots = sum(min(sample.running / max(sample.slots, 1), 1.0) for sample in samples)
+    # After an outage one observation tells of minutes, at their mean rate: it is not to outweigh what comes now.
+    weight = min(1.0, SHORT.total_seconds() / elapsed_s)
     work = replace(
         work,
-        arrivals=work.arrivals.with_value(at, work.grown.requests, LEVEL),
-        spans_s=work.spans_s.with_value(at, elapsed_s, LEVEL),
+        arrivals=work.arrivals.with_value(at, work.grown.requests * weight, LEVEL),
+        spans_s=work.spans_s.with_value(at, elapsed_s * weight, LEVEL),
         backlog_s=waiting * work.request_s * work.binding if work.tokens_per_s > 0 else 0.0,
     )
     if not work.is_known or work.tokens(at, SHORT) > CROWDED * len(samples):

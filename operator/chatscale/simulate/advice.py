@@ -40,7 +40,7 @@ def play(subject: Subject, traffic: Traffic, cold_start: ColdStart, track: Track
     outcome = run(workload, scenario, policy)
     row = {
         "trace": traffic.name,
-        "profile": subject.steps,
+        "profile": subject.profile,
         "load_factor": traffic.load_factor,
         "cold_start": cold_start.value,
         "track": track.value,
@@ -60,7 +60,7 @@ def tell(subject: Subject, traffic: Traffic, outcome: Outcome, row: Row, price_p
     within = f"first token in {slo.ttft_s:g} s, or {slo.unloaded_factor:g} times its own time if longer"
     lines = [
         ("Traffic", _traffic(traffic, outcome)),
-        ("Model", f"{subject.name}: {subject.scaling}, {subject.steps}, {played}"),
+        ("Model", f"{subject.name}: {subject.scaling}, profile {subject.profile}, {played}"),
         ("Cost", _cost(subject, row, hours, price_per_gpu_hour)),
         ("Replicas", f"{row['mean_replicas']:.1f} on average, {row['peak_replicas']} at most"),
         (

@@ -31,8 +31,8 @@ class Subject:
 
     name: str
     server: ServerProfile
-    steps: str
-    """Whose step times its replicas are given."""
+    profile: str
+    """Whose step times its replicas are given: M, S, or what its Simulated engine rehearses."""
     gpus_per_replica: int
     """0 on CPUs."""
     min_replicas: int
@@ -69,7 +69,7 @@ def read_subject(
     return Subject(
         name=model.metadata.name,
         server=server,
-        steps=f"step times of {named.value}" if named else f"profile {profile or 'S'}",
+        profile=named.value if named else profile or "S",
         gpus_per_replica=_gpus(model, GPUS_PER_REPLICA[profile or "S"]),
         min_replicas=spec.replicas if fixed else scaling.min_replicas,
         max_replicas=spec.replicas if fixed else scaling.max_replicas or scaling.min_replicas,

@@ -16,7 +16,7 @@ from chatscale.simulate.errors import InputError
 from chatscale.simulate.jobs import Job, Row, on_all_cores, play
 from chatscale.simulate.plots import check_ending, draw_day
 from chatscale.simulate.revision import git_revision
-from chatscale.simulate.traces import Traffic, load
+from chatscale.simulate.traces import Traffic, load, rounded_to_s
 from chatscale.simulation.outcome import ColdStart, Track
 
 _DRAWN: Final = 4
@@ -42,8 +42,7 @@ def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     if options.event:
         chosen.append(announced(options.event))
     track = Track(options.track or Track.EQUAL)
-    for traffic in traffics:
-        load(traffic, 0)
+    _check_traffics(traffics)
     jobs = [
         Job(traffic, profile, ColdStart(options.cold_start), track, contender, seed)
         for traffic in traffics
@@ -52,8 +51,10 @@ def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     ]
     revision = git_revision()
     done = _progress(on_all_cores(jobs, options.processes), len(jobs), "runs")
-    rows: list[Row] = [row | {"git_revision": revision} for _, row in done]
-    _write_json(options.json, rows)
+    rows: list[Row] = []
+    for _, row in done:
+        rows.append(row | {"git_revision": revision})
+        _write_json(options.json, rows)
     sys.stdout.write(tables.compare(rows, options.gpu_price_per_hour) + "\n")
     if options.plot is not None:
         _draw_compared(options.plot, jobs[: len(chosen)], rows)
@@ -84,19 +85,35 @@ def _advise(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     subject = read_subject(options.chatmodel, options.profile, options.event, options.starts_at)
     track = Track(options.track or subject.track)
     cold_start, revision = ColdStart(options.cold_start), git_revision()
-    for traffic in traffics:
-        load(traffic, 0)
+    _check_traffics(traffics)
     work = [(traffic, seed) for traffic in traffics for seed in range(options.seeds)]
     rows: list[Row] = []
     for traffic, seed in _progress(work, len(work), "runs"):
         outcome, row = advice.play(subject, traffic, cold_start, track, seed)
         rows.append(row | {"git_revision": revision})
+        _write_json(options.json, rows)
         if seed == 0:
             tqdm.write(advice.tell(subject, traffic, outcome, row, options.gpu_price_per_hour))
         if (traffic, seed) == work[0] and options.plot is not None:
             draw_day({subject.name: outcome}, f"{subject.name} under {traffic.name}", options.plot)
-    _write_json(options.json, rows)
     return 0
+
+
+def _check_traffics(traffics: list[Traffic]) -> None:
+    """Read each before hours of runs, and say what is changed of it. Raises InputError."""
+    paths: dict[str, Path] = {}
+    for traffic in traffics:
+        if traffic.name in paths:
+            raise InputError(
+                "--trace must be files of different names, by which results are told apart: "
+                f"found {paths[traffic.name]} and {traffic.path}"
+            )
+        paths[traffic.name] = traffic.path
+        load(traffic, 0)
+        if grid_s := rounded_to_s(traffic):
+            tqdm.write(
+                f"{traffic.path}: all arrivals are multiples of {grid_s:g} s, and are spread over that", sys.stderr
+            )
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
@@ -108,6 +125,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _write_json(path: Path | None, rows: list[Row]) -> None:
+    """All so far: a run of hours that is stopped has told what it found."""
     if path is None:
         return
     try:

@@ -114,7 +114,7 @@ def reduced() -> Set:
         tuning_hours={"S": 0.25},
         grid_every={"S": 4},
         profiles=("S",),
-        policies=("static-peak", "hpa-concurrency", "knative-kpa", "wva-v2"),
+        policies=("static-peak", "static-mean", "hpa-concurrency", "knative-kpa", "wva-v1", "wva-v2", "dynamo-load"),
         cold_starts=(ColdStart.CACHED,),
         native_seeds=0,
         references=False,

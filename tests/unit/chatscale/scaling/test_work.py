@@ -109,6 +109,15 @@ def test_samples_that_stood_still_are_no_lull_and_their_return_is_no_surge() -> 
     assert work.tokens(at(120), LEVEL) == pytest.approx(steady_load, rel=0.02)
 
 
+def test_the_mean_of_a_long_outage_does_not_outweigh_what_comes_after_it() -> None:
+    fleet, work = Fleet(1), Work()
+    for span, requests_per_s in ((15, 1.0), (15, 1.0), (600, 1.0), (15, 4.0), (15, 4.0)):
+        seen = fleet.after(span, requests_per_s)
+        work = count_work(work, seen.replicas, seen.taken_at)
+
+    assert work.tokens(at(660), LEVEL) == pytest.approx(2.5 * 1000 / 8000, rel=0.05)
+
+
 def test_each_replica_is_counted_over_the_time_between_its_own_scrapes() -> None:
     """Half of them were scraped anew: half of the seconds of arrivals are told of."""
     first, second = Worker("a"), Worker("b")

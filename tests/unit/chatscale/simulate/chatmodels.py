@@ -1,10 +1,12 @@
-"""ChatModels to simulate, on disk: only what matters to the case is named."""
+"""ChatModels to simulate, on disk: only what matters to the case is named. And the flags to do it with."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from chatscale.simulate.options import add_options
 from chatscale.simulate.traces import Traffic
 
 
@@ -32,3 +34,9 @@ def write_traffic(folder: Path, requests: int = 900) -> Traffic:
     rows = "".join(f"{2 * at},500,100\n" for at in range(requests))
     path.write_text("arrival_s,input_tokens,output_tokens\n" + rows, encoding="utf-8")
     return Traffic(path)
+
+
+def options_of(*flags: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return parser.parse_args(flags)

@@ -1,6 +1,5 @@
 """What `chatscale simulate --chatmodel` plays, and what it says of it."""
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,9 @@ from chatscale.simulate.command import simulate
 from chatscale.simulate.contenders import OURS, SHIPPED, Contender, announced
 from chatscale.simulate.events import Event
 from chatscale.simulate.jobs import Job, play
-from chatscale.simulate.options import add_options
 from chatscale.simulation.outcome import ColdStart, Track
 from chatscale.simulation.view import Column, View
-from tests.unit.chatscale.simulate.chatmodels import write_chatmodel, write_traffic
+from tests.unit.chatscale.simulate.chatmodels import options_of, write_chatmodel, write_traffic
 
 OPERATOR = {"mode": "Operator", "maxReplicas": 20}
 PROMETHEUS = {"type": "Prometheus", "prometheusURL": "http://prometheus"}
@@ -35,12 +33,6 @@ class Watch:
     def decide(self, view: View) -> int:
         self.slow_tokens = view.total(Column.TPOT_SLOW)
         return 1
-
-
-def options_of(*flags: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_options(parser)
-    return parser.parse_args(flags)
 
 
 @pytest.mark.parametrize(

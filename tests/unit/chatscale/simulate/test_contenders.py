@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, Contender, contenders
+from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, Contender, contenders, tuned_labels
 from chatscale.simulate.errors import InputError
 from chatscale.simulate.jobs import Job, measure
 from chatscale.simulate.traces import Traffic
@@ -41,3 +41,11 @@ def test_a_reference_is_one_row_that_another_process_can_do():
     assert (row["policy"], row["variant"], row["slo_attainment"], row["scale_events"]) == (
         "lower-bound", "reference", 1.0, 0,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", ["M", "S"])
+def test_every_tuned_setting_is_one_that_the_registry_knows(profile: str) -> None:
+    labels = tuned_labels(profile)
+
+    assert labels.keys() == PEERS.keys()
+    assert all(PEERS[name].variant(label) for name, label in labels.items())

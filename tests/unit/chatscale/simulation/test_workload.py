@@ -147,6 +147,7 @@ def test_finds_and_undoes_a_publishers_rounding():
         pytest.param([0.0, 3.0, 6.0], id="too few to tell"),
         pytest.param([at + 0.5 for at in range(100) for _ in range(4)], id="fractions"),
         pytest.param([float(at) for at in range(100)], id="no two at once"),
+        pytest.param([60.0 * at for at in range(100) for _ in range(9)], id="bursts, a minute apart"),
     ],
 )
 def test_sees_no_rounding_where_there_is_none(arrivals: list[float]):
