@@ -43,7 +43,7 @@ def decide(
     floor = floor_at(spec, state.reserve.cold_start_s, now, state.events)
     case = Case(spec, max_concurrency, current, seen, load, now, floor)
     state = replace(state, history=state.history.with_current(current, spec.behavior, now), events=floor.events)
-    state = state.with_load(load, seen.taken_at, spec)
+    state = state.with_load(load, seen, spec)
     match load.coverage:
         case Coverage.WHOLE | Coverage.PARTIAL:
             return _follow_load(case, state)

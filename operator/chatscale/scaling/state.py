@@ -10,7 +10,7 @@ from typing import Self
 from chatscale.api.v1alpha1 import AutoscalingSpec, AutoscalingStatus, LearnedStatus
 from chatscale.scaling.load import Coverage, Load, Refusals
 from chatscale.scaling.reserve import Reserve, learn, learn_start_ups
-from chatscale.scaling.signals import Observation
+from chatscale.scaling.signals import Observation, ReplicaPhase
 from chatscale.scaling.stabilize import History
 from chatscale.scaling.windows import Window
 from chatscale.scaling.work import Work, count_work, typical
@@ -83,8 +83,9 @@ class ScalerState:
         """With the pods timed that became ready, whether or not they can be read."""
         return replace(self, reserve=learn_start_ups(self.reserve, seen.replicas))
 
-    def with_load(self, load: Load, taken_at: datetime, spec: AutoscalingSpec) -> "ScalerState":
+    def with_load(self, load: Load, seen: Observation, spec: AutoscalingSpec) -> "ScalerState":
         """With one reading more; the same reading a second time is ignored."""
+        taken_at = seen.taken_at
         if self.counted_at is not None and taken_at <= self.counted_at:
             return self
         coverage = load.coverage
@@ -98,7 +99,8 @@ class ScalerState:
             return counted
         work, reserve = Work(), self.reserve
         if load.counting:
-            work = count_work(self.work, load.counting, taken_at, load.unread)
+            others = [replica.name for replica in seen.replicas if replica.phase is not ReplicaPhase.READY]
+            work = count_work(self.work, load.counting, taken_at, load.unread, others)
             reserve = learn(reserve, work, spec.slo, taken_at) if work.counted_at == taken_at else reserve
         return replace(
             counted,

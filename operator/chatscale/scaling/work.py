@@ -17,6 +17,8 @@ from chatscale.scaling.signals import Replica, ReplicaSample
 from chatscale.scaling.tuning import CROWDED, LEVEL, RATE_MEMORY, SHORT, SIZE_MEMORY
 from chatscale.scaling.windows import Window
 
+_LATE_S: Final = 30.0
+"""A Service sends requests as soon as a pod is ready, which its conditions may tell that much later."""
 _FEWEST_ANSWERS: Final = 20.0
 """Before so many answers were begun, their mean length is a guess from below."""
 MOST_TOKENS: Final = 1e12
@@ -94,11 +96,11 @@ class Work:
     sizes: Totals = field(default_factory=Totals)
     """Sums that fade: ratios of them are mean lengths."""
     grown: Totals = field(default_factory=Totals)
-    """Between the last observation and the one before."""
+    """Between the last counted observation and the one before."""
     counted_at: datetime | None = None
     """The last observation in which a sample was new."""
     arrivals: Window = field(default_factory=Window)
-    """Requests that came in between two observations."""
+    """Requests that came in between two observations; after an outage, as many as in SHORT."""
     spans_s: Window = field(default_factory=Window)
     """Seconds of arrivals that they tell of. A sum over a sum is the rate: each request counts once, whichever replica
     took it and whenever that was read. Rates of single replicas do not add up: a new one takes all requests for a
@@ -139,8 +141,12 @@ class Work:
 
     def tokens(self, now: datetime, span: timedelta) -> float:
         """Replicas that the tokens asked for in the last `span` would fill; the work must be known."""
-        rate = self.arrivals.mean(now, span) / self.spans_s.mean(now, span)
-        return rate * self.request_s
+        as_of = self._as_of(now)
+        return self.arrivals.mean(as_of, span) / self.spans_s.mean(as_of, span) * self.request_s
+
+    def _as_of(self, now: datetime) -> datetime:
+        """When anything was last known: while samples stand still, windows do not shrink to their last value."""
+        return now if self.counted_at is None else min(now, self.counted_at)
 
     @property
     def binding(self) -> float:
@@ -153,7 +159,9 @@ class Work:
 
         Tokens asked for show a change before caches and slots fill, so they are scaled to what binds.
         """
-        return max(self.tokens(now, LEVEL) * self.binding, self.caches.mean(now, SHORT), self.slots.mean(now, SHORT))
+        as_of = self._as_of(now)
+        held = max(self.caches.mean(as_of, SHORT), self.slots.mean(as_of, SHORT))
+        return max(self.tokens(now, LEVEL) * self.binding, held)
 
     def short(self, now: datetime) -> float:
         """Likewise over SHORT, by tokens alone."""
@@ -171,20 +179,22 @@ def typical(prompt_tokens: float, generated_tokens: float) -> Totals:
     )
 
 
-def count_work(before: Work, replicas: Sequence[Replica], at: datetime, unread: Iterable[str] = ()) -> Work:
+def count_work(
+    before: Work, replicas: Sequence[Replica], at: datetime, unread: Iterable[str] = (), others: Iterable[str] = ()
+) -> Work:
     """Add one observation. replicas: ready and read; all of them must count their work.
 
-    unread: names of those that are ready and could not be read: they are counted from where they were once they are
-    read again. Where no sample is newer than it was (Prometheus lost the scrapes), nothing is known of the time since:
-    the work stays as it is, and the next new samples tell of all of it.
+    unread: names of those that are ready and could not be read; others: of those that are not ready. They are counted
+    from where they were once they are read again. Where no sample is newer than it was (Prometheus lost the scrapes),
+    nothing is known of the time since: the work stays as it is, and the next new samples tell of all of it.
     """
     there = {replica.name: replica for replica in replicas}
     samples = {name: replica.sample for name, replica in there.items() if replica.sample is not None}
     unread = tuple(unread)
-    told_s = _told_s(before, samples, unread, at)
+    told_s = _told_s(before, there, unread, at)
     if told_s <= 0 and before.counted_at is not None:
         return before
-    readings = {name: before.readings[name] for name in unread if name in before.readings}
+    readings = {name: before.readings[name] for name in (*unread, *others) if name in before.readings}
     grown = Totals()
     for name, sample in samples.items():
         readings[name], growth = _read(before, there[name], sample)
@@ -199,49 +209,50 @@ def count_work(before: Work, replicas: Sequence[Replica], at: datetime, unread: 
         tokens_per_s=sum(speeds) / len(speeds) if speeds else before.tokens_per_s,
         requests_per_s=_smoothed(before, grown, told_s),
     )
-    return _with_load(counted, list(samples.values()), told_s)
+    return _with_load(counted, list(samples.values()), told_s, whole=not unread)
 
 
-def _told_s(before: Work, samples: Mapping[str, ReplicaSample], unread: Iterable[str], at: datetime) -> float:
+def _told_s(before: Work, there: Mapping[str, Replica], unread: Iterable[str], at: datetime) -> float:
     """Seconds of arrivals that the samples tell of, by their own clocks: 0 if none is new.
 
-    The mean over the replicas that were read before, for each has its own scrapes; one that is unread now tells of no
-    second. So what the others took stands for the whole, and each second of each replica counts once.
+    The mean over the replicas that were read before, for each has its own scrapes, and took nothing before it was
+    ready; one that is unread now tells of no second. So what the others took stands for the whole, and each second of
+    each replica counts once. Where none of those read now was read before, the time between observations.
     """
     gaps_s = [
-        max((sample.taken_at - before.readings[name].taken_at).total_seconds(), 0.0)
-        for name, sample in samples.items()
-        if name in before.readings
+        max((replica.sample.taken_at - max(before.readings[name].taken_at, replica.since)).total_seconds(), 0.0)
+        for name, replica in there.items()
+        if replica.sample is not None and name in before.readings
     ]
-    gaps_s += [0.0 for name in unread if name in before.readings]
     if gaps_s:
-        return fmean(gaps_s)
+        return fmean([*gaps_s, *(0.0 for name in unread if name in before.readings)])
     return (at - before.counted_at).total_seconds() if before.counted_at else 0.0
 
 
-def _with_load(work: Work, samples: list[ReplicaSample], elapsed_s: float) -> Work:
+def _with_load(work: Work, samples: list[ReplicaSample], told_s: float, *, whole: bool) -> Work:
     at = work.counted_at
-    if at is None or elapsed_s <= 0:
+    if at is None or told_s <= 0:
         return work  # The first observation: what came in before it, nobody knows when.
     waiting = sum(sample.queue_depth for sample in samples)
     caches = sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples)
     slots = sum(min(sample.running / max(sample.slots, 1), 1.0) for sample in samples)
     # After an outage one observation tells of minutes, at their mean rate: it is not to outweigh what comes now.
-    weight = min(1.0, SHORT.total_seconds() / elapsed_s)
+    weight = min(1.0, SHORT.total_seconds() / told_s)
     work = replace(
         work,
         arrivals=work.arrivals.with_value(at, work.grown.requests * weight, LEVEL),
-        spans_s=work.spans_s.with_value(at, elapsed_s * weight, LEVEL),
+        spans_s=work.spans_s.with_value(at, told_s * weight, LEVEL),
         backlog_s=waiting * work.request_s * work.binding if work.tokens_per_s > 0 else 0.0,
     )
-    if not work.is_known or work.tokens(at, SHORT) > CROWDED * len(samples):
+    if not whole or not work.is_known or work.tokens(at, SHORT) > CROWDED * len(samples):
         # An overload fills caches and slots by itself, whatever binds: that teaches nothing, and asks for too much.
+        # What is unread holds some of them, which are not to be missed beside everybody's tokens.
         return work
     work = replace(
         work, caches=work.caches.with_value(at, caches, SHORT), slots=work.slots.with_value(at, slots, SHORT)
     )
     means = (work.tokens(at, LEVEL), work.caches.mean(at, SHORT), work.slots.mean(at, SHORT))
-    kept = _kept(elapsed_s, SIZE_MEMORY)
+    kept = _kept(told_s, SIZE_MEMORY)
     bound = tuple(sum_ * kept + mean for sum_, mean in zip(work.bound, means, strict=True))
     return replace(work, bound=(bound[0], bound[1], bound[2]))
 
@@ -256,16 +267,23 @@ def _read(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[Readin
         return reading, totals.since(earlier.totals)
     # One that became ready under our eyes: all that it has done is new. Of others nobody knows when they did it.
     is_new = before.counted_at is not None and replica.since >= before.counted_at - LEVEL
-    return reading, totals if is_new else Totals()
+    return reading, totals if is_new and _may_have_done(replica, sample) else Totals()
 
 
-def _smoothed(before: Work, grown: Totals, elapsed_s: float) -> float | None:
-    if elapsed_s <= 0:
+def _may_have_done(replica: Replica, sample: ReplicaSample) -> bool:
+    """Whether its answers can all be of this readiness; a pod that was ready before brings a life's."""
+    assert sample.work is not None  # noqa: S101 - for the type checker
+    ready_s = (sample.taken_at - replica.since).total_seconds()
+    return ready_s >= 0 and sample.work.generated_tokens <= sample.work.max_tokens_per_second * (ready_s + _LATE_S)
+
+
+def _smoothed(before: Work, grown: Totals, told_s: float) -> float | None:
+    if told_s <= 0:
         return before.requests_per_s
-    rate = grown.requests / elapsed_s
+    rate = grown.requests / told_s
     if before.requests_per_s is None:
         return rate
-    return before.requests_per_s + (rate - before.requests_per_s) * (1 - _kept(elapsed_s, RATE_MEMORY))
+    return before.requests_per_s + (rate - before.requests_per_s) * (1 - _kept(told_s, RATE_MEMORY))
 
 
 def _kept(elapsed_s: float, memory: timedelta) -> float:

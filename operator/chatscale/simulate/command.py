@@ -3,7 +3,9 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,6 +23,7 @@ from chatscale.simulation.outcome import ColdStart, Track
 
 _DRAWN: Final = 4
 """Policies in a picture: more lines than that nobody tells apart."""
+_WRITE_EVERY_S: Final = 10.0
 T = TypeVar("T")
 
 
@@ -51,13 +54,13 @@ def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     ]
     revision = git_revision()
     done = _progress(on_all_cores(jobs, options.processes), len(jobs), "runs")
-    rows: list[Row] = []
+    results = _Results(options.json)
     for _, row in done:
-        rows.append(row | {"git_revision": revision})
-        _write_json(options.json, rows)
-    sys.stdout.write(tables.compare(rows, options.gpu_price_per_hour) + "\n")
+        results.add(row | {"git_revision": revision})
+    sys.stdout.write(tables.compare(results.rows, options.gpu_price_per_hour) + "\n")
+    results.write()
     if options.plot is not None:
-        _draw_compared(options.plot, jobs[: len(chosen)], rows)
+        _draw_compared(options.plot, jobs[: len(chosen)], results.rows)
     return 0
 
 
@@ -87,15 +90,15 @@ def _advise(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     cold_start, revision = ColdStart(options.cold_start), git_revision()
     _check_traffics(traffics)
     work = [(traffic, seed) for traffic in traffics for seed in range(options.seeds)]
-    rows: list[Row] = []
+    results = _Results(options.json)
     for traffic, seed in _progress(work, len(work), "runs"):
         outcome, row = advice.play(subject, traffic, cold_start, track, seed)
-        rows.append(row | {"git_revision": revision})
-        _write_json(options.json, rows)
+        results.add(row | {"git_revision": revision})
         if seed == 0:
             tqdm.write(advice.tell(subject, traffic, outcome, row, options.gpu_price_per_hour))
         if (traffic, seed) == work[0] and options.plot is not None:
             draw_day({subject.name: outcome}, f"{subject.name} under {traffic.name}", options.plot)
+    results.write()
     return 0
 
 
@@ -124,14 +127,38 @@ def _check_outputs(options: argparse.Namespace) -> None:
             raise InputError(f"{flag} must be in a folder that exists, found {path}")
 
 
-def _write_json(path: Path | None, rows: list[Row]) -> None:
-    """All so far: a run of hours that is stopped has told what it found."""
-    if path is None:
-        return
-    try:
-        path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--json {path}: cannot be written, {error.strerror}") from error
+class _Results:
+    """Rows as they come. A run of hours that is stopped has told what it found: the file is whole at any time."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.rows: list[Row] = []
+        self._path = path
+        self._is_file = path is not None and (path.is_file() or not path.exists())
+        """A pipe is written once, at the end."""
+        self._written_s = time.monotonic()
+
+    def add(self, row: Row) -> None:
+        """Take one more; written now and then. A disk that is full for a moment stops no run."""
+        self.rows.append(row)
+        if self._is_file and time.monotonic() - self._written_s >= _WRITE_EVERY_S:
+            with suppress(InputError):
+                self.write()
+
+    def write(self) -> None:
+        """Write all so far. Raises InputError."""
+        if self._path is None:
+            return
+        text = json.dumps(self.rows, indent=1) + "\n"
+        try:
+            if self._is_file:
+                part = self._path.with_name(self._path.name + ".part")
+                part.write_text(text, encoding="utf-8")
+                part.replace(self._path)
+            else:
+                self._path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--json {self._path}: cannot be written, {error.strerror}") from error
+        self._written_s = time.monotonic()
 
 
 def _progress(each: Iterable[T], total: int, unit: str) -> Iterator[T]:

@@ -1,11 +1,14 @@
 """Trace files as workloads, ready to be played."""
 
+import csv
 import gzip
 import io
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from zlib import error as ZlibError  # noqa: N812 - it is a class
+
+import numpy as np
 
 from chatscale.simulate.errors import InputError
 from chatscale.simulation.outcome import Workload
@@ -21,8 +24,8 @@ from chatscale.simulation.workload import (
 )
 
 HOUR_S = 3600.0
-LATEST_START_S = 31 * 24 * HOUR_S
-"""Of a trace's first request. Later ones are clock readings, and a run would play years of nothing."""
+LONGEST_LULL_S = 31 * 24 * HOUR_S
+"""Without a request, from the start on. More is a clock reading, and a run would play years of nothing."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -53,6 +56,8 @@ def load(traffic: Traffic, seed: int) -> Workload:
     """
     source = _requests(traffic, seed)
     grid_s = rounding_s(source)
+    if traffic.hours is not None:
+        source = _cut(source, traffic)
     if grid_s:
         source = spread_grid(source, grid_s, seed)
     return superpose(source, traffic.load_factor, seed)
@@ -70,13 +75,14 @@ def _requests(traffic: Traffic, seed: int) -> Workload:
             source = arrivals_at(source, seed, traffic.input_tokens, traffic.output_tokens)
     except TraceError as error:
         raise InputError(f"{traffic.path}: {error}") from error
-    if len(source.arrival_s) and source.arrival_s[0] > LATEST_START_S:
-        days, found_s = LATEST_START_S / (24 * HOUR_S), source.arrival_s[0]
+    late = np.flatnonzero(np.diff(source.arrival_s, prepend=0.0) > LONGEST_LULL_S)
+    if len(late):
+        days, found_s = LONGEST_LULL_S / (24 * HOUR_S), source.arrival_s[late[0]]
         raise InputError(
-            f"{traffic.path}: arrival_s must count from the trace's start, its first within {days:.0f} days, "
+            f"{traffic.path}: arrival_s must count from the trace's start with a request every {days:.0f} days, "
             f"found {found_s:.0f}: subtract when the trace begins"
         )
-    return source if traffic.hours is None else _cut(source, traffic)
+    return source
 
 
 def _cut(workload: Workload, traffic: Traffic) -> Workload:
@@ -102,8 +108,10 @@ def _read(path: Path) -> Workload | Rates:
     except FileNotFoundError as error:
         raise InputError(f"{path}: must be a trace, there is no such file") from error
     except (gzip.BadGzipFile, EOFError, ZlibError) as error:
-        raise InputError(f"{path}: must be whole gzip data as it begins, {error}") from error
+        raise InputError(f"{path}: begins as gzip data and must be whole, {error}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: must be text in UTF-8, {error.reason} at byte {error.start}") from error
+        raise InputError(f"{path}: must be text in UTF-8, {error.reason}") from error
+    except csv.Error as error:
+        raise InputError(f"{path}: must be CSV, {error}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read, {error.strerror}") from error

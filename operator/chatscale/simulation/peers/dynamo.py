@@ -92,6 +92,8 @@ class Dynamo:
     best rate of one engine within the targets. Load, every 5 s: one more when every engine's predicted TTFT (or ITL)
     is above its target, one fewer when all would stay within 80 % of the room with the load of one engine spread over
     the others; only while the engines ready are those asked for and all report.
+    Without targets (`optimization_target` throughput, which load scaling alone ships): one more when any engine's KV
+    use, queued prompts included, is above KV_UP, one fewer when all are below KV_DOWN.
     Simplified: queued prompt tokens are waiting requests times the mean input; no prefix-cache discount, no GPU
     budget (the bounds of the comparison), no preempted KV; a counter gap counts as no traffic.
     """

@@ -92,7 +92,7 @@ def test_the_same_sample_twice_counts_once() -> None:
 
 
 def test_samples_that_stood_still_are_no_lull_and_their_return_is_no_surge() -> None:
-    """Prometheus lost four scrapes: the last samples are young enough to be read, and tell of nothing since."""
+    """Prometheus lost three scrapes: the last samples are young enough to be read, and tell of nothing since."""
     worker, work = Worker("w"), Work()
     for tick in range(5):
         worker.serves(15)
@@ -116,6 +116,42 @@ def test_the_mean_of_a_long_outage_does_not_outweigh_what_comes_after_it() -> No
         work = count_work(work, seen.replicas, seen.taken_at)
 
     assert work.tokens(at(660), LEVEL) == pytest.approx(2.5 * 1000 / 8000, rel=0.05)
+
+
+def test_a_new_replica_is_heard_while_all_that_were_known_are_silent() -> None:
+    silent, new = Worker("silent"), Worker("new", since=12)
+    work = counted((0, [silent.replica(0)]), (15, [silent.replica(15)]))
+    for seconds in range(30, 120, 15):
+        new.serves(15 * 4)
+        work = count_work(work, [new.replica(seconds)], at(seconds), unread=["silent"])
+
+    assert work.tokens(at(105), LEVEL) >= 4.0 * 1000 / 8000
+
+
+def test_a_pod_that_was_not_ready_for_a_moment_brings_no_lifes_work() -> None:
+    steady, blinking = Worker("steady", finished=500_000), Worker("blinking", finished=500_000)
+    work = counted((0, [steady.replica(0), blinking.replica(0)]))
+    for seconds in (15, 30, 45):
+        steady.serves(15)
+        blinking.serves(15)
+        if seconds == 30:
+            work = count_work(work, [steady.replica(seconds)], at(seconds), others=["blinking"])
+            blinking.since = 35
+        else:
+            work = count_work(work, [steady.replica(seconds), blinking.replica(seconds)], at(seconds))
+
+    assert work.tokens(at(45), LEVEL) == pytest.approx(2.0 * 1000 / 8000, rel=0.5)
+
+
+def test_a_pod_first_seen_in_a_blink_brings_no_lifes_work_either() -> None:
+    """The operator started while it was not ready."""
+    steady, blinking = Worker("steady"), Worker("blinking", finished=500_000, since=20)
+    first = [steady.replica(0)]
+    steady.serves(30)
+
+    work = counted((0, first), (30, [steady.replica(30), blinking.replica(30)]))
+
+    assert work.grown.requests == 30
 
 
 def test_each_replica_is_counted_over_the_time_between_its_own_scrapes() -> None:

@@ -1,13 +1,16 @@
 """`chatscale simulate` without a ChatModel: policies side by side, as a table and as JSON."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from chatscale.simulate import command
 from chatscale.simulate.command import simulate
 from chatscale.simulate.errors import InputError
+from chatscale.simulate.jobs import Job, Row
 from chatscale.simulation.score import Score
 from tests.unit.chatscale.simulate.chatmodels import options_of, write_traffic
 
@@ -28,6 +31,23 @@ def test_each_run_is_an_object_with_its_inputs_its_scores_and_the_revision(tmp_p
     ]
     assert all(row.keys() == INPUTS | {field.name for field in fields(Score)} | {"git_revision"} for row in rows)
     assert all(0 <= row["slo_attainment"] <= 1 and row["gpu_hours"] > 0 for row in rows)
+
+
+def test_a_run_that_is_stopped_has_told_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.json"
+    monkeypatch.setattr(command, "_WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(command, "on_all_cores", stopped_after_two)
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(options_of("--trace", str(write_traffic(tmp_path, requests=60).path), "--json", str(out)))
+
+    assert len(json.loads(out.read_text())) == 2
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def stopped_after_two(jobs: Sequence[Job], _: int | None) -> Iterator[tuple[Job, Row]]:
+    yield from ((job, {"policy": job.contender.policy}) for job in jobs[:2])
+    raise KeyboardInterrupt
 
 
 def test_files_of_one_name_are_refused_before_the_first_run(tmp_path: Path) -> None:

@@ -36,11 +36,13 @@ def test_a_trace_is_read_by_what_it_holds(tmp_path: Path, name: str, content: by
     ("content", "found"),
     [
         pytest.param(b"", "line 1 must name the columns", id="empty"),
-        pytest.param(gzip.compress(TEXT.encode())[:-9], "must be whole gzip data", id="a download cut short"),
+        pytest.param(gzip.compress(TEXT.encode())[:-9], "gzip data and must be whole", id="a download cut short"),
         pytest.param("arrival_s,Länge".encode("latin-1"), "must be text in UTF-8", id="another encoding"),
+        pytest.param(f'{TEXT}3,"{"1" * 200_000}'.encode(), "must be CSV", id="a stray quote"),
         pytest.param(
-            TEXT.replace("0.5", "1790000000").replace("1.5", "1790000001").encode(), "found 1790000000", id="a clock"
+            TEXT.replace("0.5", "1789999999").replace("1.5", "1790000000").encode(), "found 17899", id="a clock"
         ),
+        pytest.param(TEXT.replace("1.5", "1790000000").encode(), "found 1790000000", id="a clock, from line 3 on"),
     ],
 )
 def test_what_cannot_be_played_is_refused_by_file_and_finding(tmp_path: Path, content: bytes, found: str) -> None:
@@ -51,6 +53,16 @@ def test_what_cannot_be_played_is_refused_by_file_and_finding(tmp_path: Path, co
         load(Traffic(path), 0)
 
     assert "odd.csv" in str(error.value)
+
+
+def test_a_part_of_a_rounded_trace_is_spread_wherever_it_begins(tmp_path: Path) -> None:
+    path = tmp_path / "rounded.csv"
+    rows = "".join(f"{at},100,10\n" for at in range(600) for _ in range(4))
+    path.write_text("arrival_s,input_tokens,output_tokens\n" + rows, encoding="utf-8")
+
+    part = load(Traffic(path, hours=(0.0501, 0.1)), 0)
+
+    assert len(np.unique(part.arrival_s)) == len(part.arrival_s)
 
 
 def test_arrivals_that_a_publisher_rounded_are_spread_and_bursts_are_not(tmp_path: Path) -> None:
