@@ -54,8 +54,9 @@ _LIMITS = """\
 
 Servers are simulated and a part of their constants is derived, not measured. Peers were read, not run. Prefix caching
 is off. Lengths of the World Cup traces are borrowed from the Azure trace; ServeGen's are drawn independently of each
-other. A node is always there: GPUs are not short below 64 replicas. Fixed fleets are sized with hindsight. These are
-the traces that tuning saw, in part; other traces are the harder test.
+other. A node is always there: GPUs are not short below 64 replicas. Fixed fleets are sized with hindsight. KEDA without
+an idle count is the HPA on the same metric, so tuned they are one. AIBrix's settings come closest to the promise where
+they ask for every replica there is. These are the traces that tuning saw, in part; other traces are the harder test.
 """
 
 
