@@ -40,7 +40,7 @@ _WHOLE = """\
 ## Whole days
 
 The parts above are those that change most, where a policy that learns has had no calm hours yet. Here the same is
-played from midnight to midnight, by ours and by the tuned peers that keep the promise for least.
+played from midnight to midnight, by ours and by the tuned peers that came close in those parts.
 """
 _ANNOUNCED = """\
 ## Announced events
