@@ -95,7 +95,10 @@ TUNING_HOURS = {"M": 0.75, "S": 0.5}
 
 
 def full(folder: Path) -> Set:
-    """Everything: about five hours of two cores. Profile S has twice the requests, and plays six hours of each day."""
+    """Everything: about five hours of two cores, by the times of the short set.
+
+    Profile S has twice the requests, and plays six hours of each day.
+    """
     return Set(FULL_TRACES, folder, seeds=5, final_hours={"S": 6}, tuning_hours=TUNING_HOURS)
 
 

@@ -140,7 +140,8 @@ def test_peers_among_the_best_on_some_trace_are_played_with_every_seed() -> None
 
 
 def test_the_reduced_set_runs_whole_and_an_ordinary_half_hour_is_won(tmp_path: Path) -> None:
-    """The claim of docs/benchmarks/autoscaling.md in small: the promise kept, and for less than any tuned peer.
+    """The claim of docs/benchmarks/autoscaling.md in small: the promise kept, and for less than any tuned peer of
+    this set.
 
     Not on the other excerpt: its load more than doubles in its second minute, when nothing is known of it yet.
     """

@@ -156,8 +156,9 @@ def test_starting_replicas_alone_hold_the_count(past: tuple[Operator, float]) ->
     spec = operator.spec
     held = min(max(operator.replicas, spec.min_replicas), spec.max_replicas or 0)
 
-    replicas = operator.sees(seen(seconds, in_phase("a", ReplicaPhase.STARTING))).replicas
+    decision = operator.sees(seen(seconds, in_phase("a", ReplicaPhase.STARTING)))
 
-    assert replicas >= max(held, asked_by_events(spec, seconds))
+    assert decision.replicas == max(held, decision.floor.replicas)
+    assert decision.floor.replicas >= asked_by_events(spec, seconds)
     if not spec.events:
-        assert replicas == held
+        assert decision.replicas == held
