@@ -5,7 +5,6 @@ SHELL := /bin/bash
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chatscale/bin:$(PATH)
 
 PY := .venv/bin/python
-SOURCES := operator/chatscale inference_server/chatscale_server hack tests
 
 .PHONY: help
 help: ## List the targets

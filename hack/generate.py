@@ -20,7 +20,7 @@ from typing_extensions import override
 import chatscale.metrics
 import chatscale_server.metrics
 from chatscale.api.crd import chatmodel_crd
-from chatscale_server.wire import Metric
+from chatscale_contract.server.metrics import Metric
 from hack.generators import chart_readme, crd_reference, metrics_reference
 from hack.helm import CHART, NAMESPACE, HelmError, template
 from hack.paths import ROOT

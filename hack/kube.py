@@ -82,7 +82,7 @@ def condition(chatmodel: Manifest | None, kind: str) -> Manifest:
 def node_port_service(chatmodel: str, namespace: str, node_port: int) -> Manifest:
     """A Service that lets this machine reach a ChatModel's pods at 127.0.0.1:`node_port` (30080 to 30089)."""
     from chatscale.names import pod_selector
-    from chatscale_server.wire import HTTP_PORT
+    from chatscale_contract.server.endpoints import HTTP_PORT
 
     return {
         "apiVersion": "v1",
@@ -111,7 +111,7 @@ def expose(chatmodel: str, namespace: str) -> str:
 
     kube-proxy needs a moment for a new Service, in which connections are reset: no loss of the model's.
     """
-    from chatscale_server.wire import MODELS_PATH
+    from chatscale_contract.server.endpoints import MODELS_PATH
 
     def allocate() -> int | None:
         port = free_node_port()

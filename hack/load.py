@@ -17,7 +17,7 @@ from http import HTTPStatus
 import aiohttp
 from typing_extensions import override
 
-from chatscale_server.wire import CHAT_COMPLETIONS_PATH
+from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH
 
 
 class Fate(StrEnum):

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from chatscale_contract.server.endpoints import HTTP_PORT, TERMINATION_MESSAGE_PATH
 from chatscale_server.engine.factory import build_engine
 from chatscale_server.errors import StartupError
 from chatscale_server.http.serve import serve
 from chatscale_server.logs import set_up_logging
 from chatscale_server.settings import read_settings
-from chatscale_server.wire import HTTP_PORT, TERMINATION_MESSAGE_PATH
 
 log = logging.getLogger(__name__)
 

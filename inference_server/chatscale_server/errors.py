@@ -5,6 +5,6 @@ class StartupError(Exception):
     """The server cannot start or go on: its message is the termination message, its code the exit code."""
 
     def __init__(self, code: int, message: str) -> None:
-        """`code` is a `wire.ExitCode`."""
+        """`code` is a `ExitCode`."""
         super().__init__(message)
         self.code = code

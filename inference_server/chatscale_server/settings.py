@@ -15,8 +15,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from chatscale_contract.server.endpoints import TERMINATION_MESSAGE_PATH
+from chatscale_contract.server.environment import EngineName, Env, SimulatedProfile
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
-from chatscale_server.wire import TERMINATION_MESSAGE_PATH, EngineName, Env, ExitCode, SimulatedProfile
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class Dtype(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything a replica can be told. Field by field as `wire.Env` has it."""
+    """Everything a replica can be told. Field by field as `Env` has it."""
 
     model_uri: str = ""
     """Empty only with the Simulated engine, which reads no model."""

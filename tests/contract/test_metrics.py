@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.observe.exposition import parse_exposition
 from chatscale.scaling.signals import ReplicaSample
+from chatscale_contract.server.metrics import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason
 from chatscale_server.metrics import Counts, State, build_registry, render
-from chatscale_server.wire import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason
 from hack.paths import ROOT
 from tests.support.builders import START, a_chatmodel
 

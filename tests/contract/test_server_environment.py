@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from chatscale.desired.environment import server_env
+from chatscale_contract.server.environment import EngineName, Env, SimulatedProfile
 from chatscale_server.settings import Device, Dtype, Settings, read_settings
-from chatscale_server.wire import EngineName, Env, SimulatedProfile
 from tests.support.builders import a_chatmodel
 
 FROM_THE_POD = {Env.CPU_LIMIT.value: "2", Env.MEMORY_LIMIT_BYTES.value: "8589934592", Env.HF_TOKEN.value: "hf_secret"}

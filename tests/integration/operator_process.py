@@ -17,7 +17,7 @@ SERVER_IMAGE = "registry.k8s.io/pause:3.10.1"
 
 
 class OperatorProcess:
-    """`python -m chatscale operator`; its log is kept for the report."""
+    """`python -m chatscale`; its log is kept for the report."""
 
     def __init__(self, namespace: str, log: Path, kubeconfig: Path) -> None:
         self.namespace = namespace
@@ -39,7 +39,7 @@ class OperatorProcess:
         env = os.environ | {f"CHATSCALE_OPERATOR_{name}": value for name, value in settings.items()}
         env["KUBECONFIG"] = str(self.kubeconfig)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", "chatscale", "operator"], env=env, stderr=log)
+            self._process = subprocess.Popen([sys.executable, "-m", "chatscale"], env=env, stderr=log)
         eventually(self._answers, within=30)
 
     def stop(self) -> int:

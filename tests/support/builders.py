@@ -10,7 +10,7 @@ from typing import Any
 
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
-from chatscale_server.wire import Metric, RejectReason
+from chatscale_contract.server.metrics import Metric, RejectReason
 
 Manifest = dict[str, Any]
 

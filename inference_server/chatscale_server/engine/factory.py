@@ -2,17 +2,17 @@
 
 from typing import assert_never
 
+from chatscale_contract.server.environment import EngineName
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.settings import Settings
-from chatscale_server.wire import EngineName
 
 
 def build_engine(settings: Settings) -> Engine:
     """The engine, not yet loaded."""
     match settings.engine:
         case EngineName.SIMULATED:
+            from chatscale_contract.server.profiles import PROFILES
             from chatscale_server.engine.simulated import SimulatedEngine
-            from chatscale_server.profiles import PROFILES
 
             return SimulatedEngine(
                 PROFILES[settings.simulated_profile],

@@ -16,6 +16,8 @@ from typing import Any, Final
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
+from chatscale_contract.server.environment import Env
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
@@ -26,7 +28,6 @@ from chatscale_server.engine.scheduler import Chunk, Sequence
 from chatscale_server.engine.weights import check_fit, count_parameters, pickled_files
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Device, Dtype, Settings
-from chatscale_server.wire import Env, ExitCode
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from typing_extensions import override
 
+from chatscale_contract.server.profiles import Profile
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import StepPlan
-from chatscale_server.profiles import Profile
 
 DEFAULT_MAX_TOKENS: Final = 128
 """Length of an answer whose request names none."""

@@ -9,11 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from chatscale_contract.server.environment import Env
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.engine.detokenize import Decoder, WindowDecoder
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.token_bytes import token_bytes_of
 from chatscale_server.errors import StartupError
-from chatscale_server.wire import Env, ExitCode
 
 PLAIN_TEMPLATE: Final = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}assistant:"

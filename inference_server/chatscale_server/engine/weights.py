@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from chatscale_contract.server.endpoints import MODEL_MOUNT_PATH
+from chatscale_contract.server.environment import Env
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
-from chatscale_server.wire import MODEL_MOUNT_PATH, Env, ExitCode
 
 log = logging.getLogger(__name__)
 

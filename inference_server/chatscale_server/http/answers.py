@@ -8,8 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
-from chatscale_server.http import sse
-from chatscale_server.http.errors import ApiError
+from chatscale_contract.openai import sse
+from chatscale_contract.openai.errors import ApiError
 from chatscale_server.http.off_loop import off_loop
 from chatscale_server.http.responses import ChatChoice, Head, TextChoice, Usage
 from chatscale_server.http.ticket import News, Ticket, read_together

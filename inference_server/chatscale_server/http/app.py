@@ -5,7 +5,7 @@ import time
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
-from chatscale_server import wire
+from chatscale_contract.server import endpoints
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.http.body import MAX_BODY_BYTES, Uploads
 from chatscale_server.http.bridge import Bridge
@@ -64,12 +64,12 @@ def build_app(
 
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(close_when_leaving)
-    app.router.add_post(wire.CHAT_COMPLETIONS_PATH, completions.chat)
-    app.router.add_post(wire.COMPLETIONS_PATH, completions.complete)
-    app.router.add_post(wire.TOKENIZE_PATH, tokenizing.tokenize)
-    app.router.add_post(wire.DETOKENIZE_PATH, tokenizing.detokenize)
-    app.router.add_get(wire.MODELS_PATH, completions.models)
-    app.router.add_get(wire.METRICS_PATH, probes.metrics)
-    app.router.add_get(wire.LIVEZ_PATH, probes.livez)
-    app.router.add_get(wire.READYZ_PATH, probes.readyz)
+    app.router.add_post(endpoints.CHAT_COMPLETIONS_PATH, completions.chat)
+    app.router.add_post(endpoints.COMPLETIONS_PATH, completions.complete)
+    app.router.add_post(endpoints.TOKENIZE_PATH, tokenizing.tokenize)
+    app.router.add_post(endpoints.DETOKENIZE_PATH, tokenizing.detokenize)
+    app.router.add_get(endpoints.MODELS_PATH, completions.models)
+    app.router.add_get(endpoints.METRICS_PATH, probes.metrics)
+    app.router.add_get(endpoints.LIVEZ_PATH, probes.livez)
+    app.router.add_get(endpoints.READYZ_PATH, probes.readyz)
     return app

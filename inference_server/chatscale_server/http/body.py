@@ -10,9 +10,9 @@ from typing import Any, Final, NoReturn
 
 from aiohttp import hdrs, web
 
-from chatscale_server.http.errors import ApiError, bad_request
+from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.metrics import Counts
-from chatscale_server.wire import RejectReason
 
 READ_TIMEOUT_S: Final = 30.0
 """For a body: a client that sends drop by drop must not hold up a drain."""

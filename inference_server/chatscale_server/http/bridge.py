@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_contract.server.metrics import RejectReason, SloObjective
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
-from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.line import WaitingLine
 from chatscale_server.http.slo import Slo
 from chatscale_server.http.ticket import Ticket
 from chatscale_server.metrics import Counts, State
-from chatscale_server.wire import RejectReason, SloObjective
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 from typing_extensions import override
 
+from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.http import tool_calls
-from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.messages import MAX_TOOLS, FunctionName, Messages
 from chatscale_server.http.schema import (
     MAX_PROMPT_TOKENS,

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 from typing_extensions import override
 
-from chatscale_server.http.errors import bad_request
+from chatscale_contract.openai.errors import bad_request
 from chatscale_server.http.schema import MAX_CHOICES, MAX_PROMPT_TOKENS, Generation, Text, contradiction, not_searched
 
 MAX_PROMPTS: Final = MAX_CHOICES

@@ -8,12 +8,13 @@ from typing import Final
 
 from aiohttp import web
 
+from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Request
 from chatscale_server.http.answers import Answer, write_stream, write_whole
 from chatscale_server.http.chat_schema import ChatRequest
 from chatscale_server.http.completion_schema import CompletionRequest
-from chatscale_server.http.errors import ApiError
 from chatscale_server.http.generation import CONTEXT_LENGTH_EXCEEDED, Wish, check_count, plan_requests
 from chatscale_server.http.intake import Intake
 from chatscale_server.http.responses import ChatChoice, Head, TextChoice, chat_head, model_list, text_head
@@ -21,7 +22,6 @@ from chatscale_server.http.schema import Generation, parse_request
 from chatscale_server.http.structured import Schemas
 from chatscale_server.http.tool_calls import ToolCallParser
 from chatscale_server.http.tracing import Asked, Tracing
-from chatscale_server.wire import RejectReason
 
 COMPLETION_MAX_TOKENS: Final = 16
 """OpenAI's default for /v1/completions."""

@@ -8,7 +8,8 @@ from typing import Final
 from aiohttp import web
 from typing_extensions import override
 
-from chatscale_server.http.errors import ApiError
+from chatscale_contract.openai.errors import ApiError
+from chatscale_server.http.errors import error_response
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,6 @@ class Connection(web.RequestHandler):
             raise ConnectionError("an answer has begun; another cannot follow")
         # Neither message nor traceback: both quote what the client sent, and that may be a prompt.
         log.info("not HTTP", extra={"status": status, "error": type(exc).__name__, "remote": request.remote})
-        response = ApiError(status, "the request is not valid HTTP", code="malformed_request").response()
+        response = error_response(ApiError(status, "the request is not valid HTTP", code="malformed_request"))
         response.force_close()
         return response

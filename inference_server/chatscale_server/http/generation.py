@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.beams import BEAM_TOKENS
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Constraint, Request
-from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.schema import Generation, contradiction
 
 CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.protocol import Engine, ModelInfo, PromptError
 from chatscale_server.http.body import Uploads, read_body
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.chat_schema import ChatRequest
-from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.lifecycle import Lifecycle
 from chatscale_server.http.off_loop import INLINE_CHARS, off_loop
 

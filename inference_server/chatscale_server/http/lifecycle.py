@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.http.bridge import Bridge
-from chatscale_server.http.errors import ApiError
 from chatscale_server.metrics import State
-from chatscale_server.wire import RejectReason
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.http.body import parse_object
-from chatscale_server.http.errors import ApiError, bad_request
 from chatscale_server.http.schema import Strict, Text, contradiction, encodable
 
 MAX_MESSAGES: Final = 1024

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from chatscale_server import wire
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.worker import Worker
 from chatscale_server.errors import StartupError
@@ -155,4 +155,4 @@ def _as_startup_error(failure: BaseException) -> StartupError:
     if isinstance(failure, StartupError):
         return failure
     log.error("engine failed", exc_info=failure)
-    return StartupError(wire.ExitCode.ENGINE_FAILED, f"the engine failed: {type(failure).__name__}: {failure}")
+    return StartupError(ExitCode.ENGINE_FAILED, f"the engine failed: {type(failure).__name__}: {failure}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chatscale_server.wire import SLO_PREFILL_FACTOR
+from chatscale_contract.server.metrics import SLO_PREFILL_FACTOR
 
 
 @dataclass(frozen=True, slots=True)

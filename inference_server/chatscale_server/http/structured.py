@@ -5,10 +5,10 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.protocol import Engine, SchemaError
 from chatscale_server.engine.request import Constraint
 from chatscale_server.http.chat_schema import Form
-from chatscale_server.http.errors import ApiError, bad_request
 
 MAX_SCHEMA_CHARS: Final = 32_768
 MAX_SCHEMA_CONTAINERS: Final = 2_000

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.request import FinishReason, Output, Request, Score
-from chatscale_server.http.errors import ApiError
 
 
 @dataclass(frozen=True, slots=True)

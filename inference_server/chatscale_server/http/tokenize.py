@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import Field
 from typing_extensions import override
 
+from chatscale_contract.openai.errors import bad_request
 from chatscale_server.http.chat_schema import ChatRequest, Tools
 from chatscale_server.http.completion_schema import Token
-from chatscale_server.http.errors import bad_request
 from chatscale_server.http.intake import Intake
 from chatscale_server.http.messages import Messages
 from chatscale_server.http.off_loop import off_loop

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from chatscale_contract.server.environment import Env
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
 from chatscale_server.http.ticket import Ticket
-from chatscale_server.wire import Env, ExitCode
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from chatscale import names
 from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, MetricTarget, MetricType
 from chatscale.desired.manifest import Manifest, child_metadata, with_template_hash
-from chatscale_server.wire import CHATMODEL_LABEL, Metric
+from chatscale_contract.server.metrics import CHATMODEL_LABEL, Metric
 
 FULL_SLOTS_PERCENT = 80
 """Share of a replica's slots that QueueDepth lets run before it asks for another replica."""

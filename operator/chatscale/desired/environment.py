@@ -2,7 +2,7 @@
 
 from chatscale.api.v1alpha1 import ChatModel, Device, EnvFromSource
 from chatscale.desired.manifest import Manifest
-from chatscale_server.wire import EngineName, Env
+from chatscale_contract.server.environment import EngineName, Env
 
 WRITABLE_PATH = "/tmp"  # noqa: S108 - an emptyDir of this pod alone
 """The one writable folder of the container; caches of libraries follow `HOME` there."""

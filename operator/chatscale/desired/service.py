@@ -3,7 +3,7 @@
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
 from chatscale.desired.manifest import Manifest, child_metadata, with_template_hash
-from chatscale_server import wire
+from chatscale_contract.server import endpoints
 
 
 def build_service(chatmodel: ChatModel) -> Manifest:
@@ -18,9 +18,9 @@ def build_service(chatmodel: ChatModel) -> Manifest:
                 "selector": names.pod_selector(chatmodel.metadata.name),
                 "ports": [
                     {
-                        "name": wire.HTTP_PORT_NAME,
+                        "name": endpoints.HTTP_PORT_NAME,
                         "port": names.SERVICE_PORT,
-                        "targetPort": wire.HTTP_PORT_NAME,
+                        "targetPort": endpoints.HTTP_PORT_NAME,
                         "protocol": "TCP",
                     }
                 ],

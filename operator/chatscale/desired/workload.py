@@ -11,7 +11,8 @@ from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel, Device, ResourceRequirements
 from chatscale.desired.environment import WRITABLE_PATH, env_from, server_env
 from chatscale.desired.manifest import Manifest, child_metadata, with_template_hash
-from chatscale_server import wire
+from chatscale_contract.server import endpoints
+from chatscale_contract.server.environment import EngineName
 
 RUN_AS: Final = 65532
 """User and group of the server process: `nonroot` of the common base images."""
@@ -31,12 +32,12 @@ class ServerImages:
     transformers: str
     simulated: str
 
-    def for_engine(self, engine: wire.EngineName) -> str:
+    def for_engine(self, engine: EngineName) -> str:
         """The image that runs `engine`."""
         match engine:
-            case wire.EngineName.TRANSFORMERS:
+            case EngineName.TRANSFORMERS:
                 return self.transformers
-            case wire.EngineName.SIMULATED:
+            case EngineName.SIMULATED:
                 return self.simulated
             case _:
                 assert_never(engine)
@@ -82,8 +83,8 @@ def _pod_metadata(chatmodel: ChatModel) -> Manifest:
         "annotations": {
             "kubectl.kubernetes.io/default-container": names.SERVER_CONTAINER,
             "prometheus.io/scrape": "true",
-            "prometheus.io/port": str(wire.HTTP_PORT),
-            "prometheus.io/path": wire.METRICS_PATH,
+            "prometheus.io/port": str(endpoints.HTTP_PORT),
+            "prometheus.io/path": endpoints.METRICS_PATH,
         },
     }
 
@@ -118,18 +119,18 @@ def _container(chatmodel: ChatModel, images: ServerImages) -> Manifest:
         "image": server.image or images.for_engine(server.engine),
         "imagePullPolicy": server.image_pull_policy.value,
         "env": server_env(chatmodel),
-        "ports": [{"name": wire.HTTP_PORT_NAME, "containerPort": wire.HTTP_PORT, "protocol": "TCP"}],
+        "ports": [{"name": endpoints.HTTP_PORT_NAME, "containerPort": endpoints.HTTP_PORT, "protocol": "TCP"}],
         "startupProbe": _probe(
-            wire.READYZ_PATH, period_s=STARTUP_PERIOD_S, failures=STARTUP_TIMEOUT_S // STARTUP_PERIOD_S
+            endpoints.READYZ_PATH, period_s=STARTUP_PERIOD_S, failures=STARTUP_TIMEOUT_S // STARTUP_PERIOD_S
         ),
-        "readinessProbe": _probe(wire.READYZ_PATH, period_s=5, failures=3),
-        "livenessProbe": _probe(wire.LIVEZ_PATH, period_s=10, failures=6),
+        "readinessProbe": _probe(endpoints.READYZ_PATH, period_s=5, failures=3),
+        "livenessProbe": _probe(endpoints.LIVEZ_PATH, period_s=10, failures=6),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "terminationMessagePath": wire.TERMINATION_MESSAGE_PATH,
+        "terminationMessagePath": endpoints.TERMINATION_MESSAGE_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "tmp", "mountPath": WRITABLE_PATH}, *_model_mounts(chatmodel.spec.model.uri)],
     }
@@ -142,7 +143,7 @@ def _container(chatmodel: ChatModel, images: ServerImages) -> Manifest:
 
 def _probe(path: str, *, period_s: int, failures: int) -> Manifest:
     return {
-        "httpGet": {"path": path, "port": wire.HTTP_PORT_NAME},
+        "httpGet": {"path": path, "port": endpoints.HTTP_PORT_NAME},
         "periodSeconds": period_s,
         "timeoutSeconds": 5,
         "failureThreshold": failures,
@@ -178,4 +179,4 @@ def _model_mounts(uri: str) -> list[Manifest]:
     claim = _claim_of(uri)
     if claim is None:
         return []
-    return [{"name": "model", "mountPath": f"{wire.MODEL_MOUNT_PATH}/{claim}", "readOnly": True}]
+    return [{"name": "model", "mountPath": f"{endpoints.MODEL_MOUNT_PATH}/{claim}", "readOnly": True}]

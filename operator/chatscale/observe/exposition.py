@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chatscale.errors import MetricsUnavailableError
 from chatscale.scaling.signals import ReplicaSample, WorkCounters
-from chatscale_server.wire import Metric, RejectReason
+from chatscale_contract.server.metrics import Metric, RejectReason
 
 GAUGES: Final = (Metric.QUEUE_DEPTH, Metric.REQUESTS_RUNNING, Metric.SLOTS, Metric.KV_CACHE_USAGE_RATIO)
 WORK: Final = (

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from chatscale import names
 from chatscale.scaling.signals import ReplicaPhase
-from chatscale_server.wire import ExitCode
+from chatscale_contract.server.exit_codes import ExitCode
 
 TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
 """Set by the Deployment controller: equal on pods of one version of the template."""

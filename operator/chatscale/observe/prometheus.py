@@ -20,7 +20,7 @@ from chatscale.observe.pods import Pod
 from chatscale.observe.reading import Reading
 from chatscale.observe.scrape import read_at_most, why_unread
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
-from chatscale_server.wire import CHATMODEL_LABEL, Metric
+from chatscale_contract.server.metrics import CHATMODEL_LABEL, Metric
 
 QUERY_TIMEOUT_S: Final = 5.0
 MOST_BYTES: Final = 4_194_304

@@ -15,7 +15,7 @@ from chatscale.observe.exposition import parse_exposition
 from chatscale.observe.pods import Pod
 from chatscale.observe.reading import Reading
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
-from chatscale_server.wire import HTTP_PORT, METRICS_PATH
+from chatscale_contract.server.endpoints import HTTP_PORT, METRICS_PATH
 
 SCRAPE_TIMEOUT_S: Final = 2.0
 """The server answers /metrics from memory; one that needs longer is in trouble, and its load is unknown."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from chatscale import metrics, names
-from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus
+from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, parse_chatmodel
 from chatscale.cluster.interface import CHATMODEL, Cluster, Manifest
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import key_of
@@ -26,7 +26,7 @@ from chatscale.reconcile.facts import Facts, Refusal
 from chatscale.reconcile.memory import Memory
 from chatscale.reconcile.replicas import Writer, is_ours
 from chatscale.reconcile.ruling import Ruling, count_to_write, record_change, rule
-from chatscale.reconcile.snapshot import Key, Snapshot, parse_chatmodel, take_snapshot
+from chatscale.reconcile.snapshot import Key, Snapshot, take_snapshot
 from chatscale.reconcile.status import as_patch, compute_status, invalid_status, is_worth_writing
 from chatscale.scaling.signals import Observation, ReplicaPhase
 
@@ -64,7 +64,7 @@ class ChatModelReconciler:
             return None
         now = self._clock().replace(microsecond=0)
         try:
-            chatmodel = parse_chatmodel(snapshot)
+            chatmodel = parse_chatmodel(snapshot.manifest)
             return await self._pass(key, snapshot, chatmodel, now)
         except InvalidSpecError as error:
             before = snapshot.status

@@ -2,20 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from typing_extensions import override
 
 from chatscale import names
-from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ObjectMeta
+from chatscale.api.v1alpha1 import ChatModelStatus, ObjectMeta, parse_status
 from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, POD, SERVICE, Cluster, Kind, Manifest
-from chatscale.errors import InvalidSpecError, NotFoundError
+from chatscale.errors import NotFoundError
 from chatscale.observe.pods import Pod, read_pods
-
-_FOUND_LENGTH: Final = 200
-"""Of a faulty value in a message: where a field is missing, the value is everything around it."""
 
 
 class Key(NamedTuple):
@@ -57,10 +52,7 @@ class Snapshot:
     @property
     def status(self) -> ChatModelStatus:
         """The status as last written; an empty one if somebody left it unreadable."""
-        try:
-            return ChatModelStatus.model_validate(self.manifest.get("status") or {})
-        except ValidationError:
-            return ChatModelStatus()
+        return parse_status(self.manifest)
 
 
 async def take_snapshot(cluster: Cluster, key: Key) -> Snapshot | None:
@@ -78,23 +70,6 @@ async def take_snapshot(cluster: Cluster, key: Key) -> Snapshot | None:
         autoscalers=await cluster.list(AUTOSCALER, key.namespace),
         pods=read_pods(await cluster.list(POD, key.namespace, names.selector_string(names.pod_selector(key.name)))),
     )
-
-
-def parse_chatmodel(snapshot: Snapshot) -> ChatModel:
-    """Validate the spec. The API server has done so before, but perhaps with an older CRD.
-
-    Raises InvalidSpecError that names the object and, for each fault, field, expectation and found value.
-    """
-    try:
-        return ChatModel(metadata=snapshot.meta, spec=snapshot.manifest.get("spec") or {}, status=snapshot.status)
-    except ValidationError as error:
-        faults = "; ".join(map(_describe, error.errors()))
-        raise InvalidSpecError(f"ChatModel {snapshot.meta.namespace}/{snapshot.meta.name}: {faults}") from error
-
-
-def _describe(fault: ErrorDetails) -> str:
-    field = ".".join(str(part) for part in fault["loc"])
-    return f"{field}: {fault['msg']}, found {repr(fault['input'])[:_FOUND_LENGTH]}"
 
 
 async def _get_if_there(cluster: Cluster, kind: Kind, key: Key) -> Manifest | None:

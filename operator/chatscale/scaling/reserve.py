@@ -32,7 +32,7 @@ from chatscale.scaling.tuning import (
     RESERVE,
 )
 from chatscale.scaling.work import Work
-from chatscale_server.wire import SLO_PREFILL_FACTOR
+from chatscale_contract.server.metrics import SLO_PREFILL_FACTOR
 
 _HOUR_S = 3600.0
 _FEWEST_PER_HOUR = 60.0

@@ -12,12 +12,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chatscale.simulate.contenders import OURS, SHIPPED, TUNED, TUNED_FILE, Contender
-from chatscale.simulate.jobs import Job, Row, play
-from chatscale.simulate.plots import Point, draw_day, draw_trade
-from chatscale.simulation.outcome import ColdStart, Track
+from chatscale_simulator.contenders import OURS, Contender
+from chatscale_simulator.jobs import Job, Row
+from chatscale_simulator.policies.registry import SHIPPED
+from chatscale_simulator.report.plots import Point, draw_day, draw_trade
+from chatscale_simulator.simulation.outcome import ColdStart, Track
 from hack.paths import ROOT, cache_dir
 from tests.benchmarks.autoscaling import page, plan, verdict
+from tests.benchmarks.autoscaling.contenders import TUNED, TUNED_FILE, play
 from tests.benchmarks.autoscaling.stages import (
     Bench,
     OutOfTimeError,

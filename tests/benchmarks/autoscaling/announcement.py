@@ -4,11 +4,11 @@ import math
 from functools import lru_cache
 from typing import Final
 
-from chatscale.simulate.contenders import MAX_REPLICAS
-from chatscale.simulate.events import Event
-from chatscale.simulate.traces import HOUR_S, Traffic, load
-from chatscale.simulation.profiles import SERVERS, Slo
-from chatscale.simulation.sizing import BUCKET_S, offered_rps, size
+from chatscale_simulator.contenders import MAX_REPLICAS
+from chatscale_simulator.inputs.events import Event
+from chatscale_simulator.inputs.traces import HOUR_S, Traffic, load
+from chatscale_simulator.simulation.profiles import SERVERS, Slo
+from chatscale_simulator.simulation.sizing import BUCKET_S, offered_rps, size
 
 _CROWD: Final = 2.0
 """Times the mean load: what is above it around the peak belongs to the spike."""

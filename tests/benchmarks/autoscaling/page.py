@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from chatscale.simulate.contenders import ANNOUNCED, OURS
-from chatscale.simulate.tables import percent
+from chatscale_simulator.contenders import ANNOUNCED, OURS
+from chatscale_simulator.report.tables import percent
 from tests.benchmarks.autoscaling.plan import LOWER_BOUND, NO_FORESIGHT, OPTIMUM, Trace
 from tests.benchmarks.autoscaling.stages import PROMISE, Setting
 from tests.benchmarks.autoscaling.verdict import Line, Mean, Scene, interval, ratio_interval

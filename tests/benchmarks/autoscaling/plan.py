@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, TUNED, Contender, announced
-from chatscale.simulate.jobs import Job
-from chatscale.simulate.traces import HOUR_S, Traffic, load
-from chatscale.simulation.outcome import ColdStart, Track, Workload
-from chatscale.simulation.peers.registry import PEERS
-from chatscale.simulation.references.registry import REFERENCES
-from chatscale.simulation.workload import busiest_window
+from chatscale_simulator.contenders import OURS, Contender, announced
+from chatscale_simulator.inputs.traces import HOUR_S, Traffic, load
+from chatscale_simulator.jobs import Job
+from chatscale_simulator.policies.registry import SHIPPED
+from chatscale_simulator.simulation.outcome import ColdStart, Track, Workload
+from chatscale_simulator.simulation.workload import busiest_window
 from hack.paths import ROOT
 from tests.benchmarks.autoscaling.announcement import announce
+from tests.benchmarks.autoscaling.contenders import REFERENCE, TUNED
+from tests.benchmarks.autoscaling.peers.registry import PEERS
+from tests.benchmarks.autoscaling.references.registry import REFERENCES
 
 EXCERPTS = ROOT / "tests" / "data" / "traces"
 """Committed: the reduced set works in a fresh clone."""
@@ -151,7 +153,7 @@ def tuning_jobs(chosen: Set, profile: str) -> list[Job]:
     settings = [
         Contender(name, variant.label, variant.label)
         for name in chosen.policies
-        for variant in (PEERS[name].shipped, *PEERS[name].tuned[:: chosen.grid_every.get(profile, 1)])
+        for variant in (PEERS[name].shipped, *PEERS[name].others[:: chosen.grid_every.get(profile, 1)])
     ]
     ours = Contender(OURS, SHIPPED)
     return [

@@ -14,10 +14,11 @@ from statistics import fmean
 
 from tqdm import tqdm
 
-from chatscale.simulate.contenders import OURS, TUNED
-from chatscale.simulate.jobs import Job, Row, measure, on_all_cores
-from chatscale.simulate.revision import git_revision
+from chatscale_simulator.contenders import OURS
+from chatscale_simulator.jobs import Job, Row, on_all_cores
+from chatscale_simulator.revision import git_revision
 from tests.benchmarks.autoscaling import plan
+from tests.benchmarks.autoscaling.contenders import TUNED, measure
 from tests.benchmarks.autoscaling.store import Store
 
 PROMISE = 0.99

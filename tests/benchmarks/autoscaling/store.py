@@ -7,15 +7,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from chatscale.simulate.contenders import ANNOUNCED, OURS, REFERENCE
-from chatscale.simulate.jobs import Job, Row, describe
+from chatscale_simulator.contenders import ANNOUNCED, OURS
+from chatscale_simulator.jobs import Job, Row, describe
 from hack.paths import ROOT
+from tests.benchmarks.autoscaling.contenders import REFERENCE
 
 _CONTROL = ROOT / "operator" / "chatscale"
+_SIMULATOR = ROOT / "simulator" / "chatscale_simulator"
+_HERE = ROOT / "tests" / "benchmarks" / "autoscaling"
 _KERNEL = (
-    *(_CONTROL / "simulation").glob("*.py"),
-    _CONTROL / "simulate" / "traces.py",
-    ROOT / "inference_server" / "chatscale_server" / "profiles.py",
+    *(_SIMULATOR / "simulation").glob("*.py"),
+    _SIMULATOR / "inputs" / "traces.py",
+    ROOT / "contract" / "chatscale_contract" / "server" / "profiles.py",
 )
 """Not the code that only passes settings on (jobs, contenders): it changes often, and no result with it."""
 
@@ -83,11 +86,11 @@ def kind_of(job: Job) -> Kind:
 
 def revision(kind: Kind) -> str:
     """A digest of the sources that decide a run's outcome: a change of our policy leaves the peers' runs valid."""
-    shipping = _CONTROL / "simulation" / "shipping.py"
+    shipping = _SIMULATOR / "simulation" / "shipping.py"
     policy = {
         Kind.OURS: [shipping, *(_CONTROL / "scaling").glob("*.py"), *(_CONTROL / "api" / "v1alpha1").glob("*.py")],
-        Kind.PEERS: (_CONTROL / "simulation" / "peers").glob("*.py"),
-        Kind.REFERENCES: (_CONTROL / "simulation" / "references").glob("*.py"),
+        Kind.PEERS: [*(_SIMULATOR / "policies").glob("*.py"), *(_HERE / "peers").glob("*.py")],
+        Kind.REFERENCES: (_HERE / "references").glob("*.py"),
     }
     return _digest({*(path for path in _KERNEL if path != shipping), *policy[kind]})
 

@@ -8,9 +8,11 @@ from statistics import fmean, geometric_mean
 
 import numpy as np
 
-from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, TUNED
-from chatscale.simulate.jobs import Row
-from chatscale.simulation.view import Numbers
+from chatscale_simulator.contenders import OURS
+from chatscale_simulator.jobs import Row
+from chatscale_simulator.policies.registry import SHIPPED
+from chatscale_simulator.simulation.view import Numbers
+from tests.benchmarks.autoscaling.contenders import REFERENCE, TUNED
 from tests.benchmarks.autoscaling.plan import NO_FORESIGHT, OPTIMUM, Trace
 from tests.benchmarks.autoscaling.stages import PROMISE, SLACK
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from chatscale.simulate.chatmodel import read_subject
+from chatscale_simulator.inputs.chatmodel import read_subject
 from hack.paths import ROOT
 from tests.benchmarks.replay.forecast import forecast
 from tests.benchmarks.replay.measure import measure

@@ -11,8 +11,8 @@ from http import HTTPStatus
 
 import aiohttp
 
-from chatscale.simulation.outcome import Workload
-from chatscale_server.wire import CHAT_COMPLETIONS_PATH
+from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH
+from chatscale_simulator.simulation.outcome import Workload
 from hack.load import Fate
 from tests.benchmarks.replay.traffic import prompt
 

@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from chatscale.simulate.chatmodel import Subject
-from chatscale.simulation.outcome import Outcome, Track, Workload
-from chatscale.simulation.run import Scenario, run
+from chatscale_simulator.inputs.chatmodel import Subject
+from chatscale_simulator.simulation.outcome import Outcome, Track, Workload
+from chatscale_simulator.simulation.run import Scenario, run
 
 RUNS: Final = 20
 """Each with its own start-ups and its own phase of the operator's clock against the traffic."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from chatscale.names import MODEL_LABEL
-from chatscale.simulation.outcome import FATES, Outcome, Workload
-from chatscale.simulation.outcome import Fate as SimulatedFate
-from chatscale.simulation.profiles import ServerProfile, unloaded_ttft_seconds
-from chatscale.simulation.view import Numbers
+from chatscale_simulator.simulation.outcome import FATES, Outcome, Workload
+from chatscale_simulator.simulation.outcome import Fate as SimulatedFate
+from chatscale_simulator.simulation.profiles import ServerProfile, unloaded_ttft_seconds
+from chatscale_simulator.simulation.view import Numbers
 from hack import kube
 from hack.load import Fate
 from tests.benchmarks.replay.customers import Answer, replay

@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from chatscale.simulation.outcome import Outcome, Workload
-from chatscale.simulation.profiles import Slo
-from chatscale.simulation.score import Score, billed_at, score
-from chatscale.simulation.sizing import offered_rps
+from chatscale_simulator.simulation.outcome import Outcome, Workload
+from chatscale_simulator.simulation.profiles import Slo
+from chatscale_simulator.simulation.score import Score, billed_at, score
+from chatscale_simulator.simulation.sizing import offered_rps
 from hack.load import Fate
 from tests.benchmarks.replay.forecast import RUNS
 from tests.benchmarks.replay.measure import Measured

@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from chatscale.simulate.traces import Traffic, load
-from chatscale.simulation.outcome import Workload
-from chatscale.simulation.view import Flags, Numbers
-from chatscale_server.profiles import Profile
+from chatscale_contract.server.profiles import Profile
+from chatscale_simulator.inputs.traces import Traffic, load
+from chatscale_simulator.simulation.outcome import Workload
+from chatscale_simulator.simulation.view import Flags, Numbers
 from hack.paths import ROOT
 
 TRACES: Final = ROOT / "tests" / "data" / "traces"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from chatscale.simulation.outcome import PodLife
+from chatscale_simulator.simulation.outcome import PodLife
 from hack.kube import CONTEXT, Manifest
 
 _READ_BYTES = 1 << 16

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import aiohttp
 
-from chatscale_server.wire import CHAT_COMPLETIONS_PATH
+from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH
 from tests.benchmarks.server.workload import Ask, Cell
 
 REQUEST_TIMEOUT_S = 600

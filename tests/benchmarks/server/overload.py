@@ -8,7 +8,7 @@ from typing import Final
 
 import aiohttp
 
-from chatscale_server.wire import CHAT_COMPLETIONS_PATH, METRICS_PATH
+from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, METRICS_PATH
 from tests.benchmarks.server.client import BadAnswerError, percentile, session
 from tests.benchmarks.server.peers import QUEUE, SLOTS, Started
 

@@ -16,7 +16,8 @@ from typing import IO, Final
 
 import aiohttp
 
-from chatscale_server.wire import READYZ_PATH, EngineName, Env
+from chatscale_contract.server.endpoints import READYZ_PATH
+from chatscale_contract.server.environment import EngineName, Env
 from tests.benchmarks.server.client import ask, session
 from tests.benchmarks.server.workload import Ask
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from chatscale_server.wire import METRICS_PATH, Metric
+from chatscale_contract.server.endpoints import METRICS_PATH
+from chatscale_contract.server.metrics import Metric
 from tests.benchmarks.server.client import Figures, measure, session
 from tests.benchmarks.server.peers import Started
 from tests.benchmarks.server.workload import Cell

@@ -7,14 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from chatscale.simulate.traces import Traffic, load
-from chatscale.simulation.outcome import Track, Workload
-from chatscale.simulation.profiles import ServerProfile, Slo
-from chatscale.simulation.run import Scenario, run
-from chatscale.simulation.score import attained
-from chatscale.simulation.view import View
-from chatscale_server.profiles import PROFILES
-from chatscale_server.wire import SimulatedProfile
+from chatscale_contract.server.environment import SimulatedProfile
+from chatscale_contract.server.profiles import PROFILES
+from chatscale_simulator.inputs.traces import Traffic, load
+from chatscale_simulator.simulation.outcome import Track, Workload
+from chatscale_simulator.simulation.profiles import ServerProfile, Slo
+from chatscale_simulator.simulation.run import Scenario, run
+from chatscale_simulator.simulation.score import attained
+from chatscale_simulator.simulation.view import View
 
 SHARE: Final = 0.99
 """Of requests within the SLO: below it a rate is too high."""

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from chatscale.simulation.view import Numbers
+from chatscale_simulator.simulation.view import Numbers
 from tests.benchmarks.server.peers import SLOTS
 from tests.benchmarks.validation.capacity import LENGTH_S, NOISE, ROUGH_70B, Capacity
 from tests.benchmarks.validation.recorded import Compared

@@ -11,13 +11,15 @@ from typing import Final
 import aiohttp
 import numpy as np
 
-from chatscale.simulation.outcome import Track, Workload
-from chatscale.simulation.profiles import ServerProfile
-from chatscale.simulation.run import Scenario, run
-from chatscale.simulation.score import waits
-from chatscale.simulation.view import Numbers, View
-from chatscale_server.profiles import PROFILES, Profile
-from chatscale_server.wire import METRICS_PATH, TOKENIZE_PATH, Metric, SimulatedProfile
+from chatscale_contract.server.endpoints import METRICS_PATH, TOKENIZE_PATH
+from chatscale_contract.server.environment import SimulatedProfile
+from chatscale_contract.server.metrics import Metric
+from chatscale_contract.server.profiles import PROFILES, Profile
+from chatscale_simulator.simulation.outcome import Track, Workload
+from chatscale_simulator.simulation.profiles import ServerProfile
+from chatscale_simulator.simulation.run import Scenario, run
+from chatscale_simulator.simulation.score import waits
+from chatscale_simulator.simulation.view import Numbers, View
 from tests.benchmarks.server.client import Answer, ask, session
 from tests.benchmarks.server.machine import load_average
 from tests.benchmarks.server.peers import QUEUE, SLOTS, Peer, chatscale, running, simulated

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from chatscale.simulate.contenders import OURS, REFERENCE, SHIPPED, TUNED, Contender
-from chatscale.simulate.jobs import Job
-from chatscale.simulate.traces import Traffic, load
-from chatscale.simulation.outcome import ColdStart, Track
-from chatscale.simulation.profiles import SERVERS, Slo
-from chatscale.simulation.sizing import size
+from chatscale_simulator.contenders import OURS, Contender
+from chatscale_simulator.inputs.traces import Traffic, load
+from chatscale_simulator.jobs import Job
+from chatscale_simulator.policies.registry import SHIPPED
+from chatscale_simulator.simulation.outcome import ColdStart, Track
+from chatscale_simulator.simulation.profiles import SERVERS, Slo
+from chatscale_simulator.simulation.sizing import size
 from tests.benchmarks.autoscaling import __main__ as bench
 from tests.benchmarks.autoscaling import plan, store
 from tests.benchmarks.autoscaling.announcement import announce
+from tests.benchmarks.autoscaling.contenders import REFERENCE, TUNED
 from tests.benchmarks.autoscaling.stages import Setting, choose, close, sweep
 from tests.benchmarks.autoscaling.verdict import scenes
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from chatscale.simulate.contenders import OURS, SHIPPED, TUNED
+from chatscale_simulator.contenders import OURS
+from chatscale_simulator.policies.registry import SHIPPED
+from tests.benchmarks.autoscaling.contenders import TUNED
 from tests.benchmarks.autoscaling.plan import Trace
 from tests.benchmarks.autoscaling.verdict import Line, interval, judge, scenes
 

@@ -10,12 +10,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from chatscale.simulation.outcome import PodLife, Workload
-from chatscale.simulation.score import Score
+from chatscale_contract.server.environment import SimulatedProfile
+from chatscale_contract.server.profiles import PROFILES
 from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.engine.simulated import SimulatedEngine
-from chatscale_server.profiles import PROFILES
-from chatscale_server.wire import SimulatedProfile
+from chatscale_simulator.simulation.outcome import PodLife, Workload
+from chatscale_simulator.simulation.score import Score
 from hack.load import Fate
 from tests.benchmarks.replay.customers import Answer, replay
 from tests.benchmarks.replay.page import words

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import aiohttp
 
+from chatscale_contract.server.environment import EngineName
+from chatscale_contract.server.profiles import Profile
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http.serve import Server, listening
 from chatscale_server.http.tracing import Tracing
-from chatscale_server.profiles import Profile
 from chatscale_server.settings import Settings
-from chatscale_server.wire import EngineName
 
 FAST = Profile(c0_ms=0.1, c2_ms_per_token=0.0, c3_ms_per_kv_token=0.0, kv_tokens=100_000, tokens_per_step=512)
 SETTINGS = Settings(

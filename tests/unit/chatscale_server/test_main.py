@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from chatscale_server.wire import ExitCode
+from chatscale_contract.server.exit_codes import ExitCode
 
 
 def start(tmp_path, **environment: str) -> subprocess.Popen[str]:

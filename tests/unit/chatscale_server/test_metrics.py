@@ -3,8 +3,8 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from chatscale_contract.server.metrics import Metric, RejectReason, SloObjective
 from chatscale_server.metrics import Counts, Histogram, State, build_registry, render
-from chatscale_server.wire import Metric, RejectReason, SloObjective
 
 LABELS = {"model_name": "m", "chatmodel": "c"}
 VLLM = {"model_name": "m", "engine": "0"}

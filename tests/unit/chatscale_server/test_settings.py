@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from chatscale_contract.server.environment import EngineName, SimulatedProfile
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Device, Dtype, Settings, read_settings
-from chatscale_server.wire import EngineName, ExitCode, SimulatedProfile
 
 SIMULATED = {"CHATSCALE_ENGINE": "Simulated"}
 

@@ -38,6 +38,11 @@ from chatscale.api.v1alpha1.common import (
 from chatscale.api.v1alpha1.model import (
     ModelSource,
 )
+from chatscale.api.v1alpha1.parse import (
+    InvalidSpecError,
+    parse_chatmodel,
+    parse_status,
+)
 from chatscale.api.v1alpha1.server import (
     Device,
     DrainSpec,
@@ -59,8 +64,10 @@ from chatscale.api.v1alpha1.status import (
     MetricReading,
     ScalingRecord,
 )
+from chatscale.names import KIND
 
 __all__ = [
+    "KIND",
     "AnnouncedEvent",
     "ApiModel",
     "AutoscalingMode",
@@ -82,6 +89,7 @@ __all__ = [
     "Fallback",
     "FallbackBehavior",
     "ImagePullPolicy",
+    "InvalidSpecError",
     "LearnedStatus",
     "LocalObjectRef",
     "MetricReading",
@@ -104,4 +112,6 @@ __all__ = [
     "SimulatedServer",
     "Slo",
     "SourceType",
+    "parse_chatmodel",
+    "parse_status",
 ]

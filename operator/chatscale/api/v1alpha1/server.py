@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from chatscale.api.v1alpha1.common import KEYED_BY_NAME, ApiModel, CelRule, LocalObjectRef, NonEmptyName, Quantity
-from chatscale_server.wire import EngineName, SimulatedProfile
+from chatscale_contract.server.environment import EngineName, SimulatedProfile
 
 
 class Dtype(StrEnum):

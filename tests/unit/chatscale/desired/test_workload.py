@@ -6,7 +6,7 @@ from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
 from chatscale.desired.manifest import template_hash_of
 from chatscale.desired.workload import ServerImages, build_deployment, build_replicas
-from chatscale_server.wire import Env
+from chatscale_contract.server.environment import Env
 from tests.support.chatmodels import a_chatmodel
 from tests.support.golden import assert_golden
 

@@ -10,7 +10,7 @@ from chatscale.errors import MetricsUnavailableError
 from chatscale.observe import exposition
 from chatscale.observe.exposition import parse_exposition
 from chatscale.scaling.signals import ReplicaSample, WorkCounters
-from chatscale_server.wire import Metric
+from chatscale_contract.server.metrics import Metric
 from tests.support.builders import an_exposition, at
 
 

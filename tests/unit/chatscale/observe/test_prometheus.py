@@ -11,7 +11,7 @@ from chatscale.observe.pods import read_pods
 from chatscale.observe.prometheus import PrometheusReader, parse_vector
 from chatscale.observe.reading import Reading
 from chatscale.scaling.signals import ReplicaSample
-from chatscale_server.wire import Metric
+from chatscale_contract.server.metrics import Metric
 from tests.support.builders import a_pod, at
 
 VALUES = {

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from chatscale.observe import scrape
 from chatscale.observe.pods import Pod, read_pods
 from chatscale.observe.scrape import PodScraper
-from chatscale_server.wire import METRICS_PATH
+from chatscale_contract.server.endpoints import METRICS_PATH
 from tests.support.builders import PodBuilder, a_pod, an_exposition, at
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Chunk, Sequence, StepPlan
 from chatscale_server.engine.transformers_engine import TransformersEngine
@@ -16,7 +17,6 @@ from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
 from chatscale_server.metrics import STARTUP_PHASES
 from chatscale_server.settings import Dtype, Settings
-from chatscale_server.wire import ExitCode
 from tests.unit.chatscale_server.tiny_models import save_model
 
 CODE = """

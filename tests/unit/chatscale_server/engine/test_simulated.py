@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
+from chatscale_contract.server.environment import SimulatedProfile
+from chatscale_contract.server.profiles import PROFILES, Profile
 from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.engine.scheduler import Scheduler
 from chatscale_server.engine.simulated import SimulatedEngine
-from chatscale_server.profiles import PROFILES, Profile
-from chatscale_server.wire import SimulatedProfile
 from tests.unit.chatscale_server.builders import a_request
 
 TEN_MS = Profile(c0_ms=10.0, c1_ms_per_token=0.0, c2_ms_per_token=0.0, c3_ms_per_kv_token=0.0, kv_tokens=1000,

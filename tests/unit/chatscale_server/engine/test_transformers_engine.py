@@ -15,6 +15,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.linears import LinearPart, pack_linears
 from chatscale_server.engine.loading import load_model, plan_load, warm_up
@@ -26,7 +27,6 @@ from chatscale_server.engine.transformers_engine import TransformersEngine, full
 from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Dtype, Settings
-from chatscale_server.wire import ExitCode
 from inference_server.convert_gguf import ensure_converted
 from tests.unit.chatscale_server.tiny_models import END, FAMILIES, save_model
 

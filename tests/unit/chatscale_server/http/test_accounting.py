@@ -5,6 +5,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.metrics import RejectReason, SloObjective
 from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import StepReport
@@ -12,11 +14,9 @@ from chatscale_server.engine.scheduler import Scheduler
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.worker import Worker
 from chatscale_server.http.bridge import Bridge
-from chatscale_server.http.errors import ApiError
 from chatscale_server.http.slo import Slo
 from chatscale_server.http.ticket import Ticket
 from chatscale_server.metrics import Histogram
-from chatscale_server.wire import RejectReason, SloObjective
 from tests.unit.chatscale_server.builders import FAST, a_request
 
 QUEUE_TIMEOUT_S = 5.0

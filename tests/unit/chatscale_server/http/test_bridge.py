@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.metrics import RejectReason, SloObjective
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
 from chatscale_server.http.bridge import MAX_UNREAD_TOKENS, STUCK_AFTER_S, Bridge
-from chatscale_server.http.errors import ApiError
 from chatscale_server.http.slo import Slo
 from chatscale_server.http.ticket import Ticket, read_together
 from chatscale_server.metrics import State
-from chatscale_server.wire import RejectReason, SloObjective
 from tests.unit.chatscale_server.builders import a_request
 
 INFO = ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, max_tokens_per_second=256.0,

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 import pytest
 from typing_extensions import override
 
+from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http import body, connection
 from chatscale_server.http.body import MAX_BODY_BYTES, MAX_LARGE_BYTES_ON_THE_WAY, Uploads
-from chatscale_server.http.errors import ApiError
 from chatscale_server.http.lifecycle import Phase
 from chatscale_server.http.serve import Server, run_to_end
-from chatscale_server.wire import RejectReason
 from tests.unit.chatscale_server.builders import FAST, a_server, chat, eventually
 
 CANARY = "canary-4711"

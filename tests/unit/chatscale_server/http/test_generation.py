@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.http.completion_schema import CompletionRequest
-from chatscale_server.http.errors import ApiError
 from chatscale_server.http.generation import Wish, plan_requests, seed_of_choice
 
 INFO = ModelInfo(max_model_len=1000, kv_capacity_tokens=4000, tokens_per_step=64, max_tokens_per_second=256.0,

@@ -10,12 +10,13 @@ from statistics import median
 import aiohttp
 import pytest
 
+from chatscale_contract.server.environment import SimulatedProfile
+from chatscale_contract.server.metrics import Metric, SloObjective
+from chatscale_contract.server.profiles import PROFILES
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.transformers_engine import TransformersEngine
-from chatscale_server.profiles import PROFILES
 from chatscale_server.settings import Dtype
-from chatscale_server.wire import Metric, SimulatedProfile, SloObjective
 from tests.unit.chatscale_server.builders import FAST, SETTINGS, a_server, chat, eventually
 from tests.unit.chatscale_server.http.test_server import gauges, own_gauges
 from tests.unit.chatscale_server.tiny_models import save_model

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.engine.request import Sampling
 from chatscale_server.http.chat_schema import ChatRequest, Form
 from chatscale_server.http.completion_schema import CompletionRequest
-from chatscale_server.http.errors import ApiError
 from chatscale_server.http.schema import MAX_PROMPT_TOKENS, parse_request
 
 HELLO = {"role": "user", "content": "Hello"}

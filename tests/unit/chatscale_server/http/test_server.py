@@ -11,12 +11,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typing_extensions import override
 
+from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.metrics import Metric
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.errors import StartupError
 from chatscale_server.http.bridge import STUCK_AFTER_S
 from chatscale_server.http.lifecycle import Phase
 from chatscale_server.http.serve import run_to_end
-from chatscale_server.wire import ExitCode, Metric
 from tests.unit.chatscale_server.builders import FAST, SETTINGS, a_server, chat, eventually, gated_engine
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.http import sse
+from chatscale_contract.openai import sse
 
 
 @given(text=st.text(st.characters(codec="utf-8")))

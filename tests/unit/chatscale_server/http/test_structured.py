@@ -9,11 +9,11 @@ import openai
 import pytest
 from typing_extensions import override
 
+from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.protocol import ModelInfo, SchemaError
 from chatscale_server.engine.request import Constraint
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http.chat_schema import Form
-from chatscale_server.http.errors import ApiError
 from chatscale_server.http.structured import MAX_SCHEMA_CHARS, MAX_SCHEMA_CONTAINERS, Schemas
 from tests.unit.chatscale_server.builders import FAST, eventually
 from tests.unit.chatscale_server.http.test_choices import HELLO, TOOL, Saying, a_client

@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
 from chatscale_server.http.tracing import Asked, Tracing, build_tracing
-from chatscale_server.wire import ExitCode
 from tests.unit.chatscale_server.builders import a_request, a_server, chat, eventually, gated_engine
 from tests.unit.chatscale_server.http.test_bridge import Desk
 

@@ -1,0 +1,47 @@
+"""Errors of a single request, in OpenAI's shape: {"error": {"message", "type", "param", "code"}}."""
+
+from typing import Any, Final
+
+_TOO_MANY_REQUESTS: Final = 429
+_SERVER_ERROR: Final = 500
+
+
+class ApiError(Exception):
+    """Answered with `status` and an OpenAI error body; `retry_after_s` becomes the Retry-After header."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object of an error response, and of the error event in a stream that has begun."""
+        return {
+            "error": {"message": str(self), "type": error_type(self.status), "param": self.param, "code": self.code}
+        }
+
+    def headers(self) -> dict[str, str]:
+        """Headers of the error response."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
+    """A 400 that names the invalid field."""
+    return ApiError(400, message, param=param, code=code)
+
+
+def error_type(status: int) -> str:
+    """The `type` that OpenAI gives to errors of this HTTP status."""
+    if status == _TOO_MANY_REQUESTS:
+        return "rate_limit_error"
+    return "server_error" if status >= _SERVER_ERROR else "invalid_request_error"

@@ -1,1 +1,0 @@
-"""Scaling rules of other systems, one file each, re-implemented from reading their sources."""

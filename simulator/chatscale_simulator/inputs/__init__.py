@@ -1,0 +1,1 @@
+"""Reads what the user gives: traces, a ChatModel, announced events."""

@@ -1,0 +1,106 @@
+"""The flags of `chatscale simulate`. Imports nothing heavy: every other sub-command parses them too."""
+
+import argparse
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from chatscale_simulator.inputs.events import Event, parse_event
+
+_HOURS: Final = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
+_DESCRIPTION: Final = """\
+Play traffic against replicas and scaling policies in virtual time: what would customers have waited, and what would
+it have cost? A trace is a CSV, plain or gzipped, with the columns arrival_s,input_tokens,output_tokens, or a rate
+recorded from Prometheus with the columns timestamp,requests_per_second.
+
+With --chatmodel the answer is about your own ChatModel; without, policies are compared with each other.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.description = _DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--trace", nargs="+", type=Path, required=True, metavar="FILE", help="traces to play")
+    add("--chatmodel", type=Path, metavar="FILE", help="a ChatModel's YAML: its autoscaling, limits and GPUs are used")
+    add("--profile", choices=("M", "S"), help="a replica: M is 70B on four H100, S is 8B on an A100 (default M)")
+    add("--load-factor", type=_whole, default=1, metavar="K", help="superpose K copies, each request moved by +-15 s")
+    add("--cold-start", choices=("fast", "cached", "cold"), default="cached", help="about 30, 80 or 295 s (cached)")
+    add("--policy", nargs="+", default=None, metavar="NAME", help="compare these only (default: all there are)")
+    add(
+        "--track",
+        choices=("equal", "native"),
+        default=None,
+        help="same signals for all, or each its own (equal; native for a ChatModel whose pods the operator reads)",
+    )
+    add("--seeds", type=_whole, default=1, metavar="N", help="repeat with N seeds: start-ups, scrapes, superposition")
+    add("--hours", type=_hours, default=None, metavar="FROM-TO", help="play only these hours of the trace, e.g. 6-12")
+    add(
+        "--event",
+        nargs="+",
+        type=_event,
+        default=[],
+        metavar="FROM-TO=N",
+        help="announced beforehand: at least N replicas between two hours of what is played, e.g. 20-22=12",
+    )
+    add(
+        "--starts-at",
+        type=_instant,
+        default=None,
+        metavar="TIME",
+        help="wall clock at the start of what is played, for the events of a ChatModel: 2026-11-27T00:00:00+01:00",
+    )
+    add(
+        "--input-tokens",
+        type=_positive,
+        default=None,
+        metavar="MEAN",
+        help="of a request, where a recorded rate has none",
+    )
+    add("--output-tokens", type=_positive, default=None, metavar="MEAN", help="likewise of an answer")
+    add("--gpu-price-per-hour", type=_positive, default=None, metavar="X", help="tell the cost in money as well")
+    add("--json", type=Path, default=None, metavar="OUT", help="write every run as one object of a list")
+    add("--plot", type=Path, default=None, metavar="OUT", help="draw replicas against load (.svg, .png or .pdf)")
+    add("--processes", type=_whole, default=None, metavar="N", help="runs at a time (default: one per core)")
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, found {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, found {text!r}")
+    return value
+
+
+def _hours(text: str) -> tuple[float, float]:
+    match = _HOURS.fullmatch(text)
+    if match is None or float(match[1]) >= float(match[2]):
+        raise argparse.ArgumentTypeError(f"must be two ascending hours such as 6-12, found {text!r}")
+    return float(match[1]), float(match[2])
+
+
+def _event(text: str) -> Event:
+    try:
+        return parse_event(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"must be a time with its zone such as 2026-11-27T20:00:00Z, found {text!r}")
+    return found

@@ -1,0 +1,1 @@
+"""Scaling policies of other systems that users know, one file each, re-implemented from reading their sources."""

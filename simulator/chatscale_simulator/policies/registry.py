@@ -1,0 +1,80 @@
+"""The policies that users know, by name, with the settings that their projects ship."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.hpa import CONCURRENCY, QUEUE, Hpa, HpaMetric, HpaSettings
+from chatscale_simulator.policies.keda import Keda, KedaSettings
+from chatscale_simulator.policies.knative import Knative, KnativeSettings
+from chatscale_simulator.policies.kubeai import KubeAi, KubeAiSettings
+from chatscale_simulator.policies.static import Static, StaticSettings
+from chatscale_simulator.simulation.view import Policy
+
+SHIPPED: Final = "shipped"
+"""Label of the settings that a project ships."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One policy with one choice of settings. It cannot be pickled: other processes find it by name and label."""
+
+    label: str
+    """`shipped`, or what was chosen, e.g. `target=6.3 window=60`."""
+    settings: Any
+    """A frozen dataclass with the policy's own `period_s`."""
+    make: Callable[[Any, Facts], Policy]
+
+    def build(self, facts: Facts, *, period_s: float | None = None) -> Policy:
+        """Make a fresh policy for one run.
+
+        `period_s`: the interval between decisions, instead of the policy's own. The policy knows it: windows that
+        it counts in periods keep their length in seconds.
+        """
+        settings = self.settings if period_s is None else replace(self.settings, period_s=period_s)
+        return self.make(settings, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPolicy:
+    """A policy as its project ships it, and other settings that a run may name."""
+
+    name: str
+    shipped: Variant
+    others: tuple[Variant, ...] = ()
+
+    def variant(self, label: str) -> Variant:
+        """Return the one called `label`; KeyError if there is none."""
+        return {each.label: each for each in (self.shipped, *self.others)}[label]
+
+
+Registry = Mapping[str, KnownPolicy]
+
+
+def known(name: str, make: Callable[[Any, Facts], Policy], shipped: Any) -> KnownPolicy:
+    """Describe a policy with its shipped settings alone."""
+    return KnownPolicy(name, Variant(SHIPPED, shipped, make))
+
+
+def _fixed(name: str, count: Callable[[Facts], int]) -> KnownPolicy:
+    return known(
+        name, lambda settings, facts: Static(replace(settings, replicas=count(facts))), StaticSettings(replicas=1)
+    )
+
+
+POLICIES: Final[Registry] = {
+    policy.name: policy
+    for policy in (
+        _fixed("static-peak", lambda facts: facts.peak_replicas),
+        _fixed("static-mean", lambda facts: facts.mean_replicas),
+        known("hpa-queue", lambda settings, _: Hpa(settings), HpaSettings(metrics=(HpaMetric(QUEUE, 5.0),))),
+        known(
+            "hpa-concurrency", lambda settings, _: Hpa(settings), HpaSettings(metrics=(HpaMetric(CONCURRENCY, 100.0),))
+        ),
+        known("keda-queue", lambda settings, _: Keda(settings), KedaSettings()),
+        known("knative-kpa", lambda settings, _: Knative(settings), KnativeSettings()),
+        known("kubeai", lambda settings, _: KubeAi(settings), KubeAiSettings()),
+    )
+}
+"""In the order of the tables."""

@@ -1,0 +1,1 @@
+"""Tells a person what came out: tables, a forecast in words, pictures."""

@@ -1,0 +1,84 @@
+"""Target tracking on concurrency, as SageMaker endpoints do it: two alarms, two cooldowns."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from chatscale_simulator.policies.windows import INSTANT_S, WindowedMean
+from chatscale_simulator.simulation.view import Column, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTrackingSettings:
+    """A target tracking policy on ConcurrentRequestsPerModel in high resolution."""
+
+    target: float = 5.0
+    """Requests in flight per replica. The service has no default; 5 is what its guide shows for this metric."""
+    scale_in_cooldown_s: float = 300.0
+    scale_out_cooldown_s: float = 300.0
+    points_to_scale_out: int = 3
+    """Readings in a row above the target."""
+    low_s: float = 900.0
+    """Seconds that the one-minute mean stays below `scale_in_fraction` of the target before scaling in."""
+    scale_in_fraction: float = 0.9
+    period_s: float = 10.0
+    """High-resolution metrics come every 10 s."""
+
+
+class TargetTracking:
+    """AWS Application Auto Scaling's target tracking for a SageMaker endpoint.
+
+    Source: documentation only, the service is closed. Application Auto Scaling user guide: scale-out in proportion;
+    capacity added by a scale-out counts during its cooldown, so only a larger one acts; a scale-in's cooldown never
+    holds a scale-out; missing data never scales in. SageMaker developer guide: the target of 5, readings every 10 s,
+    and that scale-in is as slow as with one-minute metrics.
+    Assumed, from the alarms that the service creates: 3 points for out, 15 one-minute points below 90 % for in, both
+    to ceil(N x metric / target). The real scale-in is said to be more careful, not how.
+    """
+
+    direct = True
+
+    def __init__(self, settings: TargetTrackingSettings | None = None) -> None:
+        self.settings: Final = settings or TargetTrackingSettings()
+        self.period_s = self.settings.period_s
+        self._minute = WindowedMean(60.0)
+        self._above = 0
+        self._low_since_s: float | None = None
+        self._scaled_out_s = -math.inf
+        self._scaled_in_s = -math.inf
+
+    def decide(self, view: View) -> int:
+        """Return the replicas wanted now."""
+        if view.blind or not view.ready:
+            return view.desired
+        in_flight = view.total(Column.WAITING) + view.total(Column.RUNNING)
+        self._watch(view.now_s, in_flight / view.ready)
+        wanted = max(1, math.ceil(in_flight / self.settings.target))
+        if self._above >= self.settings.points_to_scale_out:
+            return self._scale_out(view, wanted)
+        if self._low_since_s is not None and view.now_s - self._low_since_s >= self.settings.low_s - INSTANT_S:
+            return self._scale_in(view, wanted)
+        return view.desired
+
+    def _watch(self, now_s: float, per_replica: float) -> None:
+        settings = self.settings
+        self._above = self._above + 1 if per_replica > settings.target else 0
+        if self._minute.put(now_s, per_replica) >= settings.scale_in_fraction * settings.target:
+            self._low_since_s = None
+        elif self._low_since_s is None:
+            self._low_since_s = now_s
+
+    def _scale_out(self, view: View, wanted: int) -> int:
+        if wanted <= view.desired:
+            return view.desired
+        self._scaled_out_s = view.now_s
+        return wanted
+
+    def _scale_in(self, view: View, wanted: int) -> int:
+        settings = self.settings
+        now_s = view.now_s + INSTANT_S
+        out_s, in_s = now_s - self._scaled_out_s, now_s - self._scaled_in_s
+        if wanted >= view.desired or out_s < settings.scale_out_cooldown_s or in_s < settings.scale_in_cooldown_s:
+            return view.desired
+        self._scaled_in_s = view.now_s
+        return wanted

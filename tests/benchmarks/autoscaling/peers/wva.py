@@ -1,0 +1,258 @@
+"""llm-d's workload-variant-autoscaler: saturation per replica (V1), tokens in use against capacity (V2).
+
+Source of both: llm-d/llm-d-workload-variant-autoscaler at b08b1c7, internal/saturation/analyzer.go,
+internal/engines/analyzers/saturation_v2/, internal/engines/pipeline/cost_aware_optimizer.go,
+internal/collector/registration/saturation.go, docs/saturation-scaling-config.md and
+charts/workload-variant-autoscaler/values.yaml. Every 60 s it publishes a count; an HPA (External, AverageValue 1)
+applies it. Without series nothing is published, and the HPA holds. Simplified, in both: one variant, hence no costs;
+the published count reaches the HPA without a scrape in between; scale to zero.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from typing_extensions import override
+
+from chatscale_simulator.policies.behavior import Behavior, Rate, Stabilizer
+from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.hpa import replicas_for_average
+from chatscale_simulator.policies.windows import INSTANT_S
+from chatscale_simulator.simulation.view import Column, Numbers, View
+
+PEAK_S: Final = 60.0
+"""`max_over_time(...[1m])`: a replica is judged by its worst reading of the last minute."""
+LENGTHS_S: Final = 300.0
+"""`rate(...[5m])`: mean lengths."""
+K2_READINGS: Final = 10
+"""Observed capacities that are averaged."""
+SHORT_OUTPUT, MEDIUM_OUTPUT = 100, 500
+"""Ends of the buckets of mean output length, tokens."""
+
+
+def _chart_behavior() -> Behavior:
+    """Return `hpa.behavior` of the chart: slow both ways, as starting takes minutes."""
+    return Behavior(
+        up_stabilization_s=240.0,
+        up=(Rate(pods=10, period_s=150.0),),
+        down_stabilization_s=240.0,
+        down=(Rate(pods=10, period_s=150.0),),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WvaSettings:
+    """The saturation ConfigMap, `GLOBAL_OPT_INTERVAL` and the HPA of the chart."""
+
+    kv_threshold: float = 0.80
+    queue_threshold: float = 5.0
+    kv_spare_trigger: float = 0.10
+    queue_spare_trigger: float = 3.0
+    scale_up_threshold: float = 0.85
+    """V2: demand over this is asked for."""
+    scale_down_boundary: float = 0.70
+    """V2: what is left when demand is over this may go."""
+    interval_s: float = 60.0
+    behavior: Behavior = field(default_factory=_chart_behavior)
+    tolerance: float = 0.1
+    """Of the HPA. At 0.1 a step of one from 11 replicas or more is within it, and V1 then waits for ever."""
+    period_s: float = 15.0
+
+
+class Peak(NamedTuple):
+    """A ready replica's worst of the last minute."""
+
+    pod: int
+    kv_use: float
+    waiting: float
+
+
+class _Wva:
+    """Publishes a count every interval and applies it as an HPA."""
+
+    direct = False
+
+    def __init__(self, settings: WvaSettings | None = None) -> None:
+        self.settings: Final = settings or WvaSettings()
+        self.period_s = self.settings.period_s
+        self._stabilizer = Stabilizer(self.settings.behavior)
+        self._readings: deque[tuple[float, dict[int, tuple[float, float]]]] = deque()
+        self._next_s = -math.inf
+        self._published: int | None = None
+
+    def decide(self, view: View) -> int:
+        """Return the replicas wanted now."""
+        if view.blind:
+            return view.desired
+        self._read(view)
+        if view.now_s >= self._next_s - INSTANT_S:
+            self._next_s = view.now_s + self.settings.interval_s
+            self._published = max(1, self._optimize(view, list(self._peaks(view))))
+        if self._published is None:
+            return view.desired
+        wanted = replicas_for_average(self._published, 1.0, view.desired, self.settings.tolerance)
+        return self._stabilizer.settle(view.now_s, view.desired, wanted)
+
+    def _read(self, view: View) -> None:
+        use = view.samples[:, Column.KV_TOKENS] / view.kv_capacity_tokens
+        rows = zip(
+            view.pods.tolist(),
+            view.fresh.tolist(),
+            use.tolist(),
+            view.samples[:, Column.WAITING].tolist(),
+            strict=True,
+        )
+        self._readings.append((view.now_s, {pod: (kv, waiting) for pod, fresh, kv, waiting in rows if fresh}))
+        while self._readings[0][0] <= view.now_s - PEAK_S + INSTANT_S:
+            self._readings.popleft()
+
+    def _peaks(self, view: View) -> Iterator[Peak]:
+        for pod in view.pods.tolist():
+            seen = [reading[pod] for _, reading in self._readings if pod in reading]
+            if seen:
+                yield Peak(pod, max(kv for kv, _ in seen), max(waiting for _, waiting in seen))
+
+    def _optimize(self, view: View, peaks: list[Peak]) -> int:
+        raise NotImplementedError
+
+
+class WvaV1(_Wva):
+    """WVA's default analyzer: spare KV and queue room of the replicas that are not saturated; one step at a time.
+
+    One more when either spare is below its trigger, one fewer when n - 1 could carry what n do with both spares
+    left (n at least 2, unsaturated); nothing while the count published is not the count there is, or a replica
+    gives no metrics. With every replica saturated both spares are 0, which asks for one more.
+    """
+
+    @override
+    def _optimize(self, view: View, peaks: list[Peak]) -> int:
+        current = view.ready + view.starting
+        published = self._published if self._published is not None else current
+        if published != current:
+            return published
+        if not peaks or len(peaks) != current:
+            return current
+        kv_spare, queue_spare, calm = self._spares(peaks)
+        settings = self.settings
+        if kv_spare < settings.kv_spare_trigger or queue_spare < settings.queue_spare_trigger:
+            return current + 1
+        return current - 1 if self._can_lose_one(kv_spare, queue_spare, calm) else current
+
+    def _spares(self, peaks: list[Peak]) -> tuple[float, float, int]:
+        settings = self.settings
+        calm = [
+            peak for peak in peaks if peak.kv_use < settings.kv_threshold and peak.waiting < settings.queue_threshold
+        ]
+        if not calm:
+            return 0.0, 0.0, 0
+        kv_spare = sum(settings.kv_threshold - peak.kv_use for peak in calm) / len(calm)
+        queue_spare = sum(settings.queue_threshold - peak.waiting for peak in calm) / len(calm)
+        return kv_spare, queue_spare, len(calm)
+
+    def _can_lose_one(self, kv_spare: float, queue_spare: float, calm: int) -> bool:
+        settings = self.settings
+        if calm < 2:
+            return False
+        more = calm / (calm - 1)
+        kv_left = settings.kv_threshold - (settings.kv_threshold - kv_spare) * more
+        queue_left = settings.queue_threshold - (settings.queue_threshold - queue_spare) * more
+        return kv_left >= settings.kv_spare_trigger and queue_left >= settings.queue_spare_trigger
+
+
+class WvaV2(_Wva):
+    """WVA's token-based analyzer: demand in tokens against a capacity that is learned when replicas saturate.
+
+    Demand of a replica: tokens in use plus waiting requests times the mean input. Capacity: the smaller of 80 % of
+    the KV cache and k2, which is what was in use when its queue was last full (mean of the last 10, by output-length
+    bucket), or else the steady state that step budget and mean lengths allow. What is missing at 85 % of the supply
+    that starting replicas count towards is added at once; what is spare at 70 % of the ready supply goes at once.
+    Simplified: no scheduler queue in front of the replicas; lengths from our counters (prompt tokens per request
+    started, generated tokens per request finished).
+    """
+
+    def __init__(self, facts: Facts, settings: WvaSettings | None = None) -> None:
+        super().__init__(settings)
+        self._facts: Final = facts
+        self._k2: dict[str, deque[float]] = {}
+        self._lengths = _Lengths()
+
+    @override
+    def _optimize(self, view: View, peaks: list[Peak]) -> int:
+        self._lengths.read(view)
+        current = view.ready + view.starting
+        if not peaks:
+            return current
+        demand, capacities = 0.0, []
+        for peak in peaks:
+            mean_input, mean_output = self._lengths.of(peak.pod)
+            in_use = int(peak.kv_use * view.kv_capacity_tokens)
+            demand += in_use + int(peak.waiting) * int(mean_input)
+            k1 = int(view.kv_capacity_tokens * self.settings.kv_threshold)
+            capacities.append(min(k1, self._compute_bound(peak.waiting, in_use, mean_input, mean_output, k1)))
+        return self._fitted(view, demand, _median(capacities))
+
+    def _fitted(self, view: View, demand: float, capacity: int) -> int:
+        current = view.ready + view.starting
+        if capacity <= 0:
+            return current
+        missing = demand / self.settings.scale_up_threshold - current * capacity
+        if missing > 0:
+            return current + math.ceil(missing / capacity)
+        spare = view.ready * capacity - demand / self.settings.scale_down_boundary
+        return max(1, current - max(0, math.floor(spare / capacity)))
+
+    def _compute_bound(self, waiting: float, in_use: int, mean_input: float, mean_output: float, k1: int) -> int:
+        seen = self._k2.setdefault(_bucket(mean_output), deque(maxlen=K2_READINGS))
+        if waiting >= self.settings.queue_threshold and in_use > 0:
+            seen.append(in_use)
+            return in_use
+        if seen:
+            return int(sum(seen) / len(seen))
+        return self._steady_state(mean_input, mean_output) or k1
+
+    def _steady_state(self, mean_input: float, mean_output: float) -> int:
+        if mean_output <= 0:
+            return 0
+        admitted = self._facts.tokens_per_step * mean_output / (mean_input + mean_output)
+        return int(min(admitted, self._facts.max_sequences) * (mean_input + mean_output / 2))
+
+
+class _Lengths:
+    """Mean input and output of each replica's requests over the last five minutes."""
+
+    _COLUMNS: Final = [Column.PROMPT_TOKENS, Column.STARTED, Column.GENERATED_TOKENS, Column.FINISHED]
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[float, dict[int, Numbers]]] = deque()
+        self._means: dict[int, tuple[float, float]] = {}
+
+    def read(self, view: View) -> None:
+        """Take in one view; call it once per optimisation."""
+        newest = dict(zip(view.pods.tolist(), view.samples[:, self._COLUMNS], strict=True))
+        self._kept.append((view.now_s, newest))
+        while self._kept[0][0] < view.now_s - LENGTHS_S - INSTANT_S:
+            self._kept.popleft()
+        self._means = {pod: self._mean(pod, counters) for pod, counters in newest.items()}
+
+    def of(self, pod: int) -> tuple[float, float]:
+        """(input, output) tokens a request; 0 where nothing started or finished."""
+        return self._means.get(pod, (0.0, 0.0))
+
+    def _mean(self, pod: int, counters: Numbers) -> tuple[float, float]:
+        oldest = next(reading[pod] for _, reading in self._kept if pod in reading)
+        base = oldest if oldest is not counters else 0.0 * counters
+        prompt, started, generated, finished = (counters - base).tolist()
+        return prompt / started if started > 0 else 0.0, generated / finished if finished > 0 else 0.0
+
+
+def _bucket(mean_output: float) -> str:
+    if mean_output < SHORT_OUTPUT:
+        return "short"
+    return "medium" if mean_output < MEDIUM_OUTPUT else "long"
+
+
+def _median(values: list[int]) -> int:
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) // 2

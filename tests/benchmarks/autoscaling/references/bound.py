@@ -1,0 +1,70 @@
+"""GPU-hours that no policy gets below, and waits that no policy gets below either. No run: two ideals side by side."""
+
+import numpy as np
+
+from chatscale_simulator.simulation.outcome import FATES, Fate, Outcome, PodLife, Workload
+from chatscale_simulator.simulation.profiles import SERVERS, ServerProfile, base_seconds, unloaded_ttft_seconds
+from chatscale_simulator.simulation.run import Scenario
+from chatscale_simulator.simulation.view import Integers, Numbers
+from tests.benchmarks.autoscaling.references.schedule import whole
+from tests.benchmarks.autoscaling.references.work import (
+    SLOT_S,
+    best_rate,
+    cache_seconds,
+    centred,
+    least_seconds,
+    spread,
+)
+
+
+def lower_bound(workload: Workload, scenario: Scenario) -> Outcome:
+    """Bill the fewest replicas that the work fits in, and serve each request as on a replica of its own.
+
+    Billed is the integral of max(min replicas, ceil(W)), W the work offered in seconds of a replica that computes
+    full steps only, without a cold start, draining or a queue.  Waits are those of an idle replica.  So every number
+    is a bound by itself, attainment included (it is 1 unless even an idle replica is too slow), and nothing says
+    that one policy reaches two of them.  Two things soften it: work is taken as done as slowly as the SLO allows but
+    not put off for longer, and the hundredth of the requests that may miss the SLO is counted as done.
+    """
+    server = scenario.server or SERVERS[scenario.profile]
+    counts = whole(_offered(workload, server, scenario.slo.tpot_s), scenario.min_replicas, scenario.max_replicas)
+    unloaded_s = unloaded_ttft_seconds(server, workload.prompt_tokens)
+    first_s = workload.arrival_s + unloaded_s
+    return Outcome(
+        workload=workload,
+        fates=np.full(len(workload.arrival_s), FATES.index(Fate.SERVED), dtype=np.int64),
+        first_token_s=first_s,
+        finish_s=first_s + _decode_alone_seconds(workload, server),
+        unloaded_ttft_s=unloaded_s,
+        pods=lives(counts, workload.duration_s),
+        decided=((0.0, int(counts[0])),),
+        saturated_s=0.0,
+        end_s=workload.duration_s,
+    )
+
+
+def lives(counts: Integers, end_s: float) -> tuple[PodLife, ...]:
+    """Pods that are billed exactly while `counts` asks for them; the last to come is the first to go."""
+    pods: list[PodLife] = []
+    open_: list[float] = []
+    at_s = np.append(np.arange(len(counts)) * SLOT_S, end_s)
+    for slot, wanted in enumerate((*counts.tolist(), 0)):
+        now_s = float(min(at_s[slot], end_s))
+        while len(open_) > wanted:
+            since_s = open_.pop()
+            pods.append(PodLife(len(pods), since_s, since_s, now_s))
+        open_ += [now_s] * (wanted - len(open_))
+    return tuple(pods)
+
+
+def _offered(workload: Workload, server: ServerProfile, tpot_s: float) -> Numbers:
+    """(slots,) full replicas, outputs as slow as the SLO allows."""
+    prompt_s: Numbers = workload.prompt_tokens / best_rate(server)
+    return centred(spread(workload, prompt_s, least_seconds(workload, server) - prompt_s, tpot_s))
+
+
+def _decode_alone_seconds(workload: Workload, server: ServerProfile) -> Numbers:
+    """(requests,) from the first token to the last in a batch of one."""
+    steps = workload.output_tokens - 1
+    seconds: Numbers = steps * float(base_seconds(server)[1]) + cache_seconds(workload, server)
+    return seconds

@@ -1,0 +1,42 @@
+"""The `chatscale` command: failures are one readable line and an exit code."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatscale import __version__
+from chatscale_cli.__main__ import main
+from chatscale_contract.sysexits import SysExit
+
+_HEAVY = ("kopf", "kubernetes", "torch", "transformers", "numpy", "numba", "matplotlib", "aiohttp")
+
+
+def test_tells_its_version(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"{__version__}\n")
+
+
+def test_a_file_that_is_missing_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert main(["simulate", "--trace", str(tmp_path / "gone.csv")]) == SysExit.BAD_SETTINGS
+    assert "gone.csv" in capsys.readouterr().err
+
+
+def test_help_imports_no_optional_package():
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in _HEAVY)
+    code = f"import sys; {blocked}; from chatscale_cli.__main__ import main; main(['--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "simulate" in done.stdout
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it():
+    code = (
+        "import sys; sys.modules['numpy'] = None; from chatscale_cli.__main__ import main;"
+        " sys.exit(main(['simulate', '--trace', 'x.csv']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == SysExit.UNAVAILABLE
+    assert "pip install 'chatscale[simulator]'" in done.stderr
