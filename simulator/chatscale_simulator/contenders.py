@@ -7,10 +7,10 @@ from typing import Final
 from chatscale.api.v1alpha1 import AutoscalingSpec
 from chatscale_simulator.errors import InputError
 from chatscale_simulator.inputs.events import Event, parse_event
-from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.policies.registry import POLICIES, SHIPPED, Registry, Variant
 from chatscale_simulator.simulation.outcome import Track
-from chatscale_simulator.simulation.profiles import ServerProfile, Slo
+from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget
 from chatscale_simulator.simulation.run import SCRAPE_EVERY_S
 from chatscale_simulator.simulation.shipping import STARTS_AT, Shipping, as_scraped
 from chatscale_simulator.simulation.sizing import Sizing
@@ -69,13 +69,18 @@ def _spec(contender: Contender, track: Track) -> AutoscalingSpec:
 
 
 def build(
-    contender: Contender, server: ServerProfile, slo: Slo, sizing: Sizing, track: Track, registry: Registry = POLICIES
+    contender: Contender,
+    server: ServerProfile,
+    slo: SloTarget,
+    sizing: Sizing,
+    track: Track,
+    registry: Registry = POLICIES,
 ) -> Policy:
     """Make a policy for one run; in the equal track it acts as often as all others."""
     period_s = SCRAPE_EVERY_S if track is Track.EQUAL else None
     if contender.policy in (OURS, ANNOUNCED):
         return Shipping(_spec(contender, track), server.max_sequences, period_s)
-    facts = Facts(
+    facts = PolicyContext(
         max_sequences=server.max_sequences,
         kv_capacity_tokens=server.steps.kv_tokens,
         tokens_per_step=server.steps.tokens_per_step,

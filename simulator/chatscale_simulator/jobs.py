@@ -11,7 +11,7 @@ from chatscale_simulator.contenders import MAX_REPLICAS, Contender, build
 from chatscale_simulator.inputs.traces import Traffic, load
 from chatscale_simulator.policies.registry import POLICIES, Registry
 from chatscale_simulator.simulation.outcome import ColdStart, Outcome, Track, Workload
-from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA, SERVERS, Slo
+from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA, SERVERS, SloTarget
 from chatscale_simulator.simulation.run import Scenario, run
 from chatscale_simulator.simulation.score import Score, score
 from chatscale_simulator.simulation.shipping import least_at_start
@@ -35,7 +35,7 @@ class Job:
 
 def set_the_scene(job: Job) -> tuple[Workload, Scenario, Sizing]:
     """Read the traffic, and size the first replicas for its first minutes."""
-    workload, slo = load(job.traffic, job.seed), Slo()
+    workload, slo = load(job.traffic, job.seed), SloTarget()
     sizing = size(workload, SERVERS[job.profile], slo)
     scenario = Scenario(
         profile=job.profile,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from chatscale.api.crd import chatmodel_crd
-from chatscale.api.v1alpha1 import AutoscalingStatus, ChatModelStatus, MetricReading, MetricType
+from chatscale.api.v1alpha1 import AutoscalingStatus, ChatModelStatus, MetricStatus, MetricType
 from chatscale.reconcile.status import as_patch
 from hack import kube
 from hack.paths import ROOT
@@ -113,7 +113,7 @@ def test_a_bad_spec_is_refused_in_our_words(spec: dict[str, Any], message: str, 
 
 def test_a_status_is_stored_as_the_operator_writes_it(namespace: str):
     kube.apply(chatmodel(namespace, "told"))
-    queue = MetricReading(type=MetricType.QUEUE_DEPTH, value="2.00")
+    queue = MetricStatus(type=MetricType.QUEUE_DEPTH, value="2.00")
     status = ChatModelStatus(queue_depth=4, autoscaling=AutoscalingStatus(current_metrics=[queue]))
     body = json.dumps({"status": as_patch(status)})
 

@@ -1,11 +1,11 @@
-"""A `LoadReader` whose pods say what the test wants."""
+"""A `MetricsReader` whose pods say what the test wants."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from chatscale.api.v1alpha1 import ChatModel
 from chatscale.observe.pods import Pod
-from chatscale.observe.reading import Reading
+from chatscale.observe.reader import ScrapeResult
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample, WorkCounters
 
 NOTHING_DONE = WorkCounters(
@@ -40,12 +40,12 @@ class FakeReader:
     old: tuple[str, ...] = ()
     readings: int = field(default=0, init=False)
 
-    async def read(self, _chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
+    async def read(self, _chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> ScrapeResult:
         self.readings += 1
         ready = [pod.name for pod in pods if pod.phase is ReplicaPhase.READY]
         if self.broken:
-            return Reading(now, failures=dict.fromkeys(ready, self.broken))
-        return Reading(now, samples={name: self._sample(name, now) for name in ready})
+            return ScrapeResult(now, failures=dict.fromkeys(ready, self.broken))
+        return ScrapeResult(now, samples={name: self._sample(name, now) for name in ready})
 
     def _sample(self, name: str, now: datetime) -> ReplicaSample:
         return a_sample(now, self.queue, self.running, work=None if name in self.old else NOTHING_DONE)

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from chatscale.observe.pods import Pod
-from chatscale.observe.reading import Reading
+from chatscale.observe.reader import ScrapeResult
 from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample
 
 Samples = Mapping[str, ReplicaSample]
 """The newest sample of each pod, by name."""
 
 
-def merge_samples(earlier: Samples, reading: Reading, pods: tuple[Pod, ...]) -> dict[str, ReplicaSample]:
+def merge_samples(earlier: Samples, reading: ScrapeResult, pods: tuple[Pod, ...]) -> dict[str, ReplicaSample]:
     """The newest samples after a reading, of the pods that still exist."""
     alive = {pod.name for pod in pods}
     return {name: sample for name, sample in {**earlier, **reading.samples}.items() if name in alive}

@@ -17,7 +17,7 @@ import aiohttp
 from chatscale.errors import MetricsUnavailableError
 from chatscale.observe.exposition import DISTINCT_LABELS, READ, sample_from
 from chatscale.observe.pods import Pod
-from chatscale.observe.reading import Reading
+from chatscale.observe.reader import ScrapeResult
 from chatscale.observe.scrape import read_at_most, why_unread
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 from chatscale_contract.server.metrics import CHATMODEL_LABEL, Metric
@@ -37,11 +37,13 @@ class PrometheusReader:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def read(self, url: str, namespace: str, chatmodel: str, pods: tuple[Pod, ...], now: datetime) -> Reading:
+    async def read(
+        self, url: str, namespace: str, chatmodel: str, pods: tuple[Pod, ...], now: datetime
+    ) -> ScrapeResult:
         """Read all ready pods of one ChatModel with two queries; a server that fails fails every pod."""
         ready = [pod.name for pod in pods if pod.phase is ReplicaPhase.READY]
         if not ready:
-            return Reading(now)
+            return ScrapeResult(now)
         labels = f'{NAMESPACE_LABEL}="{namespace}",{CHATMODEL_LABEL}="{chatmodel}"'
         values_query = f'{{__name__=~"{"|".join(READ)}",{labels}}}'
         # An instant query answers with its own time: when the value was scraped has to be asked for.
@@ -85,7 +87,7 @@ def _series(item: Mapping[str, Any]) -> Series:
     return labels, float(item["value"][1])
 
 
-def _reading(ready: list[str], values: list[Series], times: list[Series], now: datetime) -> Reading:
+def _reading(ready: list[str], values: list[Series], times: list[Series], now: datetime) -> ScrapeResult:
     samples: dict[str, ReplicaSample] = {}
     failures: dict[str, str] = {}
     for pod in ready:
@@ -104,8 +106,8 @@ def _reading(ready: list[str], values: list[Series], times: list[Series], now: d
             samples[pod] = sample_from(((key[0], labels, v) for key, (labels, v) in own.items()), taken_at)
         except (MetricsUnavailableError, OverflowError, OSError, ValueError) as error:
             failures[pod] = why_unread(error)
-    return Reading(now, samples, failures)
+    return ScrapeResult(now, samples, failures)
 
 
-def _all_failed(ready: list[str], now: datetime, why: str) -> Reading:
-    return Reading(now, failures=dict.fromkeys(ready, why))
+def _all_failed(ready: list[str], now: datetime, why: str) -> ScrapeResult:
+    return ScrapeResult(now, failures=dict.fromkeys(ready, why))

@@ -13,7 +13,7 @@ import aiohttp
 from chatscale.errors import MetricsUnavailableError
 from chatscale.observe.exposition import parse_exposition
 from chatscale.observe.pods import Pod
-from chatscale.observe.reading import Reading
+from chatscale.observe.reader import ScrapeResult
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 from chatscale_contract.server.endpoints import HTTP_PORT, METRICS_PATH
 
@@ -35,13 +35,13 @@ class PodScraper:
         self._port = port
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def read(self, pods: Iterable[Pod], now: datetime) -> Reading:
+    async def read(self, pods: Iterable[Pod], now: datetime) -> ScrapeResult:
         """Scrape every ready pod; those that fail are named with the reason."""
         ready = [pod for pod in pods if pod.phase is ReplicaPhase.READY]
         async with asyncio.TaskGroup() as group:
             tasks = {pod.name: group.create_task(self._outcome(pod, now)) for pod in ready}
         outcomes = {name: task.result() for name, task in tasks.items()}
-        return Reading(
+        return ScrapeResult(
             taken_at=now,
             samples={name: found for name, found in outcomes.items() if isinstance(found, ReplicaSample)},
             failures={name: found for name, found in outcomes.items() if isinstance(found, str)},

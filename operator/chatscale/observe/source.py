@@ -8,19 +8,19 @@ from typing_extensions import override
 from chatscale.api.v1alpha1 import ChatModel, SourceType
 from chatscale.observe.pods import Pod
 from chatscale.observe.prometheus import PrometheusReader
-from chatscale.observe.reading import LoadReader, Reading
+from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.observe.scrape import PodScraper
 
 
-class ConfiguredReader(LoadReader):
-    """A `LoadReader` that follows `spec.autoscaling.source`."""
+class ConfiguredReader(MetricsReader):
+    """A `MetricsReader` that follows `spec.autoscaling.source`."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._scraper = PodScraper(session)
         self._prometheus = PrometheusReader(session)
 
     @override
-    async def read(self, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
+    async def read(self, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> ScrapeResult:
         source = chatmodel.spec.autoscaling.source
         if source.type is SourceType.PROMETHEUS and source.prometheus_url:
             meta = chatmodel.metadata

@@ -18,14 +18,14 @@ from chatscale.desired.service import build_service
 from chatscale.desired.workload import ServerImages, build_deployment
 from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
 from chatscale.observe.aggregate import observe
-from chatscale.observe.reading import LoadReader, Reading
+from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.children import apply_children, delete_leftovers, plan_children
 from chatscale.reconcile.conditions import FORBIDDEN, INVALID_SPEC
 from chatscale.reconcile.events import Note, build_events, scaling_notes, status_notes
-from chatscale.reconcile.facts import Facts, Refusal
 from chatscale.reconcile.memory import Memory
+from chatscale.reconcile.pass_result import PassResult, Refusal
 from chatscale.reconcile.replicas import Writer, is_ours
-from chatscale.reconcile.ruling import Ruling, count_to_write, record_change, rule
+from chatscale.reconcile.resolution import Resolution, count_to_write, record_change, resolve_replicas
 from chatscale.reconcile.snapshot import Key, Snapshot, take_snapshot
 from chatscale.reconcile.status import as_patch, compute_status, invalid_status, is_worth_writing
 from chatscale.scaling.signals import Observation, ReplicaPhase
@@ -45,7 +45,7 @@ class ChatModelReconciler:
     """Passes over ChatModels, and the memory between them."""
 
     def __init__(
-        self, cluster: Cluster, reader: LoadReader, images: ServerImages, clock: Callable[[], datetime]
+        self, cluster: Cluster, reader: MetricsReader, images: ServerImages, clock: Callable[[], datetime]
     ) -> None:
         self._cluster = cluster
         self._reader = reader
@@ -85,29 +85,29 @@ class ChatModelReconciler:
         memory = self._memory(key, chatmodel)
         reading = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
         seen = observe(snapshot.pods, memory.samples, reading.taken_at)
-        ruling = rule(snapshot, chatmodel, memory, seen, now)
+        resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now)
 
-        desired = self._build(chatmodel, ruling)
+        desired = self._build(chatmodel, resolution)
         plan = plan_children(chatmodel, desired, _existing(snapshot, chatmodel, desired), memory.applied)
 
         await delete_leftovers(self._cluster, plan)
-        if (count := count_to_write(chatmodel, ruling)) is not None:
+        if (count := count_to_write(chatmodel, resolution)) is not None:
             await self._cluster.write_scale(snapshot.manifest, count, names.SCALER_FIELD_MANAGER)
         deployment, refusal = snapshot.deployment, None
         try:
             deployment = await apply_children(
-                self._cluster, chatmodel, plan, deployment, ruling.replicas, memory.applied
+                self._cluster, chatmodel, plan, deployment, resolution.replicas, memory.applied
             )
         except (InvalidSpecError, ForbiddenError) as error:
             refusal = Refusal(FORBIDDEN if isinstance(error, ForbiddenError) else INVALID_SPEC, str(error))
 
-        facts = replace(_facts(snapshot, chatmodel, ruling, seen, reading, deployment, now), refusal=refusal)
-        notes = _notes(chatmodel, ruling, facts, memory)
-        _measure(key, facts, ruling)
+        facts = replace(_facts(snapshot, chatmodel, resolution, seen, reading, deployment, now), refusal=refusal)
+        notes = _notes(chatmodel, resolution, facts, memory)
+        _measure(key, facts, resolution)
         await self._report(snapshot, chatmodel.status, compute_status(facts, now), notes, now)
         if refusal and refusal.reason == INVALID_SPEC and snapshot.deployment is None:
             return INVALID_RETRY_S
-        return _due_in_s(chatmodel, ruling)
+        return _due_in_s(chatmodel, resolution)
 
     def _memory(self, key: Key, chatmodel: ChatModel) -> Memory:
         memory = self._memories.get(key)
@@ -115,9 +115,9 @@ class ChatModelReconciler:
             memory = self._memories[key] = Memory(chatmodel.metadata.uid)
         return memory
 
-    def _build(self, chatmodel: ChatModel, ruling: Ruling) -> list[Manifest]:
+    def _build(self, chatmodel: ChatModel, resolution: Resolution) -> list[Manifest]:
         # Beside a foreign HPA ours would make both stop (AmbiguousSelector), so it gives way.
-        autoscaler = build_hpa(chatmodel, ruling.floor.replicas) if ruling.conflict is None else None
+        autoscaler = build_hpa(chatmodel, resolution.floor.replicas) if resolution.conflict is None else None
         children = [build_deployment(chatmodel, self._images), build_service(chatmodel), autoscaler]
         return [child for child in children if child is not None]
 
@@ -150,12 +150,12 @@ class ChatModelReconciler:
             log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
 
 
-def _due_in_s(chatmodel: ChatModel, ruling: Ruling) -> float:
+def _due_in_s(chatmodel: ChatModel, resolution: Resolution) -> float:
     """Until the next reading, or before it when an announced event begins or ends to count."""
     interval_s = float(chatmodel.spec.autoscaling.source.interval_seconds)
-    if ruling.floor.due_in is None:
+    if resolution.floor.due_in is None:
         return interval_s
-    return min(interval_s, max(ruling.floor.due_in.total_seconds(), LEAST_UNTIL_TURN_S))
+    return min(interval_s, max(resolution.floor.due_in.total_seconds(), LEAST_UNTIL_TURN_S))
 
 
 def _existing(snapshot: Snapshot, chatmodel: ChatModel, desired: list[Manifest]) -> list[Manifest]:
@@ -168,51 +168,57 @@ def _existing(snapshot: Snapshot, chatmodel: ChatModel, desired: list[Manifest])
 def _facts(
     snapshot: Snapshot,
     chatmodel: ChatModel,
-    ruling: Ruling,
+    resolution: Resolution,
     seen: Observation,
-    reading: Reading,
+    reading: ScrapeResult,
     deployment: Manifest | None,
     now: datetime,
-) -> Facts:
+) -> PassResult:
     ready = seen.in_phase(ReplicaPhase.READY)
     samples = {replica.name: reading.samples[replica.name] for replica in ready if replica.name in reading.samples}
-    return Facts(
+    return PassResult(
         chatmodel=chatmodel,
         pods=snapshot.pods,
         deployment=deployment,
-        replicas=ruling.replicas,
-        writer=ruling.writer,
-        conflict=ruling.conflict,
+        replicas=resolution.replicas,
+        writer=resolution.writer,
+        conflict=resolution.conflict,
         autoscaler=next((hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel)), None),
-        decision=ruling.decision,
-        event=ruling.floor.event if ruling.conflict is None else None,
-        remembered=ruling.state,
+        decision=resolution.decision,
+        event=resolution.floor.event if resolution.conflict is None else None,
+        remembered=resolution.state,
         samples=samples,
         queue_depth=seen.queue_depth,
         read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(reading.failures.items())[:1]),
         read_whole_at=reading.taken_at if ready and len(samples) == len(ready) else None,
-        scaled=record_change(chatmodel, ruling, now),
+        scaled=record_change(chatmodel, resolution, now),
     )
 
 
-def _notes(chatmodel: ChatModel, ruling: Ruling, facts: Facts, memory: Memory) -> list[Note]:
-    notes = scaling_notes(facts.scaled, chatmodel, ruling.current.overruled, ruling.replicas)
-    decision = ruling.decision
-    if decision and ruling.writer is Writer.USER and decision.replicas not in (ruling.replicas, memory.dry_run_told):
+def _notes(chatmodel: ChatModel, resolution: Resolution, facts: PassResult, memory: Memory) -> list[Note]:
+    notes = scaling_notes(facts.scaled, chatmodel, resolution.current.overruled, resolution.replicas)
+    decision = resolution.decision
+    if (
+        decision
+        and resolution.writer is Writer.USER
+        and decision.replicas not in (resolution.replicas, memory.dry_run_told)
+    ):
         memory.dry_run_told = decision.replicas
-        notes.append(Note("WouldScale", f"Would scale {ruling.replicas} -> {decision.replicas}: {decision.message}"))
+        notes.append(
+            Note("WouldScale", f"Would scale {resolution.replicas} -> {decision.replicas}: {decision.message}")
+        )
     return notes
 
 
-def _measure(key: Key, facts: Facts, ruling: Ruling) -> None:
+def _measure(key: Key, facts: PassResult, resolution: Resolution) -> None:
     metrics.DESIRED_REPLICAS.labels(*key).set(facts.replicas)
     metrics.READY_REPLICAS.labels(*key).set(facts.ready)
-    if ruling.current.overruled is not None:
+    if resolution.current.overruled is not None:
         metrics.REPLICAS_RESTORED_TOTAL.labels(*key).inc()
     if facts.scaled is None:
         return
     change = {"from": facts.scaled.from_, "to": facts.scaled.to, "why": facts.scaled.reason}
     log.info("scaled", extra={"chatmodel": str(key), **change})
-    if ruling.decision is not None and ruling.writer is Writer.OPERATOR:
+    if resolution.decision is not None and resolution.writer is Writer.OPERATOR:
         direction = "up" if facts.scaled.to > facts.scaled.from_ else "down"
-        metrics.SCALE_DECISIONS_TOTAL.labels(*key, direction, ruling.decision.reason).inc()
+        metrics.SCALE_DECISIONS_TOTAL.labels(*key, direction, resolution.decision.reason).inc()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ConditionStatus
 from chatscale.observe.pods import Problem, ProblemReason, current_problem, refusal_of_pods
-from chatscale.reconcile.facts import Facts
+from chatscale.reconcile.pass_result import PassResult
 from chatscale.reconcile.replicas import Writer
 from chatscale.scaling.policy import Decision
 from chatscale.scaling.signals import ReplicaPhase
@@ -27,7 +27,7 @@ BAD_REASONS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ConditionState:
     """One condition before it has a time."""
 
     type: str
@@ -36,7 +36,7 @@ class Verdict:
     message: str
 
 
-def judge(facts: Facts) -> list[Verdict]:
+def compute_conditions(facts: PassResult) -> list[ConditionState]:
     """Judge all five, in the order in which they are shown."""
     problem = current_problem(facts.pods) or refusal_of_pods(facts.deployment)
     return [
@@ -48,78 +48,84 @@ def judge(facts: Facts) -> list[Verdict]:
     ]
 
 
-def verdict_on_invalid_spec(message: str) -> Verdict:
+def invalid_spec_condition(message: str) -> ConditionState:
     """The spec cannot be carried out; nothing happens until it changes."""
-    return Verdict("Ready", ConditionStatus.FALSE, INVALID_SPEC, message)
+    return ConditionState("Ready", ConditionStatus.FALSE, INVALID_SPEC, message)
 
 
-def _ready(facts: Facts, problem: Problem | None) -> Verdict:
+def _ready(facts: PassResult, problem: Problem | None) -> ConditionState:
     ready, wanted = facts.ready, facts.replicas
     count = f"{ready} of {wanted} replicas answer"
     if facts.refusal:
-        return Verdict("Ready", ConditionStatus.FALSE, facts.refusal.reason, facts.refusal.message)
+        return ConditionState("Ready", ConditionStatus.FALSE, facts.refusal.reason, facts.refusal.message)
     if wanted == 0:
-        return Verdict("Ready", ConditionStatus.FALSE, "ScaledToZero", "spec.replicas is 0")
+        return ConditionState("Ready", ConditionStatus.FALSE, "ScaledToZero", "spec.replicas is 0")
     if ready >= wanted:
-        return Verdict("Ready", ConditionStatus.TRUE, "Ready", count)
+        return ConditionState("Ready", ConditionStatus.TRUE, "Ready", count)
     status = ConditionStatus.TRUE if ready else ConditionStatus.FALSE
     if problem:
-        return Verdict("Ready", status, problem.reason, f"{count}: {problem.message}")
-    return Verdict("Ready", status, "PartlyReady" if ready else "Starting", count)
+        return ConditionState("Ready", status, problem.reason, f"{count}: {problem.message}")
+    return ConditionState("Ready", status, "PartlyReady" if ready else "Starting", count)
 
 
-def _model_loaded(facts: Facts, problem: Problem | None) -> Verdict:
+def _model_loaded(facts: PassResult, problem: Problem | None) -> ConditionState:
     kind = "ModelLoaded"
     if problem and problem.reason.is_about_model:
-        return Verdict(kind, ConditionStatus.FALSE, problem.reason, problem.message)
+        return ConditionState(kind, ConditionStatus.FALSE, problem.reason, problem.message)
     if facts.ready:
-        return Verdict(kind, ConditionStatus.TRUE, "Loaded", "a replica has loaded the model and answers")
+        return ConditionState(kind, ConditionStatus.TRUE, "Loaded", "a replica has loaded the model and answers")
     if any(pod.phase is ReplicaPhase.STARTING for pod in facts.pods):
-        return Verdict(kind, ConditionStatus.UNKNOWN, "Loading", "no replica has finished loading the model")
-    return Verdict(kind, ConditionStatus.UNKNOWN, "NotStarted", "no replica has started")
+        return ConditionState(kind, ConditionStatus.UNKNOWN, "Loading", "no replica has finished loading the model")
+    return ConditionState(kind, ConditionStatus.UNKNOWN, "NotStarted", "no replica has started")
 
 
-def _available(facts: Facts) -> Verdict:
+def _available(facts: PassResult) -> ConditionState:
     if facts.ready:
-        return Verdict("Available", ConditionStatus.TRUE, "ReplicasReady", "requests are answered")
-    return Verdict("Available", ConditionStatus.FALSE, "NoReadyReplicas", "no replica answers")
+        return ConditionState("Available", ConditionStatus.TRUE, "ReplicasReady", "requests are answered")
+    return ConditionState("Available", ConditionStatus.FALSE, "NoReadyReplicas", "no replica answers")
 
 
-def _progressing(facts: Facts, problem: Problem | None) -> Verdict:
+def _progressing(facts: PassResult, problem: Problem | None) -> ConditionState:
     kind, wanted = "Progressing", facts.replicas
     if facts.refusal:
-        return Verdict(kind, ConditionStatus.FALSE, facts.refusal.reason, facts.refusal.message)
+        return ConditionState(kind, ConditionStatus.FALSE, facts.refusal.reason, facts.refusal.message)
     if problem:
-        return Verdict(kind, ConditionStatus.FALSE, problem.reason, problem.message)
+        return ConditionState(kind, ConditionStatus.FALSE, problem.reason, problem.message)
     if facts.updated < wanted:
         counts = f"{facts.updated} of {wanted} replicas are made from the current spec"
-        return Verdict(kind, ConditionStatus.TRUE, "RollingOut", counts)
+        return ConditionState(kind, ConditionStatus.TRUE, "RollingOut", counts)
     if facts.existing > wanted:
-        return Verdict(kind, ConditionStatus.TRUE, "ScalingDown", f"{facts.existing} replicas exist, {wanted} wanted")
+        return ConditionState(
+            kind, ConditionStatus.TRUE, "ScalingDown", f"{facts.existing} replicas exist, {wanted} wanted"
+        )
     if facts.ready < wanted:
-        return Verdict(kind, ConditionStatus.TRUE, "Starting", f"{facts.ready} of {wanted} replicas answer")
-    return Verdict(kind, ConditionStatus.FALSE, "Complete", "everything is as the spec says")
+        return ConditionState(kind, ConditionStatus.TRUE, "Starting", f"{facts.ready} of {wanted} replicas answer")
+    return ConditionState(kind, ConditionStatus.FALSE, "Complete", "everything is as the spec says")
 
 
-def _scaling_active(facts: Facts) -> Verdict:
+def _scaling_active(facts: PassResult) -> ConditionState:
     kind, decision = "ScalingActive", facts.decision
     if facts.conflict is not None:
-        return Verdict(kind, ConditionStatus.FALSE, CONFLICTING_AUTOSCALER, facts.conflict.describe(facts.chatmodel))
+        return ConditionState(
+            kind, ConditionStatus.FALSE, CONFLICTING_AUTOSCALER, facts.conflict.describe(facts.chatmodel)
+        )
     if facts.writer is Writer.AUTOSCALER:
         return _as_autoscaler_says(facts.autoscaler)
     if decision is None:
-        return Verdict(kind, ConditionStatus.FALSE, "ScalingDisabled", "mode Fixed: spec.replicas is yours")
+        return ConditionState(kind, ConditionStatus.FALSE, "ScalingDisabled", "mode Fixed: spec.replicas is yours")
     if not decision.metrics_ok:
         message = "; ".join(part for part in (decision.message, facts.read_failure) if part)
-        return Verdict(kind, ConditionStatus.FALSE, METRICS_UNAVAILABLE, message)
+        return ConditionState(kind, ConditionStatus.FALSE, METRICS_UNAVAILABLE, message)
     obstacle = _obstacle_to_slo(facts, decision)
     message = f"{obstacle}. {decision.message}" if obstacle else decision.message
     if facts.writer is Writer.USER:
-        return Verdict(kind, ConditionStatus.FALSE, "DryRun", f"would run {decision.replicas} replicas: {message}")
-    return Verdict(kind, ConditionStatus.TRUE, SLO_NOT_FOLLOWED if obstacle else decision.reason, message)
+        return ConditionState(
+            kind, ConditionStatus.FALSE, "DryRun", f"would run {decision.replicas} replicas: {message}"
+        )
+    return ConditionState(kind, ConditionStatus.TRUE, SLO_NOT_FOLLOWED if obstacle else decision.reason, message)
 
 
-def _obstacle_to_slo(facts: Facts, decision: Decision) -> str | None:
+def _obstacle_to_slo(facts: PassResult, decision: Decision) -> str | None:
     """Why a target was followed although the spec names none; None if it does, or if none was."""
     autoscaling, silent = facts.chatmodel.spec.autoscaling, facts.not_counting
     if autoscaling.metrics or not decision.readings or not silent:
@@ -131,15 +137,15 @@ def _obstacle_to_slo(facts: Facts, decision: Decision) -> str | None:
     )
 
 
-def _as_autoscaler_says(autoscaler: Mapping[str, Any] | None) -> Verdict:
+def _as_autoscaler_says(autoscaler: Mapping[str, Any] | None) -> ConditionState:
     """Our HPA's own condition of the same name; Kubernetes' words are better than a paraphrase."""
     found: list[Mapping[str, Any]] = ((autoscaler or {}).get("status") or {}).get("conditions") or []
     own = next((condition for condition in found if condition.get("type") == "ScalingActive"), None)
     if own is None:
-        return Verdict(
+        return ConditionState(
             "ScalingActive", ConditionStatus.UNKNOWN, "AutoscalerStarting", "the HPA has not read metrics yet"
         )
-    return Verdict(
+    return ConditionState(
         "ScalingActive",
         ConditionStatus(own["status"]),
         own.get("reason") or "HorizontalPodAutoscaler",

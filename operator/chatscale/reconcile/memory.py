@@ -9,7 +9,7 @@ from chatscale.desired.manifest import ObjectKey
 from chatscale.metrics import METRIC_READ_FAILURES_TOTAL
 from chatscale.observe.aggregate import merge_samples
 from chatscale.observe.pods import Pod
-from chatscale.observe.reading import LoadReader, Reading
+from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.scaling.signals import ReplicaSample
 from chatscale.scaling.state import ScalerState
 
@@ -28,7 +28,7 @@ class Memory:
     """None before the first pass."""
     source: MetricSource | None = None
     """Where `reading` and `samples` come from."""
-    reading: Reading | None = None
+    reading: ScrapeResult | None = None
     samples: dict[str, ReplicaSample] = field(default_factory=dict)
     applied: dict[ObjectKey, str] = field(default_factory=dict)
     dry_run_told: int | None = None
@@ -36,7 +36,9 @@ class Memory:
     """When a Warning was last told, by reason."""
     status_written_at: datetime | None = None
 
-    async def refresh(self, reader: LoadReader, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
+    async def refresh(
+        self, reader: MetricsReader, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime
+    ) -> ScrapeResult:
         """Read the load if a reading is due, else give the last one again: events must not speed up sampling."""
         source = chatmodel.spec.autoscaling.source
         if source != self.source:

@@ -10,12 +10,12 @@ from chatscale.api.v1alpha1 import (
     AutoscalingStatus,
     ChatModelStatus,
     Condition,
-    MetricReading,
+    MetricStatus,
     MetricType,
 )
 from chatscale.desired.service import endpoint_url
-from chatscale.reconcile.conditions import Verdict, judge, verdict_on_invalid_spec
-from chatscale.reconcile.facts import Facts
+from chatscale.reconcile.conditions import ConditionState, compute_conditions, invalid_spec_condition
+from chatscale.reconcile.pass_result import PassResult
 
 HISTORY: Final = 5
 VOLATILE_EVERY: Final = timedelta(minutes=1)
@@ -24,10 +24,10 @@ MESSAGE_LENGTH: Final = 4096
 """Of a condition; whoever is quoted in it (a pod, the API server) may have more to say than the CRD takes."""
 
 
-def compute_status(facts: Facts, now: datetime) -> ChatModelStatus:
+def compute_status(facts: PassResult, now: datetime) -> ChatModelStatus:
     """The whole status, conditions carried over from the earlier one."""
     before = facts.chatmodel.status
-    conditions = _merge(before.conditions, judge(facts), facts.chatmodel.metadata.generation, now)
+    conditions = _merge(before.conditions, compute_conditions(facts), facts.chatmodel.metadata.generation, now)
     ready = next(condition for condition in conditions if condition.type == "Ready")
     return ChatModelStatus(
         observed_generation=facts.chatmodel.metadata.generation,
@@ -46,7 +46,7 @@ def compute_status(facts: Facts, now: datetime) -> ChatModelStatus:
 
 def invalid_status(before: ChatModelStatus, generation: int, message: str, now: datetime) -> ChatModelStatus:
     """The earlier status with `Ready=False`, reason InvalidSpec: what runs goes on running as it was."""
-    verdict = verdict_on_invalid_spec(message)
+    verdict = invalid_spec_condition(message)
     conditions = _merge(before.conditions, [verdict], generation, now)
     return before.model_copy(
         update={"observed_generation": generation, "phase": verdict.reason, "conditions": conditions}
@@ -74,7 +74,7 @@ def as_patch(status: ChatModelStatus) -> dict[str, Any]:
     return status.model_dump(mode="json", by_alias=True)
 
 
-def _autoscaling(facts: Facts, before: AutoscalingStatus) -> AutoscalingStatus:
+def _autoscaling(facts: PassResult, before: AutoscalingStatus) -> AutoscalingStatus:
     decision, scaled = facts.decision, facts.scaled
     cold_start_s = facts.remembered.reserve.measured_cold_start_s
     return AutoscalingStatus(
@@ -89,7 +89,7 @@ def _autoscaling(facts: Facts, before: AutoscalingStatus) -> AutoscalingStatus:
     )
 
 
-def _current_metrics(facts: Facts) -> list[MetricReading]:
+def _current_metrics(facts: PassResult) -> list[MetricStatus]:
     """What the decision weighed against targets; without one, what the replicas say. Nothing if none could be read."""
     if facts.decision and facts.decision.readings:
         return [_metric(reading.type, reading.per_replica, reading.target) for reading in facts.decision.readings]
@@ -103,8 +103,8 @@ def _current_metrics(facts: Facts) -> list[MetricReading]:
     ]
 
 
-def _metric(kind: MetricType, per_replica: float, target: int | None = None) -> MetricReading:
-    return MetricReading(type=kind, value=f"{per_replica:.2f}", target=target)
+def _metric(kind: MetricType, per_replica: float, target: int | None = None) -> MetricStatus:
+    return MetricStatus(type=kind, value=f"{per_replica:.2f}", target=target)
 
 
 def _settled(status: ChatModelStatus) -> ChatModelStatus:
@@ -117,7 +117,7 @@ def _settled(status: ChatModelStatus) -> ChatModelStatus:
     return status.model_copy(update={"conditions": conditions, "autoscaling": calm})
 
 
-def _merge(before: list[Condition], verdicts: list[Verdict], generation: int, now: datetime) -> list[Condition]:
+def _merge(before: list[Condition], verdicts: list[ConditionState], generation: int, now: datetime) -> list[Condition]:
     conditions = before
     for verdict in verdicts:
         conditions = set_condition(

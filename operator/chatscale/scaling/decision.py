@@ -10,7 +10,7 @@ from enum import StrEnum
 from chatscale.api.v1alpha1 import AutoscalingPhase, AutoscalingSpec
 from chatscale.scaling.demand import MetricValue
 from chatscale.scaling.floor import Floor
-from chatscale.scaling.load import Load
+from chatscale.scaling.load import LoadSummary
 from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
 
@@ -66,14 +66,14 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class DecisionInput:
     """What stays the same throughout one decision."""
 
     spec: AutoscalingSpec
     slots: int
     current: int
     seen: Observation
-    load: Load
+    load: LoadSummary
     now: datetime
     floor: Floor
 
@@ -104,19 +104,19 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Recommendation:
     """A count on its way through the limits, with the reason of whatever shaped it last."""
 
     replicas: int
     reason: Reason
     message: str
 
-    def bent(self, replicas: int, reason: Reason, because: str) -> "Wish":
-        """The wish after a limit; the same wish if the limit did not bind."""
-        return self if replicas == self.replicas else Wish(replicas, reason, f"{self.message}; {because}")
+    def bent(self, replicas: int, reason: Reason, because: str) -> "Recommendation":
+        """The recommendation after a limit; the same recommendation if the limit did not bind."""
+        return self if replicas == self.replicas else Recommendation(replicas, reason, f"{self.message}; {because}")
 
 
-def reason_for(case: Case, wanted: int) -> Reason:
+def reason_for(case: DecisionInput, wanted: int) -> Reason:
     """What a count that load asks for means beside the present one."""
     if wanted > case.bounded:
         return Reason.LOAD_ABOVE_TARGET

@@ -49,7 +49,7 @@ class Refusals:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadSummary:
     """Sums over the ready replicas that could be read."""
 
     active: float
@@ -80,7 +80,7 @@ def max_sample_age(source: MetricSource) -> timedelta:
     return max(timedelta(seconds=_LOST_READINGS * source.interval_seconds), _YOUNGEST_LIMIT[source.type])
 
 
-def read_load(seen: Observation, before: Mapping[str, Refusals], now: datetime, max_age: timedelta) -> Load:
+def summarize_load(seen: Observation, before: Mapping[str, Refusals], now: datetime, max_age: timedelta) -> LoadSummary:
     """Sum up what the ready replicas report.
 
     A replica that became ready less than `max_age` ago and was not read since is not missing yet. A ready
@@ -92,7 +92,7 @@ def read_load(seen: Observation, before: Mapping[str, Refusals], now: datetime, 
     refused = sum(counter.per_second for counter in refusals.values()) * REFUSED_FOR_S
     waiting = sum(_bounded(sample.queue_depth) for sample in samples.values())
     running = sum(_bounded(sample.running) for sample in samples.values())
-    return Load(
+    return LoadSummary(
         active=running + waiting + refused,
         waiting=waiting + refused,
         kv_percent=100 * sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples.values()),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from chatscale.api.v1alpha1 import AutoscalingStatus, Slo
+from chatscale.api.v1alpha1 import AutoscalingStatus, SloSpec
 from chatscale.scaling.signals import Replica, ReplicaPhase
 from chatscale.scaling.tuning import (
     BUDGET_SHARE,
@@ -80,7 +80,7 @@ class Reserve:
         """From the middle of the load's window until a replica asked for now takes requests."""
         return timedelta(seconds=self.cold_start_s) + DECISION_DELAY + LEVEL / 2
 
-    def sized_for(self, work: Work, slo: Slo, now: datetime) -> "Need":
+    def sized_for(self, work: Work, slo: SloSpec, now: datetime) -> "Need":
         """How many replicas the load at the horizon needs, in fractions."""
         level = max(work.level(now), _LEAST_LOAD)
         rising = level * math.exp(self.factor * math.sqrt(self.error_variance))
@@ -136,7 +136,7 @@ def _start_up(replica: Replica) -> timedelta | None:
     return min(replica.since - replica.created, LONGEST_COLD_START)
 
 
-def learn(reserve: Reserve, work: Work, slo: Slo, now: datetime) -> Reserve:
+def learn(reserve: Reserve, work: Work, slo: SloSpec, now: datetime) -> Reserve:
     """Take one more observation, which `work` has counted."""
     if not work.is_known:
         return reserve
@@ -166,7 +166,7 @@ def _learn_error(variance: float, error: float, elapsed_s: float) -> float:
     return variance * kept + (1 - kept) * 2 * min(max(error, 0.0), MOST_ERROR) ** 2
 
 
-def _learn_factor(factor: float, work: Work, slo: Slo) -> float:
+def _learn_factor(factor: float, work: Work, slo: SloSpec) -> float:
     """Integrate missed requests against the budget, weighed by an hour's requests."""
     if work.grown.requests <= 0 or work.requests_per_s is None:
         return factor

@@ -2,12 +2,12 @@
 
 import math
 
-from chatscale.scaling.decision import Case, Wish, reason_for
+from chatscale.scaling.decision import DecisionInput, Recommendation, reason_for
 from chatscale.scaling.state import ScalerState
 from chatscale.scaling.tuning import TOLERANCE
 
 
-def wish_for_slo(case: Case, state: ScalerState) -> Wish:
+def recommend_for_slo(case: DecisionInput, state: ScalerState) -> Recommendation:
     """Whole replicas for the need at the horizon; the work must be known.
 
     E.g. work for 3.4 replicas, 3.9 expected by the end of a cold start, 1.6 spare: ceil(5.5) = 6.
@@ -22,4 +22,4 @@ def wish_for_slo(case: Case, state: ScalerState) -> Wish:
     load = f"work for {need.load:.1f} replicas ({work.tokens_per_s:.0f} tokens/s each)"
     ahead = f"{need.expected:.1f} expected within {reserve.horizon.total_seconds():.0f} s"
     message = f"{load}, {ahead} and {need.spare:.1f} spare ask for {wanted} ({case.current} now)"
-    return Wish(wanted, reason, message).bent(max(wanted, case.lower), reason, case.floor.because)
+    return Recommendation(wanted, reason, message).bent(max(wanted, case.lower), reason, case.floor.because)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Self
 
 from chatscale.api.v1alpha1 import AutoscalingSpec, AutoscalingStatus, LearnedStatus
-from chatscale.scaling.load import Coverage, Load, Refusals
+from chatscale.scaling.load import Coverage, LoadSummary, Refusals
 from chatscale.scaling.reserve import Reserve, learn, learn_start_ups
 from chatscale.scaling.signals import Observation, ReplicaPhase
 from chatscale.scaling.stabilize import History
@@ -60,7 +60,7 @@ class ScalerState:
         status: as an earlier process left it.
 
         It may raise at once, and lowers nothing until it has watched for a whole window. The count it
-        found stands in for the wishes it does not know.
+        found stands in for the recommendations it does not know.
         """
         history = History.starting_with(current, now)
         if status is None:
@@ -83,7 +83,7 @@ class ScalerState:
         """With the pods timed that became ready, whether or not they can be read."""
         return replace(self, reserve=learn_start_ups(self.reserve, seen.replicas))
 
-    def with_load(self, load: Load, seen: Observation, spec: AutoscalingSpec) -> "ScalerState":
+    def with_load(self, load: LoadSummary, seen: Observation, spec: AutoscalingSpec) -> "ScalerState":
         """With one reading more; the same reading a second time is ignored."""
         taken_at = seen.taken_at
         if self.counted_at is not None and taken_at <= self.counted_at:

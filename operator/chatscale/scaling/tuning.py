@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 LEVEL: Final = timedelta(seconds=60)
-"""Load is averaged over this. Shorter chases the noise of single arrivals, longer comes late: measured."""
+"""LoadSummary is averaged over this. Shorter chases the noise of single arrivals, longer comes late: measured."""
 SHORT: Final = timedelta(seconds=30)
 """What a forecast is compared with when its time has come, and over which full caches and slots are averaged."""
 DECISION_DELAY: Final = timedelta(seconds=25)

@@ -81,7 +81,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CountedReplica:
     """One replica at its last sample."""
 
     taken_at: datetime
@@ -92,7 +92,7 @@ class Reading:
 class Work:
     """The work of one ChatModel as counted so far."""
 
-    readings: Mapping[str, Reading] = field(default_factory=lambda: MappingProxyType({}))
+    readings: Mapping[str, CountedReplica] = field(default_factory=lambda: MappingProxyType({}))
     sizes: Totals = field(default_factory=Totals)
     """Sums that fade: ratios of them are mean lengths."""
     grown: Totals = field(default_factory=Totals)
@@ -257,12 +257,12 @@ def _with_load(work: Work, samples: list[ReplicaSample], told_s: float, *, whole
     return replace(work, bound=(bound[0], bound[1], bound[2]))
 
 
-def _read(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[Reading, Totals]:
+def _read(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[CountedReplica, Totals]:
     """One replica as it is, and what it did since it was last counted."""
     totals, earlier = Totals.of(sample), before.readings.get(replica.name)
     if earlier is not None and sample.taken_at <= earlier.taken_at:
         return earlier, Totals()
-    reading = Reading(sample.taken_at, totals)
+    reading = CountedReplica(sample.taken_at, totals)
     if earlier is not None:
         return reading, totals.since(earlier.totals)
     # One that became ready under our eyes: all that it has done is new. Of others nobody knows when they did it.

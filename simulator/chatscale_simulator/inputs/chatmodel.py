@@ -25,7 +25,7 @@ from chatscale_simulator.inputs.hpa import hpa_settings
 from chatscale_simulator.policies.hpa import Hpa
 from chatscale_simulator.policies.static import Static, StaticSettings
 from chatscale_simulator.simulation.outcome import Track
-from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfile, Slo
+from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfile, SloTarget
 from chatscale_simulator.simulation.shipping import STARTS_AT, Shipping, as_scraped
 from chatscale_simulator.simulation.view import Policy
 
@@ -44,7 +44,7 @@ class Subject:
     max_replicas: int
     scaling: str
     """How it scales, in a few words."""
-    slo: Slo
+    slo: SloTarget
     objective_percent: int
     """Share of requests that are promised to be within the SLO."""
     track: Track
@@ -79,7 +79,7 @@ def read_subject(
         min_replicas=spec.replicas if fixed else scaling.min_replicas,
         max_replicas=spec.replicas if fixed else scaling.max_replicas or scaling.min_replicas,
         scaling=f"{spec.replicas} fixed replicas" if fixed else f"mode {scaling.mode.value}, {_bounds(model)}",
-        slo=Slo(ttft_s=scaling.slo.ttft_milliseconds / 1000, tpot_s=scaling.slo.tpot_milliseconds / 1000),
+        slo=SloTarget(ttft_s=scaling.slo.ttft_milliseconds / 1000, tpot_s=scaling.slo.tpot_milliseconds / 1000),
         objective_percent=scaling.slo.objective_percent,
         track=_track(model),
         make_policy=_policy_maker(path, model, server, events, starts_at),

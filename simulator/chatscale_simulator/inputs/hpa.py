@@ -10,7 +10,7 @@ from chatscale.api.v1alpha1 import ChatModel, ScalingPolicyType, ScalingRules
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import Manifest
 from chatscale_contract.server.metrics import Metric
-from chatscale_simulator.policies.behavior import Behavior, Rate
+from chatscale_simulator.policies.behavior import HpaBehavior, Rate
 from chatscale_simulator.policies.hpa import HpaMetric, HpaSettings
 from chatscale_simulator.simulation.view import Column
 
@@ -28,7 +28,7 @@ def hpa_settings(model: ChatModel, kv_tokens: int) -> HpaSettings:
     assert shipped is not None  # noqa: S101 - for the type checker
     return HpaSettings(
         metrics=tuple(_metric(entry["external"], kv_tokens) for entry in shipped["spec"]["metrics"]),
-        behavior=Behavior(
+        behavior=HpaBehavior(
             min_replicas=shipped["spec"]["minReplicas"],
             max_replicas=shipped["spec"]["maxReplicas"],
             up_stabilization_s=float(scaling.behavior.scale_up.stabilization_window_seconds),

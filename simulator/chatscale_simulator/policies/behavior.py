@@ -24,7 +24,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behavior:
+class HpaBehavior:
     """`spec.behavior` and the bounds of an HPA; the defaults are those of Kubernetes."""
 
     min_replicas: int = 1
@@ -38,7 +38,7 @@ class Behavior:
 class Stabilizer:
     """Turns recommendations into replica counts; one per HPA."""
 
-    def __init__(self, behavior: Behavior) -> None:
+    def __init__(self, behavior: HpaBehavior) -> None:
         self.behavior: Final = behavior
         self._lowest = WindowedMin(behavior.up_stabilization_s)
         self._highest = WindowedMax(behavior.down_stabilization_s)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from chatscale_simulator.policies.behavior import Behavior, Stabilizer
+from chatscale_simulator.policies.behavior import HpaBehavior, Stabilizer
 from chatscale_simulator.simulation.view import Column, View
 
 QUEUE: Final = (Column.WAITING,)
@@ -28,7 +28,7 @@ class HpaSettings:
     metrics: tuple[HpaMetric, ...]
     """At least one."""
     tolerance: float = 0.1
-    behavior: Behavior = field(default_factory=Behavior)
+    behavior: HpaBehavior = field(default_factory=HpaBehavior)
     period_s: float = 15.0
     """`--horizontal-pod-autoscaler-sync-period`."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from chatscale_simulator.policies.behavior import Behavior, Stabilizer
+from chatscale_simulator.policies.behavior import HpaBehavior, Stabilizer
 from chatscale_simulator.policies.hpa import replicas_for_average
 from chatscale_simulator.policies.windows import INSTANT_S
 from chatscale_simulator.simulation.view import Column, View
@@ -18,7 +18,7 @@ class KedaSettings:
     cooldown_s: float | None = 360.0
     """Without an active trigger until the step to the idle count; None: there is no `idleReplicaCount`, the HPA alone
     lowers."""
-    behavior: Behavior = field(default_factory=Behavior)
+    behavior: HpaBehavior = field(default_factory=HpaBehavior)
     tolerance: float = 0.1
     """Of the HPA that KEDA creates."""
     period_s: float = 15.0

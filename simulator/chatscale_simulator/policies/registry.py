@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.policies.hpa import CONCURRENCY, QUEUE, Hpa, HpaMetric, HpaSettings
 from chatscale_simulator.policies.keda import Keda, KedaSettings
 from chatscale_simulator.policies.knative import Knative, KnativeSettings
@@ -24,9 +24,9 @@ class Variant:
     """`shipped`, or what was chosen, e.g. `target=6.3 window=60`."""
     settings: Any
     """A frozen dataclass with the policy's own `period_s`."""
-    make: Callable[[Any, Facts], Policy]
+    make: Callable[[Any, PolicyContext], Policy]
 
-    def build(self, facts: Facts, *, period_s: float | None = None) -> Policy:
+    def build(self, facts: PolicyContext, *, period_s: float | None = None) -> Policy:
         """Make a fresh policy for one run.
 
         `period_s`: the interval between decisions, instead of the policy's own. The policy knows it: windows that
@@ -52,12 +52,12 @@ class KnownPolicy:
 Registry = Mapping[str, KnownPolicy]
 
 
-def known(name: str, make: Callable[[Any, Facts], Policy], shipped: Any) -> KnownPolicy:
+def known(name: str, make: Callable[[Any, PolicyContext], Policy], shipped: Any) -> KnownPolicy:
     """Describe a policy with its shipped settings alone."""
     return KnownPolicy(name, Variant(SHIPPED, shipped, make))
 
 
-def _fixed(name: str, count: Callable[[Facts], int]) -> KnownPolicy:
+def _fixed(name: str, count: Callable[[PolicyContext], int]) -> KnownPolicy:
     return known(
         name, lambda settings, facts: Static(replace(settings, replicas=count(facts))), StaticSettings(replicas=1)
     )

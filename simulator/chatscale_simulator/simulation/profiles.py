@@ -12,7 +12,7 @@ from chatscale_simulator.simulation.view import Integers, Numbers
 
 
 @dataclass(frozen=True, slots=True)
-class Slo:
+class SloTarget:
     """What a customer is promised."""
 
     ttft_s: float = 2.0

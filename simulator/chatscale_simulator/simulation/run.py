@@ -15,7 +15,7 @@ from chatscale_simulator.simulation.outcome import ColdStart, Outcome, PodLife, 
 from chatscale_simulator.simulation.profiles import (
     SERVERS,
     ServerProfile,
-    Slo,
+    SloTarget,
     base_seconds,
     max_tokens_per_second,
     unloaded_ttft_seconds,
@@ -49,7 +49,7 @@ class Scenario:
     min_replicas: int = 1
     max_replicas: int = 64
     initial_replicas: int = 1
-    slo: Slo = field(default_factory=Slo)
+    slo: SloTarget = field(default_factory=SloTarget)
     scrape_loss: float = SCRAPE_LOSS
     outage: bool = True
     at_random: bool = False

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 
 from chatscale_simulator.simulation.outcome import FATES, Fate, Outcome, PodLife
-from chatscale_simulator.simulation.profiles import Slo
+from chatscale_simulator.simulation.profiles import SloTarget
 from chatscale_simulator.simulation.view import Flags, Numbers
 
-STRICT: Final = Slo(ttft_s=0.5, tpot_s=0.05, unloaded_factor=0.0)
+STRICT: Final = SloTarget(ttft_s=0.5, tpot_s=0.05, unloaded_factor=0.0)
 """Dynamo's defaults; on slow profiles nearly the bare step."""
 REVERSAL_WITHIN_S: Final = 600.0
 """A count that turns back within this time went the wrong way before."""
@@ -46,7 +46,7 @@ class Score:
     """Seconds in which a request waited on every ready replica."""
 
 
-def score(outcome: Outcome, slo: Slo, gpus_per_replica: int) -> Score:
+def score(outcome: Outcome, slo: SloTarget, gpus_per_replica: int) -> Score:
     """Score one run. A run without requests attains everything and waits for nothing."""
     ttft_s, tpot_s = waits(outcome)
     replica_s = sum(pod.ended_s - pod.created_s for pod in outcome.pods)
@@ -68,7 +68,7 @@ def score(outcome: Outcome, slo: Slo, gpus_per_replica: int) -> Score:
     )
 
 
-def attained(outcome: Outcome, slo: Slo) -> Flags:
+def attained(outcome: Outcome, slo: SloTarget) -> Flags:
     """Which requests were served within the SLO; dropped and unfinished ones were not."""
     ttft_s, tpot_s = waits(outcome)
     limit_s = slo.ttft_limit_s(outcome.unloaded_ttft_s)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from chatscale_simulator.simulation.outcome import Workload
-from chatscale_simulator.simulation.profiles import ServerProfile, Slo, base_seconds
+from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget, base_seconds
 from chatscale_simulator.simulation.view import Numbers
 
 BUCKET_S: Final = 300.0
@@ -35,7 +35,7 @@ class Sizing:
     """For the busiest bucket."""
 
 
-def size(workload: Workload, server: ServerProfile, slo: Slo) -> Sizing:
+def size(workload: Workload, server: ServerProfile, slo: SloTarget) -> Sizing:
     """Estimate what the load needs."""
     per_replica_rps = capacity_rps(workload, server, slo)
     needed = offered_rps(workload) / per_replica_rps
@@ -56,7 +56,7 @@ def offered_rps(workload: Workload, bucket_s: float = BUCKET_S) -> Numbers:
     return rates
 
 
-def capacity_rps(workload: Workload, server: ServerProfile, slo: Slo) -> float:
+def capacity_rps(workload: Workload, server: ServerProfile, slo: SloTarget) -> float:
     """Requests per second of this mix at which a level batch meets the time per token and fits the cache."""
     prompt, output = workload.prompt_tokens.astype(np.float64), workload.output_tokens.astype(np.float64)
     # A request holds its prompt and, on average, half of its output for as long as it decodes.

@@ -18,7 +18,7 @@ from chatscale_simulator.policies.registry import SHIPPED
 from chatscale_simulator.report.plots import Point, draw_day, draw_trade
 from chatscale_simulator.simulation.outcome import ColdStart, Track
 from hack.paths import ROOT, cache_dir
-from tests.benchmarks.autoscaling import page, plan, verdict
+from tests.benchmarks.autoscaling import acceptance, page, plan
 from tests.benchmarks.autoscaling.contenders import TUNED, TUNED_FILE, play
 from tests.benchmarks.autoscaling.stages import (
     Bench,
@@ -80,12 +80,12 @@ def _run(bench: Bench) -> tuple[Choices, str]:
 
 def _write_page(path: Path, bench: Bench, choices: Choices, rows: list[Row], told: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = verdict.scenes(rows)
+    found = acceptance.scenes(rows)
     content = page.Content(
         scenes=found,
-        lines=verdict.judge(found, bench.chosen.traces),
-        whole=verdict.scenes(on_whole_days(bench, choices)),
-        announced=verdict.scenes(on_announced(bench, choices)),
+        lines=acceptance.judge(found, bench.chosen.traces),
+        whole=acceptance.scenes(on_whole_days(bench, choices)),
+        announced=acceptance.scenes(on_announced(bench, choices)),
         settings=choices,
         traces=bench.chosen.traces,
         revision=bench.revision,

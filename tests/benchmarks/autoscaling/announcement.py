@@ -7,7 +7,7 @@ from typing import Final
 from chatscale_simulator.contenders import MAX_REPLICAS
 from chatscale_simulator.inputs.events import Event
 from chatscale_simulator.inputs.traces import HOUR_S, Traffic, load
-from chatscale_simulator.simulation.profiles import SERVERS, Slo
+from chatscale_simulator.simulation.profiles import SERVERS, SloTarget
 from chatscale_simulator.simulation.sizing import BUCKET_S, offered_rps, size
 
 _CROWD: Final = 2.0
@@ -30,5 +30,5 @@ def announce(traffic: Traffic, profile: str, seed: int) -> Event:
     return Event(
         from_h=math.floor(first * BUCKET_S / HOUR_S / _STEP_H) * _STEP_H,
         to_h=math.ceil((last + 1) * BUCKET_S / HOUR_S / _STEP_H) * _STEP_H,
-        replicas=min(size(workload, SERVERS[profile], Slo()).peak, MAX_REPLICAS),
+        replicas=min(size(workload, SERVERS[profile], SloTarget()).peak, MAX_REPLICAS),
     )

@@ -7,9 +7,9 @@ from statistics import geometric_mean
 
 from chatscale_simulator.contenders import ANNOUNCED, OURS
 from chatscale_simulator.report.tables import percent
+from tests.benchmarks.autoscaling.acceptance import Line, Mean, Scene, interval, ratio_interval
 from tests.benchmarks.autoscaling.plan import LOWER_BOUND, NO_FORESIGHT, OPTIMUM, Trace
 from tests.benchmarks.autoscaling.stages import PROMISE, Setting
-from tests.benchmarks.autoscaling.verdict import Line, Mean, Scene, interval, ratio_interval
 
 _INTRODUCTION = """\
 <!-- Written by `make bench-autoscaling`; do not edit. -->

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from chatscale_simulator.simulation.outcome import Outcome, Workload
-from chatscale_simulator.simulation.profiles import Slo
+from chatscale_simulator.simulation.profiles import SloTarget
 from chatscale_simulator.simulation.score import Score, billed_at, score
 from chatscale_simulator.simulation.sizing import offered_rps
 from hack.load import Fate
@@ -208,7 +208,7 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
 
 def _score(outcome: Outcome) -> Score:
     """Replica-hours stand where GPU-hours do."""
-    return score(outcome, Slo(), gpus_per_replica=1)
+    return score(outcome, SloTarget(), gpus_per_replica=1)
 
 
 def _range(form: str, get: Callable[[Score], float], scores: Sequence[Score]) -> str:

@@ -11,7 +11,7 @@ from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
 from chatscale_simulator.inputs.traces import Traffic, load
 from chatscale_simulator.simulation.outcome import Track, Workload
-from chatscale_simulator.simulation.profiles import ServerProfile, Slo
+from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget
 from chatscale_simulator.simulation.run import Scenario, run
 from chatscale_simulator.simulation.score import attained
 from chatscale_simulator.simulation.view import View
@@ -24,7 +24,7 @@ LENGTH_S: Final = 1800.0
 HALVINGS: Final = 10
 WIDEST: Final = 8.0
 """The search spans from the note's rate over this to its rate times this: ten halvings of 64 are steps of 0.4 %."""
-SLOS: Final = {"2 s / 100 ms": Slo(2.0, 0.1, 3.0), "0.5 s / 50 ms": Slo(0.5, 0.05, 3.0)}
+SLOS: Final = {"2 s / 100 ms": SloTarget(2.0, 0.1, 3.0), "0.5 s / 50 ms": SloTarget(0.5, 0.05, 3.0)}
 SERVERS: Final = {
     "8B A100": ServerProfile(PROFILES[SimulatedProfile.LLAMA_8B_A100], max_sequences=256),
     "8B H100": ServerProfile(PROFILES[SimulatedProfile.LLAMA_8B_H100], max_sequences=256),
@@ -79,7 +79,7 @@ def capacities(excerpts: Path) -> Iterator[Capacity]:
         yield Capacity(mix, slo, ROUGH_70B, noted[-1], capacity(lengths, rough, SLOS[slo], noted[-1]))
 
 
-def capacity(lengths: Workload, server: ServerProfile, slo: Slo, near_rps: float) -> float:
+def capacity(lengths: Workload, server: ServerProfile, slo: SloTarget, near_rps: float) -> float:
     """Bisect the highest Poisson rate that one replica serves within the SLO; lengths are drawn from a trace."""
     low, high = near_rps / WIDEST, near_rps * WIDEST
     for _ in range(HALVINGS):
@@ -88,7 +88,7 @@ def capacity(lengths: Workload, server: ServerProfile, slo: Slo, near_rps: float
     return float((low * high) ** 0.5)
 
 
-def _kept(lengths: Workload, server: ServerProfile, slo: Slo, rps: float) -> float:
+def _kept(lengths: Workload, server: ServerProfile, slo: SloTarget, rps: float) -> float:
     # The same gaps and lengths at every rate: what is searched changes by its rate alone. A slow server needs longer.
     dice = np.random.default_rng(11)
     count = max(2000, int(LENGTH_S * rps))

@@ -12,14 +12,14 @@ from chatscale_simulator.inputs.traces import Traffic, load
 from chatscale_simulator.jobs import Job
 from chatscale_simulator.policies.registry import SHIPPED
 from chatscale_simulator.simulation.outcome import ColdStart, Track
-from chatscale_simulator.simulation.profiles import SERVERS, Slo
+from chatscale_simulator.simulation.profiles import SERVERS, SloTarget
 from chatscale_simulator.simulation.sizing import size
 from tests.benchmarks.autoscaling import __main__ as bench
 from tests.benchmarks.autoscaling import plan, store
+from tests.benchmarks.autoscaling.acceptance import scenes
 from tests.benchmarks.autoscaling.announcement import announce
 from tests.benchmarks.autoscaling.contenders import REFERENCE, TUNED
 from tests.benchmarks.autoscaling.stages import Setting, choose, close, sweep
-from tests.benchmarks.autoscaling.verdict import scenes
 
 JOB = Job(
     Traffic(plan.EXCERPTS / "azure2023-conv-excerpt.csv.gz"),
@@ -65,7 +65,7 @@ def test_a_spike_is_announced_in_the_quarter_hours_around_it_as_a_fixed_fleet_wo
     event = announce(Traffic(path), "S", seed=0)
 
     assert (event.from_h, event.to_h) == (1.0, 1.25)
-    assert event.replicas == size(load(Traffic(path), 0), SERVERS["S"], Slo()).peak > 1
+    assert event.replicas == size(load(Traffic(path), 0), SERVERS["S"], SloTarget()).peak > 1
 
 
 def test_a_day_is_tuned_on_its_busiest_part_and_an_ordinary_hour(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class MetricTarget(ApiModel):
     )
 
 
-class Slo(ApiModel):
+class SloSpec(ApiModel):
     """What a customer is promised, and how often."""
 
     ttft_milliseconds: Annotated[int, Field(ge=1, le=600_000)] = Field(
@@ -111,7 +111,7 @@ class ScalingRules(ApiModel):
     """One direction of `behavior`, in the shape of autoscaling/v2."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        description="Look this far back over earlier wishes: up takes the lowest of them, down the highest.",
+        description="Look this far back over earlier recommendations: up takes the lowest of them, down the highest.",
     )
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] = Field(
         description="Rate limits; the one that allows the larger change counts.",
@@ -134,7 +134,7 @@ class ScaleUpRules(ScalingRules):
 
 
 class ScaleDownRules(ScalingRules):
-    """Lowering the replica count: only to the highest wish of the last ten and a half minutes (HPA: five)."""
+    """Lowering the replica count: only to the highest recommendation of the last ten and a half minutes (HPA: five)."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=630, description="Lower only to the highest count wished for in this window."
@@ -145,7 +145,7 @@ class ScaleDownRules(ScalingRules):
     )
 
 
-class Behavior(ApiModel):
+class ScalingBehavior(ApiModel):
     """How fast the replica count may move; HPA mode copies it verbatim."""
 
     scale_up: ScaleUpRules = Field(default_factory=ScaleUpRules, description="Rules for raising the count.")
@@ -275,14 +275,14 @@ class AutoscalingSpec(ApiModel):
         description="Targets that the count follows instead of `slo`; of several proposals the largest wins. Empty, "
         "as recommended: the operator keeps `slo` at the least cost. Mode HPA cannot, and then follows QueueDepth 4.",
     )
-    slo: Slo = Field(
-        default_factory=Slo, description="What customers are promised; replicas count the requests that miss it."
+    slo: SloSpec = Field(
+        default_factory=SloSpec, description="What customers are promised; replicas count the requests that miss it."
     )
     source: MetricSource = Field(
         default_factory=MetricSource, description="Where the operator reads metrics (mode Operator)."
     )
     window_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
-        default=60, description="Load is averaged over this time in calm."
+        default=60, description="LoadSummary is averaged over this time in calm."
     )
     panic_window_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=10, description="In a burst load is averaged over this time instead."
@@ -292,9 +292,9 @@ class AutoscalingSpec(ApiModel):
         description="A burst is a short-window load above this percentage of what the ready replicas aim at.",
     )
     tolerance_percent: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=10, description="Load within this percentage of the target changes nothing."
+        default=10, description="LoadSummary within this percentage of the target changes nothing."
     )
-    behavior: Behavior = Field(default_factory=Behavior, description="How fast the count may move.")
+    behavior: ScalingBehavior = Field(default_factory=ScalingBehavior, description="How fast the count may move.")
     fallback: Fallback = Field(default_factory=Fallback, description="What to do while metrics are missing.")
     events: Annotated[list[AnnouncedEvent], Field(max_length=16, json_schema_extra=KEYED_BY_NAME)] = Field(
         default_factory=list,

@@ -29,7 +29,7 @@ class Condition(ApiModel):
     message: Annotated[str, StringConstraints(max_length=32_768)] = Field(default="", description="For people.")
 
 
-class MetricReading(ApiModel):
+class MetricStatus(ApiModel):
     """A metric as last read, summed or averaged over replicas as its type says."""
 
     type: MetricType = Field(description="Which metric.")
@@ -86,7 +86,7 @@ class AutoscalingStatus(ApiModel):
     )
     last_metric_time: datetime | None = Field(default=None, description="When metrics were last read whole.")
     last_scale_time: datetime | None = Field(default=None, description="When the count last changed.")
-    current_metrics: Annotated[list[MetricReading], Field(max_length=3)] = Field(
+    current_metrics: Annotated[list[MetricStatus], Field(max_length=3)] = Field(
         default_factory=list,
         description="Means over the replicas that were read: of the metrics that are followed, over the window; where "
         "none is followed, of all as last read.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.policies.windows import INSTANT_S
 from chatscale_simulator.simulation.view import Column, View
 from tests.benchmarks.autoscaling.peers.counters import Increase
@@ -98,7 +98,7 @@ class Dynamo:
     budget (the bounds of the comparison), no preempted KV; a counter gap counts as no traffic.
     """
 
-    def __init__(self, facts: Facts, settings: DynamoSettings | None = None) -> None:
+    def __init__(self, facts: PolicyContext, settings: DynamoSettings | None = None) -> None:
         self.settings: Final = settings or DynamoSettings()
         self.period_s = self.settings.period_s
         self.direct = self.settings.load

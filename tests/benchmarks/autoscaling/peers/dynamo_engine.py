@@ -9,14 +9,14 @@ least as fast as finishing; the code beside it loses a factor (the batch) and wo
 import math
 from dataclasses import dataclass
 
-from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.context import PolicyContext
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """Latency estimates, all in milliseconds."""
 
-    facts: Facts
+    facts: PolicyContext
 
     def step_ms(self, prefill_tokens: float, decoding: float, kv_tokens: float) -> float:
         """Return the time of a step, within the token budget."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from chatscale_simulator.policies.behavior import Behavior
+from chatscale_simulator.policies.behavior import HpaBehavior
 from chatscale_simulator.policies.hpa import CONCURRENCY, QUEUE, HpaMetric, HpaSettings
 from chatscale_simulator.policies.keda import KedaSettings
 from chatscale_simulator.policies.knative import KnativeSettings
@@ -82,7 +82,7 @@ FIXED: Final = Grid(
 def _hpa(columns: Any, targets: tuple[float, ...]) -> Grid:
     return Grid(
         tune=lambda target, window: HpaSettings(
-            metrics=(HpaMetric(columns, target),), behavior=Behavior(down_stabilization_s=window)
+            metrics=(HpaMetric(columns, target),), behavior=HpaBehavior(down_stabilization_s=window)
         ),
         targets=targets,
         windows=STABILIZATIONS_S,
@@ -95,7 +95,7 @@ def _wva(target: float, window: float, ratio: float) -> WvaSettings:
     `ratio`: how far below its threshold V1 begins to act. Tuning also takes the HPA's tolerance away, which would
     swallow single steps from 11 replicas on, and its rate limit of ten pods in 150 s.
     """
-    stabilized = Behavior(up_stabilization_s=window, down_stabilization_s=window)
+    stabilized = HpaBehavior(up_stabilization_s=window, down_stabilization_s=window)
     return WvaSettings(
         kv_threshold=target,
         kv_spare_trigger=target * ratio,
@@ -144,7 +144,7 @@ KNOWN_GRIDS: Final[dict[str, Grid]] = {
     # Tuned without the idle count, which takes all replicas away six minutes after a queue, whatever runs.
     "keda-queue": Grid(
         tune=lambda target, window: KedaSettings(
-            threshold=target, cooldown_s=None, behavior=Behavior(down_stabilization_s=window)
+            threshold=target, cooldown_s=None, behavior=HpaBehavior(down_stabilization_s=window)
         ),
         targets=QUEUE_TARGETS,
         windows=STABILIZATIONS_S,

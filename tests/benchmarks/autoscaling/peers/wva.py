@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from chatscale_simulator.policies.behavior import Behavior, Rate, Stabilizer
-from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.behavior import HpaBehavior, Rate, Stabilizer
+from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.policies.hpa import replicas_for_average
 from chatscale_simulator.policies.windows import INSTANT_S
 from chatscale_simulator.simulation.view import Column, Numbers, View
@@ -32,9 +32,9 @@ SHORT_OUTPUT, MEDIUM_OUTPUT = 100, 500
 """Ends of the buckets of mean output length, tokens."""
 
 
-def _chart_behavior() -> Behavior:
+def _chart_behavior() -> HpaBehavior:
     """Return `hpa.behavior` of the chart: slow both ways, as starting takes minutes."""
-    return Behavior(
+    return HpaBehavior(
         up_stabilization_s=240.0,
         up=(Rate(pods=10, period_s=150.0),),
         down_stabilization_s=240.0,
@@ -55,7 +55,7 @@ class WvaSettings:
     scale_down_boundary: float = 0.70
     """V2: what is left when demand is over this may go."""
     interval_s: float = 60.0
-    behavior: Behavior = field(default_factory=_chart_behavior)
+    behavior: HpaBehavior = field(default_factory=_chart_behavior)
     tolerance: float = 0.1
     """Of the HPA. At 0.1 a step of one from 11 replicas or more is within it, and V1 then waits for ever."""
     period_s: float = 15.0
@@ -172,7 +172,7 @@ class WvaV2(_Wva):
     started, generated tokens per request finished).
     """
 
-    def __init__(self, facts: Facts, settings: WvaSettings | None = None) -> None:
+    def __init__(self, facts: PolicyContext, settings: WvaSettings | None = None) -> None:
         super().__init__(settings)
         self._facts: Final = facts
         self._k2: dict[str, deque[float]] = {}

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from chatscale_simulator.simulation.outcome import Workload
-from chatscale_simulator.simulation.profiles import ServerProfile, Slo, base_seconds
+from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget, base_seconds
 from chatscale_simulator.simulation.view import Numbers
 
 SLOT_S: Final = 5.0
@@ -35,7 +35,7 @@ class Cost:
         return seconds
 
 
-def best_cost(workload: Workload, server: ServerProfile, slo: Slo) -> Cost:
+def best_cost(workload: Workload, server: ServerProfile, slo: SloTarget) -> Cost:
     """Cost at the best level batch of the workload's mix; prompts alone are read at the rate of a full step.
 
     Best: the most tokens a second among the batches whose step is within the SLO's time per token and whose

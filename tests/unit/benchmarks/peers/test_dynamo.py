@@ -2,13 +2,13 @@
 
 import pytest
 
-from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.simulation.view import Column
 from tests.benchmarks.autoscaling.peers.dynamo import Dynamo, DynamoSettings, Forecast, OptimizationTarget
 from tests.benchmarks.autoscaling.peers.dynamo_engine import Engine
 from tests.unit.chatscale_simulator.simulation.views import ViewBuilder, a_view
 
-FACTS = Facts(
+FACTS = PolicyContext(
     max_sequences=64,
     kv_capacity_tokens=20_000,
     tokens_per_step=100,

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
-from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.simulation.view import COLUMNS, View
 from tests.benchmarks.autoscaling.peers.registry import PEERS, geometric
 
 PROFILE = PROFILES[SimulatedProfile.LLAMA_70B_4XH100]
-FACTS = Facts(
+FACTS = PolicyContext(
     max_sequences=256,
     kv_capacity_tokens=PROFILE.kv_tokens,
     tokens_per_step=PROFILE.tokens_per_step,

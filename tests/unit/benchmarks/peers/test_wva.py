@@ -2,16 +2,16 @@
 
 import pytest
 
-from chatscale_simulator.policies.behavior import Behavior, Rate
-from chatscale_simulator.policies.facts import Facts
+from chatscale_simulator.policies.behavior import HpaBehavior, Rate
+from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.simulation.view import Column, View
 from tests.benchmarks.autoscaling.peers.wva import WvaSettings, WvaV1, WvaV2
 from tests.unit.chatscale_simulator.simulation.views import ViewBuilder, a_view
 
 CAPACITY_TOKENS = 400_000
-BARE = WvaSettings(interval_s=15, tolerance=0, behavior=Behavior(down_stabilization_s=0, up=(Rate(percent=1000),)))
+BARE = WvaSettings(interval_s=15, tolerance=0, behavior=HpaBehavior(down_stabilization_s=0, up=(Rate(percent=1000),)))
 """What the analyzer says, without the HPA's brakes."""
-FACTS = Facts(
+FACTS = PolicyContext(
     max_sequences=256,
     kv_capacity_tokens=CAPACITY_TOKENS,
     tokens_per_step=512,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chatscale_simulator.simulation.outcome import Outcome, PodLife, Workload
-from chatscale_simulator.simulation.profiles import Slo
+from chatscale_simulator.simulation.profiles import SloTarget
 from chatscale_simulator.simulation.run import Scenario
 from chatscale_simulator.simulation.score import score
 from tests.benchmarks.autoscaling.references.bound import lives
@@ -24,7 +24,7 @@ def outcomes() -> dict[str, Outcome]:
 
 def test_hindsight_is_cheaper_than_the_present_and_dearer_than_the_bound(outcomes: dict[str, Outcome]):
     bound, optimum, present = (
-        score(outcomes[name], Slo(), 1) for name in ("lower-bound", "reachable-optimum", "no-foresight")
+        score(outcomes[name], SloTarget(), 1) for name in ("lower-bound", "reachable-optimum", "no-foresight")
     )
     assert bound.gpu_hours < optimum.gpu_hours < present.gpu_hours
     assert (bound.slo_attainment, optimum.slo_attainment >= 0.99, present.slo_attainment >= 0.99) == (1.0, True, True)

@@ -5,7 +5,7 @@ import pytest
 
 from chatscale_contract.server.profiles import Profile
 from chatscale_simulator.simulation.outcome import Workload
-from chatscale_simulator.simulation.profiles import ServerProfile, Slo
+from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget
 from tests.benchmarks.autoscaling.references.work import (
     SLOT_S,
     Cost,
@@ -46,7 +46,7 @@ def test_no_request_takes_less_than_its_tokens_at_the_best_rate_and_its_cache():
 
 def test_costs_are_those_of_the_fullest_batch_in_time():
     requests = a_workload((0, 100, 100))
-    cost = best_cost(requests, STEADY, Slo())
+    cost = best_cost(requests, STEADY, SloTarget())
     # 50 sequences and as many prompt tokens a step: max(10 + 10, 20) ms, and 50 * 150 tokens of cache in 7.5 ms.
     assert cost.step_s == pytest.approx(0.0275)
     assert cost.prompt_token_s == pytest.approx(0.0002)
@@ -55,7 +55,7 @@ def test_costs_are_those_of_the_fullest_batch_in_time():
 
 def test_costs_are_never_below_the_least():
     requests = a_workload((0, 1000, 10), (1, 20, 300), (2, 150, 150))
-    assert best_cost(requests, STEADY, Slo()).of(requests).sum() >= least_seconds(requests, STEADY).sum()
+    assert best_cost(requests, STEADY, SloTarget()).of(requests).sum() >= least_seconds(requests, STEADY).sum()
 
 
 def test_spreads_outputs_over_the_time_they_take():

@@ -2,7 +2,7 @@
 
 from chatscale.observe.aggregate import merge_samples, observe
 from chatscale.observe.pods import read_pods
-from chatscale.observe.reading import Reading
+from chatscale.observe.reader import ScrapeResult
 from chatscale.scaling.signals import Observation, Replica, ReplicaPhase
 from tests.support.builders import a_pod, at
 from tests.support.fake_reader import a_sample
@@ -11,13 +11,13 @@ from tests.support.fake_reader import a_sample
 def test_a_pod_that_failed_keeps_its_last_sample_with_its_old_time():
     pods = read_pods([a_pod("a").manifest(), a_pod("b").manifest()])
     earlier = {"a": a_sample(at(0), queue=1), "b": a_sample(at(0), queue=2)}
-    reading = Reading(at(5), samples={"a": a_sample(at(5), queue=3)}, failures={"b": "timeout"})
+    reading = ScrapeResult(at(5), samples={"a": a_sample(at(5), queue=3)}, failures={"b": "timeout"})
     assert merge_samples(earlier, reading, pods) == {"a": a_sample(at(5), queue=3), "b": a_sample(at(0), queue=2)}
 
 
 def test_a_pod_that_is_gone_takes_its_samples_with_it():
     pods = read_pods([a_pod("b").manifest()])
-    assert merge_samples({"a": a_sample(at(0))}, Reading(at(5)), pods) == {}
+    assert merge_samples({"a": a_sample(at(0))}, ScrapeResult(at(5)), pods) == {}
 
 
 def test_every_pod_is_a_replica_in_its_phase():

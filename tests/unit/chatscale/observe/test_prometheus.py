@@ -1,4 +1,4 @@
-"""Reading from Prometheus: only pods that exist, and the time at which they were scraped."""
+"""ScrapeResult from Prometheus: only pods that exist, and the time at which they were scraped."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from chatscale.observe.pods import read_pods
 from chatscale.observe.prometheus import PrometheusReader, parse_vector
-from chatscale.observe.reading import Reading
+from chatscale.observe.reader import ScrapeResult
 from chatscale.scaling.signals import ReplicaSample
 from chatscale_contract.server.metrics import Metric
 from tests.support.builders import a_pod, at
@@ -62,7 +62,7 @@ async def prometheus() -> AsyncIterator[Prometheus]:
         yield prometheus
 
 
-async def read(prometheus: Prometheus, *names: str) -> Reading:
+async def read(prometheus: Prometheus, *names: str) -> ScrapeResult:
     pods = read_pods(a_pod(name).ready().manifest() for name in names)
     async with aiohttp.ClientSession() as session:
         return await PrometheusReader(session).read(prometheus.url, "demo", "tiny", pods, at(9))
@@ -70,7 +70,7 @@ async def read(prometheus: Prometheus, *names: str) -> Reading:
 
 async def test_reads_known_pods_as_of_their_scrape(prometheus: Prometheus):
     prometheus.has("tiny-1", scraped_at=3)
-    assert await read(prometheus, "tiny-1") == Reading(
+    assert await read(prometheus, "tiny-1") == ScrapeResult(
         taken_at=at(9),
         samples={
             "tiny-1": ReplicaSample(
@@ -104,7 +104,7 @@ async def test_asks_for_this_chatmodel_only(prometheus: Prometheus):
 
 
 async def test_asks_nothing_while_no_pod_is_ready(prometheus: Prometheus):
-    assert await read(prometheus) == Reading(at(9))
+    assert await read(prometheus) == ScrapeResult(at(9))
     assert prometheus.queries == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from chatscale.api.v1alpha1 import ChatModelStatus
 from chatscale.observe.pods import read_pods
 from chatscale.reconcile.events import Note, status_notes
-from chatscale.reconcile.facts import Facts
+from chatscale.reconcile.pass_result import PassResult
 from chatscale.reconcile.replicas import Writer
 from chatscale.reconcile.status import as_patch, compute_status, is_worth_writing
 from chatscale.scaling.state import ScalerState
@@ -17,9 +17,9 @@ from tests.support.fake_reader import a_sample
 GPU_MESSAGE = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
 
 
-def facts(*pods: PodBuilder, replicas: int = 1, updated: int | None = None, **more) -> Facts:
+def facts(*pods: PodBuilder, replicas: int = 1, updated: int | None = None, **more) -> PassResult:
     status = {"observedGeneration": 1, "updatedReplicas": replicas if updated is None else updated}
-    return Facts(
+    return PassResult(
         chatmodel=a_chatmodel().build(),
         pods=read_pods(pod.manifest() for pod in pods),
         deployment={"metadata": {"generation": 1}, "status": status},
@@ -30,7 +30,7 @@ def facts(*pods: PodBuilder, replicas: int = 1, updated: int | None = None, **mo
     )
 
 
-def reasons(found: Facts) -> dict[str, str]:
+def reasons(found: PassResult) -> dict[str, str]:
     """`status/reason` by type."""
     return {c.type: f"{c.status}/{c.reason}" for c in compute_status(found, at(0)).conditions}
 
@@ -130,7 +130,7 @@ def reasons(found: Facts) -> dict[str, str]:
         ),
     ],
 )
-def test_conditions_say_what_is(found: Facts, expected: dict[str, str]):
+def test_conditions_say_what_is(found: PassResult, expected: dict[str, str]):
     assert reasons(found) == expected | {"ScalingActive": "False/ScalingDisabled"}
 
 

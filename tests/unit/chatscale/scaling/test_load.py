@@ -3,15 +3,15 @@ from datetime import timedelta
 import pytest
 
 from chatscale.api.v1alpha1 import MetricSource
-from chatscale.scaling.load import Coverage, Load, Refusals, max_sample_age, read_load
+from chatscale.scaling.load import Coverage, LoadSummary, Refusals, max_sample_age, summarize_load
 from chatscale.scaling.signals import Replica, ReplicaPhase
 from tests.support.replicas import a_sample, at, in_phase, ready, seen
 
 MAX_AGE = timedelta(seconds=15)
 
 
-def load_of(*replicas: Replica, now: float = 0, before: dict[str, Refusals] | None = None) -> Load:
-    return read_load(seen(now, *replicas), before or {}, at(now), MAX_AGE)
+def load_of(*replicas: Replica, now: float = 0, before: dict[str, Refusals] | None = None) -> LoadSummary:
+    return summarize_load(seen(now, *replicas), before or {}, at(now), MAX_AGE)
 
 
 def test_sums_over_ready_replicas() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus, Slo
+from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus, SloSpec
 from chatscale.desired.workload import STARTUP_TIMEOUT_S
 from chatscale.scaling.reserve import Reserve, learn, learn_start_ups
 from chatscale.scaling.signals import Replica, ReplicaPhase
@@ -14,7 +14,7 @@ from chatscale.scaling.work import Work, count_work
 from tests.support.replicas import at
 from tests.support.workers import Fleet, Worker
 
-SLO = Slo()
+SLO = SloSpec()
 
 
 def a_start(took_s: float) -> Replica:

@@ -2,13 +2,13 @@ from typing import Any
 
 import pytest
 
-from chatscale.api.v1alpha1 import Behavior
+from chatscale.api.v1alpha1 import ScalingBehavior
 from chatscale.scaling.stabilize import CountChange, History
 from tests.support.replicas import at
 
 
-def a_behavior(**fields: Any) -> Behavior:
-    return Behavior.model_validate(fields)
+def a_behavior(**fields: Any) -> ScalingBehavior:
+    return ScalingBehavior.model_validate(fields)
 
 
 def rules(*policies: tuple[str, int, int], window: int = 0) -> dict[str, Any]:
@@ -22,7 +22,7 @@ DEFAULT = a_behavior()
 
 
 @pytest.mark.parametrize(
-    ("current", "wish", "allowed"),
+    ("current", "recommendation", "allowed"),
     [
         pytest.param(1, 10, 5, id="1-plus-4-pods"),
         pytest.param(10, 40, 20, id="10-doubled"),
@@ -30,8 +30,8 @@ DEFAULT = a_behavior()
         pytest.param(10, 1, 1, id="100-percent-down"),
     ],
 )
-def test_default_rates_are_those_of_the_hpa(current: int, wish: int, allowed: int) -> None:
-    assert History.starting_with(current, at(0)).rate_limited(current, wish, DEFAULT, at(0)) == allowed
+def test_default_rates_are_those_of_the_hpa(current: int, recommendation: int, allowed: int) -> None:
+    assert History.starting_with(current, at(0)).rate_limited(current, recommendation, DEFAULT, at(0)) == allowed
 
 
 def test_limits_count_from_the_start_of_the_period() -> None:
@@ -74,25 +74,25 @@ def test_changes_are_forgotten_after_the_longest_period() -> None:
 
 def test_lowers_to_the_highest_wish_of_the_window() -> None:
     history = History.starting_with(10, at(0))
-    for seconds, wish in ((200, 4), (400, 6), (629, 2)):
-        history = history.with_wish(wish, DEFAULT, at(seconds))
+    for seconds, recommendation in ((200, 4), (400, 6), (629, 2)):
+        history = history.with_recommendation(recommendation, DEFAULT, at(seconds))
 
     assert history.stabilized(10, DEFAULT, at(629)) == 10, "what was found at the start still counts"
     assert history.stabilized(10, DEFAULT, at(630)) == 6
-    assert history.with_wish(2, DEFAULT, at(1030)).stabilized(6, DEFAULT, at(1030)) == 2
+    assert history.with_recommendation(2, DEFAULT, at(1030)).stabilized(6, DEFAULT, at(1030)) == 2
 
 
 def test_raises_to_the_lowest_wish_of_the_window() -> None:
     behavior = a_behavior(scaleUp=rules(("Pods", 100, 15), window=60))
     history = History.starting_with(1, at(0))
-    for seconds, wish in ((10, 8), (30, 4), (50, 9)):
-        history = history.with_wish(wish, behavior, at(seconds))
+    for seconds, recommendation in ((10, 8), (30, 4), (50, 9)):
+        history = history.with_recommendation(recommendation, behavior, at(seconds))
 
     assert history.stabilized(1, behavior, at(50)) == 1
     assert history.stabilized(1, behavior, at(60)) == 4
 
 
 def test_without_a_window_a_rise_is_immediate() -> None:
-    history = History.starting_with(1, at(0)).with_wish(8, DEFAULT, at(0))
+    history = History.starting_with(1, at(0)).with_recommendation(8, DEFAULT, at(0))
 
     assert history.stabilized(1, DEFAULT, at(0)) == 8

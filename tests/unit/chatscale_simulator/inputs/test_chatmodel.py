@@ -9,11 +9,11 @@ import pytest
 
 from chatscale.api.v1alpha1 import MetricType
 from chatscale_simulator.inputs.chatmodel import Subject, read_subject
-from chatscale_simulator.policies.behavior import Behavior, Rate
+from chatscale_simulator.policies.behavior import HpaBehavior, Rate
 from chatscale_simulator.policies.hpa import Hpa, HpaMetric, HpaSettings
 from chatscale_simulator.policies.static import Static
 from chatscale_simulator.simulation.outcome import Track
-from chatscale_simulator.simulation.profiles import SERVERS, Slo
+from chatscale_simulator.simulation.profiles import SERVERS, SloTarget
 from chatscale_simulator.simulation.shipping import Shipping
 from chatscale_simulator.simulation.view import Column, View
 from tests.unit.chatscale_simulator.chatmodels import write_chatmodel
@@ -87,7 +87,7 @@ def test_the_promise_is_the_specs(tmp_path: Path) -> None:
     told = {"ttftMilliseconds": 800, "tpotMilliseconds": 40, "objectivePercent": 95}
     subject = a_subject(tmp_path, slo=told)
 
-    assert (subject.slo, subject.objective_percent) == (Slo(ttft_s=0.8, tpot_s=0.04), 95)
+    assert (subject.slo, subject.objective_percent) == (SloTarget(ttft_s=0.8, tpot_s=0.04), 95)
 
 
 def test_a_fixed_fleet_has_its_replicas_whatever_comes(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_hpa_follows_the_queue_and_beside_it_running_requests(tmp_path: Path)
     assert subject.scaling == "mode HPA, 2 to 20 replicas"
     assert hpa_of(subject) == HpaSettings(
         metrics=(HpaMetric((Column.WAITING,), 4.0), HpaMetric((Column.RUNNING,), 8.0)),
-        behavior=Behavior(
+        behavior=HpaBehavior(
             min_replicas=2,
             max_replicas=20,
             up=(Rate(percent=100.0), Rate(pods=4)),
@@ -160,7 +160,7 @@ def test_an_hpa_moves_as_fast_as_behavior_says(tmp_path: Path) -> None:
         },
     }
 
-    assert hpa_of(a_subject(tmp_path, mode="HPA", behavior=behavior)).behavior == Behavior(
+    assert hpa_of(a_subject(tmp_path, mode="HPA", behavior=behavior)).behavior == HpaBehavior(
         max_replicas=20,
         up_stabilization_s=30.0,
         up=(Rate(percent=50.0, period_s=60.0),),

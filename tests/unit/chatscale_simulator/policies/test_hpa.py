@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatscale_simulator.policies.behavior import Behavior
+from chatscale_simulator.policies.behavior import HpaBehavior
 from chatscale_simulator.policies.hpa import CONCURRENCY, QUEUE, Hpa, HpaMetric, HpaSettings, replicas_for_average
 from chatscale_simulator.simulation.view import Column
 from tests.unit.chatscale_simulator.simulation.views import a_view, waiting
@@ -49,7 +49,7 @@ def test_of_several_metrics_the_largest_count_holds(waiting_, running, wanted):
     hpa = Hpa(
         HpaSettings(
             metrics=(HpaMetric((Column.WAITING,), 4), HpaMetric((Column.RUNNING,), 6.4)),
-            behavior=Behavior(down_stabilization_s=0),
+            behavior=HpaBehavior(down_stabilization_s=0),
         )
     )
     view = a_view().with_ready(5).with_total(Column.WAITING, waiting_).with_total(Column.RUNNING, running).build()

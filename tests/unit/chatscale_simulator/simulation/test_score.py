@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chatscale_simulator.simulation.outcome import FATES, Fate, Outcome, PodLife, Workload
-from chatscale_simulator.simulation.profiles import Slo
+from chatscale_simulator.simulation.profiles import SloTarget
 from chatscale_simulator.simulation.score import Score, attained, billed_at, reversals, score
 
 NAN = float("nan")
@@ -44,7 +44,7 @@ def test_scores_a_whole_run():
         decided=((0.0, 1), (900.0, 2), (1400.0, 1), (2700.0, 2)),
         saturated_s=15.0,
     )
-    assert score(outcome, Slo(), gpus_per_replica=4) == Score(
+    assert score(outcome, SloTarget(), gpus_per_replica=4) == Score(
         slo_attainment=0.5,
         slo_attainment_strict=0.25,
         gpu_hours=pytest.approx(6.0),  # 1 h + 0.5 h, on four GPUs each
@@ -75,7 +75,7 @@ def test_scores_a_whole_run():
     ],
 )
 def test_a_request_counts_only_within_both_limits(request_, unloaded_ttft_s: float, *, kept: bool):
-    assert attained(an_outcome(request_, unloaded_ttft_s=unloaded_ttft_s), Slo()).tolist() == [kept]
+    assert attained(an_outcome(request_, unloaded_ttft_s=unloaded_ttft_s), SloTarget()).tolist() == [kept]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_reversal_is_a_turn_within_ten_minutes(decided: list[tuple[float, int]
 
 
 def test_a_run_without_requests_misses_nothing():
-    empty = score(an_outcome(), Slo(), gpus_per_replica=1)
+    empty = score(an_outcome(), SloTarget(), gpus_per_replica=1)
     assert (empty.slo_attainment, empty.dropped_ratio, empty.ttft_p99_s, empty.gpu_hours) == (1.0, 0.0, 0.0, 1.0)
 
 

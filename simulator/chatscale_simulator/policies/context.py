@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class PolicyContext:
     """One replica's limits and step times, the promise to customers, and the sizes of the fixed fleets."""
 
     max_sequences: int

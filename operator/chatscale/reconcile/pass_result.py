@@ -22,7 +22,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PassResult:
     """Everything that a status is made from."""
 
     chatmodel: ChatModel

@@ -6,9 +6,9 @@ import pytest
 
 from chatscale_simulator.contenders import OURS
 from chatscale_simulator.policies.registry import SHIPPED
+from tests.benchmarks.autoscaling.acceptance import Line, interval, judge, scenes
 from tests.benchmarks.autoscaling.contenders import TUNED
 from tests.benchmarks.autoscaling.plan import Trace
-from tests.benchmarks.autoscaling.verdict import Line, interval, judge, scenes
 
 DAY = Trace("day", {"M": 1}, daily=True)
 CALM: dict[str, Any] = {

@@ -25,7 +25,7 @@ _REASON_LENGTH: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class Resolution:
     """Which count holds from now on, who said so, and what was overruled."""
 
     writer: Writer
@@ -39,7 +39,9 @@ class Ruling:
     """What is remembered from now on."""
 
 
-def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime) -> Ruling:
+def resolve_replicas(
+    snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime
+) -> Resolution:
     """Find out whose word the count is, and in mode Operator decide; a dry run decides for the record only.
 
     An HPA leaves 0 replicas alone for ever. Ours may have come to them (a model was at 0 when it entered mode HPA),
@@ -56,37 +58,38 @@ def rule(snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observa
         state = memory.scaler = replace(state, events=floor.events)
         wakes = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
         replicas = floor.replicas if wakes else current.replicas
-        return Ruling(writer, conflict, current, replicas, None, floor, state)
+        return Resolution(writer, conflict, current, replicas, None, floor, state)
     decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
     replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
-    return Ruling(writer, conflict, current, replicas, decision, decision.floor, decision.next_state)
+    return Resolution(writer, conflict, current, replicas, decision, decision.floor, decision.next_state)
 
 
-def count_to_write(chatmodel: ChatModel, ruling: Ruling) -> int | None:
+def count_to_write(chatmodel: ChatModel, resolution: Resolution) -> int | None:
     """What `spec.replicas` must become; None if it may stand.
 
     The count of a foreign HPA on the Deployment is copied, so that it stays when that HPA goes; but not over the
     word of a user.
     """
-    is_theirs = ruling.writer is Writer.FOREIGN and is_users(chatmodel.spec.autoscaling)
-    return None if is_theirs or ruling.replicas == chatmodel.spec.replicas else ruling.replicas
+    is_theirs = resolution.writer is Writer.FOREIGN and is_users(chatmodel.spec.autoscaling)
+    return None if is_theirs or resolution.replicas == chatmodel.spec.replicas else resolution.replicas
 
 
-def record_change(chatmodel: ChatModel, ruling: Ruling, now: datetime) -> ScalingRecord | None:
+def record_change(chatmodel: ChatModel, resolution: Resolution, now: datetime) -> ScalingRecord | None:
     """What the status' history says of this pass; None if the count stayed, or was never noted before."""
     before = chatmodel.status.desired_replicas
-    if before is None or before == ruling.replicas:
+    if before is None or before == resolution.replicas:
         return None
-    match ruling.writer:
-        case Writer.OPERATOR if ruling.decision is not None:
-            why = f"{ruling.decision.reason}: {ruling.decision.message}"
-        case Writer.AUTOSCALER if ruling.replicas != ruling.current.replicas:
-            why = f"{ruling.floor.because}, and a HorizontalPodAutoscaler does not act on 0 replicas"
+    match resolution.writer:
+        case Writer.OPERATOR if resolution.decision is not None:
+            why = f"{resolution.decision.reason}: {resolution.decision.message}"
+        case Writer.AUTOSCALER if resolution.replicas != resolution.current.replicas:
+            why = f"{resolution.floor.because}, and a HorizontalPodAutoscaler does not act on 0 replicas"
         case Writer.AUTOSCALER:
-            why = f"a HorizontalPodAutoscaler set spec.replicas to {ruling.replicas}"
+            why = f"a HorizontalPodAutoscaler set spec.replicas to {resolution.replicas}"
         case Writer.FOREIGN:
-            why = f"HorizontalPodAutoscaler {ruling.conflict.name if ruling.conflict else ''} scaled the Deployment"
+            name = resolution.conflict.name if resolution.conflict else ""
+            why = f"HorizontalPodAutoscaler {name} scaled the Deployment"
         case _:
-            why = f"spec.replicas was set to {ruling.replicas}"
-    return ScalingRecord(time=now, from_=before, to=ruling.replicas, reason=why[:_REASON_LENGTH])
+            why = f"spec.replicas was set to {resolution.replicas}"
+    return ScalingRecord(time=now, from_=before, to=resolution.replicas, reason=why[:_REASON_LENGTH])

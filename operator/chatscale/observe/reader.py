@@ -11,7 +11,7 @@ from chatscale.scaling.signals import ReplicaSample
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ScrapeResult:
     """Samples and failures by pod name; every ready pod is in exactly one of them."""
 
     taken_at: datetime
@@ -19,9 +19,9 @@ class Reading:
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
-class LoadReader(Protocol):
+class MetricsReader(Protocol):
     """Where load comes from; tests stand a fake behind it."""
 
-    async def read(self, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> Reading:
+    async def read(self, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> ScrapeResult:
         """Read the load of the ready pods within a deadline. Never raises for a pod that does not answer."""
         ...
