@@ -124,7 +124,7 @@ def test_text_around_a_schema_is_held_to_as_well(grammars):
         pytest.param({"enum": []}, "Unsatisfiable", id="nothing-fits"),
         pytest.param({"not": {}, "x-guidance": {"lenient": True}}, "not", id="lenient-by-the-back-door"),
         pytest.param({"type": "string", "pattern": "(" * 50}, ".", id="pattern"),
-        pytest.param({"allOf": [{"$ref": "#"}]}, "nothing fits", id="endless"),
+        pytest.param({"allOf": [{"$ref": "#"}]}, "no output can match", id="endless"),
         pytest.param([], ".", id="no-object"),
         pytest.param({"type": "x" * 30_000}, r"^Invalid type: x{1,300}$", id="a-type-without-end"),
         pytest.param({"uniqueItems": True}, "^Unimplemented keys", id="a-rule-that-it-does-not-know"),

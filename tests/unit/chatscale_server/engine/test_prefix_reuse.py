@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.prefixes import SMALL_TAIL_TOKENS, Copy, SlotContents, common_prefix
 from chatscale_server.engine.request import Request
-from chatscale_server.engine.scheduler import MIN_FOLLOW_TOKENS, MIN_PREFILL_TOKENS, Scheduler, StepPlan
+from chatscale_server.engine.scheduler import MIN_FOLLOW_TOKENS, MIN_PREFILL_TOKENS, KvBudget, Scheduler, StepPlan
 
 SYSTEM = tuple(range(1000, 1200))
 """The instruction that every customer's chat begins with."""
@@ -51,7 +50,7 @@ class World:
             self.expect(sequence.slot, tuple(sequence.tokens[: sequence.held_tokens]))
             self.cache[sequence.slot][sequence.held_tokens] = sequence.tokens[-1]
         for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
-            sequence.take(7 * sequence.generated + len(sequence.tokens) % 3)
+            sequence.append(7 * sequence.generated + len(sequence.tokens) % 3)
             if sequence.generated == sequence.request.max_tokens:
                 self.finished.add(sequence.request.id)
                 self.scheduler.remove(sequence.request.id)

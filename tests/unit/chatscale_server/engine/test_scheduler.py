@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.engine.kv_budget import KvBudget
-from chatscale_server.engine.scheduler import MIN_PREFILL_TOKENS, Scheduler, StepPlan
+from chatscale_server.engine.scheduler import MIN_PREFILL_TOKENS, KvBudget, Scheduler, StepPlan
 from tests.unit.chatscale_server.builders import a_request
 
 
@@ -19,7 +18,7 @@ def advance(scheduler: Scheduler, plan: StepPlan) -> list[str]:
     """What the worker does after a step: one token each, and out at the limit. Gives who finished."""
     finished = []
     for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
-        sequence.take(0)
+        sequence.append(0)
         if sequence.generated == sequence.request.max_tokens:
             scheduler.remove(sequence.request.id)
             finished.append(sequence.request.id)

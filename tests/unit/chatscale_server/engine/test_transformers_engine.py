@@ -16,13 +16,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.linears import LinearPart, pack_linears
 from chatscale_server.engine.loading import load_model, plan_load, warm_up
 from chatscale_server.engine.model import CacheShape, SlotCache, group_chunks
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
-from chatscale_server.engine.scheduler import Chunk, Scheduler, Sequence
+from chatscale_server.engine.scheduler import Chunk, KvBudget, Scheduler, Sequence
 from chatscale_server.engine.transformers_engine import TransformersEngine, full_step
 from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
@@ -76,7 +75,7 @@ def run(
         tokens = engine.step(plan)
         for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
             answers[sequence.request.id].append(tokens[sequence.slot])
-            sequence.take(tokens[sequence.slot])
+            sequence.append(tokens[sequence.slot])
             if sequence.generated == sequence.request.max_tokens:
                 scheduler.remove(sequence.request.id)
     return answers

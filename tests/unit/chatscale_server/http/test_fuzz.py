@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatscale_server.http.body import MAX_JSON_DEPTH
+from chatscale_server.http.transport import MAX_JSON_DEPTH
 from tests.unit.chatscale_server.builders import a_server, chat
 
 PATHS = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")

@@ -77,7 +77,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_text_behind(caplog):
         async with client.post("/v1/chat/completions", data=said("hello", stream=True, max_tokens=4000)) as response:
             await response.content.readany()
             response.close()
-        await eventually(lambda: server.bridge.in_system == 0)
+        await eventually(lambda: server.bridge.in_flight == 0)
     assert CANARY not in "".join(map(JsonFormatter().format, caplog.records))
 
 

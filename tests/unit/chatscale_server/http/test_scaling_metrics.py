@@ -114,7 +114,7 @@ async def test_metrics_answer_within_50_ms_while_every_slot_and_the_queue_are_fu
     ):
         readers = [crowd.create_task(read_an_endless_answer(client)) for _ in range(slots + queue)]
         await eventually(lambda: server.bridge.state(draining=False).requests_running == slots)
-        await eventually(lambda: server.bridge.in_system == slots + queue)
+        await eventually(lambda: server.bridge.in_flight == slots + queue)
         generated = server.bridge.counts.generated_tokens
         for _ in range(scrapes):
             began_s = time.perf_counter()

@@ -10,21 +10,20 @@ from hypothesis import strategies as st
 from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.engine.request import Sampling
-from chatscale_server.http.chat_schema import ChatRequest, Form
-from chatscale_server.http.completion_schema import CompletionRequest
-from chatscale_server.http.schema import MAX_PROMPT_TOKENS, parse_request
+from chatscale_server.http.chat_schema import ChatBody, ResponseConstraint
+from chatscale_server.http.schema import MAX_PROMPT_TOKENS, CompletionBody, parse_request
 
 HELLO = {"role": "user", "content": "Hello"}
 TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "find_order", "arguments": '{"id": 7}'}}
 
 
-def parse_chat(**fields: object) -> ChatRequest:
-    return parse_request(ChatRequest, json.dumps({"model": "m", "messages": [HELLO], **fields}).encode())
+def parse_chat(**fields: object) -> ChatBody:
+    return parse_request(ChatBody, json.dumps({"model": "m", "messages": [HELLO], **fields}).encode())
 
 
-def parse_completion(**fields: object) -> CompletionRequest:
-    return parse_request(CompletionRequest, json.dumps({"model": "m", "prompt": "Hello", **fields}).encode())
+def parse_completion(**fields: object) -> CompletionBody:
+    return parse_request(CompletionBody, json.dumps({"model": "m", "prompt": "Hello", **fields}).encode())
 
 
 def refusal(parse, **fields: object) -> tuple[int, str | None, str | None]:
@@ -46,8 +45,8 @@ def test_every_sampling_field_is_honoured():
         frequency_penalty=-1.5, seed=3,
         logit_bias=((5, -100.0),),
     )  # fmt: skip
-    assert (asked.stops, asked.answer_tokens) == (("end",), 9)
-    assert parse_chat(stop=["a", "b"], max_tokens=9, max_completion_tokens=4).answer_tokens == 4
+    assert (asked.stops, asked.max_output_tokens) == (("end",), 9)
+    assert parse_chat(stop=["a", "b"], max_tokens=9, max_completion_tokens=4).max_output_tokens == 4
 
 
 @pytest.mark.parametrize(
@@ -210,10 +209,12 @@ def test_what_a_model_cannot_do_is_refused_by_the_field_that_asks_for_it():
 def test_a_format_is_a_schema():
     schema = {"type": "object", "properties": {"b": {}, "a": {}}}
     named = {"type": "json_schema", "json_schema": {"name": "order", "schema": schema, "strict": True}}
-    assert parse_chat(response_format=named).form == Form("response_format", schema)
-    assert list(parse_chat(response_format=named).form.schema["properties"]) == ["b", "a"]
-    assert parse_chat(response_format={"type": "json_object"}).form == Form("response_format", {"type": "object"})
-    assert parse_chat(response_format={"type": "text"}).form is None
+    assert parse_chat(response_format=named).constraint == ResponseConstraint("response_format", schema)
+    assert list(parse_chat(response_format=named).constraint.schema["properties"]) == ["b", "a"]
+    assert parse_chat(response_format={"type": "json_object"}).constraint == ResponseConstraint(
+        "response_format", {"type": "object"}
+    )
+    assert parse_chat(response_format={"type": "text"}).constraint is None
 
 
 def test_a_call_that_must_come_is_a_form_too():
@@ -225,11 +226,13 @@ def test_a_call_that_must_come_is_a_form_too():
         "required": ["name", "arguments"], "additionalProperties": False,
     }  # fmt: skip
     chosen = {"type": "function", "function": {"name": "walk"}}
-    form = Form("tool_choice", {"anyOf": [call], "$defs": {"0": moved}}, "<tool_call>\n", "\n</tool_call>")
-    assert parse_chat(tools=[walk], tool_choice="required").form == form
-    assert parse_chat(tools=[TOOL, walk], tool_choice=chosen).form == form
-    assert len(parse_chat(tools=[TOOL, walk], tool_choice="required").form.schema["anyOf"]) == 2
-    assert parse_chat(tools=[TOOL], tool_choice="auto").form is None
+    required = ResponseConstraint(
+        "tool_choice", {"anyOf": [call], "$defs": {"0": moved}}, "<tool_call>\n", "\n</tool_call>"
+    )
+    assert parse_chat(tools=[walk], tool_choice="required").constraint == required
+    assert parse_chat(tools=[TOOL, walk], tool_choice=chosen).constraint == required
+    assert len(parse_chat(tools=[TOOL, walk], tool_choice="required").constraint.schema["anyOf"]) == 2
+    assert parse_chat(tools=[TOOL], tool_choice="auto").constraint is None
 
 
 def test_one_call_at_a_time_ends_with_the_first():
@@ -296,7 +299,7 @@ def test_arguments_that_are_no_object_are_refused(arguments):
 )  # fmt: skip
 def test_what_is_not_a_sound_json_object_is_a_400(body):
     with pytest.raises(ApiError) as caught:
-        parse_request(ChatRequest, body)
+        parse_request(ChatBody, body)
     assert caught.value.status == 400
 
 
@@ -306,17 +309,17 @@ NUMBERS = ",".join("1" * 1_900_000)
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        pytest.param(ChatRequest, '{"a":"' + '\\"' * 60_000, id="escaped-quotes-without-an-end"),
-        pytest.param(ChatRequest, '""' * 2_000_000, id="empty-strings"),
-        pytest.param(ChatRequest, '"' + "\\" * 4_000_000, id="backslashes"),
-        pytest.param(ChatRequest, "[]" * 2_000_000, id="brackets"),
-        pytest.param(ChatRequest, "]" * 4_000_000, id="ends-without-a-beginning"),
-        pytest.param(CompletionRequest, '{"model":"m","prompt":[' + "{}," * 1_300_000 + "{}]}", id="objects"),
-        pytest.param(ChatRequest, "{" + ",".join(f'"{at}":1' for at in range(350_000)) + "}", id="members"),
-        pytest.param(ChatRequest, '{"modalities":[' + NUMBERS + '],"model":"m","messages":[]}', id="modalities"),
-        pytest.param(ChatRequest, '{"messages":[{"role":"user","content":[' + NUMBERS + "]}]}", id="parts"),
-        pytest.param(CompletionRequest, '{"model":"m","prompt":["",' + NUMBERS + "]}", id="mixed-prompt"),
-        pytest.param(CompletionRequest, '{"model":"m","prompt":[' + '"a",' * 1_040_000 + '""]}', id="texts"),
+        pytest.param(ChatBody, '{"a":"' + '\\"' * 60_000, id="escaped-quotes-without-an-end"),
+        pytest.param(ChatBody, '""' * 2_000_000, id="empty-strings"),
+        pytest.param(ChatBody, '"' + "\\" * 4_000_000, id="backslashes"),
+        pytest.param(ChatBody, "[]" * 2_000_000, id="brackets"),
+        pytest.param(ChatBody, "]" * 4_000_000, id="ends-without-a-beginning"),
+        pytest.param(CompletionBody, '{"model":"m","prompt":[' + "{}," * 1_300_000 + "{}]}", id="objects"),
+        pytest.param(ChatBody, "{" + ",".join(f'"{at}":1' for at in range(350_000)) + "}", id="members"),
+        pytest.param(ChatBody, '{"modalities":[' + NUMBERS + '],"model":"m","messages":[]}', id="modalities"),
+        pytest.param(ChatBody, '{"messages":[{"role":"user","content":[' + NUMBERS + "]}]}", id="parts"),
+        pytest.param(CompletionBody, '{"model":"m","prompt":["",' + NUMBERS + "]}", id="mixed-prompt"),
+        pytest.param(CompletionBody, '{"model":"m","prompt":[' + '"a",' * 1_040_000 + '""]}', id="texts"),
     ],
 )
 def test_what_a_hostile_body_costs_grows_with_its_length_alone(kind, body):
@@ -340,7 +343,7 @@ def test_a_prompt_may_have_as_many_token_ids_as_the_longest_context():
     assert len(parse_completion(prompt=[7] * MAX_PROMPT_TOKENS).prompts[0]) == MAX_PROMPT_TOKENS
     body = b'{"model":"m","prompt":"x","stop":[' + b"1," * 1_100_000 + b"1]}"
     with pytest.raises(ApiError, match="more than 1100000 commas"):
-        parse_request(CompletionRequest, body)
+        parse_request(CompletionBody, body)
 
 
 def test_a_refusal_never_repeats_the_customer_s_text():
@@ -354,12 +357,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-field_names = st.sampled_from(sorted({*ChatRequest.model_fields, *CompletionRequest.model_fields}))
+field_names = st.sampled_from(sorted({*ChatBody.model_fields, *CompletionBody.model_fields}))
 
 
-@given(
-    fields=st.dictionaries(field_names, json_values, max_size=6), kind=st.sampled_from([ChatRequest, CompletionRequest])
-)
+@given(fields=st.dictionaries(field_names, json_values, max_size=6), kind=st.sampled_from([ChatBody, CompletionBody]))
 def test_no_body_does_worse_than_a_400(fields, kind):
     body = {"model": "m", "messages": [HELLO], "prompt": "x"} | fields
     try:

@@ -164,7 +164,7 @@ async def test_a_full_queue_answers_429_with_retry_after_and_stays_ready():
     engine, gate = gated_engine()
     async with a_server(engine, max_concurrency=1, max_queue=1) as (server, client), asyncio.TaskGroup() as tasks:
         admitted = [tasks.create_task(_post(client)) for _ in range(2)]
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         status, headers, body = await _post(client)
         assert (status, headers["Retry-After"], body["error"]["code"]) == (429, "5", "queue_full")
         assert body["error"]["type"] == "rate_limit_error"
@@ -187,7 +187,7 @@ async def test_a_client_that_leaves_frees_its_slot(stream):
     engine, gate = gated_engine()
     async with a_server(engine, max_concurrency=1) as (server, client):
         task = asyncio.create_task(_read_all(client, chat(max_tokens=4000, stream=stream)))
-        await eventually(lambda: server.bridge.in_system == 1)
+        await eventually(lambda: server.bridge.in_flight == 1)
         gate.step()
         await eventually(lambda: server.bridge.counts.generated_tokens == 1)
         task.cancel()
@@ -195,7 +195,7 @@ async def test_a_client_that_leaves_frees_its_slot(stream):
         await eventually(lambda: server.bridge.counts.client_disconnects == 1)
         gate.step()
         gate.step()
-        await eventually(lambda: server.bridge.in_system == 0)
+        await eventually(lambda: server.bridge.in_flight == 0)
         assert server.bridge.counts.finished["cancelled"] == 1
         assert server.bridge.counts.generated_tokens < 5
         gate.open()
@@ -213,7 +213,7 @@ async def test_a_request_that_waits_too_long_for_a_slot_gets_503():
         first = tasks.create_task(_post(client, max_tokens=3))
         await eventually(lambda: server.bridge.state(draining=False).requests_running == 1)
         late = tasks.create_task(_post(client, stream=True))
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         server.worker.clock = lambda: time.monotonic() + SETTINGS.queue_timeout_s + 1
         gate.open()
         status, headers, body = await late
@@ -242,13 +242,13 @@ async def test_drain_serves_on_then_refuses_then_finishes_what_was_admitted():
     async with a_server(engine, drain_delay_s=0.2) as (server, client), asyncio.TaskGroup() as tasks:
         end = tasks.create_task(run_to_end(server))
         early = tasks.create_task(_read_all(client, chat(stream=True)))
-        await eventually(lambda: server.bridge.in_system == 1)
+        await eventually(lambda: server.bridge.in_flight == 1)
         server.stop.set()
         await eventually(lambda: server.lifecycle.phase is Phase.LEAVING)
         async with client.get("/readyz") as response:
             assert (response.status, response.headers["Connection"]) == (503, "close")
         during = tasks.create_task(_read_all(client, chat(stream=True)))
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         await eventually(lambda: server.lifecycle.phase is Phase.DRAINING)
         status, headers, body = await _post(client)
         assert (status, headers["Retry-After"], body["error"]["code"]) == (503, "1", "draining")
@@ -266,7 +266,7 @@ async def test_streams_still_open_at_the_drain_deadline_end_with_an_error_event(
     engine, gate = gated_engine()
     async with a_server(engine, drain_timeout_s=0.05) as (server, client), asyncio.TaskGroup() as tasks:
         stream = tasks.create_task(_read_all(client, chat(stream=True)))
-        await eventually(lambda: server.bridge.in_system == 1)
+        await eventually(lambda: server.bridge.in_flight == 1)
         gate.step()
         await eventually(lambda: server.bridge.counts.generated_tokens == 1)
         server.stop.set()
