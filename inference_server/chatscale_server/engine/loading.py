@@ -291,9 +291,7 @@ def _check_family(folder: Path, config: Any, max_model_len: int) -> None:
         raise _unsupported(folder, "the weights are quantised; convert them to dense safetensors")
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     if unknown := layers - {"full_attention", "sliding_attention"}:
-        raise _unsupported(
-            folder, f"{kind} has layers without a plain KV cache: {', '.join(sorted(unknown))}"
-        )
+        raise _unsupported(folder, f"{kind} has layers without a plain KV cache: {', '.join(sorted(unknown))}")
     window = getattr(config, "sliding_window", None)
     slides = "sliding_attention" in layers or (getattr(config, "layer_types", None) is None and _uses_window(config))
     if window is not None and slides and window < max_model_len:

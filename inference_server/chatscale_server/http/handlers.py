@@ -12,6 +12,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_contract.openai.models import model_list, model_object
 from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Request
@@ -24,7 +25,6 @@ from chatscale_server.http.responses import (
     ResponseEnvelope,
     TextChoice,
     chat_envelope,
-    model_list,
     text_envelope,
 )
 from chatscale_server.http.schema import (
@@ -59,9 +59,10 @@ class CompletionHandlers:
     async def models(self, _request: web.Request) -> web.Response:
         """GET /v1/models."""
         info = self.preparation.bridge.info
-        return web.json_response(
-            model_list(self.preparation.served_name, self.created, info.max_model_len if info else None)
+        model = model_object(
+            self.preparation.served_name, self.created, max_model_len=info.max_model_len if info else None
         )
+        return web.json_response(model_list([model]))
 
     async def chat(self, http: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""

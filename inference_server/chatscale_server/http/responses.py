@@ -212,11 +212,3 @@ def text_logprobs(scores: Iterable[Score], token_bytes: TokenBytes, offset: int)
 
 def _text(spelling: bytes) -> str:
     return spelling.decode(errors="replace")
-
-
-def model_list(model: str, created: int, max_model_len: int | None) -> dict[str, Any]:
-    """The body of GET /v1/models: one model, with its context length as in vLLM as soon as it is known."""
-    entry: dict[str, Any] = {"id": model, "object": "model", "created": created, "owned_by": "chatscale"}
-    if max_model_len is not None:
-        entry["max_model_len"] = max_model_len
-    return {"object": "list", "data": [entry]}

@@ -98,7 +98,7 @@ async def listening(
         settings.max_queue,
         queue_timeout_s=settings.queue_timeout_s,
         max_waiting_prompt_tokens=settings.max_waiting_prompt_tokens,
-        objectives=LatencyObjectives(settings.slo_ttft_s, settings.slo_tpot_s),
+        objectives=LatencyObjectives(settings.slo_ttft_milliseconds / 1000, settings.slo_tpot_milliseconds / 1000),
     )
     lifecycle = Lifecycle(bridge, settings.drain_delay_s, settings.drain_timeout_s)
     worker = Worker(engine, bridge, settings.max_concurrency, settings.queue_timeout_s)

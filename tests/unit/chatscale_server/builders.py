@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import aiohttp
 
@@ -64,7 +63,7 @@ async def a_server(
     engine: Engine | None = None, *, loaded: bool = True, tracing: Tracing | None = None, **changes: object
 ) -> AsyncIterator[tuple[Server, aiohttp.ClientSession]]:
     """The real application on a free port, and a client for it."""
-    settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+    settings = SETTINGS.model_copy(update=changes)
     async with listening(
         engine or SimulatedEngine(FAST), settings, host="127.0.0.1", port=0, tracing=tracing
     ) as server:

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def smollm2() -> Path:
 
 
 def loaded(folder: Path, **changes: object):
-    engine = TransformersEngine(replace(SETTINGS, model_uri=f"file://{folder}", **changes))  # type: ignore[arg-type]
+    engine = TransformersEngine(SETTINGS.model_copy(update={"model_uri": f"file://{folder}", **changes}))
     return engine, engine.load(lambda _name, _seconds: None)
 
 
@@ -115,7 +114,7 @@ def test_greedy_answers_equal_generate_alone_and_in_a_busy_batch(models, family)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_packed_weights_answer_as_generate_does(models, family):
     engine, _info = loaded(models(family))
-    plan = plan_load(models(family), replace(SETTINGS, model_uri=f"file://{models(family)}"))
+    plan = plan_load(models(family), SETTINGS.model_copy(update={"model_uri": f"file://{models(family)}"}))
     everything = partial(pack_linears, pays=lambda _weight, _rows: True)
     engine._model = warm_up(load_model(plan, 4), plan, everything)
     shared = [layer for layer in engine._model.network.modules() if isinstance(layer, LinearPart)]
@@ -125,7 +124,7 @@ def test_packed_weights_answer_as_generate_does(models, family):
 
 
 def test_weights_that_cannot_be_packed_stay_as_they_are(models, caplog):
-    settings = replace(SETTINGS, model_uri=f"file://{models('llama')}")
+    settings = SETTINGS.model_copy(update={"model_uri": f"file://{models('llama')}"})
     plan = plan_load(models("llama"), settings)
 
     def half(network: Any, *_: Any) -> int:
@@ -353,7 +352,7 @@ def test_refuses_a_spoilt_model_with_its_reason(tmp_path, spoil, code, message):
 )
 def test_refuses_impossible_settings(models, changes, code, message):
     folder = models("llama")
-    engine = TransformersEngine(replace(SETTINGS, **{"model_uri": f"file://{folder}", **changes}))
+    engine = TransformersEngine(SETTINGS.model_copy(update={"model_uri": f"file://{folder}", **changes}))
     with pytest.raises(StartupError, match=message) as caught:
         engine.load(lambda _name, _seconds: None)
     assert caught.value.code == code

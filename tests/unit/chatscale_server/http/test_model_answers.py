@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +55,7 @@ def smollm2() -> Path:
 async def a_client(folder: Path, **changes: Any) -> AsyncIterator[openai.AsyncOpenAI]:
     changes = {"model_uri": f"file://{folder}", "dtype": Dtype.FLOAT32,
                "max_concurrency": 4, **changes}  # fmt: skip
-    engine = TransformersEngine(replace(SETTINGS, **changes))
+    engine = TransformersEngine(SETTINGS.model_copy(update=changes))
     async with (
         a_server(engine, **changes) as (server, _client),
         openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0) as client,

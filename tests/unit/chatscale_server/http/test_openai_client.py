@@ -9,7 +9,6 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,7 @@ async def a_client(
 async def a_real_client(tiny: Path) -> AsyncIterator[openai.AsyncOpenAI]:
     changes: dict[str, Any] = {"model_uri": f"file://{tiny}", "dtype": Dtype.FLOAT32, "max_concurrency": 4,
                                "chat_template": WITH_TOOLS}  # fmt: skip
-    async with a_client(TransformersEngine(replace(SETTINGS, **changes)), **changes) as (client, _server):
+    async with a_client(TransformersEngine(SETTINGS.model_copy(update=changes)), **changes) as (client, _server):
         yield client
 
 
