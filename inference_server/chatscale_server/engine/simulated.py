@@ -137,8 +137,8 @@ class SimulatedEngine(Engine):
         complete = [chunk.sequence for chunk in plan.chunks if chunk.last]
         yielding = (*plan.decodes, *complete)
         tokens = {s.slot: _first_word(s.request.prompt) + s.generated for s in yielding}
-        asked = {s.slot: s.request.top_logprobs for s in yielding}
-        self._scores = {slot: _certain(tokens[slot], top) for slot, top in asked.items() if top is not None}
+        top_by_slot = {s.slot: s.request.top_logprobs for s in yielding}
+        self._scores = {slot: _certain(tokens[slot], top) for slot, top in top_by_slot.items() if top is not None}
         return tokens
 
     @override

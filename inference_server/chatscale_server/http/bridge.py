@@ -1,4 +1,4 @@
-"""The one place where the engine's thread meets the event loop.
+"""Connects the engine's thread with the event loop. The only crossing between both.
 
 The thread sends one report per step with one `call_soon_threadsafe`. Everything else runs on the loop: output
 buffers, counters, gauges. Scrapes, admissions and cancellations therefore see complete steps only, and no lock is
@@ -77,7 +77,7 @@ class Bridge:
     # ---- Listener: called from the engine's thread ----
 
     def phase(self, name: str, seconds: float) -> None:
-        """A phase of the start is over."""
+        """A startup phase is complete."""
         self._call(self._on_phase, name, seconds)
 
     def loaded(self, info: ModelInfo) -> None:
@@ -85,7 +85,7 @@ class Bridge:
         self._call(self._on_loaded, info)
 
     def stepped(self, report: StepReport) -> None:
-        """One step is done."""
+        """One step is complete."""
         self._call(self._on_step, report)
 
     def failed(self, error: BaseException) -> None:
@@ -149,7 +149,7 @@ class Bridge:
         ]
         for request in in_flight:
             self._waiting.append(request)
-        admitted = tuple(request.request for request in in_flight)
+        admitted = tuple(request.engine_request for request in in_flight)
         if admitted[0].beams > 1:
             self._port.submit_search(admitted)
         else:
@@ -164,7 +164,7 @@ class Bridge:
             # One failed choice ends the whole response. That is no client disconnect.
             self.counts.client_disconnects += all(request.problem is None for request in requests)
             for request in unfinished:
-                self._port.cancel(request.request.id)
+                self._port.cancel(request.engine_request.id)
 
     def fail_all(self, problem: ApiError) -> None:
         """End every in-flight request with an error."""
@@ -172,7 +172,7 @@ class Bridge:
             self._count_end(request, FinishReason.ERROR)
             request.end(FinishReason.ERROR, problem)
             if self._port is not None:
-                self._port.cancel(request.request.id)
+                self._port.cancel(request.engine_request.id)
         self._waiting.clear()
         self._running.clear()
 
@@ -195,7 +195,7 @@ class Bridge:
             queue_capacity=self.max_queue,
             max_tokens_per_step=self.info.tokens_per_step if self.info else 0,
             max_tokens_per_second=self.info.max_tokens_per_second if self.info else 0.0,
-            oldest_waiting_s=max(0.0, self.clock() - oldest.request.queued_s) if oldest else 0.0,
+            oldest_waiting_s=max(0.0, self.clock() - oldest.engine_request.queued_s) if oldest else 0.0,
             kv_cache_usage_ratio=self._kv_usage_ratio,
             draining=draining,
             last_step_timestamp_s=self._last_step_timestamp_s,
@@ -230,7 +230,7 @@ class Bridge:
         for request_id in report.started:
             if request := self._waiting.remove(request_id):
                 request.started_s = now_s - report.duration_s
-                self.counts.queue_time_s.observe(max(0.0, request.started_s - request.request.queued_s))
+                self.counts.queue_time_s.observe(max(0.0, request.started_s - request.engine_request.queued_s))
                 self._running[request_id] = request
         for output in report.outputs:
             self._deliver(output, now_s)
@@ -253,7 +253,7 @@ class Bridge:
     def _time_tokens(self, request: InFlightRequest, tokens: int, now_s: float) -> None:
         if request.last_token_s is None:
             request.first_token_s = now_s
-            self._count_first_token(request.request, now_s - request.request.arrived_s)
+            self._count_first_token(request.engine_request, now_s - request.engine_request.arrived_s)
             if request.started_s is not None:
                 self.counts.prefill_time_s.observe(now_s - request.started_s)
         else:
@@ -270,14 +270,14 @@ class Bridge:
     def _count_answer(self, request: InFlightRequest, now_s: float) -> None:
         """Count what is defined for completed requests only."""
         self._waiting.record_finish(now_s)
-        self.counts.request_duration_s.observe(now_s - request.request.arrived_s)
-        self.counts.request_prompt_tokens.observe(len(request.request.prompt))
+        self.counts.request_duration_s.observe(now_s - request.engine_request.arrived_s)
+        self.counts.request_prompt_tokens.observe(len(request.engine_request.prompt))
         self.counts.request_generated_tokens.observe(request.generated)
         if request.first_token_s is not None:
             decode_time_s = now_s - request.first_token_s
             self.counts.decode_time_s.observe(decode_time_s)
             # A beam search returns all tokens at once, so there is no time between them.
-            if request.request.beams == 1:
+            if request.engine_request.beams == 1:
                 self.counts.time_per_output_token_s.observe(decode_time_s / max(1, request.generated - 1))
                 self.counts.slo_misses[SloObjective.TPOT] += self.objectives.misses_tpot(
                     decode_time_s, request.generated

@@ -34,7 +34,7 @@ class InFlightRequest:
     """
 
     def __init__(self, request: Request, updated: asyncio.Event | None = None, schema_param: str | None = None) -> None:
-        self.request = request
+        self.engine_request = request
         self.schema_param = schema_param
         """The body's field that constrains the response to a schema, if there is one."""
         self.started_s: float | None = None
@@ -135,14 +135,14 @@ class WaitingQueue:
 
     def append(self, request: InFlightRequest) -> None:
         """Add a request at the end."""
-        self._requests[request.request.id] = request
-        self.prompt_tokens += len(request.request.prompt)
+        self._requests[request.engine_request.id] = request
+        self.prompt_tokens += len(request.engine_request.prompt)
 
     def remove(self, request_id: str) -> InFlightRequest | None:
         """Remove a request that got a slot or ended; None if it does not wait."""
         request = self._requests.pop(request_id, None)
         if request is not None:
-            self.prompt_tokens -= len(request.request.prompt)
+            self.prompt_tokens -= len(request.engine_request.prompt)
         return request
 
     def clear(self) -> None:

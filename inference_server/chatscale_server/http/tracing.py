@@ -66,7 +66,7 @@ class Tracing:
             return int((at_s + offset_s) * 1e9)
 
         parent = self._propagator.extract({name.lower(): value for name, value in headers.items()})
-        arrived_s = requests[0].request.arrived_s
+        arrived_s = requests[0].engine_request.arrived_s
         span = self._tracer.start_span(
             f"{info.operation} {info.model}", context=parent, kind=self._kind, start_time=ns(arrived_s),
             attributes=_attributes(info, requests),
@@ -109,7 +109,7 @@ def _attributes(info: RequestSpan, requests: Sequence[InFlightRequest]) -> dict[
         "gen_ai.operation.name": info.operation,
         "gen_ai.request.model": info.model,
         "gen_ai.request.choice.count": len(requests),
-        "gen_ai.request.max_tokens": requests[0].request.max_tokens,
+        "gen_ai.request.max_tokens": requests[0].engine_request.max_tokens,
         "gen_ai.response.id": info.response_id,
         # A request that has not finished was abandoned, and the engine has not confirmed the cancellation yet.
         "gen_ai.response.finish_reasons": [str(request.finish or "cancelled") for request in requests],
@@ -120,7 +120,7 @@ def _attributes(info: RequestSpan, requests: Sequence[InFlightRequest]) -> dict[
 
 def _latencies(requests: Sequence[InFlightRequest], arrived_s: float, now_s: float) -> dict[str, float]:
     """Latencies in seconds, without those that are not defined for this request."""
-    queued_s, started_s, first_s = requests[0].request.queued_s, _first_start(requests), _first_token(requests)
+    queued_s, started_s, first_s = requests[0].engine_request.queued_s, _first_start(requests), _first_token(requests)
     latencies = {LATENCY + "e2e": now_s - arrived_s}
     latencies[LATENCY + "time_in_queue"] = (now_s if started_s is None else started_s) - queued_s
     if started_s is not None and first_s is not None:

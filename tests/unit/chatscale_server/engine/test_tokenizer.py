@@ -142,6 +142,13 @@ def test_an_incomplete_character_at_the_end_is_dropped():
     assert decoder.flush() == ""
 
 
+def test_complete_characters_of_a_token_are_kept_if_it_ends_with_an_incomplete_one():
+    inner = Inner(models.BPE({"x\u00e2": 0}, merges=[]))  # byte-level spelling of b"x\xe2"
+    inner.decoder = decoders.ByteLevel()
+    decoder = StreamDecoder(inner)
+    assert (decoder.push(0), decoder.flush()) == ("", "x")
+
+
 @given(data=st.binary(max_size=60))
 def test_invalid_bytes_neither_fail_nor_hold_up_what_follows(data):
     decoder = StreamDecoder(BYTE_LEVEL)

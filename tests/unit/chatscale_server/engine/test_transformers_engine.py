@@ -272,7 +272,9 @@ def test_chats_use_the_plain_template_unless_one_is_given(models):
     clumsy, _info = loaded(models("gpt2"), chat_template="{{ 1 + messages[0].content }}")
     with pytest.raises(PromptError, match="unsupported operand"):
         clumsy.encode_chat(messages)
-    with pytest.raises(StartupError, match="CHATSCALE_CHAT_TEMPLATE is not Jinja: line 1: Expected an expression"):
+    with pytest.raises(
+        StartupError, match="CHATSCALE_CHAT_TEMPLATE is not valid Jinja: line 1: Expected an expression"
+    ):
         loaded(models("gpt2"), chat_template="{% if %}")
 
 
@@ -316,7 +318,7 @@ def configured(folder: Path, **fields: object) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "message"),
     [
-        pytest.param(damaged, ExitCode.MODEL_UNSUPPORTED, "not a whole safetensors file", id="cut-short"),
+        pytest.param(damaged, ExitCode.MODEL_UNSUPPORTED, "not a complete safetensors file", id="cut-short"),
         pytest.param(lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), ExitCode.MODEL_UNSUPPORTED,
                      r"no \*.safetensors files", id="pickle"),
         pytest.param(lambda f: (f / "config.json").unlink(), ExitCode.MODEL_NOT_FOUND, "has no config.json",
@@ -324,7 +326,7 @@ def configured(folder: Path, **fields: object) -> None:
         pytest.param(lambda f: configured(f, model_type="martian"), ExitCode.MODEL_UNSUPPORTED,
                      "configuration cannot be read", id="unknown-family"),
         pytest.param(lambda f: configured(f, model_type="mamba"), ExitCode.MODEL_UNSUPPORTED,
-                     "keep no plain cache", id="no-attention"),
+                     "layers without a plain KV cache", id="no-attention"),
         pytest.param(lambda f: configured(f, model_type="bart"), ExitCode.MODEL_UNSUPPORTED,
                      "only decoder-only models are served", id="encoder-decoder"),
         pytest.param(lambda f: configured(f, quantization_config={"quant_method": "gptq", "bits": 4}),

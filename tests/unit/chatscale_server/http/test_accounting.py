@@ -77,7 +77,11 @@ class Shop:
         answered = counts.finished["stop"] + counts.finished["length"]
         assert answered == count(counts.request_duration_s) == count(counts.decode_time_s)
         assert answered == count(counts.time_per_output_token_s)
-        late = [t for t in self.requests if t.first_token_s is not None and t.first_token_s - t.request.arrived_s > 1.0]
+        late = [
+            t
+            for t in self.requests
+            if t.first_token_s is not None and t.first_token_s - t.engine_request.arrived_s > 1.0
+        ]
         assert counts.slo_misses == {SloObjective.TTFT: len(late), SloObjective.TPOT: 0}
         assert state.requests_running <= state.slots
         assert state.queue_depth <= state.slots + state.queue_capacity

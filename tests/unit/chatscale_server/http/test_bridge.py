@@ -266,7 +266,7 @@ async def test_a_slow_upload_is_waited_for_by_the_client_and_not_by_the_queue():
     harness = BridgeHarness()
     harness.now_s = 30.0
     request = harness.submit(a_request("a", arrived_s=0.0))
-    assert (request.request.queued_s, harness.bridge.state(draining=False).oldest_waiting_s) == (30.0, 0.0)
+    assert (request.engine_request.queued_s, harness.bridge.state(draining=False).oldest_waiting_s) == (30.0, 0.0)
     harness.now_s = 31.0
     harness.step(started="a", tokens="a", finished="a")
     counts = harness.bridge.counts

@@ -314,7 +314,7 @@ async def test_a_stuck_engine_is_not_drained_and_ends_the_server_with_its_reason
         async with client.get("/livez") as response:
             assert response.status == 500
         server.stop.set()
-        with pytest.raises(StartupError, match="no step came for 60 seconds") as caught:
+        with pytest.raises(StartupError, match="the engine made no step for 60 seconds") as caught:
             await asyncio.wait_for(run_to_end(server), 10)
         assert (caught.value.code, (await answer)[0]) == (ExitCode.ENGINE_FAILED, 500)
         gate.open()
