@@ -1,4 +1,4 @@
-"""The environment that the operator gives a replica is one that the server reads, field for field."""
+"""The server reads the environment that the operator gives a replica, field by field."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from chatscale_server.settings import Device, Dtype, Settings, read_settings
 from tests.support.builders import a_chatmodel
 
 FROM_THE_POD = {Env.CPU_LIMIT.value: "2", Env.MEMORY_LIMIT_BYTES.value: "8589934592", Env.HF_TOKEN.value: "hf_secret"}
-"""What the kubelet fills in where the manifest says `valueFrom`."""
+"""Values that the kubelet inserts for `valueFrom`."""
 
 EVERYTHING: dict[str, Any] = {
     "model": {
@@ -44,7 +44,7 @@ def environment(**spec: Any) -> dict[str, str]:
     }
 
 
-def test_a_replica_is_told_every_field_of_the_spec():
+def test_a_replica_gets_every_field_of_the_spec():
     assert read_settings(environment(**EVERYTHING)) == Settings(
         model_uri="hf://owner/model",
         model_revision="abc123",
@@ -67,7 +67,7 @@ def test_a_replica_is_told_every_field_of_the_spec():
     )
 
 
-def test_a_simulated_replica_is_told_its_profile():
+def test_a_simulated_replica_gets_its_profile():
     spec = {"server": {"engine": "Simulated", "simulated": {"profile": "8b-h100", "startupSeconds": 7}}}
     settings = read_settings(environment(**spec))
 
@@ -76,9 +76,9 @@ def test_a_simulated_replica_is_told_its_profile():
     assert settings.simulated_startup_s == pytest.approx(7.0)
 
 
-def test_every_variable_of_the_wire_contract_is_set_for_some_model():
+def test_every_variable_of_the_contract_is_set_for_some_model():
     simulated = environment(server={"engine": "Simulated"})
-    # Left to the author of spec.server.env or envFrom: the server's defaults are right.
+    # Set by users in spec.server.env or envFrom; the operator keeps the server's defaults.
     known = set(Env) - {
         Env.LOG_LEVEL, Env.MAX_WAITING_PROMPT_TOKENS, Env.MAX_BEAMS, Env.OTLP_ENDPOINT, Env.ALLOW_PICKLED_WEIGHTS,
         Env.TRUST_REMOTE_CODE,
@@ -88,8 +88,8 @@ def test_every_variable_of_the_wire_contract_is_set_for_some_model():
 
 
 @pytest.mark.parametrize("spec", [EVERYTHING, {"server": {"engine": "Simulated"}}], ids=["everything", "simulated"])
-def test_every_variable_that_the_operator_sets_is_of_the_wire_contract(spec: dict[str, Any]):
-    # The server passes over what it does not know, so nobody else would notice a misspelt name.
+def test_every_variable_that_the_operator_sets_is_in_the_contract(spec: dict[str, Any]):
+    # The server ignores unknown variables, so no other test would notice a misspelt name.
     assert set(environment(**spec)) - set(Env) == {"HOME"}
 
 

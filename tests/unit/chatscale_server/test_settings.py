@@ -85,7 +85,7 @@ def test_an_empty_value_counts_as_not_given():
     assert read_settings({**SIMULATED, "CHATSCALE_MAX_QUEUE": ""}).max_queue == 64
 
 
-def test_names_what_a_newer_operator_sets_and_goes_on(caplog):
+def test_unknown_variables_are_logged_and_ignored(caplog):
     newer = {"CHATSCALE_WARP_FACTOR": "9", "CHATSCALE_HOLODECK": "on"}
 
     assert read_settings({**SIMULATED, **newer}) == read_settings(SIMULATED)

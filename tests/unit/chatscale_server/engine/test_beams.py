@@ -43,7 +43,7 @@ def test_the_best_answers_are_those_of_generate(tmp_path_factory, family, beams,
     assert len(steps) >= width - 1
 
 
-def test_rules_that_the_model_comes_with_are_not_taken_over(tmp_path):
+def test_sampling_rules_of_the_model_s_configuration_are_ignored(tmp_path):
     """Many models bring a repetition penalty and a length for their own demonstrations."""
     network = AutoModelForCausalLM.from_pretrained(save_model("llama", tmp_path), dtype=torch.float32)
     request = Request(id="r", prompt=(5, 6, 7), max_tokens=12, beams=3)
@@ -53,7 +53,7 @@ def test_rules_that_the_model_comes_with_are_not_taken_over(tmp_path):
     assert search_beams(network, request, 1, {END}, lambda: False) == plain
 
 
-def test_a_search_that_is_told_to_end_ends(tmp_path):
+def test_a_cancelled_search_ends(tmp_path):
     network = AutoModelForCausalLM.from_pretrained(save_model("llama", tmp_path), dtype=torch.float32)
     steps = []
 
@@ -78,7 +78,7 @@ def test_searches_run_one_at_a_time_in_their_order():
     assert queue.start() == queue.running == ()
 
 
-def test_a_search_that_waited_too_long_is_given_back():
+def test_a_search_that_waited_too_long_expires():
     queue = BeamQueue(10.0)
     queue.submit(a_search("a", "b", queued_s=0.0))
     queue.submit(a_search("c", queued_s=5.0))

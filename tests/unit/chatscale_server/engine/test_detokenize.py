@@ -86,13 +86,13 @@ def test_scores_of_a_stop_string_never_go_out():
     assert push(text, 2) == TextPiece("", scored((1, 3)), stopped=True)
 
 
-def test_half_a_character_has_its_score_where_the_character_begins():
+def test_the_score_of_half_a_character_has_the_offset_of_the_character():
     text = a_text()
     assert push(text, 4) == TextPiece("", scored((4, 0)))
     assert push(text, 5) == TextPiece("€", scored((5, 0)))
 
 
-def test_the_end_lets_everything_out():
+def test_the_end_releases_all_held_text():
     text = a_text("two!")
     push(text, 1)
     push(text, 2)

@@ -108,7 +108,7 @@ def test_the_end_is_allowed_only_when_the_object_is_whole(grammars):
     assert [*allowed, bool(constraint.allowed()[END])] == [False, False, True]
 
 
-def test_text_around_a_schema_is_held_to_as_well(grammars):
+def test_prefix_and_suffix_of_a_schema_are_enforced_too(grammars):
     constraint = grammars.constraint('{"const": 7}', 'say "', '"\n')
     text, ended = generated(constraint, torch.randn(9, VOCABULARY), Sampling(temperature=0.0), 20)
     assert (text, ended) == ('say "7"\n', True)
@@ -130,7 +130,7 @@ def test_text_around_a_schema_is_held_to_as_well(grammars):
         pytest.param({"uniqueItems": True}, "^Unimplemented keys", id="a-rule-that-it-does-not-know"),
     ],
 )
-def test_a_schema_that_cannot_be_held_to_is_refused_soon(grammars, schema, message):
+def test_an_unsupported_schema_is_rejected_quickly(grammars, schema, message):
     began_s = time.process_time()
     with pytest.raises(SchemaError, match=message):
         grammars.constraint(json.dumps(schema))

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_a_template_with_a_place_for_tools_gets_them(folder):
+def test_a_template_that_supports_tools_gets_them(folder):
     tokenizer = Tokenizer(folder, QWEN_LIKE)
     call = ToolCall("c1", "find", {"id": "ü"})
     turns = [HELLO, ChatMessage("assistant", "", None, (call,)), ChatMessage("tool", "sent", None, (), "c1")]
@@ -57,7 +57,7 @@ def test_whether_a_template_takes_tools_is_read_from_it(folder, template, takes)
     assert Tokenizer(folder, template).takes_tools is takes
 
 
-def test_calls_between_special_tokens_would_not_be_seen(tmp_path):
+def test_calls_between_special_tokens_are_not_supported(tmp_path):
     wrapper = a_tokenizer()
     wrapper.add_special_tokens({"additional_special_tokens": ["<tool_call>"]})
     wrapper.save_pretrained(tmp_path)

@@ -112,7 +112,7 @@ def test_greedy_answers_equal_generate_alone_and_in_a_busy_batch(models, family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_packed_weights_answer_as_generate_does(models, family):
+def test_output_with_packed_weights_equals_generate(models, family):
     engine, _info = loaded(models(family))
     plan = plan_load(models(family), SETTINGS.model_copy(update={"model_uri": f"file://{models(family)}"}))
     everything = partial(pack_linears, pays=lambda _weight, _rows: True)
@@ -244,7 +244,7 @@ def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):
     assert run(engine, requests)["3"] == expected(models("llama"), (4, 5), 20)
 
 
-def test_a_bias_holds_in_every_shape_of_batch(models):
+def test_a_bias_applies_in_every_batch_shape(models):
     """Alone in the last slot too, where the model's output comes without a copy."""
     engine, _info = loaded(models("llama"))
     lengths = (6, 6, 6, 20)
@@ -253,7 +253,7 @@ def test_a_bias_holds_in_every_shape_of_batch(models):
     assert run(engine, requests) == {str(at): [7] * n for at, n in enumerate(lengths)}
 
 
-def test_text_comes_back_as_it_went_in(models):
+def test_tokenized_text_decodes_to_itself(models):
     engine, _info = loaded(models("llama"))
     text = "Größe 42, bitte € 🙂"
     decoder = engine.decoder()
@@ -335,7 +335,7 @@ def configured(folder: Path, **fields: object) -> None:
                      "tokenizer cannot be loaded", id="tokenizer"),
     ],
 )  # fmt: skip
-def test_refuses_a_spoilt_model_with_its_reason(tmp_path, spoil, code, message):
+def test_rejects_an_unusable_model_with_the_reason(tmp_path, spoil, code, message):
     spoil(save_model("llama", tmp_path))
     with pytest.raises(StartupError, match=message) as caught:
         loaded(tmp_path)

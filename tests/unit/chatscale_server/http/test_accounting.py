@@ -30,8 +30,8 @@ class AtOnce:
         self.stepped = take
 
 
-class Shop:
-    """Bridge, worker and scheduler as they ship, turned by hand."""
+class ServerHarness:
+    """The real bridge, worker and scheduler; the test runs the steps."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -60,7 +60,7 @@ class Shop:
     def turn(self, times: int) -> None:
         for _ in range(times):
             self.now_s += 0.5
-            self.worker._wake.set()  # without work a turn would wait for some
+            self.worker._wake.set()  # without it, a step without work would wait
             self.worker._run_step(self.scheduler, self.info)
 
     def check(self) -> None:
@@ -101,11 +101,11 @@ events = st.one_of(
 
 @given(st.lists(events, max_size=40))
 def test_counters_and_gauges_add_up_after_every_event(happenings):
-    shop = Shop()
+    harness = ServerHarness()
     for name, value in happenings:
-        getattr(shop, name)(value)
-        shop.check()
-    shop.turn(100)
-    shop.check()
-    assert shop.bridge.in_flight == 0
-    assert shop.bridge.counts.generated_tokens == shop.bridge.counts.batch_size.total
+        getattr(harness, name)(value)
+        harness.check()
+    harness.turn(100)
+    harness.check()
+    assert harness.bridge.in_flight == 0
+    assert harness.bridge.counts.generated_tokens == harness.bridge.counts.batch_size.total

@@ -21,7 +21,7 @@ INFO = ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64,
 
 
 class Port:
-    """The worker's side, as far as the bridge knows it."""
+    """A fake worker that records the bridge's commands."""
 
     def __init__(self) -> None:
         self.submitted: list[str] = []
@@ -38,7 +38,7 @@ class Port:
 
 
 class BridgeHarness:
-    """A bridge, its port and its clock."""
+    """A bridge with a fake worker and a fake clock."""
 
     def __init__(self, *, slots: int = 2, max_queue: int = 2, **settings: Any) -> None:
         self.now_s = 0.0
@@ -68,7 +68,7 @@ class BridgeHarness:
             self.step(started="a", tokens="a", finished="a")
 
 
-async def test_the_queue_is_what_has_no_slot_yet():
+async def test_the_queue_holds_requests_without_a_slot():
     harness = BridgeHarness()
     for at, name in enumerate("abcd"):
         harness.now_s = float(at)
@@ -83,7 +83,7 @@ async def test_the_queue_is_what_has_no_slot_yet():
     assert (harness.bridge.in_flight, harness.bridge.counts.finished["stop"]) == (3, 1)
 
 
-async def test_one_more_than_slots_and_queue_is_refused():
+async def test_one_request_more_than_slots_and_queue_is_rejected():
     harness = BridgeHarness(slots=1, max_queue=1)
     harness.submit(a_request("a"))
     harness.submit(a_request("b"))
@@ -93,7 +93,7 @@ async def test_one_more_than_slots_and_queue_is_refused():
     assert (harness.port.submitted, harness.bridge.counts.rejected[RejectReason.QUEUE_FULL]) == (["a", "b"], 1)
 
 
-async def test_prompts_beyond_what_may_wait_are_refused_until_others_have_a_slot():
+async def test_prompts_beyond_the_waiting_limit_are_rejected_until_others_get_a_slot():
     harness = BridgeHarness(max_queue=100, max_waiting_prompt_tokens=100)
     harness.submit(a_request("alone", prompt=500))  # nobody waits before it: it is not too much
     with pytest.raises(ApiError, match=r"the queue is full \(500 prompt tokens waiting\)") as caught:
@@ -118,7 +118,7 @@ async def test_by_default_as_much_may_wait_as_can_be_prefilled_in_time():
         harness.submit(a_request("b", prompt=1))
 
 
-async def test_what_the_cache_spared_is_counted():
+async def test_prompt_tokens_found_in_the_cache_are_counted():
     harness = BridgeHarness()
     for _ in range(2):
         harness.step(prompt_tokens=10, prefix_queries=10, prefix_hits=4)
@@ -136,7 +136,7 @@ async def test_retry_after_is_the_time_the_queue_needs_to_drain(seconds_per_requ
     assert harness.bridge.retry_after_s() == retry_after_s
 
 
-async def test_a_quiet_hour_does_not_slow_down_the_estimate():
+async def test_idle_time_does_not_change_the_estimate():
     harness = BridgeHarness(slots=1, max_queue=100)
     harness.submit(a_request("a"))
     harness.step(started="a", tokens="a", finished="a")
@@ -212,7 +212,7 @@ def misses(harness: BridgeHarness) -> tuple[int, int]:
         pytest.param(6.0, 512, False, 1, id="speed-unknown"),
     ],
 )
-async def test_a_first_token_is_late_by_what_its_own_prompt_allows(first_s, prompt, loaded, missed):
+async def test_the_limit_of_the_first_token_depends_on_the_prompt(first_s, prompt, loaded, missed):
     harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
     if loaded:
         harness.bridge._on_loaded(INFO)
@@ -232,7 +232,7 @@ async def test_a_first_token_is_late_by_what_its_own_prompt_allows(first_s, prom
         pytest.param((1.0,), 0, id="one-token-has-no-time-between"),
     ],
 )
-async def test_an_answer_is_slow_by_its_mean_time_per_token_after_the_first(token_times_s, missed):
+async def test_tpot_is_the_mean_time_per_token_after_the_first(token_times_s, missed):
     harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
     harness.submit(a_request("a"))
     harness.submit(a_request("b"))
@@ -241,7 +241,7 @@ async def test_an_answer_is_slow_by_its_mean_time_per_token_after_the_first(toke
     assert misses(harness) == (0, missed)
 
 
-async def test_who_never_had_a_token_misses_no_objective():
+async def test_a_request_without_a_token_misses_no_objective():
     harness = BridgeHarness(slots=1, max_queue=1, objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
     for name in "ab":
         harness.submit(a_request(name))
@@ -253,7 +253,7 @@ async def test_who_never_had_a_token_misses_no_objective():
     assert misses(harness) == (0, 0)
 
 
-async def test_a_beam_search_is_promised_nothing():
+async def test_latency_objectives_do_not_apply_to_beam_searches():
     harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
     harness.bridge.submit([replace(a_request("a"), beams=4)])
     harness.now_s = 60.0
@@ -262,7 +262,7 @@ async def test_a_beam_search_is_promised_nothing():
     assert misses(harness) == (0, 0)
 
 
-async def test_a_slow_upload_is_waited_for_by_the_client_and_not_by_the_queue():
+async def test_a_slow_upload_does_not_count_as_time_in_the_queue():
     harness = BridgeHarness()
     harness.now_s = 30.0
     request = harness.submit(a_request("a", arrived_s=0.0))
@@ -273,7 +273,7 @@ async def test_a_slow_upload_is_waited_for_by_the_client_and_not_by_the_queue():
     assert (counts.queue_time_s.total, counts.time_to_first_token_s.total) == (1.0, 31.0)
 
 
-async def test_a_slot_counts_as_taken_until_the_engine_has_freed_it():
+async def test_a_slot_counts_as_occupied_until_the_engine_reports_it_free():
     harness = BridgeHarness()
     request = harness.submit(a_request("a"))
     harness.step(started="a")
@@ -314,7 +314,7 @@ async def test_the_queue_deadline_is_a_503_and_counts_as_a_refusal():
     assert sum(harness.bridge.counts.finished.values()) == 0
 
 
-async def test_a_failed_engine_answers_everybody_once():
+async def test_a_failed_engine_ends_every_request_once():
     harness = BridgeHarness()
     waiting, running = harness.submit(a_request("a")), harness.submit(a_request("b"))
     harness.step(started="b", tokens="b")
@@ -326,7 +326,7 @@ async def test_a_failed_engine_answers_everybody_once():
     assert (harness.bridge.in_flight, harness.bridge.counts.finished["error"]) == (0, 2)
 
 
-async def test_stuck_means_work_pending_and_no_step_for_long():
+async def test_stuck_means_pending_work_and_no_step_for_a_long_time():
     harness = BridgeHarness()
     harness.now_s = 1000.0
     assert not harness.bridge.stuck()
@@ -349,7 +349,7 @@ async def test_several_requests_are_admitted_together_or_not_at_all():
     assert harness.port.submitted == ["a", "b", "c"]
 
 
-async def test_the_answers_of_a_beam_search_are_one_job_for_the_engine():
+async def test_the_choices_of_a_beam_search_are_one_command_for_the_engine():
     harness = BridgeHarness()
     in_flight = harness.bridge.submit([replace(a_request(name), beams=4) for name in "ab"])
     assert harness.port.submitted == ["a+b"]
@@ -378,7 +378,7 @@ async def _until(deltas, count):
         yield await anext(deltas)
 
 
-async def test_one_choice_that_fails_is_the_end_of_all():
+async def test_one_failed_choice_ends_the_whole_response():
     harness = BridgeHarness()
     in_flight = harness.bridge.submit([a_request("a"), a_request("b")])
     harness.step(started="ab", tokens="ab")

@@ -84,7 +84,7 @@ async def refusal(client: openai.AsyncOpenAI, **fields: Any) -> str | None:
     return caught.value.param
 
 
-async def test_n_choices_come_side_by_side_and_the_prompt_counts_once():
+async def test_n_choices_are_generated_together_and_the_prompt_counts_once():
     async with a_client() as (client, _server):
         one = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=4)
         whole = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=4, n=3, temperature=0)
@@ -245,7 +245,7 @@ async def test_max_length_counts_prompt_and_answer():
         assert await refusal(client, max_tokens=None, extra_body={"max_length": 10_000}) == "messages"
 
 
-async def test_what_the_simulated_engine_has_not_is_refused():
+async def test_fields_that_the_simulated_engine_does_not_support_are_rejected():
     async with a_client() as (client, _server):
         assert await refusal(client, tools=[TOOL]) == "tools"
         assert await refusal(client, response_format={"type": "json_object"}) == "response_format"

@@ -91,7 +91,7 @@ async def until_a_large_body_gets(server: Server, status: int) -> None:
             await asyncio.sleep(PACE_S)
 
 
-async def test_slow_uploads_are_bounded_and_do_not_keep_chats_out():
+async def test_slow_uploads_are_bounded_and_do_not_block_chats():
     places = MAX_LARGE_UPLOAD_BYTES // MAX_BODY_BYTES
     async with a_server() as (server, client), asyncio.TaskGroup() as tasks:
         uploads = [a_socket(server) for _ in range(places)]
@@ -106,7 +106,7 @@ async def test_slow_uploads_are_bounded_and_do_not_keep_chats_out():
         await until_a_large_body_gets(server, 400)
 
 
-def test_a_place_is_free_again_however_the_body_ended():
+def test_a_reservation_ends_with_the_body_even_after_an_error():
     uploads = UploadBudget()
     with uploads.reserve(100), uploads.reserve(MAX_BODY_BYTES):
         assert uploads == UploadBudget(small_bytes=100, large_bytes=MAX_BODY_BYTES)
@@ -115,7 +115,7 @@ def test_a_place_is_free_again_however_the_body_ended():
     assert uploads == UploadBudget()
 
 
-def test_a_refused_body_takes_no_place():
+def test_a_rejected_body_reserves_nothing():
     uploads = UploadBudget(large_bytes=MAX_LARGE_UPLOAD_BYTES)
     with pytest.raises(ApiError) as caught, uploads.reserve(MAX_BODY_BYTES):
         pass
@@ -142,7 +142,7 @@ class Encoding(SimulatedEngine):
         return self.encode(messages[0].content)
 
 
-async def test_bodies_that_are_yet_to_become_tokens_are_bounded_too(monkeypatch):
+async def test_bodies_that_are_being_tokenized_are_bounded_too(monkeypatch):
     monkeypatch.setattr(transport, "MAX_LARGE_UPLOAD_BYTES", 350_000)
     long = "x" * 100_000
     bodies = {
@@ -165,7 +165,7 @@ async def test_bodies_that_are_yet_to_become_tokens_are_bounded_too(monkeypatch)
         assert await ask("/tokenize") == 200
 
 
-async def test_a_drain_waits_until_a_slow_reader_has_the_last_byte():
+async def test_a_drain_waits_until_a_slow_reader_has_received_the_last_byte():
     async with a_server(drain_timeout_s=60.0) as (server, _client), a_socket(server, receive_bytes=2048) as (
         reader, writer,
     ):  # fmt: skip

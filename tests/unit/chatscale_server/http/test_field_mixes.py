@@ -85,7 +85,7 @@ def tiny(tmp_path_factory):
     return save_model("llama", tmp_path_factory.mktemp("models") / "llama")
 
 
-async def test_any_mix_of_sound_fields_is_answered_or_refused_by_name(tiny):
+async def test_any_combination_of_valid_fields_is_answered_or_rejected_by_name(tiny):
     mixes: list[tuple[str, dict[str, Any]]] = []
 
     @settings(max_examples=200, database=None)

@@ -187,7 +187,7 @@ async def test_a_full_queue_is_a_rate_limit_that_the_client_waits_out():
         assert (await first).choices[0].finish_reason == "length"
 
 
-async def test_loading_and_draining_are_503_and_say_when_to_come_again():
+async def test_loading_and_draining_are_503_with_retry_after():
     engine, gate = gated_engine()
     gate._permits.acquire()
     async with a_client(engine, loaded=False, drain_timeout_s=100.0) as (client, server):
@@ -211,7 +211,7 @@ async def test_loading_and_draining_are_503_and_say_when_to_come_again():
         assert int(caught.value.response.headers["Retry-After"]) >= 1
 
 
-async def test_a_request_that_no_slot_came_free_for_is_a_503():
+async def test_a_request_that_gets_no_slot_in_time_is_a_503():
     engine, gate = gated_engine()
     async with a_client(engine, max_concurrency=1) as (client, server), asyncio.TaskGroup() as tasks:
         first = tasks.create_task(chat(client))

@@ -74,7 +74,7 @@ async def test_each_choice_has_a_constraint_of_its_own():
     assert engine.begun == ['<{"type":"object"}>'] * 3
 
 
-async def test_a_schema_that_the_engine_refuses_is_the_client_s_fault():
+async def test_a_schema_that_the_engine_rejects_is_a_400():
     engine = Compiling()
     engine.gate.set()
     assert await problem_of(SchemaCompiler(engine), a_constraint(odd=1)) == REFUSED
@@ -93,7 +93,7 @@ async def test_a_schema_beyond_the_bounds_is_never_compiled(schema):
     assert engine.begun == []
 
 
-async def test_one_that_takes_too_long_is_refused_and_those_behind_it_are_told_to_come_again():
+async def test_a_schema_that_compiles_too_long_is_rejected_and_waiting_ones_get_retry_after():
     """The loop is free all the time, or none of this would be seen."""
     engine = Compiling()
     schemas = SchemaCompiler(engine, timeout_s=0.3)
@@ -106,7 +106,7 @@ async def test_one_that_takes_too_long_is_refused_and_those_behind_it_are_told_t
     assert (found.schema, engine.begun) == ('{"c":1}', ['<{"a":1}>', '<{"c":1}>'])
 
 
-async def test_the_time_that_a_schema_waits_for_others_is_not_its_own(monkeypatch):
+async def test_waiting_for_other_schemas_does_not_count_as_compile_time(monkeypatch):
     loop, ahead_s = asyncio.get_running_loop(), 0.0
     real = loop.time
     monkeypatch.setattr(loop, "time", lambda: real() + ahead_s)
@@ -158,7 +158,7 @@ class Constrained(Saying):
         pytest.param({"tools": [TOOL], "tool_choice": "required"}, "tool_choice", id="call"),
     ],
 )
-async def test_a_schema_that_fails_in_mid_answer_is_the_client_s_and_not_tried_again(fields, param):
+async def test_a_schema_that_fails_during_generation_is_a_400_that_clients_do_not_retry(fields, param):
     async with a_client(Constrained("a", "b", "c", "d")) as (client, server):
         trying = client.with_options(max_retries=2)
         with pytest.raises(openai.BadRequestError) as whole:

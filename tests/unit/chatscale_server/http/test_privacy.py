@@ -92,10 +92,10 @@ async def test_our_own_bug_can_still_be_found(caplog):
     assert "in encode_chat" in line["traceback"]
 
 
-def test_a_failure_is_told_by_kind_and_place():
+def test_a_failure_is_logged_with_type_and_traceback():
     try:
         int(CANARY)
     except ValueError as error:
         found = where(error)
     assert found["error"] == "ValueError"
-    assert "test_a_failure_is_told_by_kind_and_place" in found["traceback"]
+    assert "test_a_failure_is_logged_with_type_and_traceback" in found["traceback"]

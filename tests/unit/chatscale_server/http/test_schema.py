@@ -182,7 +182,7 @@ def test_prompts_come_as_text_or_as_tokens_alone_or_in_a_list(prompt, prompts):
     assert parse_completion(prompt=prompt).prompts == prompts
 
 
-def test_the_words_of_transformers_are_other_names():
+def test_the_field_names_of_transformers_are_aliases():
     assert parse_chat(num_return_sequences=3).choices_per_prompt == parse_chat(n=3).choices_per_prompt == 3
     assert parse_chat(do_sample=False).sampling(100).temperature == 0
     assert parse_completion(n=2, best_of=2).choices_per_prompt == 2
@@ -217,7 +217,7 @@ def test_a_format_is_a_schema():
     assert parse_chat(response_format={"type": "text"}).constraint is None
 
 
-def test_a_call_that_must_come_is_a_form_too():
+def test_a_required_call_is_a_response_constraint():
     node = {"$ref": "#/$defs/node", "$defs": {"node": {"items": [{"$ref": "#"}]}}}
     walk = {"type": "function", "function": {"name": "walk", "parameters": node, "strict": True}}
     moved = {"$ref": "#/$defs/0/$defs/node", "$defs": {"node": {"items": [{"$ref": "#/$defs/0"}]}}}
@@ -235,7 +235,7 @@ def test_a_call_that_must_come_is_a_form_too():
     assert parse_chat(tools=[TOOL], tool_choice="auto").constraint is None
 
 
-def test_one_call_at_a_time_ends_with_the_first():
+def test_without_parallel_tool_calls_generation_ends_with_the_first_call():
     assert parse_chat(tools=[TOOL], parallel_tool_calls=False, stop="x").stops == ("x", "</tool_call>")
     assert parse_chat(tools=[TOOL], parallel_tool_calls=True).stops == ()
 
@@ -247,7 +247,7 @@ def test_logit_bias_takes_tokens_of_the_vocabulary_only():
         assert (caught.value.status, caught.value.param) == (400, "logit_bias")
 
 
-def test_a_temperature_next_to_nothing_is_greedy():
+def test_a_very_low_temperature_is_greedy():
     assert parse_chat(temperature=1e-310).sampling(100).temperature == 0
 
 
@@ -297,7 +297,7 @@ def test_arguments_that_are_no_object_are_refused(arguments):
     ],
     ids=lambda body: str(body[:30]),
 )  # fmt: skip
-def test_what_is_not_a_sound_json_object_is_a_400(body):
+def test_anything_but_a_valid_json_object_is_a_400(body):
     with pytest.raises(ApiError) as caught:
         parse_request(ChatBody, body)
     assert caught.value.status == 400
@@ -322,7 +322,7 @@ NUMBERS = ",".join("1" * 1_900_000)
         pytest.param(CompletionBody, '{"model":"m","prompt":[' + '"a",' * 1_040_000 + '""]}', id="texts"),
     ],
 )
-def test_what_a_hostile_body_costs_grows_with_its_length_alone(kind, body):
+def test_the_cost_of_a_malicious_body_is_linear_in_its_length(kind, body):
     began_s = time.process_time()
     with pytest.raises(ApiError) as caught:
         parse_request(kind, body.encode())
@@ -335,7 +335,7 @@ def test_what_a_hostile_body_costs_grows_with_its_length_alone(kind, body):
     ["[" * 100, '"[' * 100, "\\" * 9 + "[" * 100, '\\"' * 100 + "{" * 100, "," * 500_000, "]" * 30_000],
     ids=lambda text: text[:10],
 )
-def test_what_stands_in_strings_is_not_structure(text):
+def test_brackets_in_strings_do_not_count_as_structure(text):
     assert parse_chat(messages=[{**HELLO, "content": text}]).messages[0].content == text
 
 

@@ -117,7 +117,7 @@ class Overfull(SimulatedEngine):
         return [1, 2**31]
 
 
-async def test_a_token_the_model_does_not_have_is_refused_and_never_stepped_on():
+async def test_a_token_that_the_model_does_not_have_is_rejected_before_any_step():
     async with a_server(Overfull(FAST)) as (_server, client):
         status, _headers, body = await _post(client)
         assert (status, body["error"]["param"]) == (400, "messages")
@@ -289,7 +289,7 @@ class FailsAtStep(SimulatedEngine):
         raise RuntimeError("illegal memory access")
 
 
-async def test_an_engine_failure_answers_everybody_and_ends_the_server():
+async def test_an_engine_failure_ends_every_request_and_the_server():
     async with a_server(FailsAtStep(FAST)) as (server, client), asyncio.TaskGroup() as tasks:
         answers = [tasks.create_task(_post(client, stream=stream)) for stream in (True, False)]
         with pytest.raises(StartupError, match="illegal memory access") as caught:
@@ -320,7 +320,7 @@ async def test_a_stuck_engine_is_not_drained_and_ends_the_server_with_its_reason
         gate.open()
 
 
-async def test_a_busy_server_answers_everybody_once():
+async def test_a_busy_server_responds_to_every_request_once():
     async with a_server(max_concurrency=4, max_queue=100) as (server, client), asyncio.TaskGroup() as tasks:
         asked = [(2 + at % 7, at % 2 == 0) for at in range(60)]
         answers = [tasks.create_task(_read_all(client, chat(max_tokens=n, stream=stream))) for n, stream in asked]

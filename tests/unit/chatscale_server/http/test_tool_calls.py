@@ -55,7 +55,7 @@ def parsed(*pieces: str) -> list[str | ParsedToolCall]:
         pytest.param("", [], id="nothing"),
     ],
 )  # fmt: skip
-def test_calls_are_told_from_text(text, parts):
+def test_calls_are_separated_from_text(text, parts):
     assert parsed(text) == parts
 
 
@@ -67,11 +67,11 @@ def test_how_the_text_is_split_changes_nothing(text, data):
 
 
 @given(text=st.text(alphabet="<tol_ca>/{} \n", max_size=40))
-def test_text_without_calls_comes_out_as_it_went_in(text):
+def test_text_without_calls_is_unchanged(text):
     assert "".join(part for part in parsed(text) if isinstance(part, str)).split() == text.split()
 
 
-def test_text_that_cannot_become_a_call_goes_out_at_once():
+def test_text_that_cannot_become_a_call_is_sent_at_once():
     parser = ToolCallParser()
     assert parser.push("Where is <it") == ["Where is <it"]
     assert parser.push(" \n<tool_") == []

@@ -36,7 +36,7 @@ class Recorder:
         return self._exporter.get_finished_spans()
 
 
-def test_a_span_tells_when_a_request_came_waited_computed_and_ended():
+def test_a_span_contains_arrival_queue_prefill_decode_and_end_times():
     harness, recorder = BridgeHarness(), Recorder()
     harness.now_s = 2.0
     request = harness.submit(a_request("a", prompt=3, max_tokens=4, arrived_s=1.0))
