@@ -64,3 +64,12 @@ def test_a_simulate_command_in_a_document_is_understood_and_names_files_that_exi
     options = parser.parse_args(words)
 
     assert [path for path in [*options.trace, options.chatmodel] if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_metric_that_a_document_names_exists(path: Path):
+    known = set(re.findall(r"(?m)^\| `(\w+)`", (ROOT / "docs/metrics.md").read_text()))
+    packages = {package.name for package in ROOT.glob("*/chatscale_*")}
+    named = set(re.findall(r"\b(?:inference|chatscale)_[a-z_]+\b", path.read_text()))
+
+    assert named - known - packages - {"inference_server"} == set()
