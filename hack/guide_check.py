@@ -31,6 +31,8 @@ OWN_NODE_IMAGES: Final = "chatscale/node:"
 PUBLIC_BASE: Final = "python:3.12-slim"
 """BASE_IMAGE of our Dockerfiles when nobody sets another."""
 LOCAL_BASES: Final = "chatscale/base"
+BUILT: Final = ("registry.example.com/chatscale/*", "chatscale-simulated-base")
+"""References of the images that the guide builds; their tags are removed at the end."""
 FOLLOW_DEADLINE_S: Final = 1800.0
 STEP_DEADLINE_S: Final = 300.0
 _BLOCK: Final = re.compile(r"(?ms)^```sh\n(?P<text>.*?)^```$")
@@ -78,7 +80,7 @@ def main() -> int:
                 "PATH": f"{cache_dir() / 'bin'}:{os.environ['PATH']}",
                 "KUBECONFIG": str(Path(folder) / "kubeconfig"),
             }
-            with _second_cluster(environment), _base_image(environment):
+            with _second_cluster(environment), _without_leftovers(environment), _base_image(environment):
                 _follow(shell_blocks(GUIDE.read_text(encoding="utf-8")), environment)
     except (GuideError, OSError, subprocess.SubprocessError) as error:
         print(f"hack.guide_check: {error}", file=sys.stderr)
@@ -149,6 +151,18 @@ def _base_image(environment: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         _run(["docker", "rmi", "--no-prune", PUBLIC_BASE], environment)
+
+
+@contextmanager
+def _without_leftovers(environment: dict[str, str]) -> Iterator[None]:
+    """Remove the tags of the guide's images at the end; layers that other images share stay."""
+    try:
+        yield
+    finally:
+        filters = [f"--filter=reference={reference}" for reference in BUILT]
+        listed = _run(["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", *filters], environment).split()
+        if listed:
+            _run(["docker", "rmi", "--no-prune", *listed], environment)
 
 
 def _node_image(environment: dict[str, str]) -> str:
