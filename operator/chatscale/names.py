@@ -17,6 +17,8 @@ MANAGED_BY: Final = "chatscale"
 SERVER_NAME: Final = "chatscale-server"
 MODEL_LABEL: Final = "chatscale.dev/chatmodel"
 """On every child and pod: the name of the ChatModel that owns it."""
+ENGINE_LABEL: Final = "chatscale.dev/engine"
+"""On pods: the engine that the pod runs, which tells how to read its metrics and exit codes."""
 TEMPLATE_HASH_ANNOTATION: Final = "chatscale.dev/template-hash"
 
 FIELD_MANAGER: Final = "chatscale"

@@ -1,4 +1,4 @@
-"""ScrapeResult from Prometheus: only pods that exist, and the time at which they were scraped."""
+"""Load from Prometheus: only pods that exist count, each with the time of its scrape."""
 
 from collections.abc import AsyncIterator
 
@@ -7,12 +7,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chatscale import names
+from chatscale.observe.dialects import registry
 from chatscale.observe.pods import read_pods
 from chatscale.observe.prometheus import PrometheusReader, parse_vector
 from chatscale.observe.reader import ScrapeResult
 from chatscale.scaling.signals import ReplicaSample
+from chatscale_contract.server.environment import EngineName
 from chatscale_contract.server.metrics import Metric
 from tests.support.builders import a_pod, at
+from tests.support.dialects import OTHER_DIALECT
 
 VALUES = {
     Metric.QUEUE_DEPTH: 3,
@@ -45,7 +49,7 @@ class Prometheus:
         if self.answer is not None:
             return web.Response(status=self.answer[0], body=self.answer[1])
         if query.startswith("timestamp("):
-            found = [(labels, scraped) for name, labels, _, scraped in self.series if name == Metric.QUEUE_DEPTH]
+            found = [(labels, scraped) for name, labels, _, scraped in self.series if f"({name}{{" in query]
         else:
             found = [({"__name__": name, **labels}, value) for name, labels, value, _ in self.series]
         result = [{"metric": labels, "value": [at(9).timestamp(), str(value)]} for labels, value in found]
@@ -62,8 +66,11 @@ async def prometheus() -> AsyncIterator[Prometheus]:
         yield prometheus
 
 
-async def read(prometheus: Prometheus, *names: str) -> ScrapeResult:
-    pods = read_pods(a_pod(name).ready().manifest() for name in names)
+async def read(prometheus: Prometheus, *pod_names: str, engines: dict[str, str] | None = None) -> ScrapeResult:
+    manifests = [a_pod(name).ready().manifest() for name in pod_names]
+    for manifest in manifests:
+        manifest["metadata"]["labels"][names.ENGINE_LABEL] = (engines or {}).get(manifest["metadata"]["name"], "")
+    pods = read_pods(manifests)
     async with aiohttp.ClientSession() as session:
         return await PrometheusReader(session).read(prometheus.url, "demo", "tiny", pods, at(9))
 
@@ -97,13 +104,27 @@ async def test_a_ready_pod_without_series_is_unknown(prometheus: Prometheus):
     assert (await read(prometheus, "tiny-1", "tiny-2")).failures == {"tiny-2": "Prometheus has no series of this pod"}
 
 
-async def test_asks_for_this_chatmodel_only(prometheus: Prometheus):
-    await read(prometheus, "tiny-1")
+async def test_pods_of_another_engine_are_read_in_their_own_dialect(
+    prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(registry.DIALECTS, EngineName.SIMULATED, OTHER_DIALECT)
+    prometheus.has("tiny-1")
+    prometheus.series.append(("other:waiting", {"pod": "tiny-2"}, 7, at(4).timestamp()))
+    reading = await read(prometheus, "tiny-1", "tiny-2", engines={"tiny-2": "Simulated"})
+    assert {name: sample.queue_depth for name, sample in reading.samples.items()} == {"tiny-1": 3, "tiny-2": 7}
+    assert prometheus.queries[2:] == [
+        '{__name__=~"other:waiting",namespace="demo"}',
+        'timestamp(other:waiting{namespace="demo"})',
+    ]
+
+
+async def test_queries_this_chatmodel_only(prometheus: Prometheus):
+    await read(prometheus, "tiny-1", "tiny-2", engines={"tiny-2": "Simulated"})
     assert all('namespace="demo",chatmodel="tiny"' in query for query in prometheus.queries)
     assert len(prometheus.queries) == 2
 
 
-async def test_asks_nothing_while_no_pod_is_ready(prometheus: Prometheus):
+async def test_queries_nothing_while_no_pod_is_ready(prometheus: Prometheus):
     assert await read(prometheus) == ScrapeResult(at(9))
     assert prometheus.queries == []
 

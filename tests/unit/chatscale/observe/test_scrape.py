@@ -1,4 +1,4 @@
-"""Scraping pods: bounded, honest about failures, never a zero for a pod that did not answer."""
+"""Scraping pods within limits; a pod that cannot be read is a failure, never a load of zero."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,15 +8,19 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chatscale import names
 from chatscale.observe import scrape
+from chatscale.observe.dialects import registry
 from chatscale.observe.pods import Pod, read_pods
 from chatscale.observe.scrape import PodScraper
 from chatscale_contract.server.endpoints import METRICS_PATH
+from chatscale_contract.server.environment import EngineName
 from tests.support.builders import PodBuilder, a_pod, an_exposition, at
+from tests.support.dialects import OTHER_DIALECT
 
 
 class Replica:
-    """A pod's HTTP side; `behaviour` is one of the names below."""
+    """The HTTP server of a pod; `behaviour` is one of the names below."""
 
     def __init__(self) -> None:
         self.behaviour = "healthy"
@@ -38,6 +42,8 @@ class Replica:
                 return web.Response(text="# comment\n" * 200_000)
             case "babbling":
                 return web.Response(text=f"inference_queue_depth {'x' * 1500}")
+            case "bilingual":
+                return web.Response(text=an_exposition(queue=3, running=8) + "other:waiting 7\n")
         return web.Response(text=an_exposition(queue=3, running=8))
 
 
@@ -83,6 +89,17 @@ async def test_a_pod_that_cannot_be_read_is_a_failure_with_its_reason(
     replica.behaviour = behaviour
     reading = await scraper.read(pods(a_pod().ready()), at(0))
     assert (reading.samples, reading.failures) == ({}, {"tiny-1": why})
+
+
+async def test_a_pod_of_another_engine_is_read_in_its_own_dialect(
+    replica: Replica, scraper: PodScraper, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(registry.DIALECTS, EngineName.SIMULATED, OTHER_DIALECT)
+    replica.behaviour = "bilingual"
+    manifests = [a_pod(name).ready().at_address("127.0.0.1").manifest() for name in ("a", "b")]
+    manifests[1]["metadata"]["labels"][names.ENGINE_LABEL] = EngineName.SIMULATED.value
+    reading = await scraper.read(read_pods(manifests), at(0))
+    assert {name: sample.queue_depth for name, sample in reading.samples.items()} == {"a": 3, "b": 7}
 
 
 async def test_a_failure_quotes_no_more_of_a_pod_than_a_condition_can_hold(replica: Replica, scraper: PodScraper):
