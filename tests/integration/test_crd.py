@@ -134,3 +134,8 @@ def test_a_long_name_is_refused_with_its_length(namespace: str):
 def test_a_name_that_no_service_may_have_is_refused_by_name(namespace: str):
     with pytest.raises(kube.KubectlError, match=r'digits and dashes, and start with a letter, found "7b"'):
         dry_run(chatmodel(namespace, name="7b"))
+
+
+def test_a_name_that_ends_like_a_canarys_is_refused(namespace: str):
+    with pytest.raises(kube.KubectlError, match=r"metadata\.name must not end in -canary"):
+        dry_run(chatmodel(namespace, "shop-canary"))

@@ -47,9 +47,9 @@ def build_deployment(chatmodel: ChatModel, images: ServerImages) -> Manifest:
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": child_metadata(chatmodel),
+            "metadata": {**child_metadata(chatmodel), "labels": _labels(chatmodel)},
             "spec": {
-                "selector": {"matchLabels": names.pod_selector(chatmodel.metadata.name)},
+                "selector": {"matchLabels": names.deployment_selector(chatmodel.metadata.name)},
                 "strategy": _strategy(chatmodel.spec.device),
                 "progressDeadlineSeconds": STARTUP_TIMEOUT_S,
                 "revisionHistoryLimit": REVISIONS_KEPT,
@@ -75,9 +75,13 @@ def _strategy(device: Device) -> Manifest:
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
 
+def _labels(chatmodel: ChatModel) -> dict[str, str]:
+    return {**child_metadata(chatmodel)["labels"], names.TRACK_LABEL: names.STABLE_TRACK}
+
+
 def _pod_metadata(chatmodel: ChatModel) -> Manifest:
     return {
-        "labels": child_metadata(chatmodel)["labels"],
+        "labels": {**_labels(chatmodel), names.ENGINE_LABEL: chatmodel.spec.server.engine.value},
         "annotations": {
             "kubectl.kubernetes.io/default-container": names.SERVER_CONTAINER,
             "prometheus.io/scrape": "true",

@@ -10,6 +10,7 @@ from chatscale.api.v1alpha1.common import ApiModel, CelRule, not_stored
 from chatscale.api.v1alpha1.model import ModelSource
 from chatscale.api.v1alpha1.server import Device, DrainSpec, ResourceRequirements, ServerSpec
 from chatscale.api.v1alpha1.status import ChatModelStatus
+from chatscale.names import CANARY_SUFFIX, MAX_NAME_LENGTH
 
 
 class ChatModelSpec(ApiModel):
@@ -64,9 +65,14 @@ class ChatModel(ApiModel):
 
     cel_rules = (
         CelRule(
-            "self.metadata.name.size() <= 40",
-            "metadata.name must have at most 40 characters, so that the names of its pods fit",
-            "'metadata.name must have at most 40 characters, found %d'.format([self.metadata.name.size()])",
+            f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
+            f"metadata.name must have at most {MAX_NAME_LENGTH} characters, so that the names of its pods fit",
+            f"'metadata.name must have at most {MAX_NAME_LENGTH} characters, found %d'"
+            ".format([self.metadata.name.size()])",
+        ),
+        CelRule(
+            f"!self.metadata.name.endsWith('{CANARY_SUFFIX}')",
+            f"metadata.name must not end in {CANARY_SUFFIX}: such names are reserved for canary Deployments",
         ),
         CelRule(
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",

@@ -89,8 +89,30 @@ def test_the_hash_changes_only_with_the_template() -> None:
 def test_a_pod_has_the_labels_that_select_it() -> None:
     spec = build_deployment(a_chatmodel("shop"), IMAGES)["spec"]
 
-    assert spec["selector"]["matchLabels"] == names.pod_selector("shop")
+    assert spec["selector"]["matchLabels"] == names.deployment_selector("shop")
     assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+def test_the_stable_deployment_does_not_select_a_canarys_pods() -> None:
+    canary = names.deployment_selector("shop", "canary").items()
+    selector = build_deployment(a_chatmodel("shop"), IMAGES)["spec"]["selector"]["matchLabels"].items()
+
+    assert not selector <= canary
+    assert names.pod_selector("shop").items() <= canary
+
+
+def test_a_pod_names_its_engine() -> None:
+    labels = build_deployment(REHEARSAL, IMAGES)["spec"]["template"]["metadata"]["labels"]
+
+    assert labels[names.ENGINE_LABEL] == "Simulated"
+
+
+def test_the_longest_pod_name_has_63_characters() -> None:
+    replicaset_hash, random_suffix = "0123456789", "abcde"
+
+    longest = "x" * names.MAX_NAME_LENGTH + names.CANARY_SUFFIX + "-" + replicaset_hash + random_suffix
+
+    assert len(longest) == 63
 
 
 @pytest.mark.parametrize(
