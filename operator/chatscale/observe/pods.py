@@ -14,6 +14,8 @@ from chatscale.observe.dialects.registry import dialect_of
 from chatscale.observe.problems import Problem, ProblemReason
 from chatscale.scaling.signals import ReplicaPhase
 
+__all__ = ["Pod", "Problem", "ProblemReason", "current_problem", "read_pods", "refusal_of_pods"]
+
 TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
 """Set by the Deployment controller: equal on all pods of one pod template."""
 _FINISHED: Final = ("Succeeded", "Failed")

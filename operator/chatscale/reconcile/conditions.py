@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ConditionStatus
-from chatscale.observe.pods import current_problem, refusal_of_pods
-from chatscale.observe.problems import Problem, ProblemReason
+from chatscale.observe.pods import Problem, ProblemReason, current_problem, refusal_of_pods
 from chatscale.reconcile.pass_result import PassResult
 from chatscale.reconcile.replicas import Writer
 from chatscale.scaling.policy import Decision

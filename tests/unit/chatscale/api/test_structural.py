@@ -71,7 +71,7 @@ INNER = {
             {
                 "type": "string",
                 "enum": ["auto", "float32", "bfloat16", "float16"],
-                "description": "Number format of weights and activations.",
+                "description": "Data type of weights and activations.",
             },
             id="enum",
         ),

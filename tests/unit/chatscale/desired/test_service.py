@@ -15,5 +15,5 @@ def test_sends_requests_to_the_pods_of_every_track() -> None:
     assert names.TRACK_LABEL not in selector
 
 
-def test_the_endpoint_is_what_an_openai_client_takes() -> None:
+def test_the_endpoint_is_a_base_url_for_openai_clients() -> None:
     assert endpoint_url(a_chatmodel("shop")) == "http://shop.demo.svc/v1"
