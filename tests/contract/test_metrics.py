@@ -40,7 +40,7 @@ def test_a_server_that_has_just_started_reports_every_metric_of_the_contract():
     assert set(Metric) - exposed == set()
 
 
-def test_every_series_of_ours_names_its_model_and_chatmodel():
+def test_every_inference_series_has_its_model_and_chatmodel():
     nameless = [
         sample.name
         for family in text_string_to_metric_families(exposition())
@@ -53,7 +53,7 @@ def test_every_series_of_ours_names_its_model_and_chatmodel():
 
 
 @pytest.mark.parametrize("metric", ["QueueDepth", "ActiveRequests", "KVCacheUtilization"])
-def test_an_hpa_asks_for_metrics_that_servers_expose_and_the_adapter_serves(metric: str):
+def test_an_hpa_reads_metrics_that_servers_expose_and_the_adapter_serves(metric: str):
     chatmodel = a_chatmodel().in_mode("HPA", metrics=[{"type": metric, "target": 4}]).build()
     hpa = build_hpa(chatmodel, 1)
     assert hpa is not None

@@ -21,7 +21,8 @@ MOST_CHARACTERS: Final = 65_536
 
 def read_series(text: str, names: Collection[str]) -> list[Series]:
     """The series with one of these names. Raises MetricsUnavailableError for text that is no exposition."""
-    wanted = [line for line in text.split("\n") if line.startswith(tuple(names))]
+    starts = tuple(names)
+    wanted = [line for line in text.split("\n") if line.startswith(starts)]
     longest, characters = max(map(len, wanted), default=0), sum(map(len, wanted))
     if longest > LONGEST_LINE or characters > MOST_CHARACTERS:
         raise MetricsUnavailableError(

@@ -31,11 +31,11 @@ class Dialect:
     """The metrics and exit codes of one runtime."""
 
     names: tuple[str, ...]
-    """Every series that the operator reads; all others are skipped unread."""
+    """Names of all series that the operator reads."""
     timestamp_name: str
-    """A series that each replica always exposes exactly once; with Prometheus its scrape time dates the sample."""
+    """A series that each replica always exposes; with Prometheus its last scrape is the time of the sample."""
     distinct_labels: tuple[str, ...] = ()
-    """Labels that tell apart the series of one name and one replica."""
+    """Labels that distinguish the series of one name and one replica."""
     promql_matchers: Callable[[str, str], str]
     """(namespace, ChatModel) to the PromQL label matchers that select the ChatModel's series; more may match, as only
     series of known pods are used."""

@@ -8,7 +8,7 @@ from tests.support.builders import a_pod, at
 from tests.support.fake_reader import a_sample
 
 
-def test_a_pod_that_failed_keeps_its_last_sample_with_its_old_time():
+def test_a_pod_whose_scrape_failed_keeps_its_last_sample():
     pods = read_pods([a_pod("a").manifest(), a_pod("b").manifest()])
     earlier = {"a": a_sample(at(0), queue=1), "b": a_sample(at(0), queue=2)}
     reading = ScrapeResult(at(5), samples={"a": a_sample(at(5), queue=3)}, failures={"b": "timeout"})

@@ -31,11 +31,11 @@ def test_a_pod_is_in_exactly_one_phase(pod: PodBuilder, phase: ReplicaPhase, sin
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-def test_a_finished_pod_is_no_replica(phase: str):
+def test_a_terminated_pod_is_no_replica(phase: str):
     assert read(a_pod().finished(phase)) == ()
 
 
-def test_a_pod_that_is_a_second_old_may_lack_everything():
+def test_a_new_pod_may_have_no_status_and_no_labels():
     manifest = a_pod().manifest() | {"status": {}}
     del manifest["metadata"]["labels"]
     (found,) = read_pods([manifest])

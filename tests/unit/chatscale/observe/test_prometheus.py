@@ -28,7 +28,7 @@ VALUES = {
 
 
 class Prometheus:
-    """Answers instant queries from `series`; `answer` replaces the whole answer."""
+    """Answers instant queries from `series`; `answer` replaces the whole response."""
 
     def __init__(self) -> None:
         self.series: list[tuple[str, dict[str, str], float, float]] = []
@@ -75,7 +75,7 @@ async def read(prometheus: Prometheus, *pod_names: str, engines: dict[str, str] 
         return await PrometheusReader(session).read(prometheus.url, "demo", "tiny", pods, at(9))
 
 
-async def test_reads_known_pods_as_of_their_scrape(prometheus: Prometheus):
+async def test_a_sample_has_the_time_of_its_scrape(prometheus: Prometheus):
     prometheus.has("tiny-1", scraped_at=3)
     assert await read(prometheus, "tiny-1") == ScrapeResult(
         taken_at=at(9),
@@ -87,9 +87,9 @@ async def test_reads_known_pods_as_of_their_scrape(prometheus: Prometheus):
     )
 
 
-async def test_series_of_pods_that_are_gone_do_not_count(prometheus: Prometheus):
+async def test_series_of_deleted_pods_do_not_count(prometheus: Prometheus):
     prometheus.has("tiny-1")
-    prometheus.has("tiny-0-gone", queue_depth=1000)
+    prometheus.has("tiny-0-deleted", queue_depth=1000)
     assert list((await read(prometheus, "tiny-1")).samples) == ["tiny-1"]
 
 
@@ -158,11 +158,11 @@ async def test_an_outage_is_unknown_for_every_pod(status: int, body: bytes, why:
     assert why in reading.failures["tiny-1"]
 
 
-async def test_labels_that_are_not_text_are_left_out():
+async def test_labels_that_are_not_text_are_ignored():
     body = b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {"pod": [], "a": "b"}, "value": [0, "1"]}]}}'  # noqa: E501
     assert parse_vector(body) == [({"a": "b"}, 1.0)]
 
 
-async def test_an_address_where_nobody_listens_is_an_outage(prometheus: Prometheus):
+async def test_a_refused_connection_is_an_outage(prometheus: Prometheus):
     prometheus.url = "http://127.0.0.1:1"
     assert (await read(prometheus, "tiny-1")).failures["tiny-1"].startswith("Prometheus: cannot connect to 127.0.0.1:1")
