@@ -56,7 +56,7 @@ def _root_schema() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
             "kind": {"type": "string", "description": f"Always {names.KIND}."},
-            # Every name is shorter anyway; without a maximum the API server rejects rules on the name for their cost.
+            # A bound that every name keeps anyway: without it rules on the name are refused for their cost.
             "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
             "spec": structural_schema(ChatModelSpec, defaults=True),
             "status": structural_schema(ChatModelStatus, defaults=False),
