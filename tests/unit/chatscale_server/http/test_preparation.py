@@ -13,8 +13,8 @@ from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.protocol import ModelInfo, SchemaError
 from chatscale_server.engine.request import Constraint
 from chatscale_server.engine.simulated import SimulatedEngine
-from chatscale_server.http.chat_schema import Form
-from chatscale_server.http.structured import MAX_SCHEMA_CHARS, MAX_SCHEMA_CONTAINERS, Schemas
+from chatscale_server.http.chat_schema import ResponseConstraint
+from chatscale_server.http.preparation import MAX_SCHEMA_CHARS, MAX_SCHEMA_CONTAINERS, SchemaCompiler
 from tests.unit.chatscale_server.builders import FAST, eventually
 from tests.unit.chatscale_server.http.test_choices import HELLO, TOOL, Saying, a_client
 
@@ -43,8 +43,8 @@ class Compiling(SimulatedEngine):
         self.begun: list[str] = []
 
     @override
-    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
-        self.begun.append(before + schema + after)
+    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
+        self.begun.append(prefix + schema + suffix)
         assert self.gate.wait(20)
         if "odd" in schema:
             raise SchemaError("an odd schema")
@@ -54,28 +54,30 @@ class Compiling(SimulatedEngine):
 REFUSED = (400, "response_format", "invalid_value", None)
 
 
-def a_form(**schema: Any) -> Form:
-    return Form("response_format", schema, "<", ">")
+def a_constraint(**schema: Any) -> ResponseConstraint:
+    return ResponseConstraint("response_format", schema, "<", ">")
 
 
-async def problem_of(schemas: Schemas, form: Form) -> tuple[int, str | None, str | None, int | None]:
+async def problem_of(
+    schemas: SchemaCompiler, required: ResponseConstraint
+) -> tuple[int, str | None, str | None, int | None]:
     with pytest.raises(ApiError) as caught:
-        await schemas.constraints(form, 1)
+        await schemas.compile(required, 1)
     return caught.value.status, caught.value.param, caught.value.code, caught.value.retry_after_s
 
 
 async def test_each_choice_has_a_constraint_of_its_own():
     engine = Compiling()
     engine.gate.set()
-    found = await Schemas(engine).constraints(a_form(type="object"), 3)
+    found = await SchemaCompiler(engine).compile(a_constraint(type="object"), 3)
     assert len({id(constraint) for constraint in found}) == 3
     assert engine.begun == ['<{"type":"object"}>'] * 3
 
 
-async def test_a_schema_that_the_engine_refuses_is_the_client_s_fault():
+async def test_a_schema_that_the_engine_rejects_is_a_400():
     engine = Compiling()
     engine.gate.set()
-    assert await problem_of(Schemas(engine), a_form(odd=1)) == REFUSED
+    assert await problem_of(SchemaCompiler(engine), a_constraint(odd=1)) == REFUSED
 
 
 @pytest.mark.parametrize(
@@ -87,33 +89,33 @@ async def test_a_schema_that_the_engine_refuses_is_the_client_s_fault():
 )
 async def test_a_schema_beyond_the_bounds_is_never_compiled(schema):
     engine = Compiling()
-    assert await problem_of(Schemas(engine), a_form(**schema)) == REFUSED
+    assert await problem_of(SchemaCompiler(engine), a_constraint(**schema)) == REFUSED
     assert engine.begun == []
 
 
-async def test_one_that_takes_too_long_is_refused_and_those_behind_it_are_told_to_come_again():
+async def test_a_schema_that_compiles_too_long_is_rejected_and_waiting_ones_get_retry_after():
     """The loop is free all the time, or none of this would be seen."""
     engine = Compiling()
-    schemas = Schemas(engine, timeout_s=0.3)
-    first = asyncio.ensure_future(problem_of(schemas, a_form(a=1)))
+    schemas = SchemaCompiler(engine, timeout_s=0.3)
+    first = asyncio.ensure_future(problem_of(schemas, a_constraint(a=1)))
     await eventually(lambda: len(engine.begun) == 1)
-    assert await problem_of(schemas, a_form(b=1)) == (503, None, "schemas_busy", 5)
+    assert await problem_of(schemas, a_constraint(b=1)) == (503, None, "schemas_busy", 5)
     assert await first == REFUSED
     engine.gate.set()
-    [found] = await Schemas(engine).constraints(a_form(c=1), 1)
+    [found] = await SchemaCompiler(engine).compile(a_constraint(c=1), 1)
     assert (found.schema, engine.begun) == ('{"c":1}', ['<{"a":1}>', '<{"c":1}>'])
 
 
-async def test_the_time_that_a_schema_waits_for_others_is_not_its_own(monkeypatch):
+async def test_waiting_for_other_schemas_does_not_count_as_compile_time(monkeypatch):
     loop, ahead_s = asyncio.get_running_loop(), 0.0
     real = loop.time
     monkeypatch.setattr(loop, "time", lambda: real() + ahead_s)
     engine = Compiling()
-    schemas = Schemas(engine, timeout_s=1000.0)
+    schemas = SchemaCompiler(engine, timeout_s=1000.0)
     async with asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(schemas.constraints(a_form(a=1), 1))
+        first = tasks.create_task(schemas.compile(a_constraint(a=1), 1))
         await eventually(lambda: len(engine.begun) == 1)
-        second = tasks.create_task(schemas.constraints(a_form(b=1), 1))
+        second = tasks.create_task(schemas.compile(a_constraint(b=1), 1))
         await asyncio.sleep(0)
         ahead_s += 900.0
         before, engine.gate = engine.gate, threading.Event()
@@ -145,7 +147,7 @@ class Constrained(Saying):
         return replace(super().load(phase), takes_schemas=True)
 
     @override
-    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
+    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
         return Failing(schema)
 
 
@@ -156,7 +158,7 @@ class Constrained(Saying):
         pytest.param({"tools": [TOOL], "tool_choice": "required"}, "tool_choice", id="call"),
     ],
 )
-async def test_a_schema_that_fails_in_mid_answer_is_the_client_s_and_not_tried_again(fields, param):
+async def test_a_schema_that_fails_during_generation_is_a_400_that_clients_do_not_retry(fields, param):
     async with a_client(Constrained("a", "b", "c", "d")) as (client, server):
         trying = client.with_options(max_retries=2)
         with pytest.raises(openai.BadRequestError) as whole:

@@ -1,5 +1,6 @@
 """Events are framed so that every client splits them the same way."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,3 +18,13 @@ def test_an_event_is_one_line_whatever_the_text(text):
 
 def test_text_stays_readable():
     assert sse.event({"a": "ä\n", "b": None}) == 'data: {"a":"ä\\n","b":null}\n\n'.encode()
+
+
+def test_a_comment_is_a_line_that_clients_ignore():
+    assert sse.comment("keep-alive") == b": keep-alive\n\n"
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "data: x\r", "\n\ndata: [DONE]"])
+def test_a_comment_cannot_contain_an_event(text):
+    with pytest.raises(ValueError, match="one line"):
+        sse.comment(text)
