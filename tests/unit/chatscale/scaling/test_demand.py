@@ -18,9 +18,9 @@ def a_demand(active: float = 0, waiting: float = 0, kv_percent: float = 0, ready
     )
 
 
-def ask(metric: str, target: int, current: int, demand: Demand, *, in_panic: bool = False, **spec: Any) -> int:
+def ask(metric: str, target: int, current: int, demand: Demand, *, in_burst: bool = False, **spec: Any) -> int:
     chosen = MetricTarget(type=MetricType(metric), target=target)
-    return propose(chosen, SLOTS, current, demand, a_spec(**spec), in_panic=in_panic).replicas
+    return propose(chosen, SLOTS, current, demand, a_spec(**spec), in_burst=in_burst).replicas
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_queue_depth(current: int, demand: Demand, wanted: int) -> None:
 
 
 def test_in_a_burst_a_rise_follows_the_short_window() -> None:
-    assert ask("QueueDepth", 4, 1, a_demand(6, active_short=50), in_panic=True) == 5
+    assert ask("QueueDepth", 4, 1, a_demand(6, active_short=50), in_burst=True) == 5
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_explains_itself() -> None:
         1,
         a_demand(26, 18, ready=2),
         a_spec(),
-        in_panic=False,
+        in_burst=False,
     )
 
     assert proposal.message == "QueueDepth: 26.0 requests in flight against 12 per replica"

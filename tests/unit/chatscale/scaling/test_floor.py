@@ -87,8 +87,8 @@ def test_an_event_that_another_outgrew_has_begun_all_the_same() -> None:
     large = an_event(start_s=HOUR_S - 480, end_s=HOUR_S - 300, least=9, leadSeconds=0) | {"name": "tv-spot"}
     spec = a_spec(events=[small, large])
 
-    begun = floor_at(spec, 300.0, at(HOUR_S - 600)).events
-    during = floor_at(spec, 40.0, at(HOUR_S - 400), begun)
+    active = floor_at(spec, 300.0, at(HOUR_S - 600)).events
+    during = floor_at(spec, 40.0, at(HOUR_S - 400), active)
     after = floor_at(spec, 40.0, at(HOUR_S - 300), during.events)
 
     assert (during.event, after.event) == ("tv-spot", "black-friday")
@@ -97,13 +97,13 @@ def test_an_event_that_another_outgrew_has_begun_all_the_same() -> None:
 def test_an_event_put_off_is_prepared_anew() -> None:
     later = a_spec(events=[an_event(start_s=48 * HOUR_S, end_s=49 * HOUR_S)])
 
-    assert floor_at(later, 80.0, at(HOUR_S), begun=["black-friday"]).event is None
+    assert floor_at(later, 80.0, at(HOUR_S), active=["black-friday"]).event is None
 
 
 def test_a_begun_event_keeps_the_lead_of_the_spec() -> None:
     spec = a_spec(events=[an_event(leadSeconds=60)])
 
-    assert floor_at(spec, 80.0, at(HOUR_S - 61), begun=["black-friday"]).event is None
+    assert floor_at(spec, 80.0, at(HOUR_S - 61), active=["black-friday"]).event is None
 
 
 def test_an_event_as_old_as_time_counts_until_its_end() -> None:

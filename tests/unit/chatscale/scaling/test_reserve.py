@@ -7,9 +7,9 @@ import pytest
 
 from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus, SloSpec
 from chatscale.desired.workload import STARTUP_TIMEOUT_S
-from chatscale.scaling.reserve import Reserve, learn, learn_start_ups
+from chatscale.scaling.reserve import Reserve, learn_reserve, measure_cold_starts
 from chatscale.scaling.signals import Replica, ReplicaPhase
-from chatscale.scaling.tuning import BUDGET_SHARE, LEAST_RESERVE, MOST_RESERVE
+from chatscale.scaling.tuning import BUDGET_SHARE, MIN_RESERVE, MAX_RESERVE
 from chatscale.scaling.work import Work, count_work
 from tests.support.replicas import at
 from tests.support.workers import Fleet, Worker
@@ -35,7 +35,7 @@ class Student:
         for _ in range(seconds // 15):
             seen = self.fleet.after(15, requests_per_s, missed)
             self.work = count_work(self.work, seen.replicas, seen.taken_at)
-            self.reserve = learn(self.reserve, self.work, SLO, seen.taken_at)
+            self.reserve = learn_reserve(self.reserve, self.work, SLO, seen.taken_at)
 
 
 def test_the_need_worked_out_by_hand() -> None:
@@ -67,7 +67,7 @@ def test_misses_at_the_budget_leave_the_reserve_as_it_is() -> None:
     assert student.reserve.factor == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize(("missed", "bound"), [pytest.param(0.0, LEAST_RESERVE, id="never"), (1.0, MOST_RESERVE)])
+@pytest.mark.parametrize(("missed", "bound"), [pytest.param(0.0, MIN_RESERVE, id="never"), (1.0, MAX_RESERVE)])
 def test_what_is_learned_has_bounds(missed: float, bound: float) -> None:
     student = Student()
     student.watches(8 * 3600, 24, missed)
@@ -126,7 +126,7 @@ def test_cold_starts_are_believed_soon() -> None:
     reserve = Reserve(started=frozenset())
     for number in range(4):
         slow = Worker(f"slow{number}", since=100.0 * number, started_in=300)
-        reserve = learn_start_ups(reserve, [slow.replica(100.0 * number)])
+        reserve = measure_cold_starts(reserve, [slow.replica(100.0 * number)])
 
     assert 280 < reserve.cold_start_s < 300
 
@@ -134,7 +134,7 @@ def test_cold_starts_are_believed_soon() -> None:
 def test_a_start_of_half_an_hour_counts_as_the_longest() -> None:
     reserve = Reserve(started=frozenset())
     for number in range(6):
-        reserve = learn_start_ups(reserve, [Worker(f"w{number}", since=0, started_in=STARTUP_TIMEOUT_S).replica(0)])
+        reserve = measure_cold_starts(reserve, [Worker(f"w{number}", since=0, started_in=STARTUP_TIMEOUT_S).replica(0)])
 
     assert 880 < reserve.cold_start_s <= 900
 
@@ -142,7 +142,7 @@ def test_a_start_of_half_an_hour_counts_as_the_longest() -> None:
 def test_pods_that_cannot_be_read_are_timed_too() -> None:
     unread = replace(Worker("w0", since=0, started_in=300).replica(0), sample=None)
 
-    assert learn_start_ups(Reserve(started=frozenset()), [unread]).cold_start_s == pytest.approx((80 + 300) / 2)
+    assert measure_cold_starts(Reserve(started=frozenset()), [unread]).cold_start_s == pytest.approx((80 + 300) / 2)
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ def test_pods_that_cannot_be_read_are_timed_too() -> None:
     ],
 )
 def test_what_is_no_start_up_is_not_timed(before: list[Replica], then: list[Replica]) -> None:
-    reserve = learn_start_ups(Reserve(), before[:1])
+    reserve = measure_cold_starts(Reserve(), before[:1])
     for replica in (*before[1:], *then):
-        reserve = learn_start_ups(reserve, [replica])
+        reserve = measure_cold_starts(reserve, [replica])
 
     assert reserve.measured_cold_start_s is None
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from chatscale.scaling.signals import Replica
-from chatscale.scaling.tuning import LEVEL
-from chatscale.scaling.work import Totals, Work, count_work, typical
+from chatscale.scaling.tuning import LOAD_WINDOW
+from chatscale.scaling.work import Totals, Work, count_work, sizes_of
 from tests.support.replicas import at
 from tests.support.workers import Fleet, Worker
 
@@ -29,12 +29,12 @@ def steady(requests_per_s: float, count: int = 1, ticks: int = 20) -> Work:
 def test_requests_times_their_length_over_a_replicas_rate_is_the_work() -> None:
     work = steady(16)
 
-    assert work.level(at(300)) == pytest.approx(16 * 1000 / 8000, rel=0.01)
+    assert work.load(at(300)) == pytest.approx(16 * 1000 / 8000, rel=0.01)
     assert (work.prompt_tokens, work.generated_tokens) == (pytest.approx(900), pytest.approx(100))
 
 
 def test_work_does_not_depend_on_how_many_share_it() -> None:
-    assert steady(16, count=8).level(at(300)) == pytest.approx(steady(16, count=2).level(at(300)))
+    assert steady(16, count=8).load(at(300)) == pytest.approx(steady(16, count=2).load(at(300)))
 
 
 def test_what_a_replica_did_before_we_looked_is_not_this_minutes_work() -> None:
@@ -46,7 +46,7 @@ def test_what_a_replica_did_before_we_looked_is_not_this_minutes_work() -> None:
     after = counted((0, [first]), (15, [old.replica(15)]))
 
     assert not before.is_known
-    assert after.tokens(at(15), LEVEL) == pytest.approx(1.0 * 1000 / 8000, rel=0.05)
+    assert after.tokens(at(15), LOAD_WINDOW) == pytest.approx(1.0 * 1000 / 8000, rel=0.05)
 
 
 def test_all_that_a_new_replica_did_is_new() -> None:
@@ -56,7 +56,7 @@ def test_all_that_a_new_replica_did_is_new() -> None:
 
     work = counted((0, first), (20, [old.replica(20), new.replica(20)]))
 
-    assert work.grown.requests == 20
+    assert work.growth.requests == 20
 
 
 def test_a_new_replica_that_takes_all_requests_for_a_moment_does_not_double_the_load() -> None:
@@ -69,7 +69,7 @@ def test_a_new_replica_that_takes_all_requests_for_a_moment_does_not_double_the_
     new.serves(2)
     joined = count_work(work, [old.replica(58), new.replica(60)], at(60))
 
-    assert joined.tokens(at(60), LEVEL) == pytest.approx(work.tokens(at(45), LEVEL), rel=0.05)
+    assert joined.token_load(at(60), LOAD_WINDOW) == pytest.approx(work.token_load(at(45), LOAD_WINDOW), rel=0.05)
 
 
 def test_a_container_that_started_anew_counts_from_nothing() -> None:
@@ -98,15 +98,15 @@ def test_samples_that_stood_still_are_no_lull_and_their_return_is_no_surge() -> 
         worker.serves(15)
         last = worker.replica(tick * 15)
         work = count_work(work, [last], at(tick * 15))
-    steady_load = work.tokens(at(60), LEVEL)
+    steady_load = work.token_load(at(60), LOAD_WINDOW)
     for seconds in (75, 90, 105):
         worker.serves(15)
         work = count_work(work, [last], at(seconds))
-        assert work.tokens(at(seconds), LEVEL) == pytest.approx(steady_load)
+        assert work.token_load(at(seconds), LOAD_WINDOW) == pytest.approx(steady_load)
     worker.serves(15)
     work = count_work(work, [worker.replica(120)], at(120))
 
-    assert work.tokens(at(120), LEVEL) == pytest.approx(steady_load, rel=0.02)
+    assert work.token_load(at(120), LOAD_WINDOW) == pytest.approx(steady_load, rel=0.02)
 
 
 def test_the_mean_of_a_long_outage_does_not_outweigh_what_comes_after_it() -> None:
@@ -115,7 +115,7 @@ def test_the_mean_of_a_long_outage_does_not_outweigh_what_comes_after_it() -> No
         seen = fleet.after(span, requests_per_s)
         work = count_work(work, seen.replicas, seen.taken_at)
 
-    assert work.tokens(at(660), LEVEL) == pytest.approx(2.5 * 1000 / 8000, rel=0.05)
+    assert work.token_load(at(660), LOAD_WINDOW) == pytest.approx(2.5 * 1000 / 8000, rel=0.05)
 
 
 def test_a_new_replica_is_heard_while_all_that_were_known_are_silent() -> None:
@@ -125,7 +125,7 @@ def test_a_new_replica_is_heard_while_all_that_were_known_are_silent() -> None:
         new.serves(15 * 4)
         work = count_work(work, [new.replica(seconds)], at(seconds), unread=["silent"])
 
-    assert work.tokens(at(105), LEVEL) >= 4.0 * 1000 / 8000
+    assert work.token_load(at(105), LOAD_WINDOW) >= 4.0 * 1000 / 8000
 
 
 def test_a_pod_that_was_not_ready_for_a_moment_brings_no_lifes_work() -> None:
@@ -135,12 +135,12 @@ def test_a_pod_that_was_not_ready_for_a_moment_brings_no_lifes_work() -> None:
         steady.serves(15)
         blinking.serves(15)
         if seconds == 30:
-            work = count_work(work, [steady.replica(seconds)], at(seconds), others=["blinking"])
+            work = count_work(work, [steady.replica(seconds)], at(seconds), not_ready=["blinking"])
             blinking.since = 35
         else:
             work = count_work(work, [steady.replica(seconds), blinking.replica(seconds)], at(seconds))
 
-    assert work.tokens(at(45), LEVEL) == pytest.approx(2.0 * 1000 / 8000, rel=0.5)
+    assert work.token_load(at(45), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.5)
 
 
 def test_a_pod_first_seen_in_a_blink_brings_no_lifes_work_either() -> None:
@@ -151,7 +151,7 @@ def test_a_pod_first_seen_in_a_blink_brings_no_lifes_work_either() -> None:
 
     work = counted((0, first), (30, [steady.replica(30), blinking.replica(30)]))
 
-    assert work.grown.requests == 30
+    assert work.growth.requests == 30
 
 
 def test_each_replica_is_counted_over_the_time_between_its_own_scrapes() -> None:
@@ -166,8 +166,8 @@ def test_each_replica_is_counted_over_the_time_between_its_own_scrapes() -> None
         worker.serves(15)
     whole = count_work(half, [first.replica(30), second.replica(30)], at(30))
 
-    assert half.tokens(at(15), LEVEL) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
-    assert whole.tokens(at(30), LEVEL) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
+    assert half.token_load(at(15), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
+    assert whole.token_load(at(30), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
 
 
 def test_a_replica_that_was_not_read_is_counted_from_where_it_was() -> None:
@@ -180,8 +180,8 @@ def test_a_replica_that_was_not_read_is_counted_from_where_it_was() -> None:
         worker.serves(15)
     again = count_work(blind, [first.replica(30), second.replica(30)], at(30))
 
-    assert again.grown.requests == 45
-    assert again.tokens(at(30), LEVEL) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
+    assert again.growth.requests == 45
+    assert again.token_load(at(30), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
 
 
 def test_an_overload_does_not_ask_for_the_slots_that_it_fills_itself() -> None:
@@ -190,7 +190,7 @@ def test_an_overload_does_not_ask_for_the_slots_that_it_fills_itself() -> None:
         worker.serves(15 * 8)
         work = count_work(work, [worker.replica(tick * 15, running=64, waiting=200)], at(tick * 15))
 
-    assert work.level(at(285)) == pytest.approx(8 * 1000 / 8000, rel=0.05)
+    assert work.load(at(285)) == pytest.approx(8 * 1000 / 8000, rel=0.05)
 
 
 def test_full_caches_count_where_they_are_scarcer_than_tokens() -> None:
@@ -199,8 +199,8 @@ def test_full_caches_count_where_they_are_scarcer_than_tokens() -> None:
         worker.serves(15)
         work = count_work(work, [worker.replica(tick * 15, running=4, kv=0.8)], at(tick * 15))
 
-    assert work.level(at(285)) == pytest.approx(0.8, rel=0.05)
-    assert work.binding == pytest.approx(0.8 / (1000 / 8000), rel=0.1)
+    assert work.load(at(285)) == pytest.approx(0.8, rel=0.05)
+    assert work.bottleneck_factor == pytest.approx(0.8 / (1000 / 8000), rel=0.1)
 
 
 def test_waiting_requests_are_a_backlog_in_seconds_of_one_replica() -> None:
@@ -214,6 +214,6 @@ def test_waiting_requests_are_a_backlog_in_seconds_of_one_replica() -> None:
 
 
 def test_learned_lengths_are_gone_on_with() -> None:
-    work = Work(sizes=typical(500, 50))
+    work = Work(sizes=sizes_of(500, 50))
 
     assert (work.prompt_tokens, work.generated_tokens) == (500, 50)
