@@ -38,7 +38,7 @@ class Shortage:
     def message(self) -> str:
         """One sentence, without its full stop."""
         timeout_s = self.timeout.total_seconds()
-        stuck = f"{self.stuck} of {self.stuck + self.runnable} replicas found no node for {timeout_s:.0f} s"
+        stuck = f"{self.stuck} of {self.stuck + self.runnable} replicas unschedulable for {timeout_s:.0f} s"
         return f"{stuck} ({self.detail})" if self.detail else stuck
 
 

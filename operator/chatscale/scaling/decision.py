@@ -106,7 +106,7 @@ class DecisionInput:
 
     @property
     def upper(self) -> int:
-        """maxReplicas. Mode Operator requires it; without it the count is never raised."""
+        """MaxReplicas. Mode Operator requires it; without it the count is never raised."""
         return self.spec.max_replicas or max(self.current, self.lower)
 
     @property

@@ -116,10 +116,8 @@ def propose(
         replicas = min(current, _needed(load, per_replica))
     return Proposal(
         replicas=replicas,
-        message=f"{metric.type.value}: {load:.1f} {measure.unit} against {per_replica:g} per replica",
-        value=MetricValue(
-            metric.type, measure.reported.for_scale_up(in_burst=in_burst) / demand.ready, metric.target
-        ),
+        message=f"{metric.type.value}: {load:.1f} {measure.unit}, target {per_replica:g} per replica",
+        value=MetricValue(metric.type, measure.reported.for_scale_up(in_burst=in_burst) / demand.ready, metric.target),
     )
 
 

@@ -64,5 +64,5 @@ def lead_of(event: AnnouncedEvent, cold_start_s: float, *, is_active: bool = Fal
 
 
 def _explain(event: AnnouncedEvent, now: datetime) -> str:
-    when = f"from {event.start.isoformat()} on" if now < event.start else f"until {event.end.isoformat()}"
-    return f"event {event.name} asks for {event.min_replicas} {when}"
+    when = f"from {event.start.isoformat()}" if now < event.start else f"until {event.end.isoformat()}"
+    return f"minReplicas of event {event.name} is {event.min_replicas} {when}"

@@ -28,8 +28,10 @@ def _stabilize(inputs: DecisionInput, recommendation: Recommendation, history: H
         return recommendation
     behavior, bounded = inputs.spec.behavior, inputs.bounded
     replicas = history.stabilized(bounded, recommendation.replicas, behavior, inputs.now)
-    rules = behavior.scale_down if replicas > recommendation.replicas else behavior.scale_up
-    why = f"{replicas} is what the last {rules.stabilization_window_seconds} s agree on"
+    direction, rules = (
+        ("scaleDown", behavior.scale_down) if replicas > recommendation.replicas else ("scaleUp", behavior.scale_up)
+    )
+    why = f"{direction} stabilization window ({rules.stabilization_window_seconds} s) allows {replicas}"
     reason = Reason.STABILIZING if replicas == bounded else recommendation.reason
     return _limited_to(recommendation, replicas, reason, why)
 
@@ -40,7 +42,8 @@ def _limit_rate(inputs: DecisionInput, recommendation: Recommendation, history: 
     bounded = inputs.bounded
     replicas = history.rate_limited(bounded, recommendation.replicas, inputs.spec.behavior, inputs.now)
     reason = Reason.RATE_LIMITED if replicas == bounded else recommendation.reason
-    return _limited_to(recommendation, replicas, reason, f"{replicas} is what behavior allows for now")
+    direction = "scaleUp" if recommendation.replicas > bounded else "scaleDown"
+    return _limited_to(recommendation, replicas, reason, f"{direction} rate limit allows {replicas} now")
 
 
 def _cap_at_max_replicas(inputs: DecisionInput, recommendation: Recommendation) -> Recommendation:
@@ -77,9 +80,9 @@ def _keep_bounds(inputs: DecisionInput, recommendation: Recommendation) -> Recom
     reason, message = recommendation.reason, recommendation.message
     if current < lower == replicas:
         reason = Reason.ANNOUNCED_EVENT if inputs.floor.event else Reason.TOO_FEW_REPLICAS
-        message = f"{inputs.floor.because}, there were {current}"
+        message = f"{inputs.floor.because}, current {current}"
     elif current > upper == replicas:
-        reason, message = Reason.TOO_MANY_REPLICAS, f"maxReplicas is {upper}, there were {current}"
+        reason, message = Reason.TOO_MANY_REPLICAS, f"maxReplicas is {upper}, current {current}"
     return replace(recommendation, replicas=replicas, reason=reason, message=message)
 
 

@@ -8,24 +8,24 @@ from chatscale.scaling.decision import Basis, DecisionInput, Reason, Recommendat
 
 def hold_until_ready(inputs: DecisionInput) -> Recommendation:
     """Hold the count: no replica is Ready, or none has been read since it became Ready."""
-    held, ready = inputs.bounded, inputs.load.ready
-    if ready:
-        message = f"{ready} ready, none of them read since it became so; {held} held"
+    held = inputs.bounded
+    if inputs.load.ready:
+        message = f"no ready replica has been read since it became ready; holding the count at {held}"
         return Recommendation(held, Reason.STABILIZING, message, Basis.NOTHING_READY)
-    message = f"no replica is ready to take requests, {held} held"
+    message = f"no replica is ready; holding the count at {held}"
     return Recommendation(held, Reason.NOTHING_READY, message, Basis.NOTHING_READY)
 
 
 def hold_or_fall_back(inputs: DecisionInput, failed_readings: int) -> Recommendation:
     """Hold the count until `fallback.failureThreshold` readings in a row have failed, then apply the fallback."""
     fallback, held = inputs.spec.fallback, inputs.bounded
-    blind = f"none of {inputs.load.ready} ready replicas could be read, {failed_readings} readings in a row"
+    failure = f"none of {inputs.load.ready} ready replicas could be read (failed readings in a row: {failed_readings})"
     if failed_readings < fallback.failure_threshold:
-        return Recommendation(held, Reason.METRICS_UNAVAILABLE, f"{blind}; {held} held", Basis.MISSING_METRICS)
-    replicas = _fallback_replicas(fallback, held)
-    message = f"{blind}; fallback {fallback.behavior.value} gives {replicas}"
-    within_bounds = min(max(replicas, inputs.lower), inputs.upper)
-    return Recommendation(within_bounds, Reason.FALLBACK, message, Basis.FALLBACK)
+        message = f"{failure}; holding the count at {held}"
+        return Recommendation(held, Reason.METRICS_UNAVAILABLE, message, Basis.MISSING_METRICS)
+    replicas = min(max(_fallback_replicas(fallback, held), inputs.lower), inputs.upper)
+    message = f"{failure}; fallback {fallback.behavior.value} sets the count to {replicas}"
+    return Recommendation(replicas, Reason.FALLBACK, message, Basis.FALLBACK)
 
 
 def _fallback_replicas(fallback: Fallback, held: int) -> int:

@@ -31,9 +31,7 @@ def _follow(inputs: DecisionInput, state: ScalerState) -> Recommendation:
             return recommend_for_slo(inputs, state)
 
 
-def _hold_while_uncertain(
-    inputs: DecisionInput, recommendation: Recommendation, state: ScalerState
-) -> Recommendation:
+def _hold_while_uncertain(inputs: DecisionInput, recommendation: Recommendation, state: ScalerState) -> Recommendation:
     """Recommend no scale down while metrics are incomplete or a burst is active.
 
     The held count enters the stabilization windows, as in the HPA, which also adjusts for missing metrics first.
@@ -44,11 +42,11 @@ def _hold_while_uncertain(
     if load.unread:
         names = ", ".join(load.unread[:3])
         reason = Reason.METRICS_INCOMPLETE
-        why = f"not lowered: {len(load.unread)} of {load.ready} ready replicas could not be read ({names})"
+        why = f"no scale down while {len(load.unread)} of {load.ready} ready replicas cannot be read ({names})"
     elif recommendation.in_burst:
-        reason, why = Reason.STABILIZING, f"not lowered within {window_s} s of a burst"
+        reason, why = Reason.STABILIZING, f"no scale down within {window_s} s of a burst"
     elif state.complete_since is None or inputs.now - state.complete_since < inputs.window:
-        reason, why = Reason.STABILIZING, f"not lowered before every replica was read for {window_s} s"
+        reason, why = Reason.STABILIZING, f"no scale down before every replica has been read for {window_s} s"
     else:
         return recommendation
     message = f"{recommendation.message}; {why}"

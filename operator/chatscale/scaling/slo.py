@@ -14,7 +14,7 @@ def recommend_for_slo(inputs: DecisionInput, state: ScalerState) -> Recommendati
     """
     work, reserve = state.work, state.reserve
     if not work.is_known:
-        message = f"work is known from the second reading on, {inputs.bounded} held"
+        message = f"the request rate needs a second reading; holding the count at {inputs.bounded}"
         return Recommendation(inputs.bounded, Reason.STABILIZING, message, Basis.FIRST_READING)
     need = reserve.sized_for(work, inputs.spec.slo, inputs.now)
     # Means of floats can end slightly above a whole number; a replica is not started for that.
@@ -22,9 +22,9 @@ def recommend_for_slo(inputs: DecisionInput, state: ScalerState) -> Recommendati
     if inputs.bounded < need.replicas < inputs.bounded + TOLERANCE:
         needed = inputs.bounded
     replicas = max(needed, inputs.lower)
-    load = f"work for {need.load:.1f} replicas ({work.tokens_per_s:.0f} tokens/s each)"
-    ahead = f"{need.expected:.1f} expected within {reserve.horizon.total_seconds():.0f} s"
-    message = f"{load}, {ahead} and {need.spare:.1f} spare ask for {needed} ({inputs.current} now)"
+    load = f"load {need.load:.1f} replicas ({work.tokens_per_s:.0f} tokens/s each)"
+    ahead = f"{need.expected:.1f} expected within {reserve.horizon.total_seconds():.0f} s, reserve {need.spare:.1f}"
+    message = f"{load}, {ahead}: recommended {needed}, current {inputs.current}"
     return Recommendation(
         replicas,
         reason_for(inputs, replicas),

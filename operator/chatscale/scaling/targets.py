@@ -15,7 +15,7 @@ def recommend_for_targets(inputs: DecisionInput, state: ScalerState) -> Recommen
     ]
     largest = max(proposals, key=lambda proposal: proposal.replicas)
     replicas = max(largest.replicas, inputs.lower)
-    message = f"{largest.message} asks for {largest.replicas} ({inputs.current} now)"
+    message = f"{largest.message}: recommended {largest.replicas}, current {inputs.current}"
     return Recommendation(
         replicas,
         Reason.BURST if in_burst and replicas > inputs.bounded else reason_for(inputs, replicas),

@@ -7,8 +7,6 @@ from chatscale.scaling.load import Coverage, LoadSummary, Refusals, max_sample_a
 from chatscale.scaling.signals import Replica, ReplicaPhase
 from tests.support.replicas import a_sample, at, in_phase, ready, seen
 
-MAX_AGE = timedelta(seconds=15)
-
 
 def load_of(*replicas: Replica, now: float = 0, before: dict[str, Refusals] | None = None) -> LoadSummary:
     return read_load(seen(now, *replicas), before or {}, MetricSource(), at(now))

@@ -26,18 +26,18 @@ def steady(requests_per_s: float, count: int = 1, ticks: int = 20) -> Work:
     return work
 
 
-def test_requests_times_their_length_over_a_replicas_rate_is_the_work() -> None:
+def test_the_load_is_request_rate_times_length_over_token_rate() -> None:
     work = steady(16)
 
     assert work.load(at(300)) == pytest.approx(16 * 1000 / 8000, rel=0.01)
     assert (work.prompt_tokens, work.generated_tokens) == (pytest.approx(900), pytest.approx(100))
 
 
-def test_work_does_not_depend_on_how_many_share_it() -> None:
+def test_the_load_does_not_depend_on_the_number_of_replicas() -> None:
     assert steady(16, count=8).load(at(300)) == pytest.approx(steady(16, count=2).load(at(300)))
 
 
-def test_what_a_replica_did_before_we_looked_is_not_this_minutes_work() -> None:
+def test_work_before_the_first_observation_does_not_count() -> None:
     old = Worker("old", finished=1_000_000)
     first = old.replica(0)
     old.serves(15)
@@ -46,10 +46,10 @@ def test_what_a_replica_did_before_we_looked_is_not_this_minutes_work() -> None:
     after = counted((0, [first]), (15, [old.replica(15)]))
 
     assert not before.is_known
-    assert after.tokens(at(15), LOAD_WINDOW) == pytest.approx(1.0 * 1000 / 8000, rel=0.05)
+    assert after.token_load(at(15), LOAD_WINDOW) == pytest.approx(1.0 * 1000 / 8000, rel=0.05)
 
 
-def test_all_that_a_new_replica_did_is_new() -> None:
+def test_all_work_of_a_new_replica_counts() -> None:
     old, new = Worker("old"), Worker("new", since=10)
     first = [old.replica(0), old.replica(0)]
     new.serves(20)
@@ -72,7 +72,7 @@ def test_a_new_replica_that_takes_all_requests_for_a_moment_does_not_double_the_
     assert joined.token_load(at(60), LOAD_WINDOW) == pytest.approx(work.token_load(at(45), LOAD_WINDOW), rel=0.05)
 
 
-def test_a_container_that_started_anew_counts_from_nothing() -> None:
+def test_counters_reset_by_a_container_restart_count_from_zero() -> None:
     before = Totals(requests=100, started=100, finished=100, prompt_tokens=9000, generated_tokens=900, misses=5)
     after = Totals(requests=3, started=3, finished=2, prompt_tokens=300, generated_tokens=30)
 
@@ -91,7 +91,7 @@ def test_the_same_sample_twice_counts_once() -> None:
     assert twice == once
 
 
-def test_samples_that_stood_still_are_no_lull_and_their_return_is_no_surge() -> None:
+def test_stale_samples_do_not_lower_the_load_and_new_ones_do_not_spike_it() -> None:
     """Prometheus lost three scrapes: the last samples are young enough to be read, and tell of nothing since."""
     worker, work = Worker("w"), Work()
     for tick in range(5):
@@ -109,7 +109,7 @@ def test_samples_that_stood_still_are_no_lull_and_their_return_is_no_surge() -> 
     assert work.token_load(at(120), LOAD_WINDOW) == pytest.approx(steady_load, rel=0.02)
 
 
-def test_the_mean_of_a_long_outage_does_not_outweigh_what_comes_after_it() -> None:
+def test_a_long_outage_does_not_outweigh_the_samples_after_it() -> None:
     fleet, work = Fleet(1), Work()
     for span, requests_per_s in ((15, 1.0), (15, 1.0), (600, 1.0), (15, 4.0), (15, 4.0)):
         seen = fleet.after(span, requests_per_s)
@@ -118,7 +118,7 @@ def test_the_mean_of_a_long_outage_does_not_outweigh_what_comes_after_it() -> No
     assert work.token_load(at(660), LOAD_WINDOW) == pytest.approx(2.5 * 1000 / 8000, rel=0.05)
 
 
-def test_a_new_replica_is_heard_while_all_that_were_known_are_silent() -> None:
+def test_a_new_replica_counts_while_all_others_are_unread() -> None:
     silent, new = Worker("silent"), Worker("new", since=12)
     work = counted((0, [silent.replica(0)]), (15, [silent.replica(15)]))
     for seconds in range(30, 120, 15):
@@ -128,7 +128,7 @@ def test_a_new_replica_is_heard_while_all_that_were_known_are_silent() -> None:
     assert work.token_load(at(105), LOAD_WINDOW) >= 4.0 * 1000 / 8000
 
 
-def test_a_pod_that_was_not_ready_for_a_moment_brings_no_lifes_work() -> None:
+def test_a_pod_that_was_unready_for_a_moment_does_not_add_its_old_work() -> None:
     steady, blinking = Worker("steady", finished=500_000), Worker("blinking", finished=500_000)
     work = counted((0, [steady.replica(0), blinking.replica(0)]))
     for seconds in (15, 30, 45):
@@ -143,7 +143,7 @@ def test_a_pod_that_was_not_ready_for_a_moment_brings_no_lifes_work() -> None:
     assert work.token_load(at(45), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.5)
 
 
-def test_a_pod_first_seen_in_a_blink_brings_no_lifes_work_either() -> None:
+def test_a_pod_first_observed_while_unready_does_not_add_its_old_work() -> None:
     """The operator started while it was not ready."""
     steady, blinking = Worker("steady"), Worker("blinking", finished=500_000, since=20)
     first = [steady.replica(0)]
@@ -155,7 +155,7 @@ def test_a_pod_first_seen_in_a_blink_brings_no_lifes_work_either() -> None:
 
 
 def test_each_replica_is_counted_over_the_time_between_its_own_scrapes() -> None:
-    """Half of them were scraped anew: half of the seconds of arrivals are told of."""
+    """Half of them were scraped anew: the new samples cover half of the seconds."""
     first, second = Worker("a"), Worker("b")
     work = counted((0, [first.replica(0), second.replica(0)]))
     for worker in (first, second):
@@ -170,7 +170,7 @@ def test_each_replica_is_counted_over_the_time_between_its_own_scrapes() -> None
     assert whole.token_load(at(30), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
 
 
-def test_a_replica_that_was_not_read_is_counted_from_where_it_was() -> None:
+def test_an_unread_replica_is_counted_from_its_last_sample() -> None:
     first, second = Worker("a"), Worker("b")
     work = counted((0, [first.replica(0), second.replica(0)]))
     for worker in (first, second):
@@ -184,7 +184,7 @@ def test_a_replica_that_was_not_read_is_counted_from_where_it_was() -> None:
     assert again.token_load(at(30), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
 
 
-def test_an_overload_does_not_ask_for_the_slots_that_it_fills_itself() -> None:
+def test_slots_that_an_overload_fills_are_not_load() -> None:
     worker, work = Worker("w"), Work()
     for tick in range(20):
         worker.serves(15 * 8)
@@ -193,7 +193,7 @@ def test_an_overload_does_not_ask_for_the_slots_that_it_fills_itself() -> None:
     assert work.load(at(285)) == pytest.approx(8 * 1000 / 8000, rel=0.05)
 
 
-def test_full_caches_count_where_they_are_scarcer_than_tokens() -> None:
+def test_kv_cache_use_is_the_load_where_it_is_the_bottleneck() -> None:
     worker, work = Worker("w"), Work()
     for tick in range(20):
         worker.serves(15)
@@ -203,7 +203,7 @@ def test_full_caches_count_where_they_are_scarcer_than_tokens() -> None:
     assert work.bottleneck_factor == pytest.approx(0.8 / (1000 / 8000), rel=0.1)
 
 
-def test_waiting_requests_are_a_backlog_in_seconds_of_one_replica() -> None:
+def test_the_backlog_is_in_seconds_of_one_replica() -> None:
     worker = Worker("w")
     first = worker.replica(0)
     worker.serves(60)
@@ -213,7 +213,7 @@ def test_waiting_requests_are_a_backlog_in_seconds_of_one_replica() -> None:
     assert work.backlog_s == pytest.approx(80 * 1000 / 8000, rel=0.01)
 
 
-def test_learned_lengths_are_gone_on_with() -> None:
+def test_learned_request_lengths_survive_a_restart() -> None:
     work = Work(sizes=sizes_of(500, 50))
 
     assert (work.prompt_tokens, work.generated_tokens) == (500, 50)
