@@ -12,14 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chatscale_simulator.contenders import OURS, Contender
 from chatscale_simulator.jobs import Job, Row
 from chatscale_simulator.policies.registry import SHIPPED
-from chatscale_simulator.report.plots import Point, draw_day, draw_trade
-from chatscale_simulator.simulation.outcome import ColdStart, Track
+from chatscale_simulator.policy_choice import CHATSCALE, PolicyChoice
+from chatscale_simulator.report.plots import Point, draw_cost, draw_day
+from chatscale_simulator.simulation.scenario import ColdStart, Track
 from hack.paths import ROOT, cache_dir
 from tests.benchmarks.autoscaling import acceptance, page, plan
-from tests.benchmarks.autoscaling.contenders import TUNED, TUNED_FILE, play
 from tests.benchmarks.autoscaling.stages import (
     Bench,
     OutOfTimeError,
@@ -35,6 +34,7 @@ from tests.benchmarks.autoscaling.stages import (
     tune,
 )
 from tests.benchmarks.autoscaling.store import Store
+from tests.benchmarks.autoscaling.variants import TUNED, TUNED_FILE, play
 
 PAGE = ROOT / "docs" / "benchmarks" / "autoscaling.md"
 TRACES = ROOT.parent / "shared" / "traces"
@@ -102,12 +102,11 @@ def _days(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]:
     profile = next(iter(choices))
     trace = next((trace for trace in reversed(bench.chosen.traces) if trace.daily), bench.chosen.traces[-1])
     best = best_peers(choices[profile], _DRAWN_PEERS).items()
-    contenders = [Contender(OURS, SHIPPED), *(Contender(name, TUNED, label) for name, label in best)]
+    choices = [PolicyChoice(CHATSCALE, SHIPPED), *(PolicyChoice(name, TUNED, label) for name, label in best)]
     played = plan.traffic(bench.chosen, trace, profile)
     seed = plan.TUNING_SEED + 1
     outcomes = {
-        contender.policy: play(Job(played, profile, ColdStart.CACHED, Track.EQUAL, contender, seed))[0]
-        for contender in contenders
+        choice.policy: play(Job(played, profile, ColdStart.CACHED, Track.EQUAL, choice, seed))[0] for choice in choices
     }
     file = path.with_name(f"{path.stem}-day.svg")
     draw_day(outcomes, f"{trace.name}, profile {profile}: replicas follow the load", file)
@@ -122,7 +121,7 @@ def _trades(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]
         for setting in swept(bench, profile):
             sweeps.setdefault(setting.policy, []).append(Point(setting.slo_attainment, setting.gpu_hours))
         file = path.with_name(f"{path.stem}-trade-{profile.lower()}.svg")
-        draw_trade(sweeps, f"Profile {profile}: cost of keeping the promise, all development traces", file)
+        draw_cost(sweeps, f"Profile {profile}: cost of keeping the promise, all development traces", file)
         pictures.append((f"GPU-hours against requests within the SLO, profile {profile}", file.name))
     return pictures
 

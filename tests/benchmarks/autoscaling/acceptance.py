@@ -8,20 +8,20 @@ from statistics import fmean, geometric_mean
 
 import numpy as np
 
-from chatscale_simulator.contenders import OURS
 from chatscale_simulator.jobs import Row
 from chatscale_simulator.policies.registry import SHIPPED
-from chatscale_simulator.simulation.view import Numbers
-from tests.benchmarks.autoscaling.contenders import REFERENCE, TUNED
+from chatscale_simulator.policy_choice import CHATSCALE
+from chatscale_simulator.simulation.arrays import FloatArray
 from tests.benchmarks.autoscaling.plan import NO_FORESIGHT, OPTIMUM, Trace
 from tests.benchmarks.autoscaling.stages import PROMISE, SLACK
+from tests.benchmarks.autoscaling.variants import REFERENCE, TUNED
 
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """One contender on one scene, over its seeds."""
+    """One choice on one scene, over its seeds."""
 
     policy: str
     variant: str
@@ -61,11 +61,11 @@ class Scene:
     @property
     def ours(self) -> Mean:
         """Our own policy."""
-        return next(mean for mean in self.means if mean.policy == OURS)
+        return next(mean for mean in self.means if mean.policy == CHATSCALE)
 
     def peers(self, variant: str) -> list[Mean]:
         """All others of one variant."""
-        return [mean for mean in self.means if mean.variant == variant and mean.policy != OURS]
+        return [mean for mean in self.means if mean.variant == variant and mean.policy != CHATSCALE]
 
     @property
     def rival(self) -> Mean | None:
@@ -116,7 +116,7 @@ def scenes(rows: Iterable[Row]) -> list[Scene]:
         groups[key][row["policy"], row["variant"]].append(row)
     found = []
     for (trace, profile, cold_start, track), by in groups.items():
-        if any(policy == OURS for policy, _ in by):
+        if any(policy == CHATSCALE for policy, _ in by):
             means = (Mean(*who, tuple(sorted(runs, key=lambda row: row["seed"]))) for who, runs in by.items())
             found.append(Scene(trace, profile, cold_start, track, tuple(means)))
     return found
@@ -136,11 +136,11 @@ def ratio_interval(ours: Mean, other: Mean) -> tuple[float, float]:
     return _bootstrap(pairs, lambda drawn: drawn[..., 0].sum(axis=1) / drawn[..., 1].sum(axis=1))
 
 
-def _bootstrap(pairs: Sequence[tuple[float, float]], of: Callable[[Numbers], Numbers]) -> tuple[float, float]:
+def _bootstrap(pairs: Sequence[tuple[float, float]], of: Callable[[FloatArray], FloatArray]) -> tuple[float, float]:
     if not pairs:
         return math.nan, math.nan
-    dice = np.random.default_rng(0)
-    drawn = dice.choice(np.array(pairs), (_RESAMPLES, len(pairs)))
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(np.array(pairs), (_RESAMPLES, len(pairs)))
     low, high = np.percentile(of(drawn), (2.5, 97.5))
     return float(low), float(high)
 

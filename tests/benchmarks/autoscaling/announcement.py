@@ -4,9 +4,9 @@ import math
 from functools import lru_cache
 from typing import Final
 
-from chatscale_simulator.contenders import MAX_REPLICAS
 from chatscale_simulator.inputs.events import Event
 from chatscale_simulator.inputs.traces import HOUR_S, Traffic, load
+from chatscale_simulator.policy_choice import MAX_REPLICAS
 from chatscale_simulator.simulation.profiles import SERVERS, SloTarget
 from chatscale_simulator.simulation.sizing import BUCKET_S, offered_rps, size
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from chatscale_simulator.contenders import ANNOUNCED, OURS
+from chatscale_simulator.policy_choice import CHATSCALE, CHATSCALE_ANNOUNCED
 from chatscale_simulator.report.tables import percent
 from tests.benchmarks.autoscaling.acceptance import Line, Mean, Scene, interval, ratio_interval
 from tests.benchmarks.autoscaling.plan import LOWER_BOUND, NO_FORESIGHT, OPTIMUM, Trace
@@ -182,7 +182,7 @@ def _overview(scenes: Sequence[Scene]) -> str:
 def _told_and_untold(scenes: Sequence[Scene]) -> str:
     """The run that was not told above the one that was."""
     rows = [
-        [scene.trace, scene.profile, scene.cold_start, "yes" if mean.policy == ANNOUNCED else "no",
+        [scene.trace, scene.profile, scene.cold_start, "yes" if mean.policy == CHATSCALE_ANNOUNCED else "no",
          str(len(mean.rows)), percent(mean.attainment), f"{mean.gpu_hours:.1f}", f"{mean.of('peak_replicas'):.0f}",
          percent(mean.of("dropped_ratio")), f"{mean.of('ttft_p99_s'):.2f}"]
         for scene in scenes
@@ -200,15 +200,15 @@ def _between(ours: Mean, rival: Mean) -> str:
 
 def _scene(scene: Scene) -> str:
     rows = []
-    order = {OURS: 0}
+    order = {CHATSCALE: 0}
     means = sorted(
         scene.means, key=lambda mean: (order.get(mean.policy, 1), -round(mean.attainment, 3), mean.gpu_hours)
     )
     for mean in means:
         low, high = interval(scene.ours, mean, "slo_attainment")
         rows.append([
-            mean.policy, "" if mean.policy == OURS else mean.variant, str(len(mean.rows)), percent(mean.attainment),
-            "" if mean.policy == OURS else f"{low * 100:+.2f} to {high * 100:+.2f}", f"{mean.gpu_hours:.1f}",
+            mean.policy, "" if mean.policy == CHATSCALE else mean.variant, str(len(mean.rows)), percent(mean.attainment),
+            "" if mean.policy == CHATSCALE else f"{low * 100:+.2f} to {high * 100:+.2f}", f"{mean.gpu_hours:.1f}",
             f"{scene.times(mean):.2f}", f"{mean.of('mean_replicas'):.1f}",
             f"{mean.of('peak_replicas'):.0f}", percent(mean.of("dropped_ratio")),
             f"{mean.of('ttft_p50_s'):.2f} / {mean.of('ttft_p99_s'):.2f}", f"{mean.of('reversals_per_hour'):.1f}",

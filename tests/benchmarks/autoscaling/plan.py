@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from chatscale_simulator.contenders import OURS, Contender, announced
 from chatscale_simulator.inputs.traces import HOUR_S, Traffic, load
+from chatscale_simulator.inputs.transform import busiest_window
 from chatscale_simulator.jobs import Job
 from chatscale_simulator.policies.registry import SHIPPED
-from chatscale_simulator.simulation.outcome import ColdStart, Track, Workload
-from chatscale_simulator.simulation.workload import busiest_window
+from chatscale_simulator.policy_choice import CHATSCALE, PolicyChoice, chatscale_with_events
+from chatscale_simulator.simulation.scenario import ColdStart, Track
+from chatscale_simulator.simulation.workload import Workload
 from hack.paths import ROOT
 from tests.benchmarks.autoscaling.announcement import announce
-from tests.benchmarks.autoscaling.contenders import REFERENCE, TUNED
 from tests.benchmarks.autoscaling.peers.registry import PEERS
 from tests.benchmarks.autoscaling.references.registry import REFERENCES
+from tests.benchmarks.autoscaling.variants import REFERENCE, TUNED
 
 EXCERPTS = ROOT / "tests" / "data" / "traces"
 """Committed: the reduced set works in a fresh clone."""
@@ -151,15 +152,15 @@ def traffic(chosen: Set, trace: Trace, profile: str) -> Traffic:
 def tuning_jobs(chosen: Set, profile: str) -> list[Job]:
     """Every setting of every peer on every window, one seed. Neighbours share their traffic."""
     settings = [
-        Contender(name, variant.label, variant.label)
+        PolicyChoice(name, variant.label, variant.label)
         for name in chosen.policies
         for variant in (PEERS[name].shipped, *PEERS[name].others[:: chosen.grid_every.get(profile, 1)])
     ]
-    ours = Contender(OURS, SHIPPED)
+    ours = PolicyChoice(CHATSCALE, SHIPPED)
     return [
-        Job(window.traffic, profile, ColdStart.CACHED, Track.EQUAL, contender, TUNING_SEED)
+        Job(window.traffic, profile, ColdStart.CACHED, Track.EQUAL, choice, TUNING_SEED)
         for window in windows(chosen, profile)
-        for contender in (ours, *settings)
+        for choice in (ours, *settings)
     ]
 
 
@@ -221,10 +222,10 @@ def _between(whole: Workload, hours: tuple[float, float]) -> int:
 
 def first_jobs(chosen: Set, profile: str, tuned: Mapping[str, str]) -> list[Job]:
     """Ours and every peer, as shipped and tuned, on all of the traffic, with one seed. tuned: label by policy."""
-    contenders = [Contender(OURS, SHIPPED)]
+    choices = [PolicyChoice(CHATSCALE, SHIPPED)]
     for name in chosen.policies:
-        contenders += [Contender(name, SHIPPED), Contender(name, TUNED, tuned[name])]
-    return list(_jobs(chosen, profile, ColdStart.CACHED, Track.EQUAL, contenders, 1))
+        choices += [PolicyChoice(name, SHIPPED), PolicyChoice(name, TUNED, tuned[name])]
+    return list(_jobs(chosen, profile, ColdStart.CACHED, Track.EQUAL, choices, 1))
 
 
 def repeated_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[Job]:
@@ -275,14 +276,14 @@ def announced_jobs(chosen: Set, profile: str) -> list[Job]:
         job
         for trace in chosen.traces
         if not trace.predictable
-        for told in [announced([announce(traffic(chosen, trace, profile), profile, TUNING_SEED)])]
+        for told in [chatscale_with_events([announce(traffic(chosen, trace, profile), profile, TUNING_SEED)])]
         for cold_start in chosen.cold_starts
         for job in _jobs(
             replace(chosen, traces=(trace,)),
             profile,
             cold_start,
             Track.EQUAL,
-            [Contender(OURS, SHIPPED), told],
+            [PolicyChoice(CHATSCALE, SHIPPED), told],
             chosen.cold_start_seeds,
         )
     ]
@@ -290,26 +291,26 @@ def announced_jobs(chosen: Set, profile: str) -> list[Job]:
 
 def _references(chosen: Set, profile: str, of: Callable[[Trace], list[str]]) -> list[Job]:
     return [
-        Job(traffic(chosen, trace, profile), profile, ColdStart.CACHED, Track.EQUAL, contender, TUNING_SEED + 1)
+        Job(traffic(chosen, trace, profile), profile, ColdStart.CACHED, Track.EQUAL, choice, TUNING_SEED + 1)
         for trace in chosen.traces
         if chosen.references
-        for contender in [Contender(name, REFERENCE) for name in of(trace)]
+        for choice in [PolicyChoice(name, REFERENCE) for name in of(trace)]
     ]
 
 
-def _tuned(labels: Mapping[str, str]) -> list[Contender]:
-    return [Contender(OURS, SHIPPED), *(Contender(name, TUNED, label) for name, label in labels.items())]
+def _tuned(labels: Mapping[str, str]) -> list[PolicyChoice]:
+    return [PolicyChoice(CHATSCALE, SHIPPED), *(PolicyChoice(name, TUNED, label) for name, label in labels.items())]
 
 
 def _jobs(
-    chosen: Set, profile: str, cold_start: ColdStart, track: Track, contenders: Sequence[Contender], seeds: int
+    chosen: Set, profile: str, cold_start: ColdStart, track: Track, choices: Sequence[PolicyChoice], seeds: int
 ) -> Iterator[Job]:
     """One seed after the other: a go that is stopped leaves whole seeds."""
     for seed in range(TUNING_SEED + 1, TUNING_SEED + 1 + seeds):
         for trace in chosen.traces:
             played = traffic(chosen, trace, profile)
-            for contender in contenders:
-                yield Job(played, profile, cold_start, track, contender, seed)
+            for choice in choices:
+                yield Job(played, profile, cold_start, track, choice, seed)
 
 
 def _path(chosen: Set, trace: Trace) -> Path:

@@ -14,12 +14,12 @@ from statistics import fmean
 
 from tqdm import tqdm
 
-from chatscale_simulator.contenders import OURS
-from chatscale_simulator.jobs import Job, Row, on_all_cores
+from chatscale_simulator.jobs import Job, Row, run_jobs
+from chatscale_simulator.policy_choice import CHATSCALE
 from chatscale_simulator.revision import git_revision
 from tests.benchmarks.autoscaling import plan
-from tests.benchmarks.autoscaling.contenders import TUNED, measure
 from tests.benchmarks.autoscaling.store import Store
+from tests.benchmarks.autoscaling.variants import TUNED, measure
 
 PROMISE = 0.99
 """Attainment that a tuned setting must have over the development set."""
@@ -53,7 +53,7 @@ class Bench:
         todo = [job for job in jobs if self.store.find(job) is None]
         bar = tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=stage, file=sys.stderr, mininterval=5)
         with bar:
-            for job, timed in on_all_cores(todo, self.processes, measure_timed):
+            for job, timed in run_jobs(todo, self.processes, measure_timed):
                 took_s = timed.pop(TOOK_S)
                 self.store.keep(job, timed | {"git_revision": self.revision}, took_s)
                 bar.update()
@@ -64,7 +64,7 @@ class Bench:
     def done(self, jobs: Sequence[Job]) -> list[Row]:
         """Results of the jobs that are finished."""
         found = [(job, self.store.find(job)) for job in jobs]
-        return [row | {"variant": job.contender.variant} for job, row in found if row is not None]
+        return [row | {"variant": job.choice.variant} for job, row in found if row is not None]
 
     def hours(self) -> float:
         """Hours of one core that all runs took that are done and belong to this set."""
@@ -95,7 +95,7 @@ def sweep(found: Sequence[tuple[Job, Row]], windows: Sequence[plan.Window]) -> l
     by_traffic = {window.traffic: window for window in windows}
     groups: dict[tuple[str, str], list[tuple[plan.Window, Row]]] = defaultdict(list)
     for job, row in found:
-        groups[job.contender.policy, job.contender.setting].append((by_traffic[job.traffic], row))
+        groups[job.choice.policy, job.choice.setting].append((by_traffic[job.traffic], row))
     return [
         Setting(
             policy,
@@ -134,7 +134,7 @@ def best_peers(chosen: Mapping[str, Setting], count: int) -> dict[str, str]:
 def tune(bench: Bench, profile: str) -> dict[str, Setting]:
     """Run the grids of all peers. Raises OutOfTimeError."""
     bench.run(plan.tuning_jobs(bench.chosen, profile), f"tuning, profile {profile}")
-    return choose([setting for setting in swept(bench, profile) if setting.policy != OURS])
+    return choose([setting for setting in swept(bench, profile) if setting.policy != CHATSCALE])
 
 
 def score(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> list[Row]:
@@ -187,7 +187,7 @@ def close(rows: Sequence[Row]) -> list[str]:
     for trace in dict.fromkeys(row["trace"] for row in rows):
         here = [row for row in rows if row["trace"] == trace]
         tuned = sorted((row for row in here if row["variant"] == TUNED), key=_rank)
-        ours = max((row["slo_attainment"] for row in here if row["policy"] == OURS), default=1.0)
+        ours = max((row["slo_attainment"] for row in here if row["policy"] == CHATSCALE), default=1.0)
         equal = sorted(
             (row for row in tuned if row["slo_attainment"] >= ours - SLACK), key=lambda row: float(row["gpu_hours"])
         )

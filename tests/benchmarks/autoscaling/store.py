@@ -7,10 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from chatscale_simulator.contenders import ANNOUNCED, OURS
 from chatscale_simulator.jobs import Job, Row, describe
+from chatscale_simulator.policy_choice import CHATSCALE, CHATSCALE_ANNOUNCED
 from hack.paths import ROOT
-from tests.benchmarks.autoscaling.contenders import REFERENCE
+from tests.benchmarks.autoscaling.variants import REFERENCE
 
 _CONTROL = ROOT / "operator" / "chatscale"
 _SIMULATOR = ROOT / "simulator" / "chatscale_simulator"
@@ -20,13 +20,13 @@ _KERNEL = (
     _SIMULATOR / "inputs" / "traces.py",
     ROOT / "contract" / "chatscale_contract" / "server" / "profiles.py",
 )
-"""Not the code that only passes settings on (jobs, contenders): it changes often, and no result with it."""
+"""Not the code that only passes settings on (jobs, choices): it changes often, and no result with it."""
 
 
 class Kind(StrEnum):
     """Whose run it is."""
 
-    OURS = "ours"
+    CHATSCALE = "ours"
     PEERS = "peers"
     REFERENCES = "references"
 
@@ -69,7 +69,7 @@ class Store:
 
     def _key(self, job: Job) -> str:
         inputs: dict[str, Any] = describe(job) | {
-            "variant": job.contender.setting,
+            "variant": job.choice.setting,
             "hours": job.traffic.hours,
             "bytes": job.traffic.path.stat().st_size,
             "sources": self._revisions[kind_of(job)],
@@ -79,16 +79,16 @@ class Store:
 
 def kind_of(job: Job) -> Kind:
     """Whose sources decide how a run goes."""
-    if job.contender.policy in (OURS, ANNOUNCED):
-        return Kind.OURS
-    return Kind.REFERENCES if job.contender.variant == REFERENCE else Kind.PEERS
+    if job.choice.policy in (CHATSCALE, CHATSCALE_ANNOUNCED):
+        return Kind.CHATSCALE
+    return Kind.REFERENCES if job.choice.variant == REFERENCE else Kind.PEERS
 
 
 def revision(kind: Kind) -> str:
-    """A digest of the sources that decide a run's outcome: a change of our policy leaves the peers' runs valid."""
+    """A digest of the sources that decide a run's result: a change of our policy leaves the peers' runs valid."""
     shipping = _SIMULATOR / "simulation" / "shipping.py"
     policy = {
-        Kind.OURS: [shipping, *(_CONTROL / "scaling").glob("*.py"), *(_CONTROL / "api" / "v1alpha1").glob("*.py")],
+        Kind.CHATSCALE: [shipping, *(_CONTROL / "scaling").glob("*.py"), *(_CONTROL / "api" / "v1alpha1").glob("*.py")],
         Kind.PEERS: [*(_SIMULATOR / "policies").glob("*.py"), *(_HERE / "peers").glob("*.py")],
         Kind.REFERENCES: (_HERE / "references").glob("*.py"),
     }

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from chatscale_simulator.contenders import OURS
 from chatscale_simulator.policies.registry import SHIPPED
+from chatscale_simulator.policy_choice import CHATSCALE
 from tests.benchmarks.autoscaling.acceptance import Line, interval, judge, scenes
-from tests.benchmarks.autoscaling.contenders import TUNED
 from tests.benchmarks.autoscaling.plan import Trace
+from tests.benchmarks.autoscaling.variants import TUNED
 
 DAY = Trace("day", {"M": 1}, daily=True)
 CALM: dict[str, Any] = {
@@ -33,7 +33,7 @@ def verdict(*groups: list[dict[str, Any]]) -> dict[str, Line]:
     return {line.bar: line for line in judge(scenes(rows), [DAY])}
 
 
-OURS_AT_80 = runs(OURS, SHIPPED, 0.992, 80)
+OURS_AT_80 = runs(CHATSCALE, SHIPPED, 0.992, 80)
 
 
 def test_the_rival_is_the_cheapest_tuned_peer_that_keeps_as_much() -> None:
@@ -64,12 +64,12 @@ def test_a_clear_win_holds_every_line() -> None:
     ("bar", "peer"),
     [
         pytest.param(
-            "W1 attainment", runs("p", TUNED, 0.995, 500) + runs(OURS, SHIPPED, 0.98, 80), id="too little kept"
+            "W1 attainment", runs("p", TUNED, 0.995, 500) + runs(CHATSCALE, SHIPPED, 0.98, 80), id="too little kept"
         ),
         pytest.param("W2 tuned <= 0.90", OURS_AT_80 + runs("p", TUNED, 0.992, 85), id="not cheaper"),
         pytest.param("W2 shipped <= 0.80 or +5 points", OURS_AT_80 + runs("p", SHIPPED, 0.99, 85), id="as good"),
-        pytest.param("W4 dropped <= 0.1 %", runs(OURS, SHIPPED, 0.992, 80, dropped_ratio=0.002), id="dropped"),
-        pytest.param("W4 reversals", runs(OURS, SHIPPED, 0.992, 80, reversals_per_hour=2.1), id="restless"),
+        pytest.param("W4 dropped <= 0.1 %", runs(CHATSCALE, SHIPPED, 0.992, 80, dropped_ratio=0.002), id="dropped"),
+        pytest.param("W4 reversals", runs(CHATSCALE, SHIPPED, 0.992, 80, reversals_per_hour=2.1), id="restless"),
         pytest.param(
             "W3 <= 1.2 x reachable-optimum",
             OURS_AT_80 + runs("reachable-optimum", "reference", 0.99, 60),
@@ -82,7 +82,7 @@ def test_what_is_missed_is_said(bar: str, peer: list[dict[str, Any]]) -> None:
 
 
 def test_where_no_tuned_peer_keeps_the_promise_the_best_of_them_is_the_bound() -> None:
-    assert verdict(runs(OURS, SHIPPED, 0.95, 80), runs("p", TUNED, 0.94, 100))["W1 attainment"].held is True
+    assert verdict(runs(CHATSCALE, SHIPPED, 0.95, 80), runs("p", TUNED, 0.94, 100))["W1 attainment"].held is True
 
 
 def test_a_reference_that_was_not_computed_is_not_judged() -> None:

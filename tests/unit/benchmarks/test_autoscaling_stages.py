@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 
-from chatscale_simulator.contenders import OURS, Contender
 from chatscale_simulator.inputs.traces import Traffic, load
 from chatscale_simulator.jobs import Job
 from chatscale_simulator.policies.registry import SHIPPED
-from chatscale_simulator.simulation.outcome import ColdStart, Track
+from chatscale_simulator.policy_choice import CHATSCALE, PolicyChoice
 from chatscale_simulator.simulation.profiles import SERVERS, SloTarget
+from chatscale_simulator.simulation.scenario import ColdStart, Track
 from chatscale_simulator.simulation.sizing import size
 from tests.benchmarks.autoscaling import __main__ as bench
 from tests.benchmarks.autoscaling import plan, store
 from tests.benchmarks.autoscaling.acceptance import scenes
 from tests.benchmarks.autoscaling.announcement import announce
-from tests.benchmarks.autoscaling.contenders import REFERENCE, TUNED
 from tests.benchmarks.autoscaling.stages import Setting, choose, close, sweep
+from tests.benchmarks.autoscaling.variants import REFERENCE, TUNED
 
 JOB = Job(
     Traffic(plan.EXCERPTS / "azure2023-conv-excerpt.csv.gz"),
     "S",
     ColdStart.CACHED,
     Track.EQUAL,
-    Contender("kubeai", "target=2 window=60", "target=2 window=60"),
+    PolicyChoice("kubeai", "target=2 window=60", "target=2 window=60"),
     0,
 )
 
@@ -101,12 +101,12 @@ def test_a_line_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
 
 
 def test_a_change_of_our_policy_leaves_the_peers_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = replace(JOB, contender=Contender(OURS, SHIPPED))
+    ours = replace(JOB, choice=PolicyChoice(CHATSCALE, SHIPPED))
     kept = store.Store(tmp_path / "runs.jsonl")
     kept.keep(JOB, {})
     kept.keep(ours, {})
     known = store.revision
-    monkeypatch.setattr(store, "revision", lambda kind: "another" if kind is store.Kind.OURS else known(kind))
+    monkeypatch.setattr(store, "revision", lambda kind: "another" if kind is store.Kind.CHATSCALE else known(kind))
     again = store.Store(tmp_path / "runs.jsonl")
 
     assert again.find(JOB) == {}
@@ -114,15 +114,15 @@ def test_a_change_of_our_policy_leaves_the_peers_runs(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("contender", "kind"),
+    ("choice", "kind"),
     [
-        pytest.param(Contender(OURS, SHIPPED), store.Kind.OURS, id="ours"),
-        pytest.param(JOB.contender, store.Kind.PEERS, id="a peer"),
-        pytest.param(Contender("no-foresight", REFERENCE), store.Kind.REFERENCES, id="a reference"),
+        pytest.param(PolicyChoice(CHATSCALE, SHIPPED), store.Kind.CHATSCALE, id="ours"),
+        pytest.param(JOB.choice, store.Kind.PEERS, id="a peer"),
+        pytest.param(PolicyChoice("no-foresight", REFERENCE), store.Kind.REFERENCES, id="a reference"),
     ],
 )
-def test_each_run_depends_on_its_own_sources(contender: Contender, kind: store.Kind) -> None:
-    assert store.kind_of(replace(JOB, contender=contender)) is kind
+def test_each_run_depends_on_its_own_sources(choice: PolicyChoice, kind: store.Kind) -> None:
+    assert store.kind_of(replace(JOB, choice=choice)) is kind
 
 
 def test_peers_among_the_best_on_some_trace_are_played_with_every_seed() -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from typing_extensions import override
 
 from chatscale_simulator.policies.windows import WindowedMean, WindowedMin
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 BUCKET_S: Final = 1.0
 """Granularity of its windows; the bucket at the edge still counts."""
@@ -38,7 +38,7 @@ class _Cooldown:
     def __init__(self, window_s: float) -> None:
         self._smallest = WindowedMin(window_s)
 
-    def settle(self, now_s: float, current: int, wanted: int) -> int:
+    def limit(self, now_s: float, current: int, wanted: int) -> int:
         smallest = int(self._smallest.put(now_s, wanted))
         return smallest if wanted < current else wanted
 
@@ -46,7 +46,7 @@ class _Cooldown:
 class _Aibrix:
     """What both rules share: KV use per pod in two windows, bounds, cooldown."""
 
-    direct = True
+    reads_live = True
 
     def __init__(self, settings: AibrixSettings | None = None) -> None:
         self.settings: Final = settings or AibrixSettings()
@@ -55,14 +55,14 @@ class _Aibrix:
         self._panic = WindowedMean(self.settings.panic_window_s + BUCKET_S / 2)
         self._cooldown = _Cooldown(self.settings.scale_down_cooldown_s)
 
-    def decide(self, view: View) -> int:
+    def decide(self, snapshot: MetricsSnapshot) -> int:
         """Return the replicas wanted now."""
-        if view.blind:
-            return view.desired
-        use = view.total(Column.KV_TOKENS) / (int(view.fresh.sum()) * view.kv_capacity_tokens)
-        stable, panic = self._stable.put(view.now_s, use), self._panic.put(view.now_s, use)
-        wanted = self._bounded(self._wanted(view.desired, stable, panic))
-        return self._bounded(self._cooldown.settle(view.now_s, view.desired, wanted))
+        if snapshot.has_no_data:
+            return snapshot.desired
+        use = snapshot.total(Column.KV_TOKENS) / (int(snapshot.fresh.sum()) * snapshot.kv_capacity_tokens)
+        stable, panic = self._stable.put(snapshot.now_s, use), self._panic.put(snapshot.now_s, use)
+        wanted = self._bounded(self._wanted(snapshot.desired, stable, panic))
+        return self._bounded(self._cooldown.limit(snapshot.now_s, snapshot.desired, wanted))
 
     def _bounded(self, replicas: int) -> int:
         return min(max(replicas, self.settings.min_replicas), self.settings.max_replicas)

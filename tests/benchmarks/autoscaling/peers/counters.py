@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from chatscale_simulator.simulation.view import Column, Integers, Numbers, View
+from chatscale_simulator.simulation.arrays import FloatArray, IntArray
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 
 class Increase:
@@ -16,18 +17,18 @@ class Increase:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns: Final = list(columns)
-        self._pods: Integers = np.zeros(0, dtype=np.int64)
-        self._counted: Numbers = np.zeros((0, len(self._columns)))
+        self._pods: IntArray = np.zeros(0, dtype=np.int64)
+        self._counted: FloatArray = np.zeros((0, len(self._columns)))
 
-    def look(self, view: View) -> list[float]:
+    def look(self, snapshot: MetricsSnapshot) -> list[float]:
         """Return the growth of each counter."""
-        counted = view.samples[:, self._columns]
-        if np.array_equal(view.pods, self._pods):
+        counted = snapshot.samples[:, self._columns]
+        if np.array_equal(snapshot.pods, self._pods):
             grown = counted - self._counted
         else:
             before = dict(zip(self._pods.tolist(), self._counted, strict=True))
             none = np.zeros(len(self._columns))
-            grown = counted - np.array([before.get(pod, none) for pod in view.pods.tolist()]).reshape(counted.shape)
-        self._pods, self._counted = view.pods.copy(), counted
+            grown = counted - np.array([before.get(pod, none) for pod in snapshot.pods.tolist()]).reshape(counted.shape)
+        self._pods, self._counted = snapshot.pods.copy(), counted
         total: list[float] = np.maximum(grown, 0.0).sum(axis=0).tolist()
         return total

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.policies.windows import INSTANT_S
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 from tests.benchmarks.autoscaling.peers.counters import Increase
 from tests.benchmarks.autoscaling.peers.dynamo_engine import Engine
 from tests.benchmarks.autoscaling.peers.dynamo_forecast import Arima, Kalman, Predictor
@@ -98,31 +98,31 @@ class Dynamo:
     budget (the bounds of the comparison), no preempted KV; a counter gap counts as no traffic.
     """
 
-    def __init__(self, facts: PolicyContext, settings: DynamoSettings | None = None) -> None:
+    def __init__(self, context: PolicyContext, settings: DynamoSettings | None = None) -> None:
         self.settings: Final = settings or DynamoSettings()
         self.period_s = self.settings.period_s
-        self.direct = self.settings.load
+        self.reads_live = self.settings.load
         """Load scaling reads what the engines push; throughput scaling alone asks Prometheus."""
-        self._facts: Final = facts
-        self._engine: Final = Engine(facts)
-        self._ttft_ms: Final = 1000 * facts.ttft_slo_s
+        self._facts: Final = context
+        self._engine: Final = Engine(context)
+        self._ttft_ms: Final = 1000 * context.ttft_slo_s
         self._itl_ms: Final = self._itl_target_ms()
         self._traffic = _Traffic()
         self._forecast = _TrafficForecast(self._predictor)
         self._tick_s: float | None = None
         self._floor = 1
 
-    def decide(self, view: View) -> int:
+    def decide(self, snapshot: MetricsSnapshot) -> int:
         """Return the replicas wanted now."""
-        if view.blind:
-            return view.desired
-        self._traffic.read(view)
-        forecast = self._throughput(view.now_s) if self.settings.throughput else None
+        if snapshot.has_no_data:
+            return snapshot.desired
+        self._traffic.read(snapshot)
+        forecast = self._throughput(snapshot.now_s) if self.settings.throughput else None
         if not self.settings.load:
-            return view.desired if forecast is None else forecast
+            return snapshot.desired if forecast is None else forecast
         if forecast is not None:
             self._floor = forecast
-        return self._react(view)
+        return self._react(snapshot)
 
     def _itl_target_ms(self) -> float:
         promised_ms, share = 1000 * self._facts.tpot_slo_s, self.settings.itl_step_share
@@ -149,13 +149,13 @@ class Dynamo:
         best = self._engine.best_rate(mean_input, mean_output, self._ttft_ms, self._itl_ms)
         return max(1, math.ceil(requests / elapsed_s / best)) if best > 0 else None
 
-    def _react(self, view: View) -> int:
-        if view.ready != view.desired or view.starting or not view.fresh.all():
-            return view.desired
+    def _react(self, snapshot: MetricsSnapshot) -> int:
+        if snapshot.ready != snapshot.desired or snapshot.starting or not snapshot.fresh.all():
+            return snapshot.desired
         mean_input = self._traffic.mean_input.value
-        waiting = view.samples[:, Column.WAITING].tolist()
-        running = view.samples[:, Column.RUNNING].tolist()
-        held = view.samples[:, Column.KV_TOKENS].tolist()
+        waiting = snapshot.samples[:, Column.WAITING].tolist()
+        running = snapshot.samples[:, Column.RUNNING].tolist()
+        held = snapshot.samples[:, Column.KV_TOKENS].tolist()
         rows = zip(waiting, running, held, strict=True)
         loads = [Load(queued * mean_input, decoding, kv) for queued, decoding, kv in rows]
         match self.settings.optimization_target:
@@ -163,7 +163,7 @@ class Dynamo:
                 step = self._by_latency(loads, mean_input)
             case OptimizationTarget.THROUGHPUT:
                 step = self._by_cache(loads)
-        return max(view.desired + step, self._floor, 1)
+        return max(snapshot.desired + step, self._floor, 1)
 
     def _by_cache(self, loads: list[Load]) -> int:
         uses = [(load.kv_tokens + load.queued_tokens) / self._facts.kv_capacity_tokens for load in loads]
@@ -233,17 +233,17 @@ class _Traffic:
         self.mean_context = _MovingAverage()
         """KV tokens a decoding sequence."""
 
-    def read(self, view: View) -> None:
-        grown = self._increase.look(view)
+    def read(self, snapshot: MetricsSnapshot) -> None:
+        grown = self._increase.look(snapshot)
         self._sums = [before + more for before, more in zip(self._sums, grown, strict=True)]
         _, prompt, started, _, _, steps = grown
         if started > 0:
             self.mean_input.add(prompt / started)
         if steps > 0:
             self.mean_prefill.add(prompt / steps)
-        running = view.total(Column.RUNNING)
+        running = snapshot.total(Column.RUNNING)
         if running > 0:
-            self.mean_context.add(view.total(Column.KV_TOKENS) / running)
+            self.mean_context.add(snapshot.total(Column.KV_TOKENS) / running)
 
     def take(self) -> Interval:
         """Return the sums since the last time and begin new ones."""

@@ -16,16 +16,16 @@ from chatscale_simulator.policies.context import PolicyContext
 class Engine:
     """Latency estimates, all in milliseconds."""
 
-    facts: PolicyContext
+    context: PolicyContext
 
     def step_ms(self, prefill_tokens: float, decoding: float, kv_tokens: float) -> float:
         """Return the time of a step, within the token budget."""
-        tokens = min(prefill_tokens + decoding, self.facts.tokens_per_step)
-        return self.facts.step_ms(round(tokens), round(kv_tokens))
+        tokens = min(prefill_tokens + decoding, self.context.tokens_per_step)
+        return self.context.step_ms(round(tokens), round(kv_tokens))
 
     def ttft_ms(self, queued_tokens: float, mean_input: float, decoding: float, kv_tokens: float) -> float:
         """Return when a request that comes now has its first token: the prompts before it and its own, in chunks."""
-        ahead, budget = queued_tokens + mean_input, self.facts.tokens_per_step
+        ahead, budget = queued_tokens + mean_input, self.context.tokens_per_step
         if ahead <= 0:
             return 0.0
         whole, rest = divmod(ahead, budget)
@@ -54,10 +54,10 @@ class Engine:
 
     def _largest_batch(self, mean_input: float, mean_output: float) -> int:
         """Return what KV cache and slots allow, and a step budget that admits requests as fast as it finishes them."""
-        facts = self.facts
-        by_cache = max(1, int(facts.kv_capacity_tokens / (mean_input + mean_output / 2)))
-        by_balance = math.floor(mean_output * facts.tokens_per_step / (mean_input + mean_output))
-        return max(1, min(by_cache, facts.max_sequences, by_balance))
+        context = self.context
+        by_cache = max(1, int(context.kv_capacity_tokens / (mean_input + mean_output / 2)))
+        by_balance = math.floor(mean_output * context.tokens_per_step / (mean_input + mean_output))
+        return max(1, min(by_cache, context.max_sequences, by_balance))
 
     def _batch_step_ms(self, batch: int, mean_input: float, mean_output: float) -> float:
         return self.step_ms(batch * mean_input / max(1.0, mean_output), batch, batch * (mean_input + mean_output / 2))
@@ -65,5 +65,5 @@ class Engine:
     def _keeps(self, batch: int, mean_input: float, mean_output: float, ttft_ms: float, itl_ms: float) -> bool:
         if self._batch_step_ms(batch, mean_input, mean_output) > itl_ms:
             return False
-        queued = int(min(batch * mean_input / max(1.0, mean_output), self.facts.tokens_per_step))
+        queued = int(min(batch * mean_input / max(1.0, mean_output), self.context.tokens_per_step))
         return self.ttft_ms(queued, mean_input, batch, batch * (mean_input + mean_output / 2)) <= ttft_ms

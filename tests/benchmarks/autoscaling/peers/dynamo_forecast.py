@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from chatscale_simulator.simulation.view import Numbers
+from chatscale_simulator.simulation.arrays import FloatArray
 
 
 class Predictor(Protocol):
@@ -106,8 +106,8 @@ class Arima:
         if min(values) == max(values):
             return values[-1]
         self._choose()
-        raw: Numbers = np.array(values)
-        series: Numbers = np.log1p(raw) if self._log else raw
+        raw: FloatArray = np.array(values)
+        series: FloatArray = np.log1p(raw) if self._log else raw
         forecast = self._order.forecast(series) if self._order is not None else None
         if forecast is None:
             return values[-1]
@@ -131,7 +131,7 @@ class _Order:
         self.differences: Final = differences
         self.constant: Final = constant
 
-    def forecast(self, series: Numbers) -> float | None:
+    def forecast(self, series: FloatArray) -> float | None:
         """Return the value after `series`, fitted to all of it; None if the fit is not stationary."""
         changes = np.diff(series, self.differences)
         fit = self._fit(changes, self.lags)
@@ -142,7 +142,7 @@ class _Order:
         ahead = float(np.dot(coefficients, latest)) if latest else 0.0
         return ahead + (float(series[-1]) if self.differences else 0.0)
 
-    def aic(self, series: Numbers, skipped: int) -> float:
+    def aic(self, series: FloatArray, skipped: int) -> float:
         """Akaike's criterion over what follows the first `skipped` values, which all orders compared leave out."""
         fit = self._fit(np.diff(series, self.differences), skipped)
         if fit is None:
@@ -153,7 +153,7 @@ class _Order:
             return math.inf
         return float(count * math.log(max(float(residuals @ residuals) / count, 1e-12)) + 2 * (len(coefficients) + 1))
 
-    def _fit(self, changes: Numbers, skipped: int) -> tuple[Numbers, Numbers] | None:
+    def _fit(self, changes: FloatArray, skipped: int) -> tuple[FloatArray, FloatArray] | None:
         columns = [changes[skipped - lag : len(changes) - lag] for lag in range(1, self.lags + 1)]
         target = changes[skipped:]
         if self.constant:
@@ -161,7 +161,7 @@ class _Order:
         if not columns:
             return np.zeros(0), target
         design = np.column_stack(columns)
-        coefficients: Numbers = np.linalg.lstsq(design, target, rcond=None)[0].astype(np.float64)
+        coefficients: FloatArray = np.linalg.lstsq(design, target, rcond=None)[0].astype(np.float64)
         if not _stationary(coefficients[: self.lags].tolist()):
             return None
         return coefficients, target - design @ coefficients
@@ -179,7 +179,7 @@ def _stationary(phi: Sequence[float]) -> bool:
             raise ValueError(f"lags: expected at most {MAX_LAGS}, found {len(phi)}")
 
 
-def _best_order(series: Numbers) -> _Order:
+def _best_order(series: FloatArray) -> _Order:
     differences = 1 if _kpss(series) > KPSS_5_PERCENT else 0
     most = min(MAX_LAGS, (len(series) - differences - 2) // 2)
     orders = [_Order(lags, differences, constant=True) for lags in range(most + 1)]
@@ -188,7 +188,7 @@ def _best_order(series: Numbers) -> _Order:
     return min(orders, key=lambda order: order.aic(series, most))
 
 
-def _kpss(series: Numbers) -> float:
+def _kpss(series: FloatArray) -> float:
     """Return the KPSS statistic around a level, without lags in the variance: n is small when it is asked."""
     away = series - series.mean()
     variance = float(away @ away) / len(series)

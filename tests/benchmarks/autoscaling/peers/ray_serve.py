@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatscale_simulator.policies.windows import INSTANT_S, WindowedMean
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class RayServe:
     `max_ongoing_requests` (5) limits no batch here, as the engine of the comparison has its own.
     """
 
-    direct = True
+    reads_live = True
 
     def __init__(self, settings: RayServeSettings | None = None) -> None:
         self.settings: Final = settings or RayServeSettings()
@@ -44,15 +44,15 @@ class RayServe:
         """Sign of the wish that has held since `_since_s`."""
         self._since_s = 0.0
 
-    def decide(self, view: View) -> int:
+    def decide(self, snapshot: MetricsSnapshot) -> int:
         """Return the replicas wanted now."""
-        if view.blind or not view.ready:
-            return view.desired
+        if snapshot.has_no_data or not snapshot.ready:
+            return snapshot.desired
         settings = self.settings
-        ongoing = self._ongoing.put(view.now_s, view.total(Column.WAITING) + view.total(Column.RUNNING))
-        scaled = self._scaled(ongoing / settings.target_ongoing_requests, view.ready)
+        ongoing = self._ongoing.put(snapshot.now_s, snapshot.total(Column.WAITING) + snapshot.total(Column.RUNNING))
+        scaled = self._scaled(ongoing / settings.target_ongoing_requests, snapshot.ready)
         wanted = min(max(scaled, settings.min_replicas), settings.max_replicas)
-        return self._once_held(view.now_s, view.desired, wanted)
+        return self._once_held(snapshot.now_s, snapshot.desired, wanted)
 
     def _scaled(self, desired: float, running: int) -> int:
         delta = desired - running

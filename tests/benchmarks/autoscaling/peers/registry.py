@@ -132,7 +132,7 @@ def _dynamos() -> Iterator[KnownPolicy]:
         ("dynamo-load", DynamoSettings(throughput=False, load=True, optimization_target=by_cache)),
         ("dynamo-both", DynamoSettings(load=True)),
     ):
-        peer = known(name, lambda settings, facts: Dynamo(facts, settings), shipped)
+        peer = known(name, lambda settings, context: Dynamo(context, settings), shipped)
         yield _dynamo(shipped).around(peer)
 
 
@@ -189,7 +189,7 @@ def _peers() -> Iterator[KnownPolicy]:
         ),
         targets=geometric(0.03, 0.95),
         windows=WVA_WINDOWS_S,
-    ).around(known("wva-v2", lambda settings, facts: WvaV2(facts, settings), WvaSettings()))
+    ).around(known("wva-v2", lambda settings, context: WvaV2(context, settings), WvaSettings()))
     yield from _dynamos()
     yield kubeai
     yield Grid(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatscale_simulator.policies.windows import INSTANT_S, WindowedMean
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class TargetTracking:
     to ceil(N x metric / target). The real scale-in is said to be more careful, not how.
     """
 
-    direct = True
+    reads_live = True
 
     def __init__(self, settings: TargetTrackingSettings | None = None) -> None:
         self.settings: Final = settings or TargetTrackingSettings()
@@ -47,18 +47,18 @@ class TargetTracking:
         self._scaled_out_s = -math.inf
         self._scaled_in_s = -math.inf
 
-    def decide(self, view: View) -> int:
+    def decide(self, snapshot: MetricsSnapshot) -> int:
         """Return the replicas wanted now."""
-        if view.blind or not view.ready:
-            return view.desired
-        in_flight = view.total(Column.WAITING) + view.total(Column.RUNNING)
-        self._watch(view.now_s, in_flight / view.ready)
+        if snapshot.has_no_data or not snapshot.ready:
+            return snapshot.desired
+        in_flight = snapshot.total(Column.WAITING) + snapshot.total(Column.RUNNING)
+        self._watch(snapshot.now_s, in_flight / snapshot.ready)
         wanted = max(1, math.ceil(in_flight / self.settings.target))
         if self._above >= self.settings.points_to_scale_out:
-            return self._scale_out(view, wanted)
-        if self._low_since_s is not None and view.now_s - self._low_since_s >= self.settings.low_s - INSTANT_S:
-            return self._scale_in(view, wanted)
-        return view.desired
+            return self._scale_out(snapshot, wanted)
+        if self._low_since_s is not None and snapshot.now_s - self._low_since_s >= self.settings.low_s - INSTANT_S:
+            return self._scale_in(snapshot, wanted)
+        return snapshot.desired
 
     def _watch(self, now_s: float, per_replica: float) -> None:
         settings = self.settings
@@ -68,17 +68,17 @@ class TargetTracking:
         elif self._low_since_s is None:
             self._low_since_s = now_s
 
-    def _scale_out(self, view: View, wanted: int) -> int:
-        if wanted <= view.desired:
-            return view.desired
-        self._scaled_out_s = view.now_s
+    def _scale_out(self, snapshot: MetricsSnapshot, wanted: int) -> int:
+        if wanted <= snapshot.desired:
+            return snapshot.desired
+        self._scaled_out_s = snapshot.now_s
         return wanted
 
-    def _scale_in(self, view: View, wanted: int) -> int:
+    def _scale_in(self, snapshot: MetricsSnapshot, wanted: int) -> int:
         settings = self.settings
-        now_s = view.now_s + INSTANT_S
+        now_s = snapshot.now_s + INSTANT_S
         out_s, in_s = now_s - self._scaled_out_s, now_s - self._scaled_in_s
-        if wanted >= view.desired or out_s < settings.scale_out_cooldown_s or in_s < settings.scale_in_cooldown_s:
-            return view.desired
-        self._scaled_in_s = view.now_s
+        if wanted >= snapshot.desired or out_s < settings.scale_out_cooldown_s or in_s < settings.scale_in_cooldown_s:
+            return snapshot.desired
+        self._scaled_in_s = snapshot.now_s
         return wanted

@@ -16,11 +16,12 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from chatscale_simulator.policies.behavior import HpaBehavior, Rate, Stabilizer
+from chatscale_simulator.policies.behavior import HpaBehavior, RateLimit, Stabilizer
 from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.policies.hpa import replicas_for_average
 from chatscale_simulator.policies.windows import INSTANT_S
-from chatscale_simulator.simulation.view import Column, Numbers, View
+from chatscale_simulator.simulation.arrays import FloatArray
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 PEAK_S: Final = 60.0
 """`max_over_time(...[1m])`: a replica is judged by its worst reading of the last minute."""
@@ -36,9 +37,9 @@ def _chart_behavior() -> HpaBehavior:
     """Return `hpa.behavior` of the chart: slow both ways, as starting takes minutes."""
     return HpaBehavior(
         up_stabilization_s=240.0,
-        up=(Rate(pods=10, period_s=150.0),),
+        up=(RateLimit(pods=10, period_s=150.0),),
         down_stabilization_s=240.0,
-        down=(Rate(pods=10, period_s=150.0),),
+        down=(RateLimit(pods=10, period_s=150.0),),
     )
 
 
@@ -72,7 +73,7 @@ class Peak(NamedTuple):
 class _Wva:
     """Publishes a count every interval and applies it as an HPA."""
 
-    direct = False
+    reads_live = False
 
     def __init__(self, settings: WvaSettings | None = None) -> None:
         self.settings: Final = settings or WvaSettings()
@@ -82,39 +83,39 @@ class _Wva:
         self._next_s = -math.inf
         self._published: int | None = None
 
-    def decide(self, view: View) -> int:
+    def decide(self, snapshot: MetricsSnapshot) -> int:
         """Return the replicas wanted now."""
-        if view.blind:
-            return view.desired
-        self._read(view)
-        if view.now_s >= self._next_s - INSTANT_S:
-            self._next_s = view.now_s + self.settings.interval_s
-            self._published = max(1, self._optimize(view, list(self._peaks(view))))
+        if snapshot.has_no_data:
+            return snapshot.desired
+        self._read(snapshot)
+        if snapshot.now_s >= self._next_s - INSTANT_S:
+            self._next_s = snapshot.now_s + self.settings.interval_s
+            self._published = max(1, self._optimize(snapshot, list(self._peaks(snapshot))))
         if self._published is None:
-            return view.desired
-        wanted = replicas_for_average(self._published, 1.0, view.desired, self.settings.tolerance)
-        return self._stabilizer.settle(view.now_s, view.desired, wanted)
+            return snapshot.desired
+        wanted = replicas_for_average(self._published, 1.0, snapshot.desired, self.settings.tolerance)
+        return self._stabilizer.limit(snapshot.now_s, snapshot.desired, wanted)
 
-    def _read(self, view: View) -> None:
-        use = view.samples[:, Column.KV_TOKENS] / view.kv_capacity_tokens
+    def _read(self, snapshot: MetricsSnapshot) -> None:
+        use = snapshot.samples[:, Column.KV_TOKENS] / snapshot.kv_capacity_tokens
         rows = zip(
-            view.pods.tolist(),
-            view.fresh.tolist(),
+            snapshot.pods.tolist(),
+            snapshot.fresh.tolist(),
             use.tolist(),
-            view.samples[:, Column.WAITING].tolist(),
+            snapshot.samples[:, Column.WAITING].tolist(),
             strict=True,
         )
-        self._readings.append((view.now_s, {pod: (kv, waiting) for pod, fresh, kv, waiting in rows if fresh}))
-        while self._readings[0][0] <= view.now_s - PEAK_S + INSTANT_S:
+        self._readings.append((snapshot.now_s, {pod: (kv, waiting) for pod, fresh, kv, waiting in rows if fresh}))
+        while self._readings[0][0] <= snapshot.now_s - PEAK_S + INSTANT_S:
             self._readings.popleft()
 
-    def _peaks(self, view: View) -> Iterator[Peak]:
-        for pod in view.pods.tolist():
+    def _peaks(self, snapshot: MetricsSnapshot) -> Iterator[Peak]:
+        for pod in snapshot.pods.tolist():
             seen = [reading[pod] for _, reading in self._readings if pod in reading]
             if seen:
                 yield Peak(pod, max(kv for kv, _ in seen), max(waiting for _, waiting in seen))
 
-    def _optimize(self, view: View, peaks: list[Peak]) -> int:
+    def _optimize(self, snapshot: MetricsSnapshot, peaks: list[Peak]) -> int:
         raise NotImplementedError
 
 
@@ -127,8 +128,8 @@ class WvaV1(_Wva):
     """
 
     @override
-    def _optimize(self, view: View, peaks: list[Peak]) -> int:
-        current = view.ready + view.starting
+    def _optimize(self, snapshot: MetricsSnapshot, peaks: list[Peak]) -> int:
+        current = snapshot.ready + snapshot.starting
         published = self._published if self._published is not None else current
         if published != current:
             return published
@@ -172,35 +173,35 @@ class WvaV2(_Wva):
     started, generated tokens per request finished).
     """
 
-    def __init__(self, facts: PolicyContext, settings: WvaSettings | None = None) -> None:
+    def __init__(self, context: PolicyContext, settings: WvaSettings | None = None) -> None:
         super().__init__(settings)
-        self._facts: Final = facts
+        self._facts: Final = context
         self._k2: dict[str, deque[float]] = {}
         self._lengths = _Lengths()
 
     @override
-    def _optimize(self, view: View, peaks: list[Peak]) -> int:
-        self._lengths.read(view)
-        current = view.ready + view.starting
+    def _optimize(self, snapshot: MetricsSnapshot, peaks: list[Peak]) -> int:
+        self._lengths.read(snapshot)
+        current = snapshot.ready + snapshot.starting
         if not peaks:
             return current
         demand, capacities = 0.0, []
         for peak in peaks:
             mean_input, mean_output = self._lengths.of(peak.pod)
-            in_use = int(peak.kv_use * view.kv_capacity_tokens)
+            in_use = int(peak.kv_use * snapshot.kv_capacity_tokens)
             demand += in_use + int(peak.waiting) * int(mean_input)
-            k1 = int(view.kv_capacity_tokens * self.settings.kv_threshold)
+            k1 = int(snapshot.kv_capacity_tokens * self.settings.kv_threshold)
             capacities.append(min(k1, self._compute_bound(peak.waiting, in_use, mean_input, mean_output, k1)))
-        return self._fitted(view, demand, _median(capacities))
+        return self._fitted(snapshot, demand, _median(capacities))
 
-    def _fitted(self, view: View, demand: float, capacity: int) -> int:
-        current = view.ready + view.starting
+    def _fitted(self, snapshot: MetricsSnapshot, demand: float, capacity: int) -> int:
+        current = snapshot.ready + snapshot.starting
         if capacity <= 0:
             return current
         missing = demand / self.settings.scale_up_threshold - current * capacity
         if missing > 0:
             return current + math.ceil(missing / capacity)
-        spare = view.ready * capacity - demand / self.settings.scale_down_boundary
+        spare = snapshot.ready * capacity - demand / self.settings.scale_down_boundary
         return max(1, current - max(0, math.floor(spare / capacity)))
 
     def _compute_bound(self, waiting: float, in_use: int, mean_input: float, mean_output: float, k1: int) -> int:
@@ -225,14 +226,14 @@ class _Lengths:
     _COLUMNS: Final = [Column.PROMPT_TOKENS, Column.STARTED, Column.GENERATED_TOKENS, Column.FINISHED]
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[float, dict[int, Numbers]]] = deque()
+        self._kept: deque[tuple[float, dict[int, FloatArray]]] = deque()
         self._means: dict[int, tuple[float, float]] = {}
 
-    def read(self, view: View) -> None:
-        """Take in one view; call it once per optimisation."""
-        newest = dict(zip(view.pods.tolist(), view.samples[:, self._COLUMNS], strict=True))
-        self._kept.append((view.now_s, newest))
-        while self._kept[0][0] < view.now_s - LENGTHS_S - INSTANT_S:
+    def read(self, snapshot: MetricsSnapshot) -> None:
+        """Take in one snapshot; call it once per optimisation."""
+        newest = dict(zip(snapshot.pods.tolist(), snapshot.samples[:, self._COLUMNS], strict=True))
+        self._kept.append((snapshot.now_s, newest))
+        while self._kept[0][0] < snapshot.now_s - LENGTHS_S - INSTANT_S:
             self._kept.popleft()
         self._means = {pod: self._mean(pod, counters) for pod, counters in newest.items()}
 
@@ -240,7 +241,7 @@ class _Lengths:
         """(input, output) tokens a request; 0 where nothing started or finished."""
         return self._means.get(pod, (0.0, 0.0))
 
-    def _mean(self, pod: int, counters: Numbers) -> tuple[float, float]:
+    def _mean(self, pod: int, counters: FloatArray) -> tuple[float, float]:
         oldest = next(reading[pod] for _, reading in self._kept if pod in reading)
         base = oldest if oldest is not counters else 0.0 * counters
         prompt, started, generated, finished = (counters - base).tolist()

@@ -6,9 +6,9 @@ its two settings are chosen on the very run that is scored.
 
 from typing import Final
 
-from chatscale_simulator.simulation.outcome import Outcome, Workload
-from chatscale_simulator.simulation.profiles import SERVERS
-from chatscale_simulator.simulation.run import Scenario
+from chatscale_simulator.simulation.result import RunResult
+from chatscale_simulator.simulation.scenario import Scenario
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.autoscaling.references.schedule import SHARES, cheapest, largest_before, tries, whole
 from tests.benchmarks.autoscaling.references.work import best_cost, offered, trailing
 
@@ -16,9 +16,9 @@ HOLDS_S: Final = (60.0, 240.0, 600.0)
 """A count is lowered to the most that was wanted within this time."""
 
 
-def no_foresight(workload: Workload, scenario: Scenario) -> Outcome:
+def no_foresight(workload: Workload, scenario: Scenario) -> RunResult:
     """Play ceil(W / (a C)) with a from SHARES and a hold from HOLDS_S, the cheapest that keeps the promise."""
-    server = scenario.server or SERVERS[scenario.profile]
+    server = scenario.replica
     known = trailing(offered(workload, best_cost(workload, server, scenario.slo)))
     families = []
     for hold_s in HOLDS_S:
@@ -29,4 +29,4 @@ def no_foresight(workload: Workload, scenario: Scenario) -> Outcome:
             wishes[:1] = scenario.initial_replicas
             family.append(largest_before(wishes, hold_s))
         families.append(family)
-    return cheapest(families, tries(workload, scenario)).outcome
+    return cheapest(families, tries(workload, scenario)).result

@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from chatscale_simulator.simulation.outcome import Outcome, Workload
-from chatscale_simulator.simulation.profiles import SERVERS
-from chatscale_simulator.simulation.run import COLD_STARTS, SCHEDULING_S, SCRAPE_EVERY_S, Scenario
-from chatscale_simulator.simulation.view import Integers, Numbers
+from chatscale_simulator.simulation.arrays import FloatArray, IntArray
+from chatscale_simulator.simulation.result import RunResult
+from chatscale_simulator.simulation.scenario import COLD_STARTS, SCHEDULING_S, SCRAPE_INTERVAL_S, Scenario
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.autoscaling.references.schedule import (
     PROMISE,
     SHARES,
@@ -36,26 +36,26 @@ _SHORTEST_S: Final = 300.0
 """No part is shorter."""
 
 
-def reachable_optimum(workload: Workload, scenario: Scenario) -> Outcome:
+def reachable_optimum(workload: Workload, scenario: Scenario) -> RunResult:
     """Sweep, then lower window by window while the promise holds."""
     play = tries(workload, scenario)
-    server = scenario.server or SERVERS[scenario.profile]
+    server = scenario.replica
     need = centred(offered(workload, best_cost(workload, server, scenario.slo)))
     families = [[planned(need / share, ahead_s, scenario) for share in SHARES] for ahead_s in LOOKS_AHEAD_S]
-    return lower(cheapest(families, play), need, play, RUNS - SWEEP_RUNS, scenario.min_replicas).outcome
+    return lower(cheapest(families, play), need, play, RUNS - SWEEP_RUNS, scenario.min_replicas).result
 
 
-def planned(replicas: Numbers, ahead_s: float, scenario: Scenario) -> Integers:
+def planned(replicas: FloatArray, ahead_s: float, scenario: Scenario) -> IntArray:
     """(slots,) counts to ask for: what is needed from now until a start begun at the next decision is through.
 
     A replica that is needed again within a cold start is kept: to start it anew would cost as much.
     """
     start_s = SCHEDULING_S + COLD_STARTS[scenario.cold_start][0]
     counts = whole(replicas, scenario.min_replicas, scenario.max_replicas)
-    return largest_ahead(counts, start_s + SCRAPE_EVERY_S + ahead_s)
+    return largest_ahead(counts, start_s + SCRAPE_INTERVAL_S + ahead_s)
 
 
-def lower(best: Trial, need: Numbers, play: Try, runs: int, least: int) -> Trial:
+def lower(best: Trial, need: FloatArray, play: Try, runs: int, least: int) -> Trial:
     """Take one replica from the windows that are the least busy, in ever smaller batches, until none can go.
 
     need: (slots,) replicas that the work keeps busy.  runs: at most so many are played.

@@ -6,10 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from chatscale_simulator.simulation.outcome import Outcome, Workload
-from chatscale_simulator.simulation.run import SCRAPE_EVERY_S, Scenario, run
-from chatscale_simulator.simulation.score import attained
-from chatscale_simulator.simulation.view import Integers, Numbers, View
+from chatscale_simulator.simulation.arrays import FloatArray, IntArray
+from chatscale_simulator.simulation.result import RunResult
+from chatscale_simulator.simulation.run import run
+from chatscale_simulator.simulation.scenario import SCRAPE_INTERVAL_S, Scenario
+from chatscale_simulator.simulation.score import within_slo
+from chatscale_simulator.simulation.snapshot import MetricsSnapshot
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.autoscaling.references.work import SLOT_S
 
 PROMISE: Final = 0.99
@@ -24,46 +27,46 @@ SLACK: Final = 0.001
 class Schedule:
     """Follow a plan, whatever happens."""
 
-    period_s = SCRAPE_EVERY_S
-    direct = False
+    period_s = SCRAPE_INTERVAL_S
+    reads_live = False
 
-    def __init__(self, counts: Integers) -> None:
+    def __init__(self, counts: IntArray) -> None:
         """counts: (slots,) replicas wanted by slot of SLOT_S; the last one holds for ever."""
         self._counts = counts
 
-    def decide(self, view: View) -> int:
+    def decide(self, snapshot: MetricsSnapshot) -> int:
         """Return the count of the slot that it is."""
-        return int(self._counts[min(int(view.now_s // SLOT_S), len(self._counts) - 1)])
+        return int(self._counts[min(int(snapshot.now_s // SLOT_S), len(self._counts) - 1)])
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One schedule and what came of it."""
 
-    counts: Integers
-    outcome: Outcome
+    counts: IntArray
+    result: RunResult
     kept: float
     """Share of requests within the SLO."""
     replica_s: float
     """Billed seconds."""
 
 
-Try = Callable[[Integers], Trial]
+Try = Callable[[IntArray], Trial]
 
 
 def tries(workload: Workload, scenario: Scenario) -> Try:
     """How to play one schedule on the very run that is scored."""
 
-    def play(counts: Integers) -> Trial:
-        outcome = run(workload, scenario, Schedule(counts))
-        flags = attained(outcome, scenario.slo)
+    def play(counts: IntArray) -> Trial:
+        result = run(workload, scenario, Schedule(counts))
+        flags = within_slo(result, scenario.slo)
         kept = float(flags.mean()) if len(flags) else 1.0
-        return Trial(counts, outcome, kept, sum(pod.ended_s - pod.created_s for pod in outcome.pods))
+        return Trial(counts, result, kept, sum(pod.ended_s - pod.created_s for pod in result.pods))
 
     return play
 
 
-def cheapest(families: Sequence[Sequence[Integers]], play: Try) -> Trial:
+def cheapest(families: Sequence[Sequence[IntArray]], play: Try) -> Trial:
     """Find the cheapest schedule that keeps PROMISE; if none does, that keeps nearly as much as the best.
 
     families: each from the dearest to the cheapest, so that what is kept falls along it, which is bisected.
@@ -85,20 +88,20 @@ def cheapest(families: Sequence[Sequence[Integers]], play: Try) -> Trial:
     return best
 
 
-def whole(replicas: Numbers, least: int, most: int) -> Integers:
+def whole(replicas: FloatArray, least: int, most: int) -> IntArray:
     """Round up to counts within the bounds."""
-    counts: Integers = np.clip(np.ceil(replicas - 1e-9), least, most).astype(np.int64)
+    counts: IntArray = np.clip(np.ceil(replicas - 1e-9), least, most).astype(np.int64)
     return counts
 
 
-def largest_ahead(counts: Integers, ahead_s: float) -> Integers:
+def largest_ahead(counts: IntArray, ahead_s: float) -> IntArray:
     """(slots,) the most of each slot and of those that begin within `ahead_s` of it."""
     wide = int(np.ceil(ahead_s / SLOT_S)) + 1
     padded = np.concatenate((counts, np.full(wide - 1, counts[-1])))
-    most: Integers = np.lib.stride_tricks.sliding_window_view(padded, wide).max(axis=1)
+    most: IntArray = np.lib.stride_tricks.sliding_window_view(padded, wide).max(axis=1)
     return most
 
 
-def largest_before(counts: Integers, before_s: float) -> Integers:
+def largest_before(counts: IntArray, before_s: float) -> IntArray:
     """(slots,) the most of each slot and of those within `before_s` before it."""
     return largest_ahead(counts[::-1], before_s)[::-1]

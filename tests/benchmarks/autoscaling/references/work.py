@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from chatscale_simulator.simulation.outcome import Workload
+from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget, base_seconds
-from chatscale_simulator.simulation.view import Numbers
+from chatscale_simulator.simulation.workload import Workload
 
 SLOT_S: Final = 5.0
 """Work and schedules are kept on this grid: a third of the time between two decisions."""
@@ -27,9 +27,9 @@ class Cost:
     step_s: float
     """Time between two tokens of a request in that batch."""
 
-    def of(self, workload: Workload) -> Numbers:
+    def of(self, workload: Workload) -> FloatArray:
         """(requests,) seconds of one replica that each request takes."""
-        seconds: Numbers = (
+        seconds: FloatArray = (
             workload.prompt_tokens * self.prompt_token_s + (workload.output_tokens - 1) * self.output_token_s
         )
         return seconds
@@ -67,17 +67,17 @@ def best_rate(server: ServerProfile) -> float:
     return float((np.arange(1, len(base_s)) / base_s[1:]).max())
 
 
-def least_seconds(workload: Workload, server: ServerProfile) -> Numbers:
+def least_seconds(workload: Workload, server: ServerProfile) -> FloatArray:
     """(requests,) seconds of a replica below which no batching gets: tokens at the best rate, and the cache read."""
     computed = workload.prompt_tokens + workload.output_tokens - 1
-    seconds: Numbers = computed / best_rate(server) + cache_seconds(workload, server)
+    seconds: FloatArray = computed / best_rate(server) + cache_seconds(workload, server)
     return seconds
 
 
-def cache_seconds(workload: Workload, server: ServerProfile) -> Numbers:
+def cache_seconds(workload: Workload, server: ServerProfile) -> FloatArray:
     """(requests,) seconds for reading a request's own KV cache: its prompt, and each time one token more."""
     steps = workload.output_tokens - 1
-    seconds: Numbers = _kv_s(server) * steps * (workload.prompt_tokens + (steps - 1) / 2)
+    seconds: FloatArray = _kv_s(server) * steps * (workload.prompt_tokens + (steps - 1) / 2)
     return seconds
 
 
@@ -86,20 +86,20 @@ def slots(workload: Workload) -> int:
     return int(workload.duration_s // SLOT_S) + 1
 
 
-def arriving(workload: Workload, seconds: Numbers) -> Numbers:
+def arriving(workload: Workload, seconds: FloatArray) -> FloatArray:
     """(slots,) replicas busy if each request's work were done in the slot of its arrival."""
     at = (workload.arrival_s // SLOT_S).astype(np.int64)
-    busy: Numbers = np.bincount(at, weights=seconds, minlength=slots(workload)) / SLOT_S
+    busy: FloatArray = np.bincount(at, weights=seconds, minlength=slots(workload)) / SLOT_S
     return busy
 
 
-def offered(workload: Workload, cost: Cost) -> Numbers:
+def offered(workload: Workload, cost: Cost) -> FloatArray:
     """(slots,) replicas that the work keeps busy at its best batch; a slot depends on nothing that arrives after it."""
     prompt_s = cost.prompt_token_s * workload.prompt_tokens.astype(np.float64)
     return spread(workload, prompt_s, cost.of(workload) - prompt_s, cost.step_s)
 
 
-def spread(workload: Workload, prompt_s: Numbers, output_s: Numbers, token_s: float) -> Numbers:
+def spread(workload: Workload, prompt_s: FloatArray, output_s: FloatArray, token_s: float) -> FloatArray:
     """(slots,) replicas busy if prompts are read on arrival and outputs evenly after it, `token_s` a token.
 
     prompt_s, output_s: (requests,) seconds of a replica. What is left after the last arrival is left out.
@@ -111,33 +111,33 @@ def spread(workload: Workload, prompt_s: Numbers, output_s: Numbers, token_s: fl
     return arriving(workload, prompt_s) + np.diff(begun - ended) / SLOT_S
 
 
-def _ramp(edges: Numbers, starts_s: Numbers, slopes: Numbers) -> Numbers:
+def _ramp(edges: FloatArray, starts_s: FloatArray, slopes: FloatArray) -> FloatArray:
     """Sum over requests of slope * max(0, edge - start), at each edge."""
     order = np.argsort(starts_s, kind="stable")
     slope = np.concatenate(([0.0], np.cumsum(slopes[order])))
     offset = np.concatenate(([0.0], np.cumsum(slopes[order] * starts_s[order])))
     at = np.searchsorted(starts_s[order], edges, side="right")
-    total: Numbers = slope[at] * edges - offset[at]
+    total: FloatArray = slope[at] * edges - offset[at]
     return total
 
 
-def centred(busy: Numbers, width_s: float = SMOOTH_S) -> Numbers:
+def centred(busy: FloatArray, width_s: float = SMOOTH_S) -> FloatArray:
     """(slots,) mean over the slots around each, less at both ends."""
     reach = int(width_s / SLOT_S / 2)
     sums = np.concatenate(([0.0], np.cumsum(busy)))
     at = np.arange(len(busy))
     first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(busy))
-    mean: Numbers = (sums[last] - sums[first]) / (last - first)
+    mean: FloatArray = (sums[last] - sums[first]) / (last - first)
     return mean
 
 
-def trailing(busy: Numbers, width_s: float = SMOOTH_S) -> Numbers:
+def trailing(busy: FloatArray, width_s: float = SMOOTH_S) -> FloatArray:
     """(slots,) mean over the slots before each, itself excluded: what is known as it begins; 0 for the first."""
     wide = int(width_s / SLOT_S)
     sums = np.concatenate(([0.0], np.cumsum(busy)))[:-1]
     at = np.arange(len(busy))
     first = np.maximum(at - wide, 0)
-    mean: Numbers = (sums - sums[first]) / np.maximum(at - first, 1)
+    mean: FloatArray = (sums - sums[first]) / np.maximum(at - first, 1)
     return mean
 
 

@@ -1,15 +1,15 @@
 import numpy as np
 
-from chatscale_simulator.simulation.view import COLUMNS, Column, View
+from chatscale_simulator.simulation.snapshot import COLUMNS, Column, MetricsSnapshot
 from tests.benchmarks.autoscaling.peers.counters import Increase
 
 
-def counting(pods: dict[int, float]) -> View:
+def counting(pods: dict[int, float]) -> MetricsSnapshot:
     samples = np.zeros((len(pods), COLUMNS))
     samples[:, Column.FINISHED] = list(pods.values())
     each = np.zeros(len(pods))
     fresh = np.ones(len(pods), dtype=np.bool_)
-    return View(0.0, 1, 0, np.array(list(pods), dtype=np.int64), each, fresh, each, samples, 1, 1)
+    return MetricsSnapshot(0.0, 1, 0, np.array(list(pods), dtype=np.int64), each, fresh, each, samples, 1, 1)
 
 
 def test_growth_is_summed_over_pods_that_come_and_go():

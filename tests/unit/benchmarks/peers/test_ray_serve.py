@@ -3,7 +3,7 @@
 import pytest
 
 from tests.benchmarks.autoscaling.peers.ray_serve import RayServe, RayServeSettings
-from tests.unit.chatscale_simulator.simulation.views import a_view, in_flight
+from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot, in_flight
 
 AT_ONCE = {"upscale_delay_s": 0.0, "downscale_delay_s": 0.0, "look_back_s": 1.0}
 
@@ -53,4 +53,4 @@ def test_factors_scale_the_difference(factor, ongoing, running, wanted):
 def test_without_running_replicas_or_readings_it_keeps_its_target():
     ray = RayServe(RayServeSettings(**AT_ONCE))
     assert ray.decide(in_flight(0, 0, ready=0, desired=3)) == 3
-    assert ray.decide(a_view(10).with_ready(4).blind().build()) == 4
+    assert ray.decide(a_snapshot(10).with_ready(4).without_data().build()) == 4

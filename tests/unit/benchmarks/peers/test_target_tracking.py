@@ -1,7 +1,7 @@
 """Values worked out from the documented rules."""
 
 from tests.benchmarks.autoscaling.peers.target_tracking import TargetTracking, TargetTrackingSettings
-from tests.unit.chatscale_simulator.simulation.views import a_view, in_flight
+from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot, in_flight
 
 
 def test_scales_out_in_proportion_at_the_third_reading_above():
@@ -40,4 +40,4 @@ def test_just_below_the_target_is_not_low():
 
 def test_missing_data_holds_and_scales_nothing_in():
     tracking = TargetTracking(TargetTrackingSettings(low_s=0))
-    assert tracking.decide(a_view(0).with_ready(6).blind().build()) == 6
+    assert tracking.decide(a_snapshot(0).with_ready(6).without_data().build()) == 6

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from chatscale_simulator.simulation.outcome import Outcome, Workload
-from chatscale_simulator.simulation.run import Scenario
-from chatscale_simulator.simulation.view import Integers
+from chatscale_simulator.simulation.arrays import IntArray
+from chatscale_simulator.simulation.result import RunResult
+from chatscale_simulator.simulation.scenario import Scenario
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.autoscaling.references.reachable import lower, planned
 from tests.benchmarks.autoscaling.references.schedule import Schedule, Trial, cheapest, largest_ahead, largest_before
 from tests.benchmarks.autoscaling.references.work import SLOT_S
-from tests.unit.chatscale_simulator.simulation.views import a_view
+from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot
 
-NOTHING = Outcome(
-    workload=Workload(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64)), fates=np.zeros(0, np.int64),
-    first_token_s=np.zeros(0), finish_s=np.zeros(0), unloaded_ttft_s=np.zeros(0), pods=(), decided=((0.0, 1),),
+NOTHING = RunResult(
+    workload=Workload(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64)), outcomes=np.zeros(0, np.int64),
+    first_token_s=np.zeros(0), finish_s=np.zeros(0), unloaded_ttft_s=np.zeros(0), pods=(), counts=((0.0, 1),),
     saturated_s=0.0, end_s=0.0,
 )  # fmt: skip
 
@@ -21,23 +22,23 @@ NOTHING = Outcome(
 class Rule:
     """Keeps the promise as far as the slots have what they need; counts its runs."""
 
-    def __init__(self, need: Integers, ceiling: float = 1.0) -> None:
+    def __init__(self, need: IntArray, ceiling: float = 1.0) -> None:
         self.need, self.ceiling, self.runs = need, ceiling, 0
 
-    def __call__(self, counts: Integers) -> Trial:
+    def __call__(self, counts: IntArray) -> Trial:
         self.runs += 1
         kept = self.ceiling * float((counts >= self.need).mean())
         return Trial(counts, NOTHING, kept, float(counts.sum() * SLOT_S))
 
 
-def flat(*counts: int) -> list[Integers]:
+def flat(*counts: int) -> list[IntArray]:
     """A family of level schedules."""
     return [np.full(100, count) for count in counts]
 
 
 def test_follows_the_plan_and_then_its_end():
     policy = Schedule(np.array([3, 1, 2]))
-    asked = [policy.decide(a_view(now_s).build()) for now_s in (0.0, SLOT_S - 0.1, SLOT_S, 2 * SLOT_S, 99 * SLOT_S)]
+    asked = [policy.decide(a_snapshot(now_s).build()) for now_s in (0.0, SLOT_S - 0.1, SLOT_S, 2 * SLOT_S, 99 * SLOT_S)]
     assert asked == [3, 3, 1, 2, 2]
 
 

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from chatscale_simulator.jobs import Job, Row, describe, set_the_scene
-from chatscale_simulator.jobs import play as play_policy
-from chatscale_simulator.simulation.outcome import Outcome
+from chatscale_simulator.jobs import Job, Row, describe, prepare
+from chatscale_simulator.jobs import run_job as play_policy
 from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA
+from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.score import Score, score
 from tests.benchmarks.autoscaling.peers.registry import PEERS
 from tests.benchmarks.autoscaling.references.registry import REFERENCES
@@ -28,13 +28,13 @@ def tuned_labels(profile: str) -> dict[str, str]:
     return {name: str(chosen["setting"]) for name, chosen in known.get(profile, {}).items()}
 
 
-def play(job: Job) -> tuple[Outcome, Score]:
+def play(job: Job) -> tuple[RunResult, Score]:
     """Do the run, for a reference all of its runs."""
-    if job.contender.variant != REFERENCE:
+    if job.choice.variant != REFERENCE:
         return play_policy(job, PEERS)
-    workload, scenario, _ = set_the_scene(job)
-    outcome = REFERENCES[job.contender.policy](workload, scenario)
-    return outcome, score(outcome, scenario.slo, GPUS_PER_REPLICA[job.profile])
+    workload, scenario, _ = prepare(job)
+    result = REFERENCES[job.choice.policy](workload, scenario)
+    return result, score(result, scenario.slo, GPUS_PER_REPLICA[job.profile])
 
 
 def measure(job: Job) -> Row:
