@@ -4,11 +4,10 @@ They are read from the operator's own HPA manifest, so that only the operator tr
 """
 
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ChatModel, ScalingPolicyType, ScalingRules
 from chatscale.desired.autoscaler import build_hpa
-from chatscale.desired.manifest import Manifest
 from chatscale_contract.server.metrics import Metric
 from chatscale_simulator.policies.behavior import HpaBehavior, RateLimit
 from chatscale_simulator.policies.hpa import HpaMetric, HpaSettings
@@ -39,7 +38,7 @@ def hpa_settings(model: ChatModel, kv_tokens: int) -> HpaSettings:
     )
 
 
-def _metric(external: Manifest, kv_tokens: int) -> HpaMetric:
+def _metric(external: dict[str, Any], kv_tokens: int) -> HpaMetric:
     column = _COLUMNS[Metric(external["metric"]["name"])]
     target = _quantity(external["target"]["averageValue"])
     return HpaMetric((column,), float(target * kv_tokens if column is Column.KV_TOKENS else target))

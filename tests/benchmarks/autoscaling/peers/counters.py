@@ -1,4 +1,4 @@
-"""What counters grew by between two looks, while pods come and go."""
+"""The growth of counters between two snapshots, while pods start and end."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,9 +10,9 @@ from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 
 class Increase:
-    """The growth of some counters since the last look, summed over the pods; a new pod counts from 0.
+    """The growth of some counters since the last snapshot, summed over the pods. A new pod counts from 0.
 
-    What a pod counted between the last look and its end is lost, as with a scrape.
+    What a pod counted between the last snapshot and its end is lost, as with scrapes.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
@@ -20,7 +20,7 @@ class Increase:
         self._pods: IntArray = np.zeros(0, dtype=np.int64)
         self._counted: FloatArray = np.zeros((0, len(self._columns)))
 
-    def look(self, snapshot: MetricsSnapshot) -> list[float]:
+    def since_last(self, snapshot: MetricsSnapshot) -> list[float]:
         """Return the growth of each counter."""
         counted = snapshot.samples[:, self._columns]
         if np.array_equal(snapshot.pods, self._pods):

@@ -24,17 +24,17 @@ from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 PEAK_S: Final = 60.0
-"""`max_over_time(...[1m])`: a replica is judged by its worst reading of the last minute."""
+"""`max_over_time(...[1m])`: the worst reading of each replica in the last minute counts."""
 LENGTHS_S: Final = 300.0
-"""`rate(...[5m])`: mean lengths."""
+"""`rate(...[5m])`, for mean lengths."""
 K2_READINGS: Final = 10
-"""Observed capacities that are averaged."""
+"""Number of observed capacities in the average."""
 SHORT_OUTPUT, MEDIUM_OUTPUT = 100, 500
-"""Ends of the buckets of mean output length, tokens."""
+"""Upper bounds of the buckets of mean output length, in tokens."""
 
 
 def _chart_behavior() -> HpaBehavior:
-    """Return `hpa.behavior` of the chart: slow both ways, as starting takes minutes."""
+    """Return `hpa.behavior` of the chart: slow in both directions, because starts take minutes."""
     return HpaBehavior(
         up_stabilization_s=240.0,
         up=(RateLimit(pods=10, period_s=150.0),),
@@ -52,18 +52,18 @@ class WvaSettings:
     kv_spare_trigger: float = 0.10
     queue_spare_trigger: float = 3.0
     scale_up_threshold: float = 0.85
-    """V2: demand over this is asked for."""
+    """V2: scale up to demand over this."""
     scale_down_boundary: float = 0.70
-    """V2: what is left when demand is over this may go."""
+    """V2: scale down to demand over this."""
     interval_s: float = 60.0
     behavior: HpaBehavior = field(default_factory=_chart_behavior)
     tolerance: float = 0.1
-    """Of the HPA. At 0.1 a step of one from 11 replicas or more is within it, and V1 then waits for ever."""
+    """Of the HPA. At 0.1 a step of one from 11 replicas or more is within the tolerance, and V1 waits forever."""
     period_s: float = 15.0
 
 
 class Peak(NamedTuple):
-    """A ready replica's worst of the last minute."""
+    """The worst readings of a ready replica in the last minute."""
 
     pod: int
     kv_use: float
@@ -84,7 +84,7 @@ class _Wva:
         self._published: int | None = None
 
     def decide(self, snapshot: MetricsSnapshot) -> int:
-        """Return the replicas wanted now."""
+        """Return the recommended replica count."""
         if snapshot.has_no_data:
             return snapshot.desired
         self._read(snapshot)
@@ -93,8 +93,8 @@ class _Wva:
             self._published = max(1, self._optimize(snapshot, list(self._peaks(snapshot))))
         if self._published is None:
             return snapshot.desired
-        wanted = replicas_for_average(self._published, 1.0, snapshot.desired, self.settings.tolerance)
-        return self._stabilizer.limit(snapshot.now_s, snapshot.desired, wanted)
+        recommended = replicas_for_average(self._published, 1.0, snapshot.desired, self.settings.tolerance)
+        return self._stabilizer.limit(snapshot.now_s, snapshot.desired, recommended)
 
     def _read(self, snapshot: MetricsSnapshot) -> None:
         use = snapshot.samples[:, Column.KV_TOKENS] / snapshot.kv_capacity_tokens
@@ -120,11 +120,11 @@ class _Wva:
 
 
 class WvaV1(_Wva):
-    """WVA's default analyzer: spare KV and queue room of the replicas that are not saturated; one step at a time.
+    """WVA's default analyzer: spare KV cache and queue of the replicas that are not saturated; one step at a time.
 
-    One more when either spare is below its trigger, one fewer when n - 1 could carry what n do with both spares
-    left (n at least 2, unsaturated); nothing while the count published is not the count there is, or a replica
-    gives no metrics. With every replica saturated both spares are 0, which asks for one more.
+    One more when either spare is below its trigger, one fewer when n - 1 unsaturated replicas could carry the load
+    with both spares left (n at least 2). No change while the published count differs from the present one, or a
+    replica has no metrics. If every replica is saturated, both spares are 0, which adds one.
     """
 
     @override
@@ -166,16 +166,16 @@ class WvaV2(_Wva):
     """WVA's token-based analyzer: demand in tokens against a capacity that is learned when replicas saturate.
 
     Demand of a replica: tokens in use plus waiting requests times the mean input. Capacity: the smaller of 80 % of
-    the KV cache and k2, which is what was in use when its queue was last full (mean of the last 10, by output-length
-    bucket), or else the steady state that step budget and mean lengths allow. What is missing at 85 % of the supply
-    that starting replicas count towards is added at once; what is spare at 70 % of the ready supply goes at once.
+    the KV cache and k2: the tokens in use when its queue was last full (mean of the last 10, by output-length bucket),
+    or else the steady state that token budget and mean lengths allow. Replicas missing at 85 % of the supply, starting
+    ones included, are added at once; replicas spare at 70 % of the ready supply are removed at once.
     Simplified: no scheduler queue in front of the replicas; lengths from our counters (prompt tokens per request
     started, generated tokens per request finished).
     """
 
     def __init__(self, context: PolicyContext, settings: WvaSettings | None = None) -> None:
         super().__init__(settings)
-        self._facts: Final = context
+        self._context: Final = context
         self._k2: dict[str, deque[float]] = {}
         self._lengths = _Lengths()
 
@@ -216,8 +216,8 @@ class WvaV2(_Wva):
     def _steady_state(self, mean_input: float, mean_output: float) -> int:
         if mean_output <= 0:
             return 0
-        admitted = self._facts.tokens_per_step * mean_output / (mean_input + mean_output)
-        return int(min(admitted, self._facts.max_sequences) * (mean_input + mean_output / 2))
+        admitted = self._context.tokens_per_step * mean_output / (mean_input + mean_output)
+        return int(min(admitted, self._context.max_sequences) * (mean_input + mean_output / 2))
 
 
 class _Lengths:
@@ -230,7 +230,7 @@ class _Lengths:
         self._means: dict[int, tuple[float, float]] = {}
 
     def read(self, snapshot: MetricsSnapshot) -> None:
-        """Take in one snapshot; call it once per optimisation."""
+        """Add one snapshot. Call it once per optimization."""
         newest = dict(zip(snapshot.pods.tolist(), snapshot.samples[:, self._COLUMNS], strict=True))
         self._kept.append((snapshot.now_s, newest))
         while self._kept[0][0] < snapshot.now_s - LENGTHS_S - INSTANT_S:
@@ -238,7 +238,7 @@ class _Lengths:
         self._means = {pod: self._mean(pod, counters) for pod, counters in newest.items()}
 
     def of(self, pod: int) -> tuple[float, float]:
-        """(input, output) tokens a request; 0 where nothing started or finished."""
+        """Mean (input, output) tokens of a request; 0 where no request started or finished."""
         return self._means.get(pod, (0.0, 0.0))
 
     def _mean(self, pod: int, counters: FloatArray) -> tuple[float, float]:

@@ -1,7 +1,7 @@
-"""The cheapest schedule that hindsight finds: every replica ordered one cold start before it is needed.
+"""The cheapest schedule found with knowledge of the future: every replica is created one cold start before its use.
 
-Start-ups are drawn as for every policy, so half of them come later than planned; looking further ahead covers that.
-A search, not a proof: the true optimum may be cheaper still, and the lower bound says by how much at most.
+Cold starts are random as for every policy, so half of them take longer than planned; looking further ahead covers that.
+This is a search, not a proof: the optimum may be cheaper, at most by the difference to the lower bound.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.scenario import COLD_STARTS, SCHEDULING_S, SCRAPE_INTERVAL_S, Scenario
 from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.autoscaling.references.schedule import (
-    PROMISE,
+    OBJECTIVE,
     SHARES,
     SLACK,
     Trial,
@@ -27,17 +27,17 @@ from tests.benchmarks.autoscaling.references.work import SLOT_S, best_cost, cent
 
 LOOKS_AHEAD_S: Final = (0.0, 45.0, 180.0)
 RUNS: Final = 40
-"""At most so many runs for one trace, the sweep's included."""
+"""Most runs for one trace, including those of the sweep."""
 SWEEP_RUNS: Final = 21
-"""What the sweep takes at most: three families, each once at its dearest and six bisections."""
+"""Most runs of the sweep: three families, each once at its most expensive schedule and six bisections."""
 WINDOWS: Final = 24
-"""Parts of a run that are lowered on their own: hours of a day."""
+"""Parts of a run that are lowered independently: hours of a day."""
 _SHORTEST_S: Final = 300.0
 """No part is shorter."""
 
 
 def reachable_optimum(workload: Workload, scenario: Scenario) -> RunResult:
-    """Sweep, then lower window by window while the promise holds."""
+    """Sweep, then lower window by window while the objective is reached."""
     play = tries(workload, scenario)
     server = scenario.replica
     need = centred(offered(workload, best_cost(workload, server, scenario.slo)))
@@ -46,9 +46,9 @@ def reachable_optimum(workload: Workload, scenario: Scenario) -> RunResult:
 
 
 def planned(replicas: FloatArray, ahead_s: float, scenario: Scenario) -> IntArray:
-    """(slots,) counts to ask for: what is needed from now until a start begun at the next decision is through.
+    """(slots,) counts: the replicas needed from now until a replica created at the next decision is ready.
 
-    A replica that is needed again within a cold start is kept: to start it anew would cost as much.
+    A replica that is needed again within a cold start is kept: a new one would cost as much.
     """
     start_s = SCHEDULING_S + COLD_STARTS[scenario.cold_start][0]
     counts = whole(replicas, scenario.min_replicas, scenario.max_replicas)
@@ -56,11 +56,11 @@ def planned(replicas: FloatArray, ahead_s: float, scenario: Scenario) -> IntArra
 
 
 def lower(best: Trial, need: FloatArray, play: Try, runs: int, least: int) -> Trial:
-    """Take one replica from the windows that are the least busy, in ever smaller batches, until none can go.
+    """Remove one replica from the least busy windows, in ever smaller batches, until none can be removed.
 
-    need: (slots,) replicas that the work keeps busy.  runs: at most so many are played.
+    need: (slots,) replicas that the work keeps busy.  runs: most runs to try.
     """
-    target = PROMISE if best.kept >= PROMISE else best.kept - SLACK
+    target = OBJECTIVE if best.attainment >= OBJECTIVE else best.attainment - SLACK
     count = max(1, min(WINDOWS, int(len(need) * SLOT_S / _SHORTEST_S)))
     window = np.arange(len(need)) * count // len(need)
     closed = np.zeros(count, dtype=np.bool_)
@@ -74,7 +74,7 @@ def lower(best: Trial, need: FloatArray, play: Try, runs: int, least: int) -> Tr
         busy = np.bincount(window, weights=need) / np.bincount(window, weights=fewer)
         chosen = open_[np.argsort(busy[open_], kind="stable")][:batch]
         trial = play(np.where(np.isin(window, chosen), fewer, best.counts))
-        if trial.kept >= target and trial.replica_s < best.replica_s:
+        if trial.attainment >= target and trial.replica_s < best.replica_s:
             best = trial
         elif len(chosen) == 1:
             closed[chosen] = True

@@ -15,4 +15,4 @@ REFERENCES: Final[dict[str, Callable[[Workload, Scenario], RunResult]]] = {
     "reachable-optimum": reachable_optimum,
     "no-foresight": no_foresight,
 }
-"""Each plays a workload in a scenario as often as it takes, and tells the best of its runs."""
+"""Each runs a workload in a scenario as often as necessary, and returns the best of its runs."""

@@ -36,7 +36,7 @@ def test_apa_looks_at_the_mean_of_three_minutes():
     assert answers == [4] * 19 + [5, 5], "means 10 / 19, 10.5 / 19 and 11 / 19"
 
 
-def test_the_cooldown_takes_the_smallest_wish_of_five_minutes():
+def test_the_cooldown_takes_the_smallest_recommendation_of_five_minutes():
     apa = AibrixApa(AibrixSettings(stable_window_s=1))
     assert apa.decide(using(0, 0.3, ready=4)) == 3
     assert apa.decide(using(10, 0.9, ready=4)) == 8

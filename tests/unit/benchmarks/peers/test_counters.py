@@ -12,10 +12,10 @@ def counting(pods: dict[int, float]) -> MetricsSnapshot:
     return MetricsSnapshot(0.0, 1, 0, np.array(list(pods), dtype=np.int64), each, fresh, each, samples, 1, 1)
 
 
-def test_growth_is_summed_over_pods_that_come_and_go():
+def test_growth_is_summed_over_pods_that_start_and_end():
     increase = Increase([Column.FINISHED])
-    assert increase.look(counting({1: 5, 2: 7})) == [12]
-    assert increase.look(counting({1: 6, 2: 9})) == [3]
-    assert increase.look(counting({2: 10, 3: 4})) == [5], "pod 1 left, pod 3 counts from 0"
-    assert increase.look(counting({})) == [0]
-    assert increase.look(counting({3: 6})) == [6], "what was not seen in between counts again from 0"
+    assert increase.since_last(counting({1: 5, 2: 7})) == [12]
+    assert increase.since_last(counting({1: 6, 2: 9})) == [3]
+    assert increase.since_last(counting({2: 10, 3: 4})) == [5], "pod 1 left, pod 3 counts from 0"
+    assert increase.since_last(counting({})) == [0]
+    assert increase.since_last(counting({3: 6})) == [6], "what was not seen in between counts again from 0"

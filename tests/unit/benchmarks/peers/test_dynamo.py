@@ -61,7 +61,7 @@ def traffic(now_s: float, requests: float, *, ready: int = 1) -> SnapshotBuilder
     )
 
 
-def test_throughput_asks_for_the_forecast_rate_over_the_best():
+def test_throughput_recommends_the_forecast_rate_over_the_best_rate():
     # Within 100 ms and 20 ms the best of an engine is 23.26 requests a second (TTFT: 146 + 46 tokens, under 50 ms).
     dynamo = Dynamo(FACTS, THROUGHPUT)
     assert dynamo.decide(traffic(0, 0).build()) == 1
@@ -120,7 +120,7 @@ def loaded(*waiting: float, kv_tokens: float = 0, running: float = 0, starting: 
         pytest.param(loaded(0), 1, id="the-last-one-stays"),
     ],
 )
-def test_load_moves_by_one_when_all_are_late_or_all_would_survive(snapshot, wanted):
+def test_load_moves_by_one_when_all_are_late_or_one_can_be_removed(snapshot, wanted):
     assert Dynamo(FACTS, LOAD).decide(snapshot.build()) == wanted
 
 
@@ -132,7 +132,7 @@ def test_load_moves_by_one_when_all_are_late_or_all_would_survive(snapshot, want
         pytest.param(loaded(20, 0, kv_tokens=11_000), 2, id="between"),
     ],
 )
-def test_without_targets_load_goes_by_the_cache(snapshot, wanted):
+def test_without_targets_load_follows_the_cache(snapshot, wanted):
     by_cache = DynamoSettings(throughput=False, load=True, optimization_target=OptimizationTarget.THROUGHPUT)
     assert Dynamo(FACTS, by_cache).decide(snapshot.build()) == wanted
 
@@ -145,6 +145,6 @@ def test_with_both_throughput_sets_the_floor():
     assert dynamo.decide(traffic(190, 9000, ready=3).build()) == 3
 
 
-def test_only_load_scaling_has_its_own_path():
+def test_only_load_scaling_reads_live_metrics():
     assert Dynamo(FACTS, LOAD).reads_live
     assert not Dynamo(FACTS, THROUGHPUT).reads_live

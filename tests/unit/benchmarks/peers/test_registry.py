@@ -61,7 +61,7 @@ def some_views(draw: st.DrawFn) -> list[MetricsSnapshot]:
 @ALL
 @settings(max_examples=25)
 @given(views=some_views(), data=st.data())
-def test_answers_a_count_whatever_it_sees(name, views, data):
+def test_returns_a_count_for_any_snapshot(name, views, data):
     variant = data.draw(st.sampled_from([PEERS[name].shipped, *PEERS[name].others]))
     policy = variant.build(FACTS, period_s=data.draw(st.sampled_from([None, 15.0])))
     for snapshot in views:
@@ -71,20 +71,20 @@ def test_answers_a_count_whatever_it_sees(name, views, data):
 
 
 @ALL
-def test_two_policies_of_one_variant_share_nothing(name):
+def test_two_policies_of_one_variant_share_no_state(name):
     first, second = PEERS[name].shipped.build(FACTS), PEERS[name].shipped.build(FACTS)
     assert first is not second
 
 
 @ALL
-def test_every_peer_is_tuned_with_the_same_effort(name):
+def test_every_peer_has_the_same_number_of_settings(name):
     expected = 8 if name.startswith("static") else 24
     labels = [variant.label for variant in PEERS[name].others]
     assert len(set(labels)) == len(labels) == expected
 
 
 @ALL
-def test_a_period_from_outside_replaces_its_own(name):
+def test_a_given_period_replaces_the_policys_own(name):
     assert PEERS[name].shipped.build(FACTS, period_s=15.0).period_s == 15.0
 
 
@@ -94,7 +94,7 @@ def test_a_variant_is_found_by_its_label():
     assert peer.variant("target=0.03 window=60") is peer.others[0]
 
 
-def test_static_fleets_take_their_sizes_from_the_facts():
+def test_static_fleets_take_their_sizes_from_the_context():
     snapshot = some_empty_view()
     assert PEERS["static-peak"].shipped.build(FACTS).decide(snapshot) == 20
     assert PEERS["static-mean"].shipped.build(FACTS).decide(snapshot) == 5

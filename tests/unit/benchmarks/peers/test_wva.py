@@ -52,7 +52,7 @@ def test_v1_moves_by_one_and_keeps_room(snapshot, wanted):
     assert WvaV1(BARE).decide(snapshot) == wanted
 
 
-def test_v1_judges_a_replica_by_its_worst_of_the_last_minute():
+def test_v1_uses_the_worst_readings_of_the_last_minute():
     v1 = WvaV1(BARE)
     answers = [v1.decide(holding(now_s, share, share)) for now_s, share in ((0, 0.72), (15, 0.1), (59, 0.1), (60, 0.1))]
     assert answers == [3, 3, 3, 3], "3 asked for at 0, which two replicas are not"
@@ -69,7 +69,7 @@ def test_v1_waits_while_a_replica_starts():
     assert WvaV1(BARE).decide(snapshot) == 3
 
 
-def test_v1_waits_for_ever_when_its_step_is_within_the_tolerance_of_the_hpa():
+def test_v1_waits_forever_when_its_step_is_within_the_tolerance_of_the_hpa():
     v1 = WvaV1()
     full = [holding(now_s, *[0.9] * 12) for now_s in range(0, 7200, 15)]
     assert {v1.decide(snapshot) for snapshot in full} == {12}

@@ -36,7 +36,7 @@ def flat(*counts: int) -> list[IntArray]:
     return [np.full(100, count) for count in counts]
 
 
-def test_follows_the_plan_and_then_its_end():
+def test_follows_the_schedule_and_then_its_last_count():
     policy = Schedule(np.array([3, 1, 2]))
     asked = [policy.decide(a_snapshot(now_s).build()) for now_s in (0.0, SLOT_S - 0.1, SLOT_S, 2 * SLOT_S, 99 * SLOT_S)]
     assert asked == [3, 3, 1, 2, 2]
@@ -48,26 +48,26 @@ def test_looks_ahead_and_back():
     assert largest_before(counts, SLOT_S).tolist() == [1, 5, 5, 1, 2]
 
 
-def test_orders_a_replica_one_start_and_one_decision_early():
+def test_creates_a_replica_one_cold_start_and_one_decision_early():
     need = np.ones(60)
     need[40:] = 2.0
     # 82 s to be ready and up to 15 s until the next decision: 97 s, 20 slots.
     assert int(np.flatnonzero(planned(need, 0.0, Scenario()) == 2)[0]) == 20
 
 
-def test_finds_the_cheapest_that_keeps_the_promise():
+def test_finds_the_cheapest_schedule_that_reaches_the_objective():
     rule = Rule(np.full(100, 5))
     found = cheapest([flat(12, 9, 8, 7, 6, 5, 4, 3), flat(20, 10, 6, 2)], rule)
-    assert (int(found.counts[0]), found.kept) == (5, 1.0)
+    assert (int(found.counts[0]), found.attainment) == (5, 1.0)
     assert rule.runs <= 2 + 3 + 2
 
 
-def test_is_content_with_nearly_the_best_where_the_promise_cannot_be_kept():
+def test_accepts_nearly_the_best_where_the_objective_cannot_be_reached():
     found = cheapest([flat(12, 9, 8, 7, 6, 5, 4, 3)], Rule(np.full(100, 5), ceiling=0.9))
-    assert (int(found.counts[0]), found.kept) == (5, pytest.approx(0.9))
+    assert (int(found.counts[0]), found.attainment) == (5, pytest.approx(0.9))
 
 
-def test_lowers_each_window_as_far_as_the_promise_holds():
+def test_lowers_each_window_while_the_objective_is_reached():
     need = np.repeat([1, 4, 2, 3], 60)
     rule = Rule(need)
     found = lower(rule(np.full(240, 4)), need.astype(float), rule, runs=40, least=1)
