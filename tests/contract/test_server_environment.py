@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chatscale.desired.environment import server_env
+from chatscale.desired.workload import ServerImages, build_deployment
 from chatscale_contract.server.environment import EngineName, Env, SimulatedProfile
 from chatscale_server.settings import Device, Dtype, Settings, read_settings
 from tests.support.builders import a_chatmodel
@@ -36,11 +36,12 @@ EVERYTHING: dict[str, Any] = {
 
 
 def environment(**spec: Any) -> dict[str, str]:
-    """As the container sees it: `valueFrom` resolved, and `$$(` read as `$(` by the kubelet."""
-    entries = server_env(a_chatmodel().with_spec(**spec).build())
+    """As the container sees it: the kubelet resolves `valueFrom` and turns `$$(` into `$(`."""
+    deployment = build_deployment(a_chatmodel().with_spec(**spec).build(), ServerImages("server:1", "simulated:1"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {
         entry["name"]: entry["value"].replace("$$(", "$(") if "value" in entry else FROM_THE_POD[entry["name"]]
-        for entry in entries
+        for entry in container["env"]
     }
 
 
@@ -95,7 +96,7 @@ def test_every_variable_that_the_operator_sets_is_in_the_contract(spec: dict[str
 
 @pytest.mark.parametrize("field", ["maxConcurrency", "maxQueue", "queueTimeoutSeconds", "maxModelLen"])
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_the_server_takes_the_whole_range_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+def test_the_server_accepts_the_whole_range_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
     bound = spec_schema["properties"]["server"]["properties"][field][end]
 
     read_settings(environment(server={"engine": "Simulated", field: bound}))
@@ -103,7 +104,7 @@ def test_the_server_takes_the_whole_range_that_the_crd_allows(field: str, end: s
 
 @pytest.mark.parametrize("field", ["timeoutSeconds", "preStopDelaySeconds"])
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_the_server_takes_every_drain_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+def test_the_server_accepts_every_drain_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
     bound = spec_schema["properties"]["drain"]["properties"][field][end]
 
     read_settings(environment(drain={field: bound}))
@@ -111,7 +112,7 @@ def test_the_server_takes_every_drain_that_the_crd_allows(field: str, end: str, 
 
 @pytest.mark.parametrize("field", ["ttftMilliseconds", "tpotMilliseconds"])
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_the_server_takes_every_objective_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+def test_the_server_accepts_every_objective_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
     bound = spec_schema["properties"]["autoscaling"]["properties"]["slo"]["properties"][field][end]
 
     read_settings(environment(autoscaling={"slo": {field: bound}}))

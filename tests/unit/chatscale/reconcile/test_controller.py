@@ -10,7 +10,7 @@ import pytest
 from chatscale.errors import ClusterUnavailableError, ConflictError
 from chatscale.reconcile.controller import FIRST_RETRY_S, LONGEST_RETRY_S, SETTLE_S, Controller
 from chatscale.reconcile.snapshot import Key, Revision
-from tests.support.clock import VirtualTimeLoop
+from tests.support.clock import virtual_time_loop
 
 TINY, OTHER = Key("demo", "tiny"), Key("demo", "other")
 FIRST, CHANGED, SUCCESSOR = Revision("u1", 1), Revision("u1", 2), Revision("u2", 1)
@@ -53,7 +53,7 @@ def play(reconciler: ScriptedReconciler, story: Callable[[Controller], Awaitable
             controller.stop()
         return controller
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=virtual_time_loop) as runner:
         return runner.run(main())
 
 

@@ -159,7 +159,7 @@ async def test_an_old_server_that_keeps_the_slo_from_being_followed_is_told_once
     assert world.cluster.message("ScalingActive") == (
         "tiny-1 does not report its work, as a server image older than the operator does not, so QueueDepth 4 is "
         "followed instead of spec.autoscaling.slo. "
-        "QueueDepth: 0.0 requests in flight against 6.4 per replica asks for 1 (1 now)"
+        "QueueDepth: 0.0 requests in flight, target 6.4 per replica: recommended 1, current 1"
     )
     assert world.cluster.told() == ["SLONotFollowed"]
 

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from chatscale_simulator.contenders import Contender
 from chatscale_simulator.inputs.traces import Traffic
 from chatscale_simulator.jobs import Job
 from chatscale_simulator.policies.registry import POLICIES
-from chatscale_simulator.simulation.outcome import ColdStart, Track
-from tests.benchmarks.autoscaling.contenders import REFERENCE, measure, tuned_labels
+from chatscale_simulator.policy_choice import PolicyChoice
+from chatscale_simulator.simulation.scenario import ColdStart, Track
 from tests.benchmarks.autoscaling.peers.registry import PEERS
+from tests.benchmarks.autoscaling.variants import REFERENCE, measure, tuned_labels
 
 EXCERPT = Path(__file__).parents[2] / "data" / "traces" / "azure2023-conv-excerpt.csv.gz"
 
 
 def test_a_reference_is_one_row_that_another_process_can_do():
     traffic = Traffic(EXCERPT, hours=(0.0, 0.1))
-    job = Job(traffic, "S", ColdStart.CACHED, Track.EQUAL, Contender("lower-bound", REFERENCE), seed=1)
+    job = Job(traffic, "S", ColdStart.CACHED, Track.EQUAL, PolicyChoice("lower-bound", REFERENCE), seed=1)
     row = measure(pickle.loads(pickle.dumps(job)))
     assert (row["policy"], row["variant"], row["slo_attainment"], row["scale_events"]) == (
         "lower-bound", "reference", 1.0, 0,

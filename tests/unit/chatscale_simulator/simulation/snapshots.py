@@ -4,10 +4,10 @@ from typing import Self
 
 import numpy as np
 
-from chatscale_simulator.simulation.view import COLUMNS, Column, View
+from chatscale_simulator.simulation.snapshot import COLUMNS, Column, MetricsSnapshot
 
 
-class ViewBuilder:
+class SnapshotBuilder:
     """Ready replicas with even loads, unless told otherwise."""
 
     def __init__(self, now_s: float) -> None:
@@ -37,7 +37,7 @@ class ViewBuilder:
         self._samples[:, column] = values
         return self
 
-    def blind(self) -> Self:
+    def without_data(self) -> Self:
         """No series can be queried."""
         self._fresh = [False] * len(self._samples)
         return self
@@ -46,9 +46,9 @@ class ViewBuilder:
         self._fresh = fresh
         return self
 
-    def build(self) -> View:
+    def build(self) -> MetricsSnapshot:
         ready = len(self._samples)
-        return View(
+        return MetricsSnapshot(
             now_s=self._now_s,
             desired=ready + self._starting if self._desired is None else self._desired,
             starting=self._starting,
@@ -62,17 +62,17 @@ class ViewBuilder:
         )
 
 
-def a_view(now_s: float = 0.0) -> ViewBuilder:
-    return ViewBuilder(now_s)
+def a_snapshot(now_s: float = 0.0) -> SnapshotBuilder:
+    return SnapshotBuilder(now_s)
 
 
-def in_flight(now_s: float, total: float, *, ready: int, desired: int | None = None) -> View:
+def in_flight(now_s: float, total: float, *, ready: int, desired: int | None = None) -> MetricsSnapshot:
     """`total` requests running on `ready` replicas, of `desired` asked for."""
     wanted = ready if desired is None else desired
-    return a_view(now_s).with_ready(ready).wanting(wanted).with_total(Column.RUNNING, total).build()
+    return a_snapshot(now_s).with_ready(ready).wanting(wanted).with_total(Column.RUNNING, total).build()
 
 
-def waiting(now_s: float, total: float, *, ready: int, desired: int | None = None) -> View:
+def waiting(now_s: float, total: float, *, ready: int, desired: int | None = None) -> MetricsSnapshot:
     """`total` requests waiting at `ready` replicas, of `desired` asked for."""
     wanted = ready if desired is None else desired
-    return a_view(now_s).with_ready(ready).wanting(wanted).with_total(Column.WAITING, total).build()
+    return a_snapshot(now_s).with_ready(ready).wanting(wanted).with_total(Column.WAITING, total).build()
