@@ -22,20 +22,20 @@ from hack.paths import ROOT
 RATES: Final = ROOT.parent / "shared" / "traces" / "rates"
 DAY_MIN: Final = 1440
 RECENT_MIN: Final = 5
-"""The rate now is the mean of so many minutes."""
+"""Minutes in the mean that counts as the present rate."""
 SMOOTH_MIN: Final = 11
-"""A day before is smoothed over so many minutes: yesterday's noise says nothing about today."""
+"""Minutes over which an earlier day is smoothed: its noise says nothing about today."""
 LONGEST_MIN: Final = DAY_MIN // 2
-"""Further ahead a smoothed day before would hold some of what is to be told."""
+"""Largest horizon. Further ahead, a smoothed earlier day would contain a part of the forecast time."""
 DAYS_BEFORE: Final = (1, 2, 3, 7)
 
 Series: TypeAlias = npt.NDArray[np.float64]
-"""(steps,) float64, the rate in each step of a series; NaN where it is not known."""
+"""(steps,) float64, the rate in each step of a series; NaN where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """How far ahead, in steps of a series."""
+    """The horizon, in steps of a series."""
 
     ahead: int
     recent: int
@@ -45,29 +45,29 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one forecaster on one series."""
+    """The score of one forecaster on one series."""
 
     mean_error: float
     short_p95: float
-    """What came over what was said, its logarithm, in the worst twentieth of moments."""
+    """Logarithm of rate over forecast in the worst twentieth of the steps."""
     short_p99: float
     said_ratio: float
-    """All that was said over all that came: what a forecast costs that errs upwards."""
+    """Sum of the forecasts over sum of the rates: the cost of forecasts that are too high."""
 
 
 def last(rate: Series, horizon: Horizon) -> Series:
-    """As now."""
+    """The present rate."""
     return _mean(rate, horizon.recent, behind=horizon.recent - 1)
 
 
 def trend(rate: Series, horizon: Horizon) -> Series:
-    """As now, and again as much more or less as since then; a tenth of now at least."""
+    """The present rate plus its change over the last horizon; at least a tenth of the present rate."""
     now = last(rate, horizon)
     return np.maximum(2 * now - _earlier(now, horizon.ahead), 0.1 * now)
 
 
 def season(rate: Series, horizon: Horizon) -> Series:
-    """As now, times what the median of the days before did from this minute on."""
+    """The present rate times the median change of the earlier days from this minute on."""
     smooth = _mean(rate, horizon.smooth, behind=horizon.smooth // 2)
     grew = smooth / _earlier(smooth, horizon.ahead)
     with warnings.catch_warnings():
@@ -78,7 +78,7 @@ def season(rate: Series, horizon: Horizon) -> Series:
 
 
 def season_up(rate: Series, horizon: Horizon) -> Series:
-    """As `season`, never less than now."""
+    """As `season`, but never below the present rate."""
     return np.maximum(season(rate, horizon), last(rate, horizon))
 
 
@@ -91,7 +91,7 @@ FORECASTERS: Final[Mapping[str, Callable[[Series, Horizon], Series]]] = {
 
 
 def scores(rate: Series, horizon: Horizon) -> dict[str, Score]:
-    """Of every forecaster, at the moments at which all of them say something and something came."""
+    """The score of every forecaster, at the steps with a forecast of all of them and a rate above 0."""
     came = _earlier(rate, -horizon.ahead)
     said = {name: forecast(rate, horizon) for name, forecast in FORECASTERS.items()}
     known = np.all([values > 0 for values in (came, *said.values())], axis=0)
@@ -105,7 +105,7 @@ def _score(came: Series, said: Series) -> Score:
 
 
 def _earlier(values: Series, steps: int) -> Series:
-    """At each step the value so many steps before it; later ones if negative."""
+    """At each step the value `steps` before it, or after it if negative."""
     moved = np.full_like(values, np.nan)
     if abs(steps) < len(values):
         moved[max(steps, 0) : len(values) + min(steps, 0)] = values[max(-steps, 0) : len(values) - max(steps, 0)]
@@ -113,7 +113,7 @@ def _earlier(values: Series, steps: int) -> Series:
 
 
 def _mean(values: Series, width: int, behind: int) -> Series:
-    """Of the known among `width` steps, the first of them so many before this one."""
+    """Mean of the known values among `width` steps, of which the first is that many before this one."""
     known = np.isfinite(values)
     total, count = np.zeros_like(values), np.zeros_like(values)
     for shift in range(behind - width + 1, behind + 1):
@@ -123,7 +123,7 @@ def _mean(values: Series, width: int, behind: int) -> Series:
 
 
 def read(path: Path) -> tuple[Series, int]:
-    """A rate series and the minutes of its step. A time that is missing or has a rate of 0 counts as not known."""
+    """A rate series and its step in minutes. A missing time, or a rate of 0, counts as unknown."""
     with gzip.open(path, "rt") as file:
         rows = list(csv.DictReader(file))
     if "minute_local" in rows[0]:

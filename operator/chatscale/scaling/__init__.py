@@ -1,1 +1,1 @@
-"""What to do about the load: a pure policy from observations to a replica count. Takes `now` as an argument."""
+"""The scaling policy: from observations to a replica count. Pure; `policy.py` lists its stages."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from chatscale.scaling.capacity import find_shortage
 from chatscale.scaling.decision import Basis, DecisionInput, Reason, Recommendation
-from chatscale.scaling.stabilize import History
+from chatscale.scaling.history import History
 
 
 def limit(inputs: DecisionInput, recommendation: Recommendation, history: History) -> Recommendation:

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Self
 
 from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus
+from chatscale.scaling.history import History
 from chatscale.scaling.load import Refusals
 from chatscale.scaling.reserve import Reserve
-from chatscale.scaling.stabilize import History
 from chatscale.scaling.windows import Window
 from chatscale.scaling.work import Work, sizes_of
 

@@ -23,6 +23,8 @@ from tests.benchmarks.autoscaling.variants import REFERENCE, TUNED
 EXCERPTS = ROOT / "tests" / "data" / "traces"
 """In this repository, so that the reduced set works in a fresh clone."""
 PROFILES = ("M", "S")
+MACHINES = {"M": "70B model on 4 H100", "S": "8B model on 1 A100"}
+"""What one replica is, by profile, for readers of the pages."""
 LOWER_BOUND, OPTIMUM, NO_FORESIGHT = REFERENCES
 TUNING_SEED = 0
 """Final scores use the seeds after it."""
@@ -173,9 +175,7 @@ def reduced() -> Set:
 def describe_set(chosen: Set) -> str:
     """How much of the traces is simulated, and with how many seeds."""
     parts = [
-        f"profile {profile} on the {hours:g} hours of a day that change most"
-        if hours
-        else f"profile {profile} on whole traces"
+        f"the {MACHINES[profile]} on {f'the {hours:g} hours of a day that change most' if hours else 'whole traces'}"
         for profile in chosen.profiles
         for hours in [chosen.final_hours.get(profile)]
     ]

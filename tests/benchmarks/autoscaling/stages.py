@@ -220,7 +220,7 @@ def _announced(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]])
 def _extensions(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
     chosen = benchmark.chosen
     for profile in tuned:
-        yield f"references, profile {profile}", plan.bar_references(chosen, profile)
+        yield f"references, profile {profile}", plan.criterion_references(chosen, profile)
     for profile, settings in tuned.items():
         yield (
             f"cold starts, profile {profile}",

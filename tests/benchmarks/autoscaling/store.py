@@ -26,7 +26,7 @@ _KERNEL = (
 class Kind(StrEnum):
     """Which sources decide the result of a run."""
 
-    CHATSCALE = "ours"
+    CHATSCALE = "chatscale"
     PEERS = "peers"
     REFERENCES = "references"
 

@@ -1,6 +1,6 @@
-"""`python -m tests.benchmarks.replay`: traffic on the kind cluster beside its forecast, and docs/benchmarks/replay.md.
+"""`python -m tests.benchmarks.replay`: runs traffic on the kind cluster, and compares it with the forecast.
 
-Needs the chart installed (`make install`); about 20 minutes, and a machine that does little else.
+Writes docs/benchmarks/replay.md. Needs the installed chart (`make install`), about 20 minutes and an idle machine.
 """
 
 import argparse
@@ -22,19 +22,20 @@ PAGE = ROOT / "docs" / "benchmarks" / "replay.md"
 
 
 def main() -> int:
-    """Replay, forecast, compare. 0 unless a request was lost."""
+    """Replay, forecast and compare. Returns 0 unless a request was lost."""
     options = _options()
-    subject = read_model(CHATMODEL, None)
+    model = read_model(CHATMODEL, None)
     manifest = yaml.safe_load(CHATMODEL.read_text(encoding="utf-8"))
-    # First, since it is the code as it stands now that is measured.
+    # First: the revision of the code that is measured.
     machine = [row for row in describe("cpu") if row[0] not in {"torch", "transformers", "fastapi", "uvicorn"}]
     compared = []
-    for item in replayed(subject.server.steps):
+    for item in replayed(model.server.steps):
         if options.only in {None, item.name}:
             cut = Replayed(item.name, item.told, first(item.workload, options.seconds))
-            measured = measure(manifest, cut.name, cut.workload, subject.server, _tell)
+            measured = measure(manifest, cut.name, cut.workload, model.server, _tell)
             fleets = [
-                forecast(subject, cut.workload, measured.start_ups_s, random_routing=chance) for chance in (False, True)
+                forecast(model, cut.workload, measured.start_ups_s, random_routing=is_random)
+                for is_random in (False, True)
             ]
             compared.append(Compared(cut, measured, fleets[0], fleets[1]))
     picture = options.output.with_suffix(".svg")
@@ -49,7 +50,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.replay", description=__doc__)
     parser.add_argument("--only", choices=["burst", "trace"], help="one of the two workloads")
-    parser.add_argument("--seconds", type=float, default=LENGTH_S, help="only so much of each; proves nothing")
+    parser.add_argument(
+        "--seconds", type=float, default=LENGTH_S, help="only the first seconds of each workload, for a quick check"
+    )
     parser.add_argument("--output", type=Path, default=PAGE, help="the page; its picture goes beside it")
     return parser.parse_args()
 

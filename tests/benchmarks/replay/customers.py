@@ -1,6 +1,6 @@
-"""Customers of a replay: each request is sent at its time, with its own prompt and length, and timed.
+"""The clients of a replay: each request is sent at its time, with its own prompt and length, and measured.
 
-Two cores serve the replicas and the customers: of a stream only its first text and its end are looked at.
+Replicas and clients share two cores, so only the first text and the end of a stream are parsed.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _TAIL_BYTES = 1024
 
 @dataclass(slots=True)
 class Answer:
-    """What became of one request; seconds since the replay began."""
+    """The outcome of one request; times in seconds since the start of the replay."""
 
     sent_s: float
     fate: Fate = Fate.LOST
@@ -38,10 +38,10 @@ class Answer:
 async def replay(
     base_url: str, model: str, workload: Workload, began: float, tell: Callable[[str], None]
 ) -> list[Answer]:
-    """Send the whole workload and wait for every fate; answers in order of arrival.
+    """Send the whole workload and wait for all answers, which are in order of arrival.
 
-    began: second 0 of the workload, of `time.monotonic`.
-    Every request opens its own connection: so kube-proxy picks a replica for each.
+    began: second 0 of the workload, on the clock of `time.monotonic`.
+    Every request opens its own connection, so that kube-proxy selects a replica for each.
     """
     answers: list[Answer] = []
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
@@ -98,5 +98,5 @@ async def _stream(response: aiohttp.ClientResponse, answer: Answer, began: float
 
 
 def _has_text(seen: bytes) -> bool:
-    """Whether there is a piece of text that is not empty: the first event holds the role alone."""
+    """Whether a chunk has text. The first chunk has only the role."""
     return seen.count(_TEXT) > seen.count(_TEXT + b'"')

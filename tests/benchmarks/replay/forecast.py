@@ -1,9 +1,10 @@
-"""What `chatscale simulate` says of the same arrivals, the same ChatModel and the start-ups that were measured."""
+"""The forecast of `chatscale simulate` for the same arrivals, the same ChatModel and the measured cold starts."""
 
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from typing_extensions import override
 
 from chatscale_simulator.inputs.chatmodel import SimulatedModel
 from chatscale_simulator.simulation.result import RunResult
@@ -12,41 +13,42 @@ from chatscale_simulator.simulation.scenario import Scenario, Track
 from chatscale_simulator.simulation.workload import Workload
 
 RUNS: Final = 20
-"""Each with its own start-ups and its own phase of the operator's clock against the traffic."""
+"""Each with its own cold starts and its own offset between the operator's decisions and the traffic."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredStarts(Scenario):
-    """New replicas take what replicas on the cluster took."""
+    """A scenario with the cold starts that were measured on the cluster."""
 
     start_ups_s: tuple[float, ...] = ()
 
+    @override
     def cold_start_s(self, pod: int) -> float:
-        """One of those that were measured, from creation to ready."""
+        """One of the measured cold starts, from creation to ready."""
         return float(np.random.default_rng((self.seed, pod)).choice(self.start_ups_s))
 
 
 def forecast(
-    subject: SimulatedModel, workload: Workload, start_ups_s: tuple[float, ...], *, random_routing: bool
+    model: SimulatedModel, workload: Workload, start_ups_s: tuple[float, ...], *, random_routing: bool
 ) -> list[RunResult]:
-    """Play the workload RUNS times.
+    """Simulate the workload RUNS times.
 
-    random_routing: replicas get requests by chance, as through a Service, instead of where the fewest are in flight.
+    random_routing: requests go to random replicas, as through a Service, instead of the one with the fewest requests.
     """
     scenarios = [
         MeasuredStarts(
             track=Track.NATIVE,
             seed=seed,
-            min_replicas=subject.min_replicas,
-            max_replicas=subject.max_replicas,
-            initial_replicas=subject.min_replicas,
+            min_replicas=model.min_replicas,
+            max_replicas=model.max_replicas,
+            initial_replicas=model.min_replicas,
             outage=False,
             scrape_loss=0.0,
             random_routing=random_routing,
-            slo=subject.slo,
-            server=subject.server,
+            slo=model.slo,
+            server=model.server,
             start_ups_s=start_ups_s,
         )
         for seed in range(RUNS)
     ]
-    return [run(workload, scenario, subject.make_policy(scenario.track)) for scenario in scenarios]
+    return [run(workload, scenario, model.make_policy(scenario.track)) for scenario in scenarios]

@@ -1,4 +1,4 @@
-"""One replay on the cluster, in the words of a simulated run: so that one scorer judges both."""
+"""One replay on the cluster, as a `RunResult`, so that the same code scores it and the simulation."""
 
 import asyncio
 import os
@@ -14,8 +14,7 @@ import numpy as np
 from chatscale.names import MODEL_LABEL
 from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.profiles import ServerProfile, unloaded_ttft_seconds
-from chatscale_simulator.simulation.result import REQUEST_OUTCOMES, RunResult
-from chatscale_simulator.simulation.result import RequestOutcome as SimulatedFate
+from chatscale_simulator.simulation.result import REQUEST_OUTCOMES, RequestOutcome, RunResult
 from chatscale_simulator.simulation.workload import Workload
 from hack import kube
 from hack.load import Fate
@@ -25,31 +24,31 @@ from tests.e2e.support import Model, operator_pod
 from tests.support.cluster_lock import operator_shared
 
 _FATES = {
-    Fate.ANSWERED: REQUEST_OUTCOMES.index(SimulatedFate.SERVED),
-    Fate.REFUSED: REQUEST_OUTCOMES.index(SimulatedFate.REFUSED),
-    Fate.LOST: REQUEST_OUTCOMES.index(SimulatedFate.UNFINISHED),
+    Fate.ANSWERED: REQUEST_OUTCOMES.index(RequestOutcome.SERVED),
+    Fate.REFUSED: REQUEST_OUTCOMES.index(RequestOutcome.REFUSED),
+    Fate.LOST: REQUEST_OUTCOMES.index(RequestOutcome.UNFINISHED),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One replay and the circumstances that its page must tell."""
+    """One replay and the conditions that the page reports."""
 
     result: RunResult
     start_ups_s: tuple[float, ...]
     fates: Counter[Fate]
     losses: Counter[str]
-    """What happened to the lost ones."""
+    """What happened to the lost requests."""
     late_p99_s: float
-    """By how much the customers sent later than the workload says."""
+    """Delay between the time in the workload and the time of sending, 99th percentile."""
     busy: float
-    """Share of this machine's processors, 0 to 1; whatever used them."""
+    """Share of this machine's processors in use by all processes, 0 to 1."""
     reasons: Sequence[str]
-    """The operator's sentences."""
+    """The messages of the operator's Events."""
     learned: str
-    """What the operator knew in the end."""
+    """What the operator had learned at the end."""
     operator_stayed: bool
-    """Whether one operator pod decided throughout."""
+    """Whether the operator pod stayed the same."""
 
 
 def measure(
@@ -109,7 +108,7 @@ def _replay(model: Model, workload: Workload, server: ServerProfile, tell: Calla
 
 
 def _of_arrival(workload: Workload, answers: Sequence[Answer], times_s: Sequence[float | None]) -> FloatArray:
-    """As if each request had been sent at its very time: a late customer is no slow answer."""
+    """Times as if each request had been sent at its time in the workload: a late client is not a slow answer."""
     waits_s = [
         float("nan") if time_s is None else time_s - answer.sent_s
         for answer, time_s in zip(answers, times_s, strict=True)

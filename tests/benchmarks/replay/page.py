@@ -1,4 +1,4 @@
-"""docs/benchmarks/replay.md: what the cluster did beside what was forecast, as a table, a picture and words."""
+"""Writes docs/benchmarks/replay.md: the measured run and the forecast, as a table, a picture and text."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -46,9 +46,9 @@ class Compared:
     replayed: Replayed
     measured: Measured
     forecast: Sequence[RunResult]
-    """As `chatscale simulate` plays it: each request goes to the replica with the fewest."""
+    """As `chatscale simulate` does it: each request goes to the replica with the fewest requests."""
     random_routing: Sequence[RunResult]
-    """Replicas get requests by chance, as kube-proxy spreads connections."""
+    """Requests go to random replicas, as kube-proxy distributes connections."""
 
 
 def page(compared: Sequence[Compared], machine: Sequence[tuple[str, str]], chatmodel: str, picture: str) -> str:
@@ -143,7 +143,7 @@ def _circumstances(measured: Measured) -> str:
 
 
 def words(found: Score, forecasts: Sequence[Score], random_routing: Sequence[Score]) -> str:
-    """Tell the difference as a manager reads it: cost, then promises; then what routing explains of it."""
+    """Describe the difference in plain words: cost, then SLO; then how much of it routing explains."""
     return (
         f"**The cluster paid for {_more(found, forecasts)} replicas than forecast and kept the SLO for "
         f"{100 * found.slo_attainment:.1f} % of the requests, {_points(found, forecasts)} the forecast.** With "
@@ -177,7 +177,7 @@ def _inside(found: Score, forecasts: Sequence[Score]) -> str:
 
 
 def draw(compared: Sequence[Compared], path: Path) -> None:
-    """Replicas paid for, measured and forecast (median, and the range of the runs), above the load; one column each."""
+    """Draw billed replicas, measured and forecast (median and range of the runs), and the load; one column each."""
     figure = Figure(figsize=(10.0, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(compared), squeeze=False, sharex="col", height_ratios=[3, 1])
@@ -186,11 +186,11 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
         end_s = min(result.end_s for result in (each.measured.result, *each.forecast, *each.random_routing))
         clock_s = np.arange(0.0, end_s, _STEP_S)
         minutes = clock_s / 60
-        for name, colour, outcomes in (
+        for name, colour, results in (
             ("forecast", "#30638e", each.forecast),
             ("forecast, replicas at random", "#edae49", each.random_routing),
         ):
-            runs = np.array([billed_at(result.pods, clock_s) for result in outcomes])
+            runs = np.array([billed_at(result.pods, clock_s) for result in results])
             counts.fill_between(minutes, runs.min(axis=0), runs.max(axis=0), step="post", color=colour, alpha=0.2, lw=0)
             counts.step(minutes, np.median(runs, axis=0), where="post", color=colour, lw=1.1, label=name)
         measured = billed_at(each.measured.result.pods, clock_s)
@@ -208,7 +208,7 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
 
 
 def _score(result: RunResult) -> Score:
-    """Replica-hours stand where GPU-hours do."""
+    """Score with one GPU per replica, so GPU-hours are replica-hours."""
     return score(result, SloTarget(), gpus_per_replica=1)
 
 

@@ -1,6 +1,6 @@
-"""Two workloads of eight minutes that one to about five replicas serve: a burst that nobody announced, and a trace.
+"""Two workloads of eight minutes for one to about five replicas: an unannounced burst, and a part of a trace.
 
-Both are made of the excerpts in tests/data/traces, so that requests have the lengths of real ones.
+Both use the excerpts in tests/data/traces, so that requests have realistic lengths.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ LENGTH_S: Final = 480.0
 _AZURE: Final = TRACES / "azure2023-conv-excerpt.csv.gz"
 _SERVEGEN: Final = TRACES / "servegen-mlarge-day10-excerpt.csv.gz"
 _BURST_RPS: Final = ((0.0, 0.6), (60.0, 0.6), (120.0, 2.4), (210.0, 2.4), (240.0, 0.6), (LENGTH_S, 0.6))
-"""(second, requests per second), straight between: a sale's hour in a few minutes."""
+"""(second, requests per second), linear between the points: the spike of a sale within a few minutes."""
 _SERVEGEN_SHARE: Final = 5
-"""Of so many requests one is sent: six replicas of eight slots serve no more."""
+"""Every n-th request is sent: six replicas of eight slots serve no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Replayed:
 
 
 def replayed(profile: Profile) -> tuple[Replayed, ...]:
-    """Make both workloads. Requests that are longer than the model's context are left out."""
+    """Make both workloads. Requests longer than the model's context are left out."""
     return (
         Replayed(
             "burst",
@@ -55,7 +55,7 @@ def replayed(profile: Profile) -> tuple[Replayed, ...]:
 
 
 def prompt(number: int, tokens: int) -> str:
-    """Write a prompt of its own, of `tokens` tokens as the Simulated engine counts them, role marks included.
+    """Write a unique prompt of `tokens` tokens as the Simulated engine counts them, role marks included.
 
     Four letters a token, four tokens for the role. It begins with its number: no two share their first tokens.
     """

@@ -1,4 +1,4 @@
-"""What the cluster did during a replay: every event of its pods and of its ChatModel, with the time it was heard of."""
+"""The watch events of pods and ChatModel during a replay, with the time at which they were received."""
 
 import json
 import os
@@ -18,10 +18,10 @@ _READ_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One object changed."""
+    """One watch event."""
 
     at_s: float
-    """Of `time.monotonic`, when it was heard of."""
+    """Time of receipt, on the clock of `time.monotonic`."""
     kind: str
     """ADDED, MODIFIED or DELETED."""
     manifest: Manifest
@@ -29,7 +29,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One pod; None for what was not seen."""
+    """One pod; None for what was not observed."""
 
     created_s: float
     ready_s: float | None = None
@@ -38,14 +38,14 @@ class Sighting:
 
 @dataclass(slots=True)
 class Watch:
-    """The events so far; added to in the background."""
+    """The events so far. A background thread adds to them."""
 
     events: list[Event] = field(default_factory=list)
 
 
 @contextmanager
 def watching(*what: str) -> Iterator[Watch]:
-    """Follow what `kubectl get WHAT` finds for as long as the block runs."""
+    """Follow `kubectl get WHAT --watch` while the block runs."""
     command = ["kubectl", "--context", CONTEXT, "get", *what, "--watch", "--output-watch-events", "-o", "json"]
     watch = Watch()
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
@@ -60,7 +60,7 @@ def watching(*what: str) -> Iterator[Watch]:
 
 
 def listen(descriptor: int, watch: Watch) -> None:
-    """Add every event of `kubectl --watch`, one JSON object a line, until its end."""
+    """Add every event of `kubectl --watch`, one JSON object per line, until it ends."""
     text = b""
     while part := os.read(descriptor, _READ_BYTES):
         *lines, text = (text + part).split(b"\n")
@@ -70,7 +70,7 @@ def listen(descriptor: int, watch: Watch) -> None:
 
 
 def sightings(events: Iterable[Event]) -> list[Sighting]:
-    """Every pod from its creation until it was gone; in order of creation."""
+    """Every pod from its creation to its deletion, in order of creation."""
     pods: dict[str, Sighting] = {}
     for event in events:
         uid = event.manifest["metadata"]["uid"]
@@ -81,12 +81,12 @@ def sightings(events: Iterable[Event]) -> list[Sighting]:
 
 
 def start_ups_s(pods: Iterable[Sighting]) -> tuple[float, ...]:
-    """From creation to ready, of the pods that became so."""
+    """Seconds from creation to ready, of the pods that became ready."""
     return tuple(pod.ready_s - pod.created_s for pod in pods if pod.ready_s is not None)
 
 
 def lives(pods: Iterable[Sighting], began_s: float, end_s: float) -> tuple[PodLifetime, ...]:
-    """The same on the replay's clock, cut to it. began_s: of `time.monotonic`. end_s: seconds of the replay."""
+    """The lifetimes on the replay's clock, cut to it. began_s: of `time.monotonic`. end_s: seconds of the replay."""
     found = []
     for number, pod in enumerate(pods):
         created_s, ended_s = max(pod.created_s - began_s, 0.0), end_s
@@ -99,7 +99,7 @@ def lives(pods: Iterable[Sighting], began_s: float, end_s: float) -> tuple[PodLi
 
 
 def decided(events: Iterable[Event], began_s: float, end_s: float) -> tuple[tuple[float, int], ...]:
-    """(second of the replay, replicas asked for) at each change within it; the first at 0."""
+    """(second of the replay, replica count) of each change; the first at 0."""
     counts = [(max(event.at_s - began_s, 0.0), int(event.manifest["spec"].get("replicas", 1))) for event in events]
     counts = [(at_s, count) for at_s, count in counts if at_s <= end_s]
     before = [count for at_s, count in counts if at_s <= 0]
@@ -108,7 +108,7 @@ def decided(events: Iterable[Event], began_s: float, end_s: float) -> tuple[tupl
 
 
 def reasons(events: Sequence[Event]) -> list[str]:
-    """The sentence of each change that the status still tells of, oldest first."""
+    """The reason of each change in the status' history, oldest first."""
     latest = events[-1].manifest
     history = latest.get("status", {}).get("autoscaling", {}).get("history", [])
     return [f"{record['from']} -> {record['to']}: {record['reason']}" for record in reversed(history)]

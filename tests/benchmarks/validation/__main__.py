@@ -1,6 +1,6 @@
-"""`python -m tests.benchmarks.validation`: the simulator beside servers and numbers; about six minutes of two cores.
+"""`python -m tests.benchmarks.validation`: compares the simulator with real servers and with published numbers.
 
-Writes docs/benchmarks/simulator-validation.md. The machine should do little else.
+Writes docs/benchmarks/simulator-validation.md. Takes about six minutes of two cores on an otherwise idle machine.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "benchmarks" / "simulator-validation.md"
 
 
 def main() -> int:
-    """Record, simulate, search, write. Always 0: the page judges nothing, it tells."""
+    """Record, simulate, search, write. Always returns 0: the page reports, it does not check."""
     options = _options()
     # First, since it is the code as it stands now that is measured.
     machine = [row for row in describe("cpu") if row[0] not in {"fastapi", "uvicorn"}]

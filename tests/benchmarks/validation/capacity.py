@@ -1,4 +1,4 @@
-"""What one replica carries in the simulator, beside the rough capacities of the note that it was designed from."""
+"""The capacity of one replica in the simulator, beside the rough capacities of its design note."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,13 +18,13 @@ from chatscale_simulator.simulation.snapshot import MetricsSnapshot
 from chatscale_simulator.simulation.workload import Workload
 
 SHARE: Final = 0.99
-"""Of requests within the SLO: below it a rate is too high."""
+"""Share of requests within the SLO. Below it a rate is too high."""
 NOISE: Final = 0.10
-"""Search noise that the note states for its own numbers."""
+"""Search noise of the note's numbers, as the note states it."""
 LENGTH_S: Final = 1800.0
 HALVINGS: Final = 10
 WIDEST: Final = 8.0
-"""The search spans from the note's rate over this to its rate times this: ten halvings of 64 are steps of 0.4 %."""
+"""The search covers the note's rate divided and multiplied by this: ten halvings of 64 are steps of 0.4 %."""
 SLOS: Final = {"2 s / 100 ms": SloTarget(2.0, 0.1, 3.0), "0.5 s / 50 ms": SloTarget(0.5, 0.05, 3.0)}
 SERVERS: Final = {
     "8B A100": ServerProfile(PROFILES[SimulatedProfile.LLAMA_8B_A100], max_sequences=256),
@@ -33,7 +33,7 @@ SERVERS: Final = {
     "70B 4xH100": ServerProfile(PROFILES[SimulatedProfile.LLAMA_70B_4XH100], max_sequences=256),
 }
 ROUGH_70B: Final = "70B, note's line"
-"""The note found its 70B numbers with a straight line of slope 0.15 instead of the table that it recommends."""
+"""The note has its 70B numbers from a straight line of slope 0.15, not from the table that it recommends."""
 _LINE = replace(PROFILES[SimulatedProfile.LLAMA_70B_4XH100], table_ms=(), c0_ms=29.4, c1_ms_per_token=0.15)
 NOTED: Final = {
     ("azure2023-conv", "2 s / 100 ms"): (6.4, 20.0, 0.75, 1.6),
@@ -41,12 +41,12 @@ NOTED: Final = {
     ("servegen-mlarge-day10", "2 s / 100 ms"): (7.3, 25.0, 0.34, 0.83),
     ("servegen-mlarge-day10", "0.5 s / 50 ms"): (2.1, 17.0, 0.12, 0.23),
 }
-"""Requests per second that one replica carries, in the order of SERVERS."""
+"""Requests per second that one replica can serve, in the order of SERVERS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """One number beside the note's."""
+    """One number of the simulator, beside the note's."""
 
     mix: str
     slo: str
@@ -61,17 +61,17 @@ class Capacity:
 
 
 class _One:
-    """One replica for ever."""
+    """A fixed count of one replica."""
 
     period_s = 60.0
     reads_live = True
 
-    def decide(self, snapshot: MetricsSnapshot) -> int:  # noqa: ARG002 - that is the point
+    def decide(self, snapshot: MetricsSnapshot) -> int:  # noqa: ARG002 - the count is fixed
         return 1
 
 
 def capacities(excerpts: Path) -> Iterator[Capacity]:
-    """Search all of them; a minute or two of one core. excerpts: folder of the committed traces."""
+    """Search all capacities; a minute or two of one core. excerpts: folder of the traces in this repository."""
     for (mix, slo), noted in NOTED.items():
         lengths = load(Traffic(excerpts / f"{mix}-excerpt.csv.gz"), 0)
         for (name, server), rps in zip(SERVERS.items(), noted, strict=True):
@@ -81,7 +81,7 @@ def capacities(excerpts: Path) -> Iterator[Capacity]:
 
 
 def capacity(lengths: Workload, server: ServerProfile, slo: SloTarget, near_rps: float) -> float:
-    """Bisect the highest Poisson rate that one replica serves within the SLO; lengths are drawn from a trace."""
+    """Bisect the highest Poisson rate that one replica serves within the SLO, with lengths from a trace."""
     low, high = near_rps / WIDEST, near_rps * WIDEST
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5

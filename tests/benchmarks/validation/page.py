@@ -1,4 +1,4 @@
-"""docs/benchmarks/simulator-validation.md: every error with the number that it is an error of."""
+"""Writes docs/benchmarks/simulator-validation.md: every error with the measured number beside it."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -17,7 +17,7 @@ _FIGURES: Final[tuple[tuple[str, Callable[[FloatArray], float]], ...]] = (
     ("99 %", lambda values: float(np.nanpercentile(values, 99))),
 )
 _SAME_PACE: Final = 0.02
-"""A pace this near to the profile is not worth columns of its own."""
+"""A pace this close to the profile gets no columns of its own."""
 _INTRODUCTION: Final = (
     "`python -m tests.benchmarks.validation` writes this page: how far `chatscale simulate` is from a server that was "
     "recorded, and from numbers that were worked out elsewhere. What it must match exactly, it is held to by "

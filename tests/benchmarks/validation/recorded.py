@@ -1,4 +1,4 @@
-"""Poisson traffic sent to a real server over HTTP, and the same requests played in the simulator."""
+"""Poisson traffic sent to a real server over HTTP, and the same requests in the simulator."""
 
 import asyncio
 import os
@@ -30,17 +30,17 @@ from tests.benchmarks.server.workload import Ask, poisson
 SEED: Final = "validation"
 _PACES: Final = (0.25, 16.0)
 _HALVINGS: Final = 12
-"""Of that range: to a thousandth."""
+"""Steps of the bisection: to a thousandth of the range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One server and what it is sent."""
+    """One server and its traffic."""
 
     name: str
     peer: Peer
     profile: SimulatedProfile
-    """What the simulator takes it for."""
+    """The profile that the simulator uses for it."""
     rate_per_s: float
     requests: int
 
@@ -50,37 +50,37 @@ class Waits:
     """One number per request, nan where there is none."""
 
     ttft_s: FloatArray
-    """To the first token."""
+    """Seconds to the first token."""
     tpot_s: FloatArray
-    """Per token after it."""
+    """Seconds per token after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Both sides of one scene."""
+    """The recorded and the simulated result of one scene."""
 
     scene: Scene
     workload: Workload
-    """As it was sent: true times, tokens as the server counted them."""
+    """The workload as it was sent: real times, tokens as the server counted them."""
     recorded: Waits
     simulated: Waits
-    """With the profile's step times."""
+    """With the step times of the profile."""
     at_pace: Waits
-    """With steps that are longer by `pace`."""
+    """With step times multiplied by `pace`."""
     pace: float
-    """Times as slow as the profile, so that the mean time per token is the recorded one."""
+    """Factor on the profile's step times for which the mean time per token is the recorded one."""
     warm_up: float
-    """Times as slow as the profile, by the server's own measurement before it was ready."""
+    """Factor on the profile's step times by the server's own measurement in warm-up."""
     late_p99_s: float
-    """How late requests were sent."""
+    """Delay of the requests against their planned times."""
     load_before: float
-    """Processes that wanted a core in the minute before."""
+    """Load average of the minute before."""
     busy: float
-    """Share of all cores' time that was not idle during the recording, whoever used it."""
+    """Share of all cores' time that was not idle during the recording."""
 
 
 def scenes(model: Path, seconds: float) -> tuple[Scene, ...]:
-    """The Simulated engine as two machines, and SmolLM2 itself. model: folder of its weights."""
+    """The Simulated engine with two profiles, and SmolLM2. model: folder of its weights."""
 
     def scene(name: str, peer: Peer, profile: SimulatedProfile, rate_per_s: float) -> Scene:
         return Scene(name, peer, profile, rate_per_s, round(rate_per_s * seconds))
@@ -94,7 +94,7 @@ def scenes(model: Path, seconds: float) -> tuple[Scene, ...]:
 
 
 async def compare(scene: Scene) -> Compared:
-    """Record the server, then simulate what it was sent. Raises RuntimeError if the server fails."""
+    """Record the server, then simulate the same traffic. Raises RuntimeError if the server fails."""
     before = load_average()
     async with running(scene.peer) as server, session(server.base_url) as http:
         warm_up = PROFILES[scene.profile].max_tokens_per_second / await _warm_up_rate(http)
@@ -130,7 +130,7 @@ def _waits(answers: Sequence[Answer]) -> Waits:
 
 
 async def _warm_up_rate(http: aiohttp.ClientSession) -> float:
-    """Tokens a second of a full step, as the server measured before it was ready."""
+    """Tokens per second of a full step, as the server measured in warm-up."""
     async with http.get(METRICS_PATH, raise_for_status=True) as response:
         text = await response.text()
     values = [line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(Metric.MAX_TOKENS_PER_SECOND)]
@@ -138,7 +138,7 @@ async def _warm_up_rate(http: aiohttp.ClientSession) -> float:
 
 
 def _pace(workload: Workload, profile: Profile, recorded: Waits) -> float:
-    """Bisect it: slower steps mean fuller batches, so that the time per token grows by more than the pace."""
+    """Bisect the pace: slower steps mean fuller batches, so the time per token grows by more than the pace."""
     low, high = _PACES
     for _ in range(_HALVINGS):
         middle = (low * high) ** 0.5
@@ -166,7 +166,7 @@ async def _prompt_tokens(http: aiohttp.ClientSession, model: str, asked: Ask) ->
 
 
 async def _record(http: aiohttp.ClientSession, model: str, asks: Sequence[Ask]) -> tuple[list[Answer], list[float]]:
-    """Send each at its time; the answers, and when they were really sent."""
+    """Send each request at its time. Returns the answers and the real times of sending."""
     began_s = time.perf_counter()
 
     async def customer(asked: Ask) -> tuple[Answer, float]:
@@ -181,17 +181,17 @@ async def _record(http: aiohttp.ClientSession, model: str, asks: Sequence[Ask]) 
 
 
 class _One:
-    """One replica for ever."""
+    """A fixed count of one replica."""
 
     period_s = 1.0
     reads_live = True
 
-    def decide(self, snapshot: MetricsSnapshot) -> int:  # noqa: ARG002 - that is the point
+    def decide(self, snapshot: MetricsSnapshot) -> int:  # noqa: ARG002 - the count is fixed
         return 1
 
 
 def _simulate(workload: Workload, profile: Profile) -> Waits:
-    """Play it on one replica; in the order of the workload."""
+    """Simulate it on one replica. Results are in the order of the workload."""
     # Requests of one moment may have been sent in either order.
     order = np.argsort(workload.arrival_s, kind="stable")
     # A last request far behind keeps the run going until all the others are through.
@@ -208,6 +208,6 @@ def _simulate(workload: Workload, profile: Profile) -> Waits:
 
 
 def _idle_seconds() -> float:
-    """Of all cores since the machine started: idle, and waiting for disks."""
+    """Seconds of all cores since boot: idle, and waiting for disks."""
     fields = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=6)
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")

@@ -55,6 +55,7 @@ def test_the_front_page_has_the_result_in_plain_words() -> None:
     assert "80 GPU-hours with Chatscale and 100 with the competitors" in page
     assert "$240 against $300" in page
     assert "- `day`: an ordinary day" in page
+    assert "Scored: everything." in page
     assert "Nowhere in this comparison." in page
 
 

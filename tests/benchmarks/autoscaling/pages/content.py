@@ -56,7 +56,7 @@ def write_pages(content: Content) -> dict[str, str]:
     descriptions = {trace.name: trace.description for trace in content.traces}
     summaries = [summarize(scene) for scene in usual]
     return {
-        "autoscaling.md": front_page(Front(summaries, descriptions, content.day_picture, content.note)),
+        "autoscaling.md": front_page(Front(summaries, descriptions, content.played, content.day_picture, content.note)),
         "autoscaling/results.md": results_page(
             result_table(content.scenes),
             result_table(content.whole_days) if content.whole_days else None,

@@ -7,14 +7,14 @@ from statistics import geometric_mean
 from typing import Final
 
 from tests.benchmarks.autoscaling.pages.tables import SceneSummary, Table
+from tests.benchmarks.autoscaling.plan import MACHINES
 from tests.benchmarks.autoscaling.stages import OBJECTIVE
 
 EXAMPLE_PRICE: Final = 3.0
 """Dollars per GPU-hour in the examples. Not a quote of any cloud."""
-MACHINES: Final = {"M": "70B model on 4 H100", "S": "8B model on 1 A100"}
-"""What one replica is, by profile."""
 _CLEAR: Final = 0.005
 """Cost differences below half a percent are called equal."""
+_SIMILAR: Final = 0.05
 _MANY: Final = 1000
 
 
@@ -26,6 +26,8 @@ class Front:
     """With the usual cold start and equal signals for all policies."""
     descriptions: Mapping[str, str]
     """What each trace is, by its name."""
+    played: str = ""
+    """How much of the traces was simulated, with how many seeds."""
     picture: tuple[str, str] | None = None
     """(caption, file relative to the page)."""
     note: str = ""
@@ -40,7 +42,14 @@ def front_page(front: Front) -> str:
         parts.append(f"![{caption}]({file})\n\n*{caption}. Each line is the number of replicas that were paid for.*\n")
     parts += [_COMPARED, _traces(front)]
     if front.summaries:
-        parts += [_MEANING, _scene_table(front).markdown(), _money(front.summaries), _LOSSES, _losses(front)]
+        parts += [
+            _MEANING,
+            _scene_table(front).markdown(),
+            _money(front.summaries),
+            _played(front),
+            _LOSSES,
+            _losses(front),
+        ]
     parts += [_REPEAT, _DETAILS]
     return "\n".join(part for part in parts if part)
 
@@ -171,6 +180,12 @@ def _money(summaries: Sequence[SceneSummary]) -> str:
     )
 
 
+def _played(front: Front) -> str:
+    if not front.played:
+        return ""
+    return _wrapped(f"{front.played} [The results](autoscaling/results.md) have whole days too.") + "\n"
+
+
 def _losses(front: Front) -> str:
     """One list item per scene below the objective, or with a cheaper competitor."""
     items = []
@@ -189,7 +204,9 @@ def _below_objective(summary: SceneSummary) -> list[str]:
     if summary.reaching_peer is None:
         return [finding, "no tuned competitor reaches the objective"]
     policy, gpu_hours = summary.reaching_peer
-    return [finding, f"{policy} reaches the objective with {gpu_hours / summary.gpu_hours:.1f} times the GPU-hours"]
+    times = gpu_hours / summary.gpu_hours
+    cost = "about the same GPU-hours" if abs(times - 1) < _SIMILAR else f"{times:.1f} times the GPU-hours"
+    return [finding, f"{policy} reaches the objective with {cost}"]
 
 
 def _cheaper(summary: SceneSummary) -> list[str]:

@@ -15,7 +15,7 @@ def using(now_s: float, share: float, *, ready: int) -> MetricsSnapshot:
 
 
 @pytest.mark.parametrize(
-    ("share", "wanted"),
+    ("share", "expected"),
     [
         pytest.param(0.8, 7, id="in-proportion"),
         pytest.param(1.2, 8, id="at-most-double"),
@@ -25,8 +25,8 @@ def using(now_s: float, share: float, *, ready: int) -> MetricsSnapshot:
         pytest.param(0.05, 2, id="at-most-half"),
     ],
 )
-def test_apa_follows_kv_use_per_pod(share, wanted):
-    assert AibrixApa().decide(using(0, share, ready=4)) == wanted
+def test_apa_follows_kv_use_per_pod(share, expected):
+    assert AibrixApa().decide(using(0, share, ready=4)) == expected
 
 
 def test_apa_looks_at_the_mean_of_three_minutes():

@@ -103,7 +103,7 @@ def loaded(*waiting: float, kv_tokens: float = 0, running: float = 0, starting: 
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "wanted"),
+    ("snapshot", "expected"),
     [
         pytest.param(loaded(5, 5), 3, id="six-chunks-of-20-ms-are-late-everywhere"),
         pytest.param(loaded(5, 0), 2, id="late-on-one-is-not-enough"),
@@ -115,26 +115,26 @@ def loaded(*waiting: float, kv_tokens: float = 0, running: float = 0, starting: 
         pytest.param(loaded(0, 0, kv_tokens=2_000, running=2), 1, id="15.4-ms-is-not"),
         pytest.param(loaded(0, 0, 0, kv_tokens=14_000, running=0), 4, id="24-ms-of-cache-alone"),
         pytest.param(loaded(5, 5, starting=1), 3, id="only-observes-while-one-starts"),
-        pytest.param(loaded(5, 5).wanting(1), 1, id="or-leaves"),
+        pytest.param(loaded(5, 5).with_desired(1), 1, id="or-leaves"),
         pytest.param(loaded(5, 5).with_fresh([True, False]), 2, id="or-does-not-report"),
         pytest.param(loaded(0), 1, id="the-last-one-stays"),
     ],
 )
-def test_load_moves_by_one_when_all_are_late_or_one_can_be_removed(snapshot, wanted):
-    assert Dynamo(FACTS, LOAD).decide(snapshot.build()) == wanted
+def test_load_moves_by_one_when_all_are_late_or_one_can_be_removed(snapshot, expected):
+    assert Dynamo(FACTS, LOAD).decide(snapshot.build()) == expected
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "wanted"),
+    ("snapshot", "expected"),
     [
         pytest.param(loaded(60, 0, kv_tokens=15_000), 3, id="21,000-of-20,000-on-any"),
         pytest.param(loaded(0, 0, kv_tokens=11_000), 1, id="below-60-percent-on-all"),
         pytest.param(loaded(20, 0, kv_tokens=11_000), 2, id="between"),
     ],
 )
-def test_without_targets_load_follows_the_cache(snapshot, wanted):
+def test_without_targets_load_follows_the_cache(snapshot, expected):
     by_cache = DynamoSettings(throughput=False, load=True, optimization_target=OptimizationTarget.THROUGHPUT)
-    assert Dynamo(FACTS, by_cache).decide(snapshot.build()) == wanted
+    assert Dynamo(FACTS, by_cache).decide(snapshot.build()) == expected
 
 
 def test_with_both_throughput_sets_the_floor():

@@ -37,7 +37,7 @@ def test_the_look_back_is_a_mean_over_thirty_seconds():
 
 
 @pytest.mark.parametrize(
-    ("factor", "ongoing", "running", "wanted"),
+    ("factor", "ongoing", "running", "expected"),
     [
         pytest.param(0.5, 16, 4, 6, id="half-way-up"),
         pytest.param(2.0, 12, 4, 8, id="twice-as-far"),
@@ -45,9 +45,9 @@ def test_the_look_back_is_a_mean_over_thirty_seconds():
         pytest.param(0.1, 4, 4, 3, id="stuck-by-rounding-goes-down-by-one"),
     ],
 )
-def test_factors_scale_the_difference(factor, ongoing, running, wanted):
+def test_factors_scale_the_difference(factor, ongoing, running, expected):
     ray = RayServe(RayServeSettings(upscaling_factor=factor, downscaling_factor=factor, **AT_ONCE))
-    assert ray.decide(in_flight(0, ongoing, ready=running)) == wanted
+    assert ray.decide(in_flight(0, ongoing, ready=running)) == expected
 
 
 def test_without_running_replicas_or_readings_it_keeps_its_target():

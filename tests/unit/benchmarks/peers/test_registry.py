@@ -65,9 +65,9 @@ def test_returns_a_count_for_any_snapshot(name, views, data):
     variant = data.draw(st.sampled_from([PEERS[name].shipped, *PEERS[name].others]))
     policy = variant.build(FACTS, period_s=data.draw(st.sampled_from([None, 15.0])))
     for snapshot in views:
-        wanted = policy.decide(snapshot)
-        assert type(wanted) is int
-        assert wanted >= 0
+        expected = policy.decide(snapshot)
+        assert type(expected) is int
+        assert expected >= 0
 
 
 @ALL

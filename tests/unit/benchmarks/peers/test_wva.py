@@ -35,7 +35,7 @@ def holding(now_s: float, *shares: float, waiting: float = 0) -> MetricsSnapshot
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "wanted"),
+    ("snapshot", "expected"),
     [
         pytest.param(holding(0, 0.65, 0.72), 2, id="spare-kv-0.115-is-enough"),
         pytest.param(holding(0, 0.65, 0.76), 3, id="spare-kv-0.095-is-not"),
@@ -48,8 +48,8 @@ def holding(now_s: float, *shares: float, waiting: float = 0) -> MetricsSnapshot
         pytest.param(holding(0, 0.0), 1, id="one-never-goes"),
     ],
 )
-def test_v1_moves_by_one_and_keeps_room(snapshot, wanted):
-    assert WvaV1(BARE).decide(snapshot) == wanted
+def test_v1_moves_by_one_and_keeps_room(snapshot, expected):
+    assert WvaV1(BARE).decide(snapshot) == expected
 
 
 def test_v1_uses_the_worst_readings_of_the_last_minute():

@@ -35,9 +35,9 @@ class World:
     def _serve_for_a_second(self, now: int, per_second: float) -> None:
         count = self._ready(now)
         finished = min(self.in_flight, count * SLOTS) / SERVICE_S
-        wanted = self.in_flight - finished + per_second
-        self.in_flight = min(wanted, count * (SLOTS + MAX_QUEUE))
-        self.refused += wanted - self.in_flight
+        offered = self.in_flight - finished + per_second
+        self.in_flight = min(offered, count * (SLOTS + MAX_QUEUE))
+        self.refused += offered - self.in_flight
 
     def _sample(self, now: int, index: int, share: int) -> ReplicaSample:
         """The first replica, which never goes, counts all refusals."""
@@ -49,9 +49,9 @@ class World:
         shares = [active // count + (index < active % count) for index in range(count)]
         up = [ready(f"r{index}", self._sample(now, index, share)) for index, share in enumerate(shares)]
         coming = [in_phase(f"s{index}", ReplicaPhase.STARTING) for index in range(len(self.started) - count)]
-        wanted = self.operator.sees(seen(now, *up, *coming)).replicas
-        self.started = sorted(self.started)[:wanted] + [now] * (wanted - len(self.started))
-        self.counts.append(wanted)
+        replicas = self.operator.sees(seen(now, *up, *coming)).replicas
+        self.started = sorted(self.started)[:replicas] + [now] * (replicas - len(self.started))
+        self.counts.append(replicas)
         self.loads.append(self.in_flight)
 
 

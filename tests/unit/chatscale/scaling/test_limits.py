@@ -6,10 +6,10 @@ import pytest
 
 from chatscale.scaling.decision import Basis, DecisionInput, Reason, Recommendation
 from chatscale.scaling.floor import floor_at
+from chatscale.scaling.history import History
 from chatscale.scaling.limits import limit
 from chatscale.scaling.load import read_load
 from chatscale.scaling.signals import Observation, ReplicaPhase
-from chatscale.scaling.stabilize import History
 from tests.support.replicas import SLOTS, a_spec, at, in_phase, seen, under_load
 
 NO_NODE = tuple(in_phase(name, ReplicaPhase.UNSCHEDULABLE, since=-600, detail="0/3 nodes") for name in "abc")

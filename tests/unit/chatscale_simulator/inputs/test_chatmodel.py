@@ -23,13 +23,13 @@ PROMETHEUS = {"type": "Prometheus", "prometheusURL": "http://prometheus", "inter
 KV_TOKENS = SERVERS["S"].steps.kv_tokens
 
 
-def a_subject(folder: Path, *, slots: int = 10, **scaling: Any) -> SimulatedModel:
+def a_model(folder: Path, *, slots: int = 10, **scaling: Any) -> SimulatedModel:
     path = write_chatmodel(folder, server={"maxConcurrency": slots}, autoscaling={"maxReplicas": 20, **scaling})
     return read_model(path, None)
 
 
-def hpa_of(subject: SimulatedModel) -> HpaSettings:
-    policy = subject.make_policy(subject.track)
+def hpa_of(model: SimulatedModel) -> HpaSettings:
+    policy = model.make_policy(model.track)
     assert isinstance(policy, Hpa)
     return policy.settings
 
@@ -38,7 +38,7 @@ def hpa_of(subject: SimulatedModel) -> HpaSettings:
     ("scaling", "track"),
     [
         pytest.param({"mode": "Operator"}, Track.NATIVE, id="reads its pods"),
-        pytest.param({"mode": "Operator", "source": PROMETHEUS}, Track.EQUAL, id="asks Prometheus"),
+        pytest.param({"mode": "Operator", "source": PROMETHEUS}, Track.EQUAL, id="reads Prometheus"),
         pytest.param({"mode": "HPA"}, Track.EQUAL, id="HPA"),
         pytest.param({"mode": "Fixed"}, Track.EQUAL, id="Fixed"),
     ],
@@ -46,7 +46,7 @@ def hpa_of(subject: SimulatedModel) -> HpaSettings:
 def test_the_track_is_native_where_the_operator_reads_pods(
     tmp_path: Path, scaling: dict[str, Any], track: Track
 ) -> None:
-    assert a_subject(tmp_path, **scaling).track is track
+    assert a_model(tmp_path, **scaling).track is track
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_track_is_native_where_the_operator_reads_pods(
 def test_in_the_native_track_the_interval_is_that_of_its_source(
     tmp_path: Path, source: dict[str, Any], expected: tuple[bool, float]
 ) -> None:
-    policy = a_subject(tmp_path, source=source).make_policy(Track.NATIVE)
+    policy = a_model(tmp_path, source=source).make_policy(Track.NATIVE)
 
     assert (policy.reads_live, policy.period_s) == expected
 
@@ -74,7 +74,7 @@ def scraped_25_s_ago(now_s: float) -> MetricsSnapshot:
 def test_on_the_equal_track_a_lost_scrape_is_no_outage(tmp_path: Path) -> None:
     reasons = {}
     for track in Track:
-        policy = a_subject(tmp_path).make_policy(track)
+        policy = a_model(tmp_path).make_policy(track)
         assert isinstance(policy, ChatscalePolicy)
         policy.decide(scraped_25_s_ago(60.0))
         reasons[track] = policy.last_message
@@ -84,26 +84,26 @@ def test_on_the_equal_track_a_lost_scrape_is_no_outage(tmp_path: Path) -> None:
 
 
 def test_the_slo_is_the_one_of_the_spec(tmp_path: Path) -> None:
-    told = {"ttftMilliseconds": 800, "tpotMilliseconds": 40, "objectivePercent": 95}
-    subject = a_subject(tmp_path, slo=told)
+    slo = {"ttftMilliseconds": 800, "tpotMilliseconds": 40, "objectivePercent": 95}
+    model = a_model(tmp_path, slo=slo)
 
-    assert (subject.slo, subject.objective_percent) == (SloTarget(ttft_s=0.8, tpot_s=0.04), 95)
+    assert (model.slo, model.objective_percent) == (SloTarget(ttft_s=0.8, tpot_s=0.04), 95)
 
 
 def test_a_fixed_fleet_keeps_its_replicas(tmp_path: Path) -> None:
-    subject = read_model(write_chatmodel(tmp_path, replicas=3, autoscaling={"mode": "Fixed"}), None)
-    policy = subject.make_policy(subject.track)
+    model = read_model(write_chatmodel(tmp_path, replicas=3, autoscaling={"mode": "Fixed"}), None)
+    policy = model.make_policy(model.track)
 
-    assert (subject.min_replicas, subject.max_replicas, subject.scaling) == (3, 3, "3 fixed replicas")
+    assert (model.min_replicas, model.max_replicas, model.scaling) == (3, 3, "3 fixed replicas")
     assert isinstance(policy, Static)
     assert policy.decide(a_snapshot().with_ready(3).with_total(Column.WAITING, 900).build()) == 3
 
 
 def test_an_hpa_follows_the_queue_and_running_requests(tmp_path: Path) -> None:
-    subject = a_subject(tmp_path, mode="HPA", minReplicas=2)
+    model = a_model(tmp_path, mode="HPA", minReplicas=2)
 
-    assert subject.scaling == "mode HPA, 2 to 20 replicas"
-    assert hpa_of(subject) == HpaSettings(
+    assert model.scaling == "mode HPA, 2 to 20 replicas"
+    assert hpa_of(model) == HpaSettings(
         metrics=(HpaMetric((Column.WAITING,), 4.0), HpaMetric((Column.RUNNING,), 8.0)),
         behavior=HpaBehavior(
             min_replicas=2,
@@ -132,8 +132,8 @@ def test_an_hpa_follows_the_queue_and_running_requests(tmp_path: Path) -> None:
 def test_an_hpa_has_the_metrics_of_the_operators_manifest(
     tmp_path: Path, metrics: list[tuple[str, int]], expected: dict[Column, float]
 ) -> None:
-    told = [{"type": kind, "target": target} for kind, target in metrics]
-    found = hpa_of(a_subject(tmp_path, slots=7, mode="HPA", metrics=told)).metrics
+    targets = [{"type": kind, "target": target} for kind, target in metrics]
+    found = hpa_of(a_model(tmp_path, slots=7, mode="HPA", metrics=targets)).metrics
 
     assert {metric.columns: metric.target for metric in found} == {
         (column,): pytest.approx(target) for column, target in expected.items()
@@ -142,7 +142,7 @@ def test_an_hpa_has_the_metrics_of_the_operators_manifest(
 
 @pytest.mark.parametrize("kind", MetricType)
 def test_every_metric_can_be_simulated_in_mode_hpa(tmp_path: Path, kind: MetricType) -> None:
-    assert hpa_of(a_subject(tmp_path, mode="HPA", metrics=[{"type": kind.value, "target": 9}])).metrics
+    assert hpa_of(a_model(tmp_path, mode="HPA", metrics=[{"type": kind.value, "target": 9}])).metrics
 
 
 def test_an_hpa_has_the_rate_limits_of_behavior(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_an_hpa_has_the_rate_limits_of_behavior(tmp_path: Path) -> None:
         },
     }
 
-    assert hpa_of(a_subject(tmp_path, mode="HPA", behavior=behavior)).behavior == HpaBehavior(
+    assert hpa_of(a_model(tmp_path, mode="HPA", behavior=behavior)).behavior == HpaBehavior(
         max_replicas=20,
         up_stabilization_s=30.0,
         up=(RateLimit(percent=50.0, period_s=60.0),),

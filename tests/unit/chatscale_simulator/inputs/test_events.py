@@ -1,4 +1,4 @@
-"""`chatscale simulate` with events: what is told of them, and what an announcement does to a run."""
+"""Promise: announced events have their replicas in a simulated run."""
 
 import argparse
 from datetime import UTC, datetime
@@ -69,23 +69,23 @@ def test_a_start_without_its_zone_is_refused(capsys: pytest.CaptureFixture[str])
 
 
 def test_an_announced_run_has_its_replicas_when_the_event_starts(traffic: Traffic) -> None:
-    told = chatscale_with_events([Event(0.25, 0.4, 7)])
+    with_event = chatscale_with_events([Event(0.25, 0.4, 7)])
     outcomes = {
         choice.policy: run_job(Job(traffic, "S", ColdStart.CACHED, Track.EQUAL, choice, 1))
-        for choice in (PolicyChoice(CHATSCALE, SHIPPED), told)
+        for choice in (PolicyChoice(CHATSCALE, SHIPPED), with_event)
     }
 
     assert outcomes[CHATSCALE][1].peak_replicas < 7
-    assert outcomes[told.policy][1].peak_replicas == 7
-    started = sorted(pod.ready_s or 0.0 for pod in outcomes[told.policy][0].pods)[:7]
+    assert outcomes[with_event.policy][1].peak_replicas == 7
+    started = sorted(pod.ready_s or 0.0 for pod in outcomes[with_event.policy][0].pods)[:7]
     assert max(started) <= 0.25 * 3600
 
 
 def test_events_of_a_chatmodel_follow_the_wall_clock(traffic: Traffic, shop: Path) -> None:
     start = datetime(2026, 11, 27, 19, 0, tzinfo=UTC)
-    subject = read_model(shop, None, starts_at=start)
+    model = read_model(shop, None, starts_at=start)
 
-    _, row = forecast.simulate_model(subject, traffic, ColdStart.FAST, Track.EQUAL, 1)
+    _, row = forecast.simulate_model(model, traffic, ColdStart.FAST, Track.EQUAL, 1)
 
     assert row["peak_replicas"] == 9
 

@@ -6,7 +6,7 @@ from chatscale_simulator.policies.behavior import HpaBehavior, RateLimit, Stabil
 
 
 @pytest.mark.parametrize(
-    ("current", "wanted", "settled"),
+    ("current", "recommended", "expected"),
     [
         pytest.param(1, 60, 5, id="from-1-four-pods-is-more-than-double"),
         pytest.param(4, 60, 8, id="from-4-both-policies-agree"),
@@ -15,8 +15,8 @@ from chatscale_simulator.policies.behavior import HpaBehavior, RateLimit, Stabil
         pytest.param(5, 6, 6, id="small-steps-are-free"),
     ],
 )
-def test_scale_up_is_limited_to_four_pods_or_double_per_period(current, wanted, settled):
-    assert Stabilizer(HpaBehavior()).limit(0, current, wanted) == settled
+def test_scale_up_is_limited_to_four_pods_or_double_per_period(current, recommended, expected):
+    assert Stabilizer(HpaBehavior()).limit(0, current, recommended) == expected
 
 
 def test_pods_added_within_the_period_count_towards_the_limit():

@@ -9,7 +9,7 @@ from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot, wait
 
 
 @pytest.mark.parametrize(
-    ("total", "target", "current", "wanted"),
+    ("total", "target", "current", "expected"),
     [
         pytest.param(50, 10, 4, 5, id="a-quarter-above-target"),
         pytest.param(43, 10, 4, 4, id="within-tolerance-above"),
@@ -20,8 +20,8 @@ from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot, wait
         pytest.param(11, 10, 0, 2, id="from-none"),
     ],
 )
-def test_an_average_value_gives_the_sum_over_the_target_outside_the_tolerance(total, target, current, wanted):
-    assert replicas_for_average(total, target, current, 0.1) == wanted
+def test_an_average_value_gives_the_sum_over_the_target_outside_the_tolerance(total, target, current, expected):
+    assert replicas_for_average(total, target, current, 0.1) == expected
 
 
 def test_the_queue_target_ignores_running_requests():
@@ -37,7 +37,7 @@ def test_the_concurrency_target_counts_running_and_waiting_requests():
 
 
 @pytest.mark.parametrize(
-    ("waiting_", "running", "wanted"),
+    ("waiting_", "running", "expected"),
     [
         pytest.param(0, 30, 5, id="running-requests-hold-what-an-empty-queue-would-lower"),
         pytest.param(28, 6, 7, id="the-queue-raises-what-running-requests-would-lower"),
@@ -45,7 +45,7 @@ def test_the_concurrency_target_counts_running_and_waiting_requests():
         pytest.param(20, 30, 5, id="both-within-the-tolerance"),
     ],
 )
-def test_of_several_metrics_the_largest_count_applies(waiting_, running, wanted):
+def test_of_several_metrics_the_largest_count_applies(waiting_, running, expected):
     hpa = Hpa(
         HpaSettings(
             metrics=(HpaMetric((Column.WAITING,), 4), HpaMetric((Column.RUNNING,), 6.4)),
@@ -55,7 +55,7 @@ def test_of_several_metrics_the_largest_count_applies(waiting_, running, wanted)
     snapshot = (
         a_snapshot().with_ready(5).with_total(Column.WAITING, waiting_).with_total(Column.RUNNING, running).build()
     )
-    assert hpa.decide(snapshot) == wanted
+    assert hpa.decide(snapshot) == expected
 
 
 def test_a_missing_metric_holds_the_count_and_records_no_recommendation():
@@ -71,6 +71,6 @@ def test_a_pod_whose_series_is_missing_is_left_out_of_the_sum():
     assert hpa.decide(snapshot) == 4
 
 
-@pytest.mark.parametrize(("desired", "settled"), [(0, 1), (70, 64)])
-def test_a_count_outside_the_bounds_is_corrected_first(desired, settled):
-    assert Hpa(HpaSettings(metrics=(HpaMetric(QUEUE, 5),))).decide(waiting(0, 50, ready=5, desired=desired)) == settled
+@pytest.mark.parametrize(("desired", "expected"), [(0, 1), (70, 64)])
+def test_a_count_outside_the_bounds_is_corrected_first(desired, expected):
+    assert Hpa(HpaSettings(metrics=(HpaMetric(QUEUE, 5),))).decide(waiting(0, 50, ready=5, desired=desired)) == expected

@@ -40,9 +40,11 @@ class Watch:
     ("scaling", "flags", "track"),
     [
         pytest.param(OPERATOR, [], "native", id="reads its pods"),
-        pytest.param(OPERATOR, ["--track", "equal"], "equal", id="reads its pods, and is told otherwise"),
-        pytest.param({**OPERATOR, "source": PROMETHEUS}, [], "equal", id="asks Prometheus"),
-        pytest.param({**OPERATOR, "source": PROMETHEUS}, ["--track", "native"], "native", id="Prometheus, told"),
+        pytest.param(OPERATOR, ["--track", "equal"], "equal", id="reads its pods, with a flag"),
+        pytest.param({**OPERATOR, "source": PROMETHEUS}, [], "equal", id="reads Prometheus"),
+        pytest.param(
+            {**OPERATOR, "source": PROMETHEUS}, ["--track", "native"], "native", id="reads Prometheus, with a flag"
+        ),
         pytest.param({**OPERATOR, "mode": "HPA"}, [], "equal", id="HPA"),
     ],
 )
@@ -70,8 +72,8 @@ def test_is_scored_by_its_own_slo(tmp_path: Path) -> None:
     traffic, rows, first = replace(write_traffic(tmp_path), load_factor=4), {}, {}
     for tpot_ms in (100, 1):
         scaling = {**OPERATOR, "slo": {"tpotMilliseconds": tpot_ms}}
-        subject = read_model(write_chatmodel(tmp_path, autoscaling=scaling), None)
-        result, rows[tpot_ms] = forecast.simulate_model(subject, traffic, ColdStart.CACHED, Track.NATIVE, 0)
+        model = read_model(write_chatmodel(tmp_path, autoscaling=scaling), None)
+        result, rows[tpot_ms] = forecast.simulate_model(model, traffic, ColdStart.CACHED, Track.NATIVE, 0)
         first[tpot_ms] = result.counts[0][1]
 
     # No step of that machine takes less than 1 ms, so every request misses.
@@ -81,10 +83,10 @@ def test_is_scored_by_its_own_slo(tmp_path: Path) -> None:
 
 def test_replicas_count_the_misses_of_its_own_slo(tmp_path: Path) -> None:
     scaling, watch = {**OPERATOR, "slo": {"tpotMilliseconds": 1}}, Watch()
-    subject = read_model(write_chatmodel(tmp_path, autoscaling=scaling), None)
+    model = read_model(write_chatmodel(tmp_path, autoscaling=scaling), None)
 
     forecast.simulate_model(
-        replace(subject, make_policy=lambda _: watch),
+        replace(model, make_policy=lambda _: watch),
         write_traffic(tmp_path, requests=60),
         ColdStart.CACHED,
         Track.NATIVE,
@@ -126,14 +128,14 @@ def test_an_event_does_not_change_the_initial_replicas_of_other_policies(tmp_pat
 
 def test_the_forecast_has_cost_then_latencies_then_load_over_time(tmp_path: Path) -> None:
     scaling = {"mode": "Fixed", "slo": {"ttftMilliseconds": 500, "tpotMilliseconds": 50, "objectivePercent": 95}}
-    subject = read_model(write_chatmodel(tmp_path, replicas=2, autoscaling=scaling), None)
+    model = read_model(write_chatmodel(tmp_path, replicas=2, autoscaling=scaling), None)
     traffic = write_traffic(tmp_path, requests=901)
 
-    result, row = forecast.simulate_model(subject, traffic, ColdStart.CACHED, subject.track, 0)
-    told = forecast.format_forecast(subject, traffic, result, row, 2.5).splitlines()
+    result, row = forecast.simulate_model(model, traffic, ColdStart.CACHED, model.track, 0)
+    lines = forecast.format_forecast(model, traffic, result, row, 2.5).splitlines()
 
     within = "first token in 0.5 s, or 3 times its time on an idle replica if longer"
-    assert told[:-2] == [
+    assert lines[:-2] == [
         "Traffic      calm: 901 requests in 0.5 h, 0.50 a second, 0.52 at most",
         "Model        shop: 2 fixed replicas, profile S, cold start cached, track equal",
         "Cost         1.0 GPU-hours; at this rate 48 a day, 1460 a month: 120.00 a day, 3,650.00 a month in money",
@@ -143,5 +145,5 @@ def test_the_forecast_has_cost_then_latencies_then_load_over_time(tmp_path: Path
         f"Within SLO   100.00 %, objective 95 % ({within}; 0.05 s a token)",
         "Refused      0.00 % (queue full, or waited more than 60 s)",
     ]
-    assert told[-2].startswith("Load         █")
-    assert told[-1] == "Replicas     " + 72 * "█"
+    assert lines[-2].startswith("Load         █")
+    assert lines[-1] == "Replicas     " + 72 * "█"

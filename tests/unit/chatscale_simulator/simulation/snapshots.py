@@ -8,7 +8,7 @@ from chatscale_simulator.simulation.snapshot import COLUMNS, Column, MetricsSnap
 
 
 class SnapshotBuilder:
-    """Ready replicas with even loads, unless told otherwise."""
+    """Ready replicas with even loads by default."""
 
     def __init__(self, now_s: float) -> None:
         self._now_s = now_s
@@ -23,7 +23,7 @@ class SnapshotBuilder:
         self._starting = starting
         return self
 
-    def wanting(self, desired: int) -> Self:
+    def with_desired(self, desired: int) -> Self:
         self._desired = desired
         return self
 
@@ -67,12 +67,12 @@ def a_snapshot(now_s: float = 0.0) -> SnapshotBuilder:
 
 
 def in_flight(now_s: float, total: float, *, ready: int, desired: int | None = None) -> MetricsSnapshot:
-    """`total` requests running on `ready` replicas, of `desired` asked for."""
-    wanted = ready if desired is None else desired
-    return a_snapshot(now_s).with_ready(ready).wanting(wanted).with_total(Column.RUNNING, total).build()
+    """`total` requests running on `ready` replicas, with `desired` as the count of the spec."""
+    count = ready if desired is None else desired
+    return a_snapshot(now_s).with_ready(ready).with_desired(count).with_total(Column.RUNNING, total).build()
 
 
 def waiting(now_s: float, total: float, *, ready: int, desired: int | None = None) -> MetricsSnapshot:
-    """`total` requests waiting at `ready` replicas, of `desired` asked for."""
-    wanted = ready if desired is None else desired
-    return a_snapshot(now_s).with_ready(ready).wanting(wanted).with_total(Column.WAITING, total).build()
+    """`total` requests waiting at `ready` replicas, with `desired` as the count of the spec."""
+    count = ready if desired is None else desired
+    return a_snapshot(now_s).with_ready(ready).with_desired(count).with_total(Column.WAITING, total).build()

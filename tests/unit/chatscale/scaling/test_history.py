@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from chatscale.api.v1alpha1 import ScalingBehavior
-from chatscale.scaling.stabilize import CountChange, History
+from chatscale.scaling.history import CountChange, History
 from tests.support.replicas import at
 
 
