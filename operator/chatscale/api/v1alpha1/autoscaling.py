@@ -282,7 +282,7 @@ class AutoscalingSpec(ApiModel):
         default_factory=MetricSource, description="Where the operator reads metrics (mode Operator)."
     )
     window_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
-        default=60, description="LoadSummary is averaged over this time in calm."
+        default=60, description="Load is averaged over this time in calm."
     )
     panic_window_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=10, description="In a burst load is averaged over this time instead."
@@ -292,7 +292,7 @@ class AutoscalingSpec(ApiModel):
         description="A burst is a short-window load above this percentage of what the ready replicas aim at.",
     )
     tolerance_percent: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=10, description="LoadSummary within this percentage of the target changes nothing."
+        default=10, description="Load within this percentage of the target changes nothing."
     )
     behavior: ScalingBehavior = Field(default_factory=ScalingBehavior, description="How fast the count may move.")
     fallback: Fallback = Field(default_factory=Fallback, description="What to do while metrics are missing.")

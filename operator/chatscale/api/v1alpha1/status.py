@@ -84,7 +84,11 @@ class AutoscalingStatus(ApiModel):
         default=None,
         description="From the creation of a pod until it is ready, as the last ones took; absent before one was seen.",
     )
-    last_metric_time: datetime | None = Field(default=None, description="When metrics were last read whole.")
+    last_metric_time: datetime | None = Field(
+        default=None,
+        description="When the metrics of every ready pod were last read. While nothing else in the status changes it is "
+        "refreshed every 10 to 20 minutes.",
+    )
     last_scale_time: datetime | None = Field(default=None, description="When the count last changed.")
     current_metrics: Annotated[list[MetricStatus], Field(max_length=3)] = Field(
         default_factory=list,
