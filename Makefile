@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock bench-server bench-autoscaling bench-replay
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-replay
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -61,6 +61,9 @@ test: .venv/.synced ## Every check and test there is
 	$(MAKE) images
 	$(MAKE) verify
 	$(PY) -m pytest -n 3 --dist loadfile
+
+guide: images ## Follow docs/guide/install.md on a second, plain kind cluster, then delete it
+	$(PY) -m hack.guide_check
 
 bench-server: .venv/.synced ## The server beside its peers, 32 minutes of an idle machine: docs/benchmarks/server.md
 	$(PY) -m tests.benchmarks.server $(BENCH)

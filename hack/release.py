@@ -1,7 +1,7 @@
-"""`python -m hack.release`: from a tag to images in a registry, a packaged chart and release notes.
+"""`python -m hack.release`: build and push the images of a tag, package the chart, write the release notes.
 
-Needs docker with BuildKit or not, helm, and a login to the registry; the workflow provides them. What it
-writes lies in dist/: the chart's .tgz and notes.md.
+Needs docker (with or without BuildKit), helm, and a login to the registry; .github/workflows/release.yaml provides
+them. Writes the chart's .tgz and notes.md to dist/. docs/release.md describes the whole procedure.
 """
 
 import argparse
@@ -18,22 +18,22 @@ DIST = ROOT / "dist"
 
 
 class ReleaseError(Exception):
-    """The release cannot be made; the message says what to mend."""
+    """The release cannot be made; the message says what to correct."""
 
 
 def check_tag(tag: str) -> None:
-    """The tag, the package and the chart (by a test) carry one version."""
+    """Raise ReleaseError unless the tag names the version of the package; a test compares package and chart."""
     if tag != f"v{__version__}":
         raise ReleaseError(f"tag {tag} does not fit: operator/chatscale/__init__.py says {__version__}")
 
 
 def reference(image: Image, registry: str) -> str:
-    """The published name; every image has the release's version as its tag."""
+    """Return the published name; the tag of every image is the version of the release."""
     return f"{registry}/{image.name}:{__version__}"
 
 
 def push_images(registry: str) -> None:
-    """Build and push all images, each after the one it is made from."""
+    """Build and push all images, each after its base image."""
     by_name = {image.name: image for image in IMAGES}
     for image in IMAGES:
         arguments = dict(image.arguments)
@@ -54,7 +54,7 @@ def package_chart() -> None:
 
 
 def notes(changelog: str, registry: str) -> str:
-    """This version's part of the changelog, and how to install it. ReleaseError if there is none."""
+    """Return the changelog of this version and the command to install it. ReleaseError if the changelog has none."""
     head = re.escape(__version__)
     found = re.search(rf"(?ms)^## \[?{head}\]?[^\n]*\n(?P<body>.*?)(?=^## |\Z)", changelog)
     if found is None:
@@ -63,7 +63,7 @@ def notes(changelog: str, registry: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Release; 1 with a readable line if it cannot be done."""
+    """Make the release. Returns 1, after one readable line on stderr, if that fails."""
     parser = argparse.ArgumentParser(prog="python -m hack.release", description=__doc__)
     parser.add_argument("--tag", required=True, help="the Git tag, such as v1.2.3")
     parser.add_argument("--registry", required=True, help="where images go, such as ghcr.io/owner/chatscale")

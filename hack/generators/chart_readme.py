@@ -96,21 +96,22 @@ helm upgrade --install chatscale charts/chatscale \\
   --set server.image=REGISTRY/server:TAG --set server.simulatedImage=REGISTRY/server-simulated:TAG
 ```
 
-Nothing is published: build the images, push them to a registry that your nodes reach, and name them as above.
-For the kind cluster of this repository `make install` does all of that.
+No image is published yet. Build the images, push them to a registry that your nodes can pull from, and name them as
+above. [The install guide](../../docs/guide/install.md) has every step. On the kind cluster of this repository,
+`make install` does all of this.
 
 ## Where the operator may act
 
-With `scope: Cluster` (the default) one ClusterRole lets it serve ChatModels of every namespace. With
-`scope: Namespace` it gets a Role in each of `namespaces` and no right elsewhere; the person who installs needs
-no rights over the cluster either, if the CRD is there already (`crds.install: false`). In neither case may it
+With `scope: Cluster` (the default), a ClusterRole lets the operator serve the ChatModels of every namespace. With
+`scope: Namespace` the operator has a Role in each of `namespaces` and no right elsewhere. The person who installs then
+needs no cluster-wide rights either, if the CRD exists already (`crds.install: false`). In neither case may the operator
 read Secrets or execute commands in pods.
 
 ## Upgrade and uninstall
 
-`helm upgrade` brings the CRD of the new chart along, since it is one of the chart's templates.
-`helm uninstall` removes the operator and keeps the CRD, every ChatModel and their running pods, which nothing
-scales from then on. To be rid of everything, delete the ChatModels first:
+`helm upgrade` also upgrades the CRD, because the CRD is one of the chart's templates. `helm uninstall` removes the
+operator and keeps the CRD, every ChatModel and their running pods. Nothing scales those pods any more. To remove
+everything, delete the ChatModels first:
 
 ```sh
 kubectl delete chatmodels --all --all-namespaces
@@ -118,8 +119,8 @@ helm uninstall chatscale --namespace chatscale-system
 kubectl delete crd chatmodels.chatscale.dev
 ```
 
-A CRD that was kept belongs to the release that installed it: install again under the same name and namespace, or
-set `crds.install: false`.
+A CRD that was kept belongs to the release that installed it. Install again under the same release name and namespace,
+or set `crds.install: false`.
 
 ## Values
 

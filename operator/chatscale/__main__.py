@@ -1,4 +1,4 @@
-"""`python -m chatscale`: read the settings, run the operator, turn failures into exit codes."""
+"""`python -m chatscale`: read the settings, run the operator, map failures to exit codes."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ def main() -> int:
         sys.stderr.write(f"chatscale: {error}\n")
         return SysExit.UNAVAILABLE
     except Exception:
-        log.exception("the operator ended")
+        log.exception("the operator failed")
         return SysExit.BUG
     return 0
 

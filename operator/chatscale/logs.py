@@ -1,35 +1,44 @@
-"""Log lines as events with fields: JSON for machines, text for people at a terminal.
+"""Log lines are events with fields: JSON for machines, text for a person at a terminal.
 
-`log.info("scaled", extra={"chatmodel": key, "from": 1, "to": 3})`. The names of fields given in `extra` become
-keys of the JSON object. Nothing here decides what is worth a line.
+`log.info("scaled", extra={"chatmodel": key, "from": 1, "to": 3})`: the names in `extra` become keys of the JSON object.
 """
 
-import json
 import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter as BaseJsonFormatter
 from typing_extensions import override
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "settings", "taskName"}
-"""What every record carries; `settings` is kopf's own attachment. Everything else came in `extra`."""
+_NOT_FIELDS: Final = (*RESERVED_ATTRS, "taskName", "settings")
+"""Attributes of a record that did not come in `extra`; kopf attaches `settings` to its own records."""
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+class JsonFormatter(BaseJsonFormatter):
+    """One JSON object for each line: time, level, logger, event, then the fields and a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ("asctime", "levelname", "name", "message"),
+            rename_fields={
+                "asctime": "time",
+                "levelname": "level",
+                "name": "logger",
+                "message": "event",
+                "exc_info": "traceback",
+            },
+            reserved_attrs=_NOT_FIELDS,
+            json_default=str,
+        )
 
     @override
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-            **_fields(record),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+    @override
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        return {**log_data, "level": log_data["level"].lower()}
 
 
 class TextFormatter(logging.Formatter):
@@ -38,23 +47,19 @@ class TextFormatter(logging.Formatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        found = "".join(f" {key}={value}" for key, value in _fields(record).items())
-        line = f"{time} {record.levelname:<7} {record.name}: {record.getMessage()}{found}"
+        fields = "".join(f" {key}={value}" for key, value in vars(record).items() if key not in _NOT_FIELDS)
+        line = f"{time} {record.levelname:<7} {record.name}: {record.getMessage()}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def set_up_logs(level: str, *, as_json: bool) -> None:
-    """Send this process's logs to stderr. kopf's own lines about every event it sees are kept out below WARNING."""
+    """Send the process's logs to stderr. Below WARNING, kopf's lines about each event that it sees are dropped."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("kopf").setLevel(max(logging.WARNING, root.level))
-    # It warns about each slow request to pods that are shutting down.
+    # It warns about each slow request to a pod that is shutting down.
     logging.getLogger("aiohttp").setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(capture=True)
-
-
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}

@@ -36,6 +36,14 @@ MANAGED_BY: Final = "chatscale"
 SERVER_NAME: Final = "chatscale-server"
 MODEL_LABEL: Final = CHATMODEL.label
 TEMPLATE_HASH_ANNOTATION: Final = "chatscale.dev/template-hash"
+TRACK_LABEL: Final = "chatscale.dev/track"
+"""On a Deployment and its pods, and in the Deployment's selector: which Deployment of its ChatModel it is (0012)."""
+STABLE_TRACK: Final = "stable"
+"""The Deployment that has the ChatModel's name."""
+CANARY_SUFFIX: Final = "-canary"
+"""Reserved: the end of a canary Deployment's name. No ChatModel's name may end in it."""
+ENGINE_LABEL: Final = "chatscale.dev/engine"
+"""On pods: the engine that the pod runs. It tells how to read the pod's metrics and exit codes."""
 
 FIELD_MANAGER: Final = "chatscale"
 """Applies all fields of the children, except the Deployment's `replicas`."""
@@ -52,6 +60,15 @@ MAX_NAME_LENGTH: Final = 40
 def pod_selector(chatmodel: str) -> dict[str, str]:
     """The labels that select the pods of one ChatModel."""
     return {NAME_LABEL: SERVER_NAME, MODEL_LABEL: chatmodel}
+
+
+def deployment_selector(chatmodel: str, track: str = STABLE_TRACK) -> dict[str, str]:
+    """The selector of one of a ChatModel's Deployments; the API server does not let it change.
+
+    It excludes the pods of other tracks. The Service, `status.selector` (so an HPA) and the operator's own pod list
+    use `pod_selector`, which includes every track.
+    """
+    return {**pod_selector(chatmodel), TRACK_LABEL: track}
 
 
 def selector_string(labels: dict[str, str]) -> str:

@@ -1,21 +1,19 @@
-"""Every environment variable that the chart sets is one that the operator reads, and the other way round."""
-
-from dataclasses import fields
+"""The chart sets each setting of the operator, and nothing that the operator does not read."""
 
 from chatscale.settings import ENV_PREFIX, LogFormat, Settings
 from tests.chart.support import operator_container, operator_env
 
 NOT_IN_THE_CLUSTER = {"kube_context"}
-"""Settings for a developer's machine."""
+"""Settings that only a developer's machine needs."""
 
 
 def test_chart_sets_every_setting_and_nothing_else():
-    known = {ENV_PREFIX + field.name.upper() for field in fields(Settings) if field.name not in NOT_IN_THE_CLUSTER}
+    known = {ENV_PREFIX + field.upper() for field in Settings.model_fields if field not in NOT_IN_THE_CLUSTER}
 
     assert set(operator_env()) == known
 
 
-def test_operator_reads_what_the_values_say():
+def test_each_value_of_the_chart_reaches_its_setting():
     values = {
         "scope": "Namespace",
         "namespaces": ["shop", "support"],

@@ -1,4 +1,4 @@
-"""The published schema, for tests that hold other parts against it."""
+"""The published schema, for tests that compare other parts with it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the server exposes is what the operator, Prometheus and the HPA read."""
+"""The operator, prometheus-adapter and the HPA read metrics that the server exposes."""
 
 import re
 
@@ -7,7 +7,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatscale.desired.autoscaler import build_hpa
-from chatscale.observe.exposition import parse_exposition
+from chatscale.observe.dialects.chatscale_server import CHATSCALE_SERVER
+from chatscale.observe.exposition import read_series
 from chatscale.scaling.signals import ReplicaSample
 from chatscale_contract.server.metrics import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason
 from chatscale_server.metrics import Counts, State, build_registry, render
@@ -20,13 +21,14 @@ def exposition(counts: Counts | None = None, state: State | None = None) -> str:
     return render(registry).decode()
 
 
-def test_operator_reads_what_a_busy_server_says():
+def test_operator_reads_the_load_of_a_busy_server():
     counts = Counts()
     counts.rejected[RejectReason.QUEUE_FULL] = 5
     counts.rejected[RejectReason.DRAINING] = 7
     state = State(queue_depth=3, requests_running=8, slots=8, queue_capacity=64, kv_cache_usage_ratio=0.25)
 
-    assert parse_exposition(exposition(counts, state), START) == ReplicaSample(
+    series = read_series(exposition(counts, state), CHATSCALE_SERVER.names)
+    assert CHATSCALE_SERVER.to_sample(series, START) == ReplicaSample(
         taken_at=START, queue_depth=3, running=8, slots=8, kv_cache_usage_ratio=0.25, rejected_total=5.0
     )
 
@@ -38,7 +40,7 @@ def test_a_server_that_has_just_started_reports_every_metric_of_the_contract():
     assert set(Metric) - exposed == set()
 
 
-def test_every_series_of_ours_names_its_model_and_chatmodel():
+def test_every_inference_series_has_its_model_and_chatmodel():
     nameless = [
         sample.name
         for family in text_string_to_metric_families(exposition())
@@ -51,7 +53,7 @@ def test_every_series_of_ours_names_its_model_and_chatmodel():
 
 
 @pytest.mark.parametrize("metric", ["QueueDepth", "ActiveRequests", "KVCacheUtilization"])
-def test_an_hpa_asks_for_metrics_that_servers_expose_and_the_adapter_serves(metric: str):
+def test_an_hpa_reads_metrics_that_servers_expose_and_the_adapter_serves(metric: str):
     chatmodel = a_chatmodel().in_mode("HPA", metrics=[{"type": metric, "target": 4}]).build()
     hpa = build_hpa(chatmodel, 1)
     assert hpa is not None

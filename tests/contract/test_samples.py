@@ -1,4 +1,4 @@
-"""Samples are the first thing a user applies: the API server takes them, and they follow their own advice."""
+"""Samples are valid ChatModels and follow the advice of the documentation."""
 
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,15 @@ def model_of(manifest: dict[str, Any]) -> ChatModel:
 
 
 def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
-    """Fields that the API server would drop without a word, or kubectl refuse."""
+    """Fields that the API server would drop silently, or kubectl reject."""
     if isinstance(value, list):
         return [name for item in value for name in unknown_fields(item, schema["items"], f"{path}[]")]
     if not isinstance(value, dict) or "additionalProperties" in schema:
         return []
     known = schema.get("properties", {})
-    strangers = [f"{path}.{name}" for name in value if name not in known]
+    unknown = [f"{path}.{name}" for name in value if name not in known]
     inside = [unknown_fields(item, known[name], f"{path}.{name}") for name, item in value.items() if name in known]
-    return strangers + [name for names_ in inside for name in names_]
+    return unknown + [name for names_ in inside for name in names_]
 
 
 @each_sample
@@ -44,7 +44,7 @@ def test_is_a_chatmodel_of_the_served_version(path: Path):
 
 
 @each_sample
-def test_names_only_fields_that_exist(path: Path, spec_schema: dict[str, Any]):
+def test_uses_only_fields_that_exist(path: Path, spec_schema: dict[str, Any]):
     assert unknown_fields(load(path)["spec"], spec_schema, "spec") == []
 
 
@@ -57,14 +57,14 @@ def test_leaves_replicas_to_the_autoscaler(path: Path):
 
 
 @each_sample
-def test_asks_for_memory_and_cpu(path: Path):
+def test_requests_memory_and_cpu(path: Path):
     requests = model_of(load(path)).spec.resources.requests
 
     assert {"cpu", "memory"} <= set(requests)
 
 
 @each_sample
-def test_begins_with_words_for_the_user(path: Path):
+def test_begins_with_a_comment_for_the_user(path: Path):
     assert path.read_text().startswith("# ")
 
 

@@ -1,16 +1,16 @@
-"""The environment that the operator gives a replica is one that the server reads, field for field."""
+"""The server reads every variable that the operator sets on a replica, field by field."""
 
 from typing import Any
 
 import pytest
 
-from chatscale.desired.environment import server_env
+from chatscale.desired.workload import ServerImages, build_deployment
 from chatscale_contract.server.environment import EngineName, Env, SimulatedProfile
 from chatscale_server.settings import Device, Dtype, Settings, read_settings
 from tests.support.builders import a_chatmodel
 
 FROM_THE_POD = {Env.CPU_LIMIT.value: "2", Env.MEMORY_LIMIT_BYTES.value: "8589934592", Env.HF_TOKEN.value: "hf_secret"}
-"""What the kubelet fills in where the manifest says `valueFrom`."""
+"""Values that the kubelet fills in for `valueFrom`."""
 
 EVERYTHING: dict[str, Any] = {
     "model": {
@@ -36,15 +36,16 @@ EVERYTHING: dict[str, Any] = {
 
 
 def environment(**spec: Any) -> dict[str, str]:
-    """As the container sees it: `valueFrom` resolved, and `$$(` read as `$(` by the kubelet."""
-    entries = server_env(a_chatmodel().with_spec(**spec).build())
+    """As the container sees it: the kubelet resolves `valueFrom` and turns `$$(` into `$(`."""
+    deployment = build_deployment(a_chatmodel().with_spec(**spec).build(), ServerImages("server:1", "simulated:1"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {
         entry["name"]: entry["value"].replace("$$(", "$(") if "value" in entry else FROM_THE_POD[entry["name"]]
-        for entry in entries
+        for entry in container["env"]
     }
 
 
-def test_a_replica_is_told_every_field_of_the_spec():
+def test_a_replica_gets_every_field_of_the_spec():
     assert read_settings(environment(**EVERYTHING)) == Settings(
         model_uri="hf://owner/model",
         model_revision="abc123",
@@ -67,7 +68,7 @@ def test_a_replica_is_told_every_field_of_the_spec():
     )
 
 
-def test_a_simulated_replica_is_told_its_profile():
+def test_a_simulated_replica_gets_its_profile():
     spec = {"server": {"engine": "Simulated", "simulated": {"profile": "8b-h100", "startupSeconds": 7}}}
     settings = read_settings(environment(**spec))
 
@@ -76,9 +77,9 @@ def test_a_simulated_replica_is_told_its_profile():
     assert settings.simulated_startup_s == pytest.approx(7.0)
 
 
-def test_every_variable_of_the_wire_contract_is_set_for_some_model():
+def test_every_variable_of_the_contract_is_set_for_some_model():
     simulated = environment(server={"engine": "Simulated"})
-    # Left to the author of spec.server.env or envFrom: the server's defaults are right.
+    # A user can set these with spec.server.env or envFrom; the server's defaults are right.
     known = set(Env) - {
         Env.LOG_LEVEL, Env.MAX_WAITING_PROMPT_TOKENS, Env.MAX_BEAMS, Env.OTLP_ENDPOINT, Env.ALLOW_PICKLED_WEIGHTS,
         Env.TRUST_REMOTE_CODE,
@@ -88,14 +89,14 @@ def test_every_variable_of_the_wire_contract_is_set_for_some_model():
 
 
 @pytest.mark.parametrize("spec", [EVERYTHING, {"server": {"engine": "Simulated"}}], ids=["everything", "simulated"])
-def test_every_variable_that_the_operator_sets_is_of_the_wire_contract(spec: dict[str, Any]):
-    # The server passes over what it does not know, so nobody else would notice a misspelt name.
+def test_every_variable_that_the_operator_sets_is_of_the_contract(spec: dict[str, Any]):
+    # The server ignores unknown names, so only this test finds a misspelt one.
     assert set(environment(**spec)) - set(Env) == {"HOME"}
 
 
 @pytest.mark.parametrize("field", ["maxConcurrency", "maxQueue", "queueTimeoutSeconds", "maxModelLen"])
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_the_server_takes_the_whole_range_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+def test_the_server_accepts_the_whole_range_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
     bound = spec_schema["properties"]["server"]["properties"][field][end]
 
     read_settings(environment(server={"engine": "Simulated", field: bound}))
@@ -103,7 +104,7 @@ def test_the_server_takes_the_whole_range_that_the_crd_allows(field: str, end: s
 
 @pytest.mark.parametrize("field", ["timeoutSeconds", "preStopDelaySeconds"])
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_the_server_takes_every_drain_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+def test_the_server_accepts_every_drain_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
     bound = spec_schema["properties"]["drain"]["properties"][field][end]
 
     read_settings(environment(drain={field: bound}))
@@ -111,7 +112,7 @@ def test_the_server_takes_every_drain_that_the_crd_allows(field: str, end: str, 
 
 @pytest.mark.parametrize("field", ["ttftMilliseconds", "tpotMilliseconds"])
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_the_server_takes_every_objective_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
+def test_the_server_accepts_every_objective_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
     bound = spec_schema["properties"]["autoscaling"]["properties"]["slo"]["properties"][field][end]
 
     read_settings(environment(autoscaling={"slo": {field: bound}}))

@@ -91,7 +91,7 @@ def test_an_autoscaling_block_that_is_added_later_scales(namespace: str):
         pytest.param({"autoscaling": {**HPA, "dryRun": True}}, "spec.autoscaling.dryRun needs mode Operator", id="dry run with HPA"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "windowSeconds": 5, "panicWindowSeconds": 9}}, "spec.autoscaling.panicWindowSeconds 9 is above windowSeconds 5", id="windows"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "source": {"type": "Prometheus"}}}, "spec.autoscaling.source.prometheusURL is required with type Prometheus", id="no address"),  # noqa: E501
-        pytest.param({"autoscaling": {**HPA, "source": {"type": "Prometheus", "prometheusURL": "http://p/x?y="}}}, "spec.autoscaling.source.prometheusURL must be an http:// or https:// address without ?, # or a user", id="an address with a query"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "source": {"type": "Prometheus", "prometheusURL": "http://p/x?y="}}}, "spec.autoscaling.source.prometheusURL must be an http:// or https:// URL without query, fragment or user", id="a URL with a query"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "fallback": {"behavior": "Static"}}}, "spec.autoscaling.fallback.replicas is required unless behavior is Hold", id="fallback"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "metrics": [{"type": "KVCacheUtilization", "target": 101}]}}, "KVCacheUtilization is a percentage from 1 to 100", id="percentage"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "events": [{**SALE, "end": SALE["start"]}]}}, "spec.autoscaling.events[sale].end 2026-11-27T19:00:00Z is not after start 2026-11-27T19:00:00Z", id="event without length"),  # noqa: E501
@@ -134,3 +134,8 @@ def test_a_long_name_is_refused_with_its_length(namespace: str):
 def test_a_name_that_no_service_may_have_is_refused_by_name(namespace: str):
     with pytest.raises(kube.KubectlError, match=r'digits and dashes, and start with a letter, found "7b"'):
         dry_run(chatmodel(namespace, name="7b"))
+
+
+def test_a_name_that_ends_like_a_canarys_is_refused(namespace: str):
+    with pytest.raises(kube.KubectlError, match=r"metadata\.name must not end in -canary"):
+        dry_run(chatmodel(namespace, "shop-canary"))

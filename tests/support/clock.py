@@ -1,11 +1,12 @@
 """Time under a test's control: a clock to hand in, and an event loop that jumps over every wait."""
 
 import asyncio
-import selectors
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
+
+import looptime
 
 from tests.support.builders import START
 
@@ -26,29 +27,12 @@ class FakeClock:
         return self.now
 
 
-class _JumpingSelector(selectors.SelectSelector):
-    """Where the loop would wait for its next timer, time jumps there instead."""
+def virtual_time_loop() -> asyncio.AbstractEventLoop:
+    """An event loop in which `asyncio.sleep(60)` takes no real time. For code without real I/O.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.elapsed = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("everything waits, and nothing will ever happen")
-        self.elapsed += timeout
-        return super().select(0)
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """`asyncio.sleep(60)` takes no time; `loop.time()` says that it took 60 s. For code without real I/O."""
-
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.elapsed
+    A test in which every task waits forever fails after a real second.
+    """
+    return looptime.new_event_loop(start=0, idle_timeout=1.0)
 
 
 def eventually(check: Callable[[], T], *, within: float = 30.0, every: float = 0.25) -> T:

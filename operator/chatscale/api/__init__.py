@@ -1,1 +1,1 @@
-"""What was asked: the ChatModel resource, its conditions, and the CRD made from them. Pure."""
+"""The ChatModel resource, its conditions, and the CRD generated from them. Pure."""

@@ -1,4 +1,4 @@
-"""Conditions as metav1 has them: one per type, and a transition time that moves only with the status."""
+"""Conditions as in metav1: one of each type; the transition time changes only with the status."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,7 +16,7 @@ def set_condition(
     observed_generation: int,
     now: datetime,
 ) -> list[Condition]:
-    """A new list with this condition added, or in the place of the earlier one of its type."""
+    """A new list in which this condition replaces the earlier one of its type, or is added."""
     before = list(conditions)
     earlier = next((condition for condition in before if condition.type == type), None)
     changed = earlier is None or earlier.status is not status

@@ -1,6 +1,6 @@
-"""The CustomResourceDefinition of ChatModel, made from the pydantic models; nothing of it is written by hand.
+"""Generates the CustomResourceDefinition of ChatModel from the pydantic models.
 
-The chart and `manifests/crds` carry what `chatmodel_crd` returns; a test keeps them the same.
+The chart and `manifests/crds` contain the result of `chatmodel_crd`; a test compares them.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from chatscale.api.v1alpha1 import ChatModel, ChatModelSpec, ChatModelStatus
 
 
 def chatmodel_crd() -> dict[str, Any]:
-    """A complete apiextensions.k8s.io/v1 manifest; equal on every call."""
+    """A complete apiextensions.k8s.io/v1 manifest, the same on every call."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -66,7 +66,7 @@ def _root_schema() -> Schema:
 
 
 def _printer_columns() -> list[dict[str, Any]]:
-    """What `kubectl get chatmodels` shows; priority 1 only with `-o wide`."""
+    """Columns of `kubectl get chatmodels`; priority 1 shows only with `-o wide`."""
     return [
         _column("Model", "string", ".spec.model.uri"),
         _column("Mode", "string", ".spec.autoscaling.mode"),

@@ -1,8 +1,7 @@
-"""From pydantic models to the structural schemas that a CustomResourceDefinition takes.
+"""Translates pydantic models to the structural schemas of a CustomResourceDefinition.
 
-The two dialects differ: pydantic refers, marks null as a type and names everything; the API server wants
-one inlined tree of known keywords and refuses or, worse, ignores the rest. So every keyword is either
-translated here or raises: none passes through unseen.
+Pydantic's JSON schemas have references, null types and titles. The API server needs one inlined tree of known
+keywords; it rejects or, worse, ignores others. So every keyword is either translated here or raises an error.
 """
 
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from chatscale.api.v1alpha1 import ApiModel, CelRule
 Schema = dict[str, Any]
 
 _DROPPED: Final = frozenset({"title", "examples"})
-"""Say nothing to the API server or to `kubectl explain`."""
+"""Without meaning for the API server and `kubectl explain`."""
 _KEPT: Final = frozenset(
     {
         "default",
@@ -42,22 +41,22 @@ _KEPT: Final = frozenset(
         "x-kubernetes-validations",
     }
 )
-"""The same word with the same meaning on both sides."""
+"""Keywords with the same meaning in both kinds of schema."""
 _NULL: Final = {"type": "null"}
 _DEEPEST: Final = 32
-"""Levels of nesting that no sensible API reaches, and every endless one does."""
+"""Levels of nesting. Only a model that contains itself is deeper."""
 _INT32_MAX: Final = 2**31 - 1
 
 
 class UnsupportedSchemaError(TypeError):
-    """A model uses something that has no structural counterpart: a mistake in `api/`, found by its tests."""
+    """A model uses something that a structural schema cannot express: a bug in `api/`, found by its tests."""
 
 
 def structural_schema(model: type[BaseModel], *, defaults: bool) -> Schema:
-    """The schema of one model, references inlined, CEL rules attached.
+    """The schema of one model, with references inlined and CEL rules added.
 
-    defaults: whether the API server shall fill fields in. Wanted for a spec, so that rules may rely on
-    presence; wrong for a status, where a default would claim something that nobody observed.
+    defaults: whether the API server sets defaults. Right for a spec, so that rules can rely on the presence of
+    fields; wrong for a status, where a default would report something that nobody observed.
     """
     generated = model.model_json_schema(by_alias=True, schema_generator=_WithDefaultsAndRules)
     definitions: dict[str, Schema] = generated.pop("$defs", {})
@@ -65,19 +64,19 @@ def structural_schema(model: type[BaseModel], *, defaults: bool) -> Schema:
 
 
 class _WithDefaultsAndRules(GenerateJsonSchema):
-    """Pydantic's generator, plus what it leaves out: defaults made by factories, and our CEL rules."""
+    """Pydantic's generator, with defaults of factories and our CEL rules."""
 
     @override
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
         if schema.get("default_factory_takes_data"):
-            raise UnsupportedSchemaError("a default that depends on other fields cannot stand in a CRD")
+            raise UnsupportedSchemaError("a CRD cannot contain a default that depends on other fields")
         factory: Any = schema.get("default_factory")
         value = super().get_default_value(schema) if factory is None else factory()
         return NoDefault if value in ([], {}) else value
 
     @override
     def encode_default(self, dft: Any) -> Any:
-        """Nested defaults written out: the API server checks a default against our rules before it fills any in."""
+        """Nested defaults in full: the API server validates a default before it sets nested defaults."""
         return _without_empty(to_jsonable_python(dft, by_alias=True, exclude_none=True))
 
     @override
@@ -90,7 +89,7 @@ class _WithDefaultsAndRules(GenerateJsonSchema):
 
 
 def _without_empty(value: Any) -> Any:
-    """Drop fields that hold an empty list or map: as defaults they would only make every object longer."""
+    """Drop empty lists and maps: as defaults they only make every object longer."""
     if isinstance(value, list):
         return [_without_empty(item) for item in value]
     if not isinstance(value, dict):
@@ -107,7 +106,7 @@ def validation(rule: CelRule) -> Schema:
 
 
 class _Translation:
-    """One walk over one generated schema; `path` only serves the error messages."""
+    """Translates one generated schema; `path` is for error messages."""
 
     def __init__(self, definitions: Mapping[str, Schema], *, defaults: bool) -> None:
         self._definitions = definitions
@@ -127,7 +126,7 @@ class _Translation:
         return result
 
     def _without_references(self, node: Schema, path: tuple[str, ...]) -> Schema:
-        """Inline `$ref`; keywords beside it, such as the field's own description, win."""
+        """Inline `$ref`; keywords next to it, such as the field's own description, take precedence."""
         while "$ref" in node:
             if len(path) > _DEEPEST:
                 raise UnsupportedSchemaError(f"{'.'.join(path)}: a model that contains itself cannot be inlined")
@@ -137,7 +136,7 @@ class _Translation:
         return node
 
     def _without_null(self, node: Schema, path: tuple[str, ...]) -> Schema:
-        """An optional field is one that may be absent: neither a null type nor a null default."""
+        """An optional field may be absent, but has neither a null type nor a null default."""
         if "anyOf" not in node:
             return node
         choices = [choice for choice in node["anyOf"] if choice != _NULL]
@@ -166,7 +165,7 @@ class _Translation:
             case "additionalProperties" if isinstance(value, dict):
                 translated = {keyword: self.translate(value, (*path, "{}"))}
             case "additionalProperties" if value is False and "properties" in node:
-                translated = {}  # The API server prunes unknown fields by itself.
+                translated = {}  # The API server prunes unknown fields.
             case "const":
                 translated = {"enum": [value]}
             case "exclusiveMinimum":
@@ -174,5 +173,7 @@ class _Translation:
             case "exclusiveMaximum":
                 translated = {"maximum": value, "exclusiveMaximum": True}
             case _:
-                raise UnsupportedSchemaError(f"{'.'.join(path)}: {keyword}: {value!r} has no structural counterpart")
+                raise UnsupportedSchemaError(
+                    f"{'.'.join(path)}: {keyword}: {value!r} is not possible in a structural schema"
+                )
         return translated

@@ -1,1 +1,1 @@
-"""What should exist: pure builders from a ChatModel to Kubernetes manifests, and the plan that gets there."""
+"""Desired state: pure builders from a ChatModel to Kubernetes manifests, and the plan of changes."""

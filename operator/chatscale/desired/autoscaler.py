@@ -1,9 +1,9 @@
 """The HorizontalPodAutoscaler of mode HPA.
 
-It scales the ChatModel, not the Deployment: `spec.replicas` of the resource stays the one truth. Metrics
-are External ones, which Prometheus' adapter serves under the names that the server gives them; each is
-the sum over a ChatModel's pods, and `AverageValue` makes the answer ceil(sum / target), which neither
-depends on the current count nor reacts to pods that are still starting.
+It scales the ChatModel, not the Deployment, so that `spec.replicas` of the ChatModel stays the single source of the
+count. It reads External metrics, which prometheus-adapter serves under the runtime's names. Each metric is the sum
+over the ChatModel's pods. With `AverageValue` the recommendation is ceil(sum / target): it does not depend on the
+current count, and pods that are still starting do not change it.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from chatscale import names
 from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, MetricTarget, MetricType
 from chatscale.desired.manifest import Manifest, child_metadata, with_template_hash
-from chatscale_contract.server.metrics import CHATMODEL_LABEL, Metric
+from chatscale.desired.runtimes.registry import RUNTIMES
+from chatscale.desired.runtimes.runtime import ExternalMetrics
 
 FULL_SLOTS_PERCENT = 80
-"""Share of a replica's slots that QueueDepth lets run before it asks for another replica."""
+"""With QueueDepth, another replica is recommended once this share of a replica's slots is in use."""
 
 
 def build_hpa(chatmodel: ChatModel, least: int) -> Manifest | None:
-    """The autoscaler in mode HPA, None in every other mode.
+    """The HPA in mode HPA; None in every other mode.
 
-    least: replicas that minReplicas or an announced event asks for now.
+    least: the minimum that minReplicas or an announced event sets now.
     """
     scaling = chatmodel.spec.autoscaling
     if scaling.mode is not AutoscalingMode.HPA:
@@ -46,48 +47,47 @@ def build_hpa(chatmodel: ChatModel, least: int) -> Manifest | None:
 
 
 def _metrics(chatmodel: ChatModel) -> list[Manifest]:
-    """One entry per metric name; where two targets ask for the same one, the stricter serves both."""
-    slots = chatmodel.spec.server.max_concurrency
-    targets: dict[Metric, int] = {}
+    """One entry per metric name; if two targets use the same metric, the stricter target serves both."""
+    server = chatmodel.spec.server
+    external = RUNTIMES[server.engine].external_metrics
+    targets: dict[str, int] = {}
     for metric in chatmodel.spec.autoscaling.targets:
-        for name, milli in _milli_targets(metric, slots):
+        for name, milli in _milli_targets(metric, server.max_concurrency, external):
             targets[name] = min(milli, targets.get(name, milli))
-    return [_external(chatmodel, name, milli) for name, milli in targets.items()]
+    matched = {external.chatmodel_label: chatmodel.metadata.name}
+    return [_external(name, matched, milli) for name, milli in targets.items()]
 
 
-def _milli_targets(metric: MetricTarget, slots: int) -> Iterator[tuple[Metric, int]]:
+def _milli_targets(metric: MetricTarget, slots: int, external: ExternalMetrics) -> Iterator[tuple[str, int]]:
     """Metric names with their target per replica, in thousandths.
 
-    QueueDepth: the queue is empty both when replicas idle and when every slot is just taken, so alone it
-    would lower the count under full load. Running requests, at 80 percent of the slots, hold it.
+    QueueDepth: the queue is empty both when replicas are idle and when exactly all slots are in use. Alone it would
+    scale down under full load. A second target, 80 percent of the slots for running requests, prevents that.
 
-    ActiveRequests: an HPA cannot add two metrics, so running and waiting requests each ask against the
-    target by themselves, and the larger wins. That is at least half of what their sum would ask for; and
-    as running requests cannot pass the slots, a load that grows on is seen in the queue. A target above
-    the slots is capped at them for running requests, or a full replica would look underused.
+    ActiveRequests: an HPA cannot add two metrics. Running and waiting requests are compared with the target one by
+    one, and the larger recommendation wins: at least half of what their sum would give. Running requests cannot
+    exceed the slots, so further load shows in the queue. A target above the slots is capped at the slots for running
+    requests; otherwise a full replica would look underused.
 
-    KVCacheUtilization: the sum of ratios, against the percentage as a ratio.
+    KVCacheUtilization: the sum of ratios is compared with the percentage as a ratio.
     """
     match metric.type:
         case MetricType.QUEUE_DEPTH:
-            yield Metric.QUEUE_DEPTH, metric.target * 1000
-            yield Metric.REQUESTS_RUNNING, slots * FULL_SLOTS_PERCENT * 10
+            yield external.queue_depth, metric.target * 1000
+            yield external.requests_running, slots * FULL_SLOTS_PERCENT * 10
         case MetricType.ACTIVE_REQUESTS:
-            yield Metric.REQUESTS_RUNNING, min(metric.target, slots) * 1000
-            yield Metric.QUEUE_DEPTH, metric.target * 1000
+            yield external.requests_running, min(metric.target, slots) * 1000
+            yield external.queue_depth, metric.target * 1000
         case MetricType.KV_CACHE_UTILIZATION:
-            yield Metric.KV_CACHE_USAGE_RATIO, metric.target * 10
+            yield external.kv_cache_usage_ratio, metric.target * 10
 
 
-def _external(chatmodel: ChatModel, metric: Metric, milli_target: int) -> Manifest:
+def _external(name: str, labels: dict[str, str], milli_target: int) -> Manifest:
     whole, rest = divmod(milli_target, 1000)
     return {
         "type": "External",
         "external": {
-            "metric": {
-                "name": metric.value,
-                "selector": {"matchLabels": {CHATMODEL_LABEL: chatmodel.metadata.name}},
-            },
+            "metric": {"name": name, "selector": {"matchLabels": dict(labels)}},
             "target": {"type": "AverageValue", "averageValue": str(whole) if rest == 0 else f"{milli_target}m"},
         },
     }

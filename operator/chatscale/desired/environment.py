@@ -1,77 +1,39 @@
-"""The environment of the server container: every setting of the spec under the name the server reads it by."""
+"""Entries of a container's `env`, and how a user's entries join those of the operator."""
 
-from chatscale.api.v1alpha1 import ChatModel, Device, EnvFromSource
+from collections.abc import Sequence
+
+from chatscale.api.v1alpha1 import ChatModel, EnvFromSource, EnvVar
 from chatscale.desired.manifest import Manifest
-from chatscale_contract.server.environment import EngineName, Env
-
-WRITABLE_PATH = "/tmp"  # noqa: S108 - an emptyDir of this pod alone
-"""The one writable folder of the container; caches of libraries follow `HOME` there."""
 
 
-def server_env(chatmodel: ChatModel) -> list[Manifest]:
-    """Our variables, then the user's: the order is stable, so equal specs give equal manifests.
-
-    A name stands once, as server-side apply demands: the user's HOME or HF_TOKEN replaces ours.
-    """
-    settings = [{"name": name.value, "value": _verbatim(value)} for name, value in _settings(chatmodel).items()]
-    ours = [*settings, *_limits(), *_hub_token(chatmodel), {"name": "HOME", "value": WRITABLE_PATH}]
-    user = {entry.name: entry.value for entry in chatmodel.spec.server.env}
-    kept = [entry for entry in ours if entry["name"] not in user]
-    return [*kept, *({"name": name, "value": value} for name, value in user.items())]
+def literal(name: str, value: str) -> Manifest:
+    """A variable with this value, unchanged: the kubelet must not expand `$(NAME)` in, say, a chat template."""
+    return {"name": name, "value": value.replace("$(", "$$(")}
 
 
-def env_from(sources: list[EnvFromSource]) -> list[Manifest]:
-    """ConfigMaps and Secrets, as a container's `envFrom` has them."""
-    return [source.model_dump(by_alias=True, exclude_none=True) for source in sources]
+def resource_limit(name: str, resource: str) -> Manifest:
+    """A limit of the container in whole units, or what the node can allocate if the container has no limit."""
+    return {"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": "1"}}}
 
 
-def _settings(chatmodel: ChatModel) -> dict[Env, str]:
-    spec, server = chatmodel.spec, chatmodel.spec.server
-    optional = {
-        Env.MODEL_REVISION: spec.model.revision,
-        Env.CHAT_TEMPLATE: spec.model.chat_template,
-        Env.MAX_MODEL_LEN: server.max_model_len,
-    }
-    settings = {
-        Env.MODEL_URI: spec.model.uri,
-        Env.SERVED_NAME: chatmodel.served_name,
-        Env.CHATMODEL_NAME: chatmodel.metadata.name,
-        Env.ENGINE: server.engine.value,
-        Env.DEVICE: "cpu" if spec.device is Device.CPU else "cuda",
-        Env.DTYPE: server.dtype.value,
-        Env.MAX_CONCURRENCY: str(server.max_concurrency),
-        Env.MAX_QUEUE: str(server.max_queue),
-        Env.QUEUE_TIMEOUT_SECONDS: str(server.queue_timeout_seconds),
-        Env.SLO_TTFT_MILLISECONDS: str(spec.autoscaling.slo.ttft_milliseconds),
-        Env.SLO_TPOT_MILLISECONDS: str(spec.autoscaling.slo.tpot_milliseconds),
-        Env.DRAIN_DELAY_SECONDS: str(spec.drain.pre_stop_delay_seconds),
-        Env.DRAIN_TIMEOUT_SECONDS: str(spec.drain.timeout_seconds),
-        **{name: str(value) for name, value in optional.items() if value is not None},
-    }
-    if server.engine is EngineName.SIMULATED:
-        settings[Env.SIMULATED_PROFILE] = server.simulated.profile.value
-        settings[Env.SIMULATED_STARTUP_SECONDS] = str(server.simulated.startup_seconds)
-    return settings
-
-
-def _limits() -> list[Manifest]:
-    """The container's own limits; where it has none, what the node can allot."""
-    return [
-        {"name": Env.CPU_LIMIT.value, "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}},
-        {
-            "name": Env.MEMORY_LIMIT_BYTES.value,
-            "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1"}},
-        },
-    ]
-
-
-def _hub_token(chatmodel: ChatModel) -> list[Manifest]:
+def hub_token(chatmodel: ChatModel, name: str) -> list[Manifest]:
+    """The variable that holds the model hub's token; empty if the spec names no Secret."""
     ref = chatmodel.spec.model.token_secret_ref
     if ref is None:
         return []
-    return [{"name": Env.HF_TOKEN.value, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}]
+    return [{"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}]
 
 
-def _verbatim(value: str) -> str:
-    """Keep the kubelet from expanding `$(NAME)` in values such as a chat template."""
-    return value.replace("$(", "$$(")
+def with_user_env(ours: Sequence[Manifest], user: Sequence[EnvVar]) -> list[Manifest]:
+    """Our variables, then the user's, in a stable order: equal specs give equal manifests.
+
+    Server-side apply refuses a name that occurs twice, so a user's variable replaces ours of the same name.
+    """
+    values = {entry.name: entry.value for entry in user}
+    kept = [entry for entry in ours if entry["name"] not in values]
+    return [*kept, *({"name": name, "value": value} for name, value in values.items())]
+
+
+def env_from(sources: Sequence[EnvFromSource]) -> list[Manifest]:
+    """ConfigMaps and Secrets in the form of a container's `envFrom`."""
+    return [source.model_dump(by_alias=True, exclude_none=True) for source in sources]

@@ -1,4 +1,4 @@
-"""What all children of a ChatModel share: identity, owner, labels, and a hash that tells whether one changed."""
+"""Shared parts of a ChatModel's children: identity, owner, labels, and a hash to detect changes."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ Manifest = dict[str, Any]
 """A Kubernetes object as JSON."""
 
 HASH_LENGTH = 16
-"""Hexadecimal digits kept of a SHA-256: 64 bits, plenty to tell a template from its predecessor."""
+"""Hexadecimal digits of a SHA-256: 64 bits are enough to tell two templates apart."""
 
 
 class ObjectKey(NamedTuple):
-    """What identifies an object within one cluster and API group."""
+    """Identifies an object within one cluster and API group."""
 
     kind: str
     namespace: str
@@ -25,7 +25,7 @@ class ObjectKey(NamedTuple):
 
     @override
     def __str__(self) -> str:
-        """`Deployment demo/tiny`, as messages name it."""
+        """E.g. `Deployment demo/tiny`, for messages."""
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
@@ -36,7 +36,7 @@ def key_of(manifest: Manifest) -> ObjectKey:
 
 
 def child_metadata(chatmodel: ChatModel) -> Manifest:
-    """Metadata of a child that is named like its ChatModel and goes when it goes."""
+    """Metadata of a child with its ChatModel's name. The garbage collector deletes it with the ChatModel."""
     name = chatmodel.metadata.name
     return {
         "name": name,
@@ -60,7 +60,7 @@ def child_metadata(chatmodel: ChatModel) -> Manifest:
 
 
 def with_template_hash(manifest: Manifest) -> Manifest:
-    """The manifest with an annotation that changes exactly when something else in it does."""
+    """The manifest with an annotation that changes exactly when another part of the manifest changes."""
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:HASH_LENGTH]
     metadata = manifest["metadata"]
@@ -69,6 +69,6 @@ def with_template_hash(manifest: Manifest) -> Manifest:
 
 
 def template_hash_of(manifest: Manifest) -> str | None:
-    """The hash that `with_template_hash` wrote, None where there is none."""
+    """The hash that `with_template_hash` wrote; None if there is none."""
     annotations: dict[str, str] = manifest["metadata"].get("annotations") or {}
     return annotations.get(names.TEMPLATE_HASH_ANNOTATION)

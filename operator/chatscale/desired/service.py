@@ -1,4 +1,4 @@
-"""The Service in front of a ChatModel's replicas, and the address that clients use."""
+"""The Service of a ChatModel's replicas, and the URL for clients."""
 
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
@@ -7,7 +7,7 @@ from chatscale_contract.server import endpoints
 
 
 def build_service(chatmodel: ChatModel) -> Manifest:
-    """A ClusterIP Service; only ready replicas get requests."""
+    """A ClusterIP Service over the pods of every track; only Ready pods get requests."""
     return with_template_hash(
         {
             "apiVersion": "v1",
@@ -30,5 +30,5 @@ def build_service(chatmodel: ChatModel) -> Manifest:
 
 
 def endpoint_url(chatmodel: ChatModel) -> str:
-    """The base address that an OpenAI client inside the cluster takes."""
+    """The base URL for an OpenAI client inside the cluster."""
     return f"http://{chatmodel.metadata.name}.{chatmodel.metadata.namespace}.svc/v1"

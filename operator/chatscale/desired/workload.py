@@ -1,7 +1,7 @@
-"""The Deployment of one ChatModel, and, apart from it, its replica count.
+"""The Deployment of a ChatModel, and its replica count as a separate manifest.
 
-`replicas` never stands in the Deployment's manifest: the scaler owns that field under a field manager of
-its own, so a change of the template cannot reset the count.
+The Deployment's manifest never contains `replicas`: a field manager of its own owns that field, so a change of the
+template cannot reset the count. The container fields that differ between runtimes come from `desired/runtimes`.
 """
 
 from dataclasses import dataclass
@@ -9,25 +9,23 @@ from typing import Final, assert_never
 
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel, Device, ResourceRequirements
-from chatscale.desired.environment import WRITABLE_PATH, env_from, server_env
+from chatscale.desired.environment import env_from, with_user_env
 from chatscale.desired.manifest import Manifest, child_metadata, with_template_hash
+from chatscale.desired.probes import STARTUP_TIMEOUT_S
+from chatscale.desired.runtimes.registry import RUNTIMES
+from chatscale.desired.runtimes.runtime import Runtime
 from chatscale_contract.server import endpoints
 from chatscale_contract.server.environment import EngineName
 
 RUN_AS: Final = 65532
-"""User and group of the server process: `nonroot` of the common base images."""
-GRACE_MARGIN_S: Final = 10
-"""Between the end of the drain and SIGKILL: time to close connections and exit."""
-STARTUP_PERIOD_S: Final = 2
-STARTUP_TIMEOUT_S: Final = 1800
-"""Loading a large model from a cold cache takes minutes (measured: 5); half an hour is a hang."""
+"""User and group of the server process: `nonroot` in the common base images."""
 REVISIONS_KEPT: Final = 3
 _PVC_SCHEME: Final = "pvc://"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerImages:
-    """The chart's images, by engine."""
+    """The images that the chart sets, by engine."""
 
     transformers: str
     simulated: str
@@ -44,14 +42,14 @@ class ServerImages:
 
 
 def build_deployment(chatmodel: ChatModel, images: ServerImages) -> Manifest:
-    """Everything of the Deployment but `replicas`, which another field manager owns."""
+    """The Deployment without `replicas`, which another field manager owns."""
     return with_template_hash(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": child_metadata(chatmodel),
+            "metadata": {**child_metadata(chatmodel), "labels": _labels(chatmodel)},
             "spec": {
-                "selector": {"matchLabels": names.pod_selector(chatmodel.metadata.name)},
+                "selector": {"matchLabels": names.deployment_selector(chatmodel.metadata.name)},
                 "strategy": _strategy(chatmodel.spec.device),
                 "progressDeadlineSeconds": STARTUP_TIMEOUT_S,
                 "revisionHistoryLimit": REVISIONS_KEPT,
@@ -62,7 +60,7 @@ def build_deployment(chatmodel: ChatModel, images: ServerImages) -> Manifest:
 
 
 def build_replicas(chatmodel: ChatModel, replicas: int) -> Manifest:
-    """The smallest body that server-side apply takes to own `spec.replicas` and nothing else."""
+    """The smallest manifest with which server-side apply owns `spec.replicas` and nothing else."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -72,14 +70,18 @@ def build_replicas(chatmodel: ChatModel, replicas: int) -> Manifest:
 
 
 def _strategy(device: Device) -> Manifest:
-    # With every GPU taken a surplus pod would wait for ever, so the old one goes first.
+    # If every GPU is in use, a surge pod stays Pending forever, so the old pod must go first.
     surge, unavailable = (0, 1) if device is Device.GPU else (1, 0)
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
 
+def _labels(chatmodel: ChatModel) -> dict[str, str]:
+    return {**child_metadata(chatmodel)["labels"], names.TRACK_LABEL: names.STABLE_TRACK}
+
+
 def _pod_metadata(chatmodel: ChatModel) -> Manifest:
     return {
-        "labels": child_metadata(chatmodel)["labels"],
+        "labels": {**_labels(chatmodel), names.ENGINE_LABEL: chatmodel.spec.server.engine.value},
         "annotations": {
             "kubectl.kubernetes.io/default-container": names.SERVER_CONTAINER,
             "prometheus.io/scrape": "true",
@@ -90,13 +92,15 @@ def _pod_metadata(chatmodel: ChatModel) -> Manifest:
 
 
 def _pod_spec(chatmodel: ChatModel, images: ServerImages) -> Manifest:
-    spec, drain = chatmodel.spec, chatmodel.spec.drain
+    spec = chatmodel.spec
+    runtime = RUNTIMES[spec.server.engine]
+    scratch = [{"name": _volume_name(path), "emptyDir": dict(options)} for path, options in runtime.scratch.items()]
     pod: Manifest = {
-        "containers": [_container(chatmodel, images)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}, *_model_volumes(spec.model.uri)],
-        "terminationGracePeriodSeconds": drain.timeout_seconds + drain.pre_stop_delay_seconds + GRACE_MARGIN_S,
+        "containers": [_container(chatmodel, runtime, images)],
+        "volumes": [*scratch, *_model_volumes(spec.model.uri)],
+        "terminationGracePeriodSeconds": runtime.grace_period_s(chatmodel),
         "automountServiceAccountToken": False,
-        # A Service called chatscale-* would bring variables that look like settings.
+        # A Service named chatscale-* would add variables that look like settings.
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
@@ -112,19 +116,16 @@ def _pod_spec(chatmodel: ChatModel, images: ServerImages) -> Manifest:
     return pod
 
 
-def _container(chatmodel: ChatModel, images: ServerImages) -> Manifest:
+def _container(chatmodel: ChatModel, runtime: Runtime, images: ServerImages) -> Manifest:
     server = chatmodel.spec.server
+    own = runtime.container(chatmodel)
+    scratch = [{"name": _volume_name(path), "mountPath": path} for path in runtime.scratch]
     container: Manifest = {
         "name": names.SERVER_CONTAINER,
         "image": server.image or images.for_engine(server.engine),
         "imagePullPolicy": server.image_pull_policy.value,
-        "env": server_env(chatmodel),
-        "ports": [{"name": endpoints.HTTP_PORT_NAME, "containerPort": endpoints.HTTP_PORT, "protocol": "TCP"}],
-        "startupProbe": _probe(
-            endpoints.READYZ_PATH, period_s=STARTUP_PERIOD_S, failures=STARTUP_TIMEOUT_S // STARTUP_PERIOD_S
-        ),
-        "readinessProbe": _probe(endpoints.READYZ_PATH, period_s=5, failures=3),
-        "livenessProbe": _probe(endpoints.LIVEZ_PATH, period_s=10, failures=6),
+        **own,
+        "env": with_user_env(own["env"], server.env),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -132,7 +133,7 @@ def _container(chatmodel: ChatModel, images: ServerImages) -> Manifest:
         },
         "terminationMessagePath": endpoints.TERMINATION_MESSAGE_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "tmp", "mountPath": WRITABLE_PATH}, *_model_mounts(chatmodel.spec.model.uri)],
+        "volumeMounts": [*scratch, *_model_mounts(chatmodel.spec.model.uri)],
     }
     if server.env_from:
         container["envFrom"] = env_from(server.env_from)
@@ -141,13 +142,9 @@ def _container(chatmodel: ChatModel, images: ServerImages) -> Manifest:
     return container
 
 
-def _probe(path: str, *, period_s: int, failures: int) -> Manifest:
-    return {
-        "httpGet": {"path": path, "port": endpoints.HTTP_PORT_NAME},
-        "periodSeconds": period_s,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }
+def _volume_name(path: str) -> str:
+    """E.g. /dev/shm: dev-shm."""
+    return path.strip("/").replace("/", "-")
 
 
 def _resources(resources: ResourceRequirements) -> Manifest:
@@ -156,15 +153,15 @@ def _resources(resources: ResourceRequirements) -> Manifest:
 
 
 def _tolerations(resources: ResourceRequirements) -> list[Manifest]:
-    """GPU nodes are commonly tainted by the name of what they offer; who asks for it may go there.
+    """Tolerate a taint named like a resource that the pod requests: GPU nodes commonly have such a taint.
 
-    The same as the API server's ExtendedResourceToleration plugin, which is off by default.
+    The admission plugin ExtendedResourceToleration does the same, but is off by default.
     """
     return [{"key": name, "operator": "Exists"} for name in sorted(resources.limits) if "/" in name]
 
 
 def _claim_of(uri: str) -> str | None:
-    """The claim of `pvc://CLAIM/PATH`, None for other schemes."""
+    """CLAIM of `pvc://CLAIM/PATH`; None for other schemes."""
     return uri.removeprefix(_PVC_SCHEME).partition("/")[0] if uri.startswith(_PVC_SCHEME) else None
 
 

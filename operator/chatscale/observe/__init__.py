@@ -1,1 +1,1 @@
-"""What is happening: pods as the API server reports them, load as their metrics report it. Decides nothing."""
+"""Observed state: pods from the API server and load from their metrics. Makes no decisions."""

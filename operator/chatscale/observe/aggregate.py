@@ -1,7 +1,7 @@
-"""Pods and readings joined into the policy's `Observation`. Pure.
+"""Joins pods and scrape results into the `Observation` for the scaling policy. Pure.
 
-A pod that could not be read keeps its last sample, with its old time: the policy judges the age. A pod that is
-gone takes its samples with it.
+A pod that could not be read keeps its last sample with the old time; the policy considers its age. The samples of a
+deleted pod are dropped.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ Samples = Mapping[str, ReplicaSample]
 """The newest sample of each pod, by name."""
 
 
-def merge_samples(earlier: Samples, reading: ScrapeResult, pods: tuple[Pod, ...]) -> dict[str, ReplicaSample]:
-    """The newest samples after a reading, of the pods that still exist."""
+def merge_samples(earlier: Samples, scraped: ScrapeResult, pods: tuple[Pod, ...]) -> dict[str, ReplicaSample]:
+    """The newest sample of each pod that still exists."""
     alive = {pod.name for pod in pods}
-    return {name: sample for name, sample in {**earlier, **reading.samples}.items() if name in alive}
+    return {name: sample for name, sample in {**earlier, **scraped.samples}.items() if name in alive}
 
 
 def observe(pods: tuple[Pod, ...], samples: Samples, taken_at: datetime) -> Observation:
-    """What the policy is told. `taken_at` is the time of the last reading, not of this call."""
+    """The input of the policy. `taken_at` is the time of the last scrape, not of this call."""
     return Observation(
         taken_at=taken_at,
         replicas=tuple(

@@ -1,68 +1,33 @@
-"""A pod as the policy and the status need it, read from its manifest: phase, address, and what is wrong with it.
+"""The parts of a pod's manifest that scaling and status need: phase, address, engine, and why it is not Ready.
 
-Pure. Everything in a manifest may be missing: the pod may be a second old.
+Pure. Almost every field of a manifest may be missing: the pod may be a second old.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from chatscale import names
+from chatscale.observe.dialects.dialect import Dialect
+from chatscale.observe.dialects.registry import dialect_of
+from chatscale.observe.problems import Problem, ProblemReason
 from chatscale.scaling.signals import ReplicaPhase
-from chatscale_contract.server.exit_codes import ExitCode
+
+__all__ = ["Pod", "Problem", "ProblemReason", "current_problem", "read_pods", "refusal_of_pods"]
 
 TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
-"""Set by the Deployment controller: equal on pods of one version of the template."""
+"""Set by the Deployment controller: equal on all pods of one pod template."""
 _FINISHED: Final = ("Succeeded", "Failed")
 _IMAGE_WAITS: Final = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 _CONFIG_WAITS: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 MESSAGE_LENGTH: Final = 1024
-"""Of what a container may put into our status."""
-
-
-class ProblemReason(StrEnum):
-    """Why a pod does not become ready; reasons of conditions."""
-
-    MODEL_NOT_FOUND = "ModelNotFound"
-    MODEL_DOES_NOT_FIT = "ModelDoesNotFit"
-    MODEL_UNSUPPORTED = "ModelUnsupported"
-    BAD_SETTINGS = "BadSettings"
-    ENGINE_FAILED = "EngineFailed"
-    SERVER_CRASHED = "ServerCrashed"
-    IMAGE_UNAVAILABLE = "ImageUnavailable"
-    POD_CONFIG_ERROR = "PodConfigError"
-    INSUFFICIENT_GPU = "InsufficientGPU"
-    INSUFFICIENT_RESOURCES = "InsufficientResources"
-    PODS_REFUSED = "PodsRefused"
-
-    @property
-    def is_about_model(self) -> bool:
-        """Whether the model itself is at fault, so that ModelLoaded says it."""
-        return self in (self.MODEL_NOT_FOUND, self.MODEL_DOES_NOT_FIT, self.MODEL_UNSUPPORTED)
-
-
-_BY_EXIT_CODE: Final = {
-    ExitCode.MODEL_NOT_FOUND: ProblemReason.MODEL_NOT_FOUND,
-    ExitCode.MODEL_UNSUPPORTED: ProblemReason.MODEL_UNSUPPORTED,
-    ExitCode.MODEL_TOO_LARGE: ProblemReason.MODEL_DOES_NOT_FIT,
-    ExitCode.BAD_SETTINGS: ProblemReason.BAD_SETTINGS,
-    ExitCode.ENGINE_FAILED: ProblemReason.ENGINE_FAILED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What keeps a pod from becoming ready, in its own words."""
-
-    reason: ProblemReason
-    message: str
+"""Characters of a container's message that go into the status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a ChatModel that has not finished."""
+    """One pod of a ChatModel that has not terminated."""
 
     name: str
     phase: ReplicaPhase
@@ -72,19 +37,21 @@ class Pod:
     address: str = ""
     """IP address; empty until it has one."""
     template: str = ""
-    """Equal for pods made from the same template."""
+    """Equal on all pods of one pod template."""
+    engine: str = ""
+    """The pod's engine label; empty if it has none."""
     problem: Problem | None = None
-    """None for a ready pod."""
+    """Why the pod is not Ready; None for a ready pod."""
 
 
 def read_pods(manifests: Iterable[Mapping[str, Any]]) -> tuple[Pod, ...]:
-    """All pods that are or may become replicas, oldest first; finished ones (evicted, say) are neither."""
+    """All pods that are replicas or can become one, oldest first; terminated pods, such as evicted ones, cannot."""
     found = [_read(manifest) for manifest in manifests if _status(manifest).get("phase") not in _FINISHED]
     return tuple(sorted(found, key=lambda pod: (pod.created, pod.name)))
 
 
 def current_problem(pods: Iterable[Pod]) -> Problem | None:
-    """The newest problem among pods of the newest template: pods that are on their way out do not count."""
+    """The newest problem among pods of the newest template; terminating pods do not count."""
     alive = [pod for pod in pods if pod.phase is not ReplicaPhase.TERMINATING]
     if not alive:
         return None
@@ -93,7 +60,7 @@ def current_problem(pods: Iterable[Pod]) -> Problem | None:
 
 
 def refusal_of_pods(deployment: Mapping[str, Any] | None) -> Problem | None:
-    """Why the API server lets the Deployment make no more pods (a quota, a policy); None if it does."""
+    """Why the API server refuses to create the Deployment's pods (a quota, a policy); None if it does not."""
     failure = _condition(deployment or {}, "ReplicaFailure")
     if failure.get("status") != "True":
         return None
@@ -102,15 +69,19 @@ def refusal_of_pods(deployment: Mapping[str, Any] | None) -> Problem | None:
 
 def _read(manifest: Mapping[str, Any]) -> Pod:
     meta = manifest["metadata"]
+    labels: Mapping[str, str] = meta.get("labels") or {}
     phase, since = _phase(manifest)
+    engine = labels.get(names.ENGINE_LABEL, "")
+    is_settled = phase in (ReplicaPhase.READY, ReplicaPhase.TERMINATING)
     return Pod(
         name=meta["name"],
         phase=phase,
         since=since,
         created=_time(meta["creationTimestamp"]),
         address=_status(manifest).get("podIP") or "",
-        template=(meta.get("labels") or {}).get(TEMPLATE_HASH_LABEL, ""),
-        problem=None if phase in (ReplicaPhase.READY, ReplicaPhase.TERMINATING) else _problem(manifest),
+        template=labels.get(TEMPLATE_HASH_LABEL, ""),
+        engine=engine,
+        problem=None if is_settled else _problem(manifest, dialect_of(engine)),
     )
 
 
@@ -127,7 +98,7 @@ def _phase(manifest: Mapping[str, Any]) -> tuple[ReplicaPhase, datetime]:
     return ReplicaPhase.STARTING, _since(scheduled, created)
 
 
-def _problem(manifest: Mapping[str, Any]) -> Problem | None:
+def _problem(manifest: Mapping[str, Any], dialect: Dialect) -> Problem | None:
     scheduled = _condition(manifest, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         message = _short(scheduled.get("message"))
@@ -142,22 +113,22 @@ def _problem(manifest: Mapping[str, Any]) -> Problem | None:
         return Problem(ProblemReason.IMAGE_UNAVAILABLE, message)
     if waiting.get("reason") in _CONFIG_WAITS:
         return Problem(ProblemReason.POD_CONFIG_ERROR, _short(waiting.get("message")))
-    # The last end counts until the container is ready: between two tries the problem is still there.
-    ended = state.get("terminated") or (server.get("lastState") or {}).get("terminated")
-    return _why_it_ended(ended) if ended else None
+    # Between two restarts the problem still exists: the last exit counts until the container is ready.
+    terminated = state.get("terminated") or (server.get("lastState") or {}).get("terminated")
+    return _why_it_exited(terminated, dialect) if terminated else None
 
 
-def _why_it_ended(ended: Mapping[str, Any]) -> Problem | None:
-    code = ended.get("exitCode", 0)
-    if ended.get("reason") == "OOMKilled":
+def _why_it_exited(terminated: Mapping[str, Any], dialect: Dialect) -> Problem | None:
+    code = terminated.get("exitCode", 0)
+    if terminated.get("reason") == "OOMKilled":
         return Problem(ProblemReason.MODEL_DOES_NOT_FIT, "the server was killed: it used more than its memory limit")
     if code == 0:
         return None
-    message = _short(ended.get("message"))
-    reason = _BY_EXIT_CODE.get(code)
-    if reason is None:
-        return Problem(ProblemReason.SERVER_CRASHED, message or f"the server ended with exit code {code}")
-    return Problem(reason, message or f"the server ended with exit code {code} ({ExitCode(code).name})")
+    message = _short(terminated.get("message"))
+    meaning = dialect.exit_meanings.get(code)
+    if meaning is None:
+        return Problem(ProblemReason.SERVER_CRASHED, message or f"the server exited with code {code}")
+    return Problem(meaning.reason, message or f"the server exited with code {code} ({meaning.name})")
 
 
 def _status(manifest: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,38 +1,39 @@
 """Reads the load of known pods from a Prometheus server with instant queries.
 
-Only series of pods that exist are taken, so that what a gone pod leaves behind for up to five minutes (no stale
-marker when Prometheus restarts with it) does not count twice. The address comes from a user's ChatModel: only this
-one path is asked, no redirect is followed, and nothing of an answer but numbers and error kinds is shown.
+Only series of pods that exist count: the series of a deleted pod may stay for up to five minutes (there is no stale
+marker if Prometheus restarts at the same time). The address comes from a user's ChatModel. So only one path is
+requested, redirects are not followed, and only numbers and kinds of errors of an answer are shown.
 """
 
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import aiohttp
 
 from chatscale.errors import MetricsUnavailableError
-from chatscale.observe.exposition import DISTINCT_LABELS, READ, sample_from
+from chatscale.observe.dialects.dialect import Dialect, Series
+from chatscale.observe.dialects.registry import dialect_of
 from chatscale.observe.pods import Pod
 from chatscale.observe.reader import ScrapeResult
 from chatscale.observe.scrape import read_at_most, why_unread
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
-from chatscale_contract.server.metrics import CHATMODEL_LABEL, Metric
 
 QUERY_TIMEOUT_S: Final = 5.0
 MOST_BYTES: Final = 4_194_304
-"""A thousand pods' series have about 2 MB."""
+"""The series of a thousand pods have about 2 MB."""
 POD_LABEL: Final = "pod"
-NAMESPACE_LABEL: Final = "namespace"
+NAME_LABEL: Final = "__name__"
 
-Series = tuple[Mapping[str, str], float]
+Sample = tuple[Mapping[str, str], float]
+"""Labels and value of one element of an instant vector."""
 
 
 class PrometheusReader:
-    """Asks Prometheus servers; each ChatModel may name its own."""
+    """Queries Prometheus servers; each ChatModel may name its own."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -40,25 +41,32 @@ class PrometheusReader:
     async def read(
         self, url: str, namespace: str, chatmodel: str, pods: tuple[Pod, ...], now: datetime
     ) -> ScrapeResult:
-        """Read all ready pods of one ChatModel with two queries; a server that fails fails every pod."""
-        ready = [pod.name for pod in pods if pod.phase is ReplicaPhase.READY]
-        if not ready:
-            return ScrapeResult(now)
-        labels = f'{NAMESPACE_LABEL}="{namespace}",{CHATMODEL_LABEL}="{chatmodel}"'
-        values_query = f'{{__name__=~"{"|".join(READ)}",{labels}}}'
-        # An instant query answers with its own time: when the value was scraped has to be asked for.
-        times_query = f"timestamp({Metric.QUEUE_DEPTH.value}{{{labels}}})"
+        """Read all ready pods of one ChatModel, two queries per dialect; if a query fails, every pod of it fails."""
+        ready = [pod for pod in pods if pod.phase is ReplicaPhase.READY]
+        samples: dict[str, ReplicaSample] = {}
+        failures: dict[str, str] = {}
+        for dialect in {id(found): found for found in (dialect_of(pod.engine) for pod in ready)}.values():
+            speakers = [pod.name for pod in ready if dialect_of(pod.engine) is dialect]
+            result = await self._read(url, dialect, dialect.promql_matchers(namespace, chatmodel), speakers, now)
+            samples |= result.samples
+            failures |= result.failures
+        return ScrapeResult(now, samples, failures)
+
+    async def _read(self, url: str, dialect: Dialect, matchers: str, pods: list[str], now: datetime) -> ScrapeResult:
+        values_query = f'{{{NAME_LABEL}=~"{"|".join(dialect.names)}",{matchers}}}'
+        # The time of an instant query's answer is that of the query; the time of the scrape needs a second query.
+        times_query = f"timestamp({dialect.timestamp_name}{{{matchers}}})"
         try:
             async with asyncio.timeout(QUERY_TIMEOUT_S):
                 values = await self._query(url, values_query)
                 times = await self._query(url, times_query)
         except TimeoutError:
-            return _all_failed(ready, now, f"Prometheus gave no answer within {QUERY_TIMEOUT_S:g} s")
+            return _all_failed(pods, now, f"Prometheus gave no answer within {QUERY_TIMEOUT_S:g} s")
         except (MetricsUnavailableError, aiohttp.ClientError, OSError, ValueError) as error:
-            return _all_failed(ready, now, f"Prometheus: {why_unread(error)}")
-        return _reading(ready, values, times, now)
+            return _all_failed(pods, now, f"Prometheus: {why_unread(error)}")
+        return _scrape_result(dialect, pods, values, times, now)
 
-    async def _query(self, url: str, query: str) -> list[Series]:
+    async def _query(self, url: str, query: str) -> list[Sample]:
         endpoint = f"{url.rstrip('/')}/api/v1/query"
         async with self._session.get(endpoint, params={"query": query}, allow_redirects=False) as response:
             body = await read_at_most(response, MOST_BYTES)
@@ -67,47 +75,54 @@ class PrometheusReader:
         return parse_vector(body)
 
 
-def parse_vector(body: bytes) -> list[Series]:
+def parse_vector(body: bytes) -> list[Sample]:
     """Read an instant vector. Raises MetricsUnavailableError for anything else."""
     try:
         answer: dict[str, Any] = json.loads(body)
         kind = (answer["status"], answer["data"]["resultType"])
-        series: list[Series] = [_series(item) for item in answer["data"]["result"]]
+        vector: list[Sample] = [_sample(item) for item in answer["data"]["result"]]
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise MetricsUnavailableError(
             f"the answer is not that of a Prometheus server ({type(error).__name__})"
         ) from error
     if kind != ("success", "vector"):
         raise MetricsUnavailableError("the query did not give an instant vector")
-    return series
+    return vector
 
 
-def _series(item: Mapping[str, Any]) -> Series:
+def _sample(item: Mapping[str, Any]) -> Sample:
     labels = {name: value for name, value in item["metric"].items() if isinstance(value, str)}
     return labels, float(item["value"][1])
 
 
-def _reading(ready: list[str], values: list[Series], times: list[Series], now: datetime) -> ScrapeResult:
+def _scrape_result(
+    dialect: Dialect, pods: list[str], values: list[Sample], times: list[Sample], now: datetime
+) -> ScrapeResult:
     samples: dict[str, ReplicaSample] = {}
     failures: dict[str, str] = {}
-    for pod in ready:
-        # Two jobs that scrape the same pod tell the same thing twice: one value per metric and distinct labels.
-        own = {
-            (labels.get("__name__", ""), *(labels.get(name, "") for name in DISTINCT_LABELS)): (labels, value)
-            for labels, value in values
-            if labels.get(POD_LABEL) == pod
-        }
+    for pod in pods:
         scraped = [value for labels, value in times if labels.get(POD_LABEL) == pod and math.isfinite(value)]
         if not scraped:
             failures[pod] = "Prometheus has no series of this pod"
             continue
         try:
             taken_at = min(datetime.fromtimestamp(max(scraped), UTC), now)
-            samples[pod] = sample_from(((key[0], labels, v) for key, (labels, v) in own.items()), taken_at)
+            samples[pod] = dialect.to_sample(_series_of(pod, values, dialect.distinct_labels), taken_at)
         except (MetricsUnavailableError, OverflowError, OSError, ValueError) as error:
             failures[pod] = why_unread(error)
     return ScrapeResult(now, samples, failures)
 
 
-def _all_failed(ready: list[str], now: datetime, why: str) -> ScrapeResult:
-    return ScrapeResult(now, failures=dict.fromkeys(ready, why))
+def _series_of(pod: str, values: list[Sample], distinct_labels: tuple[str, ...]) -> Iterable[Series]:
+    """The pod's series. Two jobs may scrape the same pod: one value per name and distinct labels."""
+    return {
+        tuple(labels.get(name, "") for name in (NAME_LABEL, *distinct_labels)): Series(
+            labels.get(NAME_LABEL, ""), labels, value
+        )
+        for labels, value in values
+        if labels.get(POD_LABEL) == pod
+    }.values()
+
+
+def _all_failed(pods: list[str], now: datetime, why: str) -> ScrapeResult:
+    return ScrapeResult(now, failures=dict.fromkeys(pods, why))

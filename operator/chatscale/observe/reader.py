@@ -1,4 +1,4 @@
-"""One reading of a ChatModel's load: what each ready pod said, and why the others did not."""
+"""One reading of a ChatModel's load: a sample of each Ready pod, or the reason why there is none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from chatscale.scaling.signals import ReplicaSample
 
 @dataclass(frozen=True, slots=True)
 class ScrapeResult:
-    """Samples and failures by pod name; every ready pod is in exactly one of them."""
+    """Samples and failures by pod name; every Ready pod is in exactly one of them."""
 
     taken_at: datetime
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
@@ -20,8 +20,8 @@ class ScrapeResult:
 
 
 class MetricsReader(Protocol):
-    """Where load comes from; tests stand a fake behind it."""
+    """Source of load. Tests use a fake."""
 
     async def read(self, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> ScrapeResult:
-        """Read the load of the ready pods within a deadline. Never raises for a pod that does not answer."""
+        """Read the load of the Ready pods within a deadline. A pod that does not respond raises no error."""
         ...

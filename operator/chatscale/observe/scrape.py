@@ -1,6 +1,7 @@
-"""Reads `/metrics` of ready pods over HTTP: bounded in time, in size and in how many at once.
+"""Reads `/metrics` of ready pods over HTTP, with limits on time, size and concurrency.
 
-A pod that does not answer is a failure with its reason, never a zero. Pods are untrusted: no redirects.
+A pod that cannot be read is a failure with its reason, never a load of zero. Pods are untrusted: redirects are not
+followed.
 """
 
 import asyncio
@@ -11,24 +12,25 @@ from typing import Final
 import aiohttp
 
 from chatscale.errors import MetricsUnavailableError
-from chatscale.observe.exposition import parse_exposition
+from chatscale.observe.dialects.registry import dialect_of
+from chatscale.observe.exposition import read_series
 from chatscale.observe.pods import Pod
 from chatscale.observe.reader import ScrapeResult
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 from chatscale_contract.server.endpoints import HTTP_PORT, METRICS_PATH
 
 SCRAPE_TIMEOUT_S: Final = 2.0
-"""The server answers /metrics from memory; one that needs longer is in trouble, and its load is unknown."""
+"""The server answers /metrics from memory. The load of a server that needs longer is unknown."""
 AT_ONCE: Final = 32
-"""Scrapes at a time, over all ChatModels: one process, one event loop."""
+"""Concurrent scrapes over all ChatModels: one process, one event loop."""
 MOST_BYTES: Final = 1_048_576
-"""Of one exposition; the server's own has about 20 kB."""
+"""Of one exposition; our server's has about 50 kB."""
 REASON_LENGTH: Final = 200
-"""Of what a failure may quote: parsers name the text that they choke on, which is as long as the sender likes."""
+"""Characters of a failure's reason: parsers quote the text that they cannot parse, however long it is."""
 
 
 class PodScraper:
-    """Scrapes pods; one for the whole process, so that the bound on concurrency holds over all ChatModels."""
+    """Scrapes pods. The process has one, so that the limit on concurrency holds over all ChatModels."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int = HTTP_PORT) -> None:
         self._session = session
@@ -36,7 +38,7 @@ class PodScraper:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, pods: Iterable[Pod], now: datetime) -> ScrapeResult:
-        """Scrape every ready pod; those that fail are named with the reason."""
+        """Scrape every ready pod; the result has the reason for each pod that failed."""
         ready = [pod for pod in pods if pod.phase is ReplicaPhase.READY]
         async with asyncio.TaskGroup() as group:
             tasks = {pod.name: group.create_task(self._outcome(pod, now)) for pod in ready}
@@ -50,7 +52,8 @@ class PodScraper:
     async def _outcome(self, pod: Pod, now: datetime) -> ReplicaSample | str:
         try:
             async with self._slots, asyncio.timeout(SCRAPE_TIMEOUT_S):
-                return parse_exposition(await self._fetch(pod.address), now)
+                dialect = dialect_of(pod.engine)
+                return dialect.to_sample(read_series(await self._fetch(pod.address), dialect.names), now)
         except TimeoutError:
             return f"no answer within {SCRAPE_TIMEOUT_S:g} s"
         except (MetricsUnavailableError, aiohttp.ClientError, OSError) as error:
@@ -66,7 +69,7 @@ class PodScraper:
 
 
 def why_unread(error: Exception) -> str:
-    """The reason in a few words, for a condition's message."""
+    """A short reason, for a condition's message."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
     return (str(error) or type(error).__name__)[:REASON_LENGTH]

@@ -1,4 +1,4 @@
-"""Picks the reader that a ChatModel asks for."""
+"""Selects the metrics source of a ChatModel."""
 
 from datetime import datetime
 

@@ -3,8 +3,10 @@
 import json
 import logging
 import sys
+from pathlib import Path
 
 from chatscale.logs import JsonFormatter, TextFormatter
+from chatscale.settings import LogFormat
 
 
 def a_record(**extra: object) -> logging.LogRecord:
@@ -14,7 +16,7 @@ def a_record(**extra: object) -> logging.LogRecord:
     return record
 
 
-def test_json_lines_carry_the_fields_by_name():
+def test_json_lines_have_the_fields_by_name():
     line = json.loads(JsonFormatter().format(a_record(chatmodel="demo/tiny", to=3)))
     assert line == {
         "time": "2026-11-18T11:06:40.500+00:00",
@@ -26,7 +28,7 @@ def test_json_lines_carry_the_fields_by_name():
     }
 
 
-def test_json_lines_carry_the_traceback():
+def test_json_lines_have_the_traceback():
     try:
         int("boom")
     except ValueError:
@@ -34,7 +36,13 @@ def test_json_lines_carry_the_traceback():
     assert "invalid literal for int() with base 10: 'boom'" in json.loads(JsonFormatter().format(record))["traceback"]
 
 
-def test_text_lines_are_short():
+def test_json_lines_take_any_value_and_skip_what_kopf_attaches():
+    line = json.loads(JsonFormatter().format(a_record(settings=object(), at=Path("/x"), mode=LogFormat.JSON)))
+    assert (line["at"], line["mode"]) == ("/x", "json")
+    assert "settings" not in line
+
+
+def test_text_lines_have_the_fields_as_pairs():
     assert TextFormatter().format(a_record(chatmodel="demo/tiny", to=3)) == (
         "11:06:40 INFO    chatscale.reconcile: scaled chatmodel=demo/tiny to=3"
     )

@@ -7,7 +7,7 @@ from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.sysexits import SysExit
 
 
-def test_bad_settings_end_with_a_line_and_the_servers_exit_code(
+def test_bad_settings_give_one_line_and_the_servers_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("CHATSCALE_OPERATOR_LOG_LEVEL", "loud")
@@ -17,7 +17,7 @@ def test_bad_settings_end_with_a_line_and_the_servers_exit_code(
     )
 
 
-def test_an_unknown_context_ends_with_a_line(
+def test_an_unknown_context_gives_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logging_untouched: None
 ):
     monkeypatch.setenv("CHATSCALE_OPERATOR_KUBE_CONTEXT", "no-such-context")
@@ -27,5 +27,5 @@ def test_an_unknown_context_ends_with_a_line(
 
 @pytest.fixture
 def logging_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave pytest's own log handlers alone."""
+    """Keep pytest's own log handlers."""
     monkeypatch.setattr("chatscale.__main__.set_up_logs", lambda *_, **__: None)

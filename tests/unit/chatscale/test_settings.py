@@ -1,6 +1,7 @@
-"""Settings: every variable is understood or refused, in one line that names it."""
+"""Settings: a variable is either valid, or refused in one line that names it."""
 
 import pytest
+from pydantic import ValidationError
 
 from chatscale.settings import LogFormat, Settings, SettingsError
 
@@ -44,7 +45,7 @@ def test_reads_every_setting():
         ("PROBES_PORT", "65536", "must be a TCP port from 0 (off) to 65535, found '65536'"),
         ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR, found 'loud'"),
         ("LOG_FORMAT", "xml", "must be one of json, text, found 'xml'"),
-        ("NAMESPACES", "a,B", "must be names of namespaces with commas, found 'B'"),
+        ("NAMESPACES", "a,B", "must be a comma-separated list of namespace names, found 'B'"),
         ("SERVER_IMAGE", "", "must be a container image, found ''"),
     ],
 )
@@ -59,7 +60,24 @@ def test_a_misspelt_variable_is_refused():
         Settings.from_env({"CHATSCALE_OPERATOR_LOGLEVEL": "DEBUG"})
 
 
-def test_variables_that_the_kubelet_sets_for_services_are_not_ours():
+def test_lower_case_names_are_not_settings():
+    assert Settings.from_env({"chatscale_operator_log_level": "DEBUG"}) == Settings()
+    with pytest.raises(SettingsError, match="CHATSCALE_OPERATOR_log_level is not a setting"):
+        Settings.from_env({"CHATSCALE_OPERATOR_log_level": "DEBUG"})
+
+
+def test_only_from_env_reads_an_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CHATSCALE_OPERATOR_LOG_LEVEL", "ERROR")
+    assert Settings().log_level == "INFO"
+    assert Settings.from_env({}).log_level == "INFO"
+
+
+def test_settings_cannot_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().metrics_port = 1
+
+
+def test_variables_that_the_kubelet_sets_for_services_are_ignored():
     links = {
         "CHATSCALE_OPERATOR_PORT": "tcp://10.96.0.7:9100",
         "CHATSCALE_OPERATOR_SERVICE_HOST": "10.96.0.7",

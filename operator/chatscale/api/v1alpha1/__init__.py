@@ -1,7 +1,7 @@
-"""The ChatModel resource, v1alpha1: the one source of the CRD, of `kubectl explain` and of what the operator reads.
+"""The ChatModel resource, v1alpha1: the only source of the CRD, of `kubectl explain` and of what the operator reads.
 
-Field descriptions are user documentation. Rules between fields are CEL (`cel_rules`), which the API server
-enforces; `crd.py` attaches them. Import the names from this package, not from its modules.
+Field descriptions are user documentation. Rules between fields are CEL (`cel_rules`); `crd.py` adds them to the CRD
+and the API server enforces them. Import the names from this package, not from its modules.
 """
 
 from chatscale.api.v1alpha1.autoscaling import (

@@ -1,4 +1,4 @@
-"""Who decides the replica count, from what, within which bounds, and how fast."""
+"""Who sets the replica count, from which metrics, within which limits, and how fast."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -17,7 +17,7 @@ class AutoscalingMode(StrEnum):
 
 
 class MetricType(StrEnum):
-    """What the replica count follows."""
+    """A metric that scaling can follow."""
 
     QUEUE_DEPTH = "QueueDepth"
     ACTIVE_REQUESTS = "ActiveRequests"
@@ -39,23 +39,23 @@ class MetricTarget(ApiModel):
         "KVCacheUtilization: percent of the KV cache in use, mean over replicas.",
     )
     target: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="Value per replica that scaling aims at: requests, or percent for KVCacheUtilization.",
+        description="Target value per replica: requests, or percent for KVCacheUtilization.",
     )
 
 
 class SloSpec(ApiModel):
-    """What a customer is promised, and how often."""
+    """Service level objective: latency targets, and the share of requests that must meet them."""
 
     ttft_milliseconds: Annotated[int, Field(ge=1, le=600_000)] = Field(
         default=2000,
-        description="Time to the first token; a prompt that takes longer than a third of this on an idle replica "
-        "is allowed three times that time instead.",
+        description="Time to first token, in milliseconds. If an idle replica needs more than a third of it to compute "
+        "the prompt, the request may take three times the computation time instead.",
     )
     tpot_milliseconds: Annotated[int, Field(ge=1, le=60_000)] = Field(
-        default=100, description="Mean time per output token after the first."
+        default=100, description="Mean time per output token after the first, in milliseconds."
     )
     objective_percent: Annotated[int, Field(ge=50, le=99)] = Field(
-        default=99, description="Share of requests that must be answered within both times."
+        default=99, description="Percentage of requests that must meet both times."
     )
 
 
@@ -76,24 +76,24 @@ class MetricSource(ApiModel):
         ),
         CelRule(
             "!has(self.prometheusURL) || self.prometheusURL.matches('^https?://[^/?#@]+(/[^?#]*)?$')",
-            "spec.autoscaling.source.prometheusURL must be an http:// or https:// address without ?, # or a user",
+            "spec.autoscaling.source.prometheusURL must be an http:// or https:// URL without query, fragment or user",
         ),
     )
 
     type: SourceType = Field(
         default=SourceType.POD_SCRAPE,
-        description="PodScrape: the operator reads each pod's /metrics. Prometheus: it asks a Prometheus server.",
+        description="PodScrape: the operator scrapes /metrics of each pod. Prometheus: it queries a Prometheus server.",
     )
     prometheus_url: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
-        default=None, alias="prometheusURL", description="Base address, such as http://prometheus.monitoring:9090."
+        default=None, alias="prometheusURL", description="Base URL, such as http://prometheus.monitoring:9090."
     )
     interval_seconds: Annotated[int, Field(ge=1, le=300)] = Field(
-        default=5, description="Time between two readings, and between two decisions."
+        default=5, description="Seconds between two readings of the metrics, and between two scaling decisions."
     )
 
 
 class ScalingPolicyType(StrEnum):
-    """What a rate limit counts."""
+    """The unit of a rate limit."""
 
     PODS = "Pods"
     PERCENT = "Percent"
@@ -103,57 +103,58 @@ class ScalingPolicy(ApiModel):
     """A rate limit: at most `value` pods or percent within `periodSeconds`."""
 
     type: ScalingPolicyType = Field(description="Pods or Percent (of the count at the start of the period).")
-    value: Annotated[int, Field(ge=1, le=100_000)] = Field(description="Most change within the period.")
-    period_seconds: Annotated[int, Field(ge=1, le=1800)] = Field(description="Length of the period.")
+    value: Annotated[int, Field(ge=1, le=100_000)] = Field(description="Maximum change within the period.")
+    period_seconds: Annotated[int, Field(ge=1, le=1800)] = Field(description="Length of the period, in seconds.")
 
 
 class ScalingRules(ApiModel):
-    """One direction of `behavior`, in the shape of autoscaling/v2."""
+    """One direction of `behavior`, as in autoscaling/v2."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        description="Look this far back over earlier recommendations: up takes the lowest of them, down the highest.",
+        description="Scale up to the lowest and down to the highest recommendation of this many past seconds.",
     )
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] = Field(
-        description="Rate limits; the one that allows the larger change counts.",
+        description="Rate limits; the one that allows the largest change applies.",
     )
 
 
 class ScaleUpRules(ScalingRules):
-    """Raising the replica count: at once, by at most the larger of 4 pods and 100 percent in 15 s (as HPA)."""
+    """Rules for scaling up. Default, as in HPA: immediately, by at most 4 pods or 100 percent in 15 s."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        default=0, description="A rise waits until it was wished for this long; 0 rises at once."
+        default=0,
+        description="Scale up only after the higher count has been recommended for this many seconds; 0: immediately.",
     )
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [
             ScalingPolicy(type=ScalingPolicyType.PERCENT, value=100, period_seconds=15),
             ScalingPolicy(type=ScalingPolicyType.PODS, value=4, period_seconds=15),
         ],
-        description="Rate limits; the one that allows the larger change counts.",
+        description="Rate limits; the one that allows the largest change applies.",
     )
 
 
 class ScaleDownRules(ScalingRules):
-    """Lowering the replica count: only to the highest recommendation of the last ten and a half minutes (HPA: five)."""
+    """Rules for scaling down. Default: to the highest recommendation of the last 630 s (HPA: 300 s)."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        default=630, description="Lower only to the highest count wished for in this window."
+        default=630, description="Scale down to the highest count that was recommended in this many past seconds."
     )
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [ScalingPolicy(type=ScalingPolicyType.PERCENT, value=100, period_seconds=15)],
-        description="Rate limits; the one that allows the larger change counts.",
+        description="Rate limits; the one that allows the largest change applies.",
     )
 
 
 class ScalingBehavior(ApiModel):
-    """How fast the replica count may move; HPA mode copies it verbatim."""
+    """How fast the replica count may change. Mode HPA copies it into the HPA."""
 
-    scale_up: ScaleUpRules = Field(default_factory=ScaleUpRules, description="Rules for raising the count.")
-    scale_down: ScaleDownRules = Field(default_factory=ScaleDownRules, description="Rules for lowering the count.")
+    scale_up: ScaleUpRules = Field(default_factory=ScaleUpRules, description="Rules for scaling up.")
+    scale_down: ScaleDownRules = Field(default_factory=ScaleDownRules, description="Rules for scaling down.")
 
 
 class FallbackBehavior(StrEnum):
-    """What to do while the load is unknown."""
+    """What to do while metrics are unavailable."""
 
     HOLD = "Hold"
     HOLD_IF_HIGHER = "HoldIfHigher"
@@ -161,7 +162,7 @@ class FallbackBehavior(StrEnum):
 
 
 class Fallback(ApiModel):
-    """What to do once metrics have been missing; a metric outage never shrinks by itself."""
+    """What to do when metrics stay unavailable. By default the replica count is held."""
 
     cel_rules = (
         CelRule(
@@ -172,23 +173,23 @@ class Fallback(ApiModel):
 
     failure_threshold: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=3,
-        description="Readings that must fail in a row before the fallback acts; until then the count is held.",
+        description="Consecutive failed readings before the fallback applies; until then the count is held.",
     )
     behavior: FallbackBehavior = Field(
         default=FallbackBehavior.HOLD,
         description="Hold: keep the count. HoldIfHigher: the larger of the count and `replicas`. Static: `replicas`.",
     )
     replicas: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        default=None, description="Count to fall back to; kept between minReplicas and maxReplicas."
+        default=None, description="Replica count of the fallback, limited to minReplicas and maxReplicas."
     )
 
 
 _Time = Annotated[AwareDatetime, Field(json_schema_extra={"maxLength": 64})]
-"""RFC 3339. The length is for the API server, which bounds what rules read."""
+"""RFC 3339. The API server needs the length to estimate the cost of rules."""
 
 
 class AnnouncedEvent(ApiModel):
-    """Traffic that is known beforehand, such as a sale: more than `minReplicas` for a while."""
+    """A period of traffic that is known in advance, such as a sale, with a higher minimum of replicas."""
 
     cel_rules = (
         CelRule(
@@ -200,29 +201,27 @@ class AnnouncedEvent(ApiModel):
     )
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(
-        description="Told with every decision that the event shapes, such as black-friday."
+        description="Name shown in every scaling decision that this event affects, such as black-friday."
     )
-    start: _Time = Field(description="When its replicas must be ready, with the zone: 2026-11-27T20:00:00+01:00.")
-    end: _Time = Field(
-        description="From then on replicas follow demand alone again, down as behavior.scaleDown lets them."
-    )
+    start: _Time = Field(description="When the replicas must be Ready, with the time zone: 2026-11-27T20:00:00+01:00.")
+    end: _Time = Field(description="End of the higher minimum. Scaling down then follows behavior.scaleDown.")
     min_replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        description="Never fewer replicas than this during the event; demand may ask for more."
+        description="Minimum number of replicas during the event; demand may require more."
     )
     lead_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
         default=None,
-        description="Pods are created this long before start. By default twice the cold start that was measured of "
-        "this model, as the last of many pods takes longer than the mean.",
+        description="Create the pods this many seconds before start. Default: twice the measured cold start of this "
+        "model, because the last of many pods takes longer than the mean.",
     )
 
 
 class AutoscalingSpec(ApiModel):
-    """Who decides the replica count, from what, within which bounds."""
+    """Who sets the replica count, from which metrics, within which limits."""
 
     cel_rules = (
         CelRule(
             "self.mode == 'Fixed' || has(self.maxReplicas)",
-            "spec.autoscaling.maxReplicas is required unless mode is Fixed: GPUs cost money, so there is no 'no limit'",
+            "spec.autoscaling.maxReplicas is required unless mode is Fixed",
         ),
         CelRule(
             "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
@@ -237,11 +236,11 @@ class AutoscalingSpec(ApiModel):
         ),
         CelRule(
             "self.mode != 'HPA' || !self.dryRun",
-            "spec.autoscaling.dryRun needs mode Operator: an HPA cannot be told to only report",
+            "spec.autoscaling.dryRun must be false in mode HPA: an HPA has no dry run",
         ),
         CelRule(
             "!has(self.events) || size(self.events) == 0 || self.mode != 'Fixed'",
-            "spec.autoscaling.events needs mode Operator or HPA: in mode Fixed the count is yours alone",
+            "spec.autoscaling.events needs mode Operator or HPA: in mode Fixed only the user sets the replica count",
         ),
         CelRule(
             "!has(self.events) || !has(self.maxReplicas) || "
@@ -255,14 +254,12 @@ class AutoscalingSpec(ApiModel):
 
     mode: AutoscalingMode = Field(
         default=AutoscalingMode.OPERATOR,
-        description="Operator: Chatscale's own policy. HPA: a HorizontalPodAutoscaler on external metrics. Fixed: you, "
-        "through spec.replicas or kubectl scale. Each mode has exactly one writer of spec.replicas.",
+        description="Operator: Chatscale's scaling policy. HPA: a HorizontalPodAutoscaler on external metrics. Fixed: "
+        "the user, through spec.replicas or kubectl scale. Each mode has exactly one writer of spec.replicas.",
     )
-    min_replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=1, description="Never fewer replicas than this."
-    )
+    min_replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(default=1, description="Minimum number of replicas.")
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        default=None, description="Never more replicas than this; required unless mode is Fixed."
+        default=None, description="Maximum number of replicas; required unless mode is Fixed."
     )
     metrics: Annotated[
         list[MetricTarget],
@@ -272,45 +269,47 @@ class AutoscalingSpec(ApiModel):
         ),
     ] = Field(
         default_factory=list,
-        description="Targets that the count follows instead of `slo`; of several proposals the largest wins. Empty, "
-        "as recommended: the operator keeps `slo` at the least cost. Mode HPA cannot, and then follows QueueDepth 4.",
+        description="Targets that scaling follows instead of `slo`; the largest recommendation wins. If empty "
+        "(recommended), the operator meets `slo` at the lowest cost. Mode HPA cannot follow `slo`; if empty, it "
+        "follows QueueDepth 4.",
     )
     slo: SloSpec = Field(
-        default_factory=SloSpec, description="What customers are promised; replicas count the requests that miss it."
+        default_factory=SloSpec, description="Service level objective; replicas count the requests that miss it."
     )
     source: MetricSource = Field(
         default_factory=MetricSource, description="Where the operator reads metrics (mode Operator)."
     )
     window_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
-        default=60, description="Load is averaged over this time in calm."
+        default=60, description="Load is averaged over this many seconds, except in a burst."
     )
     panic_window_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
-        default=10, description="In a burst load is averaged over this time instead."
+        default=10, description="In a burst, load is averaged over this many seconds instead."
     )
     panic_threshold_percent: Annotated[int, Field(ge=101, le=1000)] = Field(
         default=200,
-        description="A burst is a short-window load above this percentage of what the ready replicas aim at.",
+        description="A burst is a load, averaged over the panic window, above this percentage of the target load.",
     )
     tolerance_percent: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=10, description="Load within this percentage of the target changes nothing."
+        default=10, description="Load within this percentage of the target does not change the count."
     )
-    behavior: ScalingBehavior = Field(default_factory=ScalingBehavior, description="How fast the count may move.")
-    fallback: Fallback = Field(default_factory=Fallback, description="What to do while metrics are missing.")
+    behavior: ScalingBehavior = Field(default_factory=ScalingBehavior, description="How fast the count may change.")
+    fallback: Fallback = Field(default_factory=Fallback, description="What to do while metrics are unavailable.")
     events: Annotated[list[AnnouncedEvent], Field(max_length=16, json_schema_extra=KEYED_BY_NAME)] = Field(
         default_factory=list,
-        description="Sales and the like, announced: replicas are there when they start, which no policy can manage "
-        "for a jump that it does not know of. Where several overlap, the largest counts; past ones do nothing.",
+        description="Traffic spikes that are known in advance, such as sales: replicas are Ready when they start. An "
+        "autoscaler cannot prepare for a spike it does not know about. If events overlap, the largest minReplicas "
+        "applies; past events have no effect.",
     )
     pending_timeout_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
         default=300,
-        description="A pod not scheduled for this long no longer counts as capacity to come; the operator "
-        "stops asking for more until it can be scheduled.",
+        description="A pod that is unschedulable for this many seconds no longer counts as starting capacity; the "
+        "operator requests no further pods until it is scheduled.",
     )
     dry_run: bool = Field(
-        default=False, description="Decide and report in status and Events, but change no replica count."
+        default=False, description="Report decisions in status and Events, but do not change the replica count."
     )
 
     @property
     def targets(self) -> list[MetricTarget]:
-        """What is followed where the SLO cannot be: by an HPA, or over replicas that do not count their work."""
+        """Targets where scaling cannot follow the SLO: in mode HPA, or if replicas do not count their work."""
         return self.metrics or [MetricTarget(type=MetricType.QUEUE_DEPTH, target=4)]

@@ -1,4 +1,4 @@
-"""The ChatModel resource as a whole: metadata, spec, status, and the rules between their parts."""
+"""The ChatModel resource: metadata, spec, status, and the rules between their fields."""
 
 from datetime import datetime
 from typing import Annotated
@@ -10,10 +10,11 @@ from chatscale.api.v1alpha1.common import ApiModel, CelRule, not_stored
 from chatscale.api.v1alpha1.model import ModelSource
 from chatscale.api.v1alpha1.server import Device, DrainSpec, ResourceRequirements, ServerSpec
 from chatscale.api.v1alpha1.status import ChatModelStatus
+from chatscale.names import CANARY_SUFFIX, MAX_NAME_LENGTH
 
 
 class ChatModelSpec(ApiModel):
-    """One chat model, served by replicas that follow demand."""
+    """One chat model and the replicas that serve it."""
 
     cel_rules = (
         CelRule(
@@ -28,23 +29,25 @@ class ChatModelSpec(ApiModel):
         ),
     )
 
-    model: ModelSource = Field(description="Which model is served.")
+    model: ModelSource = Field(description="The model to serve.")
     server: ServerSpec = Field(default_factory=ServerSpec, description="The inference server of each replica.")
     resources: ResourceRequirements = Field(
         default_factory=ResourceRequirements, description="Compute resources of each replica."
     )
-    device: Device = Field(default=Device.GPU, description="What a replica computes on.")
+    device: Device = Field(default=Device.GPU, description="Device that a replica computes on.")
     replicas: Annotated[int, Field(ge=0, le=10_000)] = Field(
         default=1,
-        description="Wanted replicas. Written by the autoscaler, or by you in mode Fixed (kubectl scale); leave it out "
-        "of manifests kept in Git.",
+        description="Desired number of replicas. The autoscaler writes it, or in mode Fixed the user (kubectl scale). "
+        "Leave it out of manifests that are kept in Git.",
     )
     autoscaling: AutoscalingSpec = Field(
         default_factory=lambda: AutoscalingSpec(mode=AutoscalingMode.FIXED),
-        description="Who decides the replica count. Left out: mode Fixed.",
+        description="Who sets the replica count. If left out: mode Fixed.",
         json_schema_extra=not_stored,
     )
-    drain: DrainSpec = Field(default_factory=DrainSpec, description="How a replica leaves without cutting an answer.")
+    drain: DrainSpec = Field(
+        default_factory=DrainSpec, description="How a replica shuts down without interrupting responses."
+    )
 
 
 class ObjectMeta(ApiModel):
@@ -60,17 +63,22 @@ class ObjectMeta(ApiModel):
 
 
 class ChatModel(ApiModel):
-    """A chat LLM, served by replicas that follow demand."""
+    """A chat LLM, served by replicas that scale with demand."""
 
     cel_rules = (
         CelRule(
-            "self.metadata.name.size() <= 40",
-            "metadata.name must have at most 40 characters, so that the names of its pods fit",
-            "'metadata.name must have at most 40 characters, found %d'.format([self.metadata.name.size()])",
+            f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
+            f"metadata.name must have at most {MAX_NAME_LENGTH} characters, so that the names of its pods fit",
+            f"'metadata.name must have at most {MAX_NAME_LENGTH} characters, found %d'"
+            ".format([self.metadata.name.size()])",
+        ),
+        CelRule(
+            f"!self.metadata.name.endsWith('{CANARY_SUFFIX}')",
+            f"metadata.name must not end in {CANARY_SUFFIX}: such names are reserved for canary Deployments",
         ),
         CelRule(
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-            "metadata.name must be lower case letters, digits and '-', and start with a letter: it names a Service",
+            "metadata.name must be lower case letters, digits and '-', and start with a letter, as a Service's name",
             "'metadata.name must be lower case letters, digits and dashes, and start with a letter, found \"'"
             " + self.metadata.name + '\"'",
         ),
@@ -82,10 +90,10 @@ class ChatModel(ApiModel):
 
     @property
     def key(self) -> str:
-        """namespace/name, as messages and logs name the object."""
+        """namespace/name, for messages and logs."""
         return f"{self.metadata.namespace}/{self.metadata.name}"
 
     @property
     def served_name(self) -> str:
-        """The `model` that clients of the OpenAI API ask for."""
+        """The `model` in requests to the OpenAI API."""
         return self.spec.model.served_name or self.metadata.name

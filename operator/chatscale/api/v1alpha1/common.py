@@ -1,7 +1,7 @@
-"""What the models of the API have in common: how they read Kubernetes' JSON and carry CEL rules.
+"""Shared parts of the API models: how they read Kubernetes' JSON, and their CEL rules.
 
-No model of its own meaning stands here. Every string and list that a rule reads is bounded, or the API
-server refuses the rule for its cost.
+Every string and list that a rule reads has a maximum length; otherwise the API server rejects the rule because of its
+estimated cost.
 """
 
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
@@ -11,30 +11,30 @@ from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
 KEYED_BY_TYPE: Final[JsonDict] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-"""For lists with at most one entry of each `type`: the API server refuses a second."""
+"""For lists with at most one entry of each `type`: the API server rejects a second one."""
 KEYED_BY_NAME: Final[JsonDict] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 
 
 class CelRule(NamedTuple):
-    """One `x-kubernetes-validations` entry; `self` is the object of the model that carries it."""
+    """One `x-kubernetes-validations` entry; `self` is an object of the model that has the rule."""
 
     rule: str
     message: str
     message_expression: str | None = None
-    """CEL that yields the message, where it can name the value found."""
+    """A CEL expression for the message, where it can contain the found value."""
 
 
 class ApiModel(BaseModel):
-    """Reads Kubernetes' camelCase, ignores unknown fields as the API server prunes them."""
+    """Reads camelCase names and ignores unknown fields, as the API server prunes them."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
     cel_rules: ClassVar[tuple[CelRule, ...]] = ()
 
 
 def not_stored(schema: dict[str, Any]) -> None:
-    """For `json_schema_extra`: the API server shall not fill the field in.
+    """For `json_schema_extra`: the API server must not set a default for the field.
 
-    What it fills in is stored, and then beats the defaults of a block that the user adds later.
+    It would store the default, and the stored value would replace the defaults of a block that the user adds later.
     """
     schema.pop("default", None)
 
@@ -62,6 +62,6 @@ class SecretKeyRef(ApiModel):
 
 
 class LocalObjectRef(ApiModel):
-    """An object of the ChatModel's namespace, by name."""
+    """An object in the ChatModel's namespace."""
 
     name: NonEmptyName = Field(description="Name of the object.")

@@ -1,4 +1,4 @@
-"""Which model a ChatModel serves."""
+"""The model that a ChatModel serves."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from chatscale.api.v1alpha1.common import ApiModel, CelRule, SecretKeyRef
 
 
 class ModelSource(ApiModel):
-    """Which model is served, and under what name."""
+    """The model to serve, and its name in the API."""
 
     cel_rules = (
         CelRule(
@@ -19,23 +19,23 @@ class ModelSource(ApiModel):
     )
 
     uri: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
-        description="Where the weights are: hf://OWNER/NAME (Hugging Face Hub), pvc://CLAIM/PATH (a volume in this "
-        "namespace) or file:///PATH (inside the server image). The Simulated engine reads none of it.",
+        description="Location of the weights: hf://OWNER/NAME (Hugging Face Hub), pvc://CLAIM/PATH (a volume in this "
+        "namespace) or file:///PATH (inside the server image). The Simulated engine does not read them.",
     )
     revision: Annotated[str, StringConstraints(max_length=128)] | None = Field(
         default=None,
-        description="Branch, tag or, best, commit of an hf:// model; without a commit two pods may serve different "
+        description="Commit, tag or branch of an hf:// model. Only a commit guarantees that all pods serve the same "
         "weights.",
     )
     served_name: Annotated[str, StringConstraints(min_length=1, max_length=253)] | None = Field(
         default=None,
-        description="The `model` of the OpenAI API. Defaults to the ChatModel's name.",
+        description="Model name in the OpenAI API. Defaults to the ChatModel's name.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,
-        description="Secret with the hub token of a gated model.",
+        description="Secret with the hub token for a gated model.",
     )
     chat_template: Annotated[str, StringConstraints(max_length=16_384)] | None = Field(
         default=None,
-        description="Jinja chat template that replaces the tokenizer's own.",
+        description="Jinja chat template that replaces the tokenizer's.",
     )

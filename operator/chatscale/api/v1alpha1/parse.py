@@ -1,4 +1,4 @@
-"""From an object as the API server returns it, or as a file holds it, to a validated ChatModel."""
+"""Validates a ChatModel that the API server returned or that a file contains."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,13 +13,13 @@ from chatscale.errors import InvalidSpecError
 __all__ = ["InvalidSpecError", "parse_chatmodel", "parse_status"]
 
 _FOUND_LENGTH: Final = 200
-"""Characters of an invalid value in a message: where a field is missing, the value is everything around it."""
+"""Characters of an invalid value in a message. For a missing field the value is the whole object around it."""
 
 
 def parse_chatmodel(manifest: Mapping[str, Any]) -> ChatModel:
-    """Validate the spec. The API server has done so before, but perhaps with an older CRD.
+    """Validate the spec. The API server has validated it too, but maybe with an older CRD.
 
-    Raises InvalidSpecError that names the object and, for each error, field, expectation and found value.
+    Raises InvalidSpecError with the object and, for each error, the field, the expected and the found value.
     """
     try:
         meta = ObjectMeta.model_validate(manifest["metadata"])
@@ -31,7 +31,7 @@ def parse_chatmodel(manifest: Mapping[str, Any]) -> ChatModel:
 
 
 def parse_status(manifest: Mapping[str, Any]) -> ChatModelStatus:
-    """The status as last written; an empty one if somebody left it unreadable."""
+    """The last written status; an empty one if it cannot be parsed."""
     try:
         return ChatModelStatus.model_validate(manifest.get("status") or {})
     except ValidationError:

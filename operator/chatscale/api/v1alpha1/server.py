@@ -1,4 +1,4 @@
-"""How each replica runs: the inference server's settings, its resources, and how it leaves."""
+"""How each replica runs: settings of the inference server, resources, and shutdown."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -10,7 +10,7 @@ from chatscale_contract.server.environment import EngineName, SimulatedProfile
 
 
 class Dtype(StrEnum):
-    """Number format of weights and activations."""
+    """Data type of weights and activations."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -29,8 +29,10 @@ class ImagePullPolicy(StrEnum):
 class EnvVar(ApiModel):
     """One environment variable with a literal value."""
 
-    name: NonEmptyName = Field(description="Name of the variable; CHATSCALE_* names belong to the operator.")
-    value: Annotated[str, StringConstraints(max_length=32_768)] = Field(default="", description="Its value.")
+    name: NonEmptyName = Field(description="Name of the variable; CHATSCALE_* names are reserved for the operator.")
+    value: Annotated[str, StringConstraints(max_length=32_768)] = Field(
+        default="", description="Value of the variable."
+    )
 
 
 class EnvFromSource(ApiModel):
@@ -48,15 +50,15 @@ class EnvFromSource(ApiModel):
 
 
 class SimulatedServer(ApiModel):
-    """How the Simulated engine behaves; for rehearsals and tests without GPUs."""
+    """Settings of the Simulated engine, which needs no GPU: for rehearsals and tests."""
 
     profile: SimulatedProfile = Field(
         default=SimulatedProfile.LLAMA_8B_A100,
-        description="Model and machine whose step times the clock follows.",
+        description="Model and machine whose step times are simulated.",
     )
     startup_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=5,
-        description="Pretended time of loading the model before the pod is ready.",
+        description="Simulated time to load the model, in seconds, before the pod is Ready.",
     )
 
 
@@ -72,43 +74,44 @@ class ServerSpec(ApiModel):
 
     engine: EngineName = Field(
         default=EngineName.TRANSFORMERS,
-        description="Transformers runs the model; Simulated has the same API, queue, metrics and drain, and makes up "
-        "the text at the speed of `simulated.profile`.",
+        description="Transformers runs the model. Simulated has the same API, queue, metrics and drain, and generates "
+        "made-up text at the speed of `simulated.profile`.",
     )
     simulated: SimulatedServer = Field(
         default_factory=SimulatedServer, description="Settings of the Simulated engine; other engines ignore them."
     )
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
         default=None,
-        description="Container image. Defaults to the chart's image for the engine.",
+        description="Container image. Defaults to the image that the chart sets for the engine.",
     )
     image_pull_policy: ImagePullPolicy = Field(default=ImagePullPolicy.IF_NOT_PRESENT, description="As in a Pod.")
     image_pull_secrets: Annotated[list[LocalObjectRef], Field(max_length=16, json_schema_extra=KEYED_BY_NAME)] = Field(
         default_factory=list, description="As in a Pod."
     )
     env: Annotated[list[EnvVar], Field(max_length=64, json_schema_extra=KEYED_BY_NAME)] = Field(
-        default_factory=list, description="Further environment variables of the server container."
+        default_factory=list, description="Additional environment variables of the server container."
     )
     env_from: Annotated[list[EnvFromSource], Field(max_length=16)] = Field(
         default_factory=list, description="ConfigMaps and Secrets whose keys become environment variables."
     )
     dtype: Dtype = Field(
-        default=Dtype.AUTO, description="Number format of the weights; auto takes what the model and machine suit."
+        default=Dtype.AUTO,
+        description="Data type of the weights; auto selects one that suits the model and the device.",
     )
     max_model_len: Annotated[int, Field(ge=16, le=1_048_576)] | None = Field(
         default=None,
-        description="Most tokens of prompt plus answer of one request. Defaults to the model's own limit. Each slot "
-        "keeps KV cache for this many tokens.",
+        description="Maximum tokens of one request, prompt plus response. Defaults to the model's own limit. Each slot "
+        "reserves KV cache for this many tokens.",
     )
     max_concurrency: Annotated[int, Field(ge=1, le=512)] = Field(
-        default=8, description="Requests that one replica decodes at a time (batch slots)."
+        default=8, description="Requests that one replica processes concurrently (batch slots)."
     )
     max_queue: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=64,
-        description="Requests that may wait for a slot in one replica; one more gets 429 with Retry-After.",
+        description="Requests that may wait for a slot in one replica; further requests get 429 with Retry-After.",
     )
     queue_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
-        default=60, description="A request that waited this long for a slot is refused with 503 and Retry-After."
+        default=60, description="A request that waits this many seconds for a slot gets 503 with Retry-After."
     )
 
 
@@ -117,27 +120,27 @@ class ResourceRequirements(ApiModel):
 
     limits: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(
         default_factory=dict,
-        description="Upper bounds, by resource name; GPUs (nvidia.com/gpu or a MIG resource) go here.",
+        description="Upper limits, by resource name; GPUs (nvidia.com/gpu or a MIG resource) belong here.",
     )
     requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(
-        default_factory=dict, description="What the scheduler sets aside, by resource name."
+        default_factory=dict, description="Resources that the scheduler reserves, by resource name."
     )
 
 
 class Device(StrEnum):
-    """What a replica computes on."""
+    """Device that a replica computes on."""
 
     GPU = "GPU"
     CPU = "CPU"
 
 
 class DrainSpec(ApiModel):
-    """How a replica leaves without cutting an answer."""
+    """How a replica shuts down without interrupting responses."""
 
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=120,
-        description="Most time that admitted requests get to finish after the server stops taking new ones.",
+        description="Maximum seconds for admitted requests to finish after the server stops accepting new ones.",
     )
     pre_stop_delay_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
-        default=10, description="Time the server goes on taking requests after SIGTERM, while endpoints are withdrawn."
+        default=10, description="Seconds that the server accepts requests after SIGTERM, while its endpoint is removed."
     )

@@ -1,4 +1,4 @@
-"""What the operator reports about a ChatModel; nothing here is asked of the user."""
+"""What the operator reports about a ChatModel. The user sets none of it."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -21,35 +21,43 @@ class ConditionStatus(StrEnum):
 class Condition(ApiModel):
     """metav1.Condition."""
 
-    type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(description="Kind of condition.")
+    type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(description="Type of the condition.")
     status: ConditionStatus = Field(description="True, False or Unknown.")
-    observed_generation: int | None = Field(default=None, description="metadata.generation this was decided for.")
-    last_transition_time: datetime = Field(description="When status last changed.")
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(description="CamelCase reason.")
-    message: Annotated[str, StringConstraints(max_length=32_768)] = Field(default="", description="For people.")
+    observed_generation: int | None = Field(
+        default=None, description="metadata.generation that the condition was computed for."
+    )
+    last_transition_time: datetime = Field(description="When the status last changed.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(description="Reason in CamelCase.")
+    message: Annotated[str, StringConstraints(max_length=32_768)] = Field(
+        default="", description="Human-readable details."
+    )
 
 
 class MetricStatus(ApiModel):
-    """A metric as last read, summed or averaged over replicas as its type says."""
+    """The last value of one metric."""
 
-    type: MetricType = Field(description="Which metric.")
-    value: str = Field(description="Value per replica as a decimal number; a string, as floats differ by client.")
+    type: MetricType = Field(description="The metric.")
+    value: str = Field(
+        description="Value per replica, a decimal number. A string, because clients format floats differently."
+    )
     target: int | None = Field(
-        default=None, description="Target per replica; absent where no target is followed, as while the SLO is kept."
+        default=None, description="Target per replica; absent while scaling follows the SLO instead of a target."
     )
 
 
 class ScalingRecord(ApiModel):
     """One change of the replica count."""
 
-    time: datetime = Field(description="When.")
-    from_: int = Field(alias="from", description="Replicas before.")
-    to: int = Field(description="Replicas after.")
-    reason: Annotated[str, StringConstraints(max_length=1024)] = Field(description="Why, with its numbers.")
+    time: datetime = Field(description="When the count changed.")
+    from_: int = Field(alias="from", description="Replicas before the change.")
+    to: int = Field(description="Replicas after the change.")
+    reason: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        description="Reason, with the numbers behind it."
+    )
 
 
 class AutoscalingPhase(StrEnum):
-    """What the operator's policy is doing."""
+    """State of the operator's scaling policy."""
 
     STABLE = "Stable"
     PANIC = "Panic"
@@ -58,69 +66,69 @@ class AutoscalingPhase(StrEnum):
 
 
 class LearnedStatus(ApiModel):
-    """What the policy has learned of this model: it goes on from here after a restart of the operator."""
+    """What the scaling policy has learned about this model; a restarted operator continues from it."""
 
     reserve_percent: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        description="Reserve against queueing and surprises, in percent of the usual one; misses of the SLO raise it."
+        description="Reserve capacity, in percent of the default reserve; requests that miss the SLO raise it."
     )
     forecast_error_percent: Annotated[int, Field(ge=0, le=1000)] = Field(
-        description="How far load rose above its forecast within a cold start, as a standard deviation."
+        description="Standard deviation of the load above its forecast within a cold start."
     )
-    prompt_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean of a request.")
-    generated_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean of an answer.")
+    prompt_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean prompt tokens of a request.")
+    generated_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean generated tokens of a request.")
 
 
 class AutoscalingStatus(ApiModel):
-    """What the autoscaler saw and did."""
+    """What the autoscaler observed and did."""
 
     phase: AutoscalingPhase | None = Field(
         default=None,
-        description="Stable, Panic (in a burst), Scheduled (an announced event counts) or Fallback (no metrics).",
+        description="Stable, Panic (burst), Scheduled (an announced event sets the minimum), Fallback (no metrics).",
     )
     active_event: Annotated[str, StringConstraints(max_length=63)] | None = Field(
-        default=None, description="The announced event that the least count is taken from now; absent without one."
+        default=None, description="The announced event that sets the minimum count now; absent if there is none."
     )
     cold_start_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
         default=None,
-        description="From the creation of a pod until it is ready, as the last ones took; absent before one was seen.",
+        description="Time from a pod's creation until it is Ready, of recent pods; absent before the first one.",
     )
     last_metric_time: datetime | None = Field(
         default=None,
-        description="When the metrics of every ready pod were last read. While nothing else in the status changes it is "
-        "refreshed every 10 to 20 minutes.",
+        description="When the metrics of all Ready pods were last read. If nothing else changes, the operator "
+        "writes it every 10 to 20 minutes.",
     )
-    last_scale_time: datetime | None = Field(default=None, description="When the count last changed.")
+    last_scale_time: datetime | None = Field(default=None, description="When the replica count last changed.")
     current_metrics: Annotated[list[MetricStatus], Field(max_length=3)] = Field(
         default_factory=list,
-        description="Means over the replicas that were read: of the metrics that are followed, over the window; where "
-        "none is followed, of all as last read.",
+        description="Means over the replicas that were read. Metrics with a target: averaged over the window. If none "
+        "has a target: the last values of all metrics.",
     )
     learned: LearnedStatus | None = Field(
-        default=None, description="What the policy has learned of this model; absent before it has."
+        default=None, description="What the scaling policy has learned about this model; absent until it has."
     )
     history: Annotated[list[ScalingRecord], Field(max_length=5)] = Field(
-        default_factory=list, description="The last changes of the count, newest first."
+        default_factory=list, description="The last changes of the replica count, newest first."
     )
 
 
 class ChatModelStatus(ApiModel):
-    """What is."""
+    """Observed state of a ChatModel."""
 
-    observed_generation: int | None = Field(default=None, description="metadata.generation that this status is about.")
-    replicas: int = Field(default=0, description="Pods that exist.")
-    ready_replicas: int = Field(default=0, description="Pods that answer.")
-    updated_replicas: int = Field(default=0, description="Pods made from the current spec.")
-    desired_replicas: int | None = Field(default=None, description="Replicas that the current mode's writer wants.")
+    observed_generation: int | None = Field(
+        default=None, description="metadata.generation that the status was computed for."
+    )
+    replicas: int = Field(default=0, description="Pods, without terminating ones.")
+    ready_replicas: int = Field(default=0, description="Pods that are Ready.")
+    updated_replicas: int = Field(default=0, description="Pods that have the current pod template.")
+    desired_replicas: int | None = Field(default=None, description="Replica count set by the current mode's writer.")
     queue_depth: int | None = Field(
-        default=None, description="Requests waiting for a slot, over all replicas, as last read."
+        default=None, description="Requests that wait for a slot in all replicas, as last read."
     )
-    selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
-    endpoint: str | None = Field(
-        default=None, description="Base address of the OpenAI-compatible API inside the cluster."
-    )
+    selector: str | None = Field(default=None, description="Label selector of all pods, for the scale subresource.")
+    endpoint: str | None = Field(default=None, description="Base URL of the OpenAI-compatible API inside the cluster.")
     phase: str | None = Field(default=None, description="Reason of the Ready condition, for display only.")
     autoscaling: AutoscalingStatus = Field(
-        default_factory=AutoscalingStatus, description="What the autoscaler saw and did."
+        default_factory=AutoscalingStatus, description="What the autoscaler observed and did."
     )
     conditions: Annotated[
         list[Condition],

@@ -5,12 +5,12 @@ from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, ResourceRequireme
 from tests.support.chatmodels import a_chatmodel
 
 
-def test_left_out_autoscaling_means_fixed_and_named_autoscaling_means_operator() -> None:
+def test_no_autoscaling_block_means_fixed_and_a_block_means_operator() -> None:
     assert a_chatmodel().spec.autoscaling.mode is AutoscalingMode.FIXED
     assert a_chatmodel(autoscaling={"maxReplicas": 3}).spec.autoscaling.mode is AutoscalingMode.OPERATOR
 
 
-def test_the_served_name_falls_back_to_the_objects() -> None:
+def test_the_served_name_defaults_to_the_objects_name() -> None:
     assert a_chatmodel("shop").served_name == "shop"
     assert a_chatmodel("shop", model={"uri": "hf://a/b", "servedName": "helper"}).served_name == "helper"
 
@@ -31,11 +31,11 @@ def test_what_was_read_can_be_written_back() -> None:
 
 
 @pytest.mark.parametrize("amount", ["1", "500m", "1.5", ".5", "16Gi", "2k", "1e3", "1E3", "-1", "3n", 4])
-def test_takes_quantities(amount: str | int) -> None:
+def test_accepts_quantities(amount: str | int) -> None:
     assert ResourceRequirements(limits={"cpu": amount}).limits == {"cpu": amount}
 
 
 @pytest.mark.parametrize("amount", ["", "16 gigs", "1KiB", "Gi", "1.2.3", "1Gi\n", "1" * 65])
-def test_refuses_what_is_no_quantity(amount: str) -> None:
+def test_rejects_what_is_not_a_quantity(amount: str) -> None:
     with pytest.raises(ValidationError, match=r"limits\.cpu"):
         ResourceRequirements(limits={"cpu": amount})

@@ -51,7 +51,7 @@ def test_has_status_and_scale() -> None:
     }
 
 
-def test_shows_the_columns_that_an_operator_on_duty_needs() -> None:
+def test_has_these_printer_columns() -> None:
     shown = [
         (column["name"], column["jsonPath"]) for column in VERSION["additionalPrinterColumns"] if not column["priority"]
     ]
@@ -88,20 +88,20 @@ def test_replicas_has_a_default_so_that_scale_can_be_read() -> None:
     assert SPEC["properties"]["replicas"]["default"] == 1
 
 
-def test_objects_that_rules_rely_on_are_filled_in() -> None:
+def test_objects_that_rules_rely_on_have_defaults() -> None:
     filled = {name: schema["default"] for name, schema in SPEC["properties"].items() if "default" in schema}
 
     assert set(filled) == {"server", "resources", "device", "replicas", "drain"}
 
 
-def test_a_block_that_is_added_later_finds_no_stored_mode() -> None:
+def test_no_mode_is_stored_before_a_block_is_added() -> None:
     autoscaling = SPEC["properties"]["autoscaling"]
 
     assert "default" not in autoscaling
     assert autoscaling["properties"]["mode"]["default"] == "Operator"
 
 
-def test_status_claims_nothing_by_default() -> None:
+def test_status_has_no_defaults() -> None:
     assert [path for path, schema in walk(STATUS) if "default" in schema] == []
 
 
@@ -129,7 +129,7 @@ def test_every_field_is_explained() -> None:
     ]
 
 
-def test_is_the_same_text_every_time_without_yaml_anchors() -> None:
+def test_gives_the_same_yaml_every_time_without_anchors() -> None:
     text = yaml.safe_dump(chatmodel_crd(), sort_keys=False)
 
     assert text == yaml.safe_dump(chatmodel_crd(), sort_keys=False)

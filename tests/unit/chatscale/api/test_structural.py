@@ -71,7 +71,7 @@ INNER = {
             {
                 "type": "string",
                 "enum": ["auto", "float32", "bfloat16", "float16"],
-                "description": "Number format of weights and activations.",
+                "description": "Data type of weights and activations.",
             },
             id="enum",
         ),
@@ -81,7 +81,7 @@ def test_translates_what_pydantic_emits(annotation: Any, schema: dict[str, Any])
     assert field(annotation) == schema
 
 
-def test_a_fields_own_description_wins_over_its_types() -> None:
+def test_a_fields_own_description_replaces_its_types() -> None:
     assert field(Inner, description="Mine.")["description"] == "Mine."
 
 
@@ -109,7 +109,7 @@ class Closed(BaseModel, extra="forbid"):
     size: int
 
 
-def test_closing_a_model_is_dropped_as_the_api_server_prunes() -> None:
+def test_additional_properties_false_is_dropped_because_the_api_server_prunes() -> None:
     assert "additionalProperties" not in structural_schema(Closed, defaults=True)
 
 
@@ -123,6 +123,6 @@ def test_closing_a_model_is_dropped_as_the_api_server_prunes() -> None:
         pytest.param(Annotated[int, Field(multiple_of=2)], "it: multipleOf: 2", id="unknown-keyword"),
     ],
 )
-def test_refuses_what_has_no_structural_counterpart(annotation: Any, message: str) -> None:
+def test_rejects_what_a_structural_schema_cannot_express(annotation: Any, message: str) -> None:
     with pytest.raises(UnsupportedSchemaError, match=message):
         field(annotation)

@@ -7,7 +7,7 @@ import pytest
 
 from chatscale.cluster.connection import CREDENTIALS_TIMEOUT_S, bearer_token, load_configuration
 from chatscale.errors import ClusterUnavailableError
-from tests.support.clock import VirtualTimeLoop
+from tests.support.clock import virtual_time_loop
 
 KUBECONFIG = """
 apiVersion: v1
@@ -57,7 +57,7 @@ async def test_the_token_has_no_scheme(value: str | None, token: str | None):
 
 
 def test_waiting_for_credentials_ends_at_the_deadline():
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=virtual_time_loop) as runner:
         with pytest.raises(ClusterUnavailableError, match="credentials were not renewed within 30 s"):
             runner.run(bearer_token(Credentials("abc", after_s=1e6)))
         assert runner.get_loop().time() == CREDENTIALS_TIMEOUT_S

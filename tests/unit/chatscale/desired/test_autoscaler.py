@@ -34,7 +34,7 @@ def test_builds_the_golden_autoscaler() -> None:
     assert_golden("hpa", manifest)
 
 
-def test_an_announced_event_raises_its_least_count() -> None:
+def test_an_announced_event_raises_its_minimum() -> None:
     manifest = hpa(least=5)
 
     assert manifest is not None
@@ -42,7 +42,7 @@ def test_an_announced_event_raises_its_least_count() -> None:
 
 
 @pytest.mark.parametrize("mode", ["Operator", "Fixed"])
-def test_only_mode_hpa_has_one(mode: str) -> None:
+def test_other_modes_have_no_hpa(mode: str) -> None:
     assert hpa(mode=mode) is None
 
 
@@ -53,13 +53,13 @@ def test_only_mode_hpa_has_one(mode: str) -> None:
             [("QueueDepth", 4)],
             8,
             {"inference_queue_depth": "4", "inference_requests_running": "6400m"},
-            id="an-empty-queue-does-not-lower-full-replicas",
+            id="an-empty-queue-does-not-scale-down-full-replicas",
         ),
         pytest.param(
             [("ActiveRequests", 6)],
             8,
             {"inference_requests_running": "6", "inference_queue_depth": "6"},
-            id="running-and-waiting-each-ask",
+            id="running-and-waiting-each-have-a-target",
         ),
         pytest.param(
             [("ActiveRequests", 12)],
@@ -74,7 +74,7 @@ def test_only_mode_hpa_has_one(mode: str) -> None:
             [("QueueDepth", 4), ("ActiveRequests", 3)],
             10,
             {"inference_queue_depth": "3", "inference_requests_running": "3"},
-            id="each-metric-once-at-its-strictest",
+            id="each-metric-once-with-the-strictest-target",
         ),
     ],
 )

@@ -21,7 +21,7 @@ WITH_HPA = a_chatmodel(autoscaling={"mode": "HPA", "maxReplicas": 3})
 WITHOUT_HPA = a_chatmodel()
 
 
-def test_creates_what_is_not_there() -> None:
+def test_creates_what_does_not_exist() -> None:
     deployment, service = children(WITHOUT_HPA)
 
     assert plan_changes([deployment, service], [service]) == Plan(
@@ -48,11 +48,11 @@ def test_applies_again_over_an_object_that_lost_its_hash() -> None:
     found = {**deployment, "metadata": {**deployment["metadata"], "annotations": None}}
 
     assert plan_changes([deployment], [found]).apply == (
-        Change(deployment, "Deployment demo/tiny carries no template hash"),
+        Change(deployment, "Deployment demo/tiny has no template hash"),
     )
 
 
-def test_deletes_the_autoscaler_on_leaving_mode_hpa() -> None:
+def test_deletes_the_hpa_when_mode_hpa_ends() -> None:
     existing = children(WITH_HPA)
 
     assert plan_changes(children(WITHOUT_HPA), existing) == Plan(
@@ -60,7 +60,7 @@ def test_deletes_the_autoscaler_on_leaving_mode_hpa() -> None:
     )
 
 
-def test_never_deletes_what_is_not_ours() -> None:
+def test_never_deletes_objects_of_others() -> None:
     foreign = children(WITH_HPA)[2]
     foreign["metadata"]["labels"] = {names.MANAGED_BY_LABEL: "Helm"}
 

@@ -6,7 +6,6 @@ from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
 from chatscale.desired.manifest import template_hash_of
 from chatscale.desired.workload import ServerImages, build_deployment, build_replicas
-from chatscale_contract.server.environment import Env
 from tests.support.chatmodels import a_chatmodel
 from tests.support.golden import assert_golden
 
@@ -62,11 +61,11 @@ def test_builds_the_golden_deployment(name: str, chatmodel: ChatModel) -> None:
     assert_golden(name, build_deployment(chatmodel, IMAGES))
 
 
-def test_the_template_says_nothing_about_replicas() -> None:
+def test_the_template_does_not_contain_replicas() -> None:
     assert "replicas" not in build_deployment(a_chatmodel(replicas=7), IMAGES)["spec"]
 
 
-def test_a_new_count_is_not_a_new_template() -> None:
+def test_a_new_count_does_not_change_the_template() -> None:
     assert build_deployment(a_chatmodel(replicas=7), IMAGES) == build_deployment(a_chatmodel(replicas=2), IMAGES)
 
 
@@ -79,7 +78,7 @@ def test_the_count_is_applied_alone() -> None:
     }
 
 
-def test_the_hash_changes_with_the_template_and_only_then() -> None:
+def test_the_hash_changes_only_with_the_template() -> None:
     def hash_of(**server: Any) -> str | None:
         return template_hash_of(build_deployment(a_chatmodel(server=server), IMAGES))
 
@@ -87,42 +86,55 @@ def test_the_hash_changes_with_the_template_and_only_then() -> None:
     assert hash_of(maxQueue=10) != hash_of(maxQueue=11)
 
 
-def test_a_pod_carries_the_labels_it_is_selected_by() -> None:
+def test_a_pod_has_the_labels_that_select_it() -> None:
     spec = build_deployment(a_chatmodel("shop"), IMAGES)["spec"]
 
-    assert spec["selector"]["matchLabels"] == names.pod_selector("shop")
+    assert spec["selector"]["matchLabels"] == names.deployment_selector("shop")
     assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+def test_the_stable_deployment_does_not_select_a_canarys_pods() -> None:
+    canary = names.deployment_selector("shop", "canary").items()
+    selector = build_deployment(a_chatmodel("shop"), IMAGES)["spec"]["selector"]["matchLabels"].items()
+
+    assert not selector <= canary
+    assert names.pod_selector("shop").items() <= canary
+
+
+def test_a_pod_names_its_engine() -> None:
+    labels = build_deployment(REHEARSAL, IMAGES)["spec"]["template"]["metadata"]["labels"]
+
+    assert labels[names.ENGINE_LABEL] == "Simulated"
+
+
+def test_the_longest_pod_name_has_63_characters() -> None:
+    replicaset_hash, random_suffix = "0123456789", "abcde"
+
+    longest = "x" * names.MAX_NAME_LENGTH + names.CANARY_SUFFIX + "-" + replicaset_hash + random_suffix
+
+    assert len(longest) == 63
 
 
 @pytest.mark.parametrize(
     ("device", "expected"),
     [
-        pytest.param("GPU", {"maxSurge": 0, "maxUnavailable": 1}, id="a-full-gpu-node-must-not-deadlock"),
-        pytest.param("CPU", {"maxSurge": 1, "maxUnavailable": 0}, id="cpus-keep-their-capacity"),
+        pytest.param("GPU", {"maxSurge": 0, "maxUnavailable": 1}, id="no-surge-on-full-gpu-nodes"),
+        pytest.param("CPU", {"maxSurge": 1, "maxUnavailable": 0}, id="no-loss-of-capacity-on-cpus"),
     ],
 )
-def test_rolls_out_by_what_a_node_has_to_spare(device: str, expected: dict[str, int]) -> None:
+def test_surges_only_where_nodes_can_have_spare_capacity(device: str, expected: dict[str, int]) -> None:
     strategy = build_deployment(a_chatmodel(device=device), IMAGES)["spec"]["strategy"]
 
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": expected}
 
 
-def test_each_engine_has_its_image_and_the_spec_may_name_another() -> None:
+def test_each_engine_has_an_image_and_the_spec_can_replace_it() -> None:
     assert container(a_chatmodel())["image"] == "registry/server:1"
     assert container(REHEARSAL)["image"] == "registry/simulated:1"
     assert container(ON_GPUS)["image"] == "registry/own:2"
 
 
-def test_settings_of_the_simulated_engine_reach_no_other() -> None:
-    assert env(REHEARSAL)[Env.SIMULATED_STARTUP_SECONDS] == "2"
-    assert Env.SIMULATED_PROFILE not in env(ON_GPUS)
-
-
-def test_values_of_the_spec_are_not_expanded_by_the_kubelet() -> None:
-    assert env(ON_GPUS)[Env.CHAT_TEMPLATE] == "{{ messages }} $$(HOME)"
-
-
-def test_a_users_variable_replaces_ours_and_no_name_stands_twice() -> None:
+def test_a_users_variable_replaces_ours_and_no_name_occurs_twice() -> None:
     chatmodel = a_chatmodel(
         model={"uri": "hf://a/b", "tokenSecretRef": {"name": "hub"}},
         server={"env": [{"name": "HOME", "value": "/models"}, {"name": "HF_TOKEN", "value": "mine"}]},
@@ -141,7 +153,7 @@ def test_a_pod_has_time_to_drain() -> None:
 
 
 @pytest.mark.parametrize("chatmodel", [REHEARSAL, ON_GPUS, ON_A_VOLUME], ids=["simulated", "gpu", "volume"])
-def test_a_pod_runs_as_nobody_on_a_root_it_cannot_write_and_needs_no_shell(chatmodel: ChatModel) -> None:
+def test_a_pod_runs_without_privileges_on_a_read_only_root_and_needs_no_shell(chatmodel: ChatModel) -> None:
     pod = build_deployment(chatmodel, IMAGES)["spec"]["template"]["spec"]
     (server,) = pod["containers"]
     assert pod["securityContext"] == {

@@ -12,7 +12,7 @@ from chatscale.errors import ClusterUnavailableError, NotFoundError
 from chatscale.handlers.caches import CHECK_EVERY_S, fill_cache, remove_vanished_forever
 from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodel_key, chatmodels_concerned
 from tests.support.builders import Manifest, a_chatmodel, a_foreign_hpa, a_pod
-from tests.support.clock import VirtualTimeLoop
+from tests.support.clock import virtual_time_loop
 from tests.support.fake_cluster import FakeCluster
 
 TINY = chatmodel_key("demo", "tiny")
@@ -70,7 +70,7 @@ def test_an_object_whose_deletion_no_watch_reported_leaves_the_cache(failures: l
         await asyncio.sleep(CHECK_EVERY_S * (1 + len(failures)) + 1)
         check.cancel()
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=virtual_time_loop) as runner:
         runner.run(play())
     assert cache.keys(POD.name) == []
     assert cache.keys(CHATMODEL.name) == [TINY]

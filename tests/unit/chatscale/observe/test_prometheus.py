@@ -1,4 +1,4 @@
-"""ScrapeResult from Prometheus: only pods that exist, and the time at which they were scraped."""
+"""Load from Prometheus: only pods that exist count, each with the time of its scrape."""
 
 from collections.abc import AsyncIterator
 
@@ -7,12 +7,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chatscale import names
+from chatscale.observe.dialects import registry
 from chatscale.observe.pods import read_pods
 from chatscale.observe.prometheus import PrometheusReader, parse_vector
 from chatscale.observe.reader import ScrapeResult
 from chatscale.scaling.signals import ReplicaSample
+from chatscale_contract.server.environment import EngineName
 from chatscale_contract.server.metrics import Metric
 from tests.support.builders import a_pod, at
+from tests.support.dialects import OTHER_DIALECT
 
 VALUES = {
     Metric.QUEUE_DEPTH: 3,
@@ -24,7 +28,7 @@ VALUES = {
 
 
 class Prometheus:
-    """Answers instant queries from `series`; `answer` replaces the whole answer."""
+    """Answers instant queries from `series`; `answer` replaces the whole response."""
 
     def __init__(self) -> None:
         self.series: list[tuple[str, dict[str, str], float, float]] = []
@@ -45,7 +49,7 @@ class Prometheus:
         if self.answer is not None:
             return web.Response(status=self.answer[0], body=self.answer[1])
         if query.startswith("timestamp("):
-            found = [(labels, scraped) for name, labels, _, scraped in self.series if name == Metric.QUEUE_DEPTH]
+            found = [(labels, scraped) for name, labels, _, scraped in self.series if f"({name}{{" in query]
         else:
             found = [({"__name__": name, **labels}, value) for name, labels, value, _ in self.series]
         result = [{"metric": labels, "value": [at(9).timestamp(), str(value)]} for labels, value in found]
@@ -62,13 +66,16 @@ async def prometheus() -> AsyncIterator[Prometheus]:
         yield prometheus
 
 
-async def read(prometheus: Prometheus, *names: str) -> ScrapeResult:
-    pods = read_pods(a_pod(name).ready().manifest() for name in names)
+async def read(prometheus: Prometheus, *pod_names: str, engines: dict[str, str] | None = None) -> ScrapeResult:
+    manifests = [a_pod(name).ready().manifest() for name in pod_names]
+    for manifest in manifests:
+        manifest["metadata"]["labels"][names.ENGINE_LABEL] = (engines or {}).get(manifest["metadata"]["name"], "")
+    pods = read_pods(manifests)
     async with aiohttp.ClientSession() as session:
         return await PrometheusReader(session).read(prometheus.url, "demo", "tiny", pods, at(9))
 
 
-async def test_reads_known_pods_as_of_their_scrape(prometheus: Prometheus):
+async def test_a_sample_has_the_time_of_its_scrape(prometheus: Prometheus):
     prometheus.has("tiny-1", scraped_at=3)
     assert await read(prometheus, "tiny-1") == ScrapeResult(
         taken_at=at(9),
@@ -80,9 +87,9 @@ async def test_reads_known_pods_as_of_their_scrape(prometheus: Prometheus):
     )
 
 
-async def test_series_of_pods_that_are_gone_do_not_count(prometheus: Prometheus):
+async def test_series_of_deleted_pods_do_not_count(prometheus: Prometheus):
     prometheus.has("tiny-1")
-    prometheus.has("tiny-0-gone", queue_depth=1000)
+    prometheus.has("tiny-0-deleted", queue_depth=1000)
     assert list((await read(prometheus, "tiny-1")).samples) == ["tiny-1"]
 
 
@@ -97,13 +104,27 @@ async def test_a_ready_pod_without_series_is_unknown(prometheus: Prometheus):
     assert (await read(prometheus, "tiny-1", "tiny-2")).failures == {"tiny-2": "Prometheus has no series of this pod"}
 
 
-async def test_asks_for_this_chatmodel_only(prometheus: Prometheus):
-    await read(prometheus, "tiny-1")
+async def test_pods_of_another_engine_are_read_in_their_own_dialect(
+    prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(registry.DIALECTS, EngineName.SIMULATED, OTHER_DIALECT)
+    prometheus.has("tiny-1")
+    prometheus.series.append(("other:waiting", {"pod": "tiny-2"}, 7, at(4).timestamp()))
+    reading = await read(prometheus, "tiny-1", "tiny-2", engines={"tiny-2": "Simulated"})
+    assert {name: sample.queue_depth for name, sample in reading.samples.items()} == {"tiny-1": 3, "tiny-2": 7}
+    assert prometheus.queries[2:] == [
+        '{__name__=~"other:waiting",namespace="demo"}',
+        'timestamp(other:waiting{namespace="demo"})',
+    ]
+
+
+async def test_queries_this_chatmodel_only(prometheus: Prometheus):
+    await read(prometheus, "tiny-1", "tiny-2", engines={"tiny-2": "Simulated"})
     assert all('namespace="demo",chatmodel="tiny"' in query for query in prometheus.queries)
     assert len(prometheus.queries) == 2
 
 
-async def test_asks_nothing_while_no_pod_is_ready(prometheus: Prometheus):
+async def test_queries_nothing_while_no_pod_is_ready(prometheus: Prometheus):
     assert await read(prometheus) == ScrapeResult(at(9))
     assert prometheus.queries == []
 
@@ -137,11 +158,11 @@ async def test_an_outage_is_unknown_for_every_pod(status: int, body: bytes, why:
     assert why in reading.failures["tiny-1"]
 
 
-async def test_labels_that_are_not_text_are_left_out():
+async def test_labels_that_are_not_text_are_ignored():
     body = b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {"pod": [], "a": "b"}, "value": [0, "1"]}]}}'  # noqa: E501
     assert parse_vector(body) == [({"a": "b"}, 1.0)]
 
 
-async def test_an_address_where_nobody_listens_is_an_outage(prometheus: Prometheus):
+async def test_a_refused_connection_is_an_outage(prometheus: Prometheus):
     prometheus.url = "http://127.0.0.1:1"
     assert (await read(prometheus, "tiny-1")).failures["tiny-1"].startswith("Prometheus: cannot connect to 127.0.0.1:1")

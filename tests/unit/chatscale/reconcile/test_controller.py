@@ -10,7 +10,7 @@ import pytest
 from chatscale.desired.manifest import ObjectKey
 from chatscale.errors import ClusterUnavailableError, ConflictError
 from chatscale.reconcile.controller import CONFLICT_WAIT_S, FIRST_RETRY_S, LONGEST_RETRY_S, SETTLE_S, Controller
-from tests.support.clock import VirtualTimeLoop
+from tests.support.clock import virtual_time_loop
 
 TINY, OTHER = ObjectKey("ChatModel", "demo", "tiny"), ObjectKey("ChatModel", "demo", "other")
 GADGET = ObjectKey("Gadget", "demo", "tiny")
@@ -60,7 +60,7 @@ def play(
             controller.stop()
         return controller
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=virtual_time_loop) as runner:
         return runner.run(main())
 
 

@@ -12,7 +12,7 @@ from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
 from chatscale.reconcile.chatmodel.watches import chatmodels_concerned
 from chatscale.reconcile.controller import Controller
 from tests.support.builders import START, ChatModelBuilder, Manifest, a_chatmodel, a_pod
-from tests.support.clock import VirtualTimeLoop
+from tests.support.clock import virtual_time_loop
 from tests.support.fake_cluster import FakeCluster
 from tests.support.fake_reader import FakeReader
 from tests.support.world import IMAGES
@@ -73,7 +73,7 @@ def requests_of_a_quiet_minute(builder: ChatModelBuilder, *, with_pods: bool) ->
             process.controller.stop()
         return process.cluster.requests(), process.reader.readings - before
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=virtual_time_loop) as runner:
         return runner.run(play())
 
 

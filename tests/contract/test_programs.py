@@ -1,0 +1,66 @@
+"""One folder per program: what each image and each extra contains."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+
+import pytest
+
+from hack.cluster.images import IMAGES, inputs_of
+from hack.paths import ROOT
+
+PROGRAMS = {
+    "operator": "chatscale",
+    "inference_server": "chatscale_server",
+    "simulator": "chatscale_simulator",
+    "cli": "chatscale_cli",
+    "contract": "chatscale_contract",
+}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("folder", "package"), PROGRAMS.items())
+def test_a_program_is_a_folder_with_one_package(folder: str, package: str) -> None:
+    packages = [path.parent.name for path in (ROOT / folder).glob("*/__init__.py")]
+
+    assert packages == [package]
+    assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_the_wheel_holds_every_program() -> None:
+    listed = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+    assert sorted(listed) == sorted(f"{folder}/{package}" for folder, package in PROGRAMS.items())
+
+
+@pytest.mark.parametrize(
+    ("image", "packages"),
+    [
+        pytest.param("operator", {"chatscale", "chatscale_contract"}, id="operator"),
+        pytest.param("server", {"chatscale_server", "chatscale_contract"}, id="server"),
+        pytest.param("server-simulated", {"chatscale_server", "chatscale_contract"}, id="server-simulated"),
+    ],
+)
+def test_an_image_holds_its_program_and_the_contract_only(image: str, packages: set[str]) -> None:
+    [found] = [each for each in IMAGES if each.name == image]
+
+    copied = {path.relative_to(ROOT).parts[1] for path in inputs_of(ROOT, found) if path.suffix == ".py"}
+
+    assert copied == packages
+
+
+@pytest.mark.parametrize("extra", ["cli", "simulator"])
+def test_the_command_line_installs_without_kopf_and_torch(extra: str) -> None:
+    installed = set(_packages(extra))
+
+    assert "pydantic" in installed
+    assert installed.isdisjoint({"kopf", "kubernetes", "aiohttp", "torch", "transformers"})
+
+
+def _packages(extra: str) -> Iterator[str]:
+    for requirement in PYPROJECT["project"]["optional-dependencies"][extra]:
+        if nested := re.fullmatch(r"chatscale\[(.+)\]", requirement):
+            for each in nested[1].split(","):
+                yield from _packages(each)
+        else:
+            yield re.split(r"[<>=\[;]", requirement)[0]
