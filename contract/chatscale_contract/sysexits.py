@@ -1,10 +1,10 @@
-"""Exit codes of the command line programs, as sysexits.h has them."""
+"""Exit codes of the command line programs, as in sysexits.h."""
 
 from enum import IntEnum
 
 
 class SysExit(IntEnum):
-    """Why a program ended before its work was done."""
+    """Why a program ended with an error."""
 
     BAD_SETTINGS = 64
     """EX_USAGE: a flag or an environment variable is invalid."""

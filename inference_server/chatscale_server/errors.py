@@ -1,10 +1,10 @@
-"""What can stop the server as a whole; errors of a single request live in `http/errors.py`."""
+"""Errors that stop the server. Errors of a single request are `chatscale_contract.openai.errors.ApiError`."""
 
 
 class StartupError(Exception):
-    """The server cannot start or go on: its message is the termination message, its code the exit code."""
+    """The server cannot start or continue. The message becomes the termination message, the code the exit code."""
 
     def __init__(self, code: int, message: str) -> None:
-        """`code` is a `ExitCode`."""
+        """`code` is an `ExitCode`."""
         super().__init__(message)
         self.code = code

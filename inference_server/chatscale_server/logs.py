@@ -1,35 +1,37 @@
-"""JSON lines on standard output: events with fields. Prompts and answers are never among them."""
+"""JSON lines on standard output: events with fields. Prompts and generated text are never logged."""
 
-import json
 import logging
 import sys
 import traceback
 from typing import Final
 
-from typing_extensions import override
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter as BaseJsonFormatter
 
-_STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S%z"
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line; whatever was passed as `extra` becomes fields of their own."""
+class JsonFormatter(BaseJsonFormatter):
+    """One JSON object per line: time, level, logger, event, the fields of `extra`, and a traceback if there is one."""
 
-    @override
-    def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, object] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname,
-            "logger": record.name,
-            "event": record.getMessage(),
-        }
-        entry.update({key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS})
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+    def __init__(self) -> None:
+        super().__init__(
+            ("asctime", "levelname", "name", "message"),
+            datefmt=_TIME_FORMAT,
+            rename_fields={
+                "asctime": "time",
+                "levelname": "level",
+                "name": "logger",
+                "message": "event",
+                "exc_info": "traceback",
+            },
+            reserved_attrs=(*RESERVED_ATTRS, "taskName"),
+            json_default=str,
+        )
 
 
 def where(error: BaseException) -> dict[str, str]:
-    """Fields that tell where a request failed, without the error's message: that may quote the prompt."""
+    """Log fields with type and traceback of an error, without its message: the message may quote the prompt."""
     kinds, frames = [], []
     link: BaseException | None = error
     while link is not None:
@@ -40,7 +42,7 @@ def where(error: BaseException) -> dict[str, str]:
 
 
 def set_up_logging(level: str) -> None:
-    """Send everything from `level` up to standard output; replaces earlier handlers."""
+    """Log to standard output from `level` on. Replaces earlier handlers."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

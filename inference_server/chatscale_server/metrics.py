@@ -1,7 +1,10 @@
-"""Every Prometheus metric of the server: name, labels, unit, buckets, and the `vllm:` twins.
+"""All Prometheus metrics of the server: names, labels, units, buckets, and the `vllm:` twins.
 
-The event loop is the only writer and the only reader, so a scrape sees one consistent state. Labels are
-bounded: model and ChatModel are fixed per process, reasons are closed sets. Nothing here decides anything.
+The event loop is the only writer and reader, so a scrape sees a consistent state. Labels are bounded: model and
+ChatModel are fixed per process, reasons are closed sets. This module makes no decisions.
+
+The values are kept here and not in prometheus_client's own types: those cannot count n equal values at once, nor show
+one histogram under two names with different buckets (docs/design/0010).
 """
 
 from bisect import bisect_left
@@ -22,9 +25,9 @@ VLLM_TTFT_BUCKETS_S: Final = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
     160.0, 640.0, 2560.0,
 )  # fmt: skip
-"""As vLLM's `v1/metrics/loggers.py`, so that dashboards and recording rules carry over."""
+"""As in vLLM's `v1/metrics/loggers.py`, so that dashboards and recording rules work unchanged."""
 TTFT_BUCKETS_S: Final = tuple(sorted({*VLLM_TTFT_BUCKETS_S, 2.0, 3.0}))
-"""With the limits that promises are made in: how many kept one is read off a bucket, never interpolated."""
+"""With typical TTFT objectives as bounds, so that the share that met one needs no interpolation."""
 ITL_BUCKETS_S: Final = (
     0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
 )  # fmt: skip
@@ -33,10 +36,10 @@ VLLM_LATENCY_BUCKETS_S: Final = (
     1920.0, 7680.0,
 )  # fmt: skip
 LATENCY_BUCKETS_S: Final = (0.05, 0.1, 0.2, *VLLM_LATENCY_BUCKETS_S)
-"""For models that answer within a third of a second."""
+"""With bounds for models that respond within 0.3 s."""
 STEP_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 TOKEN_BUCKETS: Final = tuple(float(mantissa * 10**power) for power in range(6) for mantissa in (1, 2, 5))
-"""As vLLM's, up to half a million."""
+"""As in vLLM, up to 500,000."""
 BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 FINISH_REASONS: Final = ("stop", "length", "cancelled", "error")
@@ -47,7 +50,7 @@ _VLLM_FINISH_REASONS: Final = {"stop": "stop", "length": "length", "cancelled": 
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts per bucket; `bounds` are upper limits, ascending, without the last, infinite one."""
+    """Counts per bucket. `bounds` are the ascending upper bounds without +Inf."""
 
     bounds: tuple[float, ...]
     counts: list[int] = field(init=False)
@@ -57,14 +60,14 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Count `value`, `times` over."""
+        """Count `value` `times` times."""
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
     def cumulative(self, bounds: tuple[float, ...] | None = None) -> list[tuple[str, float]]:
-        """As the exposition wants it: (upper limit, number of values not above it).
+        """Cumulative buckets as in the exposition: (upper bound, number of values up to it).
 
-        bounds: some of the histogram's own; None shows all of them.
+        bounds: a subset of the histogram's bounds; None means all.
         """
         below = dict(zip(self.bounds, accumulate(self.counts), strict=False))
         rows = [(str(bound), float(below[bound])) for bound in bounds or self.bounds]
@@ -73,7 +76,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counts:
-    """What has happened since the process started."""
+    """Counters and histograms since the process started."""
 
     time_to_first_token_s: Histogram = field(default_factory=lambda: Histogram(TTFT_BUCKETS_S))
     inter_token_s: Histogram = field(default_factory=lambda: Histogram(ITL_BUCKETS_S))
@@ -99,7 +102,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What is true at this moment. The zeros hold while the model is loading."""
+    """Current gauge values. The defaults apply while the model is loading."""
 
     queue_depth: int = 0
     requests_running: int = 0
@@ -115,7 +118,7 @@ class State:
 
 
 class ServerCollector(Collector):
-    """Turns `Counts` and the `State` of the moment into metric families."""
+    """Converts `Counts` and the current `State` to metric families."""
 
     def __init__(self, counts: Counts, state: Callable[[], State], *, model_name: str, chatmodel: str) -> None:
         self._counts = counts
@@ -261,12 +264,12 @@ def _histogram(
 
 
 def build_registry(counts: Counts, state: Callable[[], State], *, model_name: str, chatmodel: str) -> CollectorRegistry:
-    """A registry of its own, so that several servers can live in one test process."""
+    """A registry of this server, so that several servers can run in one test process."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ServerCollector(counts, state, model_name=model_name, chatmodel=chatmodel))
     return registry
 
 
 def render(registry: CollectorRegistry) -> bytes:
-    """The text exposition."""
+    """The Prometheus text exposition."""
     return generate_latest(registry)

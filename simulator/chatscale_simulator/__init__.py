@@ -1,5 +1,5 @@
-"""`chatscale simulate`: plays traffic against replicas and scaling policies in virtual time.
+"""`chatscale simulate`: traffic against replicas and a scaling policy, in virtual time.
 
-`inputs/` reads traces and ChatModels, `simulation/` is pure and runs on virtual time, `policies/` holds scaling rules
-of other systems, `report/` writes tables and pictures.
+`inputs/` reads traces and ChatModels, `simulation/` simulates the replicas, `policies/` decides replica counts,
+and `report/` writes tables and pictures.
 """

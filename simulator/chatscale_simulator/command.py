@@ -1,4 +1,4 @@
-"""`chatscale simulate`: from flags to numbers, a table, a JSON list and a picture."""
+"""`chatscale simulate`: runs what the flags select, and writes a table, a JSON list and a picture."""
 
 import argparse
 import json
@@ -11,49 +11,49 @@ from typing import Final, TypeVar
 
 from tqdm import tqdm
 
-from chatscale_simulator.contenders import OURS, announced, contenders
 from chatscale_simulator.errors import InputError
-from chatscale_simulator.inputs.chatmodel import read_subject
+from chatscale_simulator.inputs.chatmodel import read_model
 from chatscale_simulator.inputs.traces import Traffic, load, rounded_to_s
-from chatscale_simulator.jobs import Job, Row, on_all_cores, play
-from chatscale_simulator.report import advice, tables
+from chatscale_simulator.jobs import Job, Row, run_job, run_jobs
+from chatscale_simulator.policy_choice import CHATSCALE, chatscale_with_events, choose_policies
+from chatscale_simulator.report import forecast, tables
 from chatscale_simulator.report.plots import check_ending, draw_day
 from chatscale_simulator.revision import git_revision
-from chatscale_simulator.simulation.outcome import ColdStart, Track
+from chatscale_simulator.simulation.scenario import ColdStart, Track
 
 _DRAWN: Final = 4
-"""Policies in a picture: more lines than that nobody tells apart."""
+"""Policies in a picture. More lines are hard to distinguish."""
 _WRITE_EVERY_S: Final = 10.0
 T = TypeVar("T")
 
 
 def simulate(options: argparse.Namespace) -> int:
-    """Do what the flags ask. Returns 0. Raises InputError, before the first run where that can be known."""
+    """Run the simulation. Returns 0. Raises InputError, before the first run if possible."""
     _check_outputs(options)
     traffics = [
         Traffic(path, options.load_factor, options.hours, options.input_tokens, options.output_tokens)
         for path in options.trace
     ]
     if options.chatmodel is not None:
-        return _advise(options, traffics)
+        return _forecast(options, traffics)
     return _compare(options, traffics)
 
 
 def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     profile = options.profile or "M"
-    chosen = contenders(options.policy)
+    chosen = choose_policies(options.policy)
     if options.event:
-        chosen.append(announced(options.event))
+        chosen.append(chatscale_with_events(options.event))
     track = Track(options.track or Track.EQUAL)
     _check_traffics(traffics)
     jobs = [
-        Job(traffic, profile, ColdStart(options.cold_start), track, contender, seed)
+        Job(traffic, profile, ColdStart(options.cold_start), track, choice, seed)
         for traffic in traffics
         for seed in range(options.seeds)
-        for contender in chosen
+        for choice in chosen
     ]
     revision = git_revision()
-    done = _progress(on_all_cores(jobs, options.processes), len(jobs), "runs")
+    done = _progress(run_jobs(jobs, options.processes), len(jobs), "runs")
     results = _Results(options.json)
     for _, row in done:
         results.add(row | {"git_revision": revision})
@@ -65,51 +65,52 @@ def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
 
 
 def _draw_compared(path: Path, jobs: list[Job], rows: list[Row]) -> None:
-    """Play again what is drawn: ours, and the cheapest of the others that keep the most promises."""
+    """Draw Chatscale and the cheapest of the policies with the highest attainment. The runs are repeated for it."""
 
-    def worth(at: int) -> tuple[bool, float, float]:
+    def rank(at: int) -> tuple[bool, float, float]:
         row = rows[at]
-        return (row["policy"] != OURS, -min(round(row["slo_attainment"], 3), 0.99), row["gpu_hours"])
+        return (row["policy"] != CHATSCALE, -min(round(row["slo_attainment"], 3), 0.99), row["gpu_hours"])
 
-    drawn = [jobs[at] for at in sorted(range(len(jobs)), key=worth)[:_DRAWN]]
-    outcomes = {job.contender.policy: play(job)[0] for job in drawn}
-    draw_day(outcomes, f"{jobs[0].traffic.name}: replicas against load", path)
+    selected = [jobs[at] for at in sorted(range(len(jobs)), key=rank)[:_DRAWN]]
+    results = {job.choice.policy: run_job(job)[0] for job in selected}
+    draw_day(results, f"{jobs[0].traffic.name}: replicas against load", path)
 
 
-def _advise(options: argparse.Namespace, traffics: list[Traffic]) -> int:
+def _forecast(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     if options.policy is not None:
-        raise InputError("--policy cannot be given with --chatmodel: its own spec says how it scales")
-    subject = read_subject(options.chatmodel, options.profile, options.event, options.starts_at)
-    track = Track(options.track or subject.track)
+        raise InputError("--policy cannot be given with --chatmodel: the ChatModel's own spec decides how it scales")
+    model = read_model(options.chatmodel, options.profile, options.event, options.starts_at)
+    track = Track(options.track or model.track)
     cold_start, revision = ColdStart(options.cold_start), git_revision()
     _check_traffics(traffics)
     work = [(traffic, seed) for traffic in traffics for seed in range(options.seeds)]
     results = _Results(options.json)
     for traffic, seed in _progress(work, len(work), "runs"):
-        outcome, row = advice.play(subject, traffic, cold_start, track, seed)
+        result, row = forecast.simulate_model(model, traffic, cold_start, track, seed)
         results.add(row | {"git_revision": revision})
         if seed == 0:
-            tqdm.write(advice.tell(subject, traffic, outcome, row, options.gpu_price_per_hour))
+            tqdm.write(forecast.format_forecast(model, traffic, result, row, options.gpu_price_per_hour))
         if (traffic, seed) == work[0] and options.plot is not None:
-            draw_day({subject.name: outcome}, f"{subject.name} under {traffic.name}", options.plot)
+            draw_day({model.name: result}, f"{model.name} under {traffic.name}", options.plot)
     results.write()
     return 0
 
 
 def _check_traffics(traffics: list[Traffic]) -> None:
-    """Read each before hours of runs, and say what is changed of it. Raises InputError."""
+    """Read every trace before the first run, and report rounded arrivals. Raises InputError."""
     paths: dict[str, Path] = {}
     for traffic in traffics:
         if traffic.name in paths:
             raise InputError(
-                "--trace must be files of different names, by which results are told apart: "
+                "--trace files must have different names, because results are identified by them: "
                 f"found {paths[traffic.name]} and {traffic.path}"
             )
         paths[traffic.name] = traffic.path
         load(traffic, 0)
         if grid_s := rounded_to_s(traffic):
             tqdm.write(
-                f"{traffic.path}: all arrivals are multiples of {grid_s:g} s, and are spread over that", sys.stderr
+                f"{traffic.path}: all arrivals are multiples of {grid_s:g} s, each is moved at random within that time",
+                sys.stderr,
             )
 
 
@@ -122,7 +123,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 class _Results:
-    """Rows as they come. A run of hours that is stopped has told what it found: the file is whole at any time."""
+    """The rows so far. The file is complete JSON at any time, so that a run that is stopped keeps its results."""
 
     def __init__(self, path: Path | None) -> None:
         self.rows: list[Row] = []
@@ -132,14 +133,14 @@ class _Results:
         self._written_s = time.monotonic()
 
     def add(self, row: Row) -> None:
-        """Take one more; written now and then. A disk that is full for a moment stops no run."""
+        """Add a row and write the file at intervals. A full disk does not stop the run."""
         self.rows.append(row)
         if self._is_file and time.monotonic() - self._written_s >= _WRITE_EVERY_S:
             with suppress(InputError):
                 self.write()
 
     def write(self) -> None:
-        """Write all so far. Raises InputError."""
+        """Write all rows. Raises InputError."""
         if self._path is None:
             return
         text = json.dumps(self.rows, indent=1) + "\n"
@@ -156,5 +157,5 @@ class _Results:
 
 
 def _progress(each: Iterable[T], total: int, unit: str) -> Iterator[T]:
-    """A bar on standard error, where a person looks on."""
+    """A progress bar on standard error, if that is a terminal."""
     yield from tqdm(each, total=total, unit=f" {unit}", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)

@@ -1,4 +1,4 @@
-"""One run as a piece of work that another process can do, and all of them on all cores."""
+"""Runs as jobs: one job holds all inputs of a run, so that another process can do it."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -7,34 +7,36 @@ from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
-from chatscale_simulator.contenders import MAX_REPLICAS, Contender, build
 from chatscale_simulator.inputs.traces import Traffic, load
+from chatscale_simulator.policies.chatscale import min_replicas_at_start
 from chatscale_simulator.policies.registry import POLICIES, Registry
-from chatscale_simulator.simulation.outcome import ColdStart, Outcome, Track, Workload
+from chatscale_simulator.policy_choice import MAX_REPLICAS, PolicyChoice, build_policy
 from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA, SERVERS, SloTarget
-from chatscale_simulator.simulation.run import Scenario, run
+from chatscale_simulator.simulation.result import RunResult
+from chatscale_simulator.simulation.run import run
+from chatscale_simulator.simulation.scenario import ColdStart, Scenario, Track
 from chatscale_simulator.simulation.score import Score, score
-from chatscale_simulator.simulation.shipping import least_at_start
 from chatscale_simulator.simulation.sizing import Sizing, size
+from chatscale_simulator.simulation.workload import Workload
 
 Row = dict[str, Any]
-"""One run as the JSON has it."""
+"""One run as an object of the JSON output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything that a run depends on."""
+    """All inputs of a run."""
 
     traffic: Traffic
     profile: str
     cold_start: ColdStart
     track: Track
-    contender: Contender
+    choice: PolicyChoice
     seed: int
 
 
-def set_the_scene(job: Job) -> tuple[Workload, Scenario, Sizing]:
-    """Read the traffic, and size the first replicas for its first minutes."""
+def prepare(job: Job) -> tuple[Workload, Scenario, Sizing]:
+    """Read the traffic, and size the initial replicas for its first minutes."""
     workload, slo = load(job.traffic, job.seed), SloTarget()
     sizing = size(workload, SERVERS[job.profile], slo)
     scenario = Scenario(
@@ -49,50 +51,51 @@ def set_the_scene(job: Job) -> tuple[Workload, Scenario, Sizing]:
     return workload, scenario, sizing
 
 
-def play(job: Job, registry: Registry = POLICIES) -> tuple[Outcome, Score]:
+def run_job(job: Job, registry: Registry = POLICIES) -> tuple[RunResult, Score]:
     """Do the run.
 
-    Every policy starts with the same replicas, or more where an event is announced for the start.
+    Every policy starts with the same number of replicas, or with more if an event is active at the start.
     """
-    workload, scenario, sizing = set_the_scene(job)
-    policy = build(job.contender, SERVERS[job.profile], scenario.slo, sizing, job.track, registry)
-    first = max(sizing.first, least_at_start(policy))
-    outcome = run(workload, replace(scenario, initial_replicas=first), policy)
-    return outcome, score(outcome, scenario.slo, GPUS_PER_REPLICA[job.profile])
+    workload, scenario, sizing = prepare(job)
+    policy = build_policy(job.choice, SERVERS[job.profile], scenario.slo, sizing, job.track, registry)
+    first = max(sizing.first, min_replicas_at_start(policy))
+    result = run(workload, replace(scenario, initial_replicas=first), policy)
+    return result, score(result, scenario.slo, GPUS_PER_REPLICA[job.profile])
 
 
 def measure(job: Job) -> Row:
-    """Do the run and keep its numbers."""
-    return describe(job) | asdict(play(job)[1])
+    """Do the run and return its inputs and score."""
+    return describe(job) | asdict(run_job(job)[1])
 
 
 def describe(job: Job) -> Row:
-    """The inputs of a run as the JSON names them."""
+    """The inputs of a run, named as in the JSON output."""
     return {
         "trace": job.traffic.name,
         "profile": job.profile,
         "load_factor": job.traffic.load_factor,
         "cold_start": job.cold_start.value,
         "track": job.track.value,
-        "policy": job.contender.policy,
-        "variant": job.contender.variant,
+        "policy": job.choice.policy,
+        "variant": job.choice.variant,
         "seed": job.seed,
     }
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def on_all_cores(
+def run_jobs(
     jobs: Sequence[Job], processes: int | None = None, do: Callable[[Job], Row] = measure
 ) -> Iterator[tuple[Job, Row]]:
-    """Yield each job and its result, in order. Neighbours should share their traffic: a process keeps the last two.
+    """Yield each job and its result, in order. Jobs with the same traffic should be adjacent: a process caches two.
 
-    One job, or one process, is done right here. Abandoning the iterator cancels what has not begun.
+    processes: None uses all cores. A single job, or a single process, runs in this process. Closing the iterator
+    cancels the jobs that have not started.
     """
-    count = min(processes or cores(), len(jobs))
+    count = min(processes or available_cores(), len(jobs))
     if count <= 1:
         for job in jobs:
             yield job, do(job)

@@ -1,4 +1,4 @@
-"""The flags of `chatscale simulate`. Imports nothing heavy: every other sub-command parses them too."""
+"""The flags of `chatscale simulate`. Imports no optional package: `chatscale --help` needs them too."""
 
 import argparse
 import re
@@ -10,11 +10,11 @@ from chatscale_simulator.inputs.events import Event, parse_event
 
 _HOURS: Final = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
 _DESCRIPTION: Final = """\
-Play traffic against replicas and scaling policies in virtual time: what would customers have waited, and what would
-it have cost? A trace is a CSV, plain or gzipped, with the columns arrival_s,input_tokens,output_tokens, or a rate
-recorded from Prometheus with the columns timestamp,requests_per_second.
+Simulate replicas and scaling policies under a trace of requests, in virtual time, and report latencies and cost. A
+trace is a CSV file, plain or gzipped, with the columns arrival_s,input_tokens,output_tokens, or a rate recorded from
+Prometheus with the columns timestamp,requests_per_second.
 
-With --chatmodel the answer is about your own ChatModel; without, policies are compared with each other.
+With --chatmodel the result is a forecast for your ChatModel. Without it, scaling policies are compared.
 """
 
 
@@ -23,47 +23,75 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--trace", nargs="+", type=Path, required=True, metavar="FILE", help="traces to play")
-    add("--chatmodel", type=Path, metavar="FILE", help="a ChatModel's YAML: its autoscaling, limits and GPUs are used")
-    add("--profile", choices=("M", "S"), help="a replica: M is 70B on four H100, S is 8B on an A100 (default M)")
-    add("--load-factor", type=_whole, default=1, metavar="K", help="superpose K copies, each request moved by +-15 s")
-    add("--cold-start", choices=("fast", "cached", "cold"), default="cached", help="about 30, 80 or 295 s (cached)")
-    add("--policy", nargs="+", default=None, metavar="NAME", help="compare these only (default: all there are)")
+    add("--trace", nargs="+", type=Path, required=True, metavar="FILE", help="traces to simulate")
+    add("--chatmodel", type=Path, metavar="FILE", help="YAML of a ChatModel; its autoscaling, limits and GPUs are used")
+    add(
+        "--profile",
+        choices=("M", "S"),
+        help="server profile: M is a 70B model on four H100, S is an 8B model on an A100 (default M)",
+    )
+    add(
+        "--load-factor",
+        type=_whole,
+        default=1,
+        metavar="K",
+        help="multiply the load by K: superpose K copies, each request moved by up to 15 s",
+    )
+    add(
+        "--cold-start",
+        choices=("fast", "cached", "cold"),
+        default="cached",
+        help="median cold start of 30, 80 or 295 s (default cached)",
+    )
+    add("--policy", nargs="+", default=None, metavar="NAME", help="compare these policies (default: all)")
     add(
         "--track",
         choices=("equal", "native"),
         default=None,
-        help="same signals for all, or each its own (equal; native for a ChatModel whose pods the operator reads)",
+        help="equal: the same 15 s scrapes for all policies; native: each policy's own metrics and interval "
+        "(default equal; native for a ChatModel whose source is PodScrape)",
     )
-    add("--seeds", type=_whole, default=1, metavar="N", help="repeat with N seeds: start-ups, scrapes, superposition")
-    add("--hours", type=_hours, default=None, metavar="FROM-TO", help="play only these hours of the trace, e.g. 6-12")
+    add(
+        "--seeds",
+        type=_whole,
+        default=1,
+        metavar="N",
+        help="repeat with N seeds for cold starts, scrapes and superposition",
+    )
+    add(
+        "--hours",
+        type=_hours,
+        default=None,
+        metavar="FROM-TO",
+        help="simulate only these hours of the trace, e.g. 6-12",
+    )
     add(
         "--event",
         nargs="+",
         type=_event,
         default=[],
         metavar="FROM-TO=N",
-        help="announced beforehand: at least N replicas between two hours of what is played, e.g. 20-22=12",
+        help="announced event: at least N replicas between two hours of the simulated time, e.g. 20-22=12",
     )
     add(
         "--starts-at",
         type=_instant,
         default=None,
         metavar="TIME",
-        help="wall clock at the start of what is played, for the events of a ChatModel: 2026-11-27T00:00:00+01:00",
+        help="wall clock at the start of the simulated time, for the events of a ChatModel: 2026-11-27T00:00:00+01:00",
     )
     add(
         "--input-tokens",
         type=_positive,
         default=None,
         metavar="MEAN",
-        help="of a request, where a recorded rate has none",
+        help="mean of a request, for a recorded rate without the column",
     )
-    add("--output-tokens", type=_positive, default=None, metavar="MEAN", help="likewise of an answer")
-    add("--gpu-price-per-hour", type=_positive, default=None, metavar="X", help="tell the cost in money as well")
-    add("--json", type=Path, default=None, metavar="OUT", help="write every run as one object of a list")
-    add("--plot", type=Path, default=None, metavar="OUT", help="draw replicas against load (.svg, .png or .pdf)")
-    add("--processes", type=_whole, default=None, metavar="N", help="runs at a time (default: one per core)")
+    add("--output-tokens", type=_positive, default=None, metavar="MEAN", help="the same for an answer")
+    add("--gpu-price-per-hour", type=_positive, default=None, metavar="X", help="report the cost in money too")
+    add("--json", type=Path, default=None, metavar="OUT", help="write every run as one object of a JSON list")
+    add("--plot", type=Path, default=None, metavar="OUT", help="draw replicas and load over time (.svg, .png or .pdf)")
+    add("--processes", type=_whole, default=None, metavar="N", help="parallel runs (default: one per core)")
 
 
 def _whole(text: str) -> int:

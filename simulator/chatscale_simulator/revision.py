@@ -1,4 +1,4 @@
-"""Which revision of the code a result came from."""
+"""The revision of the code that produced a result."""
 
 import subprocess
 from pathlib import Path
@@ -7,10 +7,10 @@ from chatscale import __version__
 
 
 def git_revision() -> str:
-    """The commit of the checkout that this code lies in, `-dirty` if changed; the version of an installed copy."""
+    """The commit of the git checkout with this code, with `-dirty` if changed; else the version of the package."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - no input
+        described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - no input
     except (OSError, subprocess.SubprocessError):
         return __version__
-    return told.stdout.strip()
+    return described.stdout.strip()

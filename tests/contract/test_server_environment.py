@@ -1,4 +1,4 @@
-"""The server reads every variable that the operator sets on a replica, field by field."""
+"""The server reads the environment that the operator gives a replica, field by field."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from chatscale_server.settings import Device, Dtype, Settings, read_settings
 from tests.support.builders import a_chatmodel
 
 FROM_THE_POD = {Env.CPU_LIMIT.value: "2", Env.MEMORY_LIMIT_BYTES.value: "8589934592", Env.HF_TOKEN.value: "hf_secret"}
-"""Values that the kubelet fills in for `valueFrom`."""
+"""Values that the kubelet inserts for `valueFrom`."""
 
 EVERYTHING: dict[str, Any] = {
     "model": {
@@ -59,8 +59,8 @@ def test_a_replica_gets_every_field_of_the_spec():
         max_concurrency=16,
         max_queue=0,
         queue_timeout_s=30.0,
-        slo_ttft_s=0.75,
-        slo_tpot_s=0.04,
+        slo_ttft_milliseconds=750,
+        slo_tpot_milliseconds=40,
         drain_delay_s=0.0,
         drain_timeout_s=240.0,
         cpu_limit=2.0,
@@ -79,7 +79,7 @@ def test_a_simulated_replica_gets_its_profile():
 
 def test_every_variable_of_the_contract_is_set_for_some_model():
     simulated = environment(server={"engine": "Simulated"})
-    # A user can set these with spec.server.env or envFrom; the server's defaults are right.
+    # Set by users in spec.server.env or envFrom; the operator keeps the server's defaults.
     known = set(Env) - {
         Env.LOG_LEVEL, Env.MAX_WAITING_PROMPT_TOKENS, Env.MAX_BEAMS, Env.OTLP_ENDPOINT, Env.ALLOW_PICKLED_WEIGHTS,
         Env.TRUST_REMOTE_CODE,
@@ -89,8 +89,8 @@ def test_every_variable_of_the_contract_is_set_for_some_model():
 
 
 @pytest.mark.parametrize("spec", [EVERYTHING, {"server": {"engine": "Simulated"}}], ids=["everything", "simulated"])
-def test_every_variable_that_the_operator_sets_is_of_the_contract(spec: dict[str, Any]):
-    # The server ignores unknown names, so only this test finds a misspelt one.
+def test_every_variable_that_the_operator_sets_is_in_the_contract(spec: dict[str, Any]):
+    # The server ignores unknown variables, so no other test would notice a misspelt name.
     assert set(environment(**spec)) - set(Env) == {"HOME"}
 
 

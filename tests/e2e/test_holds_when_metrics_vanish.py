@@ -24,7 +24,7 @@ def test_holds_when_metrics_vanish_and_recovers(make_model: Callable[..., Model]
         # Prometheus is given a minute to find a pod that has just become ready.
         message = model.wait_condition("ScalingActive", "False", "MetricsUnavailable", within_s=90)
         never("the count fell without metrics", lambda: model.deployment_replicas() != 3, for_s=20)
-    assert "3 held" in message
+    assert "holding the count at 3" in message
     assert timeline.changes == [3]
 
     model.manifest["spec"]["autoscaling"]["source"] = {"type": "PodScrape", "intervalSeconds": 2}

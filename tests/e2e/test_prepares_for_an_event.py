@@ -51,4 +51,4 @@ def test_prepares_for_an_announced_event(make_model: Callable[..., Model], mode:
     assert "activeEvent" not in model.status()["autoscaling"]
     assert max(timeline.changes) == 3
     if mode == "Operator":
-        model.wait_event("ScaledUp", "event sale asks for 3")
+        model.wait_event("ScaledUp", "minReplicas of event sale is 3")

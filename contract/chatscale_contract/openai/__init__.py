@@ -1,1 +1,4 @@
-"""The parts of the OpenAI API that every program on the request path speaks: error bodies and stream framing."""
+"""The parts of the OpenAI API that all programs on the request path share: errors, stream framing, model lists.
+
+Request bodies are not here: each server validates its own (docs/design/0010).
+"""

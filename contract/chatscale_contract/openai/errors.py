@@ -7,7 +7,7 @@ _SERVER_ERROR: Final = 500
 
 
 class ApiError(Exception):
-    """Answered with `status` and an OpenAI error body; `retry_after_s` becomes the Retry-After header."""
+    """A failed request: HTTP `status` and OpenAI error body. `retry_after_s` becomes the Retry-After header."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s
 
     def body(self) -> dict[str, Any]:
-        """The JSON object of an error response, and of the error event in a stream that has begun."""
+        """The JSON object of an error response, or of the error event in a stream that has started."""
         return {
             "error": {"message": str(self), "type": error_type(self.status), "param": self.param, "code": self.code}
         }
@@ -41,7 +41,7 @@ def bad_request(message: str, *, param: str | None = None, code: str | None = No
 
 
 def error_type(status: int) -> str:
-    """The `type` that OpenAI gives to errors of this HTTP status."""
+    """OpenAI's error `type` for an HTTP status."""
     if status == _TOO_MANY_REQUESTS:
         return "rate_limit_error"
     return "server_error" if status >= _SERVER_ERROR else "invalid_request_error"

@@ -1,12 +1,20 @@
-"""Framing of server-sent events. Pure."""
+"""Framing of server-sent events, as OpenAI streams use them. Pure."""
 
 import json
 from typing import Any, Final
 
 CONTENT_TYPE: Final = "text/event-stream"
 DONE: Final = b"data: [DONE]\n\n"
+"""The last event of a stream that ended without an error."""
 
 
 def event(payload: dict[str, Any]) -> bytes:
-    """One `data:` event. JSON escapes line breaks, so the payload is always one line."""
+    """One `data:` event. JSON escapes line breaks, so the payload is one line."""
     return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def comment(text: str) -> bytes:
+    """A comment, which clients ignore. It keeps an idle connection open. `text` must be one line."""
+    if "\n" in text or "\r" in text:
+        raise ValueError(f"a comment must be one line, found {text!r}")
+    return f": {text}\n\n".encode()

@@ -1,1 +1,1 @@
-"""The interface of an inference server replica: what the operator, the gateway and the simulator may rely on."""
+"""The interface of an inference server replica, for operator, gateway and simulator."""

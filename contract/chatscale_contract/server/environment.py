@@ -1,21 +1,21 @@
-"""Environment variables of the inference server, and the closed sets among their values."""
+"""Environment variables of the inference server, and the enumerations among their values."""
 
 from enum import StrEnum
 
 
 class Env(StrEnum):
-    """Environment variables that the server reads: bad values stop it, unknown `CHATSCALE_*` names get a WARNING."""
+    """Environment variables of the server. Bad values stop it; unknown `CHATSCALE_*` variables get a WARNING."""
 
     MODEL_URI = "CHATSCALE_MODEL_URI"
     """`hf://owner/name`, `pvc://claim/path` or `file:///path`."""
     MODEL_REVISION = "CHATSCALE_MODEL_REVISION"
-    """Branch, tag or commit of an `hf://` model. Replicas that start at different times run the same weights only
-    if it is a commit or a tag."""
+    """Branch, tag or commit of an `hf://` model. With a branch, replicas that start at different times may run
+    different weights."""
     ALLOW_PICKLED_WEIGHTS = "CHATSCALE_ALLOW_PICKLED_WEIGHTS"
-    """`true` loads `pytorch_model*.bin` where there are no safetensors; a pickle is a program, read with torch's
-    restricted unpickler. Default `false`."""
+    """`true` loads `pytorch_model*.bin` if there are no safetensors. A pickle can execute code; torch's restricted
+    unpickler reads it. Default `false`."""
     TRUST_REMOTE_CODE = "CHATSCALE_TRUST_REMOTE_CODE"
-    """`true` runs the Python code that comes with a model. Default `false`."""
+    """`true` runs Python code of the model repository. Default `false`."""
     SERVED_NAME = "CHATSCALE_SERVED_NAME"
     """The `model` field of the OpenAI API."""
     CHATMODEL_NAME = "CHATSCALE_CHATMODEL_NAME"
@@ -29,49 +29,49 @@ class Env(StrEnum):
     DTYPE = "CHATSCALE_DTYPE"
     """`auto`, `float32`, `bfloat16` or `float16`."""
     MAX_MODEL_LEN = "CHATSCALE_MAX_MODEL_LEN"
-    """Tokens of prompt plus answer that one request may use."""
+    """Limit of prompt plus output tokens of one request."""
     MAX_CONCURRENCY = "CHATSCALE_MAX_CONCURRENCY"
     """Batch slots."""
     MAX_QUEUE = "CHATSCALE_MAX_QUEUE"
-    """Requests that may wait for a slot; one more is refused with 429."""
+    """Requests that may wait for a slot. More are rejected with 429."""
     MAX_WAITING_PROMPT_TOKENS = "CHATSCALE_MAX_WAITING_PROMPT_TOKENS"
-    """Prompt tokens that may wait for a slot; what goes beyond is refused with 429, unless nobody else waits."""
+    """Prompt tokens that may wait for a slot. More are rejected with 429, except into an empty queue."""
     QUEUE_TIMEOUT_SECONDS = "CHATSCALE_QUEUE_TIMEOUT_SECONDS"
     MAX_BEAMS = "CHATSCALE_MAX_BEAMS"
-    """Beams of one beam search; 1 refuses them all."""
+    """Maximum beams of one beam search; 1 disables beam search."""
     DRAIN_DELAY_SECONDS = "CHATSCALE_DRAIN_DELAY_SECONDS"
-    """After SIGTERM, seconds of serving on while endpoints are withdrawn."""
+    """Seconds of serving after SIGTERM, while the endpoint is removed from the Service."""
     DRAIN_TIMEOUT_SECONDS = "CHATSCALE_DRAIN_TIMEOUT_SECONDS"
-    """Then, seconds for admitted requests to finish."""
+    """Seconds after the drain delay for in-flight requests to finish."""
     SLO_TTFT_MILLISECONDS = "CHATSCALE_SLO_TTFT_MILLISECONDS"
-    """Time to the first token that is promised; a long prompt is allowed more (`SLO_PREFILL_FACTOR`)."""
+    """Objective for the time to first token. Long prompts may take longer (`SLO_PREFILL_FACTOR`)."""
     SLO_TPOT_MILLISECONDS = "CHATSCALE_SLO_TPOT_MILLISECONDS"
-    """Mean time per output token after the first that is promised."""
+    """Objective for the mean time per output token after the first."""
     CPU_LIMIT = "CHATSCALE_CPU_LIMIT"
     """Cores that the pod may use (resourceFieldRef limits.cpu); sets the thread count."""
     MEMORY_LIMIT_BYTES = "CHATSCALE_MEMORY_LIMIT_BYTES"
-    """The pod's memory limit; a model that cannot fit is refused before it is loaded."""
+    """The pod's memory limit. A model that does not fit is rejected before loading."""
     SIMULATED_PROFILE = "CHATSCALE_SIMULATED_PROFILE"
-    """A `SimulatedProfile`; the Simulated engine only."""
+    """A `SimulatedProfile`. Simulated engine only."""
     SIMULATED_STARTUP_SECONDS = "CHATSCALE_SIMULATED_STARTUP_SECONDS"
-    """Pretended time of loading the model; the Simulated engine only."""
+    """Simulated load time of the model. Simulated engine only."""
     LOG_LEVEL = "CHATSCALE_LOG_LEVEL"
     OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-    """Where traces go, by OTLP over HTTP; without it there are none. OpenTelemetry's SDK reads it, and its other
-    `OTEL_*` variables, by itself."""
+    """OTLP/HTTP endpoint for traces; unset means no traces. OpenTelemetry's SDK itself reads it, and the other
+    `OTEL_*` variables."""
     HF_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable, not a secret
-    """Read by huggingface_hub itself."""
+    """Read by huggingface_hub."""
 
 
 class EngineName(StrEnum):
-    """The two implementations behind the engine protocol."""
+    """The implementations of the engine protocol."""
 
     TRANSFORMERS = "Transformers"
     SIMULATED = "Simulated"
 
 
 class SimulatedProfile(StrEnum):
-    """Server profiles of the Simulated engine: a model on a machine, with known step times."""
+    """Profiles of the Simulated engine: a model on a machine, with known step times."""
 
     LLAMA_8B_A100 = "8b-a100"
     LLAMA_8B_H100 = "8b-h100"

@@ -4,14 +4,14 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Why a server that could not go on has exited; the operator turns these into conditions."""
+    """Why a server exited with an error. The operator reports it as a condition."""
 
     BAD_SETTINGS = 64
     MODEL_NOT_FOUND = 66
-    """The URI names nothing that can be reached."""
+    """There is no model at the URI, or it cannot be reached."""
     MODEL_UNSUPPORTED = 65
-    """The files are there, and this engine cannot run them."""
+    """The engine cannot run the model's files."""
     MODEL_TOO_LARGE = 69
-    """Weights and KV cache do not fit into the memory limit or the GPU."""
+    """Weights and KV cache exceed the memory limit or the GPU's memory."""
     ENGINE_FAILED = 70
-    """The engine raised or got stuck after start; every request was answered with an error first."""
+    """The engine raised an error or got stuck after startup. All requests got an error response first."""

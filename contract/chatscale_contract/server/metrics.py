@@ -5,24 +5,24 @@ from typing import Final
 
 
 class Metric(StrEnum):
-    """Metric names as they stand in the exposition (counters with `_total`).
+    """Metric names as in the exposition (counters with `_total`).
 
-    Every `inference_*` series carries the labels `model_name` and `chatmodel`; `vllm:*` twins carry
-    `model_name` and `engine`, as in vLLM (`v1/metrics/loggers.py`).
+    All `inference_*` series have the labels `model_name` and `chatmodel`. Their `vllm:*` twins have `model_name` and
+    `engine`, as in vLLM (`v1/metrics/loggers.py`).
     """
 
     QUEUE_DEPTH = "inference_queue_depth"
-    """Gauge: requests admitted that have no slot yet."""
+    """Gauge: admitted requests that wait for a slot."""
     REQUESTS_RUNNING = "inference_requests_running"
     """Gauge: requests in a slot."""
     SLOTS = "inference_slots"
     """Gauge: batch slots of this replica."""
     MAX_TOKENS_PER_STEP = "inference_max_tokens_per_step"
-    """Gauge: tokens that one engine step computes at most, of prompts and answers together; 0 while loading."""
+    """Gauge: maximum tokens of one engine step, prompts and output together; 0 while loading."""
     MAX_TOKENS_PER_SECOND = "inference_max_tokens_per_second"
-    """Gauge: those tokens over the time of such a step, as this replica measured in its warm-up; 0 while loading."""
+    """Gauge: tokens per second of a full step, as measured in this replica's warm-up; 0 while loading."""
     QUEUE_CAPACITY = "inference_queue_capacity"
-    """Gauge: requests that may wait."""
+    """Gauge: maximum number of waiting requests."""
     OLDEST_WAITING_SECONDS = "inference_oldest_waiting_seconds"
     KV_CACHE_USAGE_RATIO = "inference_kv_cache_usage_ratio"
     """Gauge: 0 to 1."""
@@ -32,7 +32,7 @@ class Metric(StrEnum):
     TIME_TO_FIRST_TOKEN_SECONDS = "inference_time_to_first_token_seconds"  # noqa: S105
     INTER_TOKEN_LATENCY_SECONDS = "inference_inter_token_latency_seconds"  # noqa: S105
     TIME_PER_OUTPUT_TOKEN_SECONDS = "inference_time_per_output_token_seconds"  # noqa: S105
-    """Histogram: one value per answered request, its mean time between tokens."""
+    """Histogram: mean time between tokens, one value per completed request."""
     QUEUE_TIME_SECONDS = "inference_queue_time_seconds"
     PREFILL_TIME_SECONDS = "inference_prefill_time_seconds"
     DECODE_TIME_SECONDS = "inference_decode_time_seconds"
@@ -43,7 +43,7 @@ class Metric(StrEnum):
     REQUEST_GENERATED_TOKENS = "inference_request_generated_tokens"
     PROMPT_TOKENS_TOTAL = "inference_prompt_tokens_total"
     PREFIX_CACHE_QUERIES_TOTAL = "inference_prefix_cache_queries_total"
-    """Counter: prompt tokens that were looked for in the KV cache."""
+    """Counter: prompt tokens that were looked up in the KV cache."""
     PREFIX_CACHE_HITS_TOTAL = "inference_prefix_cache_hits_total"
     """Counter: prompt tokens that were found there and not computed again."""
     GENERATED_TOKENS_TOTAL = "inference_generated_tokens_total"
@@ -52,15 +52,15 @@ class Metric(StrEnum):
     REQUESTS_REJECTED_TOTAL = "inference_requests_rejected_total"
     """Counter, label `reason`: a `RejectReason`."""
     SLO_MISSES_TOTAL = "inference_slo_misses_total"
-    """Counter, label `objective`: a `SloObjective`. Of requests that had a first token; those that were refused or
-    waited too long are in `REQUESTS_REJECTED_TOTAL`. A beam search is in neither: it gives its tokens all at once."""
+    """Counter, label `objective`: a `SloObjective`. Counts requests that got a first token. Rejected and expired
+    requests are in `REQUESTS_REJECTED_TOTAL`. Beam searches are not counted: they return all tokens at once."""
     CLIENT_DISCONNECTS_TOTAL = "inference_client_disconnects_total"
     STARTUP_PHASE_SECONDS = "inference_startup_phase_seconds"
-    """Gauge, label `phase`: import, download, load, warm_up. Time of each phase of this start."""
+    """Gauge, label `phase`: import, download, load, warm_up. Duration of each startup phase."""
 
 
 class RejectReason(StrEnum):
-    """Why a request was refused at the door (`REQUESTS_REJECTED_TOTAL`)."""
+    """Why a request was rejected (`REQUESTS_REJECTED_TOTAL`)."""
 
     QUEUE_FULL = "queue_full"
     DRAINING = "draining"
@@ -69,21 +69,21 @@ class RejectReason(StrEnum):
     DEADLINE = "deadline"
     """It waited for a slot longer than the queue timeout."""
     UPLOADS = "uploads"
-    """Too many bytes of request bodies were on their way already."""
+    """Too many bytes of request bodies were being received."""
 
 
 class SloObjective(StrEnum):
-    """What a request missed (`SLO_MISSES_TOTAL`)."""
+    """A latency objective (`SLO_MISSES_TOTAL`)."""
 
     TTFT = "ttft"
-    """The time to its first token, counted when that comes."""
+    """Time to first token. A miss is counted with the first token."""
     TPOT = "tpot"
-    """The mean time per output token after the first, counted when the request has been answered."""
+    """Mean time per output token after the first. A miss is counted when the request completes."""
 
 
 SLO_PREFILL_FACTOR: Final = 3
-"""A first token is due after the promised time or, if that is longer, after so many times what an idle replica needs
-to read the prompt (prompt tokens over `MAX_TOKENS_PER_SECOND`): no count of replicas makes one prompt faster."""
+"""The limit for the first token is the objective or, if longer, this multiple of the prefill time on an idle replica
+(prompt tokens / `MAX_TOKENS_PER_SECOND`), because more replicas do not make one prompt faster."""
 
 MODEL_NAME_LABEL: Final = "model_name"
 CHATMODEL_LABEL: Final = "chatmodel"

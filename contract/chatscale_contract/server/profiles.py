@@ -1,8 +1,8 @@
-"""Step times of known models on known machines: the clock of the Simulated engine.
+"""Step times of known models on known machines, for the Simulated engine.
 
 step_ms = max(c0 + c1 * N, c2 * N) + c3 * K, with N the tokens computed in the step (one per decoding
 sequence plus the prefilled prompt tokens) and K the KV tokens held by decoding sequences.
-Constants marked derived were computed from published measurements, not measured as a whole.
+Constants marked "derived" were computed from published measurements.
 """
 
 from bisect import bisect_right
@@ -19,7 +19,7 @@ class Profile:
     c0_ms: float = 0.0
     c1_ms_per_token: float = 0.0
     table_ms: tuple[tuple[int, float], ...] = ()
-    """(N, ms), ascending: replaces c0 + c1 * N where that line fits badly; flat beyond its last entry."""
+    """(N, ms), ascending. Replaces c0 + c1 * N if a line does not fit; constant after the last entry."""
     c2_ms_per_token: float
     c3_ms_per_kv_token: float
     kv_tokens: int
@@ -27,13 +27,13 @@ class Profile:
     max_model_len: int = 8192
 
     def step_ms(self, tokens: int, kv_tokens: int) -> float:
-        """Milliseconds of a step over `tokens`, with `kv_tokens` held by its decoding sequences."""
+        """Milliseconds of a step with `tokens`, and `kv_tokens` held by its decoding sequences."""
         base = _interpolate(self.table_ms, tokens) if self.table_ms else self.c0_ms + self.c1_ms_per_token * tokens
         return max(base, self.c2_ms_per_token * tokens) + self.c3_ms_per_kv_token * kv_tokens
 
     @property
     def max_tokens_per_second(self) -> float:
-        """Tokens of a full step over its time: what prompts alone are read at."""
+        """Tokens per second of a full step, i.e. the prefill throughput."""
         return self.tokens_per_step / (self.step_ms(self.tokens_per_step, 0) / 1000)
 
 

@@ -1,1 +1,1 @@
-"""Batched text generation: scheduler, two engines and the thread that drives them; no HTTP, no event loop."""
+"""Batched text generation: scheduler, two engines and the thread that runs them. No HTTP, no event loop."""

@@ -1,4 +1,4 @@
-"""Beam search by transformers' own `generate`, which hands the thread back between its steps."""
+"""Beam search by transformers' `generate`, with a callback between its steps."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -10,7 +10,7 @@ from chatscale_server.engine.request import Request
 
 
 class _Between(StoppingCriteria):  # type: ignore[misc]  # transformers is Any to mypy
-    """Called after each step; ends the search when it is told so."""
+    """Calls `between` after each step, and ends the search if it returns True."""
 
     def __init__(self, between: Callable[[], bool]) -> None:
         self._between = between
@@ -23,11 +23,11 @@ class _Between(StoppingCriteria):  # type: ignore[misc]  # transformers is Any t
 def search_beams(
     network: Any, request: Request, count: int, end_tokens: Collection[int], between: Callable[[], bool]
 ) -> list[list[int]]:
-    """The `count` best answers, best first, each up to its end token.
+    """The `count` best outputs, best first, each up to its end token.
 
-    between: called after every step; True ends the search, whose result then means nothing.
+    between: called after every step; True ends the search, and the result is then undefined.
     """
-    # `generate` takes what a configuration leaves out from the model's own: sampling rules that nobody asked for.
+    # `generate` fills missing options from the model's own configuration, which may contain sampling rules.
     network.generation_config = GenerationConfig()
     ids = torch.tensor([request.prompt], device=network.device)
     ends = sorted(end_tokens)
@@ -49,6 +49,6 @@ def search_beams(
 
 
 def _up_to_end(tokens: list[int], end_tokens: Collection[int]) -> list[int]:
-    """Shorter answers are padded to the longest."""
+    """Remove the padding after the end token."""
     length = next((at + 1 for at, token in enumerate(tokens) if token in end_tokens), len(tokens))
     return tokens[:length]

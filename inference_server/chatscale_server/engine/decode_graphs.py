@@ -1,8 +1,8 @@
 """Decode steps recorded as CUDA graphs, one for each shape of a step.
 
-A small model's decode step on a GPU waits for the processor, which launches hundreds of kernels one by one; a graph
-launches them at once, but always with the same shapes and addresses. So rows and columns are rounded up to a few
-sizes, and what goes in and comes out has fixed places. How a step is recorded is a seam: tests do without a GPU.
+The decode step of a small model on a GPU is bound by the CPU, which launches hundreds of kernels one by one. A graph
+launches them at once, but always with the same shapes and addresses. Rows and columns are therefore rounded up to a
+few sizes, and inputs and outputs have fixed buffers. The recorder is a parameter, so that tests need no GPU.
 """
 
 import logging
@@ -14,18 +14,18 @@ import torch
 log = logging.getLogger(__name__)
 
 MIN_COLUMNS: Final = 256
-"""Of the cache, seen by the smallest graph: fewer would be graphs for steps that take no time anyway."""
+"""Cache columns of the smallest graph. Steps with fewer columns are fast without a graph."""
 _WARM_UP_RUNS: Final = 2
-"""Before recording, libraries set up their workspaces; torch's own examples run three times, transformers' two."""
+"""Runs before recording, in which libraries allocate their workspaces. torch's examples use three, transformers two."""
 
 Compute = Callable[[torch.Tensor, torch.Tensor, slice, int], torch.Tensor]
-"""(ids, positions, slots, columns) -> logits, as `SlotModel` computes them. Must not wait for the GPU."""
+"""(ids, positions, slots, columns) -> logits, as in `SlotModel.compute`. Must not synchronise with the GPU."""
 Record = Callable[[Callable[[], None]], Callable[[], None]]
-"""Takes a step apart from its inputs, and gives what repeats it."""
+"""Records a step and returns a function that replays it."""
 
 
 class DecodeGraphs:
-    """Graphs of one model by (rows, columns), made when first needed; their number is the product of two logarithms."""
+    """Graphs of one model by (rows, columns), recorded when first needed: at most log2(slots) x log2(max_len)."""
 
     def __init__(
         self, compute: Compute, slots: int, max_len: int, vocab: int, device: torch.device, record: Record
@@ -36,15 +36,15 @@ class DecodeGraphs:
         self._replays: dict[tuple[int, int], Callable[[], None]] = {}
         self._ids = torch.zeros(slots, 1, dtype=torch.long, device=device)
         self._positions = torch.full((slots, 1), -1, dtype=torch.long, device=device)
-        # Graphs share one pool of memory, in which nothing outlives a replay, so their logits have a place outside.
+        # The graphs share one memory pool whose content does not outlive a replay, so the logits have their own buffer.
         self._logits = torch.zeros(slots, vocab, dtype=torch.float32, device=device)
         self.failure: str | None = None
-        """Why no more graphs are made; shapes without one are computed as they are."""
+        """Why no more graphs are recorded. Shapes without a graph are computed directly."""
 
     def decode(self, ids: torch.Tensor, positions: torch.Tensor, length: int) -> torch.Tensor:
-        """ids, positions: (rows, 1) of the first slots; position -1 marks an idle one.  length: columns that are seen.
+        """ids, positions: (rows, 1) of the first slots; position -1 marks an idle slot.  length: visible cache columns.
 
-        Logits (rows, vocab) float32, valid until the next call.
+        Returns logits (rows, vocab) float32, valid until the next call.
         """
         rows = size_for(len(ids), 1, self._slots)
         columns = size_for(length, MIN_COLUMNS, self._max_len)
@@ -57,7 +57,7 @@ class DecodeGraphs:
         return self._logits[: len(ids)]
 
     def _recorded(self, step: Callable[[], None]) -> Callable[[], None]:
-        """The step's graph; or the step itself, when there is no memory for a graph or the model waits for the GPU."""
+        """The step's graph, or the step itself if there is no memory for one or the model synchronises with the GPU."""
         if self.failure is not None:
             return step
         try:
@@ -73,12 +73,12 @@ class DecodeGraphs:
 
 
 def size_for(wanted: int, least: int, most: int) -> int:
-    """The smallest power of two that is enough, between the two bounds."""
+    """The smallest power of two >= `wanted`, within the two bounds."""
     return min(most, max(least, 1 << (wanted - 1).bit_length()))
 
 
 def cuda_recorder() -> Record:
-    """Records on the current GPU; all graphs share one pool of memory. What it gives raises what torch raises."""
+    """A recorder for the current GPU. All graphs share one memory pool. Errors of torch are passed on."""
     pool: Any = torch.cuda.graph_pool_handle()
 
     def record(step: Callable[[], None]) -> Callable[[], None]:
@@ -89,7 +89,7 @@ def cuda_recorder() -> Record:
                 step()
         torch.cuda.current_stream().wait_stream(side)
         graph: Any = torch.cuda.CUDAGraph()
-        # Other threads, such as a debugger's or a profiler's, must not end the recording by what they do meanwhile.
+        # CUDA calls of other threads, e.g. of a profiler, must not abort the recording.
         with torch.inference_mode(), torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             step()
         replay: Callable[[], None] = graph.replay

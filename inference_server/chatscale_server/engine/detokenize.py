@@ -1,68 +1,33 @@
-"""From tokens to text that may go out: whole characters only, and nothing that could still become a stop string."""
+"""Output tokens to text that may be sent: complete characters only, and nothing that may become a stop string. Pure."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-REPLACEMENT: Final = "\ufffd"
-"""What tokenizers decode incomplete or invalid bytes to."""
-MAX_HELD_TOKENS: Final = 8
-"""A character has at most four bytes and a byte at most one token; longer runs are invalid, so they go out."""
+from chatscale_server.engine.request import Score
 
 
 class Decoder(Protocol):
-    """Incremental decoding of one answer."""
+    """Incremental detokenization of one sequence."""
 
     def push(self, token: int) -> str:
-        """Text that the token completes; empty while a character's bytes are incomplete."""
+        """Text that the token completes; empty while a character is incomplete."""
         ...
 
     def flush(self) -> str:
-        """What is left at the end; an incomplete character is dropped."""
+        """The remaining text at the end. An incomplete character is dropped."""
         ...
-
-
-@dataclass(slots=True)
-class WindowDecoder:
-    """Decodes a short window again with each token, since a token's text depends on its left neighbours."""
-
-    decode: Callable[[Sequence[int]], str]
-    _window: list[int] = field(default_factory=list)
-    _emitted: int = 0
-    """Tokens at the window's start whose text has gone out; they stay as context for the next ones."""
-
-    def push(self, token: int) -> str:
-        """See Decoder."""
-        self._window.append(token)
-        held = len(self._window) - self._emitted
-        text = self._fresh_text()
-        if not text and held > MAX_HELD_TOKENS:
-            # Tokens without text, such as special ones: a stream of them must not make the window grow.
-            del self._window[self._emitted :]
-        if not text or (text.endswith(REPLACEMENT) and held <= MAX_HELD_TOKENS):
-            return ""
-        self._window = self._window[self._emitted :]
-        self._emitted = len(self._window)
-        return text
-
-    def flush(self) -> str:
-        """See Decoder."""
-        return self._fresh_text().rstrip(REPLACEMENT)
-
-    def _fresh_text(self) -> str:
-        before = self.decode(self._window[: self._emitted])
-        return self.decode(self._window)[len(before) :]
 
 
 @dataclass(slots=True)
 class StopFilter:
-    """Passes text on and cuts it before the stop string that is complete first, however the text is split."""
+    """Passes text on, and cuts it before the stop string that is completed first, however the text is split."""
 
     stops: tuple[str, ...]
     _held: str = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """Take text in; give (text that may go out, whether a stop string was met)."""
+        """Add text. Returns (text that may be sent, True if a stop string was found)."""
         if not self.stops:
             return text, False
         self._held += text
@@ -76,7 +41,7 @@ class StopFilter:
         return out, False
 
     def flush(self) -> str:
-        """What was held back, once no more text will come."""
+        """The text that was held back. Call it at the end of the output."""
         out, self._held = self._held, ""
         return out
 
@@ -87,3 +52,54 @@ def _overlap(text: str, stop: str) -> int:
         if text.endswith(stop[:length]):
             return length
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """Text that may be sent now."""
+
+    text: str
+    scores: tuple[Score, ...] = ()
+    stopped: bool = False
+    """True if a stop string was found. It is not part of the text."""
+
+
+@dataclass(slots=True)
+class SequenceText:
+    """The text side of a running sequence: decodes tokens, applies stop strings, keeps scores beside their text."""
+
+    decoder: Decoder
+    stop: StopFilter
+    _decoded_chars: int = 0
+    _sent_chars: int = 0
+    _held: deque[tuple[Score, int]] = field(default_factory=deque)
+    """Scores whose text is held back, each with the length of the output up to the end of its text."""
+
+    def push(self, token: int, score: Score | None = None) -> TextPiece:
+        """Add the next token, which must not be an end token."""
+        offset = self._decoded_chars
+        text = self.decoder.push(token)
+        self._decoded_chars += len(text)
+        if score is not None:
+            self._held.append((replace(score, offset=offset), self._decoded_chars))
+        return self._release(text)
+
+    def end(self) -> TextPiece:
+        """The last text: what the decoder and the stop filter still hold."""
+        piece = self._release(self.decoder.flush())
+        if piece.stopped:
+            return piece
+        scores = (*piece.scores, *(score for score, _end in self._held))
+        return TextPiece(piece.text + self.stop.flush(), scores)
+
+    def _release(self, text: str) -> TextPiece:
+        out, stopped = self.stop.push(text)
+        self._sent_chars += len(out)
+        scores = []
+        while self._held and self._is_sent(*self._held[0], stopped=stopped):
+            scores.append(self._held.popleft()[0])
+        return TextPiece(out, tuple(scores), stopped)
+
+    def _is_sent(self, score: Score, end: int, *, stopped: bool) -> bool:
+        """True if the token's text was sent. For a token that a stop string cuts in two, its first half is enough."""
+        return score.offset < self._sent_chars if stopped else end <= self._sent_chars

@@ -1,4 +1,4 @@
-"""Which engine the settings ask for. Only the chosen one is imported: torch costs seconds."""
+"""Creates the engine that the settings select. Only that one is imported, because importing torch takes seconds."""
 
 from typing import assert_never
 

@@ -1,7 +1,7 @@
-"""Structured output: JSON schemas become constraints on tokens, by llguidance.
+"""Structured output: llguidance compiles JSON schemas into token constraints.
 
-Schemas are strangers' input: every cost has a limit of llguidance's own, keywords that it does not know are
-refused, references are never fetched. Compiling one takes from a tenth of a millisecond to a tenth of a second.
+Schemas are untrusted input. llguidance limits every cost, rejects unknown keywords and never fetches references.
+Compilation takes 0.1 to 100 ms.
 """
 
 import json
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 CACHED_SCHEMAS: Final = 64
 MAX_REASON_CHARS: Final = 300
-"""Of an error: it may quote the schema, which is the client's own text."""
+"""Limit of an error message, because it may quote the client's schema."""
 _LIMITS: Final = {
     "initial_lexer_fuel": 1_000_000,
     "step_lexer_fuel": 200_000,
@@ -30,13 +30,13 @@ _LIMITS: Final = {
     "max_grammar_size": 100_000,
     "verbose_errors": False,
 }
-"""llguidance's defaults (20 ms, 14 ms and 2.5 ms by its documentation), and less memory: 50 to 100 MB at most."""
+"""llguidance's defaults (20, 14 and 2.5 ms according to its documentation), with less memory: at most 50 to 100 MB."""
 _STYLE: Final = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": False}
-"""As `json.dumps` writes: free white space lets a small model write nothing but that until its tokens are used up."""
+"""The format of `json.dumps`. If white space were free, a small model could generate white space until its limit."""
 
 
 def grammars_for(tokenizer: Any, vocab_size: int, end_tokens: Collection[int]) -> "Grammars | None":
-    """None where answers cannot be held to a schema: without the library, an end token, or bytes of the tokens."""
+    """None if structured output is not available: without llguidance, an end token, or the bytes of tokens."""
     if find_spec("llguidance") is None or not end_tokens:
         return None
     try:
@@ -47,12 +47,12 @@ def grammars_for(tokenizer: Any, vocab_size: int, end_tokens: Collection[int]) -
 
 
 class Grammars:
-    """Makes constraints for one tokenizer; from any thread."""
+    """Compiles constraints for one tokenizer. Thread-safe."""
 
     def __init__(self, tokenizer: Any, vocab_size: int, end_tokens: Collection[int]) -> None:
-        """Takes a third of a second for 50 000 tokens, without letting other threads run. Raises ValueError.
+        """Takes 0.3 s for 50 000 tokens and blocks all threads meanwhile. Raises ValueError.
 
-        tokenizer: a `tokenizers.Tokenizer`, left as it is.
+        tokenizer: a `tokenizers.Tokenizer`; it is not changed.
         """
         import llguidance
 
@@ -61,22 +61,22 @@ class Grammars:
         self._tokens = llguidance.LLTokenizer(tokenizer.to_str(), n_vocab=size, eos_token=sorted(end_tokens))
         self._compiled = lru_cache(maxsize=CACHED_SCHEMAS)(self._compile)
 
-    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
-        """A fresh constraint. Raises SchemaError."""
-        return MatcherConstraint(self._compiled(schema, before, after).deep_copy())
+    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
+        """A new constraint. Raises SchemaError."""
+        return MatcherConstraint(self._compiled(schema, prefix, suffix).deep_copy())
 
-    def _compile(self, schema: str, before: str, after: str) -> Any:
-        """Errors are not cached, since lru_cache keeps no exceptions: they are quick to find."""
+    def _compile(self, schema: str, prefix: str, suffix: str) -> Any:
+        """Compile a schema. lru_cache does not keep exceptions; errors are found quickly."""
         parsed = json.loads(schema)
         if not isinstance(parsed, dict):
-            raise SchemaError("a schema is a JSON object")
+            raise SchemaError("a schema must be a JSON object")
         body = json.dumps({**parsed, "x-guidance": _STYLE})
-        grammar = f"start: {json.dumps(before)} body {json.dumps(after)}\nbody: %json {body}\n"
+        grammar = f"start: {json.dumps(prefix)} body {json.dumps(suffix)}\nbody: %json {body}\n"
         limits = self._library.LLParserLimits(**_LIMITS)
         grammar = self._library.LLMatcher.grammar_from_lark(grammar)
         matcher = self._library.LLMatcher(self._tokens, grammar, log_level=0, limits=limits)
         first = matcher.deep_copy()
-        first.compute_logit_bias()  # some schemas that nothing fits are only found out here
+        first.compute_logit_bias()  # detects some schemas that no output can match
         if first.is_error():
             raise SchemaError(_reason(first))
         return matcher
@@ -84,7 +84,7 @@ class Grammars:
 
 @dataclass(slots=True)
 class MatcherConstraint(Constraint):
-    """One answer's place in a grammar."""
+    """The state of one output within its grammar."""
 
     _matcher: Any
     _problem: str | None = field(default=None)
@@ -112,6 +112,6 @@ class MatcherConstraint(Constraint):
 
 
 def _reason(matcher: Any) -> str:
-    """The first line in words; names of the library's states and what follows are about its insides."""
+    """The readable part of the first line. The rest describes internals of the library."""
     first = str(matcher.get_error()).partition("\n")[0].rpartition("failed to compile JSON schema: ")[2]
-    return first[:MAX_REASON_CHARS] if " " in first else "nothing fits the schema"
+    return first[:MAX_REASON_CHARS] if " " in first else "no output can match the schema"

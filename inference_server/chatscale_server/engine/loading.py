@@ -1,8 +1,7 @@
-"""Load a model that the slot engine can run, or say in one sentence why not.
+"""Loads a model that the slot engine can run, or reports in one sentence why it cannot.
 
-Order matters: configuration, family and size are checked before weights are read. After loading, a
-short self-check compares the slot cache with a plain forward pass, so a family that would be served
-wrongly is refused instead.
+Configuration, family and size are checked before the weights are read. After loading, a self-check compares the slot
+cache with a plain forward pass, so that a model family with wrong results is rejected.
 """
 
 import inspect
@@ -32,26 +31,26 @@ from chatscale_server.settings import Device, Dtype, Settings
 log = logging.getLogger(__name__)
 
 BFLOAT16_GAIN: Final = 1.3
-"""How much faster bfloat16 must be on a CPU to be chosen: below that, exact repeatability is worth more."""
+"""Minimum speed-up for bfloat16 on a CPU. For less, the reproducibility of float32 is worth more."""
 PROBE_TOKENS: Final = 24
 PROBE_CHUNK: Final = 10
 PREFILL_PROBES: Final = (32, 160)
 """Prompt tokens."""
 CUDA_TOKENS_PER_STEP: Final = 2048
 GRAPH_GAIN: Final = 1.05
-"""How much faster decode graphs must be to be kept: they take memory, and compute more rows and columns."""
+"""Minimum speed-up to keep decode graphs, because they use memory and compute padding."""
 GRAPH_PROBES: Final = 5
 _FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
-"""What a model that does not work here, or has no room, may raise; torch's own errors are RuntimeErrors."""
+"""Errors of a model that does not work here or does not fit. torch raises RuntimeError."""
 _NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory")
-"""As torch and the kernel word it where there is no exception type of its own."""
+"""Messages of torch and the kernel that have no exception type of their own."""
 _TOLERANCE: Final = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
-"""Of the largest logit. Half formats round differently with the shape of a batch."""
+"""Relative to the largest logit. Half formats round differently for different batch shapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What was found out about the model without loading it."""
+    """Properties of the model that are known before the weights are loaded."""
 
     folder: Path
     config: Any
@@ -60,7 +59,7 @@ class LoadPlan:
     shape: CacheShape
     max_model_len: int
     pickled: bool = False
-    """The weights are in torch's own format."""
+    """True if the weights are in torch's pickle format."""
     trust_remote_code: bool = False
 
 
@@ -95,7 +94,7 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
 
 
 def _beam_tokens(settings: Settings) -> int:
-    """What one beam search may hold beside the slots."""
+    """KV tokens of one beam search, outside the slots."""
     return BEAM_CACHES * BEAM_TOKENS if settings.max_beams > 1 else 0
 
 
@@ -111,12 +110,12 @@ def load_model(plan: LoadPlan, slots: int) -> SlotModel:
     except (OSError, ImportError, *_FAILURES) as error:
         raise _failed(plan.folder, "loading failed", error) from error
     if "logits_to_keep" not in inspect.signature(network.forward).parameters:
-        raise _unsupported(plan.folder, f"{type(network).__name__} is not a causal language model of the usual kind")
+        raise _unsupported(plan.folder, f"{type(network).__name__} is not a standard causal language model")
     return SlotModel(network, cache, slots, plan.device, plan.dtype)
 
 
 def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
-    """Every token that ends an answer: generation settings, configuration and tokenizer."""
+    """All tokens that end an output, from generation settings, configuration and tokenizer."""
     try:
         generation: Any = GenerationConfig.from_pretrained(plan.folder, local_files_only=True).eos_token_id
     except OSError:
@@ -128,7 +127,7 @@ def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
 
 
 def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_linears) -> SlotModel:
-    """Check the model, then make it faster where its answers stay the same. Raises StartupError."""
+    """Check the model, then optimise it where its results stay the same. Raises StartupError."""
     with watch_siblings(model.network) as siblings:
         ids, expected = _expect(model, plan)
     packs, problem = plan.device.type == "cpu" and model.slots > 1, ""
@@ -140,12 +139,12 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
             problem = str(error)
     siblings.clear()
     if problem:
-        # Memory was counted for one: nothing may hold the first, not even the error's frames.
+        # There is memory for one model only: nothing may reference the first, not even the frames of the error.
         slots, model.network = model.slots, None
         model = load_model(plan, slots)
-        log.warning("weights stay as they are", extra={"reason": problem})
+        log.warning("weights not packed", extra={"reason": problem})
     if problem or not packs:
-        # Whether it was the packing or the model itself is seen without packing.
+        # Check without packing, to see whether the packing or the model itself failed.
         _check(model, plan, ids, expected)
     if plan.device.type == "cuda":
         record_decodes(model, plan, cuda_recorder())
@@ -153,7 +152,7 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
 
 
 def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
-    """Decode by graphs if they answer alike and clearly faster here; whatever fails, the model goes on without."""
+    """Use decode graphs if their results are equal and they are faster. After any failure the model works without."""
     try:
         without_s = _decode_seconds(model)
         model.graphs = DecodeGraphs(
@@ -161,7 +160,7 @@ def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
         )
         _check(model, plan, *_expect(model, plan))
         gain = without_s / _decode_seconds(model)
-        reason = model.graphs.failure or ("" if gain >= GRAPH_GAIN else "no faster")
+        reason = model.graphs.failure or ("" if gain >= GRAPH_GAIN else "not faster")
         log.info("decode graphs", extra={"used": not reason, "times_as_fast": round(gain, 2), "reason": reason})
     except (StartupError, *_FAILURES) as error:
         reason = str(error)
@@ -171,7 +170,7 @@ def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
 
 
 def _decode_seconds(model: SlotModel) -> float:
-    """The best of several steps that decode in all slots."""
+    """Shortest of several decode steps of all slots."""
     times = []
     for _ in range(GRAPH_PROBES):
         began = time.perf_counter()
@@ -181,7 +180,7 @@ def _decode_seconds(model: SlotModel) -> float:
 
 
 def _expect(model: SlotModel, plan: LoadPlan) -> tuple[list[int], torch.Tensor]:
-    """Some prompt, and the logits (vocab,) after it of a plain forward pass. Raises StartupError."""
+    """A probe prompt and its logits (vocab,) from a plain forward pass. Raises StartupError."""
     ids = [(7 * at + 3) % plan.config.vocab_size for at in range(min(PROBE_TOKENS, plan.max_model_len))]
     try:
         with torch.inference_mode():
@@ -197,7 +196,7 @@ def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Ten
         probe = Sequence(Request(id="probe", prompt=tuple(ids), max_tokens=1), slot=0)
         model.prefill([Chunk(probe, 0, PROBE_CHUNK)])
         model.prefill([Chunk(probe, PROBE_CHUNK, last - 1)])
-        # Twice, so that a graph is not only recorded but also repeated with other inputs.
+        # Decode twice, so that a graph is recorded and then replayed with other inputs.
         model.decode([0], [ids[-2]], [last - 1])
         found = model.decode([0], [ids[-1]], [last])[0]
         model.decode(range(model.slots), [ids[-1]] * model.slots, [last] * model.slots)
@@ -206,15 +205,15 @@ def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Ten
     difference, scale = float((found - expected).abs().max()), float(expected.abs().max())
     if not difference <= _TOLERANCE[plan.dtype] * max(scale, 1e-6):
         raise _unsupported(
-            plan.folder, f"its slot cache does not reproduce a plain forward pass (logits differ by {difference:.3g} "
+            plan.folder, f"the slot cache does not reproduce a plain forward pass (logits differ by {difference:.3g} "
             f"of {scale:.3g})",
         )  # fmt: skip
 
 
 def measure_prefill(model: SlotModel, plan: LoadPlan) -> PrefillCost:
-    """What a pass over prompt tokens takes on this machine, by the best of two short ones and of two long ones."""
+    """Measure the cost of a prefill on this machine, from the best of two short and of two long passes."""
     few, many = (min(count, plan.max_model_len - 1) for count in PREFILL_PROBES)
-    # In turns: neighbours on the machine disturb both alike.
+    # Alternate them: other load on the machine then affects both equally.
     times = [(_prefill_seconds(model, few), _prefill_seconds(model, many)) for _ in range(2)]
     few_s, many_s = map(min, zip(*times, strict=True))
     return PrefillCost.of_probes((few, few_s), (many, many_s))
@@ -227,10 +226,10 @@ def _prefill_seconds(model: SlotModel, count: int) -> float:
     return time.perf_counter() - began
 
 
-def pick_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
-    """What was asked for; `auto` is bfloat16 where the device is made for it, as found out in a tenth of a second."""
-    if asked is not Dtype.AUTO:
-        named: torch.dtype = getattr(torch, asked)
+def pick_dtype(requested: Dtype, device: torch.device) -> torch.dtype:
+    """The requested format. `auto` selects bfloat16 if the device computes it faster; on a CPU it measures 0.1 s."""
+    if requested is not Dtype.AUTO:
+        named: torch.dtype = getattr(torch, requested)
         return named
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -239,7 +238,7 @@ def pick_dtype(asked: Dtype, device: torch.device) -> torch.dtype:
 
 
 def _matmul_seconds(dtype: torch.dtype) -> float:
-    """The best of several runs of a small batch through a layer of usual size."""
+    """Shortest of several runs of a small batch through a layer of typical size."""
     inputs, weight = torch.ones(16, 1024, dtype=dtype), torch.ones(4096, 1024, dtype=dtype)
     times = []
     with torch.inference_mode():
@@ -251,48 +250,48 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
 
 
 def _count_pickled(files: list[Path]) -> int:
-    """Numbers in the tensors of these files, whose bytes are not read."""
+    """Number of parameters in these files, without reading the tensor data."""
     try:
         shapes = [torch.load(file, map_location="meta", mmap=True, weights_only=True) for file in files]
         return sum(tensor.numel() for tensors in shapes for tensor in tensors.values())
-    except Exception as error:  # an unpickler can raise anything
+    except Exception as error:  # an unpickler can raise any error
         raise StartupError(
-            ExitCode.MODEL_UNSUPPORTED, f"model {files[0].parent}: its pickled weights cannot be read: {error}"
+            ExitCode.MODEL_UNSUPPORTED, f"model {files[0].parent}: the pickled weights cannot be read: {error}"
         ) from error
 
 
 def _read_config(folder: Path, *, trust_remote_code: bool) -> Any:
     try:
         config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
-    except Exception as error:  # a configuration from outside can raise anything
+    except Exception as error:  # an untrusted configuration can raise any error
         if not trust_remote_code and "trust_remote_code" in str(error):
-            reason = f"it brings code of its own; set {Env.TRUST_REMOTE_CODE}=true to run it, if you trust its author"
+            reason = f"it contains code; set {Env.TRUST_REMOTE_CODE}=true to run it, if you trust its author"
             raise _unsupported(folder, reason) from error
-        raise _unsupported(folder, f"its configuration cannot be read: {error}") from error
+        raise _unsupported(folder, f"the configuration cannot be read: {error}") from error
     return config.get_text_config()
 
 
-def _context_length(config: Any, asked: int | None) -> int:
+def _context_length(config: Any, requested: int | None) -> int:
     limit: int | None = getattr(config, "max_position_embeddings", None)
     if limit is None:
-        raise StartupError(ExitCode.MODEL_UNSUPPORTED, "the model's configuration states no max_position_embeddings")
-    if asked is not None and asked > limit:
+        raise StartupError(ExitCode.MODEL_UNSUPPORTED, "the model's configuration has no max_position_embeddings")
+    if requested is not None and requested > limit:
         raise StartupError(
-            ExitCode.BAD_SETTINGS, f"{Env.MAX_MODEL_LEN} must be within the model's {limit} tokens, found {asked}"
+            ExitCode.BAD_SETTINGS, f"{Env.MAX_MODEL_LEN} must be within the model's {limit} tokens, found {requested}"
         )
-    return asked or limit
+    return requested or limit
 
 
 def _check_family(folder: Path, config: Any, max_model_len: int) -> None:
-    """Refuse what a plain cache of keys and values cannot represent."""
+    """Reject models that a plain cache of keys and values cannot represent."""
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
         raise _unsupported(folder, f"{kind} is an encoder-decoder model; only decoder-only models are served")
     if getattr(config, "quantization_config", None) is not None:
-        raise _unsupported(folder, "its weights are quantised; convert them to dense safetensors")
+        raise _unsupported(folder, "the weights are quantised; convert them to dense safetensors")
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     if unknown := layers - {"full_attention", "sliding_attention"}:
-        raise _unsupported(folder, f"{kind} has layers of kind {', '.join(sorted(unknown))}, which keep no plain cache")
+        raise _unsupported(folder, f"{kind} has layers without a plain KV cache: {', '.join(sorted(unknown))}")
     window = getattr(config, "sliding_window", None)
     slides = "sliding_attention" in layers or (getattr(config, "layer_types", None) is None and _uses_window(config))
     if window is not None and slides and window < max_model_len:
@@ -311,10 +310,10 @@ def _uses_window(config: Any) -> bool:
     return bool(getattr(config, "use_sliding_window", True))
 
 
-def _pick_device(asked: Device) -> torch.device:
-    if asked is Device.CUDA and not torch.cuda.is_available():
-        raise StartupError(ExitCode.BAD_SETTINGS, f"{Env.DEVICE} is cuda, and torch finds no usable GPU")
-    return torch.device(str(asked))
+def _pick_device(requested: Device) -> torch.device:
+    if requested is Device.CUDA and not torch.cuda.is_available():
+        raise StartupError(ExitCode.BAD_SETTINGS, f"{Env.DEVICE} is cuda, but torch finds no usable GPU")
+    return torch.device(str(requested))
 
 
 def _available_bytes(device: torch.device, limit: int | None) -> int | None:
@@ -328,7 +327,7 @@ def _failed(folder: Path, what: str, error: Exception) -> StartupError:
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
         return StartupError(
             ExitCode.MODEL_TOO_LARGE,
-            f"model {folder}: {what}, out of memory: give it more, or lower spec.server.maxConcurrency or "
+            f"model {folder}: {what}, out of memory: raise the memory limit, or lower spec.server.maxConcurrency or "
             f"spec.server.maxModelLen ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
         )
     return _unsupported(folder, f"{what}: {error}")

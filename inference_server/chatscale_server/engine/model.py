@@ -1,7 +1,7 @@
-"""The model and its KV cache in slots: prefill chunks of prompts, decode one token for many.
+"""The model and its KV cache in slots: prefill of prompt chunks, decode of one token for many sequences.
 
-Only the engine's thread calls in here. The cache is one block per layer, allocated once; a forward pass
-sees the rows and columns it needs as views, with a mask that says which columns belong to each query.
+Used in the engine's thread only. The cache is one block per layer, allocated once. A forward pass gets views of the
+rows and columns that it needs, with a mask of the columns that each query may attend to.
 """
 
 import math
@@ -17,35 +17,35 @@ from chatscale_server.engine.decode_graphs import DecodeGraphs
 from chatscale_server.engine.scheduler import Chunk
 
 SPARSE_ROWS: Final = 2
-"""Decode gathers its rows when fewer than one in so many between the first and the last is active.
+"""Decode copies the active rows if fewer than one in two between the first and the last is active.
 
-Else it computes the idle ones too, and sees the cache in place.
+Otherwise it computes the idle rows too and uses the cache in place.
 """
 
 CPU_PASS_TOKENS: Final = {torch.float32: 32, torch.bfloat16: 64, torch.float16: 64}
-"""Tokens that a CPU computes in the time in which it reads the weights once: what a forward pass costs before its first
-token. SmolLM2 on two cores with AMX: one token takes 62 ms in float32, 50 ms in bfloat16; each more 2.1 and 0.5 ms."""
+"""Fixed cost of a forward pass on a CPU, in tokens: those computed in the time of reading the weights once. SmolLM2 on
+two cores with AMX: the first token takes 62 ms in float32 and 50 ms in bfloat16, each further one 2.1 and 0.5 ms."""
 CUDA_PASS_TOKENS: Final = 256
-"""A guess from an H100's data sheet: 990 TFLOPS over 3.35 TB/s are 300."""
+"""A guess from the data sheet of an H100: 990 TFLOPS / 3.35 TB/s is about 300."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheShape:
-    """Extent of the KV cache of one model."""
+    """Dimensions of a model's KV cache."""
 
     layers: int
     kv_heads: int
     head_dim: int
 
     def token_bytes(self, dtype: torch.dtype) -> int:
-        """K and V of one token."""
+        """Bytes of K and V of one token."""
         return 2 * self.layers * self.kv_heads * self.head_dim * int(dtype.itemsize)
 
 
 class SlotCache(Cache):  # type: ignore[misc]  # transformers is Any to mypy
-    """K and V per layer: (slots, kv_heads, max_len + 1, head_dim), of which the last column is scratch.
+    """K and V per layer: (slots, kv_heads, max_len + 1, head_dim), the last column is scratch.
 
-    Padding and idle rows write to the scratch column, which no view ever includes.
+    Padding and idle rows write to the scratch column, which no view includes.
     """
 
     def __init__(
@@ -65,23 +65,23 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is Any to mypy
         self._length = 0
 
     def focus(self, rows: slice | torch.Tensor, columns: torch.Tensor, length: int) -> None:
-        """Say what the next forward pass covers.
+        """Select the part of the cache that the next forward pass uses.
 
-        rows: slots, one per row of the batch.  columns: (batch, queries), where to write.
-        length: columns that the queries may look at.
+        rows: slots, one per row of the batch.  columns: (batch, queries), columns to write to.
+        length: number of columns that the queries may attend to.
         """
         self._view = rows
         if isinstance(rows, slice):
             rows = torch.arange(rows.start, rows.stop, device=columns.device)
         self._length = length
-        # Of each token and head, where it goes in a block seen as one long list of columns.
+        # Target of each token and head, in a block viewed as one list of columns.
         starts = rows[:, None] * self._slot_columns + self._head_starts
         self._targets = (starts[:, :, None] + columns[:, None, :]).flatten()
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store (batch, kv_heads, queries, head_dim); give back all the queries may attend to."""
+        """Store (batch, kv_heads, queries, head_dim). Returns all keys and values that the queries may attend to."""
         stored = []
         for block, states in ((self._keys[layer_idx], key_states), (self._values[layer_idx], value_states)):
             width = states.shape[-1]
@@ -90,19 +90,19 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is Any to mypy
         return stored[0], stored[1]
 
     def copy(self, source: int, target: int, tokens: int) -> None:
-        """Give one slot the first tokens of another."""
+        """Copy the first `tokens` columns from one slot to another."""
         for block in (*self._keys, *self._values):
             block[target, :, :tokens] = block[source, :, :tokens]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 - transformers' signature
-        """Unused: positions and masks are always passed in."""
+        """Not used, because positions and masks are always passed in."""
         return 0
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """As `torch.zeros`, but on a CPU no memory is taken before something is written there.
+    """Like `torch.zeros`, but on a CPU memory is only allocated when it is written to.
 
-    Writing zeros to three gigabytes, the slots of a model of 0.3, took a second of each start.
+    Writing zeros to 3 GB, the slots of a 0.3 GB model, took 1 s of each start.
     """
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
@@ -120,7 +120,7 @@ class SlotModel:
     device: torch.device
     dtype: torch.dtype
     graphs: DecodeGraphs | None = None
-    """Decode steps of fixed shapes, recorded; without them every step is as large as it needs to be."""
+    """Recorded decode steps of fixed shapes; None computes each step in its exact shape."""
 
     @property
     def pass_tokens(self) -> int:
@@ -128,9 +128,9 @@ class SlotModel:
         return CPU_PASS_TOKENS[self.dtype] if self.device.type == "cpu" else CUDA_PASS_TOKENS
 
     def prefill(self, chunks: Sequence[Chunk]) -> torch.Tensor:
-        """Put prompt tokens into the cache; logits (chunks, vocab) float32 after each chunk's last token.
+        """Prefill chunks. Returns logits (chunks, vocab) float32 after the last token of each chunk.
 
-        Shorter chunks are padded on the left, so that the last column is everyone's last token.
+        Shorter chunks are padded on the left, so that the last column is the last token of each chunk.
         """
         width = max(chunk.end - chunk.start for chunk in chunks)
         ids = torch.zeros(len(chunks), width, dtype=torch.long)
@@ -146,10 +146,10 @@ class SlotModel:
         return self._forward(ids, positions, rows, max(chunk.end for chunk in chunks))
 
     def decode(self, slots: Sequence[int], tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
-        """One step: `tokens` enter the cache at `positions`; logits (sequences, vocab) float32 for the next."""
+        """Decode one step: store `tokens` at `positions`. Returns logits (sequences, vocab) float32."""
         length = max(positions) + 1
         if self.graphs is not None:
-            # Their rows begin at the first slot: one size more would be one graph more.
+            # Rows always start at slot 0: another start would need another graph.
             ids, places, index = _spread(slots, tokens, positions, 0, max(slots) + 1)
             return self.graphs.decode(ids, places, length)[index.to(self.device)]
         first, height = min(slots), max(slots) + 1 - min(slots)
@@ -163,24 +163,24 @@ class SlotModel:
     def _forward(
         self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor, length: int
     ) -> torch.Tensor:
-        """ids, positions: (batch, queries); position -1 marks padding. Logits of the last query, float32.
+        """ids, positions: (batch, queries); position -1 marks padding. Returns logits of the last query, float32.
 
-        length: columns of the cache that the queries may look at.
+        length: cache columns that the queries may attend to.
         """
         return self.compute(ids.to(self.device), positions.to(self.device), rows, length)
 
     def compute(
         self, ids: torch.Tensor, positions: torch.Tensor, rows: slice | torch.Tensor, length: int
     ) -> torch.Tensor:
-        """As `_forward`, of what is on the device already.
+        """Like `_forward`, for tensors on the device.
 
-        Nothing in here waits for the device, or a graph could not be made of it.
+        Must not synchronise with the device: a CUDA graph could not record that.
         """
         self.cache.focus(rows, positions.masked_fill(positions < 0, self.cache.scratch), length)
         positions = positions.clamp(min=0)
-        # Padding looks at column 0: a row without any column would be NaN.
+        # Padding attends to column 0: a row without any column would give NaN.
         hidden = torch.arange(length, device=self.device) > positions[:, :, None]
-        # To be added to the scores: what is made here once, every layer would have to make of a yes or no.
+        # An additive mask, made once here. From a boolean mask every layer would have to make its own.
         mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden, -torch.inf)
         with torch.inference_mode():
             output = self.network(
@@ -198,7 +198,7 @@ class SlotModel:
 def _spread(
     slots: Sequence[int], tokens: Sequence[int], positions: Sequence[int], first: int, height: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids and positions (height, 1) of neighbouring slots from `first` on, -1 where idle; and where the active are."""
+    """Ids and positions (height, 1) of the slots from `first` on, position -1 if idle; indices of the active slots."""
     ids, places = torch.zeros(height, 1, dtype=torch.long), torch.full((height, 1), -1)
     index = torch.tensor(slots) - first
     ids[index, 0], places[index, 0] = torch.tensor(tokens), torch.tensor(positions)
@@ -206,13 +206,13 @@ def _spread(
 
 
 def group_chunks(chunks: Sequence[Chunk], pass_tokens: int) -> list[list[Chunk]]:
-    """Chunks that share a forward pass, so that all passes together cost least.
+    """Group chunks into forward passes with the lowest total cost.
 
-    A pass computes its longest chunk's size for each of its chunks, and costs `pass_tokens` more, whatever it computes.
+    A pass pads all of its chunks to the longest one, and has a fixed cost of `pass_tokens`.
     E.g. at 64: sizes 105, 105 and 56 are one pass (49 tokens of padding), 105 and 7 are two.
     """
     ordered = sorted(chunks, key=lambda chunk: chunk.start - chunk.end)
-    # Neighbours in this order share a pass: least cost of the first 0, 1, 2... chunks, and where its last pass begins.
+    # A pass has consecutive chunks of this order. costs: lowest cost of the first n; begins: start of the last pass.
     costs, begins = [0], [0]
     for end in range(1, len(ordered) + 1):
         cost, begin = min(
@@ -225,5 +225,5 @@ def group_chunks(chunks: Sequence[Chunk], pass_tokens: int) -> list[list[Chunk]]
     while end > 0:
         groups.append(ordered[begins[end] : end])
         end = begins[end]
-    # Neighbouring slots in their order are seen in place, others have to be gathered.
+    # Consecutive slots in order are used in place, others must be copied.
     return [sorted(group, key=lambda chunk: chunk.sequence.slot) for group in reversed(groups)]

@@ -1,30 +1,31 @@
-"""How many prompt tokens a step reads on this CPU: few enough that streams do not stall, many enough to pay. Pure."""
+"""Chooses the prefill tokens of a step on a CPU: few enough to not stall streams, many enough to be efficient. Pure."""
 
 from dataclasses import dataclass
 from typing import Final, Self
 
 STALL_S: Final = (0.25, 0.75)
-"""How long running streams wait for prompts: so long at least where there are any, and at most."""
+"""Minimum and maximum time that a step with prompts may delay running streams."""
 PASS_SHARE: Final = 0.2
-"""Of a step's prefill, what the pass itself may take. Between the bounds, steps are as long as that needs: on two cores
-without bfloat16 a pass costs as much as 58 tokens, and steps of 0.25 s read 250 tokens a second, of 0.75 s 340."""
+"""Maximum share of a prefill step that the fixed cost of the forward pass may take. Within the bounds above, steps get
+as long as that requires. On two cores without bfloat16 a pass costs as much as 58 tokens: steps of 0.25 s prefill 250
+tokens/s, steps of 0.75 s 340 tokens/s."""
 BURST_S: Final = 2.0
-"""The longest step, where prompts outnumber the streams that wait for them: the more share a pass, the less each costs.
-SmolLM2 in bfloat16 on two cores reads 4 prompts of 80 tokens in 0.31 s and 16 in 0.67 s."""
+"""Longest step if prompts outnumber streams: prompts that share a forward pass cost less each. SmolLM2 in bfloat16 on
+two cores prefills 4 prompts of 80 tokens in 0.31 s and 16 in 0.67 s."""
 STEP_TOKENS_RANGE: Final = (64, 1024)
-"""Whatever was measured: below 64 tokens a pass over the weights is mostly overhead."""
+"""Bounds whatever was measured. Below 64 tokens a forward pass is mostly overhead."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillCost:
-    """A pass over n prompt tokens takes pass_s + n * token_s seconds."""
+    """A forward pass over n prompt tokens takes pass_s + n * token_s seconds."""
 
     pass_s: float
     token_s: float
 
     @classmethod
     def of_probes(cls, small: tuple[int, float], large: tuple[int, float]) -> Self:
-        """From two passes, each of so many tokens and seconds. What noise makes impossible becomes a pass for free."""
+        """From two measured passes, each (tokens, seconds). If noise makes a cost negative, pass_s becomes 0."""
         (few, few_s), (many, many_s) = small, large
         token_s = (many_s - few_s) / max(many - few, 1)
         pass_s = few_s - few * token_s
@@ -32,7 +33,7 @@ class PrefillCost:
 
     @property
     def step_tokens(self) -> int:
-        """Prompt tokens of a step beside streams."""
+        """Prefill tokens of a step with running streams."""
         least, most = ((limit_s - self.pass_s) / self.token_s for limit_s in STALL_S)
         enough = self.pass_s / self.token_s * (1 - PASS_SHARE) / PASS_SHARE
         low, high = STEP_TOKENS_RANGE
@@ -40,10 +41,10 @@ class PrefillCost:
 
     @property
     def tokens_per_second(self) -> float:
-        """Of such steps."""
+        """Prefill throughput of such steps."""
         return self.step_tokens / (self.pass_s + self.step_tokens * self.token_s)
 
     @property
     def burst_factor(self) -> int:
-        """How many times `step_tokens` the longest step has."""
+        """Prefill tokens of the longest step, in multiples of `step_tokens`."""
         return max(1, int(BURST_S * self.tokens_per_second / self.step_tokens))

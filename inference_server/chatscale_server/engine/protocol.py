@@ -1,4 +1,4 @@
-"""What the worker and the HTTP front need from an engine; `Transformers` and `Simulated` implement it."""
+"""The interface between an engine and its users, worker and HTTP front. Both engines implement it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,37 +9,37 @@ from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import StepPlan
 
 PhaseSink = Callable[[str, float], None]
-"""Called with a phase of the start (import, load, warm_up) and its seconds."""
+"""Called with a startup phase (import, download, load, warm_up) and its duration in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What is known once the model is loaded."""
+    """Properties of a loaded model."""
 
     max_model_len: int
     kv_capacity_tokens: int
     tokens_per_step: int
     max_tokens_per_second: float
-    """`tokens_per_step` over the time of a step that computes as many; measured in the warm-up."""
+    """`tokens_per_step` divided by the time of a full step, measured in the warm-up."""
     vocab_size: int
     end_tokens: frozenset[int]
     reuses_prefixes: bool = False
-    """It can copy the start of one slot's cache to another, exactly as if it had been computed there."""
+    """The engine can copy a prefix between slots, with the same result as computing it."""
     burst_factor: int = 1
-    """See Scheduler. 1 where a longer step reads prompts no faster."""
+    """See `Scheduler.burst_factor`. 1 if longer steps do not prefill faster."""
     default_max_tokens: int | None = None
-    """Of a chat request that names none; None lets it run to the model's limit."""
+    """Output limit of a chat request without one; None means the model's limit."""
     takes_tools: bool = False
-    """The chat template has a place for tools, and for what they answered."""
+    """The chat template supports tools and their results."""
     takes_schemas: bool = False
-    """`constraint` works here."""
+    """`constraint` is supported."""
     max_beams: int = 1
-    """1: it does not search with beams."""
+    """1: beam search is not supported."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that the assistant has called."""
+    """A function call of the assistant."""
 
     id: str
     name: str
@@ -48,77 +48,77 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One turn of a conversation, as the chat template sees it."""
+    """One message of a conversation, as the chat template gets it."""
 
     role: str
     content: str
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
-    """Of an assistant's turn."""
+    """Set in assistant messages only."""
     tool_call_id: str | None = None
-    """Of a tool's turn: the call that it answers."""
+    """Set in tool messages only: the call that the message answers."""
 
 
 class PromptError(Exception):
-    """The chat template refuses these messages; the message says why."""
+    """The chat template rejects these messages. The error's message gives the reason."""
 
 
 class SchemaError(Exception):
-    """No constraint can be made of this JSON schema; the message says why."""
+    """The JSON schema cannot be compiled. The error's message gives the reason."""
 
 
 class Engine(Protocol):
-    """A model that can decode many sequences at a time.
+    """A model that decodes many sequences at a time.
 
-    `load`, `step`, `scores` and `search_beams` are called from the worker's thread only; the others from any,
-    after `load` has returned.
+    `load`, `step`, `scores` and `search_beams` are called in the worker's thread only, the other methods in any
+    thread after `load` has returned.
     """
 
     def load(self, phase: PhaseSink) -> ModelInfo:
-        """Get ready to step. Raises StartupError when the model cannot be served."""
+        """Load the model and warm it up. Raises StartupError if the model cannot be served."""
         ...
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a plain prompt."""
+        """Token ids of a plain prompt."""
         ...
 
     def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        """Tokens of a conversation, ready for the assistant's turn. Raises PromptError.
+        """Token ids of a conversation, with the generation prompt. Raises PromptError.
 
-        tools: as the OpenAI API has them, for models that take any.
+        tools: in the format of the OpenAI API, for models with `takes_tools`.
         """
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of a whole sequence, special tokens by their names."""
+        """Text of a whole sequence, with the names of special tokens."""
         ...
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes that the token stands for, be they whole characters or not."""
+        """The exact bytes of the token, which may be part of a character."""
         ...
 
-    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
-        """Holds one answer to a JSON schema, between two texts. For models that take schemas.
+    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
+        """A constraint to JSON that follows a schema, between two fixed texts. For models with `takes_schemas`.
 
         May take long. Raises SchemaError.
         """
         ...
 
     def decoder(self) -> Decoder:
-        """A fresh incremental decoder."""
+        """A new incremental decoder."""
         ...
 
     def step(self, plan: StepPlan) -> Mapping[int, int]:
-        """Compute one step; the next token per slot, for decodes and for prompts that are now complete."""
+        """Compute one step. Returns the next token by slot, for decodes and for prompts that are now complete."""
         ...
 
     def search_beams(self, request: Request, count: int, between: Callable[[], bool]) -> list[list[int]]:
-        """Tokens of the `count` best answers, best first. For engines with `max_beams` above 1.
+        """Token ids of the `count` best outputs, best first. For engines with `max_beams` above 1.
 
-        between: called after every step of the search, may itself call `step`; True ends the search.
+        between: called after every step of the search. It may call `step`. True ends the search.
         """
         ...
 
     def scores(self) -> Mapping[int, Score]:
-        """Of the step just computed: the score of each slot's token, for requests that ask for scores."""
+        """Scores of the last step's tokens by slot, for requests with `top_logprobs`."""
         ...

@@ -1,8 +1,8 @@
-"""From logits to tokens, a whole batch at a time, each row by its own rules.
+"""Samples one token per row of a batch, each row with its own parameters.
 
-Randomness is an argument: one uniform number per row, so a row's token depends on its own logits and
-its own generator and never on its neighbours' settings. The order of the rules is transformers' own:
-repetition penalty, temperature, top_k, top_p, min_p; OpenAI's penalties and the bias come after the first.
+Randomness is an argument: one uniform number per row, so the token of a row depends only on its own logits and
+generator. The order is that of transformers: repetition penalty, temperature, top_k, top_p, min_p. OpenAI's penalties
+and the logit bias come after the repetition penalty.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ import torch
 from chatscale_server.engine.request import Sampling, Score
 
 HEAD_TOKENS: Final = 512
-"""Rows whose filters keep fewer tokens are never sorted whole: 49152 logits take 3.6 ms to sort, 0.3 ms to find their
-512 largest (one core of a Xeon with AVX-512); a decode step of sixteen takes 40 ms."""
+"""Rows whose filters keep at most this many tokens are not fully sorted. Sorting 49152 logits takes 3.6 ms, finding
+the 512 largest 0.3 ms (one core of a Xeon with AVX-512). A decode step of 16 rows takes 40 ms."""
 
 LEAST_LOGPROB: Final = -9999.0
-"""What OpenAI says of a token that cannot come: JSON has no infinity."""
+"""OpenAI's value for an impossible token, because JSON has no infinity."""
 
 
 def choose_tokens(logits: torch.Tensor, rows: Sequence[Sampling], uniforms: torch.Tensor) -> torch.Tensor:
@@ -42,12 +42,12 @@ def choose_tokens(logits: torch.Tensor, rows: Sequence[Sampling], uniforms: torc
 def penalise(
     logits: torch.Tensor, rows: Sequence[Sampling], counts: torch.Tensor | None, seen: torch.Tensor | None
 ) -> torch.Tensor:
-    """The logits after all penalties and biases, in a tensor of its own if any row has one.
+    """Logits after all penalties and biases, in a new tensor if any row has one.
 
     repetition: logit / penalty where it is positive, else logit * penalty, for tokens in `seen`.
     OpenAI's: logit - presence * (count > 0) - frequency * count + bias.
-    counts: (batch, vocab) of tokens generated so far.  seen: (batch, vocab) bool, in prompt or answer.
-    Each may be None when no row has the penalty.
+    counts: (batch, vocab) of tokens generated so far.  seen: (batch, vocab) bool, in prompt or output.
+    Each may be None if no row has the penalty.
     """
     if seen is not None:
         penalty = torch.tensor([row.repetition_penalty for row in rows], device=logits.device)[:, None]
@@ -57,7 +57,7 @@ def penalise(
         frequency = torch.tensor([row.frequency_penalty for row in rows], device=logits.device)
         logits = logits - presence[:, None] * (counts > 0) - frequency[:, None] * counts
     if any(row.logit_bias for row in rows):
-        # The model's own output is an inference tensor, which must not be changed in place out here.
+        # The model's output is an inference tensor, which cannot be changed in place here.
         logits = logits.clone()
     for at, row in enumerate(rows):
         if row.logit_bias:
@@ -68,7 +68,7 @@ def penalise(
 
 
 def score_tokens(logits: torch.Tensor, tokens: Sequence[int], tops: Sequence[int]) -> list[Score]:
-    """How likely each row's token was, and its likeliest ones. logits: (batch, vocab), as the model gave them."""
+    """Score of each row's token, with its most likely tokens. logits: (batch, vocab), unchanged output of the model."""
     whole = logits.logsumexp(dim=-1, keepdim=True)
     chosen = logits.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])
     best = logits.topk(min(max(tops), logits.shape[-1]), dim=-1)
@@ -91,21 +91,21 @@ def _scaled(logits: torch.Tensor, rows: Sequence[Sampling]) -> torch.Tensor:
 
 
 def _draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """Invert the cumulative distribution; rows need not sum to one."""
+    """Invert the cumulative distribution. Rows need not sum to 1."""
     cumulative = probabilities.cumsum(dim=-1)
     target = uniforms[:, None] * cumulative[:, -1:]
-    # right=True passes over leading zeros: a token of probability 0 is never drawn.
+    # right=True skips leading zeros, so that a token of probability 0 is never drawn.
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp(max=probabilities.shape[-1] - 1)
 
 
 def _draw_filtered(logits: torch.Tensor, rows: Sequence[Sampling], uniforms: torch.Tensor) -> torch.Tensor:
-    """Draw from the likeliest few, and from the whole vocabulary where the filters keep more than those."""
+    """Draw from the `HEAD_TOKENS` most likely tokens, or from the whole vocabulary if the filters keep more."""
     scaled = _scaled(logits, rows)
     vocab = logits.shape[-1]
     head = scaled.topk(min(HEAD_TOKENS, vocab), dim=-1)
     kept = _kept_probabilities(head.values, scaled.logsumexp(dim=-1), rows, vocab)
     tokens = head.indices.gather(-1, _draw(kept, uniforms)[:, None]).squeeze(-1)
-    # What is kept is a run from the likeliest on: a last token that is out means that the run ends within the head.
+    # The kept tokens are the most likely ones. If the last token of the head is removed, the head contains all of them.
     beyond = (kept[:, -1] > 0).tolist()
     longer = [at for at, row in enumerate(rows) if row.top_k > HEAD_TOKENS or (row.top_k == 0 and beyond[at])]
     if longer and vocab > HEAD_TOKENS:
@@ -119,9 +119,9 @@ def _draw_filtered(logits: torch.Tensor, rows: Sequence[Sampling], uniforms: tor
 def _kept_probabilities(
     ordered: torch.Tensor, logsumexp: torch.Tensor, rows: Sequence[Sampling], vocab: int
 ) -> torch.Tensor:
-    """Probabilities where a token passes top_k, then top_p of what is left, then min_p; else 0.
+    """Probabilities of the tokens that pass top_k, then top_p of the rest, then min_p; otherwise 0.
 
-    ordered: (batch, n) float64, descending, the vocabulary or its head.  logsumexp: (batch,), of the vocabulary.
+    ordered: (batch, n) float64, descending; all tokens or the most likely ones.  logsumexp: (batch,), of all tokens.
     """
     device = ordered.device
     top_k = torch.tensor([row.top_k or vocab for row in rows], device=device)

@@ -1,22 +1,44 @@
-"""Which requests enter the next step: continuous batching in slots, first come first served.
+"""Selects the requests of the next step: continuous batching in slots, first come first served.
 
-Pure: no torch, no clock, no thread. Running requests decode in every step; prompts are prefilled in
-chunks within what is left of the step's token budget, so a long prompt never stalls running streams.
-What a prompt has in common with another, running or gone, is copied instead of computed.
+Pure: no torch, no clock, no thread. All running requests decode in every step. Prompts are prefilled in chunks
+within the rest of the step's token budget, so a long prompt does not stall running streams. A prefix that a prompt
+shares with an earlier or a running request is copied instead of computed.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.prefixes import Copy, SlotContents, common_prefix
 from chatscale_server.engine.request import Request
 
 MIN_PREFILL_TOKENS: Final = 16
-"""Prefill allowance of a step whose decodes use up the budget: waiting prompts always move on."""
+"""Prefill tokens of a step whose decodes use up the budget, so that prompts always make progress."""
 MIN_FOLLOW_TOKENS: Final = 32
-"""A prompt waits for another's prefill to copy from if that saves so much; below, computing is as quick as waiting."""
+"""A prompt waits for another prefill if it can then copy this many more tokens. For fewer, computing is as fast."""
+
+
+@dataclass(slots=True)
+class KvBudget:
+    """KV cache tokens reserved per request, out of `capacity_tokens`. Never more than the capacity."""
+
+    capacity_tokens: int
+    _reserved: dict[str, int] = field(default_factory=dict)
+    reserved_tokens: int = 0
+
+    def reserve(self, request_id: str, tokens: int) -> bool:
+        """Reserve `tokens`. Returns False and changes nothing if they are not available."""
+        if self.reserved_tokens + tokens > self.capacity_tokens:
+            return False
+        if request_id in self._reserved:
+            raise ValueError(f"request {request_id} has a reservation already")
+        self._reserved[request_id] = tokens
+        self.reserved_tokens += tokens
+        return True
+
+    def release(self, request_id: str) -> None:
+        """Release the reservation of a request. Does nothing for unknown requests."""
+        self.reserved_tokens -= self._reserved.pop(request_id, 0)
 
 
 @dataclass(slots=True, eq=False)
@@ -28,32 +50,32 @@ class Sequence:
     prefilled: int = 0
     """Prompt tokens in the cache."""
     tokens: list[int] = field(init=False)
-    """Prompt and answer so far."""
+    """Prompt plus output so far."""
     leader: "Sequence | None" = None
-    """An older sequence that is computing what this one waits to copy."""
+    """An older sequence whose prefill this one waits for, to copy the shared prefix."""
     shared: int = 0
-    """How much of the prompt is to come from the leader."""
+    """Prompt tokens that will be copied from the leader."""
 
     def __post_init__(self) -> None:
         self.tokens = list(self.request.prompt)
 
     @property
     def generated(self) -> int:
-        """Tokens of the answer so far."""
+        """Output tokens so far."""
         return len(self.tokens) - len(self.request.prompt)
 
     @property
     def decoding(self) -> bool:
-        """The whole prompt is in the cache."""
+        """True if the whole prompt is in the cache."""
         return self.prefilled == len(self.request.prompt)
 
-    def take(self, token: int) -> None:
-        """The answer's next token."""
+    def append(self, token: int) -> None:
+        """Add the next output token."""
         self.tokens.append(token)
 
     @property
     def held_tokens(self) -> int:
-        """Tokens in the KV cache; the newest token enters it with the next step."""
+        """Tokens in the KV cache. The newest token enters it with the next step."""
         return self.prefilled + max(0, self.generated - 1)
 
 
@@ -67,7 +89,7 @@ class Chunk:
 
     @property
     def last(self) -> bool:
-        """The step yields the sequence's first token."""
+        """True if the step generates the sequence's first token."""
         return self.end == len(self.sequence.request.prompt)
 
 
@@ -77,28 +99,28 @@ class StepPlan:
 
     started: tuple[Sequence, ...] = ()
     copies: tuple[Copy, ...] = ()
-    """To be done in their order, before anything is computed."""
+    """Performed in this order, before any forward pass."""
     chunks: tuple[Chunk, ...] = ()
     decodes: tuple[Sequence, ...] = ()
     prefix_queries: int = 0
-    """Prompt tokens of the requests that start."""
+    """Prompt tokens of the requests that start in this step."""
     prefix_hits: int = 0
-    """Prompt tokens that were found in the cache."""
+    """Prompt tokens that are already in the cache."""
 
     @property
     def prompt_tokens(self) -> int:
-        """Of prompts, computed or found."""
+        """Prompt tokens of this step, computed or found in the cache."""
         return self.prefix_hits + sum(chunk.end - chunk.start for chunk in self.chunks)
 
     @property
     def batch_size(self) -> int:
-        """Sequences taking part."""
+        """Sequences in this step."""
         return len(self.chunks) + len(self.decodes)
 
 
 @dataclass(slots=True)
 class Scheduler:
-    """The waiting line and the slots."""
+    """The waiting queue and the slots."""
 
     slots: int
     budget: KvBudget
@@ -106,9 +128,9 @@ class Scheduler:
     """Decodes plus prefill tokens of one step."""
     queue_timeout_s: float
     reuse_prefixes: bool = False
-    """Only for engines that can copy from slot to slot, with the same result as computing."""
+    """True only for engines that can copy between slots with the same result as computing."""
     burst_factor: int = 1
-    """How many times `tokens_per_step` prompts may have where they outnumber the streams that wait for them."""
+    """Limit of the prefill budget in multiples of `tokens_per_step`, see `_prefill_tokens`."""
     _waiting: deque[Request] = field(default_factory=deque)
     _running: dict[str, Sequence] = field(default_factory=dict)
     """In order of admission."""
@@ -129,11 +151,11 @@ class Scheduler:
 
     @property
     def kv_usage_ratio(self) -> float:
-        """Share of the cache that holds tokens, 0 to 1 (as vLLM counts, not what is reserved)."""
+        """Share of the cache that holds tokens, 0 to 1. Counts tokens as vLLM does, not reservations."""
         return sum(sequence.held_tokens for sequence in self._running.values()) / self.budget.capacity_tokens
 
     def submit(self, request: Request) -> None:
-        """Append to the line. The caller has checked that the request can ever fit."""
+        """Append a request to the queue. Raises ValueError if it can never fit."""
         if not request.prompt or request.max_tokens < 1 or request.reserved_tokens > self.budget.capacity_tokens:
             raise ValueError(
                 f"request {request.id}: prompt of {len(request.prompt)} plus {request.max_tokens} tokens must be "
@@ -142,7 +164,7 @@ class Scheduler:
         self._waiting.append(request)
 
     def remove(self, request_id: str) -> bool:
-        """Take a request out, waiting or running; its slot is free for the next plan. False if unknown."""
+        """Remove a waiting or running request; its slot is free for the next plan. False if unknown."""
         if (sequence := self._running.pop(request_id, None)) is not None:
             self._contents.note(sequence.slot, sequence.tokens, sequence.held_tokens)
             self._contents.touch(sequence.slot)
@@ -154,22 +176,22 @@ class Scheduler:
         return found
 
     def expire(self, now_s: float) -> tuple[Request, ...]:
-        """Take out those that have waited longer than the queue timeout."""
+        """Remove and return the requests that have waited longer than the queue timeout."""
         expired = []
         while self._waiting and now_s - self._waiting[0].queued_s > self.queue_timeout_s:
             expired.append(self._waiting.popleft())
         return tuple(expired)
 
     def plan(self) -> StepPlan:
-        """Fill free slots, then decode all and prefill what the budget allows. Advances `prefilled`."""
+        """Fill free slots, then decode all sequences and prefill within the budget. Advances `prefilled`."""
         for sequence in self._running.values():
             self._contents.note(sequence.slot, sequence.tokens, sequence.held_tokens)
-        # Before anybody takes a free slot that a follower was to copy from.
+        # First the followers: a new request may overwrite a free slot that a follower copies from.
         followers = [(one, leader) for one in self._running.values() if (leader := one.leader) is not None]
         before = sum(sequence.prefilled for sequence, _leader in followers)
         copies = [copy for sequence, leader in followers for copy in self._follow(sequence, leader)]
         started: list[Sequence] = []
-        while (following := self._next()) is not None:
+        while (following := self._admit_next()) is not None:
             copies += self._begin(following)
             started.append(following)
         after = sum(sequence.prefilled for sequence in (*(one for one, _leader in followers), *started))
@@ -177,40 +199,39 @@ class Scheduler:
         return StepPlan(
             started=tuple(started),
             copies=tuple(copies),
-            chunks=self._chunks(self._allowance(len(decodes))),
+            chunks=self._chunks(self._prefill_tokens(len(decodes))),
             decodes=decodes,
             prefix_queries=sum(len(sequence.request.prompt) for sequence in started),
             prefix_hits=after - before,
         )
 
-    def _allowance(self, decodes: int) -> int:
-        """Prompt tokens of a step beside so many decodes.
+    def _prefill_tokens(self, decodes: int) -> int:
+        """Prefill tokens of a step with `decodes` decoding sequences.
 
-        The step's length is what running streams wait for, and shared passes are what prompts wait less by. So a
-        crowd of prompts beside few streams has as many times the budget as it outnumbers them, within the factor;
-        no stream counts as half of one.
-        E.g. with factor 8: 15 prompts beside 1 stream have 8 budgets, 11 beside 21 have one, 1 alone has two.
+        Streams wait for the whole step, while prompts profit from a shared forward pass. The budget is therefore
+        multiplied by the ratio of prompts to streams, from 1 to `burst_factor`. No stream counts as half a stream.
+        E.g. with factor 8: 15 prompts and 1 stream get 8 budgets, 11 and 21 get one, 1 prompt alone gets two.
         """
         prompts = len(self._running) - decodes
         budgets = max(1, min(self.burst_factor, int(prompts / (decodes or 0.5))))
         return max(MIN_PREFILL_TOKENS, budgets * self.tokens_per_step - decodes)
 
-    def _chunks(self, allowance: int) -> tuple[Chunk, ...]:
-        """Prompts move on, oldest first, except those that wait for their leader."""
+    def _chunks(self, available: int) -> tuple[Chunk, ...]:
+        """Prefill chunks, oldest sequence first. Sequences that wait for their leader get none."""
         chunks: list[Chunk] = []
         for sequence in self._running.values():
-            if allowance == 0:
+            if available == 0:
                 break
             if not sequence.decoding and sequence.leader is None:
-                end = min(len(sequence.request.prompt), sequence.prefilled + allowance)
+                end = min(len(sequence.request.prompt), sequence.prefilled + available)
                 chunks.append(Chunk(sequence, sequence.prefilled, end))
-                allowance -= end - sequence.prefilled
+                available -= end - sequence.prefilled
         for chunk in chunks:
             chunk.sequence.prefilled = chunk.end
         return tuple(chunks)
 
-    def _next(self) -> Sequence | None:
-        """Give the line's head a slot; nobody overtakes a head that does not fit yet."""
+    def _admit_next(self) -> Sequence | None:
+        """Give the oldest waiting request a slot. Newer requests do not overtake it if it does not fit yet."""
         free = set(range(self.slots)) - {sequence.slot for sequence in self._running.values()}
         if not free or not self._waiting:
             return None
@@ -225,7 +246,7 @@ class Scheduler:
         return sequence
 
     def _begin(self, sequence: Sequence) -> list[Copy]:
-        """Enter the slot with what is known of the prompt."""
+        """Put the sequence into its slot, with the cached prefix of its prompt."""
         copies: list[Copy] = []
         if self.reuse_prefixes:
             copies = self._attach(sequence)
@@ -235,14 +256,14 @@ class Scheduler:
         return copies
 
     def _follow(self, sequence: Sequence, leader: Sequence) -> list[Copy]:
-        """Copy once the leader has written what is shared; look around again if it is gone."""
+        """Copy when the leader has prefilled the shared prefix. Search again if the leader has ended."""
         if self._running.get(leader.request.id) is leader and leader.held_tokens < sequence.shared:
             return []
         sequence.leader = None
         return self._attach(sequence)
 
     def _attach(self, sequence: Sequence) -> list[Copy]:
-        """Take what the cache holds of the prompt, or wait for an older sequence that is computing much more of it."""
+        """Copy the longest cached prefix, or wait for an older sequence that is prefilling a much longer one."""
         prompt = sequence.tokens
         source, length = self._contents.longest(prompt)
         for other in self._running.values():

@@ -1,7 +1,7 @@
 """The Simulated engine: a replica without a model.
 
-Real queue, slots, batches and metrics; the time of each step follows a profile, and the answers are
-made-up sentences of a customer service desk. Imports neither torch nor transformers.
+Queue, slots, batches and metrics are real. The duration of each step follows a profile, and the output consists of
+fixed customer service sentences. Imports neither torch nor transformers.
 """
 
 import re
@@ -20,14 +20,14 @@ from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import StepPlan
 
 DEFAULT_MAX_TOKENS: Final = 128
-"""Length of an answer whose request names none."""
+"""Output limit of a chat request without one."""
 _VOCABULARY: Final = 2**31
 _PIECE: Final = re.compile(r"\w{1,4}|[^\w\s]")
-"""Four letters a token, punctuation apart: near what common tokenizers give for English."""
+"""Four letters per token, punctuation separate: close to common tokenizers for English."""
 _TOKENS_PER_MESSAGE: Final = 4
-"""Role and turn marks of a usual chat template."""
+"""Role and delimiters of a typical chat template."""
 _IMPOSSIBLE: Final = -9999.0
-"""OpenAI's logarithm of a probability next to nothing; JSON has no infinity."""
+"""OpenAI's log-probability of an impossible token; JSON has no infinity."""
 
 _SENTENCES: Final = (
     "Thank you for reaching out, I am happy to help you with that.",
@@ -44,7 +44,7 @@ _SENTENCES: Final = (
 
 @dataclass(slots=True)
 class _Pacer:
-    """Sleeps to the end of each step; a busy engine makes up time lost between steps, up to one step."""
+    """Sleeps until the end of each step. A busy engine catches up on time lost between steps, at most one step."""
 
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -59,7 +59,7 @@ class _Pacer:
 
 
 class _WordDecoder:
-    """A token is the number of a word of the answer."""
+    """Each token is the index of a word."""
 
     def push(self, token: int) -> str:
         return _word(token)
@@ -69,7 +69,7 @@ class _WordDecoder:
 
 
 class SimulatedEngine(Engine):
-    """See the module. `clock` and `sleep` are seams for tests."""
+    """See the module. Tests replace `clock` and `sleep`."""
 
     def __init__(
         self,
@@ -126,8 +126,8 @@ class SimulatedEngine(Engine):
         return _word(token).encode()
 
     @override
-    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
-        raise SchemaError("simulated answers follow no schema")
+    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
+        raise SchemaError("the Simulated engine does not support schemas")
 
     @override
     def step(self, plan: StepPlan) -> Mapping[int, int]:
@@ -137,8 +137,8 @@ class SimulatedEngine(Engine):
         complete = [chunk.sequence for chunk in plan.chunks if chunk.last]
         yielding = (*plan.decodes, *complete)
         tokens = {s.slot: _first_word(s.request.prompt) + s.generated for s in yielding}
-        asked = {s.slot: s.request.top_logprobs for s in yielding}
-        self._scores = {slot: _certain(tokens[slot], top) for slot, top in asked.items() if top is not None}
+        top_by_slot = {s.slot: s.request.top_logprobs for s in yielding}
+        self._scores = {slot: _certain(tokens[slot], top) for slot, top in top_by_slot.items() if top is not None}
         return tokens
 
     @override
@@ -159,10 +159,10 @@ def _word(token: int) -> str:
 
 
 def _certain(token: int, top: int) -> Score:
-    """The word had to come: probability 1, and nothing for the words after it."""
+    """The word has probability 1, the words after it have probability 0."""
     return Score(token, 0.0, tuple((token + at, _IMPOSSIBLE if at else 0.0) for at in range(top)))
 
 
 def _first_word(prompt: Sequence[int]) -> int:
-    """Each prompt starts at a sentence of its own, always the same one."""
+    """The prompt selects the first sentence; the same prompt always selects the same one."""
     return _STARTS[sum(prompt) % len(_STARTS)]

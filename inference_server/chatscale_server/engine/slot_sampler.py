@@ -1,4 +1,4 @@
-"""What sampling has to remember per slot: rules, generator, last token, and what only some requests need."""
+"""Sampling state of each slot: parameters, generator, last token, and state that only some requests need."""
 
 from collections.abc import Callable, Sequence
 from weakref import ref
@@ -10,26 +10,26 @@ from chatscale_server.engine.sampling import choose_tokens, penalise, score_toke
 
 
 class SlotSampler:
-    """State of every slot; a slot's state begins anew with `start`."""
+    """Sampling state of all slots. `start` resets a slot."""
 
     def __init__(self, slots: int, device: torch.device) -> None:
         self._device = device
         self._rules = [Sampling()] * slots
         self._tops: list[int | None] = [None] * slots
         self._constraints: list[Callable[[], Constraint | None]] = [_unconstrained] * slots
-        """Weak: each may hold megabytes, and must go with its request, not with the slot's next."""
+        """Weak references: a constraint may hold megabytes and must be freed with its request."""
         self._generators = [torch.Generator() for _ in range(slots)]
         self._last = [0] * slots
         self._prompts: list[tuple[int, ...]] = [()] * slots
         self._counts: dict[int, torch.Tensor] = {}
-        """Tokens generated so far, by slot; only of requests with a penalty of OpenAI's."""
+        """Counts of generated tokens by slot, for requests with a presence or frequency penalty."""
         self._seen: dict[int, torch.Tensor] = {}
-        """Which tokens prompt and answer have, by slot; only of requests with a repetition penalty."""
+        """Tokens in prompt or output by slot, for requests with a repetition penalty."""
         self.scores: dict[int, Score] = {}
-        """By slot, of the last choice in each; only of requests that asked."""
+        """Score of the last token by slot, for requests with `top_logprobs`."""
 
     def start(self, slot: int, request: Request) -> None:
-        """A new request has the slot."""
+        """Reset the slot for a new request."""
         rule = request.sampling
         self._rules[slot] = rule
         self._tops[slot] = request.top_logprobs
@@ -43,27 +43,27 @@ class SlotSampler:
             self._generators[slot].manual_seed(rule.seed)
 
     def last_tokens(self, slots: Sequence[int]) -> list[int]:
-        """The token that each slot's next step begins with."""
+        """The last token of each slot, input of its next step."""
         return [self._last[slot] for slot in slots]
 
     def choose(self, logits: torch.Tensor, slots: Sequence[int]) -> dict[int, int]:
-        """Choose and remember one token per slot. logits: (slots, vocab) float32."""
+        """Choose and store one token per slot. logits: (slots, vocab) float32."""
         rules = [self._rules[slot] for slot in slots]
-        self._remember(slots, rules, logits.shape[-1])
-        weighed = penalise(logits, rules, self._stack(self._counts, slots), self._stack(self._seen, slots))
-        weighed = self._constrain(weighed, slots)
+        self._allocate(slots, rules, logits.shape[-1])
+        adjusted = penalise(logits, rules, self._stack(self._counts, slots), self._stack(self._seen, slots))
+        adjusted = self._constrain(adjusted, slots)
         uniforms = torch.zeros(len(slots), dtype=torch.float64)
         for row, slot in enumerate(slots):
             if rules[row].temperature > 0:
                 uniforms[row] = torch.rand((), generator=self._generators[slot], dtype=torch.float64)
-        chosen = choose_tokens(weighed, rules, uniforms.to(self._device)).tolist()
+        chosen = choose_tokens(adjusted, rules, uniforms.to(self._device)).tolist()
         for slot, token in zip(slots, chosen, strict=True):
             self._accept(slot, token)
         self._score(logits, slots, chosen)
         return dict(zip(slots, chosen, strict=True))
 
-    def _remember(self, slots: Sequence[int], rules: Sequence[Sampling], vocab: int) -> None:
-        """Begin the memory that a slot's rules need, where it is not there yet."""
+    def _allocate(self, slots: Sequence[int], rules: Sequence[Sampling], vocab: int) -> None:
+        """Allocate the counters that the slots' parameters need, where they are missing."""
         for slot, rule in zip(slots, rules, strict=True):
             if (rule.presence_penalty or rule.frequency_penalty) and slot not in self._counts:
                 self._counts[slot] = torch.zeros(vocab, device=self._device)
@@ -74,7 +74,7 @@ class SlotSampler:
 
     @staticmethod
     def _stack(memory: dict[int, torch.Tensor], slots: Sequence[int]) -> torch.Tensor | None:
-        """(slots, vocab), zero where a slot remembers nothing; None where none does."""
+        """(slots, vocab), zero for slots without an entry; None if no slot has one."""
         some = next((memory[slot] for slot in slots if slot in memory), None)
         if some is None:
             return None
@@ -82,7 +82,7 @@ class SlotSampler:
         return torch.stack([memory.get(slot, none) for slot in slots])
 
     def _constrain(self, logits: torch.Tensor, slots: Sequence[int]) -> torch.Tensor:
-        """Leave each constrained row only what its constraint allows; a broken one is left alone."""
+        """Mask the tokens that each row's constraint does not allow. Failed constraints change nothing."""
         masks = {
             row: mask
             for row, slot in enumerate(slots)
@@ -107,12 +107,12 @@ class SlotSampler:
             constraint.accept(token)
 
     def _score(self, logits: torch.Tensor, slots: Sequence[int], chosen: Sequence[int]) -> None:
-        asked = [(row, top) for row, slot in enumerate(slots) if (top := self._tops[slot]) is not None]
-        if asked:
-            rows, tops = zip(*asked, strict=True)
+        requested = [(row, top) for row, slot in enumerate(slots) if (top := self._tops[slot]) is not None]
+        if requested:
+            rows, tops = zip(*requested, strict=True)
             scores = score_tokens(logits[list(rows)], [chosen[row] for row in rows], tops)
             self.scores |= {slots[row]: score for row, score in zip(rows, scores, strict=True)}
 
 
 def _unconstrained() -> None:
-    """Return no constraint, as a dead reference does."""
+    """Returns None, like a dead weak reference."""

@@ -1,34 +1,40 @@
-"""The model's tokenizer: prompts to tokens, tokens to text. Safe to use from several threads.
+"""The model's tokenizer: prompts to tokens, tokens to text. Thread-safe.
 
-Works on the `tokenizers` object below transformers' wrapper, whose `__call__` changes shared padding
-state and fails when two threads meet in it.
+Uses the `tokenizers` object inside transformers' wrapper. The wrapper's `__call__` changes shared padding state and
+fails if two threads call it at the same time.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_server.engine.detokenize import Decoder, WindowDecoder
+from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.protocol import ChatMessage, PromptError
-from chatscale_server.engine.token_bytes import token_bytes_of
 from chatscale_server.errors import StartupError
 
 PLAIN_TEMPLATE: Final = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}assistant:"
 )
 """For models without a chat template, such as GPT-2."""
-
 CALL_MARK: Final = "<tool_call>"
-"""Before a call in the form of Hermes and Qwen: a JSON object with name and arguments."""
+"""Opening tag of a tool call in the format of Hermes and Qwen. A JSON object with name and arguments follows."""
 OTHER_CALLS: Final = ("<function=", "<arg_key>")
-"""In templates of models that write something else after the same mark (Qwen3-Coder, GLM)."""
+"""In templates of models that use another format after the same tag (Qwen3-Coder, GLM)."""
+REPLACEMENT: Final = "\ufffd"
+"""Tokenizers decode incomplete and invalid bytes to this character."""
+MAX_HELD_TOKENS: Final = 8
+"""A character has at most four bytes, and a token at least one byte. Longer runs without text are invalid or special
+tokens."""
+_PRINTABLE: Final = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+"""Bytes that byte-level vocabularies spell as the character of that number. The others follow from 0x100 on."""
+_BYTE_TOKEN: Final = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 class Tokenizer:
-    """Loaded from a model's folder; `chat_template` replaces the model's own."""
+    """Loaded from a model's folder. `chat_template` replaces the model's own."""
 
     def __init__(self, folder: Path, chat_template: str | None, *, trust_remote_code: bool = False) -> None:
         from transformers import AutoTokenizer
@@ -38,9 +44,9 @@ class Tokenizer:
                 folder, trust_remote_code=trust_remote_code, local_files_only=True
             )
             self._inner: Any = self._wrapper.backend_tokenizer
-        except Exception as error:  # a damaged file can raise anything, tokenizers raises bare Exception
+        except Exception as error:  # damaged files can raise any error; tokenizers raises plain Exception
             raise StartupError(
-                ExitCode.MODEL_UNSUPPORTED, f"model {folder}: its tokenizer cannot be loaded: {error}"
+                ExitCode.MODEL_UNSUPPORTED, f"model {folder}: the tokenizer cannot be loaded: {error}"
             ) from error
         own = self._wrapper.chat_template
         named = own if isinstance(own, dict) else {"default": own}
@@ -50,13 +56,13 @@ class Tokenizer:
         if chat_template:
             self._check_template(ExitCode.BAD_SETTINGS, str(Env.CHAT_TEMPLATE))
         else:
-            self._check_template(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: its chat template")
+            self._check_template(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: the chat template")
 
     @property
     def takes_tools(self) -> bool:
-        """The chat template has a place for tools, and makes the model write calls in the form that is read."""
+        """True if the chat template supports tools and makes the model write calls in the supported format."""
         marked = CALL_MARK in self._tool_template and not any(mark in self._tool_template for mark in OTHER_CALLS)
-        # Special tokens have no text, so a call between two of them would not be seen.
+        # Special tokens have no text, so a call between two special tokens would be invisible.
         hidden = any(token.special and token.content == CALL_MARK for token in self._added_tokens())
         return marked and not hidden and _uses_tools(self._tool_template)
 
@@ -66,42 +72,42 @@ class Tokenizer:
 
     @property
     def backend(self) -> Any:
-        """The `tokenizers.Tokenizer`, for those who read its vocabulary."""
+        """The `tokenizers.Tokenizer`, for code that reads its vocabulary."""
         return self._inner
 
     @property
     def end_token(self) -> int | None:
-        """The tokenizer's own end of sequence; generation settings may name more."""
+        """The tokenizer's end-of-sequence token. The generation settings may name more."""
         token: int | None = self._wrapper.eos_token_id
         return token
 
     def encode(self, text: str) -> list[int]:
-        """A plain prompt, with the special tokens that the model expects around one."""
+        """Token ids of a plain prompt, with the special tokens that the model expects around it."""
         return list(self._inner.encode(text, add_special_tokens=True).ids)
 
     def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        """A conversation in the model's template, up to the assistant's turn. Raises PromptError."""
+        """Token ids of a conversation in the model's template, with the generation prompt. Raises PromptError."""
         with_tools = bool(tools) or any(message.tool_calls or message.tool_call_id for message in messages)
         template = self._tool_template if with_tools else self._template
         try:
             text = self._render(template, [_turn(message) for message in messages], tools)
-        except Exception as error:  # TemplateError where it refuses them, anything where it is not made for them
-            raise PromptError(f"the model's chat template refuses them: {error}") from error
+        except Exception as error:  # TemplateError if it rejects the messages, any error if it does not support them
+            raise PromptError(f"the model's chat template rejects the messages: {error}") from error
         return list(self._inner.encode(text, add_special_tokens=False).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of a whole sequence, special tokens by their names."""
+        """Text of a whole sequence, with the names of special tokens."""
         return str(self._inner.decode(list(tokens), skip_special_tokens=False))
 
     def _check_template(self, code: ExitCode, what: str) -> None:
-        """Raises StartupError for a template that no conversation gets through."""
+        """Raises StartupError if the template has a syntax error."""
         from jinja2 import TemplateSyntaxError
 
         try:
             self._render(self._template, [{"role": "user", "content": "Hello"}], ())
         except TemplateSyntaxError as error:
-            raise StartupError(code, f"{what} is not Jinja: line {error.lineno}: {error}") from error
-        except Exception:  # noqa: BLE001 - it may want other messages than this one
+            raise StartupError(code, f"{what} is not valid Jinja: line {error.lineno}: {error}") from error
+        except Exception:  # noqa: BLE001 - the template may require other messages
             return
 
     def _render(self, template: str, turns: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> str:
@@ -112,12 +118,95 @@ class Tokenizer:
         )
 
     def decoder(self) -> Decoder:
-        """A fresh incremental decoder; special tokens have no text."""
-        return WindowDecoder(lambda tokens: str(self._inner.decode(list(tokens), skip_special_tokens=True)))
+        """A new incremental decoder. Special tokens have no text."""
+        return StreamDecoder(self._inner)
+
+
+class StreamDecoder:
+    """Incremental detokenization by `tokenizers.decoders.DecodeStream`, with a bound on held tokens and an end.
+
+    DecodeStream holds tokens without text for ever and decodes all of them again in each step. It also has no way to
+    return what it holds at the end of the output (docs/design/0010). In both cases the held tokens are decoded here.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._context: list[int] = []
+        """Tokens of the last text. The text of a token depends on the tokens before it."""
+        self._held: list[int] = []
+        """Tokens since then."""
+        self._stream = self._new_stream()
+
+    def push(self, token: int) -> str:
+        """See Decoder."""
+        self._held.append(token)
+        try:
+            text = self._stream.step(self._tokenizer, token)
+        except Exception:  # noqa: BLE001 - tokenizers raises plain Exception if earlier text changes with a token
+            return self._release_held()
+        if text is not None:
+            self._context, self._held = self._held, []
+            return str(text)
+        return self._release_held() if len(self._held) > MAX_HELD_TOKENS else ""
+
+    def flush(self) -> str:
+        """See Decoder."""
+        return self._held_text().rstrip(REPLACEMENT)
+
+    def _release_held(self) -> str:
+        text = self._held_text()
+        if text:
+            self._context = self._held
+        self._held = []
+        self._stream = self._new_stream()
+        return text
+
+    def _held_text(self) -> str:
+        before = self._decode(self._context)
+        return self._decode(self._context + self._held)[len(before) :]
+
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+    def _new_stream(self) -> Any:
+        from tokenizers.decoders import DecodeStream
+
+        return DecodeStream(ids=self._context, skip_special_tokens=True)
+
+
+def token_bytes_of(tokenizer: Any) -> Callable[[int], bytes]:
+    """A function that gives the exact bytes of a token, which `decode` cannot: a token may be part of a character.
+
+    The bytes of a special token are its name. Unknown tokens have no bytes.
+    """
+    added = {token: str(spelling.content) for token, spelling in tokenizer.get_added_tokens_decoder().items()}
+    decoder = tokenizer.decoder.__getstate__().decode() if tokenizer.decoder is not None else ""
+    alphabet = _byte_alphabet()
+
+    def token_bytes(token: int) -> bytes:
+        if token in added:
+            return added[token].encode()
+        spelling = tokenizer.id_to_token(token)
+        if spelling is None:
+            return b""
+        if '"ByteLevel"' in decoder and all(letter in alphabet for letter in spelling):
+            return bytes(alphabet[letter] for letter in spelling)
+        if '"ByteFallback"' in decoder:
+            if found := _BYTE_TOKEN.fullmatch(spelling):
+                return bytes.fromhex(found[1])
+            return str(spelling).replace("\u2581", " ").encode()
+        return str(tokenizer.decode([token])).encode()
+
+    return token_bytes
+
+
+def _byte_alphabet() -> dict[str, int]:
+    others = (byte for byte in range(0x100) if byte not in _PRINTABLE)
+    return {chr(byte): byte for byte in _PRINTABLE} | {chr(0x100 + at): byte for at, byte in enumerate(others)}
 
 
 def _turn(message: ChatMessage) -> dict[str, Any]:
-    """As templates read it: arguments of calls are objects to them, not JSON text."""
+    """A message as templates read it: the arguments of tool calls are objects, not JSON text."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.name:
         turn["name"] = message.name
@@ -132,12 +221,12 @@ def _turn(message: ChatMessage) -> dict[str, Any]:
 
 
 def _uses_tools(template: str) -> bool:
-    """Whether the template reads the variable `tools`."""
+    """True if the template reads the variable `tools`."""
     from jinja2 import Environment, TemplateError, meta
 
     try:
-        # Only parsed, never rendered: autoescape has nothing to do.
+        # The template is parsed, not rendered, so autoescape does not matter.
         tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)  # noqa: S701
-    except TemplateError:  # a tag that only transformers knows
+    except TemplateError:  # a tag that only transformers supports
         return re.search(r"\btools\b", template) is not None
     return "tools" in meta.find_undeclared_variables(tree)

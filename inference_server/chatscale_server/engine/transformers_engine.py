@@ -1,7 +1,7 @@
-"""The Transformers engine: a real model behind the scheduler's plan.
+"""The Transformers engine: executes the scheduler's plans with a real model.
 
-torch and transformers are imported in `load`, in the engine's thread: probes answer from the first
-moment on, and a server with the other engine never pays for the import.
+torch and transformers are imported in `load`, in the engine's thread: probes answer from the start, and a server with
+the Simulated engine never imports them.
 """
 
 import os
@@ -22,7 +22,7 @@ from chatscale_server.engine.weights import find_model
 from chatscale_server.settings import Settings
 
 FULL_STEPS: Final = 3
-"""Of which the best tells what a GPU computes in a second."""
+"""Full steps to measure on a GPU. The fastest one gives the throughput."""
 
 if TYPE_CHECKING:
     from chatscale_server.engine.model import SlotModel
@@ -42,8 +42,8 @@ class TransformersEngine(Engine):
     @override
     def load(self, phase: PhaseSink) -> ModelInfo:
         began = time.monotonic()
-        # libgomp reads it as torch is loaded. A thread that spins at a barrier keeps its partner off a shared core:
-        # on two busy cores the prefill of 97 tokens took 6.4 s spinning, 0.3 s sleeping; alone both are equal.
+        # libgomp reads it when torch is loaded. A thread that spins at a barrier blocks its partner on a shared core:
+        # on two busy cores the prefill of 97 tokens took 6.4 s spinning, 0.3 s sleeping. On idle cores both are equal.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
         from transformers.utils import logging as transformers_logging
@@ -71,7 +71,7 @@ class TransformersEngine(Engine):
         self._sampler = slot_sampler.SlotSampler(slots, plan.device)
         self._vocab_size: int = plan.config.vocab_size
         self._end_tokens = loading.end_tokens(plan, self._tokenizer.end_token)
-        # Now, since it keeps every other thread out for a third of a second.
+        # During loading, because it blocks all threads for 0.3 s.
         self._grammars = grammar.grammars_for(self._tokenizer.backend, self._vocab_size, self._end_tokens)
         phase("load", time.monotonic() - began)
 
@@ -116,10 +116,10 @@ class TransformersEngine(Engine):
         return self._tokenizer.token_bytes(token)
 
     @override
-    def constraint(self, schema: str, before: str = "", after: str = "") -> Constraint:
+    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
         if self._grammars is None:
-            raise SchemaError("this server cannot hold answers to a schema")
-        return self._grammars.constraint(schema, before, after)
+            raise SchemaError("this server does not support structured output")
+        return self._grammars.constraint(schema, prefix, suffix)
 
     @override
     def decoder(self) -> Decoder:
@@ -148,7 +148,7 @@ class TransformersEngine(Engine):
         return tokens
 
     def _measure_rate(self, tokens: int, max_model_len: int) -> float:
-        """Tokens per second of a step over `tokens`, at its best: what else the machine did then is not its speed."""
+        """Tokens per second of a full step; the fastest run counts, because other load only makes a step slower."""
         plan = full_step(tokens, self._settings.max_concurrency, max_model_len)
         times_s = []
         for _ in range(FULL_STEPS):
@@ -169,7 +169,7 @@ class TransformersEngine(Engine):
 
 
 def full_step(tokens: int, slots: int, max_model_len: int) -> StepPlan:
-    """Reads prompts of so many tokens in all, in as few slots as hold them; fewer where the slots hold no more."""
+    """A plan that prefills `tokens` prompt tokens in as few slots as possible; fewer if the slots cannot hold them."""
     chunks = []
     for slot in range(slots):
         size = min(tokens, max_model_len - 1)

@@ -1,15 +1,12 @@
-"""Where a model's files are, and whether they can fit, before a byte of weights is loaded.
+"""Finds a model's files and checks that they fit into memory, before any weights are loaded.
 
-Files come from outside: headers are bounded and checked here, nothing of the model is ever executed.
+The files are untrusted: safetensors validates their headers, and no code of the model is executed here.
 """
 
-import json
 import logging
 import math
-import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from chatscale_contract.server.endpoints import MODEL_MOUNT_PATH
 from chatscale_contract.server.environment import Env
@@ -19,9 +16,7 @@ from chatscale_server.errors import StartupError
 log = logging.getLogger(__name__)
 
 PROCESS_BYTES: Final = 500 * 2**20
-"""Python, torch and transformers without a model: about 250 MiB resident, and activations."""
-_MAX_HEADER_BYTES: Final = 100 * 2**20
-"""safetensors' own limit."""
+"""Python, torch and transformers without a model need about 250 MiB; the rest is for activations."""
 _FILES: Final = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "*.jinja",
                  "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")  # fmt: skip
 _PICKLED: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
@@ -36,9 +31,9 @@ def find_model(
     pickled: bool = False,
     code: bool = False,
 ) -> Path:
-    """The folder with the model's files; `hf://` downloads it. Raises StartupError(MODEL_NOT_FOUND).
+    """The folder with the model's files; `hf://` models are downloaded. Raises StartupError(MODEL_NOT_FOUND).
 
-    `pickled` and `code` download such files as well.
+    `pickled` and `code`: download pickled weights and Python files too.
     """
     scheme, _, rest = uri.partition("://")
     if scheme == "hf":
@@ -66,7 +61,7 @@ def _download(repository: str, revision: str | None, files: list[str]) -> Path:
     try:
         folder = Path(snapshot_download(repository, revision=revision, allow_patterns=files))
     except GatedRepoError as error:
-        reason = "the repository is gated, and the token given has no access"
+        reason = "the repository is gated, and the token has no access"
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: {reason}") from error
     except RevisionNotFoundError as error:
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f'{name}: there is no revision "{revision}"') from error
@@ -75,62 +70,49 @@ def _download(repository: str, revision: str | None, files: list[str]) -> Path:
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: {reason}") from error
     except HFValidationError as error:
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: not a repository name: {error}") from error
-    except Exception as error:  # the hub's own, and those of its HTTP client, of the disk and of a broken download
+    except Exception as error:  # errors of the hub, its HTTP client, the disk, or a failed download
         raise StartupError(ExitCode.MODEL_NOT_FOUND, f"{name}: the hub cannot be reached: {error}") from error
-    # The hub's cache names a snapshot's folder by its commit: what to pin, and which weights answer here.
+    # The hub's cache names a snapshot's folder by its commit. Log it: it identifies the weights and can be pinned.
     log.info("model found", extra={"uri": f"hf://{repository}", "revision": revision, "commit": folder.name})
     return folder
 
 
 def count_parameters(folder: Path) -> int:
-    """Numbers in all safetensors files, read from their headers.
+    """Number of parameters in all safetensors files, from their headers.
 
-    Raises StartupError(MODEL_UNSUPPORTED) when there are none, or one is damaged.
+    Raises StartupError(MODEL_UNSUPPORTED) if there is no such file, or one is damaged.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        reason = "no *.safetensors files; other formats are not loaded"
+        reason = "no *.safetensors files; other formats are not supported"
         if pickled_files(folder):
             reason = (
-                "no *.safetensors files, only pickled weights, which are programs: convert them, or set "
+                "no *.safetensors files, only pickled weights, which can execute code: convert them, or set "
                 f"{Env.ALLOW_PICKLED_WEIGHTS}=true if you trust their author"
             )
         raise StartupError(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: {reason}")
-    return sum(_numbers_in(file) for file in files)
+    return sum(_parameters_in(file) for file in files)
 
 
 def pickled_files(folder: Path) -> list[Path]:
-    """Weights in the format of torch's own `save`."""
+    """Weight files in the format of `torch.save`."""
     return sorted(folder.glob(_PICKLED[0]))
 
 
-def _numbers_in(file: Path) -> int:
+def _parameters_in(file: Path) -> int:
+    from safetensors import SafetensorError, safe_open
+
     try:
-        return sum(math.prod(shape) for shape in _shapes(file))
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        with safe_open(file, framework="numpy") as tensors:
+            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
         raise StartupError(
-            ExitCode.MODEL_UNSUPPORTED, f"model file {file}: not a whole safetensors file: {error}"
+            ExitCode.MODEL_UNSUPPORTED, f"model file {file}: not a complete safetensors file: {error}"
         ) from error
 
 
-def _shapes(file: Path) -> Iterator[list[int]]:
-    """Shape of each tensor, from the header: 8 bytes of length, then JSON."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        if length > min(size - 8, _MAX_HEADER_BYTES):
-            raise ValueError(f"a header of {length} bytes in a file of {size}")
-        header: dict[str, Any] = json.loads(stream.read(length))
-    for name, tensor in header.items():
-        if name == "__metadata__":
-            continue
-        if 8 + length + tensor["data_offsets"][1] > size:
-            raise ValueError(f"tensor {name} ends beyond the end of the file, which has {size} bytes")
-        yield tensor["shape"]
-
-
 def check_fit(*, weight_bytes: int, kv_bytes: int, available_bytes: int, what: str, where: str) -> None:
-    """Raises StartupError(MODEL_TOO_LARGE) with the sum, and what to change."""
+    """Raises StartupError(MODEL_TOO_LARGE) with the memory needed and the settings to change."""
     needed = weight_bytes + kv_bytes + PROCESS_BYTES
     if needed > available_bytes:
         raise StartupError(

@@ -1,9 +1,8 @@
-"""The one thread that owns the engine: take commands, schedule, step, report.
+"""The thread that owns the engine: take commands, schedule, step, report.
 
-Commands come in through a deque and an event, results go out as one report per step, and one
-before it if it admits or ends a request; there is no lock,
-and no other thread touches scheduler, model or cache. What `listener` does with a report is the HTTP
-side's business (`http/bridge.py` hands it to its event loop).
+Commands arrive through a deque and an event. Results leave as one report per step, and one before the step if it
+starts or ends requests. There is no lock: no other thread uses scheduler, model or cache. `http/bridge.py` passes the
+reports to the event loop.
 """
 
 import logging
@@ -14,40 +13,38 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chatscale_server.engine.answer import Answer, Piece
-from chatscale_server.engine.beams import BeamLine, Search
-from chatscale_server.engine.detokenize import StopFilter
-from chatscale_server.engine.kv_budget import KvBudget
+from chatscale_server.engine.beams import BeamQueue, Search
+from chatscale_server.engine.detokenize import SequenceText, StopFilter, TextPiece
 from chatscale_server.engine.protocol import Engine, ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, Score, StepReport
-from chatscale_server.engine.scheduler import Scheduler, Sequence, StepPlan
+from chatscale_server.engine.scheduler import KvBudget, Scheduler, Sequence, StepPlan
 
 log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """Called from the engine's thread; must not block."""
+    """Receives events in the engine's thread. Must not block."""
 
     def phase(self, name: str, seconds: float) -> None:
-        """A phase of the start is over."""
+        """A startup phase is complete."""
         ...
 
     def loaded(self, info: ModelInfo) -> None:
-        """Ready for requests."""
+        """The model is loaded, and the engine accepts requests."""
         ...
 
     def stepped(self, report: StepReport) -> None:
-        """One step is done."""
+        """One step is complete."""
         ...
 
     def failed(self, error: BaseException) -> None:
-        """The thread has ended and will do nothing more."""
+        """The thread has ended with an error."""
         ...
 
 
 @dataclass(slots=True)
 class Worker:
-    """Starts with `start`; `submit`, `cancel` and `stop` may be called from any thread."""
+    """Runs the engine. `submit`, `cancel` and `stop` may be called in any thread."""
 
     engine: Engine
     listener: Listener
@@ -55,28 +52,28 @@ class Worker:
     queue_timeout_s: float
     clock: Callable[[], float] = time.monotonic
     _commands: deque[Request | Search | str] = field(default_factory=deque)
-    """A request or a beam search to submit, or the id of a request to cancel."""
+    """Each is a request or beam search to submit, or the id of a request to cancel."""
     _wake: threading.Event = field(default_factory=threading.Event)
     _stopping: bool = False
-    _answers: dict[str, Answer] = field(default_factory=dict)
-    _beams: BeamLine = field(init=False)
+    _texts: dict[str, SequenceText] = field(default_factory=dict)
+    _beams: BeamQueue = field(init=False)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
-        self._beams = BeamLine(self.queue_timeout_s)
+        self._beams = BeamQueue(self.queue_timeout_s)
 
     def start(self) -> None:
-        """Load the model and serve, in a thread that does not keep a finished process alive."""
+        """Load the model and serve, in a daemon thread."""
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
     def submit(self, request: Request) -> None:
-        """Queue a request that fits the model."""
+        """Queue a request. It must fit the model's limits."""
         self._commands.append(request)
         self._wake.set()
 
     def submit_search(self, search: Search) -> None:
-        """Queue a beam search that fits the model."""
+        """Queue a beam search. It must fit the model's limits."""
         self._commands.append(search)
         self._wake.set()
 
@@ -86,7 +83,7 @@ class Worker:
         self._wake.set()
 
     def stop(self, timeout_s: float) -> bool:
-        """End the thread after its present step; False if it is still busy after `timeout_s`."""
+        """End the thread after its current step. False if it is still running after `timeout_s`."""
         self._stopping = True
         self._wake.set()
         if self._thread is None:
@@ -104,26 +101,26 @@ class Worker:
             )  # fmt: skip
             self.listener.loaded(info)
             while True:
-                # Before the look at `_stopping`: the other way round a stop in between would be slept through.
+                # Clear before reading `_stopping`: in the other order a stop between both would be missed.
                 self._wake.clear()
                 if self._stopping:
                     return
-                busy = self._turn(scheduler, info)
+                busy = self._run_step(scheduler, info)
                 if search := self._beams.start():
                     self._search(search, scheduler, info)
                 elif not busy:
                     self._wake.wait()
-        except BaseException as error:  # noqa: BLE001 - the loop's top: whatever it was, requests must be answered
+        except BaseException as error:  # noqa: BLE001 - top of the loop: all requests need a response after any error
             self.listener.failed(error)
 
-    def _turn(self, scheduler: Scheduler, info: ModelInfo) -> bool:
-        """One step; False if there is nothing to compute."""
+    def _run_step(self, scheduler: Scheduler, info: ModelInfo) -> bool:
+        """Run one step. False if there is nothing to compute."""
         ended = self._take_commands(scheduler)
         expired = (*scheduler.expire(self.clock()), *self._beams.expire(self.clock()))
         ended += [Output(request.id, "", 0, FinishReason.DEADLINE) for request in expired]
         plan = scheduler.plan()
         if ended or plan.started:
-            # Before the step, which takes long where prompts are: meanwhile these do not wait for a slot any more.
+            # Report before the step: a step with prompts takes long, and these requests no longer wait for a slot.
             started = tuple(sequence.request.id for sequence in plan.started)
             self.listener.stepped(
                 StepReport(started=started, outputs=tuple(ended), kv_usage_ratio=scheduler.kv_usage_ratio)
@@ -131,7 +128,7 @@ class Worker:
         if plan.batch_size == 0:
             return False
         for sequence in plan.started:
-            self._answers[sequence.request.id] = Answer(self.engine.decoder(), StopFilter(sequence.request.stop))
+            self._texts[sequence.request.id] = SequenceText(self.engine.decoder(), StopFilter(sequence.request.stop))
         began_s = self.clock()
         tokens = self.engine.step(plan)
         duration_s = self.clock() - began_s
@@ -154,42 +151,42 @@ class Worker:
         return True
 
     def _search(self, search: Search, scheduler: Scheduler, info: ModelInfo) -> None:
-        """Answer one beam search; everybody else has a step after each of its own."""
+        """Run one beam search. The batch runs one step after each of its steps."""
         self.listener.stepped(
             StepReport(started=tuple(one.id for one in search), kv_usage_ratio=scheduler.kv_usage_ratio)
         )
-        began_s, unread = self.clock(), len(search[0].prompt)
+        began_s, prompt_tokens = self.clock(), len(search[0].prompt)
 
         def between() -> bool:
-            nonlocal began_s, unread
+            nonlocal began_s, prompt_tokens
             self.listener.stepped(
                 StepReport(
-                    prompt_tokens=unread,
+                    prompt_tokens=prompt_tokens,
                     batch_size=search[0].beams,
                     duration_s=self.clock() - began_s,
                     kv_usage_ratio=scheduler.kv_usage_ratio,
                 )
             )
-            self._turn(scheduler, info)
-            began_s, unread = self.clock(), 0
+            self._run_step(scheduler, info)
+            began_s, prompt_tokens = self.clock(), 0
             return self._stopping or self._beams.cancelled
 
         found = self.engine.search_beams(search[0], len(search), between)
         if self._beams.cancelled:
             outputs = [Output(one.id, "", 0, FinishReason.CANCELLED) for one in search]
         else:
-            outputs = [self._found(one.id, tokens, info) for one, tokens in zip(search, found, strict=True)]
+            outputs = [self._search_output(one.id, tokens, info) for one, tokens in zip(search, found, strict=True)]
         self.listener.stepped(StepReport(outputs=tuple(outputs), kv_usage_ratio=scheduler.kv_usage_ratio))
 
-    def _found(self, request_id: str, tokens: list[int], info: ModelInfo) -> Output:
-        """A whole answer at once."""
+    def _search_output(self, request_id: str, tokens: list[int], info: ModelInfo) -> Output:
+        """The complete output of a beam search."""
         ended = tokens[-1] in info.end_tokens
-        answer = Answer(self.engine.decoder(), StopFilter(()))
-        text = "".join(answer.push(token).text for token in (tokens[:-1] if ended else tokens)) + answer.end().text
+        output = SequenceText(self.engine.decoder(), StopFilter(()))
+        text = "".join(output.push(token).text for token in (tokens[:-1] if ended else tokens)) + output.end().text
         return Output(request_id, text, len(tokens), FinishReason.STOP if ended else FinishReason.LENGTH)
 
     def _take_commands(self, scheduler: Scheduler) -> list[Output]:
-        """Apply what came in since the last step; the ends that this made."""
+        """Apply the commands since the last step. Returns the requests that this ended."""
         ended = []
         while self._commands:
             command = self._commands.popleft()
@@ -198,7 +195,7 @@ class Worker:
             elif isinstance(command, tuple):
                 self._beams.submit(command)
             elif scheduler.remove(command):
-                self._answers.pop(command, None)
+                self._texts.pop(command, None)
                 ended.append(Output(command, "", 0, FinishReason.CANCELLED))
             else:
                 ended += [Output(one.id, "", 0, FinishReason.CANCELLED) for one in self._beams.cancel(command)]
@@ -207,28 +204,28 @@ class Worker:
     def _advance(
         self, scheduler: Scheduler, sequence: Sequence, token: int, score: Score | None, info: ModelInfo
     ) -> Output:
-        """Account for one new token of one sequence."""
+        """Process the new token of one sequence."""
         request = sequence.request
-        answer = self._answers[request.id]
-        sequence.take(token)
+        text = self._texts[request.id]
+        sequence.append(token)
         finish: FinishReason | None = None
         if request.constraint is not None and request.constraint.problem is not None:
-            piece, finish = Piece(""), FinishReason.ERROR
+            piece, finish = TextPiece(""), FinishReason.ERROR
         elif token in info.end_tokens:
-            piece, finish = answer.end(), FinishReason.STOP
+            piece, finish = text.end(), FinishReason.STOP
         else:
-            piece = answer.push(token, score)
+            piece = text.push(token, score)
             if piece.stopped:
                 finish = FinishReason.STOP
             elif sequence.generated == request.max_tokens:
-                last = answer.end()
-                piece, finish = Piece(piece.text + last.text, piece.scores + last.scores), FinishReason.LENGTH
+                last = text.end()
+                piece, finish = TextPiece(piece.text + last.text, piece.scores + last.scores), FinishReason.LENGTH
         if finish:
             scheduler.remove(request.id)
-            del self._answers[request.id]
+            del self._texts[request.id]
         return Output(request.id, piece.text, 1, finish, piece.scores)
 
 
 def _yielding(plan: StepPlan) -> list[Sequence]:
-    """Sequences that the step gives a token to."""
+    """Sequences that get a token in this step."""
     return [*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)]

@@ -1,8 +1,8 @@
-"""The one place where the engine's thread meets the event loop.
+"""Connects the engine's thread with the event loop. The only crossing between both.
 
-The thread hands over one report per step with one `call_soon_threadsafe`; from there on everything runs
-on the loop: tickets, counts, gauges. So a scrape, an admission and a cancellation always see whole steps,
-and nothing here needs a lock.
+The thread sends one report per step with one `call_soon_threadsafe`. Everything else runs on the loop: output
+buffers, counters, gauges. Scrapes, admissions and cancellations therefore see complete steps only, and no lock is
+needed.
 """
 
 import asyncio
@@ -14,23 +14,22 @@ from typing import Final, Protocol
 
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_contract.server.metrics import RejectReason, SloObjective
+from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
-from chatscale_server.http.line import WaitingLine
-from chatscale_server.http.slo import Slo
-from chatscale_server.http.ticket import Ticket
+from chatscale_server.http.in_flight import InFlightRequest, WaitingQueue
 from chatscale_server.metrics import Counts, State
 
 log = logging.getLogger(__name__)
 
 MAX_UNREAD_TOKENS: Final = 2048
-"""A stream whose reader is further behind than this is cancelled; it must not hold the batch or the memory."""
+"""A stream whose reader is further behind is cancelled, so that it does not occupy a slot and memory."""
 STUCK_AFTER_S: Final = 60.0
-"""Work pending and no step for so long: the engine hangs. A CPU step over a full prefill budget takes seconds."""
+"""The engine counts as stuck after this time with pending work and no step. A full CPU prefill step takes seconds."""
 
 
 class EnginePort(Protocol):
-    """What the bridge asks of the worker."""
+    """The part of the worker that the bridge calls."""
 
     def submit(self, request: Request) -> None:
         """Queue a request."""
@@ -44,14 +43,14 @@ class EnginePort(Protocol):
 
 @dataclass(slots=True)
 class Bridge:
-    """Admission, delivery and accounting. All methods but the four `Listener` ones belong to the loop."""
+    """Admission, delivery and accounting. Only the four `Listener` methods may be called from another thread."""
 
     slots: int
     max_queue: int
     queue_timeout_s: float = 60.0
     max_waiting_prompt_tokens: int | None = None
-    """See WaitingLine."""
-    slo: Slo = field(default_factory=Slo)
+    """See `WaitingQueue.max_prompt_tokens`."""
+    objectives: LatencyObjectives = field(default_factory=LatencyObjectives)
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
@@ -61,15 +60,15 @@ class Bridge:
     failed_event: asyncio.Event = field(default_factory=asyncio.Event)
     _port: EnginePort | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _line: WaitingLine = field(init=False)
-    _running: dict[str, Ticket] = field(default_factory=dict)
+    _waiting: WaitingQueue = field(init=False)
+    _running: dict[str, InFlightRequest] = field(default_factory=dict)
     _kv_usage_ratio: float = 0.0
     _last_step_timestamp_s: float = 0.0
     _progress_s: float = 0.0
-    """When the engine last reported, or when work came to an idle engine."""
+    """When the engine last reported, or when an idle engine got work."""
 
     def __post_init__(self) -> None:
-        self._line = WaitingLine(self.queue_timeout_s, self.max_waiting_prompt_tokens)
+        self._waiting = WaitingQueue(self.queue_timeout_s, self.max_waiting_prompt_tokens)
 
     def attach(self, port: EnginePort, loop: asyncio.AbstractEventLoop) -> None:
         """Connect both sides, before the worker starts."""
@@ -78,43 +77,43 @@ class Bridge:
     # ---- Listener: called from the engine's thread ----
 
     def phase(self, name: str, seconds: float) -> None:
-        """A phase of the start is over."""
+        """A startup phase is complete."""
         self._call(self._on_phase, name, seconds)
 
     def loaded(self, info: ModelInfo) -> None:
-        """The engine takes requests."""
+        """The engine accepts requests."""
         self._call(self._on_loaded, info)
 
     def stepped(self, report: StepReport) -> None:
-        """One step is done."""
+        """One step is complete."""
         self._call(self._on_step, report)
 
     def failed(self, error: BaseException) -> None:
-        """The engine is gone."""
+        """The engine has stopped for good."""
         self._call(self._on_failed, error)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         try:
             self._attached_loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
-            log.debug("the loop is closed; nobody is left to tell")
+            log.debug("event loop is closed, report dropped")
 
     @property
     def _attached_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            raise RuntimeError("attach() comes before the worker's start")
+            raise RuntimeError("attach() must be called before the worker starts")
         return self._loop
 
-    # ---- the loop's side ----
+    # ---- called on the event loop ----
 
     @property
-    def in_system(self) -> int:
-        """Requests admitted and not ended."""
-        return len(self._line) + len(self._running)
+    def in_flight(self) -> int:
+        """Number of in-flight requests, waiting and running."""
+        return len(self._waiting) + len(self._running)
 
     def check_room(self, count: int = 1) -> None:
-        """Raises ApiError 429 when slots and queue cannot take `count` more; costs nothing, so ask before any work."""
-        if self.in_system + count > self.slots + self.max_queue:
+        """Raises ApiError 429 if slots and queue have no room for `count` more. Cheap: call it first."""
+        if self.in_flight + count > self.slots + self.max_queue:
             raise self._queue_full(f"{self.max_queue} waiting")
 
     def _queue_full(self, why: str) -> ApiError:
@@ -127,74 +126,76 @@ class Bridge:
         )
 
     def retry_after_s(self) -> int:
-        """Seconds until the present queue should have drained."""
-        return self._line.retry_after_s(self.clock())
+        """Estimated seconds until the requests that wait now have left the queue."""
+        return self._waiting.retry_after_s(self.clock())
 
-    def submit(self, requests: Sequence[Request], schema_param: str | None = None) -> list[Ticket]:
-        """Admit all of them, with one bell, or none.
+    def submit(self, requests: Sequence[Request], schema_param: str | None = None) -> list[InFlightRequest]:
+        """Admit all requests of one response, or none.
 
-        schema_param: the body's field that holds them to a schema, if one does.  Raises ApiError 429 when there is no
-        room, or too much to read before them.
+        schema_param: the body's field that constrains the response to a schema, if there is one.  Raises ApiError 429
+        if slots and queue are full, or if too many prompt tokens wait.
         """
         self.check_room(len(requests))
-        if not self._line.takes(sum(len(request.prompt) for request in requests)):
-            raise self._queue_full(f"{self._line.prompt_tokens} prompt tokens waiting")
+        if not self._waiting.has_room_for(sum(len(request.prompt) for request in requests)):
+            raise self._queue_full(f"{self._waiting.prompt_tokens} prompt tokens waiting")
         if self._port is None:
-            raise RuntimeError("attach() comes before submit()")
-        if self.in_system == 0:
+            raise RuntimeError("attach() must be called before submit()")
+        if self.in_flight == 0:
             self._progress_s = self.clock()
-            self._line.forget_rate()
-        bell, queued_s = asyncio.Event(), self.clock()
-        tickets = [Ticket(replace(request, queued_s=queued_s), bell, schema_param) for request in requests]
-        for ticket in tickets:
-            self._line.join(ticket)
-        admitted = tuple(ticket.request for ticket in tickets)
+            self._waiting.reset_rate()
+        updated, queued_s = asyncio.Event(), self.clock()
+        in_flight = [
+            InFlightRequest(replace(request, queued_s=queued_s), updated, schema_param) for request in requests
+        ]
+        for request in in_flight:
+            self._waiting.append(request)
+        admitted = tuple(request.engine_request for request in in_flight)
         if admitted[0].beams > 1:
             self._port.submit_search(admitted)
         else:
-            for request in admitted:
-                self._port.submit(request)
-        return tickets
+            for one in admitted:
+                self._port.submit(one)
+        return in_flight
 
-    def abandon(self, tickets: Sequence[Ticket]) -> None:
-        """Their one reader has left. Slots count as taken until the engine confirms that they are free."""
-        unfinished = [ticket for ticket in tickets if ticket.finish is None]
+    def abandon(self, requests: Sequence[InFlightRequest]) -> None:
+        """Cancel requests that nobody reads any more. Their slots stay occupied until the engine reports back."""
+        unfinished = [request for request in requests if request.finish is None]
         if self._port is not None and unfinished:
-            # A choice that fails takes the others with it; then nobody has left.
-            self.counts.client_disconnects += all(ticket.problem is None for ticket in tickets)
-            for ticket in unfinished:
-                self._port.cancel(ticket.request.id)
+            # One failed choice ends the whole response. That is no client disconnect.
+            self.counts.client_disconnects += all(request.problem is None for request in requests)
+            for request in unfinished:
+                self._port.cancel(request.engine_request.id)
 
     def fail_all(self, problem: ApiError) -> None:
-        """End every open request with an error."""
-        for ticket in (*self._line.tickets, *self._running.values()):
-            self._count_end(ticket, FinishReason.ERROR)
-            ticket.end(FinishReason.ERROR, problem)
+        """End every in-flight request with an error."""
+        for request in (*self._waiting.requests, *self._running.values()):
+            self._count_end(request, FinishReason.ERROR)
+            request.end(FinishReason.ERROR, problem)
             if self._port is not None:
-                self._port.cancel(ticket.request.id)
-        self._line.clear()
+                self._port.cancel(request.engine_request.id)
+        self._waiting.clear()
         self._running.clear()
 
     def give_up_if_stuck(self) -> None:
-        """Take a hanging engine for a failed one, so that nobody waits for it any longer."""
+        """Mark a stuck engine as failed, so that no request waits for it any longer."""
         if self.failure is None and self.stuck():
-            self._on_failed(TimeoutError(f"work is pending, and no step came for {STUCK_AFTER_S:g} seconds"))
+            self._on_failed(TimeoutError(f"work is pending and the engine made no step for {STUCK_AFTER_S:g} seconds"))
 
     def stuck(self) -> bool:
-        """Work is pending and the engine has not stepped for too long."""
-        return self.in_system > 0 and self.clock() - self._progress_s > STUCK_AFTER_S
+        """True if work is pending and the engine made no step for `STUCK_AFTER_S`."""
+        return self.in_flight > 0 and self.clock() - self._progress_s > STUCK_AFTER_S
 
     def state(self, *, draining: bool) -> State:
-        """The gauges of this moment."""
-        oldest = next(iter(self._line.tickets), None)
+        """The current gauge values."""
+        oldest = next(iter(self._waiting.requests), None)
         return State(
-            queue_depth=len(self._line),
+            queue_depth=len(self._waiting),
             requests_running=len(self._running),
             slots=self.slots,
             queue_capacity=self.max_queue,
             max_tokens_per_step=self.info.tokens_per_step if self.info else 0,
             max_tokens_per_second=self.info.max_tokens_per_second if self.info else 0.0,
-            oldest_waiting_s=max(0.0, self.clock() - oldest.request.queued_s) if oldest else 0.0,
+            oldest_waiting_s=max(0.0, self.clock() - oldest.engine_request.queued_s) if oldest else 0.0,
             kv_cache_usage_ratio=self._kv_usage_ratio,
             draining=draining,
             last_step_timestamp_s=self._last_step_timestamp_s,
@@ -205,7 +206,7 @@ class Bridge:
 
     def _on_loaded(self, info: ModelInfo) -> None:
         self.info = info
-        self._line.max_tokens_per_second = info.max_tokens_per_second
+        self._waiting.max_tokens_per_second = info.max_tokens_per_second
         self._last_step_timestamp_s = self.wall_clock()
         self.loaded_or_failed.set()
 
@@ -227,74 +228,76 @@ class Bridge:
             self.counts.step_duration_s.observe(report.duration_s)
             self.counts.batch_size.observe(report.batch_size)
         for request_id in report.started:
-            if ticket := self._line.leave(request_id):
-                ticket.started_s = now_s - report.duration_s
-                self.counts.queue_time_s.observe(max(0.0, ticket.started_s - ticket.request.queued_s))
-                self._running[request_id] = ticket
+            if request := self._waiting.remove(request_id):
+                request.started_s = now_s - report.duration_s
+                self.counts.queue_time_s.observe(max(0.0, request.started_s - request.engine_request.queued_s))
+                self._running[request_id] = request
         for output in report.outputs:
             self._deliver(output, now_s)
 
     def _deliver(self, output: Output, now_s: float) -> None:
-        ticket = self._running.get(output.request_id) or self._line.get(output.request_id)
-        if ticket is None:
+        request = self._running.get(output.request_id) or self._waiting.get(output.request_id)
+        if request is None:
             return
         if output.tokens:
             self.counts.generated_tokens += output.tokens
-            self._time_tokens(ticket, output.tokens, now_s)
-        ticket.feed(output)
+            self._time_tokens(request, output.tokens, now_s)
+        request.add_output(output)
         if output.finish:
             self._running.pop(output.request_id, None)
-            self._line.leave(output.request_id)
-            self._end(ticket, output.finish, now_s)
-        elif ticket.unread_tokens > MAX_UNREAD_TOKENS and self._port is not None:
+            self._waiting.remove(output.request_id)
+            self._end(request, output.finish, now_s)
+        elif request.unread_tokens > MAX_UNREAD_TOKENS and self._port is not None:
             self._port.cancel(output.request_id)
 
-    def _time_tokens(self, ticket: Ticket, tokens: int, now_s: float) -> None:
-        if ticket.last_token_s is None:
-            ticket.first_token_s = now_s
-            self._count_first_token(ticket.request, now_s - ticket.request.arrived_s)
-            if ticket.started_s is not None:
-                self.counts.prefill_time_s.observe(now_s - ticket.started_s)
+    def _time_tokens(self, request: InFlightRequest, tokens: int, now_s: float) -> None:
+        if request.last_token_s is None:
+            request.first_token_s = now_s
+            self._count_first_token(request.engine_request, now_s - request.engine_request.arrived_s)
+            if request.started_s is not None:
+                self.counts.prefill_time_s.observe(now_s - request.started_s)
         else:
-            self.counts.inter_token_s.observe((now_s - ticket.last_token_s) / tokens, tokens)
-        ticket.last_token_s = now_s
+            self.counts.inter_token_s.observe((now_s - request.last_token_s) / tokens, tokens)
+        request.last_token_s = now_s
 
     def _count_first_token(self, request: Request, ttft_s: float) -> None:
         self.counts.time_to_first_token_s.observe(ttft_s)
         speed = self.info.max_tokens_per_second if self.info else 0.0
-        # The first token of a beam search is its last as well; nothing is promised of it.
-        if request.beams == 1 and self.slo.misses_ttft(ttft_s, len(request.prompt), speed):
+        # A beam search returns all tokens at once, so the objective does not apply to it.
+        if request.beams == 1 and self.objectives.misses_ttft(ttft_s, len(request.prompt), speed):
             self.counts.slo_misses[SloObjective.TTFT] += 1
 
-    def _count_answer(self, ticket: Ticket, now_s: float) -> None:
-        """What is only known, and only means something, of requests that came to their own end."""
-        self._line.note_finished(now_s)
-        self.counts.request_duration_s.observe(now_s - ticket.request.arrived_s)
-        self.counts.request_prompt_tokens.observe(len(ticket.request.prompt))
-        self.counts.request_generated_tokens.observe(ticket.generated)
-        if ticket.first_token_s is not None:
-            decode_time_s = now_s - ticket.first_token_s
+    def _count_answer(self, request: InFlightRequest, now_s: float) -> None:
+        """Count what is defined for completed requests only."""
+        self._waiting.record_finish(now_s)
+        self.counts.request_duration_s.observe(now_s - request.engine_request.arrived_s)
+        self.counts.request_prompt_tokens.observe(len(request.engine_request.prompt))
+        self.counts.request_generated_tokens.observe(request.generated)
+        if request.first_token_s is not None:
+            decode_time_s = now_s - request.first_token_s
             self.counts.decode_time_s.observe(decode_time_s)
-            # A beam search gives its tokens all at once, so there is no time between them.
-            if ticket.request.beams == 1:
-                self.counts.time_per_output_token_s.observe(decode_time_s / max(1, ticket.generated - 1))
-                self.counts.slo_misses[SloObjective.TPOT] += self.slo.misses_tpot(decode_time_s, ticket.generated)
+            # A beam search returns all tokens at once, so there is no time between them.
+            if request.engine_request.beams == 1:
+                self.counts.time_per_output_token_s.observe(decode_time_s / max(1, request.generated - 1))
+                self.counts.slo_misses[SloObjective.TPOT] += self.objectives.misses_tpot(
+                    decode_time_s, request.generated
+                )
 
-    def _end(self, ticket: Ticket, finish: FinishReason, now_s: float) -> None:
-        self._count_end(ticket, finish)
+    def _end(self, request: InFlightRequest, finish: FinishReason, now_s: float) -> None:
+        self._count_end(request, finish)
         match finish:
             case FinishReason.STOP | FinishReason.LENGTH:
-                self._count_answer(ticket, now_s)
-                ticket.end(finish)
+                self._count_answer(request, now_s)
+                request.end(finish)
             case FinishReason.DEADLINE:
-                ticket.end(finish, self._deadline_error())
+                request.end(finish, self._deadline_error())
             case FinishReason.CANCELLED:
-                ticket.end(finish, ApiError(500, "the request was cancelled by the server", code="cancelled"))
+                request.end(finish, ApiError(500, "the request was cancelled by the server", code="cancelled"))
             case FinishReason.ERROR:
-                ticket.end(finish, _schema_error(ticket.schema_param))
+                request.end(finish, _schema_error(request.schema_param))
 
-    def _count_end(self, ticket: Ticket, finish: FinishReason) -> None:
-        if ticket.finish is not None:
+    def _count_end(self, request: InFlightRequest, finish: FinishReason) -> None:
+        if request.finish is not None:
             return
         if finish is FinishReason.DEADLINE:
             self.counts.rejected[RejectReason.DEADLINE] += 1
@@ -311,5 +314,5 @@ class Bridge:
 
 
 def _schema_error(param: str | None) -> ApiError:
-    """A 400: the schema is the client's, and trying again, as clients do after a 500, would end the same."""
-    return bad_request("the answer could not be held to its schema", param=param, code="schema_failed")
+    """A 400, because the schema comes from the client. Clients retry a 500, and a retry would fail in the same way."""
+    return bad_request("the response could not be constrained to its schema", param=param, code="schema_failed")

@@ -1,4 +1,4 @@
-"""What POST /v1/chat/completions is asked: tools and formats, on top of messages and what both endpoints share."""
+"""The body of POST /v1/chat/completions: messages, tools and response formats."""
 
 import json
 from dataclasses import dataclass
@@ -9,47 +9,121 @@ from pydantic import AfterValidator, Field, StringConstraints
 from typing_extensions import override
 
 from chatscale_contract.openai.errors import ApiError, bad_request
-from chatscale_server.engine.protocol import ChatMessage
+from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.http import tool_calls
-from chatscale_server.http.messages import MAX_TOOLS, FunctionName, Messages
 from chatscale_server.http.schema import (
     MAX_PROMPT_TOKENS,
-    Generation,
+    GenerationBody,
     Label,
     Strict,
     Text,
-    contradiction,
     encodable,
-    not_searched,
+    invalid_combination,
+    unsupported_with_beams,
 )
+from chatscale_server.http.transport import parse_object
 
+MAX_MESSAGES: Final = 1024
+MAX_TOOLS: Final = 128
+"""Limit of `tools` in a request and of `tool_calls` in a message."""
 MAX_TOP_LOGPROBS: Final = 20
 
+FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+CallId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(encodable)]
 
-def _sound(value: dict[str, Any]) -> dict[str, Any]:
+
+def _encodable_json(value: dict[str, Any]) -> dict[str, Any]:
     encodable(json.dumps(value, ensure_ascii=False))
     return value
 
 
-JsonObject = Annotated[dict[str, Any], AfterValidator(_sound)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_encodable_json)]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What a whole answer is held to: text that follows a JSON schema, between two texts."""
+class ResponseConstraint:
+    """Format of a whole response: a prefix, JSON that follows a schema, a suffix."""
 
     param: str
-    """The body's field that asks for it."""
+    """The body's field that requires it."""
     schema: dict[str, Any]
-    before: str = ""
-    after: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+
+class TextPart(Strict):
+    """A content part. Text models support no other type."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class CalledFunction(Strict):
+    """Name and arguments of a tool call, as the model generated them."""
+
+    name: FunctionName
+    arguments: Text
+
+
+class CalledTool(Strict):
+    """One tool call in an assistant message."""
+
+    id: CallId
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class Message(Strict):
+    """One message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=256, fail_fast=True)] | None = None
+    name: Annotated[str, StringConstraints(max_length=64), AfterValidator(encodable)] | None = None
+    refusal: None = None
+    audio: None = None
+    tool_calls: Annotated[list[CalledTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tool_call_id: CallId | None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+
+    @property
+    def uses_tools(self) -> bool:
+        """True if the message contains tool calls or the result of one."""
+        return self.role == "tool" or bool(self.tool_calls)
+
+    def check_at(self, place: str) -> None:
+        """Raises ApiError for fields that this role cannot have. place: the message's path in the body."""
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            path = f"{place}.content"
+            raise bad_request(f"{path} is required", param=path, code="missing_required_parameter")
+        if self.tool_calls and self.role != "assistant":
+            raise invalid_combination(f"{place}.tool_calls", "are only valid in assistant messages")
+        if (self.role == "tool") != (self.tool_call_id is not None):
+            raise invalid_combination(f"{place}.tool_call_id", "is required in tool messages and invalid in others")
+
+    def to_chat(self, place: str) -> ChatMessage:
+        """The message as the chat template gets it. `developer` is OpenAI's newer name of `system`. Raises ApiError."""
+        content = self.content or ""
+        text = content if isinstance(content, str) else "".join(part.text for part in content)
+        return ChatMessage(
+            "system" if self.role == "developer" else self.role,
+            text,
+            self.name,
+            tuple(
+                ToolCall(call.id, call.function.name, _arguments(call, f"{place}.tool_calls.{at}.function.arguments"))
+                for at, call in enumerate(self.tool_calls or ())
+            ),
+            self.tool_call_id,
+        )
+
+
+Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
 
 
 class FunctionTool(Strict):
     """A function that the model may call."""
 
     class Function(Strict):
-        """Its name, and the JSON schema of its arguments, to which a model is held that has to call it."""
+        """Name and JSON schema of the arguments. The schema is enforced if the model must call the function."""
 
         name: FunctionName
         description: Text | None = None
@@ -64,10 +138,10 @@ Tools = Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True
 
 
 class ResponseFormat(Strict):
-    """What the whole answer must be."""
+    """Required format of the whole response."""
 
     class JsonSchema(Strict):
-        """The schema by its name. It holds whatever `strict` says."""
+        """A named JSON schema. It is enforced whatever the value of `strict`."""
 
         name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
         description: Text | None = None
@@ -78,18 +152,18 @@ class ResponseFormat(Strict):
     json_schema: JsonSchema | None = None
 
     @property
-    def form(self) -> Form | None:
+    def constraint(self) -> ResponseConstraint | None:
         """None for free text."""
         if self.json_schema is not None:
-            return Form("response_format", self.json_schema.schema_)
-        return Form("response_format", {"type": "object"}) if self.type == "json_object" else None
+            return ResponseConstraint("response_format", self.json_schema.schema_)
+        return ResponseConstraint("response_format", {"type": "object"}) if self.type == "json_object" else None
 
 
 class NamedTool(Strict):
-    """The one function that is to be called."""
+    """The function that the model must call."""
 
     class Function(Strict):
-        """By its name."""
+        """Its name."""
 
         name: FunctionName
 
@@ -97,7 +171,7 @@ class NamedTool(Strict):
     function: Function
 
 
-class ChatRequest(Generation):
+class ChatBody(GenerationBody):
     """The body of POST /v1/chat/completions."""
 
     messages: Messages
@@ -107,7 +181,7 @@ class ChatRequest(Generation):
     response_format: ResponseFormat | None = None
     tools: Tools | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
-    """The model is not shown the tools, decides, or is held to one call."""
+    """`none` hides the tools from the model, `auto` lets it decide, the others force one call."""
     parallel_tool_calls: bool | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1, fail_fast=True)] | None = None
     metadata: Annotated[dict[str, Label], Field(max_length=16)] | None = None
@@ -118,14 +192,14 @@ class ChatRequest(Generation):
 
     @property
     @override
-    def answer_tokens(self) -> int | None:
-        """The newer name wins, as at OpenAI."""
+    def max_output_tokens(self) -> int | None:
+        """`max_completion_tokens` takes precedence over `max_tokens`, as with OpenAI."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
     @override
     def stops(self) -> tuple[str, ...]:
-        """Without parallel calls, the end of the first one is the end."""
+        """Without parallel tool calls, the end of the first call ends the response."""
         return (*super().stops, tool_calls.CLOSE) if self._one_call else super().stops
 
     @property
@@ -134,26 +208,26 @@ class ChatRequest(Generation):
 
     @property
     def scored_alternatives(self) -> int | None:
-        """Likeliest tokens to report with each token's score; None reports no scores."""
+        """Most likely tokens to report with each token's score; None reports no scores."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
     @cached_property
     def offered_tools(self) -> list[dict[str, Any]]:
-        """The tools that the model is shown, as the template takes them."""
+        """The tools that the model may call, as the chat template gets them."""
         shown = self.tools if self.tools and self.tool_choice != "none" else []
         return [tool.model_dump(exclude_none=True) for tool in shown]
 
     @cached_property
-    def form(self) -> Form | None:
-        """What the answer is held to, if anything."""
-        if callable_now := self._to_be_called():
-            functions = [(tool.function.name, tool.function.parameters or {"type": "object"}) for tool in callable_now]
+    def constraint(self) -> ResponseConstraint | None:
+        """Required format of the response; None for free text."""
+        if required := self._required_tools():
+            functions = [(tool.function.name, tool.function.parameters or {"type": "object"}) for tool in required]
             schema = tool_calls.call_schema(functions)
-            return Form("tool_choice", schema, f"{tool_calls.OPEN}\n", f"\n{tool_calls.CLOSE}")
-        return self.response_format.form if self.response_format else None
+            return ResponseConstraint("tool_choice", schema, f"{tool_calls.OPEN}\n", f"\n{tool_calls.CLOSE}")
+        return self.response_format.constraint if self.response_format else None
 
-    def _to_be_called(self) -> list[FunctionTool]:
-        """The tools of which one has to be called."""
+    def _required_tools(self) -> list[FunctionTool]:
+        """The tools of which the model must call one; empty if it need not."""
         if isinstance(self.tool_choice, NamedTool):
             return [tool for tool in self.tools or () if tool.function.name == self.tool_choice.function.name]
         return list(self.tools or ()) if self.tool_choice == "required" else []
@@ -164,51 +238,60 @@ class ChatRequest(Generation):
         for at, message in enumerate(self.messages):
             message.check_at(f"messages.{at}")
         if self.top_logprobs and not self.logprobs:
-            raise contradiction("top_logprobs", "needs logprobs to be true")
+            raise invalid_combination("top_logprobs", "requires logprobs to be true")
         if self.response_format and (self.response_format.type == "json_schema") != bool(
             self.response_format.json_schema
         ):
-            raise contradiction("response_format.json_schema", "belongs to the type json_schema, and to no other")
+            raise invalid_combination(
+                "response_format.json_schema", "is required with type json_schema and invalid with others"
+            )
         self._check_tools()
 
     @override
-    def check_search(self) -> None:
-        super().check_search()
-        if self._to_be_called():
-            raise not_searched("tool_choice")
+    def check_beam_search(self) -> None:
+        super().check_beam_search()
+        if self._required_tools():
+            raise unsupported_with_beams("tool_choice")
         if self._one_call:
-            raise not_searched("parallel_tool_calls")
+            raise unsupported_with_beams("parallel_tool_calls")
 
     def _check_tools(self) -> None:
-        if self.offered_tools and self.response_format and self.response_format.form:
-            raise contradiction("response_format", "would keep the model from calling the tools")
-        held = self._to_be_called()
-        if self.tool_choice not in {None, "none", "auto"} and not held:
-            raise contradiction("tool_choice", "names none of the tools")
+        if self.offered_tools and self.response_format and self.response_format.constraint:
+            raise invalid_combination("response_format", "cannot be combined with tools")
+        required = self._required_tools()
+        if self.tool_choice not in {None, "none", "auto"} and not required:
+            raise invalid_combination("tool_choice", "does not match any of the tools")
         for at, tool in enumerate(self.tools or ()):
-            if tool.function.strict and self.offered_tools and not held:
+            if tool.function.strict and self.offered_tools and not required:
                 raise bad_request(
-                    f"tools.{at}.function.strict: a model that may speak is not held to a schema; "
-                    "use tool_choice to make it call",
+                    f"tools.{at}.function.strict: the schema is only enforced if the model must call the function; "
+                    "set tool_choice",
                     param=f"tools.{at}.function.strict", code="unsupported_value",
                 )  # fmt: skip
 
     def conversation(self) -> list[ChatMessage]:
-        """The messages as the template takes them. Raises ApiError."""
+        """The messages as the chat template gets them. Raises ApiError."""
         return [message.to_chat(f"messages.{at}") for at, message in enumerate(self.messages)]
 
     def check_model(self, *, takes_tools: bool, takes_schemas: bool) -> None:
-        """Raises ApiError for what this model cannot do."""
+        """Raises ApiError for fields that this model does not support."""
         if takes_tools is False:
             if self.offered_tools:
-                raise _beyond("tools", "this model's chat template has no place for them")
+                raise _unsupported("tools", "this model's chat template does not support tools")
             for at, message in enumerate(self.messages):
-                if message.speaks_of_tools:
+                if message.uses_tools:
                     field = "role" if message.role == "tool" else "tool_calls"
-                    raise _beyond(f"messages.{at}.{field}", "this model's chat template knows no tools")
-        if self.form is not None and not takes_schemas:
-            raise _beyond(self.form.param, "this server cannot hold answers to a schema")
+                    raise _unsupported(f"messages.{at}.{field}", "this model's chat template does not support tools")
+        if self.constraint is not None and not takes_schemas:
+            raise _unsupported(self.constraint.param, "this server does not support structured output")
 
 
-def _beyond(param: str, reason: str) -> ApiError:
+def _unsupported(param: str, reason: str) -> ApiError:
     return bad_request(f"{param}: {reason}", param=param, code="unsupported_value")
+
+
+def _arguments(call: CalledTool, path: str) -> dict[str, Any]:
+    try:
+        return parse_object(call.function.arguments.encode())
+    except ApiError as error:
+        raise bad_request(f"{path}: not a JSON object", param=path, code="invalid_value") from error

@@ -1,4 +1,4 @@
-"""From a checked body and its prompts to requests for the engine: one per choice, each within the model's limits."""
+"""Turns a checked body and its prompts into engine requests: one per choice, each within the model's limits. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,113 +8,122 @@ from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.beams import BEAM_TOKENS
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Constraint, Request
-from chatscale_server.http.schema import Generation, contradiction
+from chatscale_server.http.schema import GenerationBody, invalid_combination
 
 CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"
 _GOLDEN: Final = 0x9E3779B97F4A7C15
-"""2^64 over the golden ratio: multiples of it are far from each other (splitmix64)."""
+"""2^64 / golden ratio, as in splitmix64: its multiples are far apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What the engine is to do, apart from prompts and the fields that both endpoints share."""
+class RequestContext:
+    """Inputs of `plan_requests` that differ between the endpoints or do not come from the body."""
 
-    answer_id: str
+    response_id: str
     arrived_s: float
     prompt_param: str
-    """The body's field that prompts come from, for errors."""
+    """The body's field that contains the prompts, for error messages."""
     default_max_tokens: int
     top_logprobs: int | None = None
     constraints: Sequence[Constraint] = ()
-    """One per choice, or none at all."""
+    """One per choice, or empty."""
 
 
 def plan_requests(
-    asked: Generation, prompts: Sequence[Sequence[int]], wish: Wish, info: ModelInfo, slots: int
+    body: GenerationBody, prompts: Sequence[Sequence[int]], context: RequestContext, info: ModelInfo, slots: int
 ) -> list[Request]:
-    """Each prompt's choices side by side, as OpenAI counts them. Raises ApiError."""
-    count = check_count(asked, len(prompts), slots, wish.prompt_param)
-    if asked.beams > 1:
-        _check_search(asked, prompts, wish, info)
-    sampling = asked.sampling(info.vocab_size)
-    limits = [_answer_tokens(asked, prompt, wish, info) for prompt in prompts]
+    """One request per choice, ordered by prompt, then by choice, as OpenAI orders them. Raises ApiError."""
+    count = check_count(body, len(prompts), slots, context.prompt_param)
+    if body.beams > 1:
+        _check_beam_search(body, prompts, context, info)
+    sampling = body.sampling(info.vocab_size)
+    limits = [_max_output_tokens(body, prompt, context, info) for prompt in prompts]
     return [
         Request(
-            id=f"{wish.answer_id}.{at}" if at else wish.answer_id,
-            prompt=tuple(prompts[at // asked.choices_per_prompt]),
-            max_tokens=limits[at // asked.choices_per_prompt],
-            sampling=replace(sampling, seed=seed_of_choice(asked.seed, at % asked.choices_per_prompt)),
-            stop=asked.stops,
-            top_logprobs=wish.top_logprobs,
-            constraint=wish.constraints[at] if wish.constraints else None,
-            beams=asked.beams,
-            arrived_s=wish.arrived_s,
+            id=f"{context.response_id}.{at}" if at else context.response_id,
+            prompt=tuple(prompts[at // body.choices_per_prompt]),
+            max_tokens=limits[at // body.choices_per_prompt],
+            sampling=replace(sampling, seed=seed_of_choice(body.seed, at % body.choices_per_prompt)),
+            stop=body.stops,
+            top_logprobs=context.top_logprobs,
+            constraint=context.constraints[at] if context.constraints else None,
+            beams=body.beams,
+            arrived_s=context.arrived_s,
         )
         for at in range(count)
     ]
 
 
-def check_count(asked: Generation, prompts: int, slots: int, prompt_param: str) -> int:
-    """Choices in all. Raises ApiError for more than could ever run at a time."""
+def check_count(body: GenerationBody, prompts: int, slots: int, prompt_param: str) -> int:
+    """Number of choices of all prompts. Raises ApiError if they are more than the slots."""
     if prompts > slots:
-        raise contradiction(prompt_param, f"has {prompts} prompts, and this server runs {slots} at a time")
-    if prompts * asked.choices_per_prompt > slots:
-        param = "n" if asked.n else "num_return_sequences"
-        raise contradiction(
-            param, f"asks for {prompts * asked.choices_per_prompt} answers, and this server makes {slots} at a time"
+        raise invalid_combination(prompt_param, f"has {prompts} prompts; this server runs at most {slots} at a time")
+    if prompts * body.choices_per_prompt > slots:
+        param = "n" if body.n else "num_return_sequences"
+        raise invalid_combination(
+            param,
+            f"requests {prompts * body.choices_per_prompt} choices; this server generates at most {slots} at a time",
         )
-    return prompts * asked.choices_per_prompt
+    return prompts * body.choices_per_prompt
 
 
-def _check_search(asked: Generation, prompts: Sequence[Sequence[int]], wish: Wish, info: ModelInfo) -> None:
-    """Raises ApiError for a beam search that this server does not make.
+def _check_beam_search(
+    body: GenerationBody, prompts: Sequence[Sequence[int]], context: RequestContext, info: ModelInfo
+) -> None:
+    """Raises ApiError for a beam search beyond the limits of this server.
 
-    Its prompt is read in one step, which everybody waits for: a second at most, by the engine's own measure.
+    Its prompt is prefilled in one step, and all other requests wait for it: at most one second, as measured.
     """
-    if asked.beams > info.max_beams:
+    if body.beams > info.max_beams:
         raise bad_request(
-            f"num_beams: this server searches with at most {info.max_beams}", param="num_beams",
+            f"num_beams: the limit of this server is {info.max_beams}", param="num_beams",
             code="unsupported_value",
         )  # fmt: skip
     if len(prompts) > 1:
-        raise contradiction(wish.prompt_param, "has several prompts, and a beam search has one")
-    read, most = asked.beams * len(prompts[0]), info.max_tokens_per_second
-    if read > most:
-        raise contradiction("num_beams", f"times the prompt is {read} tokens, more than this server reads in a second")
-    whole = asked.max_length or len(prompts[0]) + (asked.answer_tokens or 1)
-    tokens = asked.beams * max(whole, len(prompts[0]) + 1)
+        raise invalid_combination(context.prompt_param, "must be one prompt in a beam search")
+    prefilled, limit = body.beams * len(prompts[0]), info.max_tokens_per_second
+    if prefilled > limit:
+        raise invalid_combination(
+            "num_beams", f"times the prompt is {prefilled} tokens, more than this server prefills in a second"
+        )
+    total = body.max_length or len(prompts[0]) + (body.max_output_tokens or 1)
+    tokens = body.beams * max(total, len(prompts[0]) + 1)
     if tokens > BEAM_TOKENS:
-        raise contradiction("num_beams", f"times prompt and answer is {tokens} tokens, more than {BEAM_TOKENS}")
+        raise invalid_combination(
+            "num_beams", f"times prompt plus output is {tokens} tokens; the limit is {BEAM_TOKENS}"
+        )
 
 
 def seed_of_choice(seed: int | None, choice: int) -> int | None:
-    """The first choice has the seed itself, so that one more choice never changes the first."""
+    """Seed of one choice. The first choice uses the seed itself, so more choices do not change the first one."""
     return None if seed is None else (seed + choice * _GOLDEN + 2**63) % 2**64 - 2**63
 
 
-def _answer_tokens(asked: Generation, prompt: Sequence[int], wish: Wish, info: ModelInfo) -> int:
-    """How long the answer may get. Raises ApiError for a prompt that the model cannot take."""
-    param = wish.prompt_param
+def _max_output_tokens(body: GenerationBody, prompt: Sequence[int], context: RequestContext, info: ModelInfo) -> int:
+    """Output limit of one choice, in tokens. Raises ApiError for a prompt that the model cannot process."""
+    param = context.prompt_param
     room = info.max_model_len - len(prompt)
     if not prompt:
         raise bad_request(f"{param} has no tokens", param=param, code="invalid_value")
     if max(prompt) >= info.vocab_size:
-        # A tokenizer may know more tokens than the model: such a one would break the step, for everybody in it.
-        raise bad_request(f"{param}: token ids end at {info.vocab_size - 1}", param=param, code="invalid_value")
-    room = min(room, BEAM_TOKENS // asked.beams - len(prompt)) if asked.beams > 1 else room
-    wanted = asked.answer_tokens
-    if asked.max_length is not None:
-        wanted = asked.max_length - len(prompt)
+        # A tokenizer can have more tokens than the model. Such a token would fail the step for the whole batch.
+        raise bad_request(f"{param}: token ids must be below {info.vocab_size}", param=param, code="invalid_value")
+    room = min(room, BEAM_TOKENS // body.beams - len(prompt)) if body.beams > 1 else room
+    wanted = body.max_output_tokens
+    if body.max_length is not None:
+        wanted = body.max_length - len(prompt)
         if wanted < 1:
-            raise contradiction("max_length", f"of {asked.max_length} leaves no room beside {len(prompt)} in {param}")
+            raise invalid_combination(
+                "max_length", f"{body.max_length} leaves no room for output: {param} has {len(prompt)} tokens"
+            )
     if room < (wanted or 1):
         raise _too_long(param, len(prompt), wanted or 1, info.max_model_len)
-    return wanted or min(room, wish.default_max_tokens)
+    return wanted or min(room, context.default_max_tokens)
 
 
 def _too_long(param: str, prompt_tokens: int, wanted: int, max_model_len: int) -> ApiError:
     return bad_request(
-        f"this model's context is {max_model_len} tokens; {param} has {prompt_tokens} and {wanted} more were asked for",
+        f"this model's context is {max_model_len} tokens; {param} has {prompt_tokens} and {wanted} more were requested",
         param=param,
         code=CONTEXT_LENGTH_EXCEEDED,
     )

@@ -1,56 +1,56 @@
-"""The life of a replica as probes and clients see it: loading, ready, draining, failed.
+"""Lifecycle of a replica: loading, ready, draining, failed; and the probes and metrics that report it.
 
-On SIGTERM: unready at once, serve on while endpoints are withdrawn, refuse new requests, let admitted
-ones finish until the deadline, then end what is left with an error event.
+On SIGTERM the replica becomes unready at once, keeps serving while its endpoint is removed from the Service, then
+rejects new requests, lets in-flight requests finish until the deadline, and ends the rest with an error event.
 """
 
 import asyncio
-import fcntl
 import logging
-import sys
-import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
+
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.http.bridge import Bridge
-from chatscale_server.metrics import State
+from chatscale_server.metrics import State, render
 
 log = logging.getLogger(__name__)
 
 LOADING_RETRY_AFTER_S: Final = 5
 DRAINING_RETRY_AFTER_S: Final = 1
-"""Another replica can take it at once."""
+"""Short, because another replica can take the request at once."""
 UNSENT_POLL_S: Final = 0.02
 FLUSH_TIMEOUT_S: Final = 2.0
-"""For handlers to write the error event after the drain deadline."""
+"""Time for handlers to write their error events after the drain deadline."""
 
 
 class Phase(StrEnum):
-    """Where the replica stands."""
+    """Phase of the replica's lifecycle."""
 
     LOADING = "loading"
     READY = "ready"
     LEAVING = "leaving"
-    """SIGTERM came; still serving while endpoints are withdrawn."""
+    """SIGTERM was received; the replica still serves while its endpoint is removed."""
     DRAINING = "draining"
-    """New requests are refused, admitted ones finish."""
+    """New requests are rejected, in-flight requests finish."""
     FAILED = "failed"
 
 
 @dataclass(slots=True)
 class Lifecycle:
-    """One per process; belongs to the event loop."""
+    """Lifecycle of this process. Used on the event loop only."""
 
     bridge: Bridge
     drain_delay_s: float
     drain_timeout_s: float
     unsent_bytes: Callable[[], int] = lambda: 0
-    """Written by handlers, and not yet with the clients."""
+    """Response bytes that clients have not acknowledged."""
     _leaving: bool = False
     _refusing: bool = False
     _open_requests: int = 0
@@ -58,7 +58,7 @@ class Lifecycle:
 
     @property
     def phase(self) -> Phase:
-        """The first of these that holds."""
+        """The current phase."""
         if self.bridge.failure is not None:
             return Phase.FAILED
         if self._refusing:
@@ -69,15 +69,15 @@ class Lifecycle:
 
     @property
     def leaving(self) -> bool:
-        """SIGTERM has come: connections are not kept alive any more."""
+        """True from SIGTERM on. Connections are no longer kept alive."""
         return self._leaving
 
     def state(self) -> State:
-        """The gauges of this moment."""
+        """The current gauge values."""
         return self.bridge.state(draining=self._leaving)
 
     def check_open(self) -> None:
-        """Raises ApiError 503 while loading, while draining and after a failure."""
+        """Raises ApiError 503 while the replica loads or drains, and after a failure."""
         if self.phase is Phase.FAILED:
             raise ApiError(503, "the engine has failed; the server is stopping", code="engine_failed")
         if self._refusing:
@@ -89,7 +89,7 @@ class Lifecycle:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Around a request's whole handling: the drain waits for the answer's last byte, not its last token."""
+        """Wrap the whole handling of a request: a drain waits for the last byte of the response, not the last token."""
         self._open_requests += 1
         self._idle.clear()
         try:
@@ -100,7 +100,7 @@ class Lifecycle:
                 self._idle.set()
 
     async def drain(self) -> None:
-        """Leave without losing a request; returns when nothing is open any more or the time is up."""
+        """Drain. Returns when no request is open or the deadline has passed."""
         self._leaving = True
         log.info("draining", extra={"delay_s": self.drain_delay_s, "open_requests": self._open_requests})
         if self.bridge.info is not None:
@@ -112,43 +112,51 @@ class Lifecycle:
             "drain deadline passed",
             extra={"open_requests": self._open_requests, "unsent_bytes": self.unsent_bytes()},
         )
-        self.bridge.fail_all(_cut())
+        self.bridge.fail_all(_drain_error())
         await self.flush()
 
     async def flush(self) -> None:
-        """Give the handlers of requests that have just ended a moment to write it."""
+        """Wait until the handlers of ended requests have written their responses, at most `FLUSH_TIMEOUT_S`."""
         await self._wait_idle(FLUSH_TIMEOUT_S)
 
     async def _wait_idle(self, timeout_s: float) -> bool:
-        """Until no request is open and the clients have all that was written; False if that takes too long."""
+        """Wait until no request is open and all bytes are acknowledged; False after `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 if self._open_requests:
                     await self._idle.wait()
-                while self.unsent_bytes():  # noqa: ASYNC110 - nobody tells when a peer acknowledges
+                while self.unsent_bytes():  # noqa: ASYNC110 - there is no event for an acknowledgement
                     await asyncio.sleep(UNSENT_POLL_S)
         except TimeoutError:
             return False
         return True
 
 
-def unsent_bytes(connection: asyncio.Protocol) -> int:
-    """What a connection still owes its client: in our buffer, and in the kernel's until the client acknowledges it.
+class ProbeHandlers:
+    """Handlers of /livez, /readyz and /metrics. They never wait for the engine."""
 
-    The kernel's counts too: with a pod's end its network is gone, and with it what the kernel would still send.
-    """
-    transport: asyncio.WriteTransport | None = getattr(connection, "transport", None)
-    if transport is None:
-        return 0
-    waiting = transport.get_write_buffer_size()
-    raw = transport.get_extra_info("socket")
-    try:
-        in_kernel = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
-    except (OSError, ValueError):
-        return waiting  # closed meanwhile
-    return waiting + int.from_bytes(in_kernel, sys.byteorder)
+    def __init__(self, lifecycle: Lifecycle, registry: CollectorRegistry) -> None:
+        self._lifecycle = lifecycle
+        self._registry = registry
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        """500 if the engine has failed or is stuck."""
+        if self._lifecycle.phase is Phase.FAILED:
+            return web.Response(status=500, text="the engine has failed\n")
+        if self._lifecycle.bridge.stuck():
+            return web.Response(status=500, text="the engine has pending work and makes no steps\n")
+        return web.Response(text="ok\n")
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """200 from the end of the warm-up until SIGTERM, otherwise 503."""
+        phase = self._lifecycle.phase
+        return web.Response(status=200 if phase is Phase.READY else 503, text=f"{phase}\n")
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """The Prometheus text exposition."""
+        return web.Response(body=render(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _cut() -> ApiError:
-    text = "the server shut down before the answer was complete"
+def _drain_error() -> ApiError:
+    text = "the server shut down before the response was complete"
     return ApiError(503, text, code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)

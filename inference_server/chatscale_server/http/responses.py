@@ -1,26 +1,27 @@
-"""The answer bodies of both endpoints, whole and in chunks. Pure.
+"""Response bodies of both generating endpoints, complete or as stream chunks. Pure.
 
-A choice takes the news of its ticket and gives the chunks that say them; the whole answer is all that it took.
+A choice collects output deltas. It returns them as chunks, or all of them as one complete choice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chatscale_server.engine.request import FinishReason, Score
-from chatscale_server.http.logprobs import TokenBytes, chat_logprobs, text_logprobs
-from chatscale_server.http.tool_calls import Call, ToolCallParser
+from chatscale_server.http.tool_calls import ParsedToolCall, ToolCallParser
+
+TokenBytes = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of one answer; a prompt counts once, however many choices it has."""
+    """Token counts of one response. A prompt counts once, whatever its number of choices."""
 
     prompt: int
     generated: int
 
     def body(self) -> dict[str, int]:
-        """As OpenAI names them."""
+        """The `usage` object."""
         return {
             "prompt_tokens": self.prompt,
             "completion_tokens": self.generated,
@@ -29,48 +30,49 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What every body of one answer begins with."""
+class ResponseEnvelope:
+    """The fields around the choices, equal in all chunks of one response."""
 
     id: str
     model: str
     created: int
-    whole_object: str
+    """Unix time, seconds."""
+    complete_object: str
     chunk_object: str
 
-    def whole(self, choices: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
-        """The answer to a request without `stream`."""
-        return {**self._fields(self.whole_object), "choices": choices, "usage": usage.body()}
+    def complete(self, choices: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
+        """The response to a request without `stream`."""
+        return {**self._fields(self.complete_object), "choices": choices, "usage": usage.body()}
 
     def chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
-        """One chunk of a stream."""
+        """One stream chunk."""
         return {**self._fields(self.chunk_object), "choices": [choice]}
 
     def usage(self, usage: Usage) -> dict[str, Any]:
-        """The chunk after the last one, for `stream_options.include_usage`."""
+        """The last stream chunk, if `stream_options.include_usage` is set."""
         return {**self._fields(self.chunk_object), "choices": [], "usage": usage.body()}
 
     def _fields(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
-def chat_head(answer_id: str, model: str, created: int) -> Head:
+def chat_envelope(response_id: str, model: str, created: int) -> ResponseEnvelope:
     """For /v1/chat/completions."""
-    return Head(answer_id, model, created, "chat.completion", "chat.completion.chunk")
+    return ResponseEnvelope(response_id, model, created, "chat.completion", "chat.completion.chunk")
 
 
-def text_head(answer_id: str, model: str, created: int) -> Head:
+def text_envelope(response_id: str, model: str, created: int) -> ResponseEnvelope:
     """For /v1/completions."""
-    return Head(answer_id, model, created, "text_completion", "text_completion")
+    return ResponseEnvelope(response_id, model, created, "text_completion", "text_completion")
 
 
 @dataclass(slots=True)
 class ChatChoice:
-    """One of /v1/chat/completions. `token_bytes` is given if scores were asked for, `parser` if tools were offered."""
+    """A choice of /v1/chat/completions. `token_bytes` is set for logprobs, `parser` if tools were offered."""
 
     index: int
     call_prefix: str
-    """Makes the ids of calls unique."""
+    """Makes the ids of tool calls unique."""
     token_bytes: TokenBytes | None = None
     parser: ToolCallParser | None = None
     _text: list[str] = field(default_factory=list)
@@ -78,21 +80,21 @@ class ChatChoice:
     _calls: list[dict[str, Any]] = field(default_factory=list)
     _finish: str | None = None
 
-    def opening(self) -> dict[str, Any] | None:
-        """The first chunk: who speaks."""
+    def first_chunk(self) -> dict[str, Any] | None:
+        """The chunk that contains the role."""
         return self._chunk({"role": "assistant", "content": ""})
 
-    def take(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
-        """News for the whole answer; what they add to the message."""
+    def add(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
+        """Collect output; the deltas of the message that it makes."""
         self._scores += scores
         deltas = [self._delta(part) for part in self._parts(text, finish)]
         if finish is not None:
             self._finish = "tool_calls" if self._calls and finish is FinishReason.STOP else str(finish)
         return deltas
 
-    def feed(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
-        """Take news; the chunks that say them."""
-        deltas = self.take(text, scores, finish)
+    def add_as_chunks(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
+        """Collect output; the stream chunks that it makes."""
+        deltas = self.add(text, scores, finish)
         if scores and not deltas:
             deltas = [{"content": ""}]
         chunks = [self._chunk(delta) for delta in deltas]
@@ -102,8 +104,8 @@ class ChatChoice:
             chunks.append({**self._chunk({}), "finish_reason": self._finish})
         return chunks
 
-    def whole(self) -> dict[str, Any]:
-        """All that it took."""
+    def complete(self) -> dict[str, Any]:
+        """The choice with all collected output."""
         text = "".join(self._text)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if self._calls:
@@ -112,12 +114,12 @@ class ChatChoice:
         logprobs = chat_logprobs(self._scores, self.token_bytes) if self.token_bytes else None
         return {"index": self.index, "message": message, "logprobs": logprobs, "finish_reason": self._finish}
 
-    def _parts(self, text: str, finish: FinishReason | None) -> list[str | Call]:
+    def _parts(self, text: str, finish: FinishReason | None) -> list[str | ParsedToolCall]:
         if self.parser is None:
             return [text] if text else []
         return self.parser.push(text) + (self.parser.end() if finish is not None else [])
 
-    def _delta(self, part: str | Call) -> dict[str, Any]:
+    def _delta(self, part: str | ParsedToolCall) -> dict[str, Any]:
         if isinstance(part, str):
             self._text.append(part)
             return {"content": part}
@@ -134,7 +136,7 @@ class ChatChoice:
 
 @dataclass(slots=True)
 class TextChoice:
-    """One of /v1/completions; `echo` is the prompt's text, if it was asked for."""
+    """A choice of /v1/completions. `echo` is the prompt's text if it was requested."""
 
     index: int
     token_bytes: TokenBytes | None = None
@@ -143,26 +145,26 @@ class TextChoice:
     _scores: list[Score] = field(default_factory=list)
     _finish: str | None = None
 
-    def opening(self) -> dict[str, Any] | None:
-        """The prompt, if it was asked for."""
+    def first_chunk(self) -> dict[str, Any] | None:
+        """The chunk that contains the prompt; None without `echo`."""
         return self._body(self.echo) if self.echo else None
 
-    def take(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> None:
-        """News for the whole answer."""
+    def add(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> None:
+        """Collect output."""
         self._text.append(text)
         self._scores += scores
         self._finish = str(finish) if finish is not None else None
 
-    def feed(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
-        """Take news; the chunks that say them."""
-        self.take(text, scores, finish)
+    def add_as_chunks(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
+        """Collect output; the stream chunks that it makes."""
+        self.add(text, scores, finish)
         chunks = [self._body(text, self._logprobs(scores) if scores else None)] if text or scores else []
         if finish is not None:
             chunks.append({**self._body(""), "finish_reason": self._finish})
         return chunks
 
-    def whole(self) -> dict[str, Any]:
-        """All that it took."""
+    def complete(self) -> dict[str, Any]:
+        """The choice with all collected output."""
         body = self._body(self.echo + "".join(self._text), self._logprobs(self._scores))
         return {**body, "finish_reason": self._finish}
 
@@ -173,9 +175,40 @@ class TextChoice:
         return {"index": self.index, "text": text, "logprobs": logprobs, "finish_reason": None}
 
 
-def model_list(model: str, created: int, max_model_len: int | None) -> dict[str, Any]:
-    """GET /v1/models: the one model of this replica; its context length as vLLM reports it, once it is known."""
-    entry: dict[str, Any] = {"id": model, "object": "model", "created": created, "owned_by": "chatscale"}
-    if max_model_len is not None:
-        entry["max_model_len"] = max_model_len
-    return {"object": "list", "data": [entry]}
+def chat_logprobs(scores: Iterable[Score], token_bytes: TokenBytes) -> dict[str, Any]:
+    """`choices[].logprobs` of a chat completion."""
+
+    def entry(token: int, logprob: float) -> dict[str, Any]:
+        spelling = token_bytes(token)
+        return {"token": _text(spelling), "logprob": logprob, "bytes": list(spelling)}
+
+    content = [
+        {**entry(score.token, score.logprob), "top_logprobs": [entry(*alternative) for alternative in score.top]}
+        for score in scores
+    ]
+    return {"content": content, "refusal": None}
+
+
+def text_logprobs(scores: Iterable[Score], token_bytes: TokenBytes, offset: int) -> dict[str, Any]:
+    """`choices[].logprobs` of a plain completion; `offset` is the number of characters before the output.
+
+    The chosen token is always included, so there may be one more than requested.
+    """
+    scores = list(scores)
+    tops = []
+    for score in scores:
+        top: dict[str, float] = {}
+        for token, logprob in (*score.top, (score.token, score.logprob)):
+            # All partial characters decode to the same text: keep the most likely one.
+            top.setdefault(_text(token_bytes(token)), logprob)
+        tops.append(top)
+    return {
+        "tokens": [_text(token_bytes(score.token)) for score in scores],
+        "token_logprobs": [score.logprob for score in scores],
+        "top_logprobs": tops,
+        "text_offset": [offset + score.offset for score in scores],
+    }
+
+
+def _text(spelling: bytes) -> str:
+    return spelling.decode(errors="replace")

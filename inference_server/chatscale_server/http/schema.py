@@ -1,8 +1,8 @@
-"""What both generating endpoints are asked: every field is honoured, ignored by name because it cannot change the
-answer, or refused.
+"""Request fields that both generating endpoints share, and the body of POST /v1/completions.
 
-Refused means 400 with `param`. A field that no schema knows is refused too: silently ignoring one that
-changes the output would be a wrong answer.
+Every field is honoured, rejected, or ignored because it cannot change the output; the ignored ones are listed. A
+rejected field gives 400 with its name in `param`. Unknown fields are rejected too, because ignoring a field that
+changes the output would give a wrong response.
 """
 
 from typing import Annotated, Final, Literal, TypeVar
@@ -13,32 +13,34 @@ from typing_extensions import override
 
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.request import Sampling
-from chatscale_server.http.body import parse_object
+from chatscale_server.http.transport import parse_object
 
 MAX_TEXT_CHARS: Final = 1_000_000
 MAX_PROMPT_TOKENS: Final = 1_048_576
 MAX_STOPS: Final = 4
 MAX_CHOICES: Final = 128
-"""OpenAI's bound of `n`; a server has no more choices than slots."""
+"""OpenAI's limit of `n`. One request cannot have more choices than the server has slots."""
+MAX_PROMPTS: Final = MAX_CHOICES
+MAX_LOGPROBS: Final = 5
 MAX_LOGIT_BIAS: Final = 300
 MAX_TOKEN_DIGITS: Final = 10
 MIN_TEMPERATURE: Final = 1e-5
-"""Below it logits over temperature leave the range of numbers: that is greedy, as in vLLM."""
-NOT_SEARCHED: Final = (
+"""Lower temperatures mean greedy decoding, as in vLLM, because logits / temperature would overflow."""
+UNSUPPORTED_WITH_BEAMS: Final = (
     "stream", "do_sample", "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
     "repetition_penalty", "logit_bias", "seed", "stop", "logprobs", "response_format",
 )  # fmt: skip
-"""Fields that a beam search cannot honour; 0, false and an empty list ask for nothing, and pass."""
+"""Fields that a beam search cannot honour. 0, false and an empty list are accepted, because they request nothing."""
 MAX_PARAM_CHARS: Final = 200
-"""Of a field's name in an error: an unknown one is the client's own text."""
+"""Limit of a field name in an error message: the name of an unknown field is text of the client."""
 
 
 def encodable(text: str) -> str:
-    """A pydantic validator: JSON can carry half a surrogate pair, which is no text."""
+    """Pydantic validator that rejects lone surrogates: JSON can contain them, UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("contains a lone surrogate, which is not text") from error
+        raise ValueError("contains a lone surrogate, which is not valid text") from error
     return text
 
 
@@ -46,15 +48,19 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS), AfterValidat
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(encodable)]
 Label = Annotated[str, StringConstraints(max_length=512)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Token = Annotated[int, Field(ge=0)]
 
 
 class Strict(BaseModel):
-    """No field is taken for another type, none is unknown."""
+    """Base of all request bodies: no type coercion, no unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     def check(self) -> None:
-        """Raises ApiError for fields that contradict each other; schemas with such fields override it."""
+        """Raises ApiError for fields that are not valid together. Subclasses with such fields override it."""
+
+
+R = TypeVar("R", bound=Strict)
 
 
 class StreamOptions(Strict):
@@ -64,8 +70,8 @@ class StreamOptions(Strict):
     include_obfuscation: Literal[False] | None = None
 
 
-class Generation(Strict):
-    """What both endpoints share."""
+class GenerationBody(Strict):
+    """Fields of both generating endpoints."""
 
     model: Label
     max_tokens: Annotated[int, Field(ge=1, le=MAX_PROMPT_TOKENS)] | None = None
@@ -85,66 +91,68 @@ class Generation(Strict):
     stream_options: StreamOptions | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     max_length: Annotated[int, Field(ge=1, le=MAX_PROMPT_TOKENS)] | None = None
-    """Of prompt and answer together; this and the three below are words of transformers' `generate`."""
+    """Limit of prompt plus output. This and the next three fields are parameters of transformers' `generate`."""
     do_sample: bool | None = None
-    """False takes the likeliest token: a temperature of 0."""
+    """False selects the most likely token, like temperature 0."""
     num_return_sequences: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
-    """`n`."""
+    """Same as `n`."""
     num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
-    """More than 1 searches for the likeliest answers, beside the slots, as `generate` does."""
+    """More than 1 runs a beam search, as in `generate`. It uses no slot."""
     user: Label | None = None
-    """Accepted and ignored, as `metadata` and the like below: none of them changes the answer."""
+    """Accepted and ignored, because it does not change the output."""
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """The stop strings, however they were given."""
+        """The stop strings as a tuple."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
     def beams(self) -> int:
-        """1 is no search."""
+        """Number of beams; 1 means no beam search."""
         return self.num_beams or 1
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with a usage chunk."""
+        """True if the stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
     @property
-    def answer_tokens(self) -> int | None:
-        """Tokens of one answer, if a number was given; `max_length` says it in another way."""
+    def max_output_tokens(self) -> int | None:
+        """Maximum output tokens of one choice, if the request has a limit other than `max_length`."""
         return self.max_tokens
 
     @property
     def choices_per_prompt(self) -> int:
-        """How many answers each prompt gets. Greedy ones are all alike, as at OpenAI."""
+        """Choices for each prompt. With greedy decoding they are identical, as with OpenAI."""
         return self.n or self.num_return_sequences or 1
 
     @override
     def check(self) -> None:
         if self.beams > 1:
-            self.check_search()
+            self.check_beam_search()
         if self.stream_options and not self.stream:
-            raise bad_request("stream_options needs stream to be true", param="stream_options")
+            raise bad_request("stream_options requires stream to be true", param="stream_options")
         if self.n and self.num_return_sequences and self.n != self.num_return_sequences:
-            raise contradiction("num_return_sequences", f"means n, and n is {self.n}")
-        if self.max_length and self.answer_tokens:
-            raise contradiction("max_length", "counts prompt and answer, and a number of answer tokens is given too")
+            raise invalid_combination("num_return_sequences", f"must equal n ({self.n})")
+        if self.max_length and self.max_output_tokens:
+            raise invalid_combination("max_length", "cannot be combined with another token limit")
         if self.do_sample is False and self.temperature:
-            raise contradiction("do_sample", f"false means temperature 0, and temperature is {self.temperature:g}")
+            raise invalid_combination("do_sample", f"false requires temperature 0, found {self.temperature:g}")
         if self.do_sample and self.temperature == 0:
-            raise contradiction("do_sample", "true needs a temperature above 0")
+            raise invalid_combination("do_sample", "true requires a temperature above 0")
 
-    def check_search(self) -> None:
-        """Raises ApiError for what a beam search cannot honour; each endpoint has more of it."""
-        for name in NOT_SEARCHED:
+    def check_beam_search(self) -> None:
+        """Raises ApiError for fields that a beam search cannot honour. Each endpoint adds its own."""
+        for name in UNSUPPORTED_WITH_BEAMS:
             if getattr(self, name, None):
-                raise not_searched(name)
+                raise unsupported_with_beams(name)
         if self.choices_per_prompt > self.beams:
-            raise contradiction("num_beams", f"is {self.beams}, fewer than the {self.choices_per_prompt} answers")
+            raise invalid_combination(
+                "num_beams", f"is {self.beams}, less than the {self.choices_per_prompt} requested choices"
+            )
 
     def sampling(self, vocab_size: int) -> Sampling:
-        """OpenAI's defaults where nothing was given. Raises ApiError for tokens outside the vocabulary."""
+        """Sampling parameters with OpenAI's defaults. Raises ApiError for tokens outside the vocabulary."""
         return Sampling(
             temperature=0.0 if self.do_sample is False else _temperature(self.temperature),
             top_p=self.top_p or 1.0,
@@ -158,32 +166,81 @@ class Generation(Strict):
         )
 
 
-R = TypeVar("R", bound=Strict)
+def one_kind(parts: list[str | int | list[int]]) -> list[str | int | list[int]]:
+    """Pydantic validator: one prompt as token ids, or several prompts that are all text or all token ids."""
+    if len({type(part) for part in parts}) > 1:
+        raise ValueError("must be the token ids of one prompt, a list of texts or a list of token id lists")
+    if not isinstance(parts[0], int) and len(parts) > MAX_PROMPTS:
+        raise ValueError(f"at most {MAX_PROMPTS} prompts")
+    return parts
+
+
+class CompletionBody(GenerationBody):
+    """The body of POST /v1/completions."""
+
+    prompt: (
+        Text
+        | Annotated[
+            list[Text | Token | Annotated[list[Token], Field(max_length=MAX_PROMPT_TOKENS, fail_fast=True)]],
+            Field(min_length=1, max_length=MAX_PROMPT_TOKENS, fail_fast=True),
+            AfterValidator(one_kind),
+        ]
+    )
+    best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    """Must equal `n`: the server does not generate choices that it does not return."""
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    suffix: Literal[""] | None = None
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """Each prompt, as text or as token ids."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        tokens = [part for part in self.prompt if isinstance(part, int)]
+        return [tokens] if tokens else [part for part in self.prompt if not isinstance(part, int)]
+
+    @override
+    def check(self) -> None:
+        super().check()
+        if self.best_of is not None and self.best_of != self.choices_per_prompt:
+            raise bad_request(
+                f"best_of: must equal n ({self.choices_per_prompt}), because all generated choices are returned",
+                param="best_of", code="unsupported_value",
+            )  # fmt: skip
+        if self.echo and self.logprobs is not None:
+            raise invalid_combination("echo", "cannot be combined with logprobs, because prompts are not scored")
+
+    @override
+    def check_beam_search(self) -> None:
+        super().check_beam_search()
+        if self.logprobs is not None:  # 0 requests the scores of the chosen tokens
+            raise unsupported_with_beams("logprobs")
 
 
 def parse_request(kind: type[R], body: bytes) -> R:
-    """A checked request. Raises ApiError 400 whose `param` is the first field at fault."""
+    """Parse and check a body. Raises ApiError 400 with the first invalid field as `param`."""
     try:
         request = kind.model_validate(parse_object(body))
     except ValidationError as error:
-        raise _refusal(error.errors(include_url=False, include_context=False)) from error
+        raise _rejection(error.errors(include_url=False, include_context=False)) from error
     request.check()
     return request
 
 
-def contradiction(param: str, reason: str) -> ApiError:
-    """A field that is sound alone and impossible beside the others."""
+def invalid_combination(param: str, reason: str) -> ApiError:
+    """A 400 for a field that is valid alone, but not together with the others."""
     return bad_request(f"{param} {reason}", param=param, code="invalid_value")
 
 
-def not_searched(param: str) -> ApiError:
-    """A field that a beam search cannot honour."""
-    return contradiction(param, "has no place in a beam search (num_beams above 1)")
+def unsupported_with_beams(param: str) -> ApiError:
+    """A 400 for a field that a beam search cannot honour."""
+    return invalid_combination(param, "is not supported in a beam search (num_beams above 1)")
 
 
-def _refusal(errors: list[ErrorDetails]) -> ApiError:
-    """Messages name field and expectation, never the value: it may be a customer's text."""
-    # Of a union's branches the one that got furthest into the value is the one that was meant.
+def _rejection(errors: list[ErrorDetails]) -> ApiError:
+    """The messages contain field and expectation, never the value: it may be private text."""
+    # A union reports an error for each branch. The branch that got furthest into the value is the intended one.
     first = max((error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]), key=lambda e: len(_path(e)))
     param = ".".join(_path(first))[:MAX_PARAM_CHARS]
     if first["type"] == "missing":
@@ -199,14 +256,14 @@ def _path(error: ErrorDetails) -> list[str]:
 
 
 def _is_union_branch(step: int | str) -> bool:
-    """Pydantic names the tried branch of a union in the path, as in `stop.list[constrained-str]`."""
+    """True for a union branch, which pydantic adds to the path, as in `stop.list[constrained-str]`."""
     return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "NamedTool"})
 
 
-def _temperature(asked: float | None) -> float:
-    if asked is None:
+def _temperature(requested: float | None) -> float:
+    if requested is None:
         return 1.0
-    return asked if asked >= MIN_TEMPERATURE else 0.0
+    return requested if requested >= MIN_TEMPERATURE else 0.0
 
 
 def _token(key: str, vocab_size: int) -> int:

@@ -1,9 +1,13 @@
-"""Run one replica from start to exit code: HTTP first, then the engine, then whatever ends it."""
+"""Runs one replica: build the application, listen, start the engine, wait for the end.
+
+HTTP comes first, so that probes answer while the model loads.
+"""
 
 import asyncio
 import gc
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,32 +15,34 @@ from typing import Final
 
 from aiohttp import web
 
+from chatscale_contract.server import endpoints
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.worker import Worker
 from chatscale_server.errors import StartupError
-from chatscale_server.http.app import build_app
 from chatscale_server.http.bridge import Bridge
-from chatscale_server.http.connection import Connection
-from chatscale_server.http.errors import openai_errors
-from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, unsent_bytes
-from chatscale_server.http.slo import Slo
+from chatscale_server.http.handlers import CompletionHandlers, TokenizationHandlers
+from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, ProbeHandlers
+from chatscale_server.http.preparation import RequestPreparation, SchemaCompiler
 from chatscale_server.http.tracing import Tracing, build_tracing
+from chatscale_server.http.transport import MAX_BODY_BYTES, Connection, UploadBudget, openai_errors, unsent_bytes
+from chatscale_server.metrics import build_registry
 from chatscale_server.settings import Settings
 
 log = logging.getLogger(__name__)
 
 ENGINE_STOP_TIMEOUT_S: Final = 5.0
 LOADING_GC_THRESHOLD: Final = 100_000
-"""New objects per garbage collection until the replica is ready. The imports make four times as many, and all of them
-stay: at Python's own 700 a seventh of their time went into looking through them again and again."""
+"""New objects per garbage collection until the replica is ready. The imports create four times as many, and all stay
+alive: with Python's default of 700 the repeated collections took a seventh of the import time."""
 BACKLOG: Final = 1024
-"""Connections that the kernel keeps while the loop is busy: a burst must get its 429, not a reset."""
+"""Connections that the kernel queues while the loop is busy, so that a burst gets 429 and no connection reset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that is listening; tests drive it, `serve` waits for its end."""
+    """A listening server. `serve` waits for its end; tests control it directly."""
 
     bridge: Bridge
     lifecycle: Lifecycle
@@ -44,6 +50,37 @@ class Server:
     port: int
     stop: asyncio.Event
     """Set by SIGTERM and SIGINT."""
+
+
+def build_app(
+    engine: Engine, bridge: Bridge, lifecycle: Lifecycle, settings: Settings, tracing: Tracing | None
+) -> web.Application:
+    """The aiohttp application: routes and their handlers."""
+    registry = build_registry(
+        bridge.counts, lifecycle.state, model_name=settings.served_name, chatmodel=settings.chatmodel_name
+    )
+    probes = ProbeHandlers(lifecycle, registry)
+    preparation = RequestPreparation(engine, bridge, lifecycle, settings.served_name, UploadBudget(bridge.counts))
+    completions = CompletionHandlers(preparation, SchemaCompiler(engine), int(time.time()), tracing)
+    tokenization = TokenizationHandlers(preparation)
+
+    async def close_when_leaving(_request: web.Request, response: web.StreamResponse) -> None:
+        """Close connections, so that the client's next request does not reach a server that has exited."""
+        if lifecycle.leaving:
+            response.force_close()
+            response.headers["Connection"] = "close"
+
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.on_response_prepare.append(close_when_leaving)
+    app.router.add_post(endpoints.CHAT_COMPLETIONS_PATH, completions.chat)
+    app.router.add_post(endpoints.COMPLETIONS_PATH, completions.complete)
+    app.router.add_post(endpoints.TOKENIZE_PATH, tokenization.tokenize)
+    app.router.add_post(endpoints.DETOKENIZE_PATH, tokenization.detokenize)
+    app.router.add_get(endpoints.MODELS_PATH, completions.models)
+    app.router.add_get(endpoints.METRICS_PATH, probes.metrics)
+    app.router.add_get(endpoints.LIVEZ_PATH, probes.livez)
+    app.router.add_get(endpoints.READYZ_PATH, probes.readyz)
+    return app
 
 
 @asynccontextmanager
@@ -55,26 +92,26 @@ async def listening(
     port: int,
     tracing: Tracing | None = None,
 ) -> AsyncIterator[Server]:
-    """Listen, and start the engine's thread; port 0 picks a free one."""
+    """Listen and start the engine's thread. Port 0 selects a free port."""
     bridge = Bridge(
         settings.max_concurrency,
         settings.max_queue,
         queue_timeout_s=settings.queue_timeout_s,
         max_waiting_prompt_tokens=settings.max_waiting_prompt_tokens,
-        slo=Slo(settings.slo_ttft_s, settings.slo_tpot_s),
+        objectives=LatencyObjectives(settings.slo_ttft_milliseconds / 1000, settings.slo_tpot_milliseconds / 1000),
     )
     lifecycle = Lifecycle(bridge, settings.drain_delay_s, settings.drain_timeout_s)
     worker = Worker(engine, bridge, settings.max_concurrency, settings.queue_timeout_s)
     bridge.attach(worker, asyncio.get_running_loop())
     app = build_app(engine, bridge, lifecycle, settings, tracing)
-    # Without handler_cancellation a handler that is not writing would never learn that its client has left.
+    # Without handler_cancellation a handler that does not write would not notice that its client has disconnected.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_TIMEOUT_S)
     await runner.setup()
-    loop, front = asyncio.get_running_loop(), _front(runner)
-    lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in front.connections)
-    # A site of aiohttp's would make its own connections, which answer what is not HTTP in plain text.
+    loop, server = asyncio.get_running_loop(), _request_server(runner)
+    lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
+    # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(
-        lambda: Connection(front, loop=loop, access_log=None),  # type: ignore[arg-type]  # as AppRunner takes it
+        lambda: Connection(server, loop=loop, access_log=None),  # type: ignore[arg-type]  # as AppRunner takes it
         host,
         port,
         backlog=BACKLOG,
@@ -90,48 +127,48 @@ async def listening(
             await asyncio.to_thread(tracing.close)
 
 
-def _front(runner: web.AppRunner) -> web.Server:
-    """The server that aiohttp made, with our errors around all that it does for a request."""
-    front = runner.server
-    if front is None:
-        raise RuntimeError("setup() comes first")
-    front.request_handler = openai_errors(front.request_handler)
-    return front
+def _request_server(runner: web.AppRunner) -> web.Server:
+    """Aiohttp's server, with `openai_errors` around its whole request handling."""
+    server = runner.server
+    if server is None:
+        raise RuntimeError("setup() must be called first")
+    server.request_handler = openai_errors(server.request_handler)
+    return server
 
 
-def rest_collector() -> Callable[[], None]:
-    """Let the garbage collector rest while a model loads; call what this gives once it is loaded."""
+def reduce_garbage_collection() -> Callable[[], None]:
+    """Collect less often while a model loads. Call the returned function when it is loaded."""
     thresholds = gc.get_threshold()
     gc.set_threshold(LOADING_GC_THRESHOLD)
 
-    def keep_what_is_loaded() -> None:
-        # Else a full collection would hold up every stream for a fifth of a second, to find nothing to throw away.
+    def freeze_loaded_objects() -> None:
+        # Otherwise a full collection would block all streams for 0.2 s and free nothing.
         gc.freeze()
         gc.set_threshold(*thresholds)
 
-    return keep_what_is_loaded
+    return freeze_loaded_objects
 
 
 async def serve(engine: Engine, settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGTERM has been obeyed. Raises StartupError when the model or the engine fails."""
-    keep_what_is_loaded = rest_collector()
+    """Serve until SIGTERM, then drain. Raises StartupError if the model or the engine fails."""
+    freeze_loaded_objects = reduce_garbage_collection()
     tracing = build_tracing(settings.otlp_endpoint)
     async with listening(engine, settings, host=host, port=port, tracing=tracing) as server:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, server.stop.set)
         log.info("listening", extra={"port": server.port, "engine": settings.engine, "model": settings.served_name})
-        await run_to_end(server, keep_what_is_loaded)
+        await run_to_end(server, freeze_loaded_objects)
 
 
 async def run_to_end(server: Server, when_ready: Callable[[], None] = lambda: None) -> None:
-    """Wait for a stop signal, then drain; or for a failure, then raise it as StartupError."""
+    """Wait for a stop signal, then drain; or for a failure, and raise it as StartupError."""
     async with asyncio.TaskGroup() as tasks:
         failed = tasks.create_task(server.bridge.failed_event.wait())
         stopped = tasks.create_task(server.stop.wait())
         ready = tasks.create_task(_await_ready(server.bridge, when_ready))
         await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        # kubelet's SIGTERM after /livez said so: there is nothing to drain, and the exit code tells why.
+        # If the kubelet sent SIGTERM because /livez failed, there is nothing to drain; the exit code gives the reason.
         server.bridge.give_up_if_stuck()
         if not server.bridge.failed_event.is_set():
             drained = tasks.create_task(server.lifecycle.drain())

@@ -1,6 +1,6 @@
-"""Calls of tools in an answer's text: <tool_call>{"name": ..., "arguments": {...}}</tool_call>. Pure.
+"""Tool calls in generated text: <tool_call>{"name": ..., "arguments": {...}}</tool_call>. Pure.
 
-The form of Hermes and Qwen models. What looks like a call and is none stays text.
+This is the format of Hermes and Qwen models. Text between the tags that is not a valid call stays text.
 """
 
 import json
@@ -13,16 +13,16 @@ CLOSE: Final = "</tool_call>"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call, as the model wrote it."""
+class ParsedToolCall:
+    """One tool call, as the model generated it."""
 
     name: str
     arguments: str
-    """A JSON object."""
+    """A JSON object, as text."""
 
 
 def call_schema(functions: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """The JSON schema of a call of one of these functions, each with the schema of its arguments."""
+    """JSON schema of a call of one of these functions. functions: (name, schema of the arguments)."""
     calls, definitions = [], {}
     for at, (name, arguments) in enumerate(functions):
         place = f"#/$defs/{at}"
@@ -33,7 +33,7 @@ def call_schema(functions: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, An
 
 
 def _moved(part: Any, place: str) -> Any:
-    """The same schema with its local references as they must read once it stands at `place`."""
+    """The schema with its local references rewritten for its new location `place`."""
     if isinstance(part, list):
         return [_moved(item, place) for item in part]
     if not isinstance(part, dict):
@@ -48,19 +48,19 @@ def _moved(part: Any, place: str) -> Any:
 
 @dataclass(slots=True)
 class ToolCallParser:
-    """Takes an answer piece by piece; gives content and whole calls in their order."""
+    """Splits text that arrives in parts into content and complete calls, in order."""
 
     calls: int = 0
     _held: str = ""
     _inside: bool = field(default=False)
 
-    def push(self, text: str) -> list[str | Call]:
-        """What is certain now."""
+    def push(self, text: str) -> list[str | ParsedToolCall]:
+        """Add text; the content and calls that are complete now."""
         self._held += text
         return [part for part in self._parts() if part]
 
-    def end(self) -> list[str | Call]:
-        """The rest: a call whose last mark is missing counts if it is whole, white space after a call does not."""
+    def end(self) -> list[str | ParsedToolCall]:
+        """The rest. A complete call without its closing tag counts; white space after a call is dropped."""
         rest, self._held = self._held, ""
         if self._inside:
             call = _parse(rest)
@@ -68,7 +68,7 @@ class ToolCallParser:
             return [call or OPEN + rest]
         return [rest] if rest.strip() or (rest and not self.calls) else []
 
-    def _parts(self) -> Iterator[str | Call]:
+    def _parts(self) -> Iterator[str | ParsedToolCall]:
         while True:
             mark = CLOSE if self._inside else OPEN
             at = self._held.find(mark)
@@ -89,13 +89,13 @@ class ToolCallParser:
             yield out
 
     def _certain(self) -> int:
-        """Length of what no call can follow: white space before a call is no content, and its mark is none."""
+        """Length of the held text that is content. White space and a partial tag at its end may belong to a call."""
         size = next((n for n in range(len(OPEN) - 1, 0, -1) if self._held.endswith(OPEN[:n])), 0)
         return len(self._held[: len(self._held) - size].rstrip())
 
 
-def _parse(text: str) -> Call | None:
-    """None for what is no call, or none that can be sent: a lone surrogate is no text, NaN and 1e999 are not JSON."""
+def _parse(text: str) -> ParsedToolCall | None:
+    """None if it is not a call, or cannot be sent: lone surrogates are not valid text, NaN and 1e999 not valid JSON."""
     try:
         body: Any = json.loads(text)
         if not isinstance(body, dict) or not isinstance(body.get("name"), str):
@@ -103,7 +103,7 @@ def _parse(text: str) -> Call | None:
         arguments = body.get("arguments", {})
         if not isinstance(arguments, dict):
             return None
-        call = Call(body["name"], json.dumps(arguments, ensure_ascii=False, allow_nan=False))
+        call = ParsedToolCall(body["name"], json.dumps(arguments, ensure_ascii=False, allow_nan=False))
         (call.name + call.arguments).encode()
     except (ValueError, RecursionError):
         return None

@@ -1,9 +1,8 @@
-"""What the cluster can run: pods that no node has room for are no capacity to come.
+"""What the cluster can run: pods that no node has room for do not count as capacity.
 
-A pod that stayed unschedulable for pendingTimeoutSeconds counts as stuck. The ask then falls to what
-runs, or may soon run, plus one: that one pending pod stays as a probe. It keeps a cluster autoscaler
-informed, and the moment it is scheduled nothing is stuck and the ask is free again, without a timer that
-would start and withdraw pods in turn.
+A pod that has been unschedulable for pendingTimeoutSeconds counts as stuck. The count then falls to the replicas that
+run or may run soon, plus one: a single pending pod stays. It keeps a cluster autoscaler informed. When it is scheduled,
+no pod is stuck and the full count applies again; no timer creates and withdraws pods in turn.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from datetime import datetime, timedelta
 
 from chatscale.scaling.signals import Observation, ReplicaPhase
 
-PROBES = 1
+PENDING_PODS_KEPT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,35 +19,35 @@ class Shortage:
 
     stuck: int
     runnable: int
-    """Ready, starting, or unschedulable for a short time only."""
+    """Ready, starting, or unschedulable for less than the timeout."""
     detail: str
-    """The scheduler's words on one of the stuck."""
+    """The scheduler's message for one of the stuck pods."""
     timeout: timedelta
 
     @property
     def most_useful(self) -> int:
-        """Asking for more than this starts nothing."""
-        return self.runnable + PROBES
+        """A higher count starts no further replica."""
+        return self.runnable + PENDING_PODS_KEPT
 
     @property
     def reason(self) -> str:
-        """By what the scheduler misses: extended resources are named like nvidia.com/gpu."""
+        """From the scheduler's message, which names extended resources such as nvidia.com/gpu."""
         return "InsufficientGPU" if "nvidia.com/" in self.detail or "gpu" in self.detail.lower() else "TooFewNodes"
 
     @property
     def message(self) -> str:
         """One sentence, without its full stop."""
         timeout_s = self.timeout.total_seconds()
-        waited = f"{self.stuck} of {self.stuck + self.runnable} replicas found no node for {timeout_s:.0f} s"
-        return f"{waited} ({self.detail})" if self.detail else waited
+        stuck = f"{self.stuck} of {self.stuck + self.runnable} replicas unschedulable for {timeout_s:.0f} s"
+        return f"{stuck} ({self.detail})" if self.detail else stuck
 
 
 def find_shortage(seen: Observation, timeout: timedelta, now: datetime) -> Shortage | None:
-    """None while every replica runs, starts, or has been pending for less than `timeout`."""
+    """None while every replica runs, starts, or has been unschedulable for less than `timeout`."""
     unschedulable = seen.in_phase(ReplicaPhase.UNSCHEDULABLE)
     stuck = [replica for replica in unschedulable if now - replica.since >= timeout]
     if not stuck:
         return None
-    coming = len(seen.in_phase(ReplicaPhase.READY)) + len(seen.in_phase(ReplicaPhase.STARTING))
+    scheduled = len(seen.in_phase(ReplicaPhase.READY)) + len(seen.in_phase(ReplicaPhase.STARTING))
     detail = next((replica.detail for replica in stuck if replica.detail), "")
-    return Shortage(len(stuck), coming + len(unschedulable) - len(stuck), detail, timeout)
+    return Shortage(len(stuck), scheduled + len(unschedulable) - len(stuck), detail, timeout)

@@ -1,6 +1,6 @@
-"""What a decision is made of: the case at hand, a count on its way through the limits, and the outcome.
+"""The values that pass between the stages of `policy.decide`: inputs, recommendation and decision.
 
-Reasons are data here; the edge turns them into a condition, an Event and a log line.
+Reasons are data here. The caller turns them into a condition, an Event and a log line.
 """
 
 from dataclasses import dataclass
@@ -16,62 +16,84 @@ from chatscale.scaling.state import ScalerState
 
 
 class Reason(StrEnum):
-    """Why a decision came out as it did."""
+    """Why a decision has its replica count."""
 
     STEADY = "Steady"
-    """The load suits the count."""
+    """The load fits the current count."""
     LOAD_ABOVE_TARGET = "LoadAboveTarget"
     BURST = "Burst"
-    """Raised on the short window."""
+    """Scaled up on the short window."""
     LOAD_BELOW_TARGET = "LoadBelowTarget"
     STABILIZING = "Stabilizing"
-    """A change is wished for and waits for its stabilization window, a burst, or enough readings."""
+    """A different count is recommended but waits for a stabilization window, the end of a burst, or more readings."""
     RATE_LIMITED = "RateLimited"
     TOO_FEW_REPLICAS = "TooFewReplicas"
-    """The count was below minReplicas."""
+    """The current count is below minReplicas."""
     TOO_MANY_REPLICAS = "TooManyReplicas"
-    """The count was, or should go, above maxReplicas."""
+    """The current or the recommended count is above maxReplicas."""
     INSUFFICIENT_GPU = "InsufficientGPU"
     TOO_FEW_NODES = "TooFewNodes"
     NOTHING_READY = "NoReadyReplicas"
-    """No replica takes requests yet: the count is held."""
+    """No replica is Ready. The count is held."""
     ANNOUNCED_EVENT = "AnnouncedEvent"
-    """The count was below what an announced event asks for."""
+    """The current count is below the minReplicas of an announced event."""
     METRICS_UNAVAILABLE = "MetricsUnavailable"
-    """Replicas are ready and none can be read: the count is held."""
+    """Replicas are Ready but none can be read. The count is held."""
     METRICS_INCOMPLETE = "MetricsIncomplete"
-    """Some ready replicas cannot be read, which forbids to lower the count."""
+    """Some Ready replicas cannot be read, so the count is not lowered."""
     FALLBACK = "Fallback"
-    """Metrics have been missing for long: the spec's fallback acts."""
+    """Metrics have been missing for `fallback.failureThreshold` readings. The spec's fallback sets the count."""
+
+
+class Basis(StrEnum):
+    """What a recommendation is based on. The limit stage uses it to select the limits that apply."""
+
+    LOAD = "Load"
+    """Measured load: every limit applies."""
+    FIRST_READING = "FirstReading"
+    """One reading gives no request rate: the count is held, and the recommendation history stays as it is."""
+    NOTHING_READY = "NothingReady"
+    """No Ready replica to read: the count is held, and a shortage of nodes is reported."""
+    MISSING_METRICS = "MissingMetrics"
+    """No Ready replica could be read: the count is held."""
+    FALLBACK = "Fallback"
+    """No Ready replica could be read for too long: `spec.autoscaling.fallback` sets the count."""
+
+    @property
+    def has_metrics(self) -> bool:
+        """False if replicas are Ready and none could be read."""
+        return self not in (Basis.MISSING_METRICS, Basis.FALLBACK)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How many replicas, why, and what to remember."""
+    """The replica count, its reason, and the state for the next decision."""
 
     replicas: int
-    """Always within minReplicas, or what an event asks for, and maxReplicas."""
+    """Always between minReplicas (or the minReplicas of an announced event) and maxReplicas."""
     reason: str
     """A `Reason`."""
     message: str
     """One sentence with its numbers."""
     phase: AutoscalingPhase
     readings: tuple[MetricValue, ...]
-    """Empty while the load is unknown."""
+    """The spec's metrics as measured; empty if no target is followed."""
     metrics_ok: bool
-    """False if replicas are ready and none could be read."""
+    """False if replicas are Ready and none could be read."""
     floor: Floor
-    """The least count that held."""
+    """The lower bound of this decision."""
     next_state: ScalerState
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionInput:
-    """What stays the same throughout one decision."""
+    """What stays the same in all stages of one decision."""
 
     spec: AutoscalingSpec
     slots: int
+    """Batch slots of each replica."""
     current: int
+    """The present `spec.replicas`."""
     seen: Observation
     load: LoadSummary
     now: datetime
@@ -79,45 +101,41 @@ class DecisionInput:
 
     @property
     def lower(self) -> int:
-        """What minReplicas or an event asks for."""
+        """minReplicas, or the minReplicas of an active event."""
         return self.floor.replicas
 
     @property
     def upper(self) -> int:
-        """Without maxReplicas, which mode Operator requires, the count is never raised."""
+        """MaxReplicas. Mode Operator requires it; without it the count is never raised."""
         return self.spec.max_replicas or max(self.current, self.lower)
 
     @property
     def bounded(self) -> int:
-        """The count as it must at least be brought to: bounds act at once, whatever the load."""
+        """The current count, moved within the bounds. Bounds apply at once, whatever the load."""
         return min(max(self.current, self.lower), self.upper)
 
     @property
     def window(self) -> timedelta:
-        """Over which calm load is averaged, and for which a burst lasts on."""
+        """Averaging window of the load; also how long a burst lasts after the last burst reading."""
         return timedelta(seconds=self.spec.window_seconds)
-
-    @property
-    def panic_window(self) -> timedelta:
-        """Over which a burst is recognised and followed."""
-        return timedelta(seconds=self.spec.panic_window_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A count on its way through the limits, with the reason of whatever shaped it last."""
+    """A replica count with the reason of the stage or limit that set it last."""
 
     replicas: int
     reason: Reason
     message: str
+    basis: Basis = Basis.LOAD
+    readings: tuple[MetricValue, ...] = ()
+    """The spec's metrics as measured, where targets are followed."""
+    in_burst: bool = False
+    """Whether targets are followed and a burst is active."""
 
-    def bent(self, replicas: int, reason: Reason, because: str) -> "Recommendation":
-        """The recommendation after a limit; the same recommendation if the limit did not bind."""
-        return self if replicas == self.replicas else Recommendation(replicas, reason, f"{self.message}; {because}")
 
-
-def reason_for(case: DecisionInput, wanted: int) -> Reason:
-    """What a count that load asks for means beside the present one."""
-    if wanted > case.bounded:
+def reason_for(inputs: DecisionInput, recommended: int) -> Reason:
+    """The reason for a count that follows the load, by comparison with the current count."""
+    if recommended > inputs.bounded:
         return Reason.LOAD_ABOVE_TARGET
-    return Reason.STEADY if wanted == case.bounded else Reason.LOAD_BELOW_TARGET
+    return Reason.STEADY if recommended == inputs.bounded else Reason.LOAD_BELOW_TARGET

@@ -1,69 +1,93 @@
-"""What limits a recommendation: missing metrics, bursts, `behavior`, bounds, and what the cluster can run."""
+"""The limit stage of `policy.decide`: what keeps a recommendation from becoming the replica count. Pure.
+
+Every recommendation passes every limit, in the order of `limit`. A limit that does not apply returns what it got.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
 
 from chatscale.scaling.capacity import find_shortage
-from chatscale.scaling.decision import DecisionInput, Reason, Recommendation
-from chatscale.scaling.state import ScalerState
+from chatscale.scaling.decision import Basis, DecisionInput, Reason, Recommendation
+from chatscale.scaling.stabilize import History
 
 
-def hold_unknown(
-    case: DecisionInput, recommendation: Recommendation, state: ScalerState, *, in_panic: bool
-) -> Recommendation:
-    """No lowering on what is not known, and none in a burst."""
-    load, window_s = case.load, case.spec.window_seconds
-    if recommendation.replicas >= case.bounded:
+def limit(inputs: DecisionInput, recommendation: Recommendation, history: History) -> Recommendation:
+    """Apply stabilization windows, rate limits, maxReplicas, cluster capacity and bounds, in this order.
+
+    history: without this recommendation.
+    """
+    recommendation = _stabilize(inputs, recommendation, history)
+    recommendation = _limit_rate(inputs, recommendation, history)
+    recommendation = _cap_at_max_replicas(inputs, recommendation)
+    recommendation = _cap_at_capacity(inputs, recommendation)
+    return _keep_bounds(inputs, recommendation)
+
+
+def _stabilize(inputs: DecisionInput, recommendation: Recommendation, history: History) -> Recommendation:
+    if recommendation.basis is not Basis.LOAD:
         return recommendation
-    if load.unread:
-        unread = f"{len(load.unread)} of {load.ready} ready replicas could not be read ({', '.join(load.unread[:3])})"
-        return recommendation.bent(case.bounded, Reason.METRICS_INCOMPLETE, f"not lowered: {unread}")
-    if in_panic:
-        return recommendation.bent(case.bounded, Reason.STABILIZING, f"not lowered within {window_s} s of a burst")
-    if not state.has_watched(case.window, case.now):
-        because = f"not lowered before every replica was read for {window_s} s"
-        return recommendation.bent(case.bounded, Reason.STABILIZING, because)
-    return recommendation
-
-
-def limit(case: DecisionInput, recommendation: Recommendation, state: ScalerState) -> Recommendation:
-    """Through `behavior`, the upper bound and what the cluster can run, in this order."""
-    behavior, history, bounded = case.spec.behavior, state.history, case.bounded
-    stable = history.stabilized(bounded, behavior, case.now)
-    rules = behavior.scale_down if stable > recommendation.replicas else behavior.scale_up
-    because = f"{stable} is what the last {rules.stabilization_window_seconds} s agree on"
-    recommendation = recommendation.bent(
-        stable, Reason.STABILIZING if stable == bounded else recommendation.reason, because
+    behavior, bounded = inputs.spec.behavior, inputs.bounded
+    replicas = history.stabilized(bounded, recommendation.replicas, behavior, inputs.now)
+    direction, rules = (
+        ("scaleDown", behavior.scale_down) if replicas > recommendation.replicas else ("scaleUp", behavior.scale_up)
     )
-    slow = history.rate_limited(bounded, recommendation.replicas, behavior, case.now)
-    because = f"{slow} is what behavior allows for now"
-    recommendation = recommendation.bent(
-        slow, Reason.RATE_LIMITED if slow == bounded else recommendation.reason, because
-    )
-    recommendation = recommendation.bent(
-        min(recommendation.replicas, case.upper), Reason.TOO_MANY_REPLICAS, f"maxReplicas is {case.upper}"
-    )
-    return _within_capacity(case, recommendation)
+    why = f"{direction} stabilization window ({rules.stabilization_window_seconds} s) allows {replicas}"
+    reason = Reason.STABILIZING if replicas == bounded else recommendation.reason
+    return _limited_to(recommendation, replicas, reason, why)
 
 
-def _within_capacity(case: DecisionInput, recommendation: Recommendation) -> Recommendation:
-    """Pods that cannot run may be withdrawn at once; nothing that runs is lost by it."""
-    shortage = find_shortage(case.seen, timedelta(seconds=case.spec.pending_timeout_seconds), case.now)
-    if shortage is None or recommendation.replicas <= shortage.most_useful:
+def _limit_rate(inputs: DecisionInput, recommendation: Recommendation, history: History) -> Recommendation:
+    if recommendation.basis is not Basis.LOAD:
         return recommendation
-    floor = case.bounded if case.load.unread else case.lower
-    return Recommendation(
-        min(recommendation.replicas, max(shortage.most_useful, floor)),
-        Reason(shortage.reason),
-        f"{recommendation.message}; {shortage.message}",
-    )
+    bounded = inputs.bounded
+    replicas = history.rate_limited(bounded, recommendation.replicas, inputs.spec.behavior, inputs.now)
+    reason = Reason.RATE_LIMITED if replicas == bounded else recommendation.reason
+    direction = "scaleUp" if recommendation.replicas > bounded else "scaleDown"
+    return _limited_to(recommendation, replicas, reason, f"{direction} rate limit allows {replicas} now")
 
 
-def blame_shortage(case: DecisionInput, recommendation: Recommendation) -> Recommendation:
-    """Where nothing is ready the load is unknown and the count stays, but the cause may be known."""
-    shortage = find_shortage(case.seen, timedelta(seconds=case.spec.pending_timeout_seconds), case.now)
+def _cap_at_max_replicas(inputs: DecisionInput, recommendation: Recommendation) -> Recommendation:
+    if recommendation.basis is not Basis.LOAD:
+        return recommendation
+    replicas = min(recommendation.replicas, inputs.upper)
+    return _limited_to(recommendation, replicas, Reason.TOO_MANY_REPLICAS, f"maxReplicas is {inputs.upper}")
+
+
+def _cap_at_capacity(inputs: DecisionInput, recommendation: Recommendation) -> Recommendation:
+    """Withdraw pods that no node has room for, at once: no running request is lost by that.
+
+    Where no replica is Ready the load is unknown and the count stays, but the message names the shortage.
+    """
+    if recommendation.basis not in (Basis.LOAD, Basis.NOTHING_READY):
+        return recommendation
+    shortage = find_shortage(inputs.seen, timedelta(seconds=inputs.spec.pending_timeout_seconds), inputs.now)
     if shortage is None:
         return recommendation
-    return replace(
-        recommendation, reason=Reason(shortage.reason), message=f"{recommendation.message}; {shortage.message}"
-    )
+    reason, message = Reason(shortage.reason), f"{recommendation.message}; {shortage.message}"
+    if recommendation.basis is Basis.NOTHING_READY:
+        return replace(recommendation, reason=reason, message=message)
+    if recommendation.replicas <= shortage.most_useful:
+        return recommendation
+    lowest = inputs.bounded if inputs.load.unread else inputs.lower
+    replicas = min(recommendation.replicas, max(shortage.most_useful, lowest))
+    return replace(recommendation, replicas=replicas, reason=reason, message=message)
+
+
+def _keep_bounds(inputs: DecisionInput, recommendation: Recommendation) -> Recommendation:
+    """Keep the count between the floor and maxReplicas, and name the bound that moved the current count."""
+    current, lower, upper = inputs.current, inputs.lower, inputs.upper
+    replicas = min(max(recommendation.replicas, lower), upper)
+    reason, message = recommendation.reason, recommendation.message
+    if current < lower == replicas:
+        reason = Reason.ANNOUNCED_EVENT if inputs.floor.event else Reason.TOO_FEW_REPLICAS
+        message = f"{inputs.floor.because}, current {current}"
+    elif current > upper == replicas:
+        reason, message = Reason.TOO_MANY_REPLICAS, f"maxReplicas is {upper}, current {current}"
+    return replace(recommendation, replicas=replicas, reason=reason, message=message)
+
+
+def _limited_to(recommendation: Recommendation, replicas: int, reason: Reason, why: str) -> Recommendation:
+    """The recommendation after a limit; unchanged if the limit does not lower or raise it."""
+    if replicas == recommendation.replicas:
+        return recommendation
+    return replace(recommendation, replicas=replicas, reason=reason, message=f"{recommendation.message}; {why}")

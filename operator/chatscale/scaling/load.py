@@ -1,7 +1,7 @@
-"""From one observation to the load it shows, and how much of it is known. Missing is never zero.
+"""The load that one observation shows, and how much of it is known. A missing sample never counts as zero load.
 
-Numbers come from pods and are not trusted: what is not a finite number counts as not read, what is absurd
-is bounded.
+Numbers come from pods and are not trusted: a sample with a number that is not finite counts as not read, and counts
+are bounded.
 """
 
 import math
@@ -11,36 +11,35 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from chatscale.api.v1alpha1 import MetricSource, SourceType
+from chatscale.api.v1alpha1 import AutoscalingSpec, MetricSource, SourceType
 from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample
 
 REFUSED_FOR_S: Final = 5.0
-"""How long a refused request would have been in flight; a guess, of the order of one short answer.
+"""Seconds that a refused request would have been in flight. A guess: about one short answer.
 
-It makes refusals a demand in requests that does not depend on how often replicas are read: refusals per
-second times this.
+Refusals per second times this is a number of requests that does not depend on the scrape interval.
 """
 MOST_REQUESTS: Final = 1e9
-"""Bound on any count of one replica: far above a real one, far below where floats give up."""
+"""Upper bound of any count of one replica: far above real values, and still exact as a float."""
 _LOST_READINGS: Final = 3
-_YOUNGEST_LIMIT: Final = {SourceType.POD_SCRAPE: timedelta(seconds=10), SourceType.PROMETHEUS: timedelta(seconds=60)}
-"""Prometheus scrapes on its own clock, 15 to 30 s commonly, and loses a scrape now and then."""
+_SHORTEST_MAX_AGE: Final = {SourceType.POD_SCRAPE: timedelta(seconds=10), SourceType.PROMETHEUS: timedelta(seconds=60)}
+"""Prometheus scrapes on its own interval, commonly 15 to 30 s, and loses a scrape at times."""
 
 
 class Coverage(StrEnum):
     """How much of the ready replicas' load is known."""
 
-    WHOLE = "Whole"
+    COMPLETE = "Complete"
     PARTIAL = "Partial"
     NONE = "None"
-    """Replicas are ready and none could be read."""
+    """Replicas are Ready and none could be read."""
     NOTHING_READY = "NothingReady"
-    """No replica takes requests yet, so there is nothing to read."""
+    """No replica is Ready, or none has been read since it became Ready: there is nothing to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """The refusal counter of one replica as last seen."""
+    """The refusal counter of one replica in its last sample."""
 
     taken_at: datetime
     total: float
@@ -53,39 +52,41 @@ class LoadSummary:
     """Sums over the ready replicas that could be read."""
 
     active: float
-    """Requests running, waiting, or refused for want of room: a full bounded queue hides demand."""
+    """Requests running, waiting, or refused because the queue was full: a full queue hides demand."""
     waiting: float
     """Requests waiting or refused."""
     kv_percent: float
     """Percent of KV cache in use, summed: 2 replicas at 40 % are 80."""
     ready: int
-    """Replicas that take requests, read or not."""
+    """Ready replicas, read or not."""
     read: int
     unread: tuple[str, ...]
     """Names of ready replicas without a usable sample."""
     refusals: Mapping[str, Refusals]
     counting: tuple[Replica, ...] = ()
-    """The replicas that were read, if all of them count their work; else none."""
+    """The replicas that were read if all of them count their work, otherwise empty."""
 
     @property
     def coverage(self) -> Coverage:
-        """How far these sums can be believed."""
+        """How much of the load these sums cover."""
         if self.unread:
             return Coverage.PARTIAL if self.read else Coverage.NONE
-        return Coverage.WHOLE if self.read else Coverage.NOTHING_READY
+        return Coverage.COMPLETE if self.read else Coverage.NOTHING_READY
+
+    def follows_targets(self, spec: AutoscalingSpec) -> bool:
+        """Whether metric targets decide, and not the SLO: the spec names some, or replicas do not count their work."""
+        return self.read > 0 and (bool(spec.metrics) or not self.counting)
 
 
-def max_sample_age(source: MetricSource) -> timedelta:
-    """Samples older than this are as good as missing: three readings, so that one lost scrape is no outage."""
-    return max(timedelta(seconds=_LOST_READINGS * source.interval_seconds), _YOUNGEST_LIMIT[source.type])
+def read_load(seen: Observation, before: Mapping[str, Refusals], source: MetricSource, now: datetime) -> LoadSummary:
+    """Sum up what the ready replicas report: the read stage of `policy.decide`.
 
+    before: the refusal counters of the previous observation, by replica.
 
-def summarize_load(seen: Observation, before: Mapping[str, Refusals], now: datetime, max_age: timedelta) -> LoadSummary:
-    """Sum up what the ready replicas report.
-
-    A replica that became ready less than `max_age` ago and was not read since is not missing yet. A ready
+    A replica that became ready within the sample age of `source` and was not read since is not missing yet. A ready
     replica whose fresh sample says zero is zero.
     """
+    max_age = max_sample_age(source)
     ready = seen.in_phase(ReplicaPhase.READY)
     samples = {replica.name: sample for replica in ready if (sample := _usable(replica, now, max_age)) is not None}
     refusals = {name: _refusals(sample, before.get(name)) for name, sample in samples.items()}
@@ -106,10 +107,15 @@ def summarize_load(seen: Observation, before: Mapping[str, Refusals], now: datet
     )
 
 
+def max_sample_age(source: MetricSource) -> timedelta:
+    """Older samples count as missing. Three intervals, so that one lost scrape is no outage."""
+    return max(timedelta(seconds=_LOST_READINGS * source.interval_seconds), _SHORTEST_MAX_AGE[source.type])
+
+
 def _counting(read: list[Replica]) -> tuple[Replica, ...]:
     works = [replica.sample.work if replica.sample else None for replica in read]
-    known = all(work is not None and 0 < work.max_tokens_per_second < MOST_REQUESTS for work in works)
-    return tuple(read) if known else ()
+    all_count = all(work is not None and 0 < work.max_tokens_per_second < MOST_REQUESTS for work in works)
+    return tuple(read) if all_count else ()
 
 
 def _usable(replica: Replica, now: datetime, max_age: timedelta) -> ReplicaSample | None:
@@ -117,7 +123,7 @@ def _usable(replica: Replica, now: datetime, max_age: timedelta) -> ReplicaSampl
     if sample is None or now - sample.taken_at > max_age:
         return None
     if sample.work is None and sample.taken_at < replica.since:
-        return None  # Scraped while it loaded, before it knew its own speed: not an older server, but not read yet.
+        return None  # Scraped during start-up, before the server measured its speed: not read yet.
     numbers: list[float] = [sample.queue_depth, sample.running, sample.kv_cache_usage_ratio, sample.rejected_total]
     if work := sample.work:
         numbers += [work.max_tokens_per_second, work.prompt_tokens, work.generated_tokens]
@@ -135,7 +141,7 @@ def _refusals(sample: ReplicaSample, before: Refusals | None) -> Refusals:
     gap_s = (sample.taken_at - before.taken_at).total_seconds()
     if gap_s <= 0:
         return before
-    # A counter that fell has started anew with its container, as in Prometheus' increase().
+    # A counter that went down was reset by a container restart, as in Prometheus' increase().
     increase = sample.rejected_total - (before.total if sample.rejected_total >= before.total else 0.0)
     return Refusals(sample.taken_at, sample.rejected_total, _bounded(increase) / gap_s)
 

@@ -1,8 +1,7 @@
-"""How much more than the present load is kept: learned from forecasts that came true and from promises missed.
+"""The reserve: how many replicas are kept above the present load. Learned from forecast errors and SLO misses. Pure.
 
-Two quantities are learned. How far load rises within the time that a replica takes to come: the errors of earlier
-forecasts tell. And how large a reserve this model's traffic needs so that no more requests miss the SLO than may: an
-error budget tells, as missed requests are counted by the replicas themselves.
+Two quantities are learned. The forecast error says how far the load rises within a cold start. The reserve factor says
+how much reserve this model's traffic needs to stay within the error budget of its SLO: replicas count the misses.
 """
 
 import math
@@ -15,144 +14,150 @@ from chatscale.scaling.signals import Replica, ReplicaPhase
 from chatscale.scaling.tuning import (
     BUDGET_SHARE,
     DECISION_DELAY,
-    ERROR_MEMORY,
-    FIRST_COLD_START,
-    FIRST_ERROR,
+    DEFAULT_COLD_START,
+    FORECAST_ERROR_MEMORY,
     GAIN_PER_HOUR,
-    LEAST_FORECAST,
-    LEAST_RESERVE,
-    LEAST_WORK_S,
-    LEVEL,
-    LONGEST_COLD_START,
-    LONGEST_START,
-    MOST_ERROR,
-    MOST_MISSED,
-    MOST_RESERVE,
-    POOLING,
-    RESERVE,
+    INITIAL_FORECAST_ERROR,
+    LOAD_WINDOW,
+    MAX_COLD_START,
+    MAX_FORECAST_ERROR,
+    MAX_MEASURED_COLD_START,
+    MAX_MISS_RATIO,
+    MAX_RESERVE,
+    MIN_FORECAST,
+    MIN_REQUEST_S,
+    MIN_RESERVE,
+    POOLING_EXPONENT,
+    RESERVE_FACTOR,
 )
 from chatscale.scaling.work import Work
 from chatscale_contract.server.metrics import SLO_PREFILL_FACTOR
 
 _HOUR_S = 3600.0
-_FEWEST_PER_HOUR = 60.0
-"""Below a request a minute one miss says little."""
-_LEAST_LOAD = 1e-6
+_MIN_REQUESTS_PER_HOUR = 60.0
+"""Below one request a minute, one miss says little."""
+_MIN_LOAD = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """What is learned of one ChatModel. Small: all but the pending forecasts survives a restart, in its status."""
+    """What is learned of one ChatModel. `status.autoscaling` keeps all of it but the pending forecasts."""
 
     factor: float = 1.0
-    """On the usual reserve."""
-    error_variance: float = FIRST_ERROR**2
-    """Of the logarithm of load over forecast, where it was above."""
+    """Multiplies the reserve."""
+    error_variance: float = INITIAL_FORECAST_ERROR**2
+    """Variance of ln(load / forecast), where the load was above the forecast."""
     measured_cold_start_s: float | None = None
-    """None before a pod was seen to start."""
+    """None before a cold start was measured."""
     started: frozenset[str] | None = None
-    """Pods that have been ready; None before anyone looked."""
+    """Names of the pods that have been Ready; None before the first observation."""
     forecasts: tuple[tuple[datetime, float], ...] = ()
-    """Loads expected one horizon later, oldest first."""
+    """(time of the forecast, load expected one horizon later in replicas), oldest first."""
 
     @classmethod
     def learned(cls, status: AutoscalingStatus) -> "Reserve":
-        """As it was left by an earlier process."""
-        known_s, learned = status.cold_start_seconds, status.learned
+        """The reserve that an earlier process left in the status."""
+        cold_start_s, learned = status.cold_start_seconds, status.learned
         reserve = cls(
-            measured_cold_start_s=None if known_s is None else min(float(known_s), LONGEST_COLD_START.total_seconds())
+            measured_cold_start_s=None
+            if cold_start_s is None
+            else min(float(cold_start_s), MAX_COLD_START.total_seconds())
         )
         if learned is None:
             return reserve
         return replace(
             reserve,
-            factor=min(max(learned.reserve_percent / 100, LEAST_RESERVE), MOST_RESERVE),
+            factor=min(max(learned.reserve_percent / 100, MIN_RESERVE), MAX_RESERVE),
             error_variance=(learned.forecast_error_percent / 100) ** 2,
         )
 
     @property
     def cold_start_s(self) -> float:
-        """From the creation of a pod until it takes requests."""
-        return FIRST_COLD_START.total_seconds() if self.measured_cold_start_s is None else self.measured_cold_start_s
+        """Seconds from the creation of a pod until it is Ready."""
+        return DEFAULT_COLD_START.total_seconds() if self.measured_cold_start_s is None else self.measured_cold_start_s
 
     @property
     def horizon(self) -> timedelta:
-        """From the middle of the load's window until a replica asked for now takes requests."""
-        return timedelta(seconds=self.cold_start_s) + DECISION_DELAY + LEVEL / 2
+        """From the middle of the load's averaging window until a replica requested now is Ready."""
+        return timedelta(seconds=self.cold_start_s) + DECISION_DELAY + LOAD_WINDOW / 2
 
     def sized_for(self, work: Work, slo: SloSpec, now: datetime) -> "Need":
-        """How many replicas the load at the horizon needs, in fractions."""
-        level = max(work.level(now), _LEAST_LOAD)
-        rising = level * math.exp(self.factor * math.sqrt(self.error_variance))
-        expected = max(rising, level + work.backlog_s / max(self.cold_start_s, LEVEL.total_seconds() / 2))
-        prompt_s = work.prompt_tokens / work.tokens_per_s
-        patience_s = max(slo.ttft_milliseconds / 1000, SLO_PREFILL_FACTOR * prompt_s)
-        spare = self.factor * RESERVE * math.sqrt(max(work.request_s, LEAST_WORK_S) / patience_s) * expected**POOLING
-        return Need(load=level, expected=expected, spare=spare)
+        """The replicas that the load one horizon ahead needs, in fractions. The work must be known."""
+        load = max(work.load(now), _MIN_LOAD)
+        rising = load * math.exp(self.factor * math.sqrt(self.error_variance))
+        expected = max(rising, load + work.backlog_s / max(self.cold_start_s, LOAD_WINDOW.total_seconds() / 2))
+        prefill_s = work.prompt_tokens / work.tokens_per_s
+        ttft_s = max(slo.ttft_milliseconds / 1000, SLO_PREFILL_FACTOR * prefill_s)
+        unevenness = math.sqrt(max(work.request_s, MIN_REQUEST_S) / ttft_s)
+        spare = self.factor * RESERVE_FACTOR * unevenness * expected**POOLING_EXPONENT
+        return Need(load=load, expected=expected, spare=spare)
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A load in replicas, and what is kept beyond it."""
+    """A load and its reserve, in replicas."""
 
     load: float
-    """That the present load would fill to the brim."""
+    """Replicas that the present load would use completely."""
     expected: float
-    """Likewise when a replica asked for now would be there, at the upper end of what is likely."""
+    """The same, one horizon later, at the upper end of the likely range."""
     spare: float
-    """Against the unevenness of arrivals."""
+    """For uneven arrivals."""
 
     @property
     def replicas(self) -> float:
-        """Needed, not yet whole."""
+        """Replicas needed, before rounding."""
         return self.expected + self.spare
 
 
-def learn_start_ups(reserve: Reserve, replicas: Iterable[Replica]) -> Reserve:
-    """Time the pods that are seen ready for the first time; needs no metrics. replicas: all, in whatever phase.
+def measure_cold_starts(reserve: Reserve, replicas: Iterable[Replica]) -> Reserve:
+    """Measure pods that are Ready for the first time. replicas: all, in any phase. Needs no metrics.
 
-    Each start-up counts as much as all before it: a cache that went cold is believed soon. Who was ready before anyone
-    looked, or was ready once, is not timed: a probe that failed for a moment would pass for a start of hours.
+    Each new cold start has the weight of all earlier ones together, so that a cache that was lost shows soon. A pod
+    that was Ready before the first observation, or was Ready once already, is not measured: a readiness probe that
+    failed for a moment would look like a cold start of hours.
     """
-    there = {replica.name: replica for replica in replicas}
-    ready = {name for name, replica in there.items() if replica.phase is ReplicaPhase.READY}
+    by_name = {replica.name: replica for replica in replicas}
+    ready = {name for name, replica in by_name.items() if replica.phase is ReplicaPhase.READY}
     if reserve.started is None:
         return replace(reserve, started=frozenset(ready))
-    took_s = [took.total_seconds() for name in sorted(ready - reserve.started) if (took := _start_up(there[name]))]
-    known_s = reserve.cold_start_s
-    for each_s in took_s:
-        known_s = (known_s + each_s) / 2
+    measured_s = [
+        took.total_seconds() for name in sorted(ready - reserve.started) if (took := _cold_start(by_name[name]))
+    ]
+    mean_s = reserve.cold_start_s
+    for each_s in measured_s:
+        mean_s = (mean_s + each_s) / 2
     return replace(
         reserve,
-        measured_cold_start_s=known_s if took_s else reserve.measured_cold_start_s,
-        started=frozenset(ready | (reserve.started & there.keys())),
+        measured_cold_start_s=mean_s if measured_s else reserve.measured_cold_start_s,
+        started=frozenset(ready | (reserve.started & by_name.keys())),
     )
 
 
-def _start_up(replica: Replica) -> timedelta | None:
-    """None where it is not known, or so long that it says nothing of the next."""
-    if replica.created is None or not timedelta(0) < replica.since - replica.created <= LONGEST_START:
+def _cold_start(replica: Replica) -> timedelta | None:
+    """None if it is unknown, or so long that it says nothing about the next one."""
+    if replica.created is None or not timedelta(0) < replica.since - replica.created <= MAX_MEASURED_COLD_START:
         return None
-    return min(replica.since - replica.created, LONGEST_COLD_START)
+    return min(replica.since - replica.created, MAX_COLD_START)
 
 
-def learn(reserve: Reserve, work: Work, slo: SloSpec, now: datetime) -> Reserve:
-    """Take one more observation, which `work` has counted."""
+def learn_reserve(reserve: Reserve, work: Work, slo: SloSpec, now: datetime) -> Reserve:
+    """Add one observation, which `work` has counted already."""
     if not work.is_known:
         return reserve
-    level = max(work.level(now), _LEAST_LOAD)
+    load = max(work.load(now), _MIN_LOAD)
     due = [forecast for forecast in reserve.forecasts if forecast[0] <= now - reserve.horizon]
     variance = reserve.error_variance
     if due:
-        came = max(work.short(now), level / 2, LEAST_FORECAST)
-        error = math.log(came / max(due[-1][1], LEAST_FORECAST))
+        observed = max(work.short_load(now), load / 2, MIN_FORECAST)
+        error = math.log(observed / max(due[-1][1], MIN_FORECAST))
         variance = _learn_error(variance, error, _elapsed_s(reserve, now))
     pending = reserve.forecasts[max(len(due) - 1, 0) :]
     return replace(
         reserve,
         factor=_learn_factor(reserve.factor, work, slo),
         error_variance=variance,
-        forecasts=(*pending, (now, level)),
+        forecasts=(*pending, (now, load)),
     )
 
 
@@ -161,17 +166,19 @@ def _elapsed_s(reserve: Reserve, now: datetime) -> float:
 
 
 def _learn_error(variance: float, error: float, elapsed_s: float) -> float:
-    """Fade towards this error's square. Falls cost nothing, so they count as no error, and rises twice instead."""
-    kept = math.exp(-elapsed_s / ERROR_MEMORY.total_seconds())
-    return variance * kept + (1 - kept) * 2 * min(max(error, 0.0), MOST_ERROR) ** 2
+    """Move the variance towards this error's square.
+
+    A load below the forecast costs nothing and counts as no error; a load above it counts twice to make up for that.
+    """
+    kept = math.exp(-elapsed_s / FORECAST_ERROR_MEMORY.total_seconds())
+    return variance * kept + (1 - kept) * 2 * min(max(error, 0.0), MAX_FORECAST_ERROR) ** 2
 
 
 def _learn_factor(factor: float, work: Work, slo: SloSpec) -> float:
-    """Integrate missed requests against the budget, weighed by an hour's requests."""
-    if work.grown.requests <= 0 or work.requests_per_s is None:
+    """Integrate SLO misses against the budget, weighted by an hour's requests."""
+    if work.growth.requests <= 0 or work.requests_per_s is None:
         return factor
     budget = BUDGET_SHARE * (100 - slo.objective_percent) / 100
-    misses = min(work.grown.misses, MOST_MISSED * work.grown.requests)
-    hours = (misses / budget - work.grown.requests) / max(work.requests_per_s * _HOUR_S, _FEWEST_PER_HOUR)
-    grown = factor * math.exp(GAIN_PER_HOUR * hours)
-    return min(max(grown, LEAST_RESERVE), MOST_RESERVE)
+    misses = min(work.growth.misses, MAX_MISS_RATIO * work.growth.requests)
+    hours = (misses / budget - work.growth.requests) / max(work.requests_per_s * _HOUR_S, _MIN_REQUESTS_PER_HOUR)
+    return min(max(factor * math.exp(GAIN_PER_HOUR * hours), MIN_RESERVE), MAX_RESERVE)

@@ -1,7 +1,7 @@
-"""What the policy is told: the replicas of one ChatModel and what each reported. Data only.
+"""The input of the policy: the replicas of one ChatModel and the metrics that each reported. Data only.
 
-Whoever observes fills these in and decides nothing. A replica keeps the newest sample there is, however
-old: the policy judges its age, so that one lost scrape is not an outage.
+The reader of the metrics fills these in and decides nothing. A replica keeps its newest sample, however old. The policy
+checks the age, so that one lost scrape is not an outage.
 """
 
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class WorkCounters:
-    """What a replica has done since its start. All but `max_tokens_per_second` only grow."""
+    """Counters since the replica's start; `max_tokens_per_second` is a gauge."""
 
     max_tokens_per_second: float
-    """What the replica measured of itself in warm-up: prompt and output tokens of full steps. Above 0."""
+    """Prompt and output tokens per second in full steps, which the replica measured in warm-up. Above 0."""
     prompt_tokens: float
     generated_tokens: float
     finished: float
-    """Requests that ended, however they did."""
+    """Requests that ended, with any outcome."""
     slo_misses: float
-    """First tokens that came late, and answers that came slowly, by what the SLO allows each."""
+    """Requests whose first token or whose mean time per output token was later than the SLO allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSample:
-    """One reading of one replica's metrics."""
+    """The metrics of one replica in one scrape."""
 
     taken_at: datetime
-    """When the replica was read; with Prometheus the time of the scrape, not of the query. Aware."""
+    """Time of the scrape; with Prometheus not the time of the query. Aware."""
     queue_depth: int
-    """Requests admitted that have no slot yet."""
+    """Admitted requests that wait for a slot."""
     running: int
     """Requests in a slot."""
     slots: int
@@ -38,18 +38,18 @@ class ReplicaSample:
     kv_cache_usage_ratio: float
     """0 to 1."""
     rejected_total: float
-    """Counter since the replica's start: requests refused for want of room (queue full or deadline)."""
+    """Counter since the replica's start: requests refused because the queue was full or the deadline passed."""
     work: WorkCounters | None = None
-    """None from a server that does not count its work, or before it knows its own speed."""
+    """None from a server that does not count its work, or before it has measured its speed."""
 
 
 class ReplicaPhase(StrEnum):
-    """Where a replica stands; exactly one holds."""
+    """The state of a replica's pod; exactly one applies."""
 
     READY = "Ready"
     """The pod's Ready condition is True."""
     STARTING = "Starting"
-    """Scheduled, or not yet tried by the scheduler: capacity to come."""
+    """Scheduled, or not yet seen by the scheduler: counts as capacity soon."""
     UNSCHEDULABLE = "Unschedulable"
     """PodScheduled is False with reason Unschedulable."""
     TERMINATING = "Terminating"
@@ -65,11 +65,11 @@ class Replica:
     since: datetime
     """When the replica entered this phase. Aware."""
     sample: ReplicaSample | None = None
-    """The newest reading of this pod, however old; None if there never was one."""
+    """The newest sample of this pod, however old; None if there is none."""
     detail: str = ""
     """For UNSCHEDULABLE the scheduler's message, such as `0/3 nodes are available: 3 Insufficient nvidia.com/gpu`."""
     created: datetime | None = None
-    """Of the pod; `since` minus this is a ready replica's cold start. Aware."""
+    """Creation time of the pod. `since` minus this is the cold start of a ready replica. Aware."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Observation:
     """All replicas of one ChatModel at one time."""
 
     taken_at: datetime
-    """When this reading was finished. Two decisions on the same observation count as one reading."""
+    """When the reading was finished. Two decisions on one observation count as one reading."""
     replicas: tuple[Replica, ...]
 
     def in_phase(self, phase: ReplicaPhase) -> tuple[Replica, ...]:
@@ -86,6 +86,6 @@ class Observation:
 
     @property
     def queue_depth(self) -> int | None:
-        """Requests waiting over all ready replicas as last read; None if none was ever read."""
+        """Waiting requests in the newest samples of all ready replicas; None without any sample."""
         samples = [replica.sample for replica in self.in_phase(ReplicaPhase.READY) if replica.sample is not None]
         return sum(sample.queue_depth for sample in samples) if samples else None

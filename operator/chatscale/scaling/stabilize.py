@@ -1,8 +1,8 @@
-"""How fast the count may move: `behavior` of autoscaling/v2, with the same arithmetic as the HPA controller.
+"""How fast the replica count may change: `behavior` of autoscaling/v2, with the arithmetic of the HPA controller.
 
 Source: `stabilizeRecommendationWithBehaviors` and `calculateScale{Up,Down}LimitWithBehaviors` in
-pkg/controller/podautoscaler/horizontal.go of Kubernetes. One difference: a rise waits for its whole
-stabilization window also after a restart, as the count found then stands in for earlier recommendations.
+pkg/controller/podautoscaler/horizontal.go of Kubernetes. One difference: after a restart, scale up also waits for its
+whole stabilization window, because the present count stands in for the earlier recommendations.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from chatscale.scaling.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class CountChange:
-    """The count moved; `by` is negative where it fell."""
+    """A change of the replica count; `by` is negative for a scale down."""
 
     at: datetime
     by: int
@@ -23,57 +23,62 @@ class CountChange:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Earlier recommendations, and how the count really moved."""
+    """Earlier recommendations, and the changes of the count that happened."""
 
     current: int
-    """The count as last seen."""
-    asked: int
-    """The count as last decided; when it becomes real it counts from `asked_at`, not from when it was seen."""
-    asked_at: datetime
-    raised_to: Window
-    """Wishes, over the window of scaleUp."""
-    lowered_to: Window
-    """Wishes, over the window of scaleDown."""
+    """The count in the last observation."""
+    decided: int
+    """The count of the last decision."""
+    decided_at: datetime
+    """Time of the decision that set `decided`. A change to that count is dated to it, not to when it was observed."""
+    scale_up_window: Window
+    """Recommendations within the stabilization window of scaleUp."""
+    scale_down_window: Window
+    """Recommendations within the stabilization window of scaleDown."""
     changes: tuple[CountChange, ...] = ()
 
     @classmethod
     def starting_with(cls, current: int, now: datetime) -> "History":
-        """Of a count that nothing is known about but itself."""
-        # Just before now, so that with a window of 0 s a recommendation of this very instant is not held by it.
-        recommendation = Window().with_value(now - datetime.resolution, current, timedelta())
-        return cls(current, current, now, recommendation, recommendation)
+        """The history of a model of which only the present count is known."""
+        # Just before `now`: with a stabilization window of 0 s it must not hold a recommendation made at `now`.
+        recommendations = Window().with_value(now - datetime.resolution, current, timedelta())
+        return cls(current, current, now, recommendations, recommendations)
 
     def with_current(self, current: int, behavior: ScalingBehavior, now: datetime) -> "History":
-        """Notes a count that is not the one seen before, whoever changed it."""
+        """Record the observed count; a difference to the last one is a change, whoever made it."""
         longest = max(
             policy.period_seconds for rules in (behavior.scale_up, behavior.scale_down) for policy in rules.policies
         )
         kept = tuple(change for change in self.changes if change.at > now - timedelta(seconds=longest))
         if current != self.current:
-            at = self.asked_at if current == self.asked else now
+            at = self.decided_at if current == self.decided else now
             kept = (*kept, CountChange(at, current - self.current))
         return replace(self, current=current, changes=kept)
 
     def with_recommendation(self, recommendation: int, behavior: ScalingBehavior, now: datetime) -> "History":
-        """Notes what was wished for, before anything held it back."""
+        """Record a recommendation as it was before the limits."""
         return replace(
             self,
-            raised_to=self.raised_to.with_value(now, recommendation, _window(behavior.scale_up)),
-            lowered_to=self.lowered_to.with_value(now, recommendation, _window(behavior.scale_down)),
+            scale_up_window=self.scale_up_window.with_value(now, recommendation, _window(behavior.scale_up)),
+            scale_down_window=self.scale_down_window.with_value(now, recommendation, _window(behavior.scale_down)),
         )
 
-    def with_asked(self, replicas: int, now: datetime) -> "History":
-        """Notes what was decided in the end."""
-        return self if replicas == self.asked else replace(self, asked=replicas, asked_at=now)
+    def with_decision(self, replicas: int, now: datetime) -> "History":
+        """Record the decided count."""
+        return self if replicas == self.decided else replace(self, decided=replicas, decided_at=now)
 
-    def stabilized(self, current: int, behavior: ScalingBehavior, now: datetime) -> int:
-        """Up to the lowest recommendation of scaleUp's window, down to the highest of scaleDown's, the newest included."""
-        lowest = int(self.raised_to.low(now, _window(behavior.scale_up)))
-        highest = int(self.lowered_to.high(now, _window(behavior.scale_down)))
+    def stabilized(self, current: int, recommendation: int, behavior: ScalingBehavior, now: datetime) -> int:
+        """Scale up to the lowest recommendation of scaleUp's window, down to the highest of scaleDown's.
+
+        Both windows include `recommendation`, the newest.
+        """
+        windows = self.with_recommendation(recommendation, behavior, now)
+        lowest = int(windows.scale_up_window.low(now, _window(behavior.scale_up)))
+        highest = int(windows.scale_down_window.high(now, _window(behavior.scale_down)))
         return min(max(current, lowest), highest)
 
     def rate_limited(self, current: int, recommendation: int, behavior: ScalingBehavior, now: datetime) -> int:
-        """As near to `recommendation` as the policies allow; of several, the one that allows most."""
+        """The count nearest to `recommendation` that the policies allow; of several, the largest change counts."""
         if recommendation > current:
             limit = max(self._limit(policy, current, 1, now) for policy in behavior.scale_up.policies)
             return min(recommendation, max(limit, current))
@@ -81,7 +86,7 @@ class History:
         return max(recommendation, min(limit, current))
 
     def _limit(self, policy: ScalingPolicy, current: int, sign: int, now: datetime) -> int:
-        """Counted from the count at the start of the policy's period."""
+        """Relative to the count at the start of the policy's period."""
         since = now - timedelta(seconds=policy.period_seconds)
         start = current - sum(change.by for change in self.changes if change.at > since)
         match policy.type:

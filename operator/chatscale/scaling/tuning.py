@@ -1,64 +1,67 @@
-"""Every number that the SLO policy is tuned with, and why it is what it is; docs/design/0008.
+"""Every constant of the SLO policy, with the reason for its value (docs/design/0008).
 
-None is about one model, machine or trace: what differs between those is measured or learned. Where the reason says
-"measured", the comparison of docs/benchmarks/autoscaling.md was the measure.
+None is specific to a model, machine or trace: what differs between those is measured or learned. "Measured" means: on
+the development traces of docs/benchmarks/autoscaling.md.
 """
 
 from datetime import timedelta
 from typing import Final
 
-LEVEL: Final = timedelta(seconds=60)
-"""LoadSummary is averaged over this. Shorter chases the noise of single arrivals, longer comes late: measured."""
-SHORT: Final = timedelta(seconds=30)
-"""What a forecast is compared with when its time has come, and over which full caches and slots are averaged."""
+LOAD_WINDOW: Final = timedelta(seconds=60)
+"""Averaging window of the load. A shorter one follows single arrivals, a longer one reacts late: measured."""
+SHORT_WINDOW: Final = timedelta(seconds=30)
+"""Averaging window of the load that a forecast is compared with, and of KV cache and slot use."""
 DECISION_DELAY: Final = timedelta(seconds=25)
-"""From a change of the load until pods for it are created: half a scrape, a decision, a pass."""
-SIZE_MEMORY: Final = timedelta(minutes=15)
-"""Mean lengths of requests, and which resource binds, are remembered this long (time constant)."""
-CROWDED: Final = 0.75
-"""Tokens asked for over what replicas can compute: above this batches grow because steps do, on both machines."""
-ERROR_MEMORY: Final = timedelta(hours=1)
-"""Likewise errors of forecasts: one busy hour should not hold spare replicas through a night."""
-FIRST_ERROR: Final = 0.2
-"""Standard deviation of the forecast's logarithm before any forecast has come true: nothing is known of a new model's
-traffic, and its first ramp must not find it at the brim. An hour replaces it."""
-LEAST_FORECAST: Final = 0.5
-"""Replicas; forecasts are judged as if no load were smaller. One replica is always there, and the first request after
-an idle hour is a rise without measure: taken for an error, it held the highest count for hours."""
-MOST_ERROR: Final = 0.7
-"""Of one forecast's logarithm: load that more than doubles within a cold start is a crowd that nobody announced, and
-the hour after it must not be staffed for the next one: 14 % dearer on a day with one spike of 12x, for nothing."""
-FIRST_COLD_START: Final = timedelta(seconds=80)
-"""Before any pod was seen to become ready: an 8B model with its files cached on the node."""
-LONGEST_COLD_START: Final = timedelta(minutes=15)
-"""No forecast and no lead looks further ahead."""
-LONGEST_START: Final = timedelta(minutes=30)
-"""Beyond this a pod was in trouble rather than slow, and says nothing of the next; the startup probe gives up then."""
-LAST_OF_MANY: Final = 2.0
-"""Cold starts that an announced event is prepared ahead: of many pods the last takes longer than the mean, by 1.6
-times where it is the slowest of twenty (published start-ups of an 8B model: 80 s, and 130 s for 5 of 100)."""
+"""From a change of the load until its pods are created: half a scrape interval, a decision, a reconcile."""
+REQUEST_SIZE_MEMORY: Final = timedelta(minutes=15)
+"""Time constant of the mean request lengths and of which resource is the bottleneck."""
+OVERLOAD_THRESHOLD: Final = 0.75
+"""Requested tokens as a share of what the replicas can compute. Above it batches grow because steps take longer, so
+KV cache and slot use no longer show which resource is the bottleneck: measured on both profiles."""
+FORECAST_ERROR_MEMORY: Final = timedelta(hours=1)
+"""Time constant of forecast errors: one busy hour should not keep spare replicas for a whole night."""
+INITIAL_FORECAST_ERROR: Final = 0.2
+"""Standard deviation of the forecast error (natural logarithm) of a new model. Nothing is known of its traffic, and its
+first ramp needs room. The errors of the first hour replace it."""
+MIN_FORECAST: Final = 0.5
+"""Replicas. A smaller forecast counts as this much when its error is computed. One replica is always there, and the
+first request after an idle hour would be an error without limit: it kept the highest count for hours."""
+MAX_FORECAST_ERROR: Final = 0.7
+"""Upper bound of one forecast error (natural logarithm). A load that more than doubles within a cold start is an
+unannounced spike, and the next hour needs no replicas for another one: without the bound a day with one spike of 12x
+cost 14 % more, for no gain."""
+DEFAULT_COLD_START: Final = timedelta(seconds=80)
+"""Before any cold start is measured: an 8B model with its files cached on the node."""
+MAX_COLD_START: Final = timedelta(minutes=15)
+"""Forecasts and event lead times look no further ahead."""
+MAX_MEASURED_COLD_START: Final = timedelta(minutes=30)
+"""A longer start-up was a fault, and says nothing about the next. The startup probe gives up at the same time."""
+SLOWEST_POD_FACTOR: Final = 2.0
+"""Lead time of an announced event, in cold starts. The slowest of many pods takes longer than the mean: 1.6 times for
+the slowest of twenty (published start-up times of an 8B model: 80 s, and 130 s for 5 of 100)."""
 
-RESERVE: Final = 2.0
-"""Reserve over the work W (replicas): RESERVE * sqrt(x / T) * W ** POOLING, x the seconds of work in a mean request and
-T the time it has for its first token. The square root is the standard deviation of the work that arrives in T,
-the factor what keeps 99 % on fleets of 1, 4 and 16 replicas of both machines: measured."""
-POOLING: Final = 0.75
+RESERVE_FACTOR: Final = 2.0
+"""Reserve for a load of W replicas: RESERVE_FACTOR * sqrt(x / T) * W ** POOLING_EXPONENT, with x the seconds of work in
+a mean request and T the time allowed for its first token. The square root is the standard deviation of the work that
+arrives within T. The factor keeps 99 % on fleets of 1, 4 and 16 replicas of both profiles: measured."""
+POOLING_EXPONENT: Final = 0.75
 """Between 1/2, a perfectly shared queue (square-root staffing), and 1, replicas that share nothing: measured."""
-LEAST_WORK_S: Final = 0.02
-"""Shorter requests than this still come in steps."""
+MIN_REQUEST_S: Final = 0.02
+"""Seconds of work in a mean request. Shorter requests still arrive in groups."""
 
 TOLERANCE: Final = 0.4
-"""Replicas that may be needed beyond the count before it is raised: a need that hovers at a whole number must not make
-the count turn; what it costs in promises the budget buys back."""
+"""Replicas. The count is raised only if the need exceeds it by this much: a need near a whole number must not change
+the count back and forth. The error budget compensates for what this costs in SLO misses."""
 BUDGET_SHARE: Final = 0.5
-"""Of the misses that the objective allows, this share is spent on purpose; the rest is for what nobody foresees.
-Measured on whole days: six tenths cost 0 to 7 % less, and keep 98.96 % and 99.02 % where prompts differ most."""
+"""Share of the SLO misses that the objective allows, which the policy uses as its budget. The rest is for unforeseen
+load. Measured on whole days: 0.6 costs 0 to 7 % less, and keeps 98.96 % and 99.02 % where prompts differ most."""
 GAIN_PER_HOUR: Final = 0.15
-"""The reserve shrinks by this much (log) in an hour without a miss, and grows as much in one with twice the budget."""
-MOST_MISSED: Final = 0.5
-"""Share of missed requests that is believed: beyond it a burst was not foreseen, and no reserve would have held it."""
-LEAST_RESERVE: Final = 0.5
-MOST_RESERVE: Final = 3.0
-"""Bounds of what is learned, as factors of the usual reserve: a lying counter can do no more than this."""
-RATE_MEMORY: Final = timedelta(minutes=30)
-"""Requests per hour, against which misses are weighed, are remembered this long."""
+"""The reserve shrinks by this much (natural logarithm) in an hour without a miss, and grows by as much in an hour with
+twice the budget."""
+MAX_MISS_RATIO: Final = 0.5
+"""Share of missed requests above which more misses count no more: no reserve would have held such a burst."""
+MIN_RESERVE: Final = 0.5
+MAX_RESERVE: Final = 3.0
+"""Bounds of the learned factor on the reserve: a wrong counter cannot do more than this."""
+REQUEST_RATE_MEMORY: Final = timedelta(minutes=30)
+"""Time constant of the request rate that misses are weighted with."""

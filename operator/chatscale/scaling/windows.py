@@ -1,16 +1,16 @@
-"""Values over a span of time: mean, lowest, highest. Immutable; the span is asked for, `now` is an argument."""
+"""Values over a span of time: mean, lowest, highest. Immutable; the span and `now` are arguments."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 BUCKETS: Final = 60
-"""Values closer together than a sixtieth of the span share a bucket, so a window stays small at any tick."""
+"""Values within a sixtieth of the span share a bucket. So the size of a window does not depend on the interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Some values that came close together."""
+    """Values that are close together in time."""
 
     start: datetime
     last: datetime
@@ -22,12 +22,12 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Values in the order they came, the oldest forgotten."""
+    """Values in order of time; older ones than the span are dropped."""
 
     buckets: tuple[Bucket, ...] = ()
 
     def with_value(self, at: datetime, value: float, span: timedelta) -> "Window":
-        """The window with one more value, and without what is older than `span` before it."""
+        """The window with one more value, without the values older than `span`."""
         kept = self._within(at, span)
         newest = kept[-1] if kept else None
         if newest is None or (at > newest.start and at - newest.start >= span / BUCKETS):
@@ -43,22 +43,22 @@ class Window:
         return Window((*kept[:-1], merged))
 
     def mean(self, now: datetime, span: timedelta) -> float:
-        """Over the values of the last `span`; 0 for a window that never had one."""
+        """The mean of the last `span`; 0 for an empty window."""
         buckets = self._recent(now, span)
         count = sum(bucket.count for bucket in buckets)
         return sum(bucket.total for bucket in buckets) / count if count else 0.0
 
     def low(self, now: datetime, span: timedelta) -> float:
-        """The lowest value of the last `span`; 0 for a window that never had one."""
+        """The lowest value of the last `span`; 0 for an empty window."""
         return min((bucket.low for bucket in self._recent(now, span)), default=0.0)
 
     def high(self, now: datetime, span: timedelta) -> float:
-        """The highest value of the last `span`; 0 for a window that never had one."""
+        """The highest value of the last `span`; 0 for an empty window."""
         return max((bucket.high for bucket in self._recent(now, span)), default=0.0)
 
     def _within(self, now: datetime, span: timedelta) -> tuple[Bucket, ...]:
         return tuple(bucket for bucket in self.buckets if bucket.last > now - span or bucket.last >= now)
 
     def _recent(self, now: datetime, span: timedelta) -> tuple[Bucket, ...]:
-        """What lies within the span; if nothing does, the newest there is: a span may be shorter than a tick."""
+        """The buckets within the span, or else the newest one: a span may be shorter than the decision interval."""
         return self._within(now, span) or self.buckets[-1:]

@@ -1,8 +1,8 @@
-"""From replicas' counters to the work that customers ask for, in replicas. Pure.
+"""The work that clients request, in replicas, from the counters of the replicas. Pure.
 
-Work is counted in tokens, prompt and output alike, and divided by the rate that a replica measured of itself: so it
-does not depend on how many replicas share it, and requests of any length add up. Arrivals are counted where they come
-in, not where they are served: an overload shows its full size, and long answers before their tokens are made.
+Work is counted in tokens, prompt and output alike, and divided by the token rate that a replica measured of itself. So
+it does not depend on the number of replicas, and requests of any length add up. Requests are counted when they arrive,
+not when they finish: an overload shows its full size, and a long answer counts before its tokens are generated.
 """
 
 import math
@@ -14,34 +14,40 @@ from types import MappingProxyType
 from typing import Final
 
 from chatscale.scaling.signals import Replica, ReplicaSample
-from chatscale.scaling.tuning import CROWDED, LEVEL, RATE_MEMORY, SHORT, SIZE_MEMORY
+from chatscale.scaling.tuning import (
+    LOAD_WINDOW,
+    OVERLOAD_THRESHOLD,
+    REQUEST_RATE_MEMORY,
+    REQUEST_SIZE_MEMORY,
+    SHORT_WINDOW,
+)
 from chatscale.scaling.windows import Window
 
-_LATE_S: Final = 30.0
-"""A Service sends requests as soon as a pod is ready, which its conditions may tell that much later."""
-_FEWEST_ANSWERS: Final = 20.0
-"""Before so many answers were begun, their mean length is a guess from below."""
-MOST_TOKENS: Final = 1e12
-"""Bound on what one counter may grow by between two samples: far above any machine."""
+_READINESS_DELAY_S: Final = 30.0
+"""A Service sends requests as soon as a pod is Ready; its conditions may show that up to this much later."""
+_MIN_ANSWERS: Final = 20.0
+"""Before this many answers the mean length is an underestimate."""
+MAX_COUNTER_GROWTH: Final = 1e12
+"""Upper bound of one counter's growth between two samples: far above any machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counters of one replica, or how much they grew."""
+    """Counters of one replica, or their growth."""
 
     requests: float = 0.0
-    """That came in: ended, running, waiting or refused."""
+    """Requests that arrived: finished, running, waiting or refused."""
     started: float = 0.0
-    """That got a slot."""
+    """Requests that got a slot."""
     finished: float = 0.0
     prompt_tokens: float = 0.0
     generated_tokens: float = 0.0
     misses: float = 0.0
-    """Of the SLO, refusals among them."""
+    """SLO misses, refused requests included."""
 
     @classmethod
     def of(cls, sample: ReplicaSample) -> "Totals":
-        """As the replica tells them; it must count its work."""
+        """The counters in a sample, which must have work counters."""
         assert sample.work is not None  # noqa: S101 - for the type checker
         work, refused = sample.work, _bounded(sample.rejected_total)
         started = work.finished + sample.running
@@ -55,11 +61,11 @@ class Totals:
         )
 
     def since(self, before: "Totals") -> "Totals":
-        """The growth. A replica whose answers or tokens fell has started anew with its container."""
-        anew = self.finished < before.finished or self.generated_tokens < before.generated_tokens
-        start = Totals() if anew else before
+        """The growth. Answers or tokens that went down were reset by a container restart."""
+        was_reset = self.finished < before.finished or self.generated_tokens < before.generated_tokens
+        start = Totals() if was_reset else before
         return Totals(
-            # Gauges are a part of these, read an instant apart from the counters: never less than nothing.
+            # These include gauges, which are read a moment apart from the counters: the difference can be negative.
             requests=max(self.requests - start.requests, 0.0),
             started=max(self.started - start.started, 0.0),
             finished=self.finished - start.finished,
@@ -69,7 +75,7 @@ class Totals:
         )
 
     def plus(self, other: "Totals", kept: float = 1.0) -> "Totals":
-        """The sum, after this one has faded to `kept` (0 to 1) of itself."""
+        """The sum. This one is multiplied by `kept` (0 to 1) first."""
         return Totals(
             requests=self.requests * kept + other.requests,
             started=self.started * kept + other.started,
@@ -82,7 +88,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class CountedReplica:
-    """One replica at its last sample."""
+    """The last counted sample of one replica."""
 
     taken_at: datetime
     totals: Totals
@@ -90,33 +96,33 @@ class CountedReplica:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The work of one ChatModel as counted so far."""
+    """The work of one ChatModel that has been counted so far."""
 
-    readings: Mapping[str, CountedReplica] = field(default_factory=lambda: MappingProxyType({}))
+    replicas: Mapping[str, CountedReplica] = field(default_factory=lambda: MappingProxyType({}))
     sizes: Totals = field(default_factory=Totals)
-    """Sums that fade: ratios of them are mean lengths."""
-    grown: Totals = field(default_factory=Totals)
-    """Between the last counted observation and the one before."""
+    """Exponentially weighted sums; their ratios are mean request lengths."""
+    growth: Totals = field(default_factory=Totals)
+    """Between the last two counted observations, over all replicas."""
     counted_at: datetime | None = None
-    """The last observation in which a sample was new."""
+    """Time of the last observation with a new sample."""
     arrivals: Window = field(default_factory=Window)
-    """Requests that came in between two observations; after an outage, as many as in SHORT."""
+    """Requests that arrived between two observations; after an outage, scaled to SHORT_WINDOW."""
     spans_s: Window = field(default_factory=Window)
-    """Seconds of arrivals that they tell of. A sum over a sum is the rate: each request counts once, whichever replica
-    took it and whenever that was read. Rates of single replicas do not add up: a new one takes all requests for a
-    moment."""
-    caches: Window = field(default_factory=Window)
-    """Replicas whose KV cache is full, if what is in use were put together."""
-    slots: Window = field(default_factory=Window)
-    """Likewise of slots."""
-    bound: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Fading sums of tokens, caches and slots: which of them binds, and by how much more than tokens."""
+    """Seconds that each of these counts covers. The sum of arrivals over the sum of seconds is the request rate: each
+    request counts once, whichever replica took it and whenever it was scraped. Rates of single replicas do not add up,
+    because a new replica takes all requests for a moment."""
+    kv_use: Window = field(default_factory=Window)
+    """KV cache in use, summed over replicas, in replicas."""
+    slot_use: Window = field(default_factory=Window)
+    """Batch slots in use, summed over replicas, in replicas."""
+    resource_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Exponentially weighted sums of tokens, KV cache and slots in replicas. They show which is the bottleneck."""
     tokens_per_s: float = 0.0
-    """That one replica computes at most; 0 before any told."""
+    """Most tokens per second of one replica, mean over replicas; 0 before the first sample."""
     requests_per_s: float | None = None
-    """Over RATE_MEMORY."""
+    """Smoothed over REQUEST_RATE_MEMORY."""
     backlog_s: float = 0.0
-    """Seconds that one replica would need for the requests that wait."""
+    """Seconds that one replica needs for the requests in the queues."""
 
     @property
     def prompt_tokens(self) -> float:
@@ -125,170 +131,181 @@ class Work:
 
     @property
     def generated_tokens(self) -> float:
-        """Mean of an answer. Those under way have made half of theirs: more of them are not longer ones."""
+        """Mean of an answer. Answers in progress count as half: on average they have half of their tokens."""
         answers = (self.sizes.started + self.sizes.finished) / 2
-        return self.sizes.generated_tokens / max(answers, _FEWEST_ANSWERS)
+        return self.sizes.generated_tokens / max(answers, _MIN_ANSWERS)
 
     @property
     def request_s(self) -> float:
-        """Seconds of one replica that a mean request takes at full steps; the work must be known."""
+        """Seconds of one replica that a mean request takes at full token rate. The work must be known."""
         return (self.prompt_tokens + self.generated_tokens) / self.tokens_per_s
 
     @property
     def is_known(self) -> bool:
-        """Whether there is a rate to go by."""
+        """Whether a request rate is known."""
         return self.tokens_per_s > 0 and bool(self.spans_s.buckets)
 
-    def tokens(self, now: datetime, span: timedelta) -> float:
-        """Replicas that the tokens asked for in the last `span` would fill; the work must be known."""
+    def token_load(self, now: datetime, span: timedelta) -> float:
+        """Replicas that the tokens requested in the last `span` would use completely. The work must be known."""
         as_of = self._as_of(now)
         return self.arrivals.mean(as_of, span) / self.spans_s.mean(as_of, span) * self.request_s
 
     def _as_of(self, now: datetime) -> datetime:
-        """When anything was last known: while samples stand still, windows do not shrink to their last value."""
+        """Not after the last new sample: without new samples a window would shrink to its last value."""
         return now if self.counted_at is None else min(now, self.counted_at)
 
     @property
-    def binding(self) -> float:
-        """How much more than its tokens the scarcest resource is asked for; at least 1."""
-        tokens, caches, slots = self.bound
-        return max(1.0, caches / tokens, slots / tokens) if tokens > 0 else 1.0
+    def bottleneck_factor(self) -> float:
+        """Use of the scarcest resource relative to the use of tokens; at least 1."""
+        tokens, kv, slots = self.resource_sums
+        return max(1.0, kv / tokens, slots / tokens) if tokens > 0 else 1.0
 
-    def level(self, now: datetime) -> float:
-        """Replicas that the present load would fill to the brim.
+    def load(self, now: datetime) -> float:
+        """Replicas that the present load would use completely. The work must be known.
 
-        Tokens asked for show a change before caches and slots fill, so they are scaled to what binds.
+        Requested tokens show a change before KV cache and slots fill, so they are scaled to the bottleneck.
         """
         as_of = self._as_of(now)
-        held = max(self.caches.mean(as_of, SHORT), self.slots.mean(as_of, SHORT))
-        return max(self.tokens(now, LEVEL) * self.binding, held)
+        in_use = max(self.kv_use.mean(as_of, SHORT_WINDOW), self.slot_use.mean(as_of, SHORT_WINDOW))
+        return max(self.token_load(now, LOAD_WINDOW) * self.bottleneck_factor, in_use)
 
-    def short(self, now: datetime) -> float:
-        """Likewise over SHORT, by tokens alone."""
-        return self.tokens(now, SHORT) * self.binding
+    def short_load(self, now: datetime) -> float:
+        """The load over SHORT_WINDOW, from requested tokens alone."""
+        return self.token_load(now, SHORT_WINDOW) * self.bottleneck_factor
 
 
-def typical(prompt_tokens: float, generated_tokens: float) -> Totals:
-    """Sums of as many requests of one size as are needed to be believed, and no more."""
-    many = _FEWEST_ANSWERS
+def sizes_of(prompt_tokens: float, generated_tokens: float) -> Totals:
+    """Initial `Work.sizes` for known mean lengths, with the smallest weight that counts."""
     return Totals(
-        started=many,
-        finished=many,
-        prompt_tokens=prompt_tokens * many,
-        generated_tokens=generated_tokens * many,
+        started=_MIN_ANSWERS,
+        finished=_MIN_ANSWERS,
+        prompt_tokens=prompt_tokens * _MIN_ANSWERS,
+        generated_tokens=generated_tokens * _MIN_ANSWERS,
     )
 
 
 def count_work(
-    before: Work, replicas: Sequence[Replica], at: datetime, unread: Iterable[str] = (), others: Iterable[str] = ()
+    before: Work, replicas: Sequence[Replica], at: datetime, unread: Iterable[str] = (), not_ready: Iterable[str] = ()
 ) -> Work:
-    """Add one observation. replicas: ready and read; all of them must count their work.
+    """Add one observation. replicas: Ready and read; all of them must have work counters.
 
-    unread: names of those that are ready and could not be read; others: of those that are not ready. They are counted
-    from where they were once they are read again. Where no sample is newer than it was (Prometheus lost the scrapes),
-    nothing is known of the time since: the work stays as it is, and the next new samples tell of all of it.
+    unread: names of Ready replicas that could not be read. not_ready: names of all other replicas. Both are counted
+    from their last sample once they are read again. If no sample is newer than before (Prometheus lost the scrapes),
+    the work stays as it is, and the next new samples cover the whole time.
     """
-    there = {replica.name: replica for replica in replicas}
-    samples = {name: replica.sample for name, replica in there.items() if replica.sample is not None}
+    by_name = {replica.name: replica for replica in replicas}
+    samples = {name: replica.sample for name, replica in by_name.items() if replica.sample is not None}
     unread = tuple(unread)
-    told_s = _told_s(before, there, unread, at)
-    if told_s <= 0 and before.counted_at is not None:
+    covered_s = _covered_s(before, by_name, unread, at)
+    if covered_s <= 0 and before.counted_at is not None:
         return before
-    readings = {name: before.readings[name] for name in (*unread, *others) if name in before.readings}
-    grown = Totals()
+    counted = {name: before.replicas[name] for name in (*unread, *not_ready) if name in before.replicas}
+    growth = Totals()
     for name, sample in samples.items():
-        readings[name], growth = _read(before, there[name], sample)
-        grown = grown.plus(growth)
+        counted[name], grown = _count_replica(before, by_name[name], sample)
+        growth = growth.plus(grown)
     speeds = [sample.work.max_tokens_per_second for sample in samples.values() if sample.work]
-    counted = replace(
+    work = replace(
         before,
-        readings=MappingProxyType(readings),
-        sizes=before.sizes.plus(grown, _kept(told_s, SIZE_MEMORY)),
-        grown=grown,
+        replicas=MappingProxyType(counted),
+        sizes=before.sizes.plus(growth, _decay(covered_s, REQUEST_SIZE_MEMORY)),
+        growth=growth,
         counted_at=at,
         tokens_per_s=sum(speeds) / len(speeds) if speeds else before.tokens_per_s,
-        requests_per_s=_smoothed(before, grown, told_s),
+        requests_per_s=_smoothed_rate(before, growth, covered_s),
     )
-    return _with_load(counted, list(samples.values()), told_s, whole=not unread)
+    return _with_load(work, list(samples.values()), covered_s, is_complete=not unread)
 
 
-def _told_s(before: Work, there: Mapping[str, Replica], unread: Iterable[str], at: datetime) -> float:
-    """Seconds of arrivals that the samples tell of, by their own clocks: 0 if none is new.
+def _covered_s(before: Work, by_name: Mapping[str, Replica], unread: Iterable[str], at: datetime) -> float:
+    """Seconds of arrivals that the new samples cover, by the clocks of the samples; 0 if no sample is new.
 
-    The mean over the replicas that were read before, for each has its own scrapes, and took nothing before it was
-    ready; one that is unread now tells of no second. So what the others took stands for the whole, and each second of
-    each replica counts once. Where none of those read now was read before, the time between observations.
+    The mean over the replicas that were counted before: each has its own scrape time, and took no requests before it
+    was Ready. An unread replica covers 0 s, so the arrivals of the others stand for the whole, and each second of each
+    replica counts once. If none of the replicas was counted before: the time between the observations.
     """
     gaps_s = [
-        max((replica.sample.taken_at - max(before.readings[name].taken_at, replica.since)).total_seconds(), 0.0)
-        for name, replica in there.items()
-        if replica.sample is not None and name in before.readings
+        max((replica.sample.taken_at - max(before.replicas[name].taken_at, replica.since)).total_seconds(), 0.0)
+        for name, replica in by_name.items()
+        if replica.sample is not None and name in before.replicas
     ]
     if gaps_s:
-        return fmean([*gaps_s, *(0.0 for name in unread if name in before.readings)])
+        return fmean([*gaps_s, *(0.0 for name in unread if name in before.replicas)])
     return (at - before.counted_at).total_seconds() if before.counted_at else 0.0
 
 
-def _with_load(work: Work, samples: list[ReplicaSample], told_s: float, *, whole: bool) -> Work:
+def _with_load(work: Work, samples: list[ReplicaSample], covered_s: float, *, is_complete: bool) -> Work:
     at = work.counted_at
-    if at is None or told_s <= 0:
-        return work  # The first observation: what came in before it, nobody knows when.
+    if at is None or covered_s <= 0:
+        return work  # The first observation: when its requests arrived is unknown.
     waiting = sum(sample.queue_depth for sample in samples)
-    caches = sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples)
-    slots = sum(min(sample.running / max(sample.slots, 1), 1.0) for sample in samples)
-    # After an outage one observation tells of minutes, at their mean rate: it is not to outweigh what comes now.
-    weight = min(1.0, SHORT.total_seconds() / told_s)
+    kv_use = sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples)
+    slot_use = sum(min(sample.running / max(sample.slots, 1), 1.0) for sample in samples)
+    # After an outage one observation covers minutes, at their mean rate. It must not outweigh the next ones.
+    weight = min(1.0, SHORT_WINDOW.total_seconds() / covered_s)
     work = replace(
         work,
-        arrivals=work.arrivals.with_value(at, work.grown.requests * weight, LEVEL),
-        spans_s=work.spans_s.with_value(at, told_s * weight, LEVEL),
-        backlog_s=waiting * work.request_s * work.binding if work.tokens_per_s > 0 else 0.0,
+        arrivals=work.arrivals.with_value(at, work.growth.requests * weight, LOAD_WINDOW),
+        spans_s=work.spans_s.with_value(at, covered_s * weight, LOAD_WINDOW),
+        backlog_s=waiting * work.request_s * work.bottleneck_factor if work.tokens_per_s > 0 else 0.0,
     )
-    if not whole or not work.is_known or work.tokens(at, SHORT) > CROWDED * len(samples):
-        # An overload fills caches and slots by itself, whatever binds: that teaches nothing, and asks for too much.
-        # What is unread holds some of them, which are not to be missed beside everybody's tokens.
+    is_overloaded = work.is_known and work.token_load(at, SHORT_WINDOW) > OVERLOAD_THRESHOLD * len(samples)
+    if not is_complete or not work.is_known or is_overloaded:
+        # An overload fills KV cache and slots whatever the bottleneck is, and would recommend too many replicas.
+        # Unread replicas hold a part of both, while the tokens of all replicas are known.
         return work
     work = replace(
-        work, caches=work.caches.with_value(at, caches, SHORT), slots=work.slots.with_value(at, slots, SHORT)
+        work,
+        kv_use=work.kv_use.with_value(at, kv_use, SHORT_WINDOW),
+        slot_use=work.slot_use.with_value(at, slot_use, SHORT_WINDOW),
     )
-    means = (work.tokens(at, LEVEL), work.caches.mean(at, SHORT), work.slots.mean(at, SHORT))
-    kept = _kept(told_s, SIZE_MEMORY)
-    bound = tuple(sum_ * kept + mean for sum_, mean in zip(work.bound, means, strict=True))
-    return replace(work, bound=(bound[0], bound[1], bound[2]))
+    means = (
+        work.token_load(at, LOAD_WINDOW),
+        work.kv_use.mean(at, SHORT_WINDOW),
+        work.slot_use.mean(at, SHORT_WINDOW),
+    )
+    kept = _decay(covered_s, REQUEST_SIZE_MEMORY)
+    tokens, kv, slots = (sum_ * kept + mean for sum_, mean in zip(work.resource_sums, means, strict=True))
+    return replace(work, resource_sums=(tokens, kv, slots))
 
 
-def _read(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[CountedReplica, Totals]:
-    """One replica as it is, and what it did since it was last counted."""
-    totals, earlier = Totals.of(sample), before.readings.get(replica.name)
-    if earlier is not None and sample.taken_at <= earlier.taken_at:
-        return earlier, Totals()
-    reading = CountedReplica(sample.taken_at, totals)
-    if earlier is not None:
-        return reading, totals.since(earlier.totals)
-    # One that became ready under our eyes: all that it has done is new. Of others nobody knows when they did it.
-    is_new = before.counted_at is not None and replica.since >= before.counted_at - LEVEL
-    return reading, totals if is_new and _may_have_done(replica, sample) else Totals()
+def _count_replica(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[CountedReplica, Totals]:
+    """The new sample of one replica, and its growth since the last counted one."""
+    totals, last = Totals.of(sample), before.replicas.get(replica.name)
+    if last is not None and sample.taken_at <= last.taken_at:
+        return last, Totals()
+    counted = CountedReplica(sample.taken_at, totals)
+    if last is not None:
+        return counted, totals.since(last.totals)
+    # All work of a replica that became Ready since the last observations is new. The age of other work is unknown.
+    is_new = before.counted_at is not None and replica.since >= before.counted_at - LOAD_WINDOW
+    return counted, totals if is_new and _work_fits_readiness(replica, sample) else Totals()
 
 
-def _may_have_done(replica: Replica, sample: ReplicaSample) -> bool:
-    """Whether its answers can all be of this readiness; a pod that was ready before brings a life's."""
+def _work_fits_readiness(replica: Replica, sample: ReplicaSample) -> bool:
+    """True if all tokens could have been generated since the pod last became Ready.
+
+    Otherwise its counters include older work.
+    """
     assert sample.work is not None  # noqa: S101 - for the type checker
     ready_s = (sample.taken_at - replica.since).total_seconds()
-    return ready_s >= 0 and sample.work.generated_tokens <= sample.work.max_tokens_per_second * (ready_s + _LATE_S)
+    most_tokens = sample.work.max_tokens_per_second * (ready_s + _READINESS_DELAY_S)
+    return ready_s >= 0 and sample.work.generated_tokens <= most_tokens
 
 
-def _smoothed(before: Work, grown: Totals, told_s: float) -> float | None:
-    if told_s <= 0:
+def _smoothed_rate(before: Work, growth: Totals, covered_s: float) -> float | None:
+    if covered_s <= 0:
         return before.requests_per_s
-    rate = grown.requests / told_s
+    rate = growth.requests / covered_s
     if before.requests_per_s is None:
         return rate
-    return before.requests_per_s + (rate - before.requests_per_s) * (1 - _kept(told_s, RATE_MEMORY))
+    return before.requests_per_s + (rate - before.requests_per_s) * (1 - _decay(covered_s, REQUEST_RATE_MEMORY))
 
 
-def _kept(elapsed_s: float, memory: timedelta) -> float:
-    return math.exp(-elapsed_s / memory.total_seconds())
+def _decay(elapsed_s: float, time_constant: timedelta) -> float:
+    """The share (0 to 1) of an exponentially weighted sum that is left after `elapsed_s`."""
+    return math.exp(-elapsed_s / time_constant.total_seconds())
 
 
 def _bounded(count: float) -> float:
-    return min(max(count, 0.0), MOST_TOKENS)
+    return min(max(count, 0.0), MAX_COUNTER_GROWTH)

@@ -1,1 +1,1 @@
-"""Reads what the user gives: traces, a ChatModel, announced events."""
+"""Reads the user's inputs: traces, a ChatModel, announced events."""

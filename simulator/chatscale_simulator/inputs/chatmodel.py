@@ -1,4 +1,4 @@
-"""A ChatModel's YAML as something to simulate: its replicas' limits, its bounds, and how it scales."""
+"""Reads a ChatModel from YAML, with all that a simulation needs: replica limits, bounds and scaling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,42 +22,42 @@ from chatscale_contract.server.profiles import PROFILES
 from chatscale_simulator.errors import InputError
 from chatscale_simulator.inputs.events import Event
 from chatscale_simulator.inputs.hpa import hpa_settings
+from chatscale_simulator.policies.chatscale import DEFAULT_START, ChatscalePolicy, with_prometheus_source
 from chatscale_simulator.policies.hpa import Hpa
 from chatscale_simulator.policies.static import Static, StaticSettings
-from chatscale_simulator.simulation.outcome import Track
+from chatscale_simulator.simulation.policy import Policy
 from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfile, SloTarget
-from chatscale_simulator.simulation.shipping import STARTS_AT, Shipping, as_scraped
-from chatscale_simulator.simulation.view import Policy
+from chatscale_simulator.simulation.scenario import Track
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What is simulated of one ChatModel."""
+class SimulatedModel:
+    """The simulated part of one ChatModel."""
 
     name: str
     server: ServerProfile
     profile: str
-    """Whose step times its replicas are given: M, S, or what its Simulated engine rehearses."""
+    """Name of the step times of its replicas: M, S, or the profile of its Simulated engine."""
     gpus_per_replica: int
-    """0 on CPUs."""
+    """0 for CPU."""
     min_replicas: int
     max_replicas: int
     scaling: str
-    """How it scales, in a few words."""
+    """Its scaling mode and bounds, for the report."""
     slo: SloTarget
     objective_percent: int
-    """Share of requests that are promised to be within the SLO."""
+    """Share of requests that must be within the SLO."""
     track: Track
-    """Whose signals come nearest to its own."""
+    """The track whose metrics are closest to its own."""
     make_policy: Callable[[Track], Policy]
 
 
-def read_subject(
+def read_model(
     path: Path, profile: str | None, events: Sequence[Event] = (), starts_at: datetime | None = None
-) -> Subject:
-    """Read the one ChatModel in a file. profile: step times, unless its Simulated engine names them.
+) -> SimulatedModel:
+    """Read the ChatModel in a file. profile: step times, unless its Simulated engine names them.
 
-    events: announced beside its own. starts_at: the wall clock at second 0, by which its own are due; aware.
+    events: announced in addition to its own. starts_at: wall clock at second 0, for its own events; aware.
     Raises InputError.
     """
     model = _read(path)
@@ -71,7 +71,7 @@ def read_subject(
         max_queue=spec.server.max_queue,
         queue_timeout_s=float(spec.server.queue_timeout_seconds),
     )
-    return Subject(
+    return SimulatedModel(
         name=model.metadata.name,
         server=server,
         profile=named.value if named else profile or "S",
@@ -112,18 +112,18 @@ def _bounds(model: ChatModel) -> str:
 
 
 def _named_steps(model: ChatModel) -> SimulatedProfile | None:
-    """Step times that fit better than profile S: what it rehearses, or the one CPU that was measured."""
+    """Step times closer than profile S: those of its Simulated engine, or of the one measured CPU."""
     if model.spec.server.engine is EngineName.SIMULATED:
         return model.spec.server.simulated.profile
     return SimulatedProfile.SMOLLM2_135M_CPU if model.spec.device is Device.CPU else None
 
 
 def _gpus(model: ChatModel, default: int) -> int:
-    """What its containers ask of extended resources, such as nvidia.com/gpu."""
+    """The sum of its extended resources, such as nvidia.com/gpu."""
     if model.spec.device is Device.CPU and model.spec.server.engine is not EngineName.SIMULATED:
         return 0
-    asked = [int(str(count)) for name, count in (model.spec.resources.limits or {}).items() if "/" in name]
-    return sum(asked) if asked else default
+    gpus = [int(str(count)) for name, count in (model.spec.resources.limits or {}).items() if "/" in name]
+    return sum(gpus) if gpus else default
 
 
 def _track(model: ChatModel) -> Track:
@@ -135,19 +135,17 @@ def _track(model: ChatModel) -> Track:
 def _policy_maker(
     path: Path, model: ChatModel, server: ServerProfile, events: Sequence[Event], starts_at: datetime | None
 ) -> Callable[[Track], Policy]:
-    scaling, start = model.spec.autoscaling, starts_at or STARTS_AT
+    scaling, start = model.spec.autoscaling, starts_at or DEFAULT_START
     if scaling.events and starts_at is None:
-        raise InputError(
-            f"{path}: spec.autoscaling.events are at times of the day: --starts-at must say when the trace begins"
-        )
-    told = [*scaling.events, *(event.at(start) for event in events)]
-    if told and scaling.mode is not AutoscalingMode.OPERATOR:
+        raise InputError(f"{path}: spec.autoscaling.events need --starts-at, the wall clock at the start of the trace")
+    all_events = [*scaling.events, *(event.at(start) for event in events)]
+    if all_events and scaling.mode is not AutoscalingMode.OPERATOR:
         raise InputError(f"{path}: events can be simulated in mode Operator only, found mode {scaling.mode.value}")
     match scaling.mode:
         case AutoscalingMode.OPERATOR:
-            announced = scaling.model_copy(update={"events": told})
-            specs = {Track.NATIVE: announced, Track.EQUAL: as_scraped(announced)}
-            return lambda track: Shipping(specs[track], server.max_sequences, starts_at=start)
+            announced = scaling.model_copy(update={"events": all_events})
+            specs = {Track.NATIVE: announced, Track.EQUAL: with_prometheus_source(announced)}
+            return lambda track: ChatscalePolicy(specs[track], server.max_sequences, starts_at=start)
         case AutoscalingMode.FIXED:
             return lambda _: Static(StaticSettings(replicas=model.spec.replicas))
         case AutoscalingMode.HPA:

@@ -1,4 +1,4 @@
-"""Events that a simulation is told of beforehand, in hours of what is played. Imports nothing heavy."""
+"""Announced events on the command line, in hours of the simulated time. Imports no optional package."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _EVENT: Final = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)=([1-9]\d{0,3})")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """At least `replicas` between two hours, counted from the start of what is played."""
+    """At least `replicas` between two hours from the start of the simulated time."""
 
     from_h: float
     to_h: float
@@ -20,11 +20,11 @@ class Event:
 
     @property
     def label(self) -> str:
-        """As it is written on the command line."""
+        """The event as written on the command line."""
         return f"{self.from_h:g}-{self.to_h:g}={self.replicas}"
 
     def at(self, start: datetime) -> AnnouncedEvent:
-        """On the wall clock. start: when second 0 is played; aware."""
+        """The event on the wall clock. start: wall clock at second 0; aware."""
         return AnnouncedEvent(
             name=f"hours-{self.label}",
             start=start + timedelta(hours=self.from_h),
@@ -34,7 +34,7 @@ class Event:
 
 
 def parse_event(text: str) -> Event:
-    """Read `20-22.5=12`. Raises ValueError that says what is expected and what was found."""
+    """Read `20-22.5=12`. Raises ValueError with the expected format and the found text."""
     match = _EVENT.fullmatch(text)
     if match is None or float(match[1]) >= float(match[2]):
         raise ValueError(f"must be two ascending hours and replicas such as 20-22.5=12, found {text!r}")

@@ -1,1 +1,1 @@
-"""Scaling policies of other systems that users know, one file each, re-implemented from reading their sources."""
+"""Scaling policies: Chatscale's own, and those of other projects that users know, each from its source code."""

@@ -1,4 +1,4 @@
-"""The second half of the HorizontalPodAutoscaler: stabilisation windows and rate limits, shared by all that end in one.
+"""Stabilization windows and rate limits of the HorizontalPodAutoscaler, for every policy that uses an HPA.
 
 Source: kubernetes/kubernetes, pkg/controller/podautoscaler/horizontal.go (`stabilizeRecommendationWithBehaviors`,
 `convertDesiredReplicasWithBehaviorRate`, `calculateScale{Up,Down}LimitWithScalingRules`) and the defaults in
@@ -14,8 +14,8 @@ from chatscale_simulator.policies.windows import INSTANT_S, WindowedMax, Windowe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """The most change within a period; of pods and percent the one that allows more, as of several rates."""
+class RateLimit:
+    """The largest change within a period. Of pods and percent, and of several limits, the larger change counts."""
 
     pods: int = 0
     percent: float = 0.0
@@ -30,13 +30,13 @@ class HpaBehavior:
     min_replicas: int = 1
     max_replicas: int = 64
     up_stabilization_s: float = 0.0
-    up: tuple[Rate, ...] = (Rate(pods=4, percent=100),)
+    up: tuple[RateLimit, ...] = (RateLimit(pods=4, percent=100),)
     down_stabilization_s: float = 300.0
-    down: tuple[Rate, ...] = (Rate(percent=100),)
+    down: tuple[RateLimit, ...] = (RateLimit(percent=100),)
 
 
 class Stabilizer:
-    """Turns recommendations into replica counts; one per HPA."""
+    """Turns recommendations into replica counts. One object per HPA."""
 
     def __init__(self, behavior: HpaBehavior) -> None:
         self.behavior: Final = behavior
@@ -44,42 +44,42 @@ class Stabilizer:
         self._highest = WindowedMax(behavior.down_stabilization_s)
         self._longest_s = max(rate.period_s for rate in (*behavior.up, *behavior.down))
         self._changes: deque[tuple[float, int]] = deque()
-        self._begun = False
+        self._started = False
 
-    def settle(self, now_s: float, current: int, wanted: int) -> int:
-        """Return the count to set now, given `current` and what the metrics call for."""
-        if not self._begun:
-            # The controller enters the present count first, so that a restart lowers nothing for a whole window.
-            self._begun = True
+    def limit(self, now_s: float, current: int, recommended: int) -> int:
+        """Return the count to set now."""
+        if not self._started:
+            # The controller records the present count first, so that a restart does not scale down for a window.
+            self._started = True
             self._lowest.put(now_s, current)
             self._highest.put(now_s, current)
-        bounded = self._limit(now_s, current, self._stabilize(now_s, current, wanted))
+        bounded = self._limit_rate(now_s, current, self._stabilize(now_s, current, recommended))
         if bounded != current:
             self._changes.append((now_s, bounded - current))
         return bounded
 
-    def _stabilize(self, now_s: float, current: int, wanted: int) -> int:
-        raise_to = int(self._lowest.put(now_s, wanted))
-        lower_to = int(self._highest.put(now_s, wanted))
-        return min(max(current, raise_to), lower_to)
+    def _stabilize(self, now_s: float, current: int, recommended: int) -> int:
+        lowest = int(self._lowest.put(now_s, recommended))
+        highest = int(self._highest.put(now_s, recommended))
+        return min(max(current, lowest), highest)
 
-    def _limit(self, now_s: float, current: int, wanted: int) -> int:
+    def _limit_rate(self, now_s: float, current: int, recommended: int) -> int:
         rules = self.behavior
-        if wanted > current:
+        if recommended > current:
             ceiling = current
             for rate in rules.up:
                 start = self._at_start_of_period(now_s, current, rate)
                 ceiling = max(ceiling, start + rate.pods, math.ceil(start * (1 + rate.percent / 100)))
-            return min(wanted, ceiling, rules.max_replicas)
-        if wanted < current:
+            return min(recommended, ceiling, rules.max_replicas)
+        if recommended < current:
             floor = current
             for rate in rules.down:
                 start = self._at_start_of_period(now_s, current, rate)
                 floor = min(floor, start - rate.pods, int(start * (1 - rate.percent / 100)))
-            return max(wanted, floor, rules.min_replicas)
-        return wanted
+            return max(recommended, floor, rules.min_replicas)
+        return recommended
 
-    def _at_start_of_period(self, now_s: float, current: int, rate: Rate) -> int:
+    def _at_start_of_period(self, now_s: float, current: int, rate: RateLimit) -> int:
         changes, now_s = self._changes, now_s + INSTANT_S
         while changes and changes[0][0] <= now_s - self._longest_s:
             changes.popleft()

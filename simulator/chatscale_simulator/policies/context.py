@@ -1,4 +1,4 @@
-"""What a peer may be told of the machine before it starts: what an operator would enter in its configuration."""
+"""What a policy is configured with before a run: the figures that an administrator enters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyContext:
-    """One replica's limits and step times, the promise to customers, and the sizes of the fixed fleets."""
+    """Limits and step times of one replica, the SLO, and the sizes of the fixed fleets."""
 
     max_sequences: int
     kv_capacity_tokens: int
@@ -17,6 +17,6 @@ class PolicyContext:
     ttft_slo_s: float
     tpot_slo_s: float
     peak_replicas: int = 1
-    """What the busiest moment needs: the peak-sized fleet."""
+    """Replicas for the busiest five minutes."""
     mean_replicas: int = 1
-    """What the mean load needs: the mean-sized fleet."""
+    """Replicas for the mean load."""

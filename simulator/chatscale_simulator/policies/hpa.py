@@ -1,11 +1,11 @@
-"""The HorizontalPodAutoscaler on external metrics with average values: what most people try first."""
+"""The HorizontalPodAutoscaler on external metrics with average values: the usual first choice."""
 
 import math
 from dataclasses import dataclass, field
 from typing import Final
 
 from chatscale_simulator.policies.behavior import HpaBehavior, Stabilizer
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 QUEUE: Final = (Column.WAITING,)
 CONCURRENCY: Final = (Column.WAITING, Column.RUNNING)
@@ -16,14 +16,14 @@ class HpaMetric:
     """One External metric, `sum(...)` over the replicas, with target type AverageValue."""
 
     columns: tuple[Column, ...]
-    """Gauges that are added up."""
+    """Gauges that are added."""
     target: float
     """Per replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HpaSettings:
-    """An HPA's spec; of the counts that several metrics call for the largest holds."""
+    """The spec of an HPA. Of the counts that several metrics recommend, the largest counts."""
 
     metrics: tuple[HpaMetric, ...]
     """At least one."""
@@ -34,7 +34,7 @@ class HpaSettings:
 
 
 def replicas_for_average(total: float, target: float, current: int, tolerance: float) -> int:
-    """Return `ceil(total / target)`, or `current` if that many would be within `tolerance` of the target.
+    """Return `ceil(total / target)`, or `current` if the load is within `tolerance` of the target.
 
     E.g. total 50, target 10, current 4 -> 5; total 43 -> 4, for |1 - 43/40| = 0.075.
     """
@@ -48,35 +48,35 @@ class Hpa:
 
     Source: kubernetes/kubernetes, pkg/controller/podautoscaler/replica_calculator.go
     (`GetExternalPerPodMetricReplicas`) at 0006726 and later, horizontal.go (`computeReplicasForMetrics`), and
-    `behavior.py` beside this file. Metrics that cannot be had, which all are at once here, are an error and leave the
-    count as it is, without entering a recommendation.
-    Simplified: `status.replicas` is taken to equal `spec.replicas`, as a Deployment makes it within a moment;
-    `spec.behavior` is written out with its defaults (an HPA without the field limits a rise to max(2N, 4) instead of
-    max(2N, N + 4)); the sync has no phase of its own.
-    The target of 5 waiting requests is the vLLM production-stack's; a target for running + waiting is published
-    nowhere, and 100 is what KubeAI and Knative ship for the same signal.
+    `behavior.py` in this folder. Missing metrics are an error: the count stays, and no recommendation is recorded.
+    Here all metrics are missing at the same time.
+    Simplified: `status.replicas` equals `spec.replicas`, because a Deployment makes it so within moments;
+    `spec.behavior` is set to its defaults (an HPA without the field limits scale up to max(2N, 4) instead of
+    max(2N, N + 4)); the sync period starts with the run.
+    The target of 5 waiting requests is from the vLLM production-stack. No project publishes a target for running +
+    waiting requests; 100 is the default of KubeAI and Knative for the same signal.
     """
 
-    direct = False
+    reads_live = False
 
     def __init__(self, settings: HpaSettings) -> None:
         self.settings: Final = settings
         self.period_s = settings.period_s
         self._stabilizer = Stabilizer(settings.behavior)
 
-    def decide(self, view: View) -> int:
-        """Return the replicas wanted now."""
-        current = view.desired
+    def decide(self, snapshot: MetricsSnapshot) -> int:
+        """Return the recommended replica count."""
+        current = snapshot.desired
         bounds = self.settings.behavior
         if current > bounds.max_replicas:
             return bounds.max_replicas
         if current < bounds.min_replicas:
             return bounds.min_replicas
-        if view.blind:
+        if snapshot.has_no_data:
             return current
-        wanted = max(self._wanted(view, metric) for metric in self.settings.metrics)
-        return self._stabilizer.settle(view.now_s, current, wanted)
+        recommended = max(self._recommended(snapshot, metric) for metric in self.settings.metrics)
+        return self._stabilizer.limit(snapshot.now_s, current, recommended)
 
-    def _wanted(self, view: View, metric: HpaMetric) -> int:
-        total = sum(view.total(column) for column in metric.columns)
-        return replicas_for_average(total, metric.target, view.desired, self.settings.tolerance)
+    def _recommended(self, snapshot: MetricsSnapshot, metric: HpaMetric) -> int:
+        total = sum(snapshot.total(column) for column in metric.columns)
+        return replicas_for_average(total, metric.target, snapshot.desired, self.settings.tolerance)

@@ -1,4 +1,4 @@
-"""KEDA with the vLLM production-stack's preset: queue depth, and nothing to see until there is a queue."""
+"""KEDA with the preset of the vLLM production-stack: queue depth, which is 0 until all slots are taken."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from chatscale_simulator.policies.behavior import HpaBehavior, Stabilizer
 from chatscale_simulator.policies.hpa import replicas_for_average
 from chatscale_simulator.policies.windows import INSTANT_S
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +16,11 @@ class KedaSettings:
     threshold: float = 5.0
     activation_threshold: float = 0.0
     cooldown_s: float | None = 360.0
-    """Without an active trigger until the step to the idle count; None: there is no `idleReplicaCount`, the HPA alone
-    lowers."""
+    """Seconds without an active trigger until the count is set to the idle count. None: no `idleReplicaCount`, only the
+    HPA scales down."""
     behavior: HpaBehavior = field(default_factory=HpaBehavior)
     tolerance: float = 0.1
-    """Of the HPA that KEDA creates."""
+    """Tolerance of the HPA that KEDA creates."""
     period_s: float = 15.0
     """`pollingInterval` of the preset (KEDA's own default is 30), and the sync period of the HPA."""
 
@@ -31,14 +31,14 @@ class Keda:
     Source: kedacore/keda at 8b4f083, pkg/scalers/prometheus_scaler.go (`ignoreNullValues` true: an empty result is
     0; active when above `activationThreshold`), pkg/scaling/executor/scale_scaledobjects.go (idle after
     `cooldownPeriod` without activity); settings of vllm-project/production-stack, helm/values.yaml.
-    Its HPA has an External metric with AverageValue, so a scrape gap reads as no load and only the stabilisation
+    Its HPA has an External metric with AverageValue. A failed scrape looks like no load, and only the stabilization
     window keeps the replicas.
-    Simplified: the idle count of 0 and `maxReplicaCount` 5 give way to the bounds of the comparison; the preset's
-    `fallback` (2 replicas after 3 failed queries) is left out, for a view cannot tell a Prometheus that answers
-    nothing from one that does not answer.
+    Simplified: the bounds of the comparison replace the idle count of 0 and `maxReplicaCount` 5; the preset's
+    `fallback` (2 replicas after 3 failed queries) is left out, because a snapshot does not distinguish a Prometheus
+    with an empty result from one that does not answer.
     """
 
-    direct = False
+    reads_live = False
 
     def __init__(self, settings: KedaSettings | None = None) -> None:
         self.settings: Final = settings or KedaSettings()
@@ -46,15 +46,15 @@ class Keda:
         self._stabilizer = Stabilizer(self.settings.behavior)
         self._active_s: float | None = None
 
-    def decide(self, view: View) -> int:
-        """Return the replicas wanted now."""
+    def decide(self, snapshot: MetricsSnapshot) -> int:
+        """Return the recommended replica count."""
         settings = self.settings
-        current = view.desired
-        waiting = view.total(Column.WAITING)
+        current = snapshot.desired
+        waiting = snapshot.total(Column.WAITING)
         if waiting > settings.activation_threshold or self._active_s is None:
-            self._active_s = view.now_s
-        wanted = replicas_for_average(waiting, settings.threshold, current, settings.tolerance)
-        settled = self._stabilizer.settle(view.now_s, current, wanted)
-        if settings.cooldown_s is not None and view.now_s - self._active_s > settings.cooldown_s + INSTANT_S:
+            self._active_s = snapshot.now_s
+        recommended = replicas_for_average(waiting, settings.threshold, current, settings.tolerance)
+        limited = self._stabilizer.limit(snapshot.now_s, current, recommended)
+        if settings.cooldown_s is not None and snapshot.now_s - self._active_s > settings.cooldown_s + INSTANT_S:
             return settings.behavior.min_replicas
-        return min(max(settled, settings.behavior.min_replicas), settings.behavior.max_replicas)
+        return min(max(limited, settings.behavior.min_replicas), settings.behavior.max_replicas)

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +26,13 @@ class KubeAi:
 
     Source: kubeai-project/kubeai (substratusai/kubeai before) at f442a2c, internal/modelautoscaler/autoscaler.go,
     internal/modelclient/scale.go, internal/movingaverage/simple.go, internal/config/system.go. The average is over a
-    ring that starts full of zeros, so that it rises slowly at first too. A lower result acts only after
-    ceil(delay / interval) others in a row; one that is not lower begins the count again; the count is not begun
-    again by acting. If its own metrics cannot be had, it skips the round.
-    Simplified: scale from zero, which its proxy does.
+    ring that starts with zeros, so it rises slowly at first. A lower result applies only after ceil(delay / interval)
+    lower results in a row; a result that is not lower resets this counter, a scale down does not. Without metrics it
+    skips the round.
+    Simplified: no scale from zero, which its proxy does.
     """
 
-    direct = True
+    reads_live = True
 
     def __init__(self, settings: KubeAiSettings | None = None) -> None:
         self.settings: Final = settings or KubeAiSettings()
@@ -43,21 +43,21 @@ class KubeAi:
         self._required = math.ceil(self.settings.scale_down_delay_s / self.period_s)
         self._lower_in_a_row = 0
 
-    def decide(self, view: View) -> int:
-        """Return the replicas wanted now."""
-        if view.blind:
-            return view.desired
+    def decide(self, snapshot: MetricsSnapshot) -> int:
+        """Return the recommended replica count."""
+        if snapshot.has_no_data:
+            return snapshot.desired
         settings = self.settings
-        active = view.total(Column.WAITING) + view.total(Column.RUNNING)
+        active = snapshot.total(Column.WAITING) + snapshot.total(Column.RUNNING)
         self._sum += active - self._ring[0]
         self._ring.append(active)
         average = max(0.0, self._sum) / len(self._ring)
-        wanted = math.ceil(average / settings.target_requests)
-        wanted = min(max(wanted, settings.min_replicas), settings.max_replicas)
-        if wanted >= view.desired:
+        recommended = math.ceil(average / settings.target_requests)
+        recommended = min(max(recommended, settings.min_replicas), settings.max_replicas)
+        if recommended >= snapshot.desired:
             self._lower_in_a_row = 0
-            return wanted
+            return recommended
         if self._lower_in_a_row < self._required:
             self._lower_in_a_row += 1
-            return view.desired
-        return wanted
+            return snapshot.desired
+        return recommended

@@ -1,4 +1,4 @@
-"""The policies that users know, by name, with the settings that their projects ship."""
+"""The policies of other projects by name, with the settings that the projects ship."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from chatscale_simulator.policies.keda import Keda, KedaSettings
 from chatscale_simulator.policies.knative import Knative, KnativeSettings
 from chatscale_simulator.policies.kubeai import KubeAi, KubeAiSettings
 from chatscale_simulator.policies.static import Static, StaticSettings
-from chatscale_simulator.simulation.view import Policy
+from chatscale_simulator.simulation.policy import Policy
 
 SHIPPED: Final = "shipped"
 """Label of the settings that a project ships."""
@@ -18,34 +18,34 @@ SHIPPED: Final = "shipped"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One policy with one choice of settings. It cannot be pickled: other processes find it by name and label."""
+    """One policy with its settings. It cannot be pickled: other processes look it up by name and label."""
 
     label: str
-    """`shipped`, or what was chosen, e.g. `target=6.3 window=60`."""
+    """`shipped`, or the settings, e.g. `target=6.3 window=60`."""
     settings: Any
     """A frozen dataclass with the policy's own `period_s`."""
     make: Callable[[Any, PolicyContext], Policy]
 
-    def build(self, facts: PolicyContext, *, period_s: float | None = None) -> Policy:
-        """Make a fresh policy for one run.
+    def build(self, context: PolicyContext, *, period_s: float | None = None) -> Policy:
+        """Build a policy for one run.
 
-        `period_s`: the interval between decisions, instead of the policy's own. The policy knows it: windows that
-        it counts in periods keep their length in seconds.
+        `period_s`: seconds between decisions, instead of the policy's own. The policy gets it as a setting, so windows
+        that it counts in periods keep their length in seconds.
         """
         settings = self.settings if period_s is None else replace(self.settings, period_s=period_s)
-        return self.make(settings, facts)
+        return self.make(settings, context)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPolicy:
-    """A policy as its project ships it, and other settings that a run may name."""
+    """A policy with its shipped settings, and other settings that a run may select."""
 
     name: str
     shipped: Variant
     others: tuple[Variant, ...] = ()
 
     def variant(self, label: str) -> Variant:
-        """Return the one called `label`; KeyError if there is none."""
+        """Return the variant with this label; KeyError if there is none."""
         return {each.label: each for each in (self.shipped, *self.others)}[label]
 
 
@@ -53,21 +53,21 @@ Registry = Mapping[str, KnownPolicy]
 
 
 def known(name: str, make: Callable[[Any, PolicyContext], Policy], shipped: Any) -> KnownPolicy:
-    """Describe a policy with its shipped settings alone."""
+    """A policy with its shipped settings only."""
     return KnownPolicy(name, Variant(SHIPPED, shipped, make))
 
 
 def _fixed(name: str, count: Callable[[PolicyContext], int]) -> KnownPolicy:
     return known(
-        name, lambda settings, facts: Static(replace(settings, replicas=count(facts))), StaticSettings(replicas=1)
+        name, lambda settings, context: Static(replace(settings, replicas=count(context))), StaticSettings(replicas=1)
     )
 
 
 POLICIES: Final[Registry] = {
     policy.name: policy
     for policy in (
-        _fixed("static-peak", lambda facts: facts.peak_replicas),
-        _fixed("static-mean", lambda facts: facts.mean_replicas),
+        _fixed("static-peak", lambda context: context.peak_replicas),
+        _fixed("static-mean", lambda context: context.mean_replicas),
         known("hpa-queue", lambda settings, _: Hpa(settings), HpaSettings(metrics=(HpaMetric(QUEUE, 5.0),))),
         known(
             "hpa-concurrency", lambda settings, _: Hpa(settings), HpaSettings(metrics=(HpaMetric(CONCURRENCY, 100.0),))

@@ -1,21 +1,21 @@
-"""What peers remember of the past: extremes and means over the last seconds, `now_s` as an argument and ascending."""
+"""Sliding windows of policies: largest, smallest and mean value of the last seconds. `now_s` must be ascending."""
 
 from collections import deque
 from typing import Final
 
 INSTANT_S: Final = 1e-6
-"""A clock that adds up its periods is off by less: a reading this close to a window's edge is on it."""
+"""More than the rounding error of a clock that adds up periods: a value this close to a window's edge is on it."""
 
 
 class WindowedMax:
-    """The largest value put in during the last `window_s` seconds, the newest included; constant time on average."""
+    """The largest value added in the last `window_s` seconds, the newest included; constant time on average."""
 
     def __init__(self, window_s: float) -> None:
         self.window_s: Final = window_s
         self._kept: deque[tuple[float, float]] = deque()
 
     def put(self, now_s: float, value: float) -> float:
-        """Take `value` in and return the largest of those younger than the window."""
+        """Add `value` and return the largest within the window."""
         kept = self._kept
         oldest = now_s - self.window_s + INSTANT_S
         while kept and kept[0][0] <= oldest:
@@ -27,18 +27,18 @@ class WindowedMax:
 
 
 class WindowedMin:
-    """The smallest value put in during the last `window_s` seconds, the newest included."""
+    """The smallest value added in the last `window_s` seconds, the newest included."""
 
     def __init__(self, window_s: float) -> None:
         self._negated: Final = WindowedMax(window_s)
 
     def put(self, now_s: float, value: float) -> float:
-        """Take `value` in and return the smallest of those younger than the window."""
+        """Add `value` and return the smallest within the window."""
         return -self._negated.put(now_s, -value)
 
 
 class WindowedMean:
-    """The plain mean of the values put in during the last `window_s` seconds, the newest included."""
+    """The plain mean of the values added in the last `window_s` seconds, the newest included."""
 
     def __init__(self, window_s: float) -> None:
         self.window_s: Final = window_s
@@ -46,7 +46,7 @@ class WindowedMean:
         self._sum = 0.0
 
     def put(self, now_s: float, value: float) -> float:
-        """Take `value` in and return the mean of those younger than the window."""
+        """Add `value` and return the mean within the window."""
         kept = self._kept
         oldest = now_s - self.window_s + INSTANT_S
         kept.append((now_s, value))
@@ -54,5 +54,5 @@ class WindowedMean:
         while kept[0][0] <= oldest and len(kept) > 1:
             self._sum -= kept.popleft()[1]
         if len(kept) == 1:
-            self._sum = value  # drops what rounding left behind
+            self._sum = value  # removes the accumulated rounding error
         return self._sum / len(kept)

@@ -1,1 +1,1 @@
-"""Tells a person what came out: tables, a forecast in words, pictures."""
+"""Output for the user: tables, a forecast for one ChatModel, pictures."""

@@ -1,4 +1,4 @@
-"""Results as text for a terminal."""
+"""Tables for the terminal."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from chatscale_simulator.simulation.view import Numbers
+from chatscale_simulator.simulation.arrays import FloatArray
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _COLUMNS: Final = (
@@ -18,14 +18,14 @@ _COLUMNS: Final = (
     ("dropped_ratio", "dropped"),
     ("ttft_p50_s", "TTFT p50"),
     ("ttft_p99_s", "p99"),
-    ("reversals_per_hour", "turns/h"),
+    ("reversals_per_hour", "reversals/h"),
 )
 _NAMES: Final = 1
-"""Columns that are not numbers."""
+"""Number of text columns."""
 
 
 def compare(rows: Sequence[dict[str, Any]], price_per_gpu_hour: float | None = None) -> str:
-    """One table per trace; runs that differ only in their seed are averaged, the best attainment first."""
+    """One table per trace, the highest attainment first. Runs that differ only in their seed are averaged."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["trace"], row["policy"]), []).append(row)
@@ -43,7 +43,7 @@ def _heading(row: dict[str, Any]) -> str:
 
 
 def _mean(group: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first of the group, with the mean of each number that is shown."""
+    """The first row of the group, with the mean of each displayed number."""
     shown = {name: fmean(row[name] for row in group) for name, _ in _COLUMNS[_NAMES:]}
     return group[0] | shown
 
@@ -71,7 +71,7 @@ def _cell(name: str, value: Any) -> str:
 
 
 def percent(share: float) -> str:
-    """Two decimals, and never 100 or 0 by rounding: one lost request is not none."""
+    """Two decimals. It is never rounded to 100 or 0 %: one lost request must show."""
     text = f"{share * 100:.2f} %"
     if text == "100.00 %" and share < 1:
         return ">99.99 %"
@@ -79,7 +79,7 @@ def percent(share: float) -> str:
 
 
 def align(cells: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Columns of equal width; the first `left` are flush left, the others right."""
+    """Pad columns to equal width. The first `left` columns are left-aligned, the others right-aligned."""
     widths = [max(len(line[at]) for line in cells) for at in range(len(cells[0]))]
     return [
         "  ".join(
@@ -90,8 +90,8 @@ def align(cells: Sequence[Sequence[str]], left: int) -> list[str]:
     ]
 
 
-def spark(values: Numbers, width: int = 72) -> str:
-    """A row of bars, the mean of each part of `values`, scaled to the largest."""
+def spark(values: FloatArray, width: int = 72) -> str:
+    """A line of bars: the mean of each part of `values`, scaled to the largest."""
     if not len(values):
         return ""
     means = np.array([part.mean() for part in np.array_split(values, min(width, len(values)))])

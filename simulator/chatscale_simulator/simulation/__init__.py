@@ -1,4 +1,4 @@
-"""Traffic played against replicas and a policy in virtual time: what the shipping policy would have done.
+"""The simulation: requests, replicas and a policy in virtual time.
 
-Pure: no wall clock, no files, no network; `numpy` for data, `numba` where requests are counted in millions.
+Pure: no wall clock, no files, no network. `numpy` holds the data, and `numba` compiles the inner loop.
 """

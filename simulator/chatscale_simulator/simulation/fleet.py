@@ -1,11 +1,12 @@
-"""The arrays that a run's pods and requests live in, and the numbers that stand for their states. No behaviour."""
+"""The arrays that hold the pods and requests of a run, and the constants for their states. Data only."""
 
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from chatscale_simulator.simulation.outcome import Workload
-from chatscale_simulator.simulation.view import COLUMNS, Column, Flags, Integers, Numbers
+from chatscale_simulator.simulation.arrays import BoolArray, FloatArray, IntArray
+from chatscale_simulator.simulation.snapshot import COLUMNS, Column
+from chatscale_simulator.simulation.workload import Workload
 
 EMPTY: Final = 0
 STARTING: Final = 1
@@ -37,17 +38,17 @@ TPOT_SLOW: Final = int(Column.TPOT_SLOW)
 ARRIVED: Final = int(Column.ARRIVED)
 
 FAR_S: Final = 1e18
-"""Later than anything."""
+"""Later than any event."""
 FULL: Final = 1 << 30
-"""More than any replica holds."""
+"""More requests than any replica holds."""
 _ROUTING: Final = 1 << 40
-"""In place of a pod's number, where dice are thrown for a request."""
+"""Used in place of a pod number, to draw a random number for a request."""
 
 
 class Model(NamedTuple):
-    """A replica's constants, times in seconds."""
+    """The constants of a replica, times in seconds."""
 
-    base_s: Numbers
+    base_s: FloatArray
     """(tokens_per_step + max_sequences + 1,) time of a step over N tokens, without the KV term."""
     kv_s: float
     """Seconds per KV token held by decoding sequences."""
@@ -57,64 +58,64 @@ class Model(NamedTuple):
     max_queue: int
     queue_timeout_s: float
     slow_tpot_s: float
-    scrape_every_s: float
+    scrape_interval_s: float
     scrape_loss: float
     outage_start_s: float
     outage_end_s: float
     seed: int
-    at_random: bool
+    random_routing: bool
 
 
 class Fleet(NamedTuple):
-    """Requests by arrival, pods by row."""
+    """Request arrays in order of arrival; pod arrays with one row per pod."""
 
-    arrival: Numbers
-    prompt: Integers
-    output: Integers
-    ttft_limit: Numbers
+    arrival: FloatArray
+    prompt: IntArray
+    output: IntArray
+    ttft_limit: FloatArray
     """Seconds to the first token that the SLO allows."""
-    need: Integers
+    need: IntArray
     """Tokens to prefill: the prompt, and after a preemption also what was generated."""
-    made: Integers
+    made: IntArray
     """Tokens generated before the last preemption."""
-    first: Numbers
-    finish: Numbers
-    fate: Integers
-    status: Integers
-    number: Integers
-    ready_at: Numbers
-    ended: Numbers
-    clock: Numbers
-    """End of the last step that was computed."""
-    due: Numbers
-    """Before this nothing changes but the number of generated tokens."""
-    steps: Integers
-    run: Integers
-    """(pods, max_sequences) requests in order of admission: first those that decode, then those that prefill."""
-    left: Integers
-    """(pods, max_sequences) decoding: number of the step that yields the last token; prefilling: tokens to go."""
-    held: Integers
-    """(pods, max_sequences) decoding: KV tokens held, less the steps so far."""
-    n_run: Integers
-    n_dec: Integers
-    next_fin: Integers
+    first: FloatArray
+    finish: FloatArray
+    outcome: IntArray
+    status: IntArray
+    number: IntArray
+    ready_at: FloatArray
+    ended: FloatArray
+    clock: FloatArray
+    """End of the last computed step."""
+    due: FloatArray
+    """Until this time only the number of generated tokens changes."""
+    steps: IntArray
+    run: IntArray
+    """(pods, max_sequences) requests in order of admission: first those in decode, then those in prefill."""
+    left: IntArray
+    """(pods, max_sequences) in decode: number of the step with the last token; in prefill: tokens left."""
+    held: IntArray
+    """(pods, max_sequences) in decode: KV tokens held, minus the steps so far."""
+    n_run: IntArray
+    n_dec: IntArray
+    next_fin: IntArray
     """Number of the step in which the next sequence ends."""
-    kv_dec: Integers
-    kv_all: Integers
+    kv_dec: IntArray
+    kv_all: IntArray
     """Held or reserved by prefills."""
-    wait: Integers
-    """(pods, ring) requests that wait."""
-    w_head: Integers
-    w_len: Integers
-    now: Numbers
-    """(pods, COLUMNS) the metrics as they are."""
-    sample: Numbers
-    """(pods, COLUMNS) as last scraped."""
-    sampled_at: Numbers
-    fresh: Flags
-    next_scrape: Numbers
-    scrapes: Integers
-    cursor: Integers
+    wait: IntArray
+    """(pods, ring) waiting requests."""
+    w_head: IntArray
+    w_len: IntArray
+    now: FloatArray
+    """(pods, COLUMNS) the present metrics."""
+    sample: FloatArray
+    """(pods, COLUMNS) the metrics of the last scrape."""
+    sampled_at: FloatArray
+    fresh: BoolArray
+    next_scrape: FloatArray
+    scrapes: IntArray
+    cursor: IntArray
     """[next arrival, rows in use]."""
 
 
@@ -122,30 +123,31 @@ _OF_PODS: Final = Fleet._fields[Fleet._fields.index("status") : Fleet._fields.in
 """Arrays with one row per pod."""
 
 
-def new_fleet(workload: Workload, ttft_limit: Numbers, rows: int, model: Model) -> Fleet:
-    """All requests to come, no pod yet. ttft_limit: (requests,) seconds."""
+def new_fleet(workload: Workload, ttft_limit: FloatArray, rows: int, model: Model) -> Fleet:
+    """A fleet before its first arrival, without pods. ttft_limit: (requests,) seconds."""
     arrival, prompt, output = workload.arrival_s, workload.prompt_tokens, workload.output_tokens
     requests, sequences = len(arrival), model.max_sequences
     ring = model.max_queue + sequences + 1
 
-    def whole(*shape: int) -> Integers:
+    def integers(*shape: int) -> IntArray:
         return np.zeros(shape, dtype=np.int64)
 
-    def numbers(*shape: int, value: float = 0.0) -> Numbers:
+    def floats(*shape: int, value: float = 0.0) -> FloatArray:
         return np.full(shape, value, dtype=np.float64)
 
     return Fleet(
         arrival=arrival, prompt=prompt, output=output, ttft_limit=ttft_limit,
-        need=prompt.copy(), made=whole(requests),
-        first=numbers(requests, value=np.nan), finish=numbers(requests, value=np.nan), fate=whole(requests),
-        status=whole(rows), number=whole(rows), ready_at=numbers(rows, value=FAR_S), ended=numbers(rows),
-        clock=numbers(rows), due=numbers(rows), steps=whole(rows),
-        run=whole(rows, sequences), left=whole(rows, sequences), held=whole(rows, sequences),
-        n_run=whole(rows), n_dec=whole(rows), next_fin=whole(rows), kv_dec=whole(rows), kv_all=whole(rows),
-        wait=whole(rows, ring), w_head=whole(rows), w_len=whole(rows),
-        now=numbers(rows, COLUMNS), sample=numbers(rows, COLUMNS), sampled_at=numbers(rows, value=-FAR_S),
-        fresh=np.zeros(rows, dtype=np.bool_), next_scrape=numbers(rows, value=FAR_S), scrapes=whole(rows),
-        cursor=whole(2),
+        need=prompt.copy(), made=integers(requests),
+        first=floats(requests, value=np.nan), finish=floats(requests, value=np.nan), outcome=integers(requests),
+        status=integers(rows), number=integers(rows), ready_at=floats(rows, value=FAR_S), ended=floats(rows),
+        clock=floats(rows), due=floats(rows), steps=integers(rows),
+        run=integers(rows, sequences), left=integers(rows, sequences), held=integers(rows, sequences),
+        n_run=integers(rows), n_dec=integers(rows), next_fin=integers(rows),
+        kv_dec=integers(rows), kv_all=integers(rows),
+        wait=integers(rows, ring), w_head=integers(rows), w_len=integers(rows),
+        now=floats(rows, COLUMNS), sample=floats(rows, COLUMNS), sampled_at=floats(rows, value=-FAR_S),
+        fresh=np.zeros(rows, dtype=np.bool_), next_scrape=floats(rows, value=FAR_S), scrapes=integers(rows),
+        cursor=integers(2),
     )  # fmt: skip
 
 

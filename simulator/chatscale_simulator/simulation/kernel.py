@@ -1,8 +1,8 @@
-"""The replicas' inner loop, compiled: arrivals, batching steps, finishes and scrapes up to a given time.
+"""The compiled inner loop of the replicas: arrivals, batch steps, finished requests and scrapes up to a given time.
 
-The step model is the one of `chatscale_contract.server.profiles`; decode-only stretches are taken in one stride, so a
-request costs a few hundred nanoseconds. All state lives in the arrays of a `Fleet`, one row per pod. A step that
-is under way when something arrives is finished first: counts seen from outside lead by at most that step.
+Step times come from `chatscale_contract.server.profiles`. Consecutive decode-only steps are computed at once, so a
+request costs a few hundred nanoseconds. All state is in the arrays of a `Fleet`, one row per pod. A step that runs when
+a request arrives is finished first, so the counters are at most one step ahead.
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ def uniform(seed: int, pod: int, index: int) -> float:
 
 @njit(cache=True)
 def run_until(f: Any, m: Any, until_s: float) -> None:
-    """Play arrivals, starts and scrapes before `until_s`, then bring every replica up to it."""
+    """Process arrivals, pod starts and scrapes before `until_s`, then advance every replica to it."""
     rows = f.cursor[1]
     while True:
         row, at = _next_of_pods(f, until_s)
@@ -74,7 +74,7 @@ def run_until(f: Any, m: Any, until_s: float) -> None:
 
 @njit(cache=True)
 def _next_of_pods(f: Any, until_s: float) -> tuple[int, float]:
-    """Which pod becomes ready or is scraped next, and when; -1 if none before `until_s`."""
+    """The pod that becomes ready or is scraped next, and the time; -1 if none before `until_s`."""
     row, at = -1, until_s
     for r in range(f.cursor[1]):
         if f.status[r] == STARTING and f.ready_at[r] < at:
@@ -86,20 +86,20 @@ def _next_of_pods(f: Any, until_s: float) -> tuple[int, float]:
 
 @njit(cache=True)
 def _arrivals(f: Any, m: Any, rows: int, stop_s: float) -> None:
-    """All arrivals before `stop_s`; no pod comes or goes meanwhile."""
+    """Route all arrivals before `stop_s`. No pod starts or ends in that time."""
     ring = f.wait.shape[1]
     while f.cursor[0] < len(f.arrival) and f.arrival[f.cursor[0]] < stop_s:
         request = f.cursor[0]
         f.cursor[0] += 1
         at = f.arrival[request]
-        r = _any(f, m, rows, request) if m.at_random else _least_loaded(f, m, rows, at)
+        r = _random(f, m, rows, request) if m.random_routing else _least_loaded(f, m, rows, at)
         if r < 0:
-            f.fate[request] = REFUSED
+            f.outcome[request] = REFUSED
             continue
         f.now[r, ARRIVED] += 1
         _advance(f, m, r, at)
         if f.w_len[r] >= m.max_queue:
-            f.fate[request] = REFUSED
+            f.outcome[request] = REFUSED
             f.now[r, REJECTED] += 1
             continue
         f.wait[r, (f.w_head[r] + f.w_len[r]) % ring] = request
@@ -125,8 +125,8 @@ def _least_loaded(f: Any, m: Any, rows: int, at: float) -> int:
 
 
 @njit(cache=True)
-def _any(f: Any, m: Any, rows: int, request: int) -> int:
-    """A ready replica by chance, as kube-proxy picks one for a connection; -1 if none is ready."""
+def _random(f: Any, m: Any, rows: int, request: int) -> int:
+    """A random ready replica, as kube-proxy selects one for a connection; -1 if none is ready."""
     ready = np.flatnonzero(f.status[:rows] == READY)
     return int(ready[int(uniform(m.seed, _ROUTING, request) * len(ready))]) if len(ready) else -1
 
@@ -136,16 +136,16 @@ def _become_ready(f: Any, m: Any, r: int) -> None:
     f.status[r] = READY
     f.clock[r] = f.ready_at[r]
     f.due[r] = FAR_S
-    phase = uniform(m.seed, f.number[r], -1) * m.scrape_every_s
-    # A pod's targets are scraped on a grid of their own, from its readiness on.
-    f.next_scrape[r] = phase + np.ceil((f.ready_at[r] - phase) / m.scrape_every_s) * m.scrape_every_s
+    phase = uniform(m.seed, f.number[r], -1) * m.scrape_interval_s
+    # Each pod has its own scrape times, with a random offset, from its readiness on.
+    f.next_scrape[r] = phase + np.ceil((f.ready_at[r] - phase) / m.scrape_interval_s) * m.scrape_interval_s
 
 
 @njit(cache=True)
 def _scrape(f: Any, m: Any, r: int, at: float) -> None:
     index = f.scrapes[r]
     f.scrapes[r] += 1
-    f.next_scrape[r] = at + m.scrape_every_s
+    f.next_scrape[r] = at + m.scrape_interval_s
     if m.outage_start_s <= at < m.outage_end_s or uniform(m.seed, f.number[r], index) < m.scrape_loss:
         f.fresh[r] = False
         return
@@ -208,10 +208,10 @@ def _expire(f: Any, m: Any, r: int) -> None:
     ring = f.wait.shape[1]
     while f.w_len[r] > 0:
         request = f.wait[r, f.w_head[r]]
-        # A preempted request has started; only those that never had a slot wait against the deadline.
+        # A preempted request has started; the queue timeout applies only to requests that never had a slot.
         if f.made[request] > 0 or f.clock[r] - f.arrival[request] <= m.queue_timeout_s:
             return
-        f.fate[request] = TIMED_OUT
+        f.outcome[request] = TIMED_OUT
         f.now[r, REJECTED] += 1
         f.w_head[r] = (f.w_head[r] + 1) % ring
         f.w_len[r] -= 1
@@ -222,7 +222,7 @@ def _admit(f: Any, m: Any, r: int) -> None:
     ring = f.wait.shape[1]
     while f.w_len[r] > 0 and f.n_run[r] < m.max_sequences:
         request = f.wait[r, f.w_head[r]]
-        # One token per running sequence is kept free, as they all grow in the next step.
+        # One free token per running sequence is kept, because all of them grow in the next step.
         if f.n_run[r] > 0 and f.kv_all[r] + f.need[request] + f.n_run[r] + 1 > m.kv_capacity:
             return
         f.w_head[r] = (f.w_head[r] + 1) % ring
@@ -238,7 +238,7 @@ def _admit(f: Any, m: Any, r: int) -> None:
 
 @njit(cache=True)
 def _preempt(f: Any, m: Any, r: int) -> None:
-    """The youngest give up their cache and come back first in line, to be computed again (as vLLM does)."""
+    """The youngest sequences free their KV cache and return to the head of the queue, for recomputation (as vLLM)."""
     ring = f.wait.shape[1]
     while f.n_run[r] > 1 and f.kv_all[r] + f.n_dec[r] > m.kv_capacity:
         at = f.n_run[r] - 1
@@ -276,7 +276,7 @@ def _stride_s(f: Any, m: Any, r: int, steps: int) -> float:
 
 @njit(cache=True)
 def _stride(f: Any, m: Any, r: int, until_s: float) -> None:
-    """Decode-only steps: to the next finish, to a full cache, or past `until_s`, whichever comes first."""
+    """Decode-only steps up to the next finished sequence, a full cache, or `until_s`, whichever comes first."""
     n = f.n_dec[r]
     steps = f.next_fin[r] - f.steps[r]
     steps = min(steps, max(1, (m.kv_capacity - f.kv_all[r]) // n))
@@ -307,7 +307,7 @@ def _stride(f: Any, m: Any, r: int, until_s: float) -> None:
 
 @njit(cache=True)
 def _mixed_step(f: Any, m: Any, r: int) -> None:
-    """One step: every decoding sequence, and prompts in order of admission within the token budget."""
+    """One step: all sequences in decode, and prompts in order of admission within the token budget."""
     n = f.n_dec[r]
     allowance = max(1, m.tokens_per_step - n)
     filled = 0
@@ -335,7 +335,7 @@ def _mixed_step(f: Any, m: Any, r: int) -> None:
 
 @njit(cache=True)
 def _first_token(f: Any, r: int) -> None:
-    """The oldest prefill is complete: it has yielded a token and decodes from now on."""
+    """The oldest prefill is complete: it has generated a token and is in decode from now on."""
     at = f.n_dec[r]
     request = f.run[r, at]
     f.now[r, GENERATED_TOKENS] += 1
@@ -355,7 +355,7 @@ def _first_token(f: Any, r: int) -> None:
 
 @njit(cache=True)
 def _finish_due(f: Any, m: Any, r: int) -> None:
-    """Take out sequences whose last token this step yielded; the others keep their order."""
+    """Remove the sequences that finished in this step; the others keep their order."""
     if f.n_dec[r] == 0 or f.next_fin[r] > f.steps[r]:
         return
     kept = 0
@@ -367,7 +367,7 @@ def _finish_due(f: Any, m: Any, r: int) -> None:
             f.kv_all[r] -= tokens
             f.kv_dec[r] -= tokens
             f.finish[request] = f.clock[r]
-            f.fate[request] = SERVED
+            f.outcome[request] = SERVED
             f.now[r, FINISHED] += 1
             more = f.output[request] - 1
             if more > 0 and (f.clock[r] - f.first[request]) / more > m.slow_tpot_s:

@@ -1,4 +1,4 @@
-"""The machines and models that runs are scored on, and the service objective they are scored by."""
+"""The server profiles of the simulated replicas, and the SLO that runs are scored by."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,21 +8,21 @@ import numpy as np
 from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.metrics import SLO_PREFILL_FACTOR
 from chatscale_contract.server.profiles import PROFILES, Profile
-from chatscale_simulator.simulation.view import Integers, Numbers
+from chatscale_simulator.simulation.arrays import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
 class SloTarget:
-    """What a customer is promised."""
+    """The latency limits of the SLO."""
 
     ttft_s: float = 2.0
-    """First token, or three times what it takes on an idle replica where that is more."""
+    """Time to first token. The limit is three times the time on an idle replica where that is more."""
     tpot_s: float = 0.1
     """Mean time per output token after the first."""
     unloaded_factor: float = float(SLO_PREFILL_FACTOR)
 
-    def ttft_limit_s(self, unloaded_ttft_s: Numbers) -> Numbers:
-        """Seconds to the first token that are allowed, by what it takes on an idle replica."""
+    def ttft_limit_s(self, unloaded_ttft_s: FloatArray) -> FloatArray:
+        """The limit of the time to first token. unloaded_ttft_s: (requests,) the time on an idle replica."""
         return np.maximum(self.ttft_s, self.unloaded_factor * unloaded_ttft_s)
 
 
@@ -33,7 +33,7 @@ class ServerProfile:
     steps: Profile
     max_sequences: int
     max_queue: int = 256
-    """Requests that may wait on one replica: one batch more, as queue and slots are usually set alike."""
+    """Requests that may wait on one replica: as many as slots, which is a usual setting."""
     queue_timeout_s: float = 60.0
 
 
@@ -45,21 +45,21 @@ SERVERS: Final[dict[str, ServerProfile]] = {
 GPUS_PER_REPLICA: Final = {"M": 4, "S": 1}
 
 
-def base_seconds(server: ServerProfile) -> Numbers:
+def base_seconds(server: ServerProfile) -> FloatArray:
     """Time of a step over N tokens, without the KV term, for N from 0 to the largest batch."""
     largest = server.steps.tokens_per_step + server.max_sequences + 1
     return np.array([server.steps.step_ms(tokens, 0) / 1000 for tokens in range(largest)])
 
 
-def unloaded_ttft_seconds(server: ServerProfile, prompt_tokens: Integers) -> Numbers:
-    """What a prompt's first token takes on an idle replica: whole chunks, then the rest."""
+def unloaded_ttft_seconds(server: ServerProfile, prompt_tokens: IntArray) -> FloatArray:
+    """Time to first token of each prompt on an idle replica: whole chunks, then the rest."""
     base, chunk = base_seconds(server), server.steps.tokens_per_step
     whole, rest = np.divmod(prompt_tokens, chunk)
-    seconds: Numbers = whole * base[chunk] + np.where(rest > 0, base[rest], 0.0)
+    seconds: FloatArray = whole * base[chunk] + np.where(rest > 0, base[rest], 0.0)
     return seconds
 
 
 def max_tokens_per_second(server: ServerProfile) -> float:
-    """What a replica measures of itself in warm-up: the tokens of one full step over its time."""
+    """The token rate that a replica measures in warm-up: the tokens of one full step over its time."""
     full = server.steps.tokens_per_step
     return full / float(base_seconds(server)[full])

@@ -1,8 +1,8 @@
-"""`python -m tests.benchmarks.autoscaling`: tune the peers, score everybody, write docs/benchmarks/autoscaling.md.
+"""`python -m tests.benchmarks.autoscaling`: tune the peers, score all policies, write docs/benchmarks/autoscaling*.
 
-Every finished run is kept; a second go does only what is missing or whose sources have changed. `--set short` plays
-six hours of each day with two seeds, `--set reduced` takes a minute or two in a fresh clone and writes nothing but what
-it is told to.
+Every finished run is stored; the next execution does only the runs that are missing or whose sources have changed.
+`--set short` scores six hours of each day with two seeds. `--set reduced` takes a few minutes in a fresh clone and
+writes only the files that its flags name.
 """
 
 import argparse
@@ -12,118 +12,123 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chatscale_simulator.contenders import OURS, Contender
 from chatscale_simulator.jobs import Job, Row
 from chatscale_simulator.policies.registry import SHIPPED
-from chatscale_simulator.report.plots import Point, draw_day, draw_trade
-from chatscale_simulator.simulation.outcome import ColdStart, Track
+from chatscale_simulator.policy_choice import CHATSCALE, PolicyChoice
+from chatscale_simulator.report.plots import Point, draw_cost, draw_day
+from chatscale_simulator.simulation.scenario import ColdStart, Track
 from hack.paths import ROOT, cache_dir
-from tests.benchmarks.autoscaling import acceptance, page, plan
-from tests.benchmarks.autoscaling.contenders import TUNED, TUNED_FILE, play
+from tests.benchmarks.autoscaling import acceptance, plan
+from tests.benchmarks.autoscaling.pages.content import Content, write_pages
 from tests.benchmarks.autoscaling.stages import (
-    Bench,
+    Benchmark,
     OutOfTimeError,
     Setting,
     best_peers,
     extend,
     finished,
-    note,
     on_announced,
     on_whole_days,
+    save_settings,
     score,
     swept,
     tune,
 )
 from tests.benchmarks.autoscaling.store import Store
+from tests.benchmarks.autoscaling.variants import TUNED, TUNED_FILE, run_job
 
-PAGE = ROOT / "docs" / "benchmarks" / "autoscaling.md"
+PAGES = ROOT / "docs" / "benchmarks"
 TRACES = ROOT.parent / "shared" / "traces"
 EXIT_NO_TRACES = 66
 _DRAWN_PEERS = 2
-Choices = Mapping[str, Mapping[str, Setting]]
+Tuned = Mapping[str, Mapping[str, Setting]]
+"""Tuned settings by profile and policy."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run as far as the budget goes; the page tells what is missing. 0 if nothing is."""
+    """Run until the end or until the time budget is used up. Returns 0 if nothing is missing."""
     options = _parse(arguments)
     sets = {"full": plan.full, "short": plan.short}
     chosen = sets[options.set](options.traces) if options.set in sets else plan.reduced()
     missing = plan.missing(chosen)
     if missing:
-        sys.stderr.write(f"the set {options.set} needs {len(missing)} traces more, the first is {missing[0]}\n")
+        sys.stderr.write(f"the set {options.set} needs {len(missing)} more traces, the first is {missing[0]}\n")
         return EXIT_NO_TRACES
-    bench = Bench(chosen, Store(options.store), time.monotonic() + options.budget * 3600, options.processes)
-    choices, told = _run(bench)
-    rows = finished(bench, choices)
-    if options.set != "reduced" and choices.keys() == set(chosen.profiles):
-        note(choices, TUNED_FILE)
+    deadline = time.monotonic() + options.budget * 3600
+    benchmark = Benchmark(chosen, Store(options.store), deadline, options.processes)
+    tuned, note = _run(benchmark)
+    rows = finished(benchmark, tuned)
+    if options.set != "reduced" and tuned.keys() == set(chosen.profiles):
+        save_settings(tuned, TUNED_FILE)
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    if options.page is not None and rows:
-        _write_page(options.page, bench, choices, rows, told)
-    sys.stdout.write(f"{len(rows)} runs are scored. {told}\n")
-    return 0 if told == "" else 1
+    if options.pages is not None and rows:
+        _write_pages(options.pages, benchmark, tuned, rows, note)
+    sys.stdout.write(f"{len(rows)} runs are scored. {note}\n")
+    return 0 if note == "" else 1
 
 
-def _run(bench: Bench) -> tuple[Choices, str]:
-    """All stages, or as many as there is time for; what is missing in words."""
-    choices: dict[str, dict[str, Setting]] = {}
+def _run(benchmark: Benchmark) -> tuple[Tuned, str]:
+    """Run all stages, or as many as there is time for. Returns the tuned settings and what is missing."""
+    tuned: dict[str, dict[str, Setting]] = {}
     try:
-        for profile in bench.chosen.profiles:
-            choices[profile] = tune(bench, profile)
-            score(bench, profile, choices[profile])
-        extend(bench, choices)
+        for profile in benchmark.chosen.profiles:
+            tuned[profile] = tune(benchmark, profile)
+            score(benchmark, profile, tuned[profile])
+        extend(benchmark, tuned)
     except OutOfTimeError as error:
-        return choices, f"Incomplete, the time was up in {error}."
-    return choices, ""
+        return tuned, f"Incomplete, the time was up in {error}."
+    return tuned, ""
 
 
-def _write_page(path: Path, bench: Bench, choices: Choices, rows: list[Row], told: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write_pages(folder: Path, benchmark: Benchmark, tuned: Tuned, rows: list[Row], note: str) -> None:
+    (folder / "autoscaling").mkdir(parents=True, exist_ok=True)
     found = acceptance.scenes(rows)
-    content = page.Content(
+    content = Content(
         scenes=found,
-        lines=acceptance.judge(found, bench.chosen.traces),
-        whole=acceptance.scenes(on_whole_days(bench, choices)),
-        announced=acceptance.scenes(on_announced(bench, choices)),
-        settings=choices,
-        traces=bench.chosen.traces,
-        revision=bench.revision,
-        played=plan.in_words(bench.chosen),
-        note=told,
-        core_hours=bench.hours(),
-        pictures=[*_days(path, bench, choices), *_trades(path, bench, choices)],
+        criteria=acceptance.check(found, benchmark.chosen.traces),
+        whole_days=acceptance.scenes(on_whole_days(benchmark, tuned)),
+        announced=acceptance.scenes(on_announced(benchmark, tuned)),
+        settings=tuned,
+        traces=benchmark.chosen.traces,
+        revision=benchmark.revision,
+        played=plan.describe_set(benchmark.chosen),
+        note=note,
+        core_hours=benchmark.hours(),
+        day_picture=_draw_day(folder, benchmark, tuned),
+        cost_pictures=_draw_costs(folder / "autoscaling", benchmark, tuned),
     )
-    path.write_text(page.write(content), encoding="utf-8")
+    for name, text in write_pages(content).items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
-def _days(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]:
-    """Replicas against load over the day with the largest crowd: ours, and the best tuned peers."""
-    profile = next(iter(choices))
-    trace = next((trace for trace in reversed(bench.chosen.traces) if trace.daily), bench.chosen.traces[-1])
-    best = best_peers(choices[profile], _DRAWN_PEERS).items()
-    contenders = [Contender(OURS, SHIPPED), *(Contender(name, TUNED, label) for name, label in best)]
-    played = plan.traffic(bench.chosen, trace, profile)
-    seed = plan.TUNING_SEED + 1
-    outcomes = {
-        contender.policy: play(Job(played, profile, ColdStart.CACHED, Track.EQUAL, contender, seed))[0]
-        for contender in contenders
+def _draw_day(folder: Path, benchmark: Benchmark, tuned: Tuned) -> tuple[str, str]:
+    """Draw replicas and load over the last full day of the set, for Chatscale and the best tuned peers."""
+    profile = next(iter(tuned))
+    traces = benchmark.chosen.traces
+    trace = next((trace for trace in reversed(traces) if trace.daily), traces[-1])
+    best = best_peers(tuned[profile], _DRAWN_PEERS).items()
+    choices = [PolicyChoice(CHATSCALE, SHIPPED), *(PolicyChoice(name, TUNED, label) for name, label in best)]
+    traffic = plan.traffic(benchmark.chosen, trace, profile)
+    results = {
+        choice.policy: run_job(Job(traffic, profile, ColdStart.CACHED, Track.EQUAL, choice, plan.TUNING_SEED + 1))[0]
+        for choice in choices
     }
-    file = path.with_name(f"{path.stem}-day.svg")
-    draw_day(outcomes, f"{trace.name}, profile {profile}: replicas follow the load", file)
-    return [(f"Replicas paid for, and the load, over {trace.name}", file.name)]
+    file = "autoscaling/replicas-over-a-day.svg"
+    draw_day(results, f"{trace.name}, profile {profile}: replicas and load", folder / file)
+    return f"Replicas and load over {trace.name}, profile {profile}", file
 
 
-def _trades(path: Path, bench: Bench, choices: Choices) -> list[tuple[str, str]]:
-    """What each policy's settings keep and cost over the development traces, one picture a profile."""
+def _draw_costs(folder: Path, benchmark: Benchmark, tuned: Tuned) -> list[tuple[str, str]]:
+    """Draw attainment and cost of all settings over the development traces, one picture per profile."""
     pictures = []
-    for profile in choices:
-        sweeps: dict[str, list[Point]] = {}
-        for setting in swept(bench, profile):
-            sweeps.setdefault(setting.policy, []).append(Point(setting.slo_attainment, setting.gpu_hours))
-        file = path.with_name(f"{path.stem}-trade-{profile.lower()}.svg")
-        draw_trade(sweeps, f"Profile {profile}: cost of keeping the promise, all development traces", file)
-        pictures.append((f"GPU-hours against requests within the SLO, profile {profile}", file.name))
+    for profile in tuned:
+        points: dict[str, list[Point]] = {}
+        for setting in swept(benchmark, profile):
+            points.setdefault(setting.policy, []).append(Point(setting.slo_attainment, setting.gpu_hours))
+        file = f"cost-{profile.lower()}.svg"
+        draw_cost(points, f"Profile {profile}: GPU-hours against SLO attainment, all development traces", folder / file)
+        pictures.append((f"GPU-hours against requests within the SLO, profile {profile}", file))
     return pictures
 
 
@@ -132,14 +137,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--set", choices=("full", "short", "reduced"), default="full")
     add("--traces", type=Path, default=TRACES, help=f"folder of the public traces, for the full set ({TRACES})")
-    add("--budget", type=float, default=6.0, metavar="HOURS", help="stop after this long; a next go resumes")
-    add("--store", type=Path, default=cache_dir() / "bench-autoscaling.jsonl", help="finished runs")
-    add("--json", type=Path, default=None, help="the scores as `chatscale simulate --json` writes them")
-    add("--page", type=Path, default=None, help=f"Markdown to write (full set: {PAGE.relative_to(ROOT)})")
+    add("--budget", type=float, default=6.0, metavar="HOURS", help="stop after this time; the next execution continues")
+    add("--store", type=Path, default=cache_dir() / "bench-autoscaling.jsonl", help="file of finished runs")
+    add("--json", type=Path, default=None, help="write the scores, in the format of `chatscale simulate --json`")
+    add(
+        "--pages",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help=f"write autoscaling.md and autoscaling/*.md there (full and short set: {PAGES.relative_to(ROOT)})",
+    )
     add("--processes", type=int, default=None)
     options = parser.parse_args(arguments)
-    if options.page is None and options.set != "reduced":
-        options.page = PAGE
+    if options.pages is None and options.set != "reduced":
+        options.pages = PAGES
     return options
 
 

@@ -1,4 +1,4 @@
-"""What is run: which traces at which load, in which stages, and which windows tuning may see."""
+"""The plan of the benchmark: traces, load factors, jobs of each stage, and the windows that tuning may use."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,20 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from chatscale_simulator.contenders import OURS, Contender, announced
 from chatscale_simulator.inputs.traces import HOUR_S, Traffic, load
+from chatscale_simulator.inputs.transform import busiest_window
 from chatscale_simulator.jobs import Job
 from chatscale_simulator.policies.registry import SHIPPED
-from chatscale_simulator.simulation.outcome import ColdStart, Track, Workload
-from chatscale_simulator.simulation.workload import busiest_window
+from chatscale_simulator.policy_choice import CHATSCALE, PolicyChoice, chatscale_with_events
+from chatscale_simulator.simulation.scenario import ColdStart, Track
+from chatscale_simulator.simulation.workload import Workload
 from hack.paths import ROOT
 from tests.benchmarks.autoscaling.announcement import announce
-from tests.benchmarks.autoscaling.contenders import REFERENCE, TUNED
 from tests.benchmarks.autoscaling.peers.registry import PEERS
 from tests.benchmarks.autoscaling.references.registry import REFERENCES
+from tests.benchmarks.autoscaling.variants import REFERENCE, TUNED
 
 EXCERPTS = ROOT / "tests" / "data" / "traces"
-"""Committed: the reduced set works in a fresh clone."""
+"""In this repository, so that the reduced set works in a fresh clone."""
 PROFILES = ("M", "S")
 LOWER_BOUND, OPTIMUM, NO_FORESIGHT = REFERENCES
 TUNING_SEED = 0
@@ -35,52 +36,95 @@ class Trace:
     factors: dict[str, int]
     """Superposed copies by profile, for a mean of about five replicas."""
     predictable: bool = True
-    """False: one unannounced spike that is over before a replica has started."""
+    """False: an unannounced spike that ends before a new replica is ready."""
     daily: bool = False
-    """W3 scores it against the reachable optimum."""
+    """Criterion W3 compares it with the reachable optimum."""
     burst: bool = False
-    """W3 scores it against the reference that sees no future."""
+    """Criterion W3 compares it with the reference without foresight."""
     tuned_on: bool = True
-    """False: another day of a source that tuning has seen enough of; or a spike that nobody can hold without replicas
-    for it all day, which would make peers pay for that on every other trace."""
+    """False: another day of a source that tuning uses already, or a spike that needs spare replicas all day, which
+    would make the tuned peers expensive on every other trace."""
+    description: str = ""
+    """What the trace is, for readers of the front page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A benchmark's size."""
+    """The size of a benchmark."""
 
     traces: tuple[Trace, ...]
     folder: Path
     seeds: int
     final_hours: dict[str, float]
-    """By profile: scores are taken on so much of each trace, the part that changes most; all of it if not named."""
+    """By profile: scored hours of each trace, the part that changes most. Without an entry: the whole trace."""
     tuning_hours: dict[str, float]
     grid_every: dict[str, int] = field(default_factory=dict)
-    """By profile: tuning tries every so many settings of each peer; all if not named."""
+    """By profile: tuning tries every n-th setting of each peer. Without an entry: all."""
     profiles: tuple[str, ...] = PROFILES
     policies: tuple[str, ...] = tuple(PEERS)
     cold_starts: tuple[ColdStart, ...] = tuple(ColdStart)
     cold_start_seeds: int = 3
     native_seeds: int = 1
-    """Of the track of own signals; 0 leaves it out."""
+    """Seeds in the native track; 0 leaves it out."""
     references: bool = True
 
 
 FULL_TRACES = (
-    Trace("azure2023-conv", {"M": 4, "S": 8}),
-    Trace("mooncake-conversation", {"M": 1, "S": 1}),
-    Trace("servegen-mlarge-day00", {"M": 15, "S": 25}, daily=True, tuned_on=False),
-    Trace("servegen-mlarge-day10", {"M": 12, "S": 20}, daily=True),
-    Trace("servegen-deepseekr1-day00", {"M": 3, "S": 5}, burst=True),
-    Trace("worldcup98-0615", {"M": 9, "S": 15}, tuned_on=False),
-    Trace("worldcup98-0630", {"M": 9, "S": 15}, daily=True),
-    Trace("worldcup98-0519", {"M": 15, "S": 25}, predictable=False, burst=True, tuned_on=False),
+    Trace(
+        "azure2023-conv",
+        {"M": 4, "S": 8},
+        description="an hour of a chat service on Microsoft Azure (logged requests)",
+    ),
+    Trace(
+        "mooncake-conversation",
+        {"M": 1, "S": 1},
+        description="an hour of the Kimi chat service, with very long prompts (logged requests)",
+    ),
+    Trace(
+        "servegen-mlarge-day00",
+        {"M": 15, "S": 25},
+        daily=True,
+        tuned_on=False,
+        description="an ordinary day of a large model on Alibaba Cloud (from published statistics)",
+    ),
+    Trace(
+        "servegen-mlarge-day10",
+        {"M": 12, "S": 20},
+        daily=True,
+        description="a day of the same model with strong bursts (from published statistics)",
+    ),
+    Trace(
+        "servegen-deepseekr1-day00",
+        {"M": 3, "S": 5},
+        burst=True,
+        description="a day of a reasoning model with very long answers (from published statistics)",
+    ),
+    Trace(
+        "worldcup98-0615",
+        {"M": 9, "S": 15},
+        tuned_on=False,
+        description="a match day of the 1998 World Cup web site: fourfold load within two hours",
+    ),
+    Trace(
+        "worldcup98-0630",
+        {"M": 9, "S": 15},
+        daily=True,
+        description="another match day of that web site",
+    ),
+    Trace(
+        "worldcup98-0519",
+        {"M": 15, "S": 25},
+        predictable=False,
+        burst=True,
+        tuned_on=False,
+        description="a quiet day of that web site with one unannounced spike: twelvefold load, over after ten minutes",
+    ),
 )
-"""Factors that `sizing.size` puts at about five replicas on average: fewer than four test nothing.
+"""With load factors for about five replicas on average by `sizing.size`. Fewer than four say little about scaling.
 
-They are several times those of shared/design/autoscaling.md, 3.1: its rough simulation gave a 70B replica 1.6 of
-azure2023-conv's requests a second, step times growing by 0.15 ms a token; the measured table that profile M uses
-grows less above 64 and carries 4.
+The factors are several times those of shared/design/autoscaling.md, 3.1. Its rough simulation gave a 70B replica 1.6
+requests per second of azure2023-conv, with step times that grow by 0.15 ms per token. The measured table of profile M
+grows less above 64 tokens and gives 4.
 """
 REDUCED_TRACES = (
     Trace("azure2023-conv-excerpt", {"S": 8}),
@@ -89,17 +133,17 @@ REDUCED_TRACES = (
 
 
 ORDINARY_HOURS = 1.0
-"""Length of the window that stands for the ordinary part of a day."""
+"""Length of the window for the ordinary part of a day."""
 MANY_WINDOWS = 4
-"""A trace of fewer windows than this is ordinary nowhere."""
+"""A trace that is shorter than this many windows has no ordinary part."""
 TUNING_HOURS = {"M": 0.75, "S": 0.5}
-"""At least two quarters of an hour, or there is no change to look for."""
+"""At least two quarter hours: the busiest window is found from the difference of quarter hours."""
 
 
 def full(folder: Path) -> Set:
-    """Everything: about five hours of two cores, by the times of the short set.
+    """All traces: about five hours of two cores, extrapolated from the short set.
 
-    Profile S has twice the requests, and plays six hours of each day.
+    Profile S has twice the requests, and is scored on six hours of each day.
     """
     return Set(FULL_TRACES, folder, seeds=5, final_hours={"S": 6}, tuning_hours=TUNING_HOURS)
 
@@ -110,7 +154,7 @@ def short(folder: Path) -> Set:
 
 
 def reduced() -> Set:
-    """A minute or two, for tests: two excerpts, one profile, a part of the grid."""
+    """A few minutes, for tests: two excerpts, one profile, a part of the grid."""
     return Set(
         REDUCED_TRACES,
         EXCERPTS,
@@ -126,58 +170,61 @@ def reduced() -> Set:
     )
 
 
-def in_words(chosen: Set) -> str:
-    """How much of the traces is played, and with how many seeds."""
+def describe_set(chosen: Set) -> str:
+    """How much of the traces is simulated, and with how many seeds."""
     parts = [
-        f"{profile} plays the {hours:g} hours of a day that change most" if hours else f"{profile} plays whole traces"
+        f"profile {profile} on the {hours:g} hours of a day that change most"
+        if hours
+        else f"profile {profile} on whole traces"
         for profile in chosen.profiles
         for hours in [chosen.final_hours.get(profile)]
     ]
-    seeds = f"{chosen.seeds} seeds (other cold starts {chosen.cold_start_seeds}, own signals {chosen.native_seeds})"
-    return f"{'; '.join(parts)}. At most {seeds}; references one."
+    others = f"{chosen.cold_start_seeds} with other cold starts, {chosen.native_seeds} in the native track"
+    seeds = f"{chosen.seeds} seeds ({others})"
+    return f"Scored: {'; '.join(parts)}. At most {seeds}; references one."
 
 
 def missing(chosen: Set) -> list[Path]:
-    """Trace files that are not there."""
+    """Trace files that do not exist."""
     return [path for path in (_path(chosen, trace) for trace in chosen.traces) if not path.exists()]
 
 
 def traffic(chosen: Set, trace: Trace, profile: str) -> Traffic:
-    """What the final scores are taken on."""
+    """The traffic of the final scores."""
     hours = _window(_path(chosen, trace), chosen.final_hours[profile]) if profile in chosen.final_hours else None
     return Traffic(_path(chosen, trace), trace.factors[profile], hours)
 
 
 def tuning_jobs(chosen: Set, profile: str) -> list[Job]:
-    """Every setting of every peer on every window, one seed. Neighbours share their traffic."""
+    """Every setting of every peer on every window, with one seed. Adjacent jobs have the same traffic."""
     settings = [
-        Contender(name, variant.label, variant.label)
+        PolicyChoice(name, variant.label, variant.label)
         for name in chosen.policies
         for variant in (PEERS[name].shipped, *PEERS[name].others[:: chosen.grid_every.get(profile, 1)])
     ]
-    ours = Contender(OURS, SHIPPED)
+    chatscale = PolicyChoice(CHATSCALE, SHIPPED)
     return [
-        Job(window.traffic, profile, ColdStart.CACHED, Track.EQUAL, contender, TUNING_SEED)
+        Job(window.traffic, profile, ColdStart.CACHED, Track.EQUAL, choice, TUNING_SEED)
         for window in windows(chosen, profile)
-        for contender in (ours, *settings)
+        for choice in (chatscale, *settings)
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of a trace that tuning plays, and what it stands for."""
+    """A part of a trace that tuning uses, and what it stands for."""
 
     traffic: Traffic
     times: float
-    """Its GPU-hours stand for so many times as many."""
+    """Weight of its GPU-hours."""
     requests: float
-    """Of the trace, as one copy, for which its attainment stands."""
+    """Weight of its attainment: the requests of the trace, as one copy, that it stands for."""
 
 
 def windows(chosen: Set, profile: str) -> list[Window]:
-    """Of each trace the part that changes most, which stands for itself, and an ordinary one for all the rest.
+    """The part of each trace that changes most, which stands for itself, and an ordinary hour for the rest.
 
-    With the busiest part alone a peer would be tuned for a day of nothing but spikes, and cost twice what it need.
+    With the busiest part alone a peer would be tuned for a day of spikes, and cost twice as much as necessary.
     """
     return [
         window
@@ -204,7 +251,7 @@ def _windows_of(path: Path, factor: int, hours: float) -> list[Window]:
 
 
 def _ordinary(whole: Workload, busy: tuple[float, float]) -> tuple[float, float]:
-    """The whole hour outside the busy part whose load is closest to the mean of the rest."""
+    """The hour outside the busy part whose load is closest to the mean of the rest."""
     rest = (len(whole.arrival_s) - _between(whole, busy)) / (whole.duration_s / HOUR_S - (busy[1] - busy[0]))
     hours = [
         (float(start), start + ORDINARY_HOURS)
@@ -220,20 +267,20 @@ def _between(whole: Workload, hours: tuple[float, float]) -> int:
 
 
 def first_jobs(chosen: Set, profile: str, tuned: Mapping[str, str]) -> list[Job]:
-    """Ours and every peer, as shipped and tuned, on all of the traffic, with one seed. tuned: label by policy."""
-    contenders = [Contender(OURS, SHIPPED)]
+    """Chatscale and every peer, shipped and tuned, on all traffic, with one seed. tuned: label by policy."""
+    choices = [PolicyChoice(CHATSCALE, SHIPPED)]
     for name in chosen.policies:
-        contenders += [Contender(name, SHIPPED), Contender(name, TUNED, tuned[name])]
-    return list(_jobs(chosen, profile, ColdStart.CACHED, Track.EQUAL, contenders, 1))
+        choices += [PolicyChoice(name, SHIPPED), PolicyChoice(name, TUNED, tuned[name])]
+    return list(_jobs(chosen, profile, ColdStart.CACHED, Track.EQUAL, choices, 1))
 
 
 def repeated_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[Job]:
-    """Ours and the tuned peers that come close to it, with all seeds."""
+    """Chatscale and the close tuned peers, with all seeds."""
     return list(_jobs(chosen, profile, ColdStart.CACHED, Track.EQUAL, _tuned(close), chosen.seeds))
 
 
 def cold_start_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[Job]:
-    """Ours and the peers that come close with the other cold starts, not tuned again."""
+    """Chatscale and the close peers with the other cold starts, not tuned again."""
     others = [cold_start for cold_start in chosen.cold_starts if cold_start is not ColdStart.CACHED]
     return [
         job
@@ -243,12 +290,12 @@ def cold_start_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list
 
 
 def native_jobs(chosen: Set, profile: str, tuned: Mapping[str, str]) -> list[Job]:
-    """Each policy on its own period and path."""
+    """Each policy with its own interval and source of metrics."""
     return list(_jobs(chosen, profile, ColdStart.CACHED, Track.NATIVE, _tuned(tuned), chosen.native_seeds))
 
 
-def bar_references(chosen: Set, profile: str) -> list[Job]:
-    """The references that the bar names, on the traces for which it names them: one seed, for each is a search."""
+def criterion_references(chosen: Set, profile: str) -> list[Job]:
+    """The references of the criteria, on their traces. One seed, because each reference is a search over many runs."""
     return _references(
         chosen,
         profile,
@@ -257,12 +304,12 @@ def bar_references(chosen: Set, profile: str) -> list[Job]:
 
 
 def all_references(chosen: Set, profile: str) -> list[Job]:
-    """All of them on all traces."""
+    """All references on all traces."""
     return _references(chosen, profile, lambda _: list(REFERENCES))
 
 
 def whole_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[Job]:
-    """Ours and the peers that come close on whole traces, where the scores are taken on parts of them."""
+    """Chatscale and the close peers on whole traces, if the scores are on parts of them."""
     if profile not in chosen.final_hours:
         return []
     whole = replace(chosen, final_hours={})
@@ -270,19 +317,19 @@ def whole_jobs(chosen: Set, profile: str, close: Mapping[str, str]) -> list[Job]
 
 
 def announced_jobs(chosen: Set, profile: str) -> list[Job]:
-    """Ours on spikes that nobody can foresee: as it is, and told of them beforehand."""
+    """Chatscale on unannounced spikes: without and with an announced event."""
     return [
         job
         for trace in chosen.traces
         if not trace.predictable
-        for told in [announced([announce(traffic(chosen, trace, profile), profile, TUNING_SEED)])]
+        for with_event in [chatscale_with_events([announce(traffic(chosen, trace, profile), profile, TUNING_SEED)])]
         for cold_start in chosen.cold_starts
         for job in _jobs(
             replace(chosen, traces=(trace,)),
             profile,
             cold_start,
             Track.EQUAL,
-            [Contender(OURS, SHIPPED), told],
+            [PolicyChoice(CHATSCALE, SHIPPED), with_event],
             chosen.cold_start_seeds,
         )
     ]
@@ -290,26 +337,26 @@ def announced_jobs(chosen: Set, profile: str) -> list[Job]:
 
 def _references(chosen: Set, profile: str, of: Callable[[Trace], list[str]]) -> list[Job]:
     return [
-        Job(traffic(chosen, trace, profile), profile, ColdStart.CACHED, Track.EQUAL, contender, TUNING_SEED + 1)
+        Job(traffic(chosen, trace, profile), profile, ColdStart.CACHED, Track.EQUAL, choice, TUNING_SEED + 1)
         for trace in chosen.traces
         if chosen.references
-        for contender in [Contender(name, REFERENCE) for name in of(trace)]
+        for choice in [PolicyChoice(name, REFERENCE) for name in of(trace)]
     ]
 
 
-def _tuned(labels: Mapping[str, str]) -> list[Contender]:
-    return [Contender(OURS, SHIPPED), *(Contender(name, TUNED, label) for name, label in labels.items())]
+def _tuned(labels: Mapping[str, str]) -> list[PolicyChoice]:
+    return [PolicyChoice(CHATSCALE, SHIPPED), *(PolicyChoice(name, TUNED, label) for name, label in labels.items())]
 
 
 def _jobs(
-    chosen: Set, profile: str, cold_start: ColdStart, track: Track, contenders: Sequence[Contender], seeds: int
+    chosen: Set, profile: str, cold_start: ColdStart, track: Track, choices: Sequence[PolicyChoice], seeds: int
 ) -> Iterator[Job]:
-    """One seed after the other: a go that is stopped leaves whole seeds."""
+    """One seed after the other, so that an execution that is stopped has complete seeds."""
     for seed in range(TUNING_SEED + 1, TUNING_SEED + 1 + seeds):
         for trace in chosen.traces:
-            played = traffic(chosen, trace, profile)
-            for contender in contenders:
-                yield Job(played, profile, cold_start, track, contender, seed)
+            traffic_ = traffic(chosen, trace, profile)
+            for choice in choices:
+                yield Job(traffic_, profile, cold_start, track, choice, seed)
 
 
 def _path(chosen: Set, trace: Trace) -> Path:
@@ -318,7 +365,7 @@ def _path(chosen: Set, trace: Trace) -> Path:
 
 @lru_cache(maxsize=64)
 def _window(path: Path, hours: float) -> tuple[float, float] | None:
-    """The part of the trace that changes most; None if there is no more of it than that."""
+    """The part of the trace that changes most; None if the trace is not longer than that."""
     workload = load(Traffic(path), TUNING_SEED)
     if workload.duration_s <= hours * HOUR_S:
         return None

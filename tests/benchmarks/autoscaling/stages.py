@@ -1,6 +1,6 @@
-"""The stages one after the other: tune, score, other cold starts, native signals. Each resumes where it stopped.
+"""The stages of the benchmark: tune, score, other cold starts, native track. Each continues where it stopped.
 
-The most telling comes first, so that a bench that is stopped early has told most.
+The most important stages come first, in case the benchmark is stopped.
 """
 
 import json
@@ -14,46 +14,46 @@ from statistics import fmean
 
 from tqdm import tqdm
 
-from chatscale_simulator.contenders import OURS
-from chatscale_simulator.jobs import Job, Row, on_all_cores
+from chatscale_simulator.jobs import Job, Row, run_jobs
+from chatscale_simulator.policy_choice import CHATSCALE
 from chatscale_simulator.revision import git_revision
 from tests.benchmarks.autoscaling import plan
-from tests.benchmarks.autoscaling.contenders import TUNED, measure
 from tests.benchmarks.autoscaling.store import Store
+from tests.benchmarks.autoscaling.variants import TUNED, measure
 
-PROMISE = 0.99
-"""Attainment that a tuned setting must have over the development set."""
+OBJECTIVE = 0.99
+"""SLO attainment that a tuned setting must reach over the development traces."""
 TOOK_S = "took_s"
 REPEATED = 2
-"""Tuned peers a trace that are played with every seed; the others with one, for they decide nothing."""
-SLACK = 0.001
-"""A peer counts as equally good if it keeps this much less."""
+"""Tuned peers per trace that run with every seed. The others run with one: no result depends on them."""
+EQUAL_MARGIN = 0.001
+"""A peer with an attainment this much lower counts as equal."""
 
 
 class OutOfTimeError(Exception):
-    """The budget is spent; what is done is kept."""
+    """The time budget is used up. Finished runs are stored."""
 
 
 @dataclass(slots=True)
-class Bench:
-    """One go at the benchmark."""
+class Benchmark:
+    """One execution of the benchmark."""
 
     chosen: plan.Set
     store: Store
     deadline: float
-    """On time.monotonic()'s clock."""
+    """In seconds of time.monotonic()."""
     processes: int | None = None
     revision: str = field(default_factory=git_revision)
-    seen: set[Job] = field(default_factory=set)
-    """Every run that was asked for."""
+    requested: set[Job] = field(default_factory=set)
+    """Every job of this execution, finished before or now."""
 
     def run(self, jobs: Sequence[Job], stage: str) -> list[Row]:
-        """Do what is not done yet. Raises OutOfTimeError."""
-        self.seen.update(jobs)
+        """Do the runs that are not stored yet. Raises OutOfTimeError."""
+        self.requested.update(jobs)
         todo = [job for job in jobs if self.store.find(job) is None]
         bar = tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=stage, file=sys.stderr, mininterval=5)
         with bar:
-            for job, timed in on_all_cores(todo, self.processes, measure_timed):
+            for job, timed in run_jobs(todo, self.processes, measure_timed):
                 took_s = timed.pop(TOOK_S)
                 self.store.keep(job, timed | {"git_revision": self.revision}, took_s)
                 bar.update()
@@ -62,17 +62,17 @@ class Bench:
         return self.done(jobs)
 
     def done(self, jobs: Sequence[Job]) -> list[Row]:
-        """Results of the jobs that are finished."""
+        """Results of the finished jobs."""
         found = [(job, self.store.find(job)) for job in jobs]
-        return [row | {"variant": job.contender.variant} for job, row in found if row is not None]
+        return [row | {"variant": job.choice.variant} for job, row in found if row is not None]
 
     def hours(self) -> float:
-        """Hours of one core that all runs took that are done and belong to this set."""
-        return sum(self.store.took_s(job) for job in self.seen) / 3600
+        """Core hours of all finished runs of this set."""
+        return sum(self.store.took_s(job) for job in self.requested) / 3600
 
 
 def measure_timed(job: Job) -> Row:
-    """Do the run, and tell the seconds that it took."""
+    """Do the run, and add the seconds that it took."""
     began = time.perf_counter()
     row = measure(job)
     return row | {TOOK_S: time.perf_counter() - began}
@@ -80,22 +80,22 @@ def measure_timed(job: Job) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of one policy over the development set."""
+    """One setting of one policy over the development traces."""
 
     policy: str
     label: str
     slo_attainment: float
-    """Of all requests of the traces: one that nobody can hold does not decide alone."""
+    """Over all requests of the traces, so that one trace that no policy can handle does not decide alone."""
     gpu_hours: float
     """Of the traces."""
 
 
 def sweep(found: Sequence[tuple[Job, Row]], windows: Sequence[plan.Window]) -> list[Setting]:
-    """Add the windows up, by setting, each for as much as it stands for."""
+    """Add up the windows by setting, each weighted by what it stands for."""
     by_traffic = {window.traffic: window for window in windows}
     groups: dict[tuple[str, str], list[tuple[plan.Window, Row]]] = defaultdict(list)
     for job, row in found:
-        groups[job.contender.policy, job.contender.setting].append((by_traffic[job.traffic], row))
+        groups[job.choice.policy, job.choice.setting].append((by_traffic[job.traffic], row))
     return [
         Setting(
             policy,
@@ -107,119 +107,128 @@ def sweep(found: Sequence[tuple[Job, Row]], windows: Sequence[plan.Window]) -> l
     ]
 
 
-def swept(bench: Bench, profile: str) -> list[Setting]:
-    """Every setting that tuning has played so far."""
-    jobs, windows = plan.tuning_jobs(bench.chosen, profile), plan.windows(bench.chosen, profile)
-    return sweep([(job, row) for job in jobs if (row := bench.store.find(job)) is not None], windows)
+def swept(benchmark: Benchmark, profile: str) -> list[Setting]:
+    """Every setting that has been tried so far."""
+    jobs, windows = plan.tuning_jobs(benchmark.chosen, profile), plan.windows(benchmark.chosen, profile)
+    return sweep([(job, row) for job in jobs if (row := benchmark.store.find(job)) is not None], windows)
 
 
-def choose(settings: Sequence[Setting]) -> dict[str, Setting]:
-    """For each policy the cheapest setting that keeps the promise, or else the one that comes closest to it."""
+def choose_settings(settings: Sequence[Setting]) -> dict[str, Setting]:
+    """For each policy the cheapest setting that reaches the objective, or else the one that is closest to it."""
     by_policy: dict[str, list[Setting]] = defaultdict(list)
     for setting in settings:
         by_policy[setting.policy].append(setting)
-    return {policy: min(tried, key=_worth) for policy, tried in by_policy.items()}
+    return {policy: min(tried, key=_rank_setting) for policy, tried in by_policy.items()}
 
 
-def _worth(setting: Setting) -> tuple[bool, float, float]:
-    keeps = setting.slo_attainment >= PROMISE
-    return (not keeps, 0.0 if keeps else -setting.slo_attainment, setting.gpu_hours)
+def _rank_setting(setting: Setting) -> tuple[bool, float, float]:
+    reaches = setting.slo_attainment >= OBJECTIVE
+    return (not reaches, 0.0 if reaches else -setting.slo_attainment, setting.gpu_hours)
 
 
 def best_peers(chosen: Mapping[str, Setting], count: int) -> dict[str, str]:
-    """Labels of the peers that keep the promise for least."""
-    return {setting.policy: setting.label for setting in sorted(chosen.values(), key=_worth)[:count]}
+    """Labels of the peers that reach the objective at the lowest cost."""
+    return {setting.policy: setting.label for setting in sorted(chosen.values(), key=_rank_setting)[:count]}
 
 
-def tune(bench: Bench, profile: str) -> dict[str, Setting]:
-    """Run the grids of all peers. Raises OutOfTimeError."""
-    bench.run(plan.tuning_jobs(bench.chosen, profile), f"tuning, profile {profile}")
-    return choose([setting for setting in swept(bench, profile) if setting.policy != OURS])
+def tune(benchmark: Benchmark, profile: str) -> dict[str, Setting]:
+    """Try the settings of all peers. Raises OutOfTimeError."""
+    benchmark.run(plan.tuning_jobs(benchmark.chosen, profile), f"tuning, profile {profile}")
+    return choose_settings([setting for setting in swept(benchmark, profile) if setting.policy != CHATSCALE])
 
 
-def score(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> list[Row]:
-    """What the bar is judged by: first everybody once, then who is close with all seeds. Raises OutOfTimeError."""
-    rows = bench.run(plan.first_jobs(bench.chosen, profile, _labels(settings)), f"scores, profile {profile}")
-    again = plan.repeated_jobs(bench.chosen, profile, near(bench, profile, settings))
-    return rows + bench.run(again, f"more seeds, profile {profile}")
+def score(benchmark: Benchmark, profile: str, settings: Mapping[str, Setting]) -> list[Row]:
+    """Run all policies with one seed, then Chatscale and the close peers with all seeds. Raises OutOfTimeError."""
+    rows = benchmark.run(plan.first_jobs(benchmark.chosen, profile, _labels(settings)), f"scores, profile {profile}")
+    again = plan.repeated_jobs(benchmark.chosen, profile, tuned_close_peers(benchmark, profile, settings))
+    return rows + benchmark.run(again, f"more seeds, profile {profile}")
 
 
-def extend(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
-    """Everything after the main scores, the most important first. Raises OutOfTimeError."""
+def extend(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
+    """All stages after the main scores, the most important first. Raises OutOfTimeError."""
     stages = (
-        *_whole_days(bench, choices),
-        *_announced(bench, choices),
-        *_extensions(bench, choices),
+        *_whole_days(benchmark, tuned),
+        *_announced(benchmark, tuned),
+        *_extensions(benchmark, tuned),
     )
-    return [row for stage, jobs in stages for row in bench.run(jobs, stage)]
+    return [row for stage, jobs in stages for row in benchmark.run(jobs, stage)]
 
 
-def finished(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
-    """Every score there is so far, each run once."""
+def finished(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
+    """All scores so far, each run once."""
     rows: list[Row] = []
-    for profile, settings in choices.items():
-        rows += bench.done(plan.first_jobs(bench.chosen, profile, _labels(settings)))
-        rows += bench.done(plan.repeated_jobs(bench.chosen, profile, near(bench, profile, settings)))
-    rows += [row for _, jobs in _extensions(bench, choices) for row in bench.done(jobs)]
+    for profile, settings in tuned.items():
+        rows += benchmark.done(plan.first_jobs(benchmark.chosen, profile, _labels(settings)))
+        rows += benchmark.done(
+            plan.repeated_jobs(benchmark.chosen, profile, tuned_close_peers(benchmark, profile, settings))
+        )
+    rows += [row for _, jobs in _extensions(benchmark, tuned) for row in benchmark.done(jobs)]
     return list({json.dumps(row, sort_keys=True): row for row in rows}.values())
 
 
-def on_whole_days(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
-    """Scores on whole traces so far; none where all scores are taken on those."""
-    return [row for _, jobs in _whole_days(bench, choices) for row in bench.done(jobs)]
+def on_whole_days(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
+    """Scores on whole traces so far; empty if all scores are on whole traces."""
+    return [row for _, jobs in _whole_days(benchmark, tuned) for row in benchmark.done(jobs)]
 
 
-def on_announced(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
-    """Scores of the track of announced events so far."""
-    return [row for _, jobs in _announced(bench, choices) for row in bench.done(jobs)]
+def on_announced(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]]) -> list[Row]:
+    """Scores with announced events so far."""
+    return [row for _, jobs in _announced(benchmark, tuned) for row in benchmark.done(jobs)]
 
 
-def near(bench: Bench, profile: str, settings: Mapping[str, Setting]) -> dict[str, str]:
-    """Labels of the peers that came close in the first scores: they are played with all seeds, other cold starts, and
-    on whole days, so that no line of the bar is judged without a peer that might hold it."""
+def tuned_close_peers(benchmark: Benchmark, profile: str, settings: Mapping[str, Setting]) -> dict[str, str]:
+    """Tuned labels of the peers that came close in the first scores. They run with all seeds, with the other cold
+    starts and on whole days, so that every criterion has its closest peers."""
     labels = _labels(settings)
-    return {policy: labels[policy] for policy in close(bench.done(plan.first_jobs(bench.chosen, profile, labels)))}
+    return {
+        policy: labels[policy]
+        for policy in close_peers(benchmark.done(plan.first_jobs(benchmark.chosen, profile, labels)))
+    }
 
 
-def close(rows: Sequence[Row]) -> list[str]:
-    """Tuned peers worth all seeds: on some trace among the REPEATED best, or the cheapest that keeps what we do."""
+def close_peers(rows: Sequence[Row]) -> list[str]:
+    """Tuned peers that are among the REPEATED best on a trace, or the cheapest with Chatscale's attainment."""
     found: dict[str, None] = {}
     for trace in dict.fromkeys(row["trace"] for row in rows):
         here = [row for row in rows if row["trace"] == trace]
         tuned = sorted((row for row in here if row["variant"] == TUNED), key=_rank)
-        ours = max((row["slo_attainment"] for row in here if row["policy"] == OURS), default=1.0)
+        attained = max((row["slo_attainment"] for row in here if row["policy"] == CHATSCALE), default=1.0)
         equal = sorted(
-            (row for row in tuned if row["slo_attainment"] >= ours - SLACK), key=lambda row: float(row["gpu_hours"])
+            (row for row in tuned if row["slo_attainment"] >= attained - EQUAL_MARGIN),
+            key=lambda row: float(row["gpu_hours"]),
         )
         found |= dict.fromkeys(row["policy"] for row in (*tuned[:REPEATED], *equal[:1]))
     return list(found)
 
 
 def _rank(row: Row) -> tuple[float, float]:
-    """By the promise first, then by cost."""
-    return (-min(round(row["slo_attainment"], 3), PROMISE), row["gpu_hours"])
+    """By attainment up to the objective, then by cost."""
+    return (-min(round(row["slo_attainment"], 3), OBJECTIVE), row["gpu_hours"])
 
 
-def _whole_days(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
-    for profile, settings in choices.items():
-        jobs = plan.whole_jobs(bench.chosen, profile, near(bench, profile, settings))
+def _whole_days(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+    for profile, settings in tuned.items():
+        jobs = plan.whole_jobs(benchmark.chosen, profile, tuned_close_peers(benchmark, profile, settings))
         yield f"whole days, profile {profile}", jobs
 
 
-def _announced(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
-    for profile in choices:
-        yield f"announced events, profile {profile}", plan.announced_jobs(bench.chosen, profile)
+def _announced(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+    for profile in tuned:
+        yield f"announced events, profile {profile}", plan.announced_jobs(benchmark.chosen, profile)
 
 
-def _extensions(bench: Bench, choices: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
-    chosen = bench.chosen
-    for profile in choices:
+def _extensions(benchmark: Benchmark, tuned: Mapping[str, Mapping[str, Setting]]) -> Iterator[tuple[str, list[Job]]]:
+    chosen = benchmark.chosen
+    for profile in tuned:
         yield f"references, profile {profile}", plan.bar_references(chosen, profile)
-    for profile, settings in choices.items():
-        yield f"cold starts, profile {profile}", plan.cold_start_jobs(chosen, profile, near(bench, profile, settings))
-    for profile, settings in choices.items():
+    for profile, settings in tuned.items():
+        yield (
+            f"cold starts, profile {profile}",
+            plan.cold_start_jobs(chosen, profile, tuned_close_peers(benchmark, profile, settings)),
+        )
+    for profile, settings in tuned.items():
         yield f"native track, profile {profile}", plan.native_jobs(chosen, profile, _labels(settings))
-    for profile in choices:
+    for profile in tuned:
         yield f"all references, profile {profile}", plan.all_references(chosen, profile)
 
 
@@ -227,9 +236,9 @@ def _labels(settings: Mapping[str, Setting]) -> dict[str, str]:
     return {policy: setting.label for policy, setting in settings.items()}
 
 
-def note(choices: Mapping[str, Mapping[str, Setting]], path: Path) -> None:
-    """Write the choices where the command finds them."""
-    noted = {
+def save_settings(tuned: Mapping[str, Mapping[str, Setting]], path: Path) -> None:
+    """Write the tuned settings to `path`."""
+    saved = {
         profile: {
             policy: {
                 "setting": setting.label,
@@ -238,6 +247,6 @@ def note(choices: Mapping[str, Mapping[str, Setting]], path: Path) -> None:
             }
             for policy, setting in settings.items()
         }
-        for profile, settings in choices.items()
+        for profile, settings in tuned.items()
     }
-    path.write_text(json.dumps(noted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(saved, indent=1, sort_keys=True) + "\n", encoding="utf-8")

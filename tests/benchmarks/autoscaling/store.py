@@ -1,4 +1,4 @@
-"""Finished runs, one JSON object a line, found again by everything that they depend on."""
+"""Finished runs, one JSON object per line, with a key of everything that a run depends on."""
 
 import hashlib
 import json
@@ -7,32 +7,32 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from chatscale_simulator.contenders import ANNOUNCED, OURS
 from chatscale_simulator.jobs import Job, Row, describe
+from chatscale_simulator.policy_choice import CHATSCALE, CHATSCALE_ANNOUNCED
 from hack.paths import ROOT
-from tests.benchmarks.autoscaling.contenders import REFERENCE
+from tests.benchmarks.autoscaling.variants import REFERENCE
 
 _CONTROL = ROOT / "operator" / "chatscale"
 _SIMULATOR = ROOT / "simulator" / "chatscale_simulator"
 _HERE = ROOT / "tests" / "benchmarks" / "autoscaling"
 _KERNEL = (
     *(_SIMULATOR / "simulation").glob("*.py"),
-    _SIMULATOR / "inputs" / "traces.py",
+    *(_SIMULATOR / "inputs" / name for name in ("traces.py", "trace_csv.py", "transform.py")),
     ROOT / "contract" / "chatscale_contract" / "server" / "profiles.py",
 )
-"""Not the code that only passes settings on (jobs, contenders): it changes often, and no result with it."""
+"""Without the code that only passes settings on (jobs, policy_choice): it changes often, and no result changes."""
 
 
 class Kind(StrEnum):
-    """Whose run it is."""
+    """Which sources decide the result of a run."""
 
-    OURS = "ours"
+    CHATSCALE = "ours"
     PEERS = "peers"
     REFERENCES = "references"
 
 
 class Store:
-    """A file of finished runs. A run whose inputs or sources have changed is not there any more."""
+    """A file of finished runs. A run whose inputs or sources have changed is not found."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,20 +47,20 @@ class Store:
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
-            return  # The last line of a run that was killed while it wrote.
+            return  # An incomplete last line: the benchmark was stopped while it wrote.
         self._rows[entry["key"]] = entry["row"]
         self._took_s[entry["key"]] = entry.get("took_s", 0.0)
 
     def find(self, job: Job) -> Row | None:
-        """The result of this very run, if it was done with these very sources."""
+        """The stored result of this run with the present sources; None if there is none."""
         return self._rows.get(self._key(job))
 
     def took_s(self, job: Job) -> float:
-        """Seconds of one core that this run took; 0 if it is not there."""
+        """Seconds of one core that this run took; 0 if it is not stored."""
         return self._took_s.get(self._key(job), 0.0)
 
     def keep(self, job: Job, row: Row, took_s: float = 0.0) -> None:
-        """Append one finished run; a crash after this loses nothing of it."""
+        """Append one finished run."""
         key = self._key(job)
         self._rows[key], self._took_s[key] = row, took_s
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class Store:
 
     def _key(self, job: Job) -> str:
         inputs: dict[str, Any] = describe(job) | {
-            "variant": job.contender.setting,
+            "variant": job.choice.setting,
             "hours": job.traffic.hours,
             "bytes": job.traffic.path.stat().st_size,
             "sources": self._revisions[kind_of(job)],
@@ -78,21 +78,24 @@ class Store:
 
 
 def kind_of(job: Job) -> Kind:
-    """Whose sources decide how a run goes."""
-    if job.contender.policy in (OURS, ANNOUNCED):
-        return Kind.OURS
-    return Kind.REFERENCES if job.contender.variant == REFERENCE else Kind.PEERS
+    """Which sources decide the result of this run."""
+    if job.choice.policy in (CHATSCALE, CHATSCALE_ANNOUNCED):
+        return Kind.CHATSCALE
+    return Kind.REFERENCES if job.choice.variant == REFERENCE else Kind.PEERS
 
 
 def revision(kind: Kind) -> str:
-    """A digest of the sources that decide a run's outcome: a change of our policy leaves the peers' runs valid."""
-    shipping = _SIMULATOR / "simulation" / "shipping.py"
+    """A digest of the sources that decide the result: a change of Chatscale's policy leaves the runs of peers valid."""
+    adapter = _SIMULATOR / "policies" / "chatscale.py"
     policy = {
-        Kind.OURS: [shipping, *(_CONTROL / "scaling").glob("*.py"), *(_CONTROL / "api" / "v1alpha1").glob("*.py")],
-        Kind.PEERS: [*(_SIMULATOR / "policies").glob("*.py"), *(_HERE / "peers").glob("*.py")],
+        Kind.CHATSCALE: [adapter, *(_CONTROL / "scaling").glob("*.py"), *(_CONTROL / "api" / "v1alpha1").glob("*.py")],
+        Kind.PEERS: [
+            *(path for path in (_SIMULATOR / "policies").glob("*.py") if path != adapter),
+            *(_HERE / "peers").glob("*.py"),
+        ],
         Kind.REFERENCES: (_HERE / "references").glob("*.py"),
     }
-    return _digest({*(path for path in _KERNEL if path != shipping), *policy[kind]})
+    return _digest({*_KERNEL, *policy[kind]})
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from chatscale_simulator.inputs.chatmodel import read_subject
+from chatscale_simulator.inputs.chatmodel import read_model
 from hack.paths import ROOT
 from tests.benchmarks.replay.forecast import forecast
 from tests.benchmarks.replay.measure import measure
@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "benchmarks" / "replay.md"
 def main() -> int:
     """Replay, forecast, compare. 0 unless a request was lost."""
     options = _options()
-    subject = read_subject(CHATMODEL, None)
+    subject = read_model(CHATMODEL, None)
     manifest = yaml.safe_load(CHATMODEL.read_text(encoding="utf-8"))
     # First, since it is the code as it stands now that is measured.
     machine = [row for row in describe("cpu") if row[0] not in {"torch", "transformers", "fastapi", "uvicorn"}]
@@ -34,7 +34,7 @@ def main() -> int:
             cut = Replayed(item.name, item.told, first(item.workload, options.seconds))
             measured = measure(manifest, cut.name, cut.workload, subject.server, _tell)
             fleets = [
-                forecast(subject, cut.workload, measured.start_ups_s, at_random=chance) for chance in (False, True)
+                forecast(subject, cut.workload, measured.start_ups_s, random_routing=chance) for chance in (False, True)
             ]
             compared.append(Compared(cut, measured, fleets[0], fleets[1]))
     picture = options.output.with_suffix(".svg")

@@ -12,7 +12,7 @@ from http import HTTPStatus
 import aiohttp
 
 from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH
-from chatscale_simulator.simulation.outcome import Workload
+from chatscale_simulator.simulation.workload import Workload
 from hack.load import Fate
 from tests.benchmarks.replay.traffic import prompt
 

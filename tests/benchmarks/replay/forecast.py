@@ -5,9 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from chatscale_simulator.inputs.chatmodel import Subject
-from chatscale_simulator.simulation.outcome import Outcome, Track, Workload
-from chatscale_simulator.simulation.run import Scenario, run
+from chatscale_simulator.inputs.chatmodel import SimulatedModel
+from chatscale_simulator.simulation.result import RunResult
+from chatscale_simulator.simulation.run import run
+from chatscale_simulator.simulation.scenario import Scenario, Track
+from chatscale_simulator.simulation.workload import Workload
 
 RUNS: Final = 20
 """Each with its own start-ups and its own phase of the operator's clock against the traffic."""
@@ -19,15 +21,17 @@ class MeasuredStarts(Scenario):
 
     start_ups_s: tuple[float, ...] = ()
 
-    def start_up_s(self, pod: int) -> float:
+    def cold_start_s(self, pod: int) -> float:
         """One of those that were measured, from creation to ready."""
         return float(np.random.default_rng((self.seed, pod)).choice(self.start_ups_s))
 
 
-def forecast(subject: Subject, workload: Workload, start_ups_s: tuple[float, ...], *, at_random: bool) -> list[Outcome]:
+def forecast(
+    subject: SimulatedModel, workload: Workload, start_ups_s: tuple[float, ...], *, random_routing: bool
+) -> list[RunResult]:
     """Play the workload RUNS times.
 
-    at_random: replicas get requests by chance, as through a Service, instead of where the fewest are in flight.
+    random_routing: replicas get requests by chance, as through a Service, instead of where the fewest are in flight.
     """
     scenarios = [
         MeasuredStarts(
@@ -38,7 +42,7 @@ def forecast(subject: Subject, workload: Workload, start_ups_s: tuple[float, ...
             initial_replicas=subject.min_replicas,
             outage=False,
             scrape_loss=0.0,
-            at_random=at_random,
+            random_routing=random_routing,
             slo=subject.slo,
             server=subject.server,
             start_ups_s=start_ups_s,

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from chatscale.names import MODEL_LABEL
-from chatscale_simulator.simulation.outcome import FATES, Outcome, Workload
-from chatscale_simulator.simulation.outcome import Fate as SimulatedFate
+from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.profiles import ServerProfile, unloaded_ttft_seconds
-from chatscale_simulator.simulation.view import Numbers
+from chatscale_simulator.simulation.result import REQUEST_OUTCOMES, RunResult
+from chatscale_simulator.simulation.result import RequestOutcome as SimulatedFate
+from chatscale_simulator.simulation.workload import Workload
 from hack import kube
 from hack.load import Fate
 from tests.benchmarks.replay.customers import Answer, replay
@@ -24,9 +25,9 @@ from tests.e2e.support import Model, operator_pod
 from tests.support.cluster_lock import operator_shared
 
 _FATES = {
-    Fate.ANSWERED: FATES.index(SimulatedFate.SERVED),
-    Fate.REFUSED: FATES.index(SimulatedFate.REFUSED),
-    Fate.LOST: FATES.index(SimulatedFate.UNFINISHED),
+    Fate.ANSWERED: REQUEST_OUTCOMES.index(SimulatedFate.SERVED),
+    Fate.REFUSED: REQUEST_OUTCOMES.index(SimulatedFate.REFUSED),
+    Fate.LOST: REQUEST_OUTCOMES.index(SimulatedFate.UNFINISHED),
 }
 
 
@@ -34,7 +35,7 @@ _FATES = {
 class Measured:
     """One replay and the circumstances that its page must tell."""
 
-    outcome: Outcome
+    result: RunResult
     start_ups_s: tuple[float, ...]
     fates: Counter[Fate]
     losses: Counter[str]
@@ -82,20 +83,20 @@ def _replay(model: Model, workload: Workload, server: ServerProfile, tell: Calla
         learned = {"coldStartSeconds": autoscaling.get("coldStartSeconds"), **autoscaling.get("learned", {})}
         stayed = operator_pod()["metadata"]["uid"] == first_operator
     seen = sightings(pods.events)
-    outcome = Outcome(
+    result = RunResult(
         workload=workload,
-        fates=np.array([_FATES[answer.fate] for answer in answers], dtype=np.int64),
+        outcomes=np.array([_FATES[answer.fate] for answer in answers], dtype=np.int64),
         first_token_s=_of_arrival(workload, answers, [answer.first_text_s for answer in answers]),
         finish_s=_of_arrival(workload, answers, [answer.finish_s for answer in answers]),
         unloaded_ttft_s=unloaded_ttft_seconds(server, workload.prompt_tokens),
         pods=lives(seen, began, end_s),
-        decided=decided(models.events, began, end_s),
+        counts=decided(models.events, began, end_s),
         saturated_s=0.0,
         end_s=end_s,
     )
     late_s = [answer.sent_s - at_s for answer, at_s in zip(answers, workload.arrival_s, strict=True)]
     return Measured(
-        outcome=outcome,
+        result=result,
         start_ups_s=start_ups_s(seen),
         fates=Counter(answer.fate for answer in answers),
         losses=Counter(answer.detail for answer in answers if answer.fate is Fate.LOST),
@@ -107,13 +108,13 @@ def _replay(model: Model, workload: Workload, server: ServerProfile, tell: Calla
     )
 
 
-def _of_arrival(workload: Workload, answers: Sequence[Answer], times_s: Sequence[float | None]) -> Numbers:
+def _of_arrival(workload: Workload, answers: Sequence[Answer], times_s: Sequence[float | None]) -> FloatArray:
     """As if each request had been sent at its very time: a late customer is no slow answer."""
     waits_s = [
         float("nan") if time_s is None else time_s - answer.sent_s
         for answer, time_s in zip(answers, times_s, strict=True)
     ]
-    moved: Numbers = workload.arrival_s + np.array(waits_s)
+    moved: FloatArray = workload.arrival_s + np.array(waits_s)
     return moved
 
 

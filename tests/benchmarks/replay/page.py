@@ -11,10 +11,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from chatscale_simulator.simulation.outcome import Outcome, Workload
 from chatscale_simulator.simulation.profiles import SloTarget
+from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.score import Score, billed_at, score
 from chatscale_simulator.simulation.sizing import offered_rps
+from chatscale_simulator.simulation.workload import Workload
 from hack.load import Fate
 from tests.benchmarks.replay.forecast import RUNS
 from tests.benchmarks.replay.measure import Measured
@@ -44,9 +45,9 @@ class Compared:
 
     replayed: Replayed
     measured: Measured
-    forecast: Sequence[Outcome]
+    forecast: Sequence[RunResult]
     """As `chatscale simulate` plays it: each request goes to the replica with the fewest."""
-    at_random: Sequence[Outcome]
+    random_routing: Sequence[RunResult]
     """Replicas get requests by chance, as kube-proxy spreads connections."""
 
 
@@ -95,10 +96,10 @@ _DIFFERENCES: Final = (_ROUTING, _LATENCY, _KNOWLEDGE, _ENDINGS)
 
 def _section(each: Compared) -> list[str]:
     measured = each.measured
-    found, forecasts = _score(measured.outcome), [_score(outcome) for outcome in each.forecast]
-    at_random = [_score(outcome) for outcome in each.at_random]
+    found, forecasts = _score(measured.result), [_score(result) for result in each.forecast]
+    random_routing = [_score(result) for result in each.random_routing]
     table = [
-        f"| {name} | {form.format(get(found))} | {_range(form, get, forecasts)} | {_range(form, get, at_random)} |"
+        f"| {name} | {form.format(get(found))} | {_range(form, get, forecasts)} | {_range(form, get, random_routing)} |"
         for name, form, get in _ROWS
     ]
     return [
@@ -110,7 +111,7 @@ def _section(each: Compared) -> list[str]:
         "|---|---|---|---|",
         *table,
         "",
-        words(found, forecasts, at_random),
+        words(found, forecasts, random_routing),
         "",
         _circumstances(measured),
         "",
@@ -141,13 +142,13 @@ def _circumstances(measured: Measured) -> str:
     )
 
 
-def words(found: Score, forecasts: Sequence[Score], at_random: Sequence[Score]) -> str:
+def words(found: Score, forecasts: Sequence[Score], random_routing: Sequence[Score]) -> str:
     """Tell the difference as a manager reads it: cost, then promises; then what routing explains of it."""
     return (
         f"**The cluster paid for {_more(found, forecasts)} replicas than forecast and kept the SLO for "
         f"{100 * found.slo_attainment:.1f} % of the requests, {_points(found, forecasts)} the forecast.** With "
-        f"replicas chosen at random in the simulator too, it is {_more(found, at_random)} replicas and "
-        f"{_points(found, at_random)}; the cluster is {_inside(found, at_random)}."
+        f"replicas chosen at random in the simulator too, it is {_more(found, random_routing)} replicas and "
+        f"{_points(found, random_routing)}; the cluster is {_inside(found, random_routing)}."
     )
 
 
@@ -182,17 +183,17 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
     axes = figure.subplots(2, len(compared), squeeze=False, sharex="col", height_ratios=[3, 1])
     for column, each in enumerate(compared):
         counts, load = axes[0][column], axes[1][column]
-        end_s = min(outcome.end_s for outcome in (each.measured.outcome, *each.forecast, *each.at_random))
+        end_s = min(result.end_s for result in (each.measured.result, *each.forecast, *each.random_routing))
         clock_s = np.arange(0.0, end_s, _STEP_S)
         minutes = clock_s / 60
         for name, colour, outcomes in (
             ("forecast", "#30638e", each.forecast),
-            ("forecast, replicas at random", "#edae49", each.at_random),
+            ("forecast, replicas at random", "#edae49", each.random_routing),
         ):
-            runs = np.array([billed_at(outcome.pods, clock_s) for outcome in outcomes])
+            runs = np.array([billed_at(result.pods, clock_s) for result in outcomes])
             counts.fill_between(minutes, runs.min(axis=0), runs.max(axis=0), step="post", color=colour, alpha=0.2, lw=0)
             counts.step(minutes, np.median(runs, axis=0), where="post", color=colour, lw=1.1, label=name)
-        measured = billed_at(each.measured.outcome.pods, clock_s)
+        measured = billed_at(each.measured.result.pods, clock_s)
         counts.step(minutes, measured, where="post", color="#d1495b", lw=1.8, label="cluster")
         counts.set_ylim(bottom=0)
         counts.set_title(each.replayed.name, loc="left")
@@ -206,9 +207,9 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def _score(outcome: Outcome) -> Score:
+def _score(result: RunResult) -> Score:
     """Replica-hours stand where GPU-hours do."""
-    return score(outcome, SloTarget(), gpus_per_replica=1)
+    return score(result, SloTarget(), gpus_per_replica=1)
 
 
 def _range(form: str, get: Callable[[Score], float], scores: Sequence[Score]) -> str:

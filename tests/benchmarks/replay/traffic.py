@@ -11,8 +11,8 @@ import numpy as np
 
 from chatscale_contract.server.profiles import Profile
 from chatscale_simulator.inputs.traces import Traffic, load
-from chatscale_simulator.simulation.outcome import Workload
-from chatscale_simulator.simulation.view import Flags, Numbers
+from chatscale_simulator.simulation.arrays import BoolArray, FloatArray
+from chatscale_simulator.simulation.workload import Workload
 from hack.paths import ROOT
 
 TRACES: Final = ROOT / "tests" / "data" / "traces"
@@ -75,10 +75,10 @@ def _read(path: Path) -> Workload:
 def _burst(lengths: Workload) -> Workload:
     seconds, rates = np.array(_BURST_RPS).T
     clock_s = np.arange(0.0, LENGTH_S, 0.1)
-    due: Numbers = np.cumsum(np.interp(clock_s, seconds, rates)) * 0.1
+    due: FloatArray = np.cumsum(np.interp(clock_s, seconds, rates)) * 0.1
     count = int(due[-1])
     moved = np.arange(count) + np.random.default_rng(0).uniform(0.0, 1.0, count)
-    arrival_s: Numbers = np.interp(moved, due, clock_s)
+    arrival_s: FloatArray = np.interp(moved, due, clock_s)
     return Workload(arrival_s, lengths.prompt_tokens[:count], lengths.output_tokens[:count])
 
 
@@ -91,5 +91,5 @@ def _fitting(workload: Workload, profile: Profile) -> Workload:
     return _only(workload, workload.prompt_tokens + workload.output_tokens <= profile.max_model_len)
 
 
-def _only(workload: Workload, kept: Flags) -> Workload:
+def _only(workload: Workload, kept: BoolArray) -> Workload:
     return Workload(workload.arrival_s[kept], workload.prompt_tokens[kept], workload.output_tokens[kept])

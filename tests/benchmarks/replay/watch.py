@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from chatscale_simulator.simulation.outcome import PodLife
+from chatscale_simulator.simulation.result import PodLifetime
 from hack.kube import CONTEXT, Manifest
 
 _READ_BYTES = 1 << 16
@@ -85,7 +85,7 @@ def start_ups_s(pods: Iterable[Sighting]) -> tuple[float, ...]:
     return tuple(pod.ready_s - pod.created_s for pod in pods if pod.ready_s is not None)
 
 
-def lives(pods: Iterable[Sighting], began_s: float, end_s: float) -> tuple[PodLife, ...]:
+def lives(pods: Iterable[Sighting], began_s: float, end_s: float) -> tuple[PodLifetime, ...]:
     """The same on the replay's clock, cut to it. began_s: of `time.monotonic`. end_s: seconds of the replay."""
     found = []
     for number, pod in enumerate(pods):
@@ -94,7 +94,7 @@ def lives(pods: Iterable[Sighting], began_s: float, end_s: float) -> tuple[PodLi
             ended_s = min(pod.ended_s - began_s, end_s)
         ready_s = None if pod.ready_s is None else max(pod.ready_s - began_s, 0.0)
         if created_s < ended_s:
-            found.append(PodLife(number, created_s, ready_s, ended_s))
+            found.append(PodLifetime(number, created_s, ready_s, ended_s))
     return tuple(found)
 
 

@@ -23,17 +23,17 @@ async def drains(
     peer: Peer, times: int, drain_delay_s: float, tell: Callable[[str], None]
 ) -> tuple[int, int, Counter[str]]:
     """Drain `times` servers; (requests answered, of them open when SIGTERM came, what happened to the others)."""
-    dice = random.Random(1)
+    rng = random.Random(1)
     answered, open_at_signal, losses = 0, 0, Counter[str]()
     for at in range(times):
-        whole, caught, lost = await _drain_once(peer, drain_delay_s, dice)
+        whole, caught, lost = await _drain_once(peer, drain_delay_s, rng)
         answered, open_at_signal = answered + whole, open_at_signal + caught
         losses += lost
         tell(f"drain {at + 1}/{times}: {whole} answered, {caught} of them open at SIGTERM, lost: {dict(lost) or 0}")
     return answered, open_at_signal, losses
 
 
-async def _drain_once(peer: Peer, drain_delay_s: float, dice: random.Random) -> tuple[int, int, Counter[str]]:
+async def _drain_once(peer: Peer, drain_delay_s: float, rng: random.Random) -> tuple[int, int, Counter[str]]:
     answered, caught, losses = 0, 0, Counter[str]()
     until_s, signal_s = float("inf"), float("inf")
 
@@ -54,7 +54,7 @@ async def _drain_once(peer: Peer, drain_delay_s: float, dice: random.Random) -> 
     async with running(peer) as server, session(server.base_url) as http, asyncio.TaskGroup() as group:
         for number in range(CLIENTS):
             group.create_task(customer(http, number))
-        await asyncio.sleep(0.5 + dice.random())
+        await asyncio.sleep(0.5 + rng.random())
         signal_s = time.monotonic()
         until_s = signal_s + WITHDRAWN_AFTER * drain_delay_s
         server.process.terminate()

@@ -23,7 +23,7 @@ from chatscale_server.engine.factory import build_engine
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo
 from chatscale_server.engine.request import FinishReason, Request, Sampling, StepReport
 from chatscale_server.engine.worker import Worker
-from chatscale_server.http.serve import listening, rest_collector
+from chatscale_server.http.serve import listening, reduce_garbage_collection
 from chatscale_server.settings import read_settings
 
 Asks = Sequence[tuple[str, int]]
@@ -93,7 +93,7 @@ class BareLoop:
 async def bare() -> None:
     """Our server, which also answers cells without HTTP, until there is no further line."""
     settings = read_settings(os.environ)
-    engine, keep_what_is_loaded = build_engine(settings), rest_collector()
+    engine, keep_what_is_loaded = build_engine(settings), reduce_garbage_collection()
     async with listening(engine, settings, host="127.0.0.1", port=0) as server:
         await server.bridge.loaded_or_failed.wait()
         if server.bridge.failure:

@@ -39,24 +39,24 @@ class Cell:
 
 def closed_loop(clients: int, requests: int, tokens: int, seed: str) -> Cell:
     """Prompts of nearly one length, answers of one: what a batching engine finds easiest."""
-    dice = random.Random(f"closed {clients} {seed}")
-    asks = tuple(Ask(_prompt(dice, sentences=4), tokens) for _ in range(requests))
+    rng = random.Random(f"closed {clients} {seed}")
+    asks = tuple(Ask(_prompt(rng, sentences=4), tokens) for _ in range(requests))
     return Cell(f"closed loop, {clients}", asks, clients)
 
 
 def mixed_loop(clients: int, requests: int, seed: str) -> Cell:
     """Prompts of about 40 to 300 tokens, answers of 8 to 128, in no order: what a batch of equals hides."""
-    dice = random.Random(f"mixed {clients} {seed}")
-    return Cell(f"closed loop, {clients}, mixed lengths", tuple(_mixed(dice) for _ in range(requests)), clients)
+    rng = random.Random(f"mixed {clients} {seed}")
+    return Cell(f"closed loop, {clients}, mixed lengths", tuple(_mixed(rng) for _ in range(requests)), clients)
 
 
 def poisson(rate_per_s: float, requests: int, seed: str) -> Cell:
     """The same mix, arriving at random: what a shop sees."""
-    dice = random.Random(f"poisson {seed}")
+    rng = random.Random(f"poisson {seed}")
     asks, at_s = [], 0.0
     for _ in range(requests):
-        at_s += dice.expovariate(rate_per_s)
-        asks.append(replace(_mixed(dice), at_s=at_s))
+        at_s += rng.expovariate(rate_per_s)
+        asks.append(replace(_mixed(rng), at_s=at_s))
     return Cell(f"Poisson, {rate_per_s:g}/s, mixed lengths", tuple(asks))
 
 
@@ -70,26 +70,26 @@ def turned(cell: Cell) -> Cell:
 
 def system_prompts(clients: int, requests: int, seed: str) -> tuple[Cell, Cell]:
     """A shop's instructions of about 400 tokens before short chats: the same in all of them, and others in each."""
-    dice = random.Random(f"system {seed}")
-    asks = [Ask(_prompt(dice, sentences=1), 16) for _ in range(requests)]
-    shop, *others = (_instructions(dice) for _ in range(requests + 1))
+    rng = random.Random(f"system {seed}")
+    asks = [Ask(_prompt(rng, sentences=1), 16) for _ in range(requests)]
+    shop, *others = (_instructions(rng) for _ in range(requests + 1))
     return (
         Cell("one for all", tuple(replace(ask, system=shop) for ask in asks), clients),
         Cell("one for each", tuple(replace(ask, system=own) for ask, own in zip(asks, others, strict=True)), clients),
     )
 
 
-def _instructions(dice: random.Random) -> str:
+def _instructions(rng: random.Random) -> str:
     rules = [
-        f"Rule {dice.randrange(10**4)}: whoever says that the {dice.choice(GOODS)} {dice.choice(TROUBLES)} is sent a "
-        f"new one within {dice.randrange(2, 30)} days."
+        f"Rule {rng.randrange(10**4)}: whoever says that the {rng.choice(GOODS)} {rng.choice(TROUBLES)} is sent a "
+        f"new one within {rng.randrange(2, 30)} days."
         for _ in range(15)
     ]
-    return " ".join([f"You work for shop {dice.randrange(10**6)} and answer its customers.", *rules])
+    return " ".join([f"You work for shop {rng.randrange(10**6)} and answer its customers.", *rules])
 
 
-def _mixed(dice: random.Random) -> Ask:
-    return Ask(_prompt(dice, dice.randint(1, 15)), round(8 * 16 ** dice.random()))
+def _mixed(rng: random.Random) -> Ask:
+    return Ask(_prompt(rng, rng.randint(1, 15)), round(8 * 16 ** rng.random()))
 
 
 def _turn(prompt: str) -> str:
@@ -97,8 +97,8 @@ def _turn(prompt: str) -> str:
     return ". ".join([*others, first, wish])
 
 
-def _prompt(dice: random.Random, sentences: int) -> str:
+def _prompt(rng: random.Random, sentences: int) -> str:
     told = [
-        f"My {dice.choice(GOODS)} from order {dice.randrange(10**6)} {dice.choice(TROUBLES)}." for _ in range(sentences)
+        f"My {rng.choice(GOODS)} from order {rng.randrange(10**6)} {rng.choice(TROUBLES)}." for _ in range(sentences)
     ]
-    return " ".join([*told, f"{dice.choice(WISHES)}."])
+    return " ".join([*told, f"{rng.choice(WISHES)}."])

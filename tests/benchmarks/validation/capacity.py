@@ -10,11 +10,12 @@ import numpy as np
 from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
 from chatscale_simulator.inputs.traces import Traffic, load
-from chatscale_simulator.simulation.outcome import Track, Workload
 from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget
-from chatscale_simulator.simulation.run import Scenario, run
-from chatscale_simulator.simulation.score import attained
-from chatscale_simulator.simulation.view import View
+from chatscale_simulator.simulation.run import run
+from chatscale_simulator.simulation.scenario import Scenario, Track
+from chatscale_simulator.simulation.score import within_slo
+from chatscale_simulator.simulation.snapshot import MetricsSnapshot
+from chatscale_simulator.simulation.workload import Workload
 
 SHARE: Final = 0.99
 """Of requests within the SLO: below it a rate is too high."""
@@ -63,9 +64,9 @@ class _One:
     """One replica for ever."""
 
     period_s = 60.0
-    direct = True
+    reads_live = True
 
-    def decide(self, view: View) -> int:  # noqa: ARG002 - that is the point
+    def decide(self, snapshot: MetricsSnapshot) -> int:  # noqa: ARG002 - that is the point
         return 1
 
 
@@ -90,10 +91,10 @@ def capacity(lengths: Workload, server: ServerProfile, slo: SloTarget, near_rps:
 
 def _kept(lengths: Workload, server: ServerProfile, slo: SloTarget, rps: float) -> float:
     # The same gaps and lengths at every rate: what is searched changes by its rate alone. A slow server needs longer.
-    dice = np.random.default_rng(11)
+    rng = np.random.default_rng(11)
     count = max(2000, int(LENGTH_S * rps))
-    at = dice.integers(0, len(lengths.arrival_s), count)
-    arrival_s = np.cumsum(dice.exponential(1.0, count)) / rps
+    at = rng.integers(0, len(lengths.arrival_s), count)
+    arrival_s = np.cumsum(rng.exponential(1.0, count)) / rps
     workload = Workload(arrival_s, lengths.prompt_tokens[at], lengths.output_tokens[at])
     scenario = Scenario(track=Track.NATIVE, server=server, slo=slo, max_replicas=1, scrape_loss=0.0, outage=False)
-    return float(attained(run(workload, scenario, _One()), slo).mean())
+    return float(within_slo(run(workload, scenario, _One()), slo).mean())

@@ -5,12 +5,12 @@ from typing import Final
 
 import numpy as np
 
-from chatscale_simulator.simulation.view import Numbers
+from chatscale_simulator.simulation.arrays import FloatArray
 from tests.benchmarks.server.peers import SLOTS
 from tests.benchmarks.validation.capacity import LENGTH_S, NOISE, ROUGH_70B, Capacity
 from tests.benchmarks.validation.recorded import Compared
 
-_FIGURES: Final[tuple[tuple[str, Callable[[Numbers], float]], ...]] = (
+_FIGURES: Final[tuple[tuple[str, Callable[[FloatArray], float]], ...]] = (
     ("mean", lambda values: float(np.nanmean(values))),
     ("median", lambda values: float(np.nanpercentile(values, 50))),
     ("90 %", lambda values: float(np.nanpercentile(values, 90))),
@@ -104,7 +104,7 @@ def _told(each: Compared) -> str:
     )
 
 
-def _rows(what: str, recorded_s: Numbers, simulated_s: Numbers, paced_s: Numbers | None) -> list[str]:
+def _rows(what: str, recorded_s: FloatArray, simulated_s: FloatArray, paced_s: FloatArray | None) -> list[str]:
     rows = []
     for name, of in _FIGURES:
         real_ms, ours_ms = 1000 * of(recorded_s), 1000 * of(simulated_s)

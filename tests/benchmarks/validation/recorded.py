@@ -15,11 +15,13 @@ from chatscale_contract.server.endpoints import METRICS_PATH, TOKENIZE_PATH
 from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.metrics import Metric
 from chatscale_contract.server.profiles import PROFILES, Profile
-from chatscale_simulator.simulation.outcome import Track, Workload
+from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.profiles import ServerProfile
-from chatscale_simulator.simulation.run import Scenario, run
-from chatscale_simulator.simulation.score import waits
-from chatscale_simulator.simulation.view import Numbers, View
+from chatscale_simulator.simulation.run import run
+from chatscale_simulator.simulation.scenario import Scenario, Track
+from chatscale_simulator.simulation.score import latencies
+from chatscale_simulator.simulation.snapshot import MetricsSnapshot
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.server.client import Answer, ask, session
 from tests.benchmarks.server.machine import load_average
 from tests.benchmarks.server.peers import QUEUE, SLOTS, Peer, chatscale, running, simulated
@@ -47,9 +49,9 @@ class Scene:
 class Waits:
     """One number per request, nan where there is none."""
 
-    ttft_s: Numbers
+    ttft_s: FloatArray
     """To the first token."""
-    tpot_s: Numbers
+    tpot_s: FloatArray
     """Per token after it."""
 
 
@@ -182,9 +184,9 @@ class _One:
     """One replica for ever."""
 
     period_s = 1.0
-    direct = True
+    reads_live = True
 
-    def decide(self, view: View) -> int:  # noqa: ARG002 - that is the point
+    def decide(self, snapshot: MetricsSnapshot) -> int:  # noqa: ARG002 - that is the point
         return 1
 
 
@@ -201,7 +203,7 @@ def _simulate(workload: Workload, profile: Profile) -> Waits:
     server = ServerProfile(profile, max_sequences=SLOTS, max_queue=QUEUE)
     scenario = Scenario(track=Track.NATIVE, server=server, max_replicas=1, scrape_loss=0.0, outage=False)
     ttft_s, tpot_s = np.empty(len(order)), np.empty(len(order))
-    ttft_s[order], tpot_s[order] = (each[:-1] for each in waits(run(end, scenario, _One())))
+    ttft_s[order], tpot_s[order] = (each[:-1] for each in latencies(run(end, scenario, _One())))
     return Waits(ttft_s, tpot_s)
 
 

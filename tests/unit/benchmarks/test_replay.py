@@ -14,8 +14,9 @@ from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
 from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.engine.simulated import SimulatedEngine
-from chatscale_simulator.simulation.outcome import PodLife, Workload
+from chatscale_simulator.simulation.result import PodLifetime
 from chatscale_simulator.simulation.score import Score
+from chatscale_simulator.simulation.workload import Workload
 from hack.load import Fate
 from tests.benchmarks.replay.customers import Answer, replay
 from tests.benchmarks.replay.page import words
@@ -115,7 +116,10 @@ def test_pods_are_counted_from_their_creation_until_they_are_gone() -> None:
 
     assert seen == [Sighting(90.0, 95.0), Sighting(110.0, 142.0, 160.0), Sighting(300.0)]
     assert start_ups_s(seen) == (5.0, 32.0)
-    assert lives(seen, began_s=100.0, end_s=180.0) == (PodLife(0, 0.0, 0.0, 180.0), PodLife(1, 10.0, 42.0, 60.0))
+    assert lives(seen, began_s=100.0, end_s=180.0) == (
+        PodLifetime(0, 0.0, 0.0, 180.0),
+        PodLifetime(1, 10.0, 42.0, 60.0),
+    )
 
 
 def test_decisions_are_changes_of_the_count_within_the_replay() -> None:

@@ -22,9 +22,9 @@ def test_days_that_repeat_are_foreseen_and_their_change_with_them():
 
 
 def test_no_forecast_reads_the_future():
-    dice = np.random.default_rng(1)
-    rate = dice.uniform(1, 9, 240)
-    other = np.concatenate([rate[:150], dice.uniform(1, 9, 90)])
+    rng = np.random.default_rng(1)
+    rate = rng.uniform(1, 9, 240)
+    other = np.concatenate([rate[:150], rng.uniform(1, 9, 90)])
     horizon = Horizon(ahead=3, recent=5, smooth=1, day=24)
     for forecast in (last, trend, season):
         np.testing.assert_array_equal(forecast(rate, horizon)[:150], forecast(other, horizon)[:150])

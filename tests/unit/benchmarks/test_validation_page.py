@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chatscale_simulator.simulation.outcome import Workload
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.validation.capacity import Capacity
 from tests.benchmarks.validation.page import page
 from tests.benchmarks.validation.recorded import Compared, Waits, scenes

@@ -1,10 +1,9 @@
-"""What the server's tests are made of: requests that show only what matters, engines under control."""
+"""Builders for the server's tests: requests and engines whose steps the test controls."""
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import aiohttp
 
@@ -32,7 +31,7 @@ def a_request(
 
 
 class Gate:
-    """Steps of a simulated engine wait here while it is shut."""
+    """Blocks the steps of a simulated engine while it is closed."""
 
     def __init__(self) -> None:
         self._open = threading.Event()
@@ -43,7 +42,7 @@ class Gate:
         self._permits.release()
 
     def step(self) -> None:
-        """Let one step through."""
+        """Allow one step."""
         self._permits.release()
 
     def wait(self, _seconds: float) -> None:
@@ -52,10 +51,10 @@ class Gate:
 
 
 def gated_engine() -> tuple[SimulatedEngine, Gate]:
-    """Loads at once; each step needs the gate."""
+    """An engine that loads at once, and whose steps wait for the gate."""
     gate = Gate()
     gate.step()  # for load
-    # On a clock that stands still every step sleeps, none is made up for.
+    # With a constant clock every step sleeps, and none catches up.
     return SimulatedEngine(FAST, clock=lambda: 0.0, sleep=gate.wait), gate
 
 
@@ -63,8 +62,8 @@ def gated_engine() -> tuple[SimulatedEngine, Gate]:
 async def a_server(
     engine: Engine | None = None, *, loaded: bool = True, tracing: Tracing | None = None, **changes: object
 ) -> AsyncIterator[tuple[Server, aiohttp.ClientSession]]:
-    """The real application on a free port, and a client for it."""
-    settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+    """The real application on a free port, with a client."""
+    settings = SETTINGS.model_copy(update=changes)
     async with listening(
         engine or SimulatedEngine(FAST), settings, host="127.0.0.1", port=0, tracing=tracing
     ) as server:
@@ -80,7 +79,7 @@ async def a_server(
 async def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> None:
     """Wait for the condition; fails at the deadline."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for is often in another thread
+        while not condition():  # noqa: ASYNC110 - the condition often depends on another thread
             await asyncio.sleep(0.002)
 
 

@@ -67,7 +67,7 @@ print(code, usual in seen, (100_000, *usual[1:]) in seen)
 """
 
 
-def test_what_was_loaded_is_never_searched_for_garbage():
+def test_loaded_objects_are_excluded_from_garbage_collection():
     environment = {"PATH": os.environ["PATH"], "CHATSCALE_ENGINE": "Simulated",
                    "CHATSCALE_SIMULATED_STARTUP_SECONDS": "0.2", "CHATSCALE_DRAIN_DELAY_SECONDS": "0"}  # fmt: skip
     done = subprocess.run(

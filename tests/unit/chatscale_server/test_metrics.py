@@ -87,7 +87,7 @@ def test_twins_have_vllm_s_buckets(twin, bounds_s):
         (Metric.TIME_PER_OUTPUT_TOKEN_SECONDS, {0.05, 0.1}),
     ],
 )
-def test_how_many_kept_a_promise_is_read_off_a_bucket(metric, promises_s):
+def test_typical_latency_objectives_are_bucket_bounds(metric, promises_s):
     assert promises_s - set(bounds_of(metric)) == set()
 
 
@@ -118,7 +118,7 @@ def test_missed_objectives_are_there_from_the_start_and_counted_apart():
     assert ([before[one] for one in series], [after[one] for one in series]) == ([0.0, 0.0], [0.0, 2.0])
 
 
-def test_a_value_on_a_bucket_s_limit_belongs_to_the_bucket():
+def test_a_value_equal_to_a_bucket_s_bound_belongs_to_the_bucket():
     histogram = Histogram((1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 2.0, 3.0):
         histogram.observe(value)

@@ -1,7 +1,5 @@
 """The environment is read once, and a wrong one stops the server with one readable line."""
 
-from pathlib import Path
-
 import pytest
 
 from chatscale_contract.server.environment import EngineName, SimulatedProfile
@@ -62,8 +60,8 @@ def test_reads_every_variable():
         max_queue=0,
         max_waiting_prompt_tokens=5000,
         max_beams=8,
-        slo_ttft_s=0.5,
-        slo_tpot_s=0.05,
+        slo_ttft_milliseconds=500,
+        slo_tpot_milliseconds=50,
         queue_timeout_s=30.0,
         drain_delay_s=1.5,
         drain_timeout_s=90.0,
@@ -87,7 +85,7 @@ def test_an_empty_value_counts_as_not_given():
     assert read_settings({**SIMULATED, "CHATSCALE_MAX_QUEUE": ""}).max_queue == 64
 
 
-def test_names_what_a_newer_operator_sets_and_goes_on(caplog):
+def test_unknown_variables_are_logged_and_ignored(caplog):
     newer = {"CHATSCALE_WARP_FACTOR": "9", "CHATSCALE_HOLODECK": "on"}
 
     assert read_settings({**SIMULATED, **newer}) == read_settings(SIMULATED)
@@ -120,7 +118,11 @@ def test_ignores_the_service_links_that_kubelet_injects(caplog):
         pytest.param({**SIMULATED, "CHATSCALE_SLO_TTFT_MILLISECONDS": "0"}, "number from 1 to 600000", id="no-ttft"),
         pytest.param({**SIMULATED, "CHATSCALE_SLO_TPOT_MILLISECONDS": "0.1"}, "number from 1 to 60000", id="seconds"),
         pytest.param({**SIMULATED, "CHATSCALE_DRAIN_DELAY_SECONDS": "nan"}, 'found "nan"', id="nan"),
-        pytest.param({**SIMULATED, "CHATSCALE_LOG_LEVEL": "loud"}, "DEBUG, INFO, WARNING or ERROR", id="log-level"),
+        pytest.param(
+            {**SIMULATED, "CHATSCALE_LOG_LEVEL": "loud"},
+            'one of DEBUG, INFO, WARNING, ERROR, found "loud"',
+            id="log-level",
+        ),
     ],
 )
 def test_refuses_a_bad_environment_by_name(environment, message):
@@ -135,5 +137,10 @@ def test_uses_no_more_threads_than_the_limit_allows():
     assert Settings(served_name="x", cpu_limit=0.5).cpu_threads == 1
 
 
-def test_leaves_the_termination_message_where_kubelet_reads_it():
-    assert read_settings(SIMULATED).termination_message_path == Path("/dev/termination-log")
+def test_settings_are_read_from_the_given_environment_only(monkeypatch):
+    monkeypatch.setenv("CHATSCALE_MAX_QUEUE", "7")
+    assert read_settings(SIMULATED).max_queue == Settings(engine=EngineName.SIMULATED).max_queue == 64
+
+
+def test_a_variable_that_is_named_like_a_field_is_not_read():
+    assert read_settings({**SIMULATED, "max_queue": "7", "MAX_QUEUE": "7"}).max_queue == 64

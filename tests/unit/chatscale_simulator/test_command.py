@@ -33,10 +33,10 @@ def test_each_run_is_an_object_with_its_inputs_its_scores_and_the_revision(tmp_p
     assert all(0 <= row["slo_attainment"] <= 1 and row["gpu_hours"] > 0 for row in rows)
 
 
-def test_a_run_that_is_stopped_has_told_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_stopped_keeps_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out.json"
     monkeypatch.setattr(command, "_WRITE_EVERY_S", 0.0)
-    monkeypatch.setattr(command, "on_all_cores", stopped_after_two)
+    monkeypatch.setattr(command, "run_jobs", stopped_after_two)
 
     with pytest.raises(KeyboardInterrupt):
         simulate(options_of("--trace", str(write_traffic(tmp_path, requests=60).path), "--json", str(out)))
@@ -46,7 +46,7 @@ def test_a_run_that_is_stopped_has_told_what_it_found(tmp_path: Path, monkeypatc
 
 
 def stopped_after_two(jobs: Sequence[Job], _: int | None) -> Iterator[tuple[Job, Row]]:
-    yield from ((job, {"policy": job.contender.policy}) for job in jobs[:2])
+    yield from ((job, {"policy": job.choice.policy}) for job in jobs[:2])
     raise KeyboardInterrupt
 
 
@@ -60,11 +60,11 @@ def test_files_of_one_name_are_refused_before_the_first_run(tmp_path: Path) -> N
         simulate(options_of("--trace", *paths, "--policy", "chatscale"))
 
 
-def test_what_is_done_of_a_trace_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rounded_arrivals_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rounded.csv"
     rows = "".join(f"{at},100,10\n" for at in range(30) for _ in range(4))
     path.write_text("arrival_s,input_tokens,output_tokens\n" + rows, encoding="utf-8")
 
     simulate(options_of("--trace", str(path), "--policy", "static-mean", "--seeds", "1"))
 
-    assert "all arrivals are multiples of 1 s, and are spread over that" in capsys.readouterr().err
+    assert "all arrivals are multiples of 1 s, each is moved at random within that time" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from chatscale.reconcile.chatmodel.replicas import (
 )
 from chatscale.reconcile.chatmodel.snapshot import Snapshot
 from chatscale.scaling.floor import Floor, floor_at
+from chatscale.scaling.learning import learn_cold_starts
 from chatscale.scaling.policy import Decision, decide
 from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
@@ -55,7 +56,7 @@ def resolve_replicas(
     current = current_replicas(chatmodel, snapshot.manifest, writer, snapshot.deployment)
     state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling)
     if writer is not Writer.OPERATOR and not autoscaling.dry_run:
-        state = state.resting(current.replicas, now).with_start_ups(seen)
+        state = learn_cold_starts(state.without_history(current.replicas, now), seen)
         floor = floor_at(autoscaling, state.reserve.cold_start_s, now, state.events)
         state = memory.scaler = replace(state, events=floor.events)
         starts_from_zero = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0

@@ -1,7 +1,7 @@
-"""Dynamo's load predictors: the next interval's value from those before.
+"""Dynamo's load predictors: the value of the next interval from the values before.
 
-Source: ai-dynamo/dynamo at 260b6ae, components/src/dynamo/planner/core/load/predictors.py. Zeros before the first
-load are skipped, as there.
+Source: ai-dynamo/dynamo at 260b6ae, components/src/dynamo/planner/core/load/predictors.py. As there, zeros
+before the first load are skipped.
 """
 
 import math
@@ -10,23 +10,23 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from chatscale_simulator.simulation.view import Numbers
+from chatscale_simulator.simulation.arrays import FloatArray
 
 
 class Predictor(Protocol):
-    """One number an interval in, one out."""
+    """One number per interval in, one out."""
 
     def add(self, value: float) -> None:
-        """Take in what the interval had."""
+        """Add the value of an interval."""
         ...
 
     def next(self) -> float:
-        """Return what the following one is thought to have, at least 0."""
+        """Return the forecast for the next interval, at least 0."""
         ...
 
 
 class Kalman:
-    """A local linear trend (level and slope), one step ahead; the filter of its KalmanPredictor written out."""
+    """A local linear trend (level and slope), one step ahead: the filter of its KalmanPredictor without matrices."""
 
     def __init__(self, *, q_level: float = 1.0, q_trend: float = 0.1, r: float = 10.0) -> None:
         self._q_level: Final = q_level
@@ -36,29 +36,29 @@ class Kalman:
         self._trend = 0.0
         self._p = (1000.0, 0.0, 1000.0)
         """Covariance: level, both, trend."""
-        self._begun = False
+        self._started = False
         self._ahead = False
-        """Whether the state is already that of the next interval."""
+        """Whether the state is that of the next interval already."""
 
     def add(self, value: float) -> None:
-        """Take in what the interval had."""
-        if not self._begun:
+        """Add the value of an interval."""
+        if not self._started:
             if value != 0:
-                self._begun, self._level = True, value
+                self._started, self._level = True, value
             return
         if not self._ahead:
             self._step()
         self._ahead = False
         level_var, both, trend_var = self._p
-        surprise, total_var = value - self._level, level_var + self._r
+        innovation, total_var = value - self._level, level_var + self._r
         gain_level, gain_trend = level_var / total_var, both / total_var
-        self._level += gain_level * surprise
-        self._trend += gain_trend * surprise
+        self._level += gain_level * innovation
+        self._trend += gain_trend * innovation
         self._p = ((1 - gain_level) * level_var, (1 - gain_level) * both, trend_var - gain_trend * both)
 
     def next(self) -> float:
         """Return the level one interval ahead."""
-        if self._begun and not self._ahead:
+        if self._started and not self._ahead:
             self._step()
             self._ahead = True
         return max(0.0, self._level)
@@ -70,7 +70,7 @@ class Kalman:
 
 
 MIN_POINTS: Final = 5
-"""Before that many it repeats the last value."""
+"""With fewer values the forecast repeats the last one."""
 KPSS_5_PERCENT: Final = 0.463
 """Critical value of the KPSS test around a level: above it the series is differenced."""
 MAX_LAGS: Final = 2
@@ -94,7 +94,7 @@ class Arima:
         self._choose_at = MIN_POINTS
 
     def add(self, value: float) -> None:
-        """Take in what the interval had."""
+        """Add the value of an interval."""
         if value != 0 or self._values:
             self._values.append(max(0.0, value))
 
@@ -106,8 +106,8 @@ class Arima:
         if min(values) == max(values):
             return values[-1]
         self._choose()
-        raw: Numbers = np.array(values)
-        series: Numbers = np.log1p(raw) if self._log else raw
+        raw: FloatArray = np.array(values)
+        series: FloatArray = np.log1p(raw) if self._log else raw
         forecast = self._order.forecast(series) if self._order is not None else None
         if forecast is None:
             return values[-1]
@@ -131,7 +131,7 @@ class _Order:
         self.differences: Final = differences
         self.constant: Final = constant
 
-    def forecast(self, series: Numbers) -> float | None:
+    def forecast(self, series: FloatArray) -> float | None:
         """Return the value after `series`, fitted to all of it; None if the fit is not stationary."""
         changes = np.diff(series, self.differences)
         fit = self._fit(changes, self.lags)
@@ -142,7 +142,7 @@ class _Order:
         ahead = float(np.dot(coefficients, latest)) if latest else 0.0
         return ahead + (float(series[-1]) if self.differences else 0.0)
 
-    def aic(self, series: Numbers, skipped: int) -> float:
+    def aic(self, series: FloatArray, skipped: int) -> float:
         """Akaike's criterion over what follows the first `skipped` values, which all orders compared leave out."""
         fit = self._fit(np.diff(series, self.differences), skipped)
         if fit is None:
@@ -153,7 +153,7 @@ class _Order:
             return math.inf
         return float(count * math.log(max(float(residuals @ residuals) / count, 1e-12)) + 2 * (len(coefficients) + 1))
 
-    def _fit(self, changes: Numbers, skipped: int) -> tuple[Numbers, Numbers] | None:
+    def _fit(self, changes: FloatArray, skipped: int) -> tuple[FloatArray, FloatArray] | None:
         columns = [changes[skipped - lag : len(changes) - lag] for lag in range(1, self.lags + 1)]
         target = changes[skipped:]
         if self.constant:
@@ -161,7 +161,7 @@ class _Order:
         if not columns:
             return np.zeros(0), target
         design = np.column_stack(columns)
-        coefficients: Numbers = np.linalg.lstsq(design, target, rcond=None)[0].astype(np.float64)
+        coefficients: FloatArray = np.linalg.lstsq(design, target, rcond=None)[0].astype(np.float64)
         if not _stationary(coefficients[: self.lags].tolist()):
             return None
         return coefficients, target - design @ coefficients
@@ -179,7 +179,7 @@ def _stationary(phi: Sequence[float]) -> bool:
             raise ValueError(f"lags: expected at most {MAX_LAGS}, found {len(phi)}")
 
 
-def _best_order(series: Numbers) -> _Order:
+def _best_order(series: FloatArray) -> _Order:
     differences = 1 if _kpss(series) > KPSS_5_PERCENT else 0
     most = min(MAX_LAGS, (len(series) - differences - 2) // 2)
     orders = [_Order(lags, differences, constant=True) for lags in range(most + 1)]
@@ -188,8 +188,8 @@ def _best_order(series: Numbers) -> _Order:
     return min(orders, key=lambda order: order.aic(series, most))
 
 
-def _kpss(series: Numbers) -> float:
-    """Return the KPSS statistic around a level, without lags in the variance: n is small when it is asked."""
+def _kpss(series: FloatArray) -> float:
+    """Return the KPSS statistic around a level, without lags in the variance, because n is small."""
     away = series - series.mean()
     variance = float(away @ away) / len(series)
     if variance <= 0:

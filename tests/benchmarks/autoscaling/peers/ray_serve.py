@@ -1,11 +1,11 @@
-"""Ray Serve: ongoing requests over a look-back, acted upon once the wish has held."""
+"""Ray Serve: ongoing requests over a look-back period, with a delay before each change."""
 
 import math
 from dataclasses import dataclass
 from typing import Final
 
 from chatscale_simulator.policies.windows import INSTANT_S, WindowedMean
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class RayServeSettings:
     upscaling_factor: float = 1.0
     downscaling_factor: float = 1.0
     period_s: float = 10.0
-    """`metrics_interval_s`: the control loop of 0.1 s has nothing new to read in between."""
+    """`metrics_interval_s`: the control loop of 0.1 s reads no new metrics in between."""
     min_replicas: int = 1
     max_replicas: int = 64
 
@@ -30,29 +30,29 @@ class RayServe:
     Source: ray-project/ray at 00590c4, python/ray/serve/autoscaling_policy.py (`_core_replica_queue_length_policy`,
     `_apply_scaling_factors`, `_apply_delay_logic`); defaults of its AutoscalingConfig. Replicas and handles push
     their own counts, queued requests included.
-    Simplified: the delay counts seconds for which every look said "higher" (or "lower") instead of 0.1 s loops;
-    `max_ongoing_requests` (5) limits no batch here, as the engine of the comparison has its own.
+    Simplified: the delay counts seconds in which every decision was "higher" (or "lower") instead of 0.1 s loops;
+    `max_ongoing_requests` (5) limits no batch, because the simulated engine has its own limit.
     """
 
-    direct = True
+    reads_live = True
 
     def __init__(self, settings: RayServeSettings | None = None) -> None:
         self.settings: Final = settings or RayServeSettings()
         self.period_s = self.settings.period_s
         self._ongoing = WindowedMean(self.settings.look_back_s)
-        self._wish = 0
-        """Sign of the wish that has held since `_since_s`."""
+        self._direction = 0
+        """Direction that has been recommended since `_since_s`: -1, 0 or 1."""
         self._since_s = 0.0
 
-    def decide(self, view: View) -> int:
-        """Return the replicas wanted now."""
-        if view.blind or not view.ready:
-            return view.desired
+    def decide(self, snapshot: MetricsSnapshot) -> int:
+        """Return the recommended replica count."""
+        if snapshot.has_no_data or not snapshot.ready:
+            return snapshot.desired
         settings = self.settings
-        ongoing = self._ongoing.put(view.now_s, view.total(Column.WAITING) + view.total(Column.RUNNING))
-        scaled = self._scaled(ongoing / settings.target_ongoing_requests, view.ready)
-        wanted = min(max(scaled, settings.min_replicas), settings.max_replicas)
-        return self._once_held(view.now_s, view.desired, wanted)
+        ongoing = self._ongoing.put(snapshot.now_s, snapshot.total(Column.WAITING) + snapshot.total(Column.RUNNING))
+        scaled = self._scaled(ongoing / settings.target_ongoing_requests, snapshot.ready)
+        recommended = min(max(scaled, settings.min_replicas), settings.max_replicas)
+        return self._after_delay(snapshot.now_s, snapshot.desired, recommended)
 
     def _scaled(self, desired: float, running: int) -> int:
         delta = desired - running
@@ -61,12 +61,12 @@ class RayServe:
         stuck = math.ceil(desired) < running and scaled == running
         return scaled - 1 if stuck else scaled
 
-    def _once_held(self, now_s: float, current: int, wanted: int) -> int:
-        wish = (wanted > current) - (wanted < current)
-        if wish != self._wish:
-            self._wish, self._since_s = wish, now_s
-        delay_s = self.settings.upscale_delay_s if wish > 0 else self.settings.downscale_delay_s
-        if wish == 0 or now_s - self._since_s < delay_s - INSTANT_S:
+    def _after_delay(self, now_s: float, current: int, recommended: int) -> int:
+        direction = (recommended > current) - (recommended < current)
+        if direction != self._direction:
+            self._direction, self._since_s = direction, now_s
+        delay_s = self.settings.upscale_delay_s if direction > 0 else self.settings.downscale_delay_s
+        if direction == 0 or now_s - self._since_s < delay_s - INSTANT_S:
             return current
-        self._wish = 0
-        return wanted
+        self._direction = 0
+        return recommended

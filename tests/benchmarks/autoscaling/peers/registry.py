@@ -1,8 +1,7 @@
-"""Every peer of the comparison by name: as shipped, and the settings that tuning tries.
+"""Every peer of the comparison by name, with its shipped settings and the settings that tuning tries.
 
-Equal effort: the main target over 8 geometric values and the main window or delay over 3, 24 settings each. The
-values span what the profiles of the comparison can hold, not a range around the shipped value, which is often far
-off for an LLM.
+The effort is equal: 8 geometric values of the main target times 3 of the main window or delay, 24 settings each. The
+values cover the range of the two profiles, not a range around the shipped value, which is often far off for an LLM.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,7 +39,7 @@ class Grid:
     targets: tuple[float, ...]
     windows: tuple[float, ...]
     second: str = "window"
-    """What the second value is called in a label."""
+    """Name of the second value in a label."""
 
     def around(self, policy: KnownPolicy) -> KnownPolicy:
         """The policy with every setting of the grid."""
@@ -53,22 +52,22 @@ class Grid:
 
 
 QUEUE_TARGETS: Final = geometric(0.03, 16)
-"""Waiting requests a replica."""
+"""Waiting requests per replica."""
 CONCURRENCY_TARGETS: Final = geometric(2, 64)
-"""Requests in flight a replica: from an idle one to a quarter of its batch slots."""
+"""Requests in flight per replica, up to a quarter of its batch slots."""
 STABILIZATIONS_S: Final = (60.0, 300.0, 900.0)
 WINDOWS_S: Final = (60.0, 180.0, 600.0)
 AIBRIX_WINDOWS_S: Final = (30.0, 60.0, 180.0)
 WVA_WINDOWS_S: Final = (0.0, 60.0, 240.0)
 ONE_WINDOW: Final = (0.0,)
 KV_TARGETS: Final = geometric(0.01, 0.5)
-"""Of the KV cache: far below one half, for these machines run out of compute long before they run out of cache."""
+"""Share of the KV cache: far below one half, because compute is the bottleneck long before the cache."""
 APA_KV_TARGETS: Final = geometric(0.002, 0.5)
-"""Lower: it comes close to the promise only where it asks for nearly every replica."""
+"""Lower: it comes close to the objective only with nearly all replicas."""
 MEAN_KV_TARGETS: Final = geometric(0.0001, 0.05)
-"""For the rule that divides a mean by the target as if it were a sum."""
+"""For the policy that divides a mean by the target as if it were a sum."""
 STEP_SHARES: Final = geometric(0.01, 0.6)
-"""Of a step's tokens and cache."""
+"""Share of the tokens and the cache of a step."""
 SENSITIVITIES: Final = (0.8, 0.9, 0.97)
 
 
@@ -92,8 +91,8 @@ def _hpa(columns: Any, targets: tuple[float, ...]) -> Grid:
 def _wva(target: float, window: float, ratio: float) -> WvaSettings:
     """One choice of WVA's settings, for both analyzers.
 
-    `ratio`: how far below its threshold V1 begins to act. Tuning also takes the HPA's tolerance away, which would
-    swallow single steps from 11 replicas on, and its rate limit of ten pods in 150 s.
+    `ratio`: how far below its threshold V1 begins to scale up. Tuning also removes the tolerance of the HPA, which
+    ignores single steps from 11 replicas on, and its rate limit of ten pods in 150 s.
     """
     stabilized = HpaBehavior(up_stabilization_s=window, down_stabilization_s=window)
     return WvaSettings(
@@ -128,11 +127,11 @@ def _dynamos() -> Iterator[KnownPolicy]:
     for name, shipped in (
         ("dynamo-throughput-kalman", DynamoSettings(forecast=Forecast.KALMAN)),
         ("dynamo-throughput-arima", DynamoSettings(forecast=Forecast.ARIMA)),
-        # What it ships: no forecast, and bounds of KV use instead of targets. Tuning plays it with the targets.
+        # As shipped: no forecast, and bounds of KV use instead of targets. Tuning uses the targets.
         ("dynamo-load", DynamoSettings(throughput=False, load=True, optimization_target=by_cache)),
         ("dynamo-both", DynamoSettings(load=True)),
     ):
-        peer = known(name, lambda settings, facts: Dynamo(facts, settings), shipped)
+        peer = known(name, lambda settings, context: Dynamo(context, settings), shipped)
         yield _dynamo(shipped).around(peer)
 
 
@@ -141,7 +140,7 @@ KNOWN_GRIDS: Final[dict[str, Grid]] = {
     "static-mean": FIXED,
     "hpa-queue": _hpa(QUEUE, QUEUE_TARGETS),
     "hpa-concurrency": _hpa(CONCURRENCY, CONCURRENCY_TARGETS),
-    # Tuned without the idle count, which takes all replicas away six minutes after a queue, whatever runs.
+    # Tuned without the idle count, which removes all replicas six minutes after a queue, even if requests run.
     "keda-queue": Grid(
         tune=lambda target, window: KedaSettings(
             threshold=target, cooldown_s=None, behavior=HpaBehavior(down_stabilization_s=window)
@@ -160,11 +159,11 @@ KNOWN_GRIDS: Final[dict[str, Grid]] = {
         windows=WINDOWS_S,
     ),
 }
-"""For the policies that `chatscale simulate` knows too."""
+"""For the policies of `chatscale simulate`."""
 
 
 def _aibrix(targets: tuple[float, ...]) -> Grid:
-    """Tuned without the cooldown that takes the smallest recommendation: it can only harm."""
+    """Tuned without the cooldown that takes the smallest recommendation, which can only do harm."""
     return Grid(
         tune=lambda target, window: AibrixSettings(target=target, stable_window_s=window, scale_down_cooldown_s=0.0),
         targets=targets,
@@ -189,7 +188,7 @@ def _peers() -> Iterator[KnownPolicy]:
         ),
         targets=geometric(0.03, 0.95),
         windows=WVA_WINDOWS_S,
-    ).around(known("wva-v2", lambda settings, facts: WvaV2(facts, settings), WvaSettings()))
+    ).around(known("wva-v2", lambda settings, context: WvaV2(context, settings), WvaSettings()))
     yield from _dynamos()
     yield kubeai
     yield Grid(

@@ -16,29 +16,30 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from chatscale_simulator.policies.behavior import HpaBehavior, Rate, Stabilizer
+from chatscale_simulator.policies.behavior import HpaBehavior, RateLimit, Stabilizer
 from chatscale_simulator.policies.context import PolicyContext
 from chatscale_simulator.policies.hpa import replicas_for_average
 from chatscale_simulator.policies.windows import INSTANT_S
-from chatscale_simulator.simulation.view import Column, Numbers, View
+from chatscale_simulator.simulation.arrays import FloatArray
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 
 PEAK_S: Final = 60.0
-"""`max_over_time(...[1m])`: a replica is judged by its worst reading of the last minute."""
+"""`max_over_time(...[1m])`: the worst reading of each replica in the last minute counts."""
 LENGTHS_S: Final = 300.0
-"""`rate(...[5m])`: mean lengths."""
+"""`rate(...[5m])`, for mean lengths."""
 K2_READINGS: Final = 10
-"""Observed capacities that are averaged."""
+"""Number of observed capacities in the average."""
 SHORT_OUTPUT, MEDIUM_OUTPUT = 100, 500
-"""Ends of the buckets of mean output length, tokens."""
+"""Upper bounds of the buckets of mean output length, in tokens."""
 
 
 def _chart_behavior() -> HpaBehavior:
-    """Return `hpa.behavior` of the chart: slow both ways, as starting takes minutes."""
+    """Return `hpa.behavior` of the chart: slow in both directions, because starts take minutes."""
     return HpaBehavior(
         up_stabilization_s=240.0,
-        up=(Rate(pods=10, period_s=150.0),),
+        up=(RateLimit(pods=10, period_s=150.0),),
         down_stabilization_s=240.0,
-        down=(Rate(pods=10, period_s=150.0),),
+        down=(RateLimit(pods=10, period_s=150.0),),
     )
 
 
@@ -51,18 +52,18 @@ class WvaSettings:
     kv_spare_trigger: float = 0.10
     queue_spare_trigger: float = 3.0
     scale_up_threshold: float = 0.85
-    """V2: demand over this is asked for."""
+    """V2: scale up to demand over this."""
     scale_down_boundary: float = 0.70
-    """V2: what is left when demand is over this may go."""
+    """V2: scale down to demand over this."""
     interval_s: float = 60.0
     behavior: HpaBehavior = field(default_factory=_chart_behavior)
     tolerance: float = 0.1
-    """Of the HPA. At 0.1 a step of one from 11 replicas or more is within it, and V1 then waits for ever."""
+    """Of the HPA. At 0.1 a step of one from 11 replicas or more is within the tolerance, and V1 waits forever."""
     period_s: float = 15.0
 
 
 class Peak(NamedTuple):
-    """A ready replica's worst of the last minute."""
+    """The worst readings of a ready replica in the last minute."""
 
     pod: int
     kv_use: float
@@ -72,7 +73,7 @@ class Peak(NamedTuple):
 class _Wva:
     """Publishes a count every interval and applies it as an HPA."""
 
-    direct = False
+    reads_live = False
 
     def __init__(self, settings: WvaSettings | None = None) -> None:
         self.settings: Final = settings or WvaSettings()
@@ -82,53 +83,53 @@ class _Wva:
         self._next_s = -math.inf
         self._published: int | None = None
 
-    def decide(self, view: View) -> int:
-        """Return the replicas wanted now."""
-        if view.blind:
-            return view.desired
-        self._read(view)
-        if view.now_s >= self._next_s - INSTANT_S:
-            self._next_s = view.now_s + self.settings.interval_s
-            self._published = max(1, self._optimize(view, list(self._peaks(view))))
+    def decide(self, snapshot: MetricsSnapshot) -> int:
+        """Return the recommended replica count."""
+        if snapshot.has_no_data:
+            return snapshot.desired
+        self._read(snapshot)
+        if snapshot.now_s >= self._next_s - INSTANT_S:
+            self._next_s = snapshot.now_s + self.settings.interval_s
+            self._published = max(1, self._optimize(snapshot, list(self._peaks(snapshot))))
         if self._published is None:
-            return view.desired
-        wanted = replicas_for_average(self._published, 1.0, view.desired, self.settings.tolerance)
-        return self._stabilizer.settle(view.now_s, view.desired, wanted)
+            return snapshot.desired
+        recommended = replicas_for_average(self._published, 1.0, snapshot.desired, self.settings.tolerance)
+        return self._stabilizer.limit(snapshot.now_s, snapshot.desired, recommended)
 
-    def _read(self, view: View) -> None:
-        use = view.samples[:, Column.KV_TOKENS] / view.kv_capacity_tokens
+    def _read(self, snapshot: MetricsSnapshot) -> None:
+        use = snapshot.samples[:, Column.KV_TOKENS] / snapshot.kv_capacity_tokens
         rows = zip(
-            view.pods.tolist(),
-            view.fresh.tolist(),
+            snapshot.pods.tolist(),
+            snapshot.fresh.tolist(),
             use.tolist(),
-            view.samples[:, Column.WAITING].tolist(),
+            snapshot.samples[:, Column.WAITING].tolist(),
             strict=True,
         )
-        self._readings.append((view.now_s, {pod: (kv, waiting) for pod, fresh, kv, waiting in rows if fresh}))
-        while self._readings[0][0] <= view.now_s - PEAK_S + INSTANT_S:
+        self._readings.append((snapshot.now_s, {pod: (kv, waiting) for pod, fresh, kv, waiting in rows if fresh}))
+        while self._readings[0][0] <= snapshot.now_s - PEAK_S + INSTANT_S:
             self._readings.popleft()
 
-    def _peaks(self, view: View) -> Iterator[Peak]:
-        for pod in view.pods.tolist():
+    def _peaks(self, snapshot: MetricsSnapshot) -> Iterator[Peak]:
+        for pod in snapshot.pods.tolist():
             seen = [reading[pod] for _, reading in self._readings if pod in reading]
             if seen:
                 yield Peak(pod, max(kv for kv, _ in seen), max(waiting for _, waiting in seen))
 
-    def _optimize(self, view: View, peaks: list[Peak]) -> int:
+    def _optimize(self, snapshot: MetricsSnapshot, peaks: list[Peak]) -> int:
         raise NotImplementedError
 
 
 class WvaV1(_Wva):
-    """WVA's default analyzer: spare KV and queue room of the replicas that are not saturated; one step at a time.
+    """WVA's default analyzer: spare KV cache and queue of the replicas that are not saturated; one step at a time.
 
-    One more when either spare is below its trigger, one fewer when n - 1 could carry what n do with both spares
-    left (n at least 2, unsaturated); nothing while the count published is not the count there is, or a replica
-    gives no metrics. With every replica saturated both spares are 0, which asks for one more.
+    One more when either spare is below its trigger, one fewer when n - 1 unsaturated replicas could carry the load
+    with both spares left (n at least 2). No change while the published count differs from the present one, or a
+    replica has no metrics. If every replica is saturated, both spares are 0, which adds one.
     """
 
     @override
-    def _optimize(self, view: View, peaks: list[Peak]) -> int:
-        current = view.ready + view.starting
+    def _optimize(self, snapshot: MetricsSnapshot, peaks: list[Peak]) -> int:
+        current = snapshot.ready + snapshot.starting
         published = self._published if self._published is not None else current
         if published != current:
             return published
@@ -165,42 +166,42 @@ class WvaV2(_Wva):
     """WVA's token-based analyzer: demand in tokens against a capacity that is learned when replicas saturate.
 
     Demand of a replica: tokens in use plus waiting requests times the mean input. Capacity: the smaller of 80 % of
-    the KV cache and k2, which is what was in use when its queue was last full (mean of the last 10, by output-length
-    bucket), or else the steady state that step budget and mean lengths allow. What is missing at 85 % of the supply
-    that starting replicas count towards is added at once; what is spare at 70 % of the ready supply goes at once.
+    the KV cache and k2: the tokens in use when its queue was last full (mean of the last 10, by output-length bucket),
+    or else the steady state that token budget and mean lengths allow. Replicas missing at 85 % of the supply, starting
+    ones included, are added at once; replicas spare at 70 % of the ready supply are removed at once.
     Simplified: no scheduler queue in front of the replicas; lengths from our counters (prompt tokens per request
     started, generated tokens per request finished).
     """
 
-    def __init__(self, facts: PolicyContext, settings: WvaSettings | None = None) -> None:
+    def __init__(self, context: PolicyContext, settings: WvaSettings | None = None) -> None:
         super().__init__(settings)
-        self._facts: Final = facts
+        self._context: Final = context
         self._k2: dict[str, deque[float]] = {}
         self._lengths = _Lengths()
 
     @override
-    def _optimize(self, view: View, peaks: list[Peak]) -> int:
-        self._lengths.read(view)
-        current = view.ready + view.starting
+    def _optimize(self, snapshot: MetricsSnapshot, peaks: list[Peak]) -> int:
+        self._lengths.read(snapshot)
+        current = snapshot.ready + snapshot.starting
         if not peaks:
             return current
         demand, capacities = 0.0, []
         for peak in peaks:
             mean_input, mean_output = self._lengths.of(peak.pod)
-            in_use = int(peak.kv_use * view.kv_capacity_tokens)
+            in_use = int(peak.kv_use * snapshot.kv_capacity_tokens)
             demand += in_use + int(peak.waiting) * int(mean_input)
-            k1 = int(view.kv_capacity_tokens * self.settings.kv_threshold)
+            k1 = int(snapshot.kv_capacity_tokens * self.settings.kv_threshold)
             capacities.append(min(k1, self._compute_bound(peak.waiting, in_use, mean_input, mean_output, k1)))
-        return self._fitted(view, demand, _median(capacities))
+        return self._fitted(snapshot, demand, _median(capacities))
 
-    def _fitted(self, view: View, demand: float, capacity: int) -> int:
-        current = view.ready + view.starting
+    def _fitted(self, snapshot: MetricsSnapshot, demand: float, capacity: int) -> int:
+        current = snapshot.ready + snapshot.starting
         if capacity <= 0:
             return current
         missing = demand / self.settings.scale_up_threshold - current * capacity
         if missing > 0:
             return current + math.ceil(missing / capacity)
-        spare = view.ready * capacity - demand / self.settings.scale_down_boundary
+        spare = snapshot.ready * capacity - demand / self.settings.scale_down_boundary
         return max(1, current - max(0, math.floor(spare / capacity)))
 
     def _compute_bound(self, waiting: float, in_use: int, mean_input: float, mean_output: float, k1: int) -> int:
@@ -215,8 +216,8 @@ class WvaV2(_Wva):
     def _steady_state(self, mean_input: float, mean_output: float) -> int:
         if mean_output <= 0:
             return 0
-        admitted = self._facts.tokens_per_step * mean_output / (mean_input + mean_output)
-        return int(min(admitted, self._facts.max_sequences) * (mean_input + mean_output / 2))
+        admitted = self._context.tokens_per_step * mean_output / (mean_input + mean_output)
+        return int(min(admitted, self._context.max_sequences) * (mean_input + mean_output / 2))
 
 
 class _Lengths:
@@ -225,22 +226,22 @@ class _Lengths:
     _COLUMNS: Final = [Column.PROMPT_TOKENS, Column.STARTED, Column.GENERATED_TOKENS, Column.FINISHED]
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[float, dict[int, Numbers]]] = deque()
+        self._kept: deque[tuple[float, dict[int, FloatArray]]] = deque()
         self._means: dict[int, tuple[float, float]] = {}
 
-    def read(self, view: View) -> None:
-        """Take in one view; call it once per optimisation."""
-        newest = dict(zip(view.pods.tolist(), view.samples[:, self._COLUMNS], strict=True))
-        self._kept.append((view.now_s, newest))
-        while self._kept[0][0] < view.now_s - LENGTHS_S - INSTANT_S:
+    def read(self, snapshot: MetricsSnapshot) -> None:
+        """Add one snapshot. Call it once per optimization."""
+        newest = dict(zip(snapshot.pods.tolist(), snapshot.samples[:, self._COLUMNS], strict=True))
+        self._kept.append((snapshot.now_s, newest))
+        while self._kept[0][0] < snapshot.now_s - LENGTHS_S - INSTANT_S:
             self._kept.popleft()
         self._means = {pod: self._mean(pod, counters) for pod, counters in newest.items()}
 
     def of(self, pod: int) -> tuple[float, float]:
-        """(input, output) tokens a request; 0 where nothing started or finished."""
+        """Mean (input, output) tokens of a request; 0 where no request started or finished."""
         return self._means.get(pod, (0.0, 0.0))
 
-    def _mean(self, pod: int, counters: Numbers) -> tuple[float, float]:
+    def _mean(self, pod: int, counters: FloatArray) -> tuple[float, float]:
         oldest = next(reading[pod] for _, reading in self._kept if pod in reading)
         base = oldest if oldest is not counters else 0.0 * counters
         prompt, started, generated, finished = (counters - base).tolist()

@@ -1,4 +1,4 @@
-"""What no policy can know, as a yardstick: the least a workload needs, and schedules made with hindsight.
+"""References: lower bounds and schedules made with knowledge of the whole workload. Policies are compared with them.
 
-A reference reads the whole workload before its run begins. None of this may be imported by a policy.
+A reference reads the workload before its run begins. No policy may import this package.
 """

@@ -1,19 +1,19 @@
-"""The cheapest schedule that hindsight finds: every replica ordered one cold start before it is needed.
+"""The cheapest schedule found with knowledge of the future: every replica is created one cold start before its use.
 
-Start-ups are drawn as for every policy, so half of them come later than planned; looking further ahead covers that.
-A search, not a proof: the true optimum may be cheaper still, and the lower bound says by how much at most.
+Cold starts are random as for every policy, so half of them take longer than planned; looking further ahead covers that.
+This is a search, not a proof: the optimum may be cheaper, at most by the difference to the lower bound.
 """
 
 from typing import Final
 
 import numpy as np
 
-from chatscale_simulator.simulation.outcome import Outcome, Workload
-from chatscale_simulator.simulation.profiles import SERVERS
-from chatscale_simulator.simulation.run import COLD_STARTS, SCHEDULING_S, SCRAPE_EVERY_S, Scenario
-from chatscale_simulator.simulation.view import Integers, Numbers
+from chatscale_simulator.simulation.arrays import FloatArray, IntArray
+from chatscale_simulator.simulation.result import RunResult
+from chatscale_simulator.simulation.scenario import COLD_STARTS, SCHEDULING_S, SCRAPE_INTERVAL_S, Scenario
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.autoscaling.references.schedule import (
-    PROMISE,
+    OBJECTIVE,
     SHARES,
     SLACK,
     Trial,
@@ -27,40 +27,40 @@ from tests.benchmarks.autoscaling.references.work import SLOT_S, best_cost, cent
 
 LOOKS_AHEAD_S: Final = (0.0, 45.0, 180.0)
 RUNS: Final = 40
-"""At most so many runs for one trace, the sweep's included."""
+"""Most runs for one trace, including those of the sweep."""
 SWEEP_RUNS: Final = 21
-"""What the sweep takes at most: three families, each once at its dearest and six bisections."""
+"""Most runs of the sweep: three families, each once at its most expensive schedule and six bisections."""
 WINDOWS: Final = 24
-"""Parts of a run that are lowered on their own: hours of a day."""
+"""Parts of a run that are lowered independently: hours of a day."""
 _SHORTEST_S: Final = 300.0
 """No part is shorter."""
 
 
-def reachable_optimum(workload: Workload, scenario: Scenario) -> Outcome:
-    """Sweep, then lower window by window while the promise holds."""
+def reachable_optimum(workload: Workload, scenario: Scenario) -> RunResult:
+    """Sweep, then lower window by window while the objective is reached."""
     play = tries(workload, scenario)
-    server = scenario.server or SERVERS[scenario.profile]
+    server = scenario.replica
     need = centred(offered(workload, best_cost(workload, server, scenario.slo)))
     families = [[planned(need / share, ahead_s, scenario) for share in SHARES] for ahead_s in LOOKS_AHEAD_S]
-    return lower(cheapest(families, play), need, play, RUNS - SWEEP_RUNS, scenario.min_replicas).outcome
+    return lower(cheapest(families, play), need, play, RUNS - SWEEP_RUNS, scenario.min_replicas).result
 
 
-def planned(replicas: Numbers, ahead_s: float, scenario: Scenario) -> Integers:
-    """(slots,) counts to ask for: what is needed from now until a start begun at the next decision is through.
+def planned(replicas: FloatArray, ahead_s: float, scenario: Scenario) -> IntArray:
+    """(slots,) counts: the replicas needed from now until a replica created at the next decision is ready.
 
-    A replica that is needed again within a cold start is kept: to start it anew would cost as much.
+    A replica that is needed again within a cold start is kept: a new one would cost as much.
     """
     start_s = SCHEDULING_S + COLD_STARTS[scenario.cold_start][0]
     counts = whole(replicas, scenario.min_replicas, scenario.max_replicas)
-    return largest_ahead(counts, start_s + SCRAPE_EVERY_S + ahead_s)
+    return largest_ahead(counts, start_s + SCRAPE_INTERVAL_S + ahead_s)
 
 
-def lower(best: Trial, need: Numbers, play: Try, runs: int, least: int) -> Trial:
-    """Take one replica from the windows that are the least busy, in ever smaller batches, until none can go.
+def lower(best: Trial, need: FloatArray, play: Try, runs: int, least: int) -> Trial:
+    """Remove one replica from the least busy windows, in ever smaller batches, until none can be removed.
 
-    need: (slots,) replicas that the work keeps busy.  runs: at most so many are played.
+    need: (slots,) replicas that the work keeps busy.  runs: most runs to try.
     """
-    target = PROMISE if best.kept >= PROMISE else best.kept - SLACK
+    target = OBJECTIVE if best.attainment >= OBJECTIVE else best.attainment - SLACK
     count = max(1, min(WINDOWS, int(len(need) * SLOT_S / _SHORTEST_S)))
     window = np.arange(len(need)) * count // len(need)
     closed = np.zeros(count, dtype=np.bool_)
@@ -74,7 +74,7 @@ def lower(best: Trial, need: Numbers, play: Try, runs: int, least: int) -> Trial
         busy = np.bincount(window, weights=need) / np.bincount(window, weights=fewer)
         chosen = open_[np.argsort(busy[open_], kind="stable")][:batch]
         trial = play(np.where(np.isin(window, chosen), fewer, best.counts))
-        if trial.kept >= target and trial.replica_s < best.replica_s:
+        if trial.attainment >= target and trial.replica_s < best.replica_s:
             best = trial
         elif len(chosen) == 1:
             closed[chosen] = True

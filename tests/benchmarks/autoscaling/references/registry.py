@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Final
 
-from chatscale_simulator.simulation.outcome import Outcome, Workload
-from chatscale_simulator.simulation.run import Scenario
+from chatscale_simulator.simulation.result import RunResult
+from chatscale_simulator.simulation.scenario import Scenario
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.autoscaling.references.bound import lower_bound
 from tests.benchmarks.autoscaling.references.no_foresight import no_foresight
 from tests.benchmarks.autoscaling.references.reachable import reachable_optimum
 
-REFERENCES: Final[dict[str, Callable[[Workload, Scenario], Outcome]]] = {
+REFERENCES: Final[dict[str, Callable[[Workload, Scenario], RunResult]]] = {
     "lower-bound": lower_bound,
     "reachable-optimum": reachable_optimum,
     "no-foresight": no_foresight,
 }
-"""Each plays a workload in a scenario as often as it takes, and tells the best of its runs."""
+"""Each runs a workload in a scenario as often as necessary, and returns the best of its runs."""

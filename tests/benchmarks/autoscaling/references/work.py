@@ -1,6 +1,6 @@
-"""A workload's requests as work, in seconds of a replica: at the best batch, and at the very least.
+"""The work of requests, in seconds of a replica: with the best batch, and as a lower bound.
 
-Unlike tokens, such work adds up: a token that is decoded costs many times one that is prefilled beside it.
+This work adds up, unlike tokens: a token in decode costs many times as much as one in prefill.
 """
 
 from dataclasses import dataclass
@@ -8,47 +8,47 @@ from typing import Final
 
 import numpy as np
 
-from chatscale_simulator.simulation.outcome import Workload
+from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget, base_seconds
-from chatscale_simulator.simulation.view import Numbers
+from chatscale_simulator.simulation.workload import Workload
 
 SLOT_S: Final = 5.0
-"""Work and schedules are kept on this grid: a third of the time between two decisions."""
+"""Time grid of work and schedules: a third of the decision interval."""
 SMOOTH_S: Final = 60.0
-"""What arrives within a minute is taken as even: shorter bursts are what batches and queues are for."""
+"""Arrivals within a minute count as even, because batches and queues absorb shorter bursts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What tokens cost in the fullest batch that keeps the time per token, arrivals and mix being level."""
+    """The cost of tokens in the largest batch that meets the time per token, with constant arrivals and mix."""
 
     prompt_token_s: float
     output_token_s: float
     step_s: float
     """Time between two tokens of a request in that batch."""
 
-    def of(self, workload: Workload) -> Numbers:
-        """(requests,) seconds of one replica that each request takes."""
-        seconds: Numbers = (
+    def of(self, workload: Workload) -> FloatArray:
+        """(requests,) seconds of one replica for each request."""
+        seconds: FloatArray = (
             workload.prompt_tokens * self.prompt_token_s + (workload.output_tokens - 1) * self.output_token_s
         )
         return seconds
 
 
 def best_cost(workload: Workload, server: ServerProfile, slo: SloTarget) -> Cost:
-    """Cost at the best level batch of the workload's mix; prompts alone are read at the rate of a full step.
+    """The cost in the best constant batch of the workload's mix; prompts alone have the rate of a full step.
 
-    Best: the most tokens a second among the batches whose step is within the SLO's time per token and whose
-    sequences, prompt and half of the output each, fit the KV cache.
+    Best: the most tokens per second among the batches whose step is within the SLO's time per token and whose
+    sequences, with their prompt and half of their output, fit the KV cache.
     """
     prompt, output = workload.prompt_tokens.astype(np.float64), workload.output_tokens.astype(np.float64)
     base_s = base_seconds(server)
     held = float(((prompt + output / 2) * output).mean() / output.mean())
-    beside = float(prompt.mean() / output.mean())
+    prefilled = float(prompt.mean() / output.mean())
     sequences = np.arange(1, server.max_sequences + 1)
     sequences = sequences[sequences * held <= max(server.steps.kv_tokens, held)]
-    tokens = np.minimum(sequences * (1 + beside), server.steps.tokens_per_step)
-    decoded = tokens / (1 + beside)
+    tokens = np.minimum(sequences * (1 + prefilled), server.steps.tokens_per_step)
+    decoded = tokens / (1 + prefilled)
     step_s = np.interp(tokens, np.arange(len(base_s)), base_s) + _kv_s(server) * sequences * held
     fits = step_s <= slo.tpot_s
     fits[0] = True
@@ -56,53 +56,53 @@ def best_cost(workload: Workload, server: ServerProfile, slo: SloTarget) -> Cost
     prompt_token_s = 1 / best_rate(server)
     return Cost(
         prompt_token_s=prompt_token_s,
-        output_token_s=float(step_s[best] / decoded[best]) - beside * prompt_token_s,
+        output_token_s=float(step_s[best] / decoded[best]) - prefilled * prompt_token_s,
         step_s=float(step_s[best]),
     )
 
 
 def best_rate(server: ServerProfile) -> float:
-    """Tokens a second of the best step there is, nothing held in the cache: no batch is faster."""
+    """Tokens per second of the best step, with an empty cache. No batch is faster."""
     base_s = base_seconds(server)[: server.steps.tokens_per_step + 1]
     return float((np.arange(1, len(base_s)) / base_s[1:]).max())
 
 
-def least_seconds(workload: Workload, server: ServerProfile) -> Numbers:
-    """(requests,) seconds of a replica below which no batching gets: tokens at the best rate, and the cache read."""
+def least_seconds(workload: Workload, server: ServerProfile) -> FloatArray:
+    """(requests,) lower bound of the seconds of a replica: tokens at the best rate, and reading the cache."""
     computed = workload.prompt_tokens + workload.output_tokens - 1
-    seconds: Numbers = computed / best_rate(server) + cache_seconds(workload, server)
+    seconds: FloatArray = computed / best_rate(server) + cache_seconds(workload, server)
     return seconds
 
 
-def cache_seconds(workload: Workload, server: ServerProfile) -> Numbers:
-    """(requests,) seconds for reading a request's own KV cache: its prompt, and each time one token more."""
+def cache_seconds(workload: Workload, server: ServerProfile) -> FloatArray:
+    """(requests,) seconds to read the KV cache of a request: its prompt, and one token more at each step."""
     steps = workload.output_tokens - 1
-    seconds: Numbers = _kv_s(server) * steps * (workload.prompt_tokens + (steps - 1) / 2)
+    seconds: FloatArray = _kv_s(server) * steps * (workload.prompt_tokens + (steps - 1) / 2)
     return seconds
 
 
 def slots(workload: Workload) -> int:
-    """Slots from 0 to the last arrival, one at least."""
+    """Number of slots from 0 to the last arrival, at least one."""
     return int(workload.duration_s // SLOT_S) + 1
 
 
-def arriving(workload: Workload, seconds: Numbers) -> Numbers:
+def arriving(workload: Workload, seconds: FloatArray) -> FloatArray:
     """(slots,) replicas busy if each request's work were done in the slot of its arrival."""
     at = (workload.arrival_s // SLOT_S).astype(np.int64)
-    busy: Numbers = np.bincount(at, weights=seconds, minlength=slots(workload)) / SLOT_S
+    busy: FloatArray = np.bincount(at, weights=seconds, minlength=slots(workload)) / SLOT_S
     return busy
 
 
-def offered(workload: Workload, cost: Cost) -> Numbers:
-    """(slots,) replicas that the work keeps busy at its best batch; a slot depends on nothing that arrives after it."""
+def offered(workload: Workload, cost: Cost) -> FloatArray:
+    """(slots,) replicas that the work keeps busy in the best batch. A slot does not depend on later arrivals."""
     prompt_s = cost.prompt_token_s * workload.prompt_tokens.astype(np.float64)
     return spread(workload, prompt_s, cost.of(workload) - prompt_s, cost.step_s)
 
 
-def spread(workload: Workload, prompt_s: Numbers, output_s: Numbers, token_s: float) -> Numbers:
-    """(slots,) replicas busy if prompts are read on arrival and outputs evenly after it, `token_s` a token.
+def spread(workload: Workload, prompt_s: FloatArray, output_s: FloatArray, token_s: float) -> FloatArray:
+    """(slots,) busy replicas with prompts on arrival and outputs evenly after it, `token_s` per token.
 
-    prompt_s, output_s: (requests,) seconds of a replica. What is left after the last arrival is left out.
+    prompt_s, output_s: (requests,) seconds of a replica. Work after the last arrival is left out.
     """
     edges = np.linspace(0.0, slots(workload) * SLOT_S, slots(workload) + 1)
     lasts_s = np.maximum(workload.output_tokens * token_s, 1e-9)
@@ -111,33 +111,33 @@ def spread(workload: Workload, prompt_s: Numbers, output_s: Numbers, token_s: fl
     return arriving(workload, prompt_s) + np.diff(begun - ended) / SLOT_S
 
 
-def _ramp(edges: Numbers, starts_s: Numbers, slopes: Numbers) -> Numbers:
+def _ramp(edges: FloatArray, starts_s: FloatArray, slopes: FloatArray) -> FloatArray:
     """Sum over requests of slope * max(0, edge - start), at each edge."""
     order = np.argsort(starts_s, kind="stable")
     slope = np.concatenate(([0.0], np.cumsum(slopes[order])))
     offset = np.concatenate(([0.0], np.cumsum(slopes[order] * starts_s[order])))
     at = np.searchsorted(starts_s[order], edges, side="right")
-    total: Numbers = slope[at] * edges - offset[at]
+    total: FloatArray = slope[at] * edges - offset[at]
     return total
 
 
-def centred(busy: Numbers, width_s: float = SMOOTH_S) -> Numbers:
-    """(slots,) mean over the slots around each, less at both ends."""
+def centred(busy: FloatArray, width_s: float = SMOOTH_S) -> FloatArray:
+    """(slots,) centred moving average; shorter at both ends."""
     reach = int(width_s / SLOT_S / 2)
     sums = np.concatenate(([0.0], np.cumsum(busy)))
     at = np.arange(len(busy))
     first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(busy))
-    mean: Numbers = (sums[last] - sums[first]) / (last - first)
+    mean: FloatArray = (sums[last] - sums[first]) / (last - first)
     return mean
 
 
-def trailing(busy: Numbers, width_s: float = SMOOTH_S) -> Numbers:
-    """(slots,) mean over the slots before each, itself excluded: what is known as it begins; 0 for the first."""
+def trailing(busy: FloatArray, width_s: float = SMOOTH_S) -> FloatArray:
+    """(slots,) mean over the slots before each one, itself excluded; 0 for the first."""
     wide = int(width_s / SLOT_S)
     sums = np.concatenate(([0.0], np.cumsum(busy)))[:-1]
     at = np.arange(len(busy))
     first = np.maximum(at - wide, 0)
-    mean: Numbers = (sums - sums[first]) / np.maximum(at - first, 1)
+    mean: FloatArray = (sums - sums[first]) / np.maximum(at - first, 1)
     return mean
 
 

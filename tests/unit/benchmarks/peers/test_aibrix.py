@@ -2,16 +2,16 @@
 
 import pytest
 
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 from tests.benchmarks.autoscaling.peers.aibrix import AibrixApa, AibrixKpa, AibrixSettings
-from tests.unit.chatscale_simulator.simulation.views import a_view
+from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot
 
 CAPACITY_TOKENS = 400_000
 
 
-def using(now_s: float, share: float, *, ready: int) -> View:
+def using(now_s: float, share: float, *, ready: int) -> MetricsSnapshot:
     """Every replica's cache filled to `share`."""
-    return a_view(now_s).with_ready(ready).with_total(Column.KV_TOKENS, share * CAPACITY_TOKENS * ready).build()
+    return a_snapshot(now_s).with_ready(ready).with_total(Column.KV_TOKENS, share * CAPACITY_TOKENS * ready).build()
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_apa_looks_at_the_mean_of_three_minutes():
     assert answers == [4] * 19 + [5, 5], "means 10 / 19, 10.5 / 19 and 11 / 19"
 
 
-def test_the_cooldown_takes_the_smallest_wish_of_five_minutes():
+def test_the_cooldown_takes_the_smallest_recommendation_of_five_minutes():
     apa = AibrixApa(AibrixSettings(stable_window_s=1))
     assert apa.decide(using(0, 0.3, ready=4)) == 3
     assert apa.decide(using(10, 0.9, ready=4)) == 8
@@ -70,4 +70,4 @@ def test_kpa_without_load_panics_downwards():
 
 @pytest.mark.parametrize("rule", [AibrixApa, AibrixKpa])
 def test_without_readings_it_holds(rule):
-    assert rule().decide(a_view().with_ready(5).blind().build()) == 5
+    assert rule().decide(a_snapshot().with_ready(5).without_data().build()) == 5

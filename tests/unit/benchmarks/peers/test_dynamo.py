@@ -3,10 +3,10 @@
 import pytest
 
 from chatscale_simulator.policies.context import PolicyContext
-from chatscale_simulator.simulation.view import Column
+from chatscale_simulator.simulation.snapshot import Column
 from tests.benchmarks.autoscaling.peers.dynamo import Dynamo, DynamoSettings, Forecast, OptimizationTarget
 from tests.benchmarks.autoscaling.peers.dynamo_engine import Engine
-from tests.unit.chatscale_simulator.simulation.views import ViewBuilder, a_view
+from tests.unit.chatscale_simulator.simulation.snapshots import SnapshotBuilder, a_snapshot
 
 FACTS = PolicyContext(
     max_sequences=64,
@@ -48,10 +48,10 @@ def test_nothing_is_known_without_lengths():
     assert ENGINE.best_rate(0, 50, 1000, 20) == 0
 
 
-def traffic(now_s: float, requests: float, *, ready: int = 1) -> ViewBuilder:
+def traffic(now_s: float, requests: float, *, ready: int = 1) -> SnapshotBuilder:
     """Counters after so many requests of 100 prompt and 50 output tokens."""
     return (
-        a_view(now_s)
+        a_snapshot(now_s)
         .with_ready(ready)
         .with_total(Column.ARRIVED, requests)
         .with_total(Column.STARTED, requests)
@@ -61,7 +61,7 @@ def traffic(now_s: float, requests: float, *, ready: int = 1) -> ViewBuilder:
     )
 
 
-def test_throughput_asks_for_the_forecast_rate_over_the_best():
+def test_throughput_recommends_the_forecast_rate_over_the_best_rate():
     # Within 100 ms and 20 ms the best of an engine is 23.26 requests a second (TTFT: 146 + 46 tokens, under 50 ms).
     dynamo = Dynamo(FACTS, THROUGHPUT)
     assert dynamo.decide(traffic(0, 0).build()) == 1
@@ -88,11 +88,11 @@ def test_a_target_of_an_emptier_step_needs_more_engines():
     assert dynamo.decide(traffic(180, 9000).build()) == 8
 
 
-def loaded(*waiting: float, kv_tokens: float = 0, running: float = 0, starting: int = 0) -> ViewBuilder:
+def loaded(*waiting: float, kv_tokens: float = 0, running: float = 0, starting: int = 0) -> SnapshotBuilder:
     """Engines with so many prompts of 100 tokens waiting, and the same batch each."""
     ready = len(waiting)
     return (
-        a_view()
+        a_snapshot()
         .with_ready(ready, starting=starting)
         .with_each(Column.WAITING, *waiting)
         .with_total(Column.KV_TOKENS, kv_tokens * ready)
@@ -103,7 +103,7 @@ def loaded(*waiting: float, kv_tokens: float = 0, running: float = 0, starting: 
 
 
 @pytest.mark.parametrize(
-    ("view", "wanted"),
+    ("snapshot", "wanted"),
     [
         pytest.param(loaded(5, 5), 3, id="six-chunks-of-20-ms-are-late-everywhere"),
         pytest.param(loaded(5, 0), 2, id="late-on-one-is-not-enough"),
@@ -120,21 +120,21 @@ def loaded(*waiting: float, kv_tokens: float = 0, running: float = 0, starting: 
         pytest.param(loaded(0), 1, id="the-last-one-stays"),
     ],
 )
-def test_load_moves_by_one_when_all_are_late_or_all_would_survive(view, wanted):
-    assert Dynamo(FACTS, LOAD).decide(view.build()) == wanted
+def test_load_moves_by_one_when_all_are_late_or_one_can_be_removed(snapshot, wanted):
+    assert Dynamo(FACTS, LOAD).decide(snapshot.build()) == wanted
 
 
 @pytest.mark.parametrize(
-    ("view", "wanted"),
+    ("snapshot", "wanted"),
     [
         pytest.param(loaded(60, 0, kv_tokens=15_000), 3, id="21,000-of-20,000-on-any"),
         pytest.param(loaded(0, 0, kv_tokens=11_000), 1, id="below-60-percent-on-all"),
         pytest.param(loaded(20, 0, kv_tokens=11_000), 2, id="between"),
     ],
 )
-def test_without_targets_load_goes_by_the_cache(view, wanted):
+def test_without_targets_load_follows_the_cache(snapshot, wanted):
     by_cache = DynamoSettings(throughput=False, load=True, optimization_target=OptimizationTarget.THROUGHPUT)
-    assert Dynamo(FACTS, by_cache).decide(view.build()) == wanted
+    assert Dynamo(FACTS, by_cache).decide(snapshot.build()) == wanted
 
 
 def test_with_both_throughput_sets_the_floor():
@@ -145,6 +145,6 @@ def test_with_both_throughput_sets_the_floor():
     assert dynamo.decide(traffic(190, 9000, ready=3).build()) == 3
 
 
-def test_only_load_scaling_has_its_own_path():
-    assert Dynamo(FACTS, LOAD).direct
-    assert not Dynamo(FACTS, THROUGHPUT).direct
+def test_only_load_scaling_reads_live_metrics():
+    assert Dynamo(FACTS, LOAD).reads_live
+    assert not Dynamo(FACTS, THROUGHPUT).reads_live

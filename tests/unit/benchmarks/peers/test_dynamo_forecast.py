@@ -17,7 +17,7 @@ def test_kalman_repeats_the_first_value_and_then_trusts_the_new_ones():
     assert kalman.next() == pytest.approx(10 + 2 * 2001 / 2011 + 2 * 1000 / 2011)
 
 
-def test_kalman_asked_twice_answers_once():
+def test_kalman_gives_the_same_forecast_twice():
     kalman = Kalman()
     for value in (10, 12):
         kalman.add(value)

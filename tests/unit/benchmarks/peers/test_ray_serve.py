@@ -3,24 +3,24 @@
 import pytest
 
 from tests.benchmarks.autoscaling.peers.ray_serve import RayServe, RayServeSettings
-from tests.unit.chatscale_simulator.simulation.views import a_view, in_flight
+from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot, in_flight
 
 AT_ONCE = {"upscale_delay_s": 0.0, "downscale_delay_s": 0.0, "look_back_s": 1.0}
 
 
-def test_rises_after_the_wish_has_held_thirty_seconds():
+def test_scales_up_after_thirty_seconds():
     ray = RayServe()
     answers = [ray.decide(in_flight(now_s, 10, ready=2)) for now_s in (0, 10, 20, 30)]
     assert answers == [2, 2, 2, 5]
 
 
-def test_falls_after_ten_minutes():
+def test_scales_down_after_ten_minutes():
     ray = RayServe()
     answers = [ray.decide(in_flight(now_s, 10, ready=8)) for now_s in range(0, 601, 10)]
     assert answers == [8] * 60 + [5]
 
 
-def test_another_wish_in_between_begins_the_delay_again():
+def test_another_direction_restarts_the_delay():
     ray = RayServe(RayServeSettings(look_back_s=1))
     loads = {0: 10, 10: 10, 20: 4, 30: 10, 40: 10, 50: 10, 60: 10}
     assert [ray.decide(in_flight(now_s, load, ready=2)) for now_s, load in loads.items()] == [2, 2, 2, 2, 2, 2, 5]
@@ -53,4 +53,4 @@ def test_factors_scale_the_difference(factor, ongoing, running, wanted):
 def test_without_running_replicas_or_readings_it_keeps_its_target():
     ray = RayServe(RayServeSettings(**AT_ONCE))
     assert ray.decide(in_flight(0, 0, ready=0, desired=3)) == 3
-    assert ray.decide(a_view(10).with_ready(4).blind().build()) == 4
+    assert ray.decide(a_snapshot(10).with_ready(4).without_data().build()) == 4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
 from chatscale_simulator.policies.context import PolicyContext
-from chatscale_simulator.simulation.view import COLUMNS, View
+from chatscale_simulator.simulation.snapshot import COLUMNS, MetricsSnapshot
 from tests.benchmarks.autoscaling.peers.registry import PEERS, geometric
 
 PROFILE = PROFILES[SimulatedProfile.LLAMA_70B_4XH100]
@@ -28,7 +28,7 @@ ALL = pytest.mark.parametrize("name", sorted(PEERS))
 
 
 @st.composite
-def some_views(draw: st.DrawFn) -> list[View]:
+def some_views(draw: st.DrawFn) -> list[MetricsSnapshot]:
     """A run of views: replicas come and go, counters grow, samples get lost, everything may be zero."""
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ def some_views(draw: st.DrawFn) -> list[View]:
         counters[:, :3] = np.floor(load * rng.random((8, 3)))
         fresh = rng.random(ready) < rng.choice([0.0, 0.8, 1.0])
         views.append(
-            View(
+            MetricsSnapshot(
                 now_s=step * period_s,
                 desired=int(rng.integers(0, 9)),
                 starting=int(rng.integers(0, 4)),
@@ -61,30 +61,30 @@ def some_views(draw: st.DrawFn) -> list[View]:
 @ALL
 @settings(max_examples=25)
 @given(views=some_views(), data=st.data())
-def test_answers_a_count_whatever_it_sees(name, views, data):
+def test_returns_a_count_for_any_snapshot(name, views, data):
     variant = data.draw(st.sampled_from([PEERS[name].shipped, *PEERS[name].others]))
     policy = variant.build(FACTS, period_s=data.draw(st.sampled_from([None, 15.0])))
-    for view in views:
-        wanted = policy.decide(view)
+    for snapshot in views:
+        wanted = policy.decide(snapshot)
         assert type(wanted) is int
         assert wanted >= 0
 
 
 @ALL
-def test_two_policies_of_one_variant_share_nothing(name):
+def test_two_policies_of_one_variant_share_no_state(name):
     first, second = PEERS[name].shipped.build(FACTS), PEERS[name].shipped.build(FACTS)
     assert first is not second
 
 
 @ALL
-def test_every_peer_is_tuned_with_the_same_effort(name):
+def test_every_peer_has_the_same_number_of_settings(name):
     expected = 8 if name.startswith("static") else 24
     labels = [variant.label for variant in PEERS[name].others]
     assert len(set(labels)) == len(labels) == expected
 
 
 @ALL
-def test_a_period_from_outside_replaces_its_own(name):
+def test_a_given_period_replaces_the_policys_own(name):
     assert PEERS[name].shipped.build(FACTS, period_s=15.0).period_s == 15.0
 
 
@@ -94,20 +94,20 @@ def test_a_variant_is_found_by_its_label():
     assert peer.variant("target=0.03 window=60") is peer.others[0]
 
 
-def test_static_fleets_take_their_sizes_from_the_facts():
-    view = some_empty_view()
-    assert PEERS["static-peak"].shipped.build(FACTS).decide(view) == 20
-    assert PEERS["static-mean"].shipped.build(FACTS).decide(view) == 5
-    assert PEERS["static-mean"].variant("target=0.5 window=0").build(FACTS).decide(view) == 3
+def test_static_fleets_take_their_sizes_from_the_context():
+    snapshot = some_empty_view()
+    assert PEERS["static-peak"].shipped.build(FACTS).decide(snapshot) == 20
+    assert PEERS["static-mean"].shipped.build(FACTS).decide(snapshot) == 5
+    assert PEERS["static-mean"].variant("target=0.5 window=0").build(FACTS).decide(snapshot) == 3
 
 
 def test_geometric_values_grow_by_one_factor():
     assert geometric(0.5, 64) == pytest.approx((0.5, 1, 2, 4, 8, 16, 32, 64))
 
 
-def some_empty_view() -> View:
+def some_empty_view() -> MetricsSnapshot:
     none = np.zeros(0)
-    return View(0.0, 1, 0, none.astype(int), none, none.astype(bool), none, np.zeros((0, COLUMNS)), 1, 1)
+    return MetricsSnapshot(0.0, 1, 0, none.astype(int), none, none.astype(bool), none, np.zeros((0, COLUMNS)), 1, 1)
 
 
 @ALL
@@ -122,9 +122,11 @@ def test_a_decision_is_fast_enough_for_thousands_of_runs(name):
         counters[:, :3] = 50 * rng.random((12, 3))
         always = np.ones(12, dtype=bool)
         views.append(
-            View(15.0 * step, 12, 0, np.arange(12), np.zeros(12), always, np.zeros(12), counters.copy(), 400_000, 256)
+            MetricsSnapshot(
+                15.0 * step, 12, 0, np.arange(12), np.zeros(12), always, np.zeros(12), counters.copy(), 400_000, 256
+            )
         )
     began_s = time.process_time()
-    for view in views:
-        policy.decide(view)
+    for snapshot in views:
+        policy.decide(snapshot)
     assert (time.process_time() - began_s) / len(views) < 1e-3

@@ -1,7 +1,7 @@
 """Values worked out from the documented rules."""
 
 from tests.benchmarks.autoscaling.peers.target_tracking import TargetTracking, TargetTrackingSettings
-from tests.unit.chatscale_simulator.simulation.views import a_view, in_flight
+from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot, in_flight
 
 
 def test_scales_out_in_proportion_at_the_third_reading_above():
@@ -18,7 +18,7 @@ def test_a_larger_scale_out_acts_during_the_cooldown_and_an_equal_one_does_not()
     assert tracking.decide(in_flight(40, 31, ready=2, desired=5)) == 7
 
 
-def test_a_reading_at_the_target_ends_the_run():
+def test_a_reading_at_the_target_resets_the_count_of_readings_above():
     tracking = TargetTracking()
     loads = ((0, 11), (10, 11), (20, 10), (30, 11), (40, 11))
     assert [tracking.decide(in_flight(now_s, load, ready=2)) for now_s, load in loads] == [2] * 5
@@ -38,6 +38,6 @@ def test_just_below_the_target_is_not_low():
     assert tracking.decide(in_flight(100, 4, ready=2)) == 1
 
 
-def test_missing_data_holds_and_scales_nothing_in():
+def test_missing_data_holds_the_count():
     tracking = TargetTracking(TargetTrackingSettings(low_s=0))
-    assert tracking.decide(a_view(0).with_ready(6).blind().build()) == 6
+    assert tracking.decide(a_snapshot(0).with_ready(6).without_data().build()) == 6

@@ -2,14 +2,16 @@
 
 import pytest
 
-from chatscale_simulator.policies.behavior import HpaBehavior, Rate
+from chatscale_simulator.policies.behavior import HpaBehavior, RateLimit
 from chatscale_simulator.policies.context import PolicyContext
-from chatscale_simulator.simulation.view import Column, View
+from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 from tests.benchmarks.autoscaling.peers.wva import WvaSettings, WvaV1, WvaV2
-from tests.unit.chatscale_simulator.simulation.views import ViewBuilder, a_view
+from tests.unit.chatscale_simulator.simulation.snapshots import SnapshotBuilder, a_snapshot
 
 CAPACITY_TOKENS = 400_000
-BARE = WvaSettings(interval_s=15, tolerance=0, behavior=HpaBehavior(down_stabilization_s=0, up=(Rate(percent=1000),)))
+BARE = WvaSettings(
+    interval_s=15, tolerance=0, behavior=HpaBehavior(down_stabilization_s=0, up=(RateLimit(percent=1000),))
+)
 """What the analyzer says, without the HPA's brakes."""
 FACTS = PolicyContext(
     max_sequences=256,
@@ -21,10 +23,10 @@ FACTS = PolicyContext(
 )
 
 
-def holding(now_s: float, *shares: float, waiting: float = 0) -> View:
+def holding(now_s: float, *shares: float, waiting: float = 0) -> MetricsSnapshot:
     """One replica per KV share, `waiting` requests at each."""
     return (
-        a_view(now_s)
+        a_snapshot(now_s)
         .with_ready(len(shares))
         .with_each(Column.KV_TOKENS, *(share * CAPACITY_TOKENS for share in shares))
         .with_total(Column.WAITING, waiting * len(shares))
@@ -33,7 +35,7 @@ def holding(now_s: float, *shares: float, waiting: float = 0) -> View:
 
 
 @pytest.mark.parametrize(
-    ("view", "wanted"),
+    ("snapshot", "wanted"),
     [
         pytest.param(holding(0, 0.65, 0.72), 2, id="spare-kv-0.115-is-enough"),
         pytest.param(holding(0, 0.65, 0.76), 3, id="spare-kv-0.095-is-not"),
@@ -46,11 +48,11 @@ def holding(now_s: float, *shares: float, waiting: float = 0) -> View:
         pytest.param(holding(0, 0.0), 1, id="one-never-goes"),
     ],
 )
-def test_v1_moves_by_one_and_keeps_room(view, wanted):
-    assert WvaV1(BARE).decide(view) == wanted
+def test_v1_moves_by_one_and_keeps_room(snapshot, wanted):
+    assert WvaV1(BARE).decide(snapshot) == wanted
 
 
-def test_v1_judges_a_replica_by_its_worst_of_the_last_minute():
+def test_v1_uses_the_worst_readings_of_the_last_minute():
     v1 = WvaV1(BARE)
     answers = [v1.decide(holding(now_s, share, share)) for now_s, share in ((0, 0.72), (15, 0.1), (59, 0.1), (60, 0.1))]
     assert answers == [3, 3, 3, 3], "3 asked for at 0, which two replicas are not"
@@ -63,14 +65,14 @@ def test_v1_judges_a_replica_by_its_worst_of_the_last_minute():
 
 
 def test_v1_waits_while_a_replica_starts():
-    view = a_view().with_ready(2, starting=1).with_total(Column.KV_TOKENS, 0.9 * 2 * CAPACITY_TOKENS).build()
-    assert WvaV1(BARE).decide(view) == 3
+    snapshot = a_snapshot().with_ready(2, starting=1).with_total(Column.KV_TOKENS, 0.9 * 2 * CAPACITY_TOKENS).build()
+    assert WvaV1(BARE).decide(snapshot) == 3
 
 
-def test_v1_waits_for_ever_when_its_step_is_within_the_tolerance_of_the_hpa():
+def test_v1_waits_forever_when_its_step_is_within_the_tolerance_of_the_hpa():
     v1 = WvaV1()
     full = [holding(now_s, *[0.9] * 12) for now_s in range(0, 7200, 15)]
-    assert {v1.decide(view) for view in full} == {12}
+    assert {v1.decide(snapshot) for snapshot in full} == {12}
     assert v1._published == 13
 
 
@@ -81,14 +83,14 @@ def test_the_hpa_of_the_chart_waits_four_minutes_both_ways():
 
 
 def test_without_series_the_hpa_holds():
-    assert WvaV1().decide(a_view().with_ready(5).blind().build()) == 5
-    assert WvaV2(FACTS).decide(a_view().with_ready(5).blind().build()) == 5
+    assert WvaV1().decide(a_snapshot().with_ready(5).without_data().build()) == 5
+    assert WvaV2(FACTS).decide(a_snapshot().with_ready(5).without_data().build()) == 5
 
 
-def with_tokens(now_s: float, ready: int, in_use: float, *, waiting: float = 0, starting: int = 0) -> ViewBuilder:
+def with_tokens(now_s: float, ready: int, in_use: float, *, waiting: float = 0, starting: int = 0) -> SnapshotBuilder:
     """Each replica with so many tokens in use; prompts of 500, outputs of 100 tokens so far."""
     return (
-        a_view(now_s)
+        a_snapshot(now_s)
         .with_ready(ready, starting=starting)
         .with_total(Column.KV_TOKENS, in_use * ready)
         .with_total(Column.WAITING, waiting * ready)
@@ -118,8 +120,8 @@ def test_v2_removes_all_that_is_spare():
 
 
 def test_v2_is_bounded_by_the_cache_where_outputs_are_long():
-    view = (
-        a_view()
+    snapshot = (
+        a_snapshot()
         .with_ready(1)
         .with_total(Column.KV_TOKENS, 330_000)
         .with_total(Column.PROMPT_TOKENS, 200_000)
@@ -128,7 +130,9 @@ def test_v2_is_bounded_by_the_cache_where_outputs_are_long():
         .with_total(Column.FINISHED, 100)
         .build()
     )
-    assert WvaV2(FACTS, BARE).decide(view) == 2, "steady state 256 x 3,000, cache 320,000: 330,000 / 0.85 is 1.2 of it"
+    assert WvaV2(FACTS, BARE).decide(snapshot) == 2, (
+        "steady state 256 x 3,000, cache 320,000: 330,000 / 0.85 is 1.2 of it"
+    )
 
 
 def test_v2_takes_lengths_from_the_last_five_minutes():

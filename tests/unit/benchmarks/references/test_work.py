@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from chatscale_contract.server.profiles import Profile
-from chatscale_simulator.simulation.outcome import Workload
 from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget
+from chatscale_simulator.simulation.workload import Workload
 from tests.benchmarks.autoscaling.references.work import (
     SLOT_S,
     Cost,

@@ -60,7 +60,7 @@ def reversals(counts: list[int]) -> int:
     return sum(1 for before, after in pairwise(steps) if (before > 0) != (after > 0))
 
 
-def test_a_tenfold_burst_is_met_and_left_without_flapping() -> None:
+def test_follows_a_tenfold_burst_up_and_down_without_flapping() -> None:
     world = World()
     calm, rush = 1.2, 12.0
 
@@ -72,7 +72,7 @@ def test_a_tenfold_burst_is_met_and_left_without_flapping() -> None:
 
     assert before == 1
     assert during * SLOTS / SERVICE_S >= rush, "the fleet keeps up with the rush"
-    assert max(world.counts) <= 2 * rush * SERVICE_S / SLOTS, "the backlog of the cold start asks for a bounded surplus"
+    assert max(world.counts) <= 2 * rush * SERVICE_S / SLOTS, "the backlog of the cold start adds a bounded surplus"
     assert max(world.loads[150:180]) <= during * (SLOTS + 4), "the queue is at its target again"
     assert world.counts[-1] == 1
     assert reversals(world.counts) == 1, "up, and down"

@@ -18,7 +18,7 @@ def unschedulable(name: str, since: float = 0, detail: str = NO_GPU) -> Replica:
     return in_phase(name, ReplicaPhase.UNSCHEDULABLE, since, detail)
 
 
-def test_counts_what_runs_or_may_soon_run() -> None:
+def test_runnable_includes_starting_and_briefly_pending_replicas() -> None:
     found = shortage_of(
         ready("a", a_sample(0)),
         in_phase("b", ReplicaPhase.STARTING),
@@ -30,7 +30,7 @@ def test_counts_what_runs_or_may_soon_run() -> None:
 
     assert found == Shortage(stuck=2, runnable=3, detail=NO_GPU, timeout=TIMEOUT)
     assert found.most_useful == 4
-    assert found.message == f"2 of 5 replicas found no node for 300 s ({NO_GPU})"
+    assert found.message == f"2 of 5 replicas unschedulable for 300 s ({NO_GPU})"
 
 
 def test_a_short_wait_is_no_shortage() -> None:
@@ -46,7 +46,7 @@ def test_a_short_wait_is_no_shortage() -> None:
         pytest.param("", "TooFewNodes", id="no-words"),
     ],
 )
-def test_names_what_is_missing(detail: str, reason: str) -> None:
+def test_the_reason_names_the_missing_resource(detail: str, reason: str) -> None:
     found = shortage_of(unschedulable("a", detail=detail))
 
     assert found is not None

@@ -18,13 +18,13 @@ def a_demand(active: float = 0, waiting: float = 0, kv_percent: float = 0, ready
     )
 
 
-def ask(metric: str, target: int, current: int, demand: Demand, *, in_panic: bool = False, **spec: Any) -> int:
+def proposed(metric: str, target: int, current: int, demand: Demand, *, in_burst: bool = False, **spec: Any) -> int:
     chosen = MetricTarget(type=MetricType(metric), target=target)
-    return propose(chosen, SLOTS, current, demand, a_spec(**spec), in_panic=in_panic).replicas
+    return propose(chosen, SLOTS, current, demand, a_spec(**spec), in_burst=in_burst).replicas
 
 
 @pytest.mark.parametrize(
-    ("current", "demand", "wanted"),
+    ("current", "demand", "expected"),
     [
         pytest.param(1, a_demand(26, 18), 3, id="26-in-flight-at-8-plus-4-is-3"),
         pytest.param(1, a_demand(13, 5), 1, id="within-tolerance-of-12"),
@@ -38,16 +38,16 @@ def ask(metric: str, target: int, current: int, demand: Demand, *, in_panic: boo
         pytest.param(1, a_demand(6, active_short=50), 1, id="in-calm-a-rise-follows-the-long-window"),
     ],
 )
-def test_queue_depth(current: int, demand: Demand, wanted: int) -> None:
-    assert ask("QueueDepth", 4, current, demand) == wanted
+def test_queue_depth(current: int, demand: Demand, expected: int) -> None:
+    assert proposed("QueueDepth", 4, current, demand) == expected
 
 
-def test_in_a_burst_a_rise_follows_the_short_window() -> None:
-    assert ask("QueueDepth", 4, 1, a_demand(6, active_short=50), in_panic=True) == 5
+def test_in_a_burst_scale_up_follows_the_short_window() -> None:
+    assert proposed("QueueDepth", 4, 1, a_demand(6, active_short=50), in_burst=True) == 5
 
 
 @pytest.mark.parametrize(
-    ("current", "active", "wanted"),
+    ("current", "active", "expected"),
     [
         pytest.param(4, 50, 9, id="50-at-6-is-9"),
         pytest.param(4, 26, 4, id="within-tolerance-above"),
@@ -55,37 +55,37 @@ def test_in_a_burst_a_rise_follows_the_short_window() -> None:
         pytest.param(4, 12, 2, id="12-at-6-is-2"),
     ],
 )
-def test_active_requests(current: int, active: float, wanted: int) -> None:
-    assert ask("ActiveRequests", 6, current, a_demand(active)) == wanted
+def test_active_requests(current: int, active: float, expected: int) -> None:
+    assert proposed("ActiveRequests", 6, current, a_demand(active)) == expected
 
 
 @pytest.mark.parametrize(
-    ("current", "kv_percent", "wanted"),
+    ("current", "kv_percent", "expected"),
     [
         pytest.param(2, 190, 3, id="190-percent-at-75-is-3"),
         pytest.param(2, 160, 2, id="within-tolerance"),
         pytest.param(3, 70, 1, id="70-percent-fit-one"),
     ],
 )
-def test_kv_cache_utilization(current: int, kv_percent: float, wanted: int) -> None:
-    assert ask("KVCacheUtilization", 75, current, a_demand(kv_percent=kv_percent)) == wanted
+def test_kv_cache_utilization(current: int, kv_percent: float, expected: int) -> None:
+    assert proposed("KVCacheUtilization", 75, current, a_demand(kv_percent=kv_percent)) == expected
 
 
-def test_replicas_still_starting_do_not_change_the_answer() -> None:
-    assert ask("QueueDepth", 4, 3, a_demand(60, 36, ready=1)) == ask("QueueDepth", 4, 3, a_demand(60, 36, ready=3)) == 5
+def test_the_number_of_ready_replicas_does_not_change_the_proposal() -> None:
+    assert [proposed("QueueDepth", 4, 3, a_demand(60, 36, ready=ready)) for ready in (1, 3)] == [5, 5]
 
 
-def test_explains_itself() -> None:
+def test_the_message_has_the_numbers() -> None:
     proposal = propose(
         MetricTarget(type=MetricType.QUEUE_DEPTH, target=4),
         SLOTS,
         1,
         a_demand(26, 18, ready=2),
         a_spec(),
-        in_panic=False,
+        in_burst=False,
     )
 
-    assert proposal.message == "QueueDepth: 26.0 requests in flight against 12 per replica"
+    assert proposal.message == "QueueDepth: 26.0 requests in flight, target 12 per replica"
     assert proposal.value == MetricValue(MetricType.QUEUE_DEPTH, 9.0, 4)
 
 

@@ -61,13 +61,13 @@ def test_the_largest_of_overlapping_events_counts_and_minreplicas_may_be_more() 
         pytest.param(2 * HOUR_S, None, id="nothing more"),
     ],
 )
-def test_the_next_turn_of_an_event_is_known(now_s: float, due_in_s: float | None) -> None:
+def test_the_next_start_or_end_of_an_event_is_known(now_s: float, due_in_s: float | None) -> None:
     due_in = floor_at(a_spec(events=[an_event()]), 80.0, at(now_s)).due_in
 
     assert due_in == (None if due_in_s is None else timedelta(seconds=due_in_s))
 
 
-def test_pods_that_came_faster_than_thought_stay_until_the_event() -> None:
+def test_pods_that_became_ready_faster_than_expected_stay_until_the_event() -> None:
     shop = Operator(
         replicas=1, spec=a_spec(events=[an_event()], behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
     )
@@ -82,37 +82,37 @@ def test_pods_that_came_faster_than_thought_stay_until_the_event() -> None:
     assert {decision.replicas for decision in shop.watches(prepared_at + 35, HOUR_S, active=1)} == {8}
 
 
-def test_an_event_that_another_outgrew_has_begun_all_the_same() -> None:
+def test_an_event_that_a_larger_one_covers_is_active_too() -> None:
     small = an_event(least=3)
     large = an_event(start_s=HOUR_S - 480, end_s=HOUR_S - 300, least=9, leadSeconds=0) | {"name": "tv-spot"}
     spec = a_spec(events=[small, large])
 
-    begun = floor_at(spec, 300.0, at(HOUR_S - 600)).events
-    during = floor_at(spec, 40.0, at(HOUR_S - 400), begun)
+    active = floor_at(spec, 300.0, at(HOUR_S - 600)).events
+    during = floor_at(spec, 40.0, at(HOUR_S - 400), active)
     after = floor_at(spec, 40.0, at(HOUR_S - 300), during.events)
 
     assert (during.event, after.event) == ("tv-spot", "black-friday")
 
 
-def test_an_event_put_off_is_prepared_anew() -> None:
+def test_a_postponed_event_is_prepared_for_again() -> None:
     later = a_spec(events=[an_event(start_s=48 * HOUR_S, end_s=49 * HOUR_S)])
 
-    assert floor_at(later, 80.0, at(HOUR_S), begun=["black-friday"]).event is None
+    assert floor_at(later, 80.0, at(HOUR_S), active=["black-friday"]).event is None
 
 
-def test_a_begun_event_keeps_the_lead_of_the_spec() -> None:
+def test_an_active_event_keeps_the_lead_of_the_spec() -> None:
     spec = a_spec(events=[an_event(leadSeconds=60)])
 
-    assert floor_at(spec, 80.0, at(HOUR_S - 61), begun=["black-friday"]).event is None
+    assert floor_at(spec, 80.0, at(HOUR_S - 61), active=["black-friday"]).event is None
 
 
-def test_an_event_as_old_as_time_counts_until_its_end() -> None:
+def test_an_event_with_a_start_in_year_1_is_active_until_its_end() -> None:
     spec = a_spec(events=[an_event() | {"start": "0001-01-01T00:00:00Z"}])
 
     assert floor_at(spec, 80.0, at(0)).event == "black-friday"
 
 
-def test_no_event_asks_for_more_than_maxreplicas() -> None:
+def test_no_event_raises_the_floor_above_maxreplicas() -> None:
     floor = floor_at(a_spec(maxReplicas=5, events=[an_event()]), 80.0, at(HOUR_S))
 
     assert floor.replicas == 5
@@ -124,17 +124,17 @@ def test_a_time_without_a_zone_is_refused() -> None:
         AnnouncedEvent.model_validate(an_event() | {"start": "2026-11-27T20:00:00"})
 
 
-def test_replicas_are_asked_for_at_once_and_the_reason_names_the_event() -> None:
+def test_an_event_scales_up_at_once_and_the_reason_names_it() -> None:
     shop = Operator(replicas=1, spec=a_spec(events=[an_event()]))
     shop.watches(0, 120, active=1)
 
     decision = shop.sees_load(HOUR_S - 180, active=1)
 
     assert (decision.replicas, decision.reason, decision.phase) == (8, "AnnouncedEvent", AutoscalingPhase.SCHEDULED)
-    assert decision.message == "event black-friday asks for 8 from 2026-01-01T13:00:00+00:00 on, there were 1"
+    assert decision.message == "minReplicas of event black-friday is 8 from 2026-01-01T13:00:00+00:00, current 1"
 
 
-def test_demand_may_ask_for_more_during_an_event() -> None:
+def test_load_may_scale_above_an_event() -> None:
     shop = Operator(replicas=8, spec=a_spec(events=[an_event(start_s=-60)]))
 
     decisions = shop.watches(0, 60, active=200)
@@ -159,5 +159,5 @@ def test_after_its_end_replicas_follow_demand_again() -> None:
     after = shop.watches(end_s, end_s + 700, active=1)
 
     assert {decision.replicas for decision in during} == {8}
-    assert during[-1].message.endswith("event black-friday asks for 8 until 2026-01-01T12:10:00+00:00")
+    assert during[-1].message.endswith("minReplicas of event black-friday is 8 until 2026-01-01T12:10:00+00:00")
     assert after[-1].replicas == 1

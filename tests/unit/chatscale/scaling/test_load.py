@@ -3,35 +3,33 @@ from datetime import timedelta
 import pytest
 
 from chatscale.api.v1alpha1 import MetricSource
-from chatscale.scaling.load import Coverage, LoadSummary, Refusals, max_sample_age, summarize_load
+from chatscale.scaling.load import Coverage, LoadSummary, Refusals, max_sample_age, read_load
 from chatscale.scaling.signals import Replica, ReplicaPhase
 from tests.support.replicas import a_sample, at, in_phase, ready, seen
 
-MAX_AGE = timedelta(seconds=15)
-
 
 def load_of(*replicas: Replica, now: float = 0, before: dict[str, Refusals] | None = None) -> LoadSummary:
-    return summarize_load(seen(now, *replicas), before or {}, at(now), MAX_AGE)
+    return read_load(seen(now, *replicas), before or {}, MetricSource(), at(now))
 
 
 def test_sums_over_ready_replicas() -> None:
     load = load_of(ready("a", a_sample(0, 3, 8, 0.5)), ready("b", a_sample(0, 0, 2, 0.25)))
 
     assert (load.active, load.waiting, load.kv_percent, load.ready, load.read) == (13, 3, 75, 2, 2)
-    assert load.coverage is Coverage.WHOLE
+    assert load.coverage is Coverage.COMPLETE
 
 
 def test_a_fresh_zero_is_zero() -> None:
     load = load_of(ready("a", a_sample(0)))
 
-    assert (load.active, load.coverage) == (0, Coverage.WHOLE)
+    assert (load.active, load.coverage) == (0, Coverage.COMPLETE)
 
 
 def test_neither_starting_nor_leaving_replicas_count() -> None:
     leaving = Replica("b", ReplicaPhase.TERMINATING, at(0), a_sample(0, 5, 8))
     load = load_of(ready("a", a_sample(0, 0, 1)), leaving, in_phase("c", ReplicaPhase.STARTING))
 
-    assert (load.active, load.ready, load.coverage) == (1, 1, Coverage.WHOLE)
+    assert (load.active, load.ready, load.coverage) == (1, 1, Coverage.COMPLETE)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +39,10 @@ def test_neither_starting_nor_leaving_replicas_count() -> None:
         pytest.param([in_phase("a", ReplicaPhase.STARTING)], Coverage.NOTHING_READY, id="only-starting"),
         pytest.param([ready("a", None)], Coverage.NONE, id="never-read"),
         pytest.param([ready("a", a_sample(-16))], Coverage.NONE, id="stale"),
-        pytest.param([ready("a", a_sample(-15))], Coverage.WHOLE, id="just-fresh-enough"),
+        pytest.param([ready("a", a_sample(-15))], Coverage.COMPLETE, id="just-fresh-enough"),
         pytest.param([ready("a", a_sample(0)), ready("b", a_sample(-16))], Coverage.PARTIAL, id="one-stale"),
         pytest.param([ready("a", None, since=-5)], Coverage.NOTHING_READY, id="ready-a-moment-ago"),
-        pytest.param([ready("a", a_sample(0)), ready("b", None, since=-5)], Coverage.WHOLE, id="one-new"),
+        pytest.param([ready("a", a_sample(0)), ready("b", None, since=-5)], Coverage.COMPLETE, id="one-new"),
         pytest.param([ready("a", a_sample(-7), since=-5)], Coverage.NOTHING_READY, id="scraped-while-it-loaded"),
         pytest.param([ready("a", a_sample(0, kv=float("nan")))], Coverage.NONE, id="not-a-number"),
         pytest.param([ready("a", a_sample(0, rejected=float("inf")))], Coverage.NONE, id="infinite"),

@@ -1,4 +1,4 @@
-"""Each rule of docs/design/0005 with worked numbers: 8 slots and target 4, so a replica aims at 12 in flight."""
+"""Each rule of docs/design/0005 with numbers: 8 slots and target 4, so a replica should carry 12 requests in flight."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ AT_ONCE = {
     "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
 }
 QUICK = {"behavior": {"scaleDown": AT_ONCE}}
-"""Without the five minutes of scaleDown's window, so that the other rules show."""
+"""Without scaleDown's stabilization window, to test the other rules."""
 
 
 def outcome(decision: Decision) -> tuple[int, str]:
@@ -48,14 +48,14 @@ def test_a_decision_carries_its_numbers() -> None:
     decision = an_operator(1).sees_load(0, 18)
 
     assert outcome(decision) == (2, "LoadAboveTarget")
-    assert decision.message == "QueueDepth: 18.0 requests in flight against 12 per replica asks for 2 (1 now)"
+    assert decision.message == "QueueDepth: 18.0 requests in flight, target 12 per replica: recommended 2, current 1"
     assert decision.phase is AutoscalingPhase.STABLE
     assert decision.readings == (MetricValue(MetricType.QUEUE_DEPTH, 10.0, 4),)
     assert decision.metrics_ok
 
 
-class TestRaising:
-    def test_follows_the_mean_of_the_window_in_calm(self) -> None:
+class TestScaleUp:
+    def test_follows_the_mean_of_the_window_without_a_burst(self) -> None:
         operator = an_operator(2, windowSeconds=20)
         operator.watches(0, 20, 12, count=2)
 
@@ -73,7 +73,7 @@ class TestRaising:
         assert decision.phase is AutoscalingPhase.PANIC
         assert outcome(operator.sees_load(65, 60, count=1)) == (5, "Burst")
 
-    def test_replicas_that_start_are_not_asked_for_again(self) -> None:
+    def test_starting_replicas_count_as_capacity(self) -> None:
         operator = an_operator(1)
         operator.sees_load(0, 60)
 
@@ -91,7 +91,7 @@ class TestRaising:
         assert "KVCacheUtilization: 180.0 percent" in decision.message
         assert [value.type for value in decision.readings] == [MetricType.QUEUE_DEPTH, MetricType.KV_CACHE_UTILIZATION]
 
-    def test_refused_requests_raise_beyond_what_a_full_queue_shows(self) -> None:
+    def test_refused_requests_count_as_load(self) -> None:
         operator = an_operator(1, maxReplicas=50)
 
         quiet = operator.sees(seen(0, ready("a", a_sample(0, 16, 8, rejected=0))))
@@ -108,7 +108,7 @@ class TestRaising:
         after = operator.sees_load(15, 200, count=1)
 
         assert outcome(first) == (5, "Burst")
-        assert first.message.endswith("asks for 17 (1 now); 5 is what behavior allows for now")
+        assert first.message.endswith("recommended 17, current 1; scaleUp rate limit allows 5 now")
         assert outcome(within) == (5, "RateLimited")
         assert outcome(after) == (10, "Burst")
 
@@ -127,8 +127,8 @@ class TestRaising:
         assert decisions[0].reason == "Stabilizing"
 
 
-class TestLowering:
-    def test_goes_to_a_count_whose_survivors_have_room(self) -> None:
+class TestScaleDown:
+    def test_leaves_the_remaining_replicas_with_spare_slots(self) -> None:
         operator = a_calm_operator(5, 30)
 
         decision = operator.sees_load(335, 12)
@@ -138,14 +138,14 @@ class TestLowering:
         assert replicas[-1] == 2, "12 in flight fill 2 x 8 slots to 75 percent"
         assert sorted(replicas, reverse=True) == replicas
 
-    def test_waits_for_ten_and_a_half_minutes_without_a_higher_wish(self) -> None:
+    def test_waits_for_ten_and_a_half_minutes_without_a_higher_recommendation(self) -> None:
         operator = a_calm_operator(5, 48)
 
         fell = next(seconds for seconds in range(335, 1500, 5) if operator.sees_load(seconds, 5).replicas < 5)
 
         assert fell >= 335 + 630
 
-    def test_does_not_happen_while_requests_wait(self) -> None:
+    def test_needs_empty_queues(self) -> None:
         operator = an_operator(5, **QUICK)
         uneven = [ready("a", None), *(ready(name, None) for name in "bcde")]
 
@@ -155,7 +155,7 @@ class TestLowering:
 
         assert outcome(decision) == (5, "Steady")
 
-    def test_does_not_happen_in_a_burst(self) -> None:
+    def test_waits_for_the_end_of_a_burst(self) -> None:
         operator = an_operator(1, **QUICK)
         operator.watches(0, 65, 5)
         operator.sees_load(65, 60)
@@ -166,10 +166,10 @@ class TestLowering:
 
         assert {decision.replicas for decision in in_burst} == {5}
         assert in_burst[-1].phase is AutoscalingPhase.PANIC
-        assert in_burst[-1].message.endswith("asks for 1 (5 now); not lowered within 60 s of a burst")
+        assert in_burst[-1].message.endswith("recommended 1, current 5; no scale down within 60 s of a burst")
         assert calm_again[-1].replicas == 1
 
-    def test_needs_whole_readings_for_a_window(self) -> None:
+    def test_needs_complete_readings_for_a_window(self) -> None:
         operator = an_operator(5, **QUICK)
 
         first = operator.watches(0, 60, 0)
@@ -184,24 +184,24 @@ class TestBounds:
         decision = an_operator(1, minReplicas=3).sees_load(0, 0)
 
         assert outcome(decision) == (3, "TooFewReplicas")
-        assert decision.message == "minReplicas is 3, there were 1"
+        assert decision.message == "minReplicas is 3, current 1"
 
     def test_a_lowered_maximum_acts_at_once(self) -> None:
         decision = an_operator(9, maxReplicas=4).sees_load(0, 1000)
 
         assert outcome(decision) == (4, "TooManyReplicas")
-        assert decision.message == "maxReplicas is 4, there were 9"
+        assert decision.message == "maxReplicas is 4, current 9"
 
-    def test_a_load_beyond_the_maximum_is_named(self) -> None:
+    def test_the_message_names_maxreplicas_when_the_load_exceeds_it(self) -> None:
         decision = an_operator(3, maxReplicas=4).sees_load(0, 1000)
 
         assert outcome(decision) == (4, "TooManyReplicas")
         assert decision.message.endswith("maxReplicas is 4")
 
-    def test_bounds_hold_without_metrics_too(self) -> None:
+    def test_bounds_apply_without_metrics_too(self) -> None:
         assert outcome(an_operator(1, minReplicas=3).sees(seen(0, ready("a", None)))) == (3, "TooFewReplicas")
 
-    def test_an_idle_model_rests_at_its_minimum(self) -> None:
+    def test_an_idle_model_stays_at_its_minimum(self) -> None:
         assert outcome(a_calm_operator(3, 0, minReplicas=3).sees_load(335, 0)) == (3, "Steady")
 
 
@@ -213,14 +213,17 @@ class TestMissingMetrics:
         assert decision.metrics_ok
         assert decision.next_state.failed_readings == 0
 
-    def test_all_missing_holds(self) -> None:
+    def test_a_complete_outage_holds_the_count(self) -> None:
         operator = a_calm_operator(3, 0, **QUICK, minReplicas=3)
         operator.spec = a_spec(**QUICK)
 
         decision = operator.sees(seen(335, *(ready(name, a_sample(300)) for name in "abc")))
 
         assert outcome(decision) == (3, "MetricsUnavailable")
-        assert decision.message == "none of 3 ready replicas could be read, 1 readings in a row; 3 held"
+        assert (
+            decision.message
+            == "none of 3 ready replicas could be read (failed readings in a row: 1); holding the count at 3"
+        )
         assert not decision.metrics_ok
         assert decision.readings == ()
 
@@ -246,7 +249,7 @@ class TestMissingMetrics:
         ]
         assert [decision.phase for decision in decisions[1:]] == [AutoscalingPhase.STABLE, AutoscalingPhase.FALLBACK]
 
-    def test_one_reading_ends_the_fallback(self) -> None:
+    def test_one_successful_reading_ends_the_fallback(self) -> None:
         operator = an_operator(4)
         for seconds in (0, 5, 10):
             operator.sees(seen(seconds, ready("a", None)))
@@ -265,21 +268,21 @@ class TestMissingMetrics:
 
         assert decision.next_state.failed_readings == 1
 
-    def test_part_of_the_readings_may_raise(self) -> None:
+    def test_partial_readings_may_scale_up(self) -> None:
         decision = an_operator(2).sees(seen(0, ready("a", a_sample(0, 40, 8)), ready("b", a_sample(-60))))
 
         assert outcome(decision) == (4, "LoadAboveTarget")
 
-    def test_part_of_the_readings_may_not_lower(self) -> None:
+    def test_partial_readings_never_scale_down(self) -> None:
         operator = a_calm_operator(3, 0, **QUICK, minReplicas=3)
         operator.spec = a_spec(**QUICK)
 
         decision = operator.sees(seen(335, *(ready(name, a_sample(335)) for name in "ab"), ready("c", a_sample(300))))
 
         assert outcome(decision) == (3, "MetricsIncomplete")
-        assert decision.message.endswith("not lowered: 1 of 3 ready replicas could not be read (c)")
+        assert decision.message.endswith("no scale down while 1 of 3 ready replicas cannot be read (c)")
 
-    def test_after_an_outage_nothing_is_lowered_for_a_whole_window(self) -> None:
+    def test_no_scale_down_for_a_window_after_an_outage(self) -> None:
         operator = a_calm_operator(3, 0, **QUICK, minReplicas=3)
         operator.spec = a_spec(**QUICK)
         operator.sees(seen(335, ready("a", a_sample(300))))
@@ -291,13 +294,13 @@ class TestMissingMetrics:
 
 
 class TestRestart:
-    def test_lowers_nothing_within_a_window(self) -> None:
+    def test_does_not_scale_down_within_a_window(self) -> None:
         assert {decision.replicas for decision in an_operator(7).watches(0, 300, 0)} == {7}
 
-    def test_may_raise_at_once(self) -> None:
+    def test_may_scale_up_at_once(self) -> None:
         assert an_operator(2).sees_load(0, 40).replicas == 4
 
-    def test_a_state_that_is_older_than_the_restart_is_not_needed(self) -> None:
+    def test_decides_the_same_without_the_earlier_state(self) -> None:
         before = a_calm_operator(4, 30)
         kept = before.sees_load(335, 30)
 
@@ -316,45 +319,45 @@ class TestCapacity:
         ]
         return seen(seconds, *observation.replicas, *pending)
 
-    def test_asks_on_while_pods_are_pending_for_a_short_time(self) -> None:
+    def test_keeps_the_count_while_pods_are_pending_for_a_short_time(self) -> None:
         assert an_operator(5).sees(self.stuck(295, 60, 3)).replicas == 5
 
-    def test_withdraws_what_cannot_run_but_one(self) -> None:
+    def test_withdraws_all_unschedulable_pods_but_one(self) -> None:
         decision = an_operator(5).sees(self.stuck(300, 60, 3))
 
         assert outcome(decision) == (3, "InsufficientGPU")
-        assert decision.message.endswith(f"3 of 5 replicas found no node for 300 s ({self.NO_GPU})")
+        assert decision.message.endswith(f"3 of 5 replicas unschedulable for 300 s ({self.NO_GPU})")
 
-    def test_stays_there_and_asks_again_once_the_last_one_runs(self) -> None:
+    def test_stays_there_until_the_pending_pod_runs_and_then_scales_up(self) -> None:
         operator = an_operator(5)
-        asked = [
+        counts = [
             operator.sees(self.stuck(seconds, 60, operator.replicas - 2)).replicas for seconds in range(300, 900, 5)
         ]
 
-        assert set(asked) == {3}
+        assert set(counts) == {3}
         assert operator.sees_load(900, 60, count=3).replicas == 5
 
-    def test_what_fits_is_not_held_up(self) -> None:
+    def test_a_shortage_does_not_limit_a_count_that_fits(self) -> None:
         operator = an_operator(3)
 
         assert outcome(operator.sees(self.stuck(300, 20, 1))) == (3, "Steady")
 
-    def test_the_cause_is_named_where_nothing_runs_at_all(self) -> None:
+    def test_the_message_names_the_shortage_when_no_replica_runs(self) -> None:
         pending = in_phase("p", ReplicaPhase.UNSCHEDULABLE, since=0, detail=self.NO_GPU)
 
         decision = an_operator(1).sees(seen(300, pending))
 
         assert outcome(decision) == (1, "InsufficientGPU")
 
-    def test_minimum_replicas_are_asked_for_even_so(self) -> None:
+    def test_a_shortage_does_not_lower_below_minreplicas(self) -> None:
         assert an_operator(5, minReplicas=4).sees(self.stuck(300, 60, 3)).replicas == 4
 
 
-def test_a_replica_that_was_not_read_yet_is_not_called_unready():
+def test_a_ready_replica_that_was_not_read_yet_is_not_reported_as_unready():
     decision = an_operator(1).sees(seen(5, ready("a", None, since=0)))
     assert (*outcome(decision), decision.message, decision.metrics_ok) == (
         1,
         "Stabilizing",
-        "1 ready, none of them read since it became so; 1 held",
+        "no ready replica has been read since it became ready; holding the count at 1",
         True,
     )

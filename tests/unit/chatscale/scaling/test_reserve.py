@@ -1,4 +1,4 @@
-"""What is kept beyond the load: learned from forecasts, from missed promises, and from how long starts take."""
+"""The reserve above the load: learned from forecast errors, SLO misses and cold starts."""
 
 import math
 from dataclasses import replace
@@ -7,9 +7,9 @@ import pytest
 
 from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus, SloSpec
 from chatscale.desired.workload import STARTUP_TIMEOUT_S
-from chatscale.scaling.reserve import Reserve, learn, learn_start_ups
+from chatscale.scaling.reserve import Reserve, learn_reserve, measure_cold_starts
 from chatscale.scaling.signals import Replica, ReplicaPhase
-from chatscale.scaling.tuning import BUDGET_SHARE, LEAST_RESERVE, MOST_RESERVE
+from chatscale.scaling.tuning import BUDGET_SHARE, MAX_RESERVE, MIN_RESERVE
 from chatscale.scaling.work import Work, count_work
 from tests.support.replicas import at
 from tests.support.workers import Fleet, Worker
@@ -35,10 +35,10 @@ class Student:
         for _ in range(seconds // 15):
             seen = self.fleet.after(15, requests_per_s, missed)
             self.work = count_work(self.work, seen.replicas, seen.taken_at)
-            self.reserve = learn(self.reserve, self.work, SLO, seen.taken_at)
+            self.reserve = learn_reserve(self.reserve, self.work, SLO, seen.taken_at)
 
 
-def test_the_need_worked_out_by_hand() -> None:
+def test_the_need_matches_a_calculation_by_hand() -> None:
     student = Student()
     student.watches(600, 24)
     plain = replace(student.reserve, factor=1.0, error_variance=0.0)
@@ -50,7 +50,7 @@ def test_the_need_worked_out_by_hand() -> None:
     assert need.spare == pytest.approx(2 * math.sqrt(0.125 / 2) * 3.0**0.75, rel=0.01)
 
 
-def test_calm_hours_shrink_the_reserve_and_missed_promises_raise_it() -> None:
+def test_hours_without_misses_shrink_the_reserve_and_misses_raise_it() -> None:
     student = Student()
     student.watches(3600, 24)
     calm = student.reserve.factor
@@ -67,7 +67,7 @@ def test_misses_at_the_budget_leave_the_reserve_as_it_is() -> None:
     assert student.reserve.factor == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize(("missed", "bound"), [pytest.param(0.0, LEAST_RESERVE, id="never"), (1.0, MOST_RESERVE)])
+@pytest.mark.parametrize(("missed", "bound"), [pytest.param(0.0, MIN_RESERVE, id="never"), (1.0, MAX_RESERVE)])
 def test_what_is_learned_has_bounds(missed: float, bound: float) -> None:
     student = Student()
     student.watches(8 * 3600, 24, missed)
@@ -75,7 +75,7 @@ def test_what_is_learned_has_bounds(missed: float, bound: float) -> None:
     assert student.reserve.factor == bound
 
 
-def test_a_minute_in_which_all_is_missed_counts_as_one_in_which_half_is() -> None:
+def test_misses_beyond_half_of_the_requests_count_as_half() -> None:
     half, all_ = Student(), Student()
     half.watches(60, 24, missed=0.5)
     all_.watches(60, 24, missed=1.0)
@@ -93,7 +93,7 @@ def test_load_that_rises_within_a_cold_start_widens_the_forecast() -> None:
     assert bursty.reserve.error_variance > 10 * steady.reserve.error_variance
 
 
-def test_the_first_load_after_an_idle_hour_is_no_error_without_measure() -> None:
+def test_the_first_load_after_an_idle_hour_is_a_bounded_error() -> None:
     student = Student(1)
     student.watches(3600, 0)
     student.watches(300, 4)
@@ -104,7 +104,7 @@ def test_the_first_load_after_an_idle_hour_is_no_error_without_measure() -> None
     assert need.expected < 1.0
 
 
-def test_a_crowd_that_nobody_announced_does_not_staff_the_hours_after_it() -> None:
+def test_an_unannounced_spike_does_not_keep_replicas_for_hours() -> None:
     student = Student()
     student.watches(1800, 24)
     student.watches(120, 24 * 12)
@@ -122,27 +122,27 @@ def test_falling_load_is_no_error() -> None:
     assert student.reserve.error_variance <= before
 
 
-def test_cold_starts_are_believed_soon() -> None:
+def test_new_cold_starts_outweigh_earlier_ones_soon() -> None:
     reserve = Reserve(started=frozenset())
     for number in range(4):
         slow = Worker(f"slow{number}", since=100.0 * number, started_in=300)
-        reserve = learn_start_ups(reserve, [slow.replica(100.0 * number)])
+        reserve = measure_cold_starts(reserve, [slow.replica(100.0 * number)])
 
     assert 280 < reserve.cold_start_s < 300
 
 
-def test_a_start_of_half_an_hour_counts_as_the_longest() -> None:
+def test_a_cold_start_of_half_an_hour_counts_as_the_maximum() -> None:
     reserve = Reserve(started=frozenset())
     for number in range(6):
-        reserve = learn_start_ups(reserve, [Worker(f"w{number}", since=0, started_in=STARTUP_TIMEOUT_S).replica(0)])
+        reserve = measure_cold_starts(reserve, [Worker(f"w{number}", since=0, started_in=STARTUP_TIMEOUT_S).replica(0)])
 
     assert 880 < reserve.cold_start_s <= 900
 
 
-def test_pods_that_cannot_be_read_are_timed_too() -> None:
+def test_cold_starts_of_unread_pods_are_measured_too() -> None:
     unread = replace(Worker("w0", since=0, started_in=300).replica(0), sample=None)
 
-    assert learn_start_ups(Reserve(started=frozenset()), [unread]).cold_start_s == pytest.approx((80 + 300) / 2)
+    assert measure_cold_starts(Reserve(started=frozenset()), [unread]).cold_start_s == pytest.approx((80 + 300) / 2)
 
 
 @pytest.mark.parametrize(
@@ -154,15 +154,15 @@ def test_pods_that_cannot_be_read_are_timed_too() -> None:
         pytest.param([], [unready()], id="who is not ready"),
     ],
 )
-def test_what_is_no_start_up_is_not_timed(before: list[Replica], then: list[Replica]) -> None:
-    reserve = learn_start_ups(Reserve(), before[:1])
+def test_what_is_no_cold_start_is_not_measured(before: list[Replica], then: list[Replica]) -> None:
+    reserve = measure_cold_starts(Reserve(), before[:1])
     for replica in (*before[1:], *then):
-        reserve = learn_start_ups(reserve, [replica])
+        reserve = measure_cold_starts(reserve, [replica])
 
     assert reserve.measured_cold_start_s is None
 
 
-def test_a_new_process_goes_on_with_what_the_last_one_learned() -> None:
+def test_a_new_process_continues_with_what_the_last_one_learned() -> None:
     learned = LearnedStatus(reserve_percent=150, forecast_error_percent=20, prompt_tokens=1, generated_tokens=1)
 
     reserve = Reserve.learned(AutoscalingStatus(cold_start_seconds=120, learned=learned))

@@ -1,4 +1,4 @@
-"""The policy that ships: `decide` without targets, on replicas that count their work."""
+"""The default policy: `decide` without targets, on replicas that count their work."""
 
 from dataclasses import replace
 
@@ -35,16 +35,16 @@ class Shop:
         del self.fleet.workers[decision.replicas :]
 
 
-def test_sizes_for_work_and_says_so_in_one_sentence() -> None:
+def test_sizes_for_the_load_and_explains_it_in_one_sentence() -> None:
     decision = Shop(2).watches(300, 24)[-1]
 
     assert decision.replicas == 5
     assert decision.reason == "LoadAboveTarget"
-    assert decision.message.startswith("work for 3.0 replicas (8000 tokens/s each), 3.")
-    assert decision.message.endswith("spare ask for 5 (2 now)")
+    assert decision.message.startswith("load 3.0 replicas (8000 tokens/s each), 3.")
+    assert decision.message.endswith(": recommended 5, current 2")
 
 
-def test_knows_nothing_after_one_reading_and_holds() -> None:
+def test_holds_the_count_after_one_reading() -> None:
     decision = Shop(3).watches(15, 24)[0]
 
     assert (decision.replicas, decision.reason) == (3, "Stabilizing")
@@ -60,7 +60,7 @@ def test_targets_of_the_spec_replace_it() -> None:
     assert decision.message.startswith("QueueDepth: ")
 
 
-def test_a_replica_that_does_not_count_its_work_brings_the_usual_targets_back() -> None:
+def test_targets_decide_while_a_replica_does_not_count_its_work() -> None:
     shop = Shop(2)
     shop.watches(60, 24)
     seen = shop.fleet.after(15, 24)
@@ -112,7 +112,7 @@ def test_a_restart_keeps_the_count_and_what_was_learned() -> None:
 
 
 @given(st.floats(0, 200), st.floats(1, 3))
-def test_more_load_never_asks_for_fewer(requests_per_s: float, times: float) -> None:
+def test_more_load_never_recommends_fewer_replicas(requests_per_s: float, times: float) -> None:
     less = Shop(3).watches(90, requests_per_s)[-1]
     more = Shop(3).watches(90, requests_per_s * times)[-1]
 

@@ -35,7 +35,7 @@ def test_default_rates_are_those_of_the_hpa(current: int, recommendation: int, a
 
 
 def test_limits_count_from_the_start_of_the_period() -> None:
-    history = History.starting_with(1, at(0)).with_asked(5, at(0)).with_current(5, DEFAULT, at(5))
+    history = History.starting_with(1, at(0)).with_decision(5, at(0)).with_current(5, DEFAULT, at(5))
 
     assert history.changes == (CountChange(at(0), 4),)
     assert history.rate_limited(5, 20, DEFAULT, at(5)) == 5, "1 at the start, 4 already added"
@@ -59,12 +59,12 @@ def test_a_change_by_somebody_else_counts() -> None:
 
 
 def test_a_decision_that_nobody_carried_out_does_not_count() -> None:
-    history = History.starting_with(1, at(0)).with_asked(5, at(0)).with_current(1, DEFAULT, at(5))
+    history = History.starting_with(1, at(0)).with_decision(5, at(0)).with_current(1, DEFAULT, at(5))
 
     assert history.changes == ()
 
 
-def test_changes_are_forgotten_after_the_longest_period() -> None:
+def test_changes_are_dropped_after_the_longest_period() -> None:
     behavior = a_behavior(scaleUp=rules(("Pods", 4, 15), ("Pods", 8, 60)))
     history = History.starting_with(1, at(0)).with_current(2, behavior, at(1))
 
@@ -72,27 +72,32 @@ def test_changes_are_forgotten_after_the_longest_period() -> None:
     assert history.with_current(2, behavior, at(61)).changes == ()
 
 
-def test_lowers_to_the_highest_wish_of_the_window() -> None:
+def test_scales_down_to_the_highest_recommendation_of_the_window() -> None:
     history = History.starting_with(10, at(0))
-    for seconds, recommendation in ((200, 4), (400, 6), (629, 2)):
+    for seconds, recommendation in ((200, 4), (400, 6)):
         history = history.with_recommendation(recommendation, DEFAULT, at(seconds))
 
-    assert history.stabilized(10, DEFAULT, at(629)) == 10, "what was found at the start still counts"
-    assert history.stabilized(10, DEFAULT, at(630)) == 6
-    assert history.with_recommendation(2, DEFAULT, at(1030)).stabilized(6, DEFAULT, at(1030)) == 2
+    assert history.stabilized(10, 2, DEFAULT, at(629)) == 10, "the count at the start is within the window"
+    assert history.stabilized(10, 2, DEFAULT, at(630)) == 6
+    assert history.stabilized(6, 2, DEFAULT, at(1030)) == 2
 
 
-def test_raises_to_the_lowest_wish_of_the_window() -> None:
+def test_scales_up_to_the_lowest_recommendation_of_the_window() -> None:
     behavior = a_behavior(scaleUp=rules(("Pods", 100, 15), window=60))
     history = History.starting_with(1, at(0))
-    for seconds, recommendation in ((10, 8), (30, 4), (50, 9)):
+    for seconds, recommendation in ((10, 8), (30, 4)):
         history = history.with_recommendation(recommendation, behavior, at(seconds))
 
-    assert history.stabilized(1, behavior, at(50)) == 1
-    assert history.stabilized(1, behavior, at(60)) == 4
+    assert history.stabilized(1, 9, behavior, at(50)) == 1
+    assert history.stabilized(1, 9, behavior, at(60)) == 4
 
 
-def test_without_a_window_a_rise_is_immediate() -> None:
-    history = History.starting_with(1, at(0)).with_recommendation(8, DEFAULT, at(0))
+def test_without_a_window_scale_up_is_immediate() -> None:
+    assert History.starting_with(1, at(0)).stabilized(1, 8, DEFAULT, at(0)) == 8
 
-    assert history.stabilized(1, DEFAULT, at(0)) == 8
+
+def test_the_newest_recommendation_is_part_of_the_window() -> None:
+    behavior = a_behavior(scaleUp=rules(("Pods", 100, 15), window=60))
+    history = History.starting_with(1, at(0)).with_recommendation(8, behavior, at(30))
+
+    assert history.stabilized(1, 4, behavior, at(61)) == 4

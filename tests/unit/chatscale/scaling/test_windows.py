@@ -24,18 +24,18 @@ def test_takes_mean_lowest_and_highest_of_the_span() -> None:
     assert found.high(at(59), MINUTE) == 60
 
 
-def test_forgets_what_is_as_old_as_the_span() -> None:
+def test_drops_values_as_old_as_the_span() -> None:
     found = window((0, 10), (30, 20))
 
     assert found.mean(at(60), MINUTE) == 20
     assert found.high(at(60), MINUTE) == 20
 
 
-def test_a_span_shorter_than_a_tick_sees_the_newest_value() -> None:
+def test_a_span_shorter_than_the_interval_has_the_newest_value() -> None:
     assert window((0, 10), (5, 20)).mean(at(9), timedelta(seconds=1)) == 20
 
 
-def test_a_span_of_zero_sees_this_very_instant() -> None:
+def test_a_span_of_zero_has_the_present_value() -> None:
     found = window((0, 10), (5, 20), (5, 30), span=timedelta())
 
     assert (found.low(at(5), timedelta()), found.high(at(5), timedelta())) == (20, 30)

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from typing_extensions import override
 
 from chatscale_server.engine.beam_search import search_beams
-from chatscale_server.engine.beams import BeamLine
+from chatscale_server.engine.beams import BeamQueue
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request
 from chatscale_server.engine.simulated import SimulatedEngine
@@ -43,7 +43,7 @@ def test_the_best_answers_are_those_of_generate(tmp_path_factory, family, beams,
     assert len(steps) >= width - 1
 
 
-def test_rules_that_the_model_comes_with_are_not_taken_over(tmp_path):
+def test_sampling_rules_of_the_model_s_configuration_are_ignored(tmp_path):
     """Many models bring a repetition penalty and a length for their own demonstrations."""
     network = AutoModelForCausalLM.from_pretrained(save_model("llama", tmp_path), dtype=torch.float32)
     request = Request(id="r", prompt=(5, 6, 7), max_tokens=12, beams=3)
@@ -53,7 +53,7 @@ def test_rules_that_the_model_comes_with_are_not_taken_over(tmp_path):
     assert search_beams(network, request, 1, {END}, lambda: False) == plain
 
 
-def test_a_search_that_is_told_to_end_ends(tmp_path):
+def test_a_cancelled_search_ends(tmp_path):
     network = AutoModelForCausalLM.from_pretrained(save_model("llama", tmp_path), dtype=torch.float32)
     steps = []
 
@@ -66,24 +66,24 @@ def test_a_search_that_is_told_to_end_ends(tmp_path):
 
 
 def test_searches_run_one_at_a_time_in_their_order():
-    line = BeamLine(60.0)
+    queue = BeamQueue(60.0)
     first, second, third = a_search("a", "b"), a_search("c"), a_search("d", "e")
     for search in (first, second, third):
-        line.submit(search)
-    assert line.start() == line.running == first
-    assert line.cancel("d") == third
-    assert line.cancel("nobody") == ()
-    assert (line.cancel("b"), line.cancelled) == ((), True)
-    assert (line.start(), line.cancelled) == (second, False)
-    assert line.start() == line.running == ()
+        queue.submit(search)
+    assert queue.start() == queue.running == first
+    assert queue.cancel("d") == third
+    assert queue.cancel("nobody") == ()
+    assert (queue.cancel("b"), queue.cancelled) == ((), True)
+    assert (queue.start(), queue.cancelled) == (second, False)
+    assert queue.start() == queue.running == ()
 
 
-def test_a_search_that_waited_too_long_is_given_back():
-    line = BeamLine(10.0)
-    line.submit(a_search("a", "b", queued_s=0.0))
-    line.submit(a_search("c", queued_s=5.0))
-    assert [request.id for request in line.expire(11.0)] == ["a", "b"]
-    assert [request.id for request in line.start()] == ["c"]
+def test_a_search_that_waited_too_long_expires():
+    queue = BeamQueue(10.0)
+    queue.submit(a_search("a", "b", queued_s=0.0))
+    queue.submit(a_search("c", queued_s=5.0))
+    assert [request.id for request in queue.expire(11.0)] == ["a", "b"]
+    assert [request.id for request in queue.start()] == ["c"]
 
 
 class Searching(SimulatedEngine):

@@ -89,7 +89,7 @@ def stale(step: Step) -> Step:
     ("record", "times_s", "reason"),
     [
         pytest.param(lambda step: step, (2.0, 1.0), "", id="faster"),
-        pytest.param(lambda step: step, (2.0, 2.0), "no faster", id="no-faster"),
+        pytest.param(lambda step: step, (2.0, 2.0), "not faster", id="no-faster"),
         pytest.param(broken, (2.0, 1.0), "no graphs here", id="fails"),
         pytest.param(stale, (2.0, 1.0), "does not reproduce a plain forward pass", id="answers-differently"),
     ],

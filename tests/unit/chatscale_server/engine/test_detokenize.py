@@ -1,11 +1,13 @@
-"""No stop string and no half character ever goes out, however the text is cut into tokens."""
+"""Stop strings never leave, however the text is split, and scores leave with the text that they belong to."""
 
+from codecs import getincrementaldecoder
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.engine.detokenize import MAX_HELD_TOKENS, StopFilter, WindowDecoder
+from chatscale_server.engine.detokenize import SequenceText, StopFilter, TextPiece
+from chatscale_server.engine.request import Score
 
 letters = st.text(alphabet="ab€", max_size=30)
 stops = st.lists(st.text(alphabet="ab€", min_size=1, max_size=4), min_size=1, max_size=3)
@@ -40,42 +42,80 @@ def test_without_stop_strings_text_passes_at_once():
     assert StopFilter(()).push("anything") == ("anything", False)
 
 
-def bytes_decoder() -> WindowDecoder:
-    """One token a byte, as the worst tokenizer would."""
-    return WindowDecoder(lambda tokens: bytes(tokens).decode(errors="replace"))
+WORDS = ("One", " tw", "o", " three", "€")
+BYTES = [word.encode() for word in WORDS[:4]] + ["€".encode()[:1], "€".encode()[1:]]
 
 
-def test_a_long_run_of_tokens_without_text_costs_no_more_than_a_short_one():
-    widths = []
+class BytesDecoder:
+    """Token n is BYTES[n]; the last two make one character together."""
 
-    def without_specials(tokens):
-        widths.append(len(tokens))
-        return "".join(chr(token) for token in tokens if token >= 32)
+    def __init__(self) -> None:
+        self._decode = getincrementaldecoder("utf-8")("replace").decode
 
-    decoder = WindowDecoder(without_specials)
-    answer = [decoder.push(token) for token in [ord("a"), *[1] * 5000, ord("b"), *[2] * 3, ord("c")]]
-    assert "".join(answer) + decoder.flush() == "abc"
-    assert max(widths) <= 2 * MAX_HELD_TOKENS
+    def push(self, token: int) -> str:
+        return self._decode(BYTES[token])
 
-
-@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\ufffd"), max_size=40))
-def test_characters_come_out_whole_and_in_order(text):
-    decoder = bytes_decoder()
-    pieces = [decoder.push(byte) for byte in text.encode()]
-    assert "".join(pieces) == text
+    def flush(self) -> str:
+        return ""
 
 
-def test_an_incomplete_character_at_the_end_is_dropped():
-    decoder = bytes_decoder()
-    assert [decoder.push(byte) for byte in "a€".encode()[:-1]] == ["a", "", ""]
-    assert decoder.flush() == ""
+def a_text(*stops: str) -> SequenceText:
+    return SequenceText(BytesDecoder(), StopFilter(stops))
 
 
-@given(tokens=st.lists(st.integers(0, 255), max_size=60))
-def test_invalid_bytes_neither_fail_nor_hold_up_what_follows(tokens):
-    decoder = bytes_decoder()
+def push(text: SequenceText, token: int) -> TextPiece:
+    return text.push(token, Score(token, -1.0))
+
+
+def scored(*offsets: tuple[int, int]) -> tuple[Score, ...]:
+    return tuple(Score(token, -1.0, (), offset) for token, offset in offsets)
+
+
+def test_scores_of_text_that_may_yet_be_a_stop_string_wait_for_it():
+    text = a_text("two!")
+    assert push(text, 0) == TextPiece("One", scored((0, 0)))
+    assert push(text, 1) == TextPiece(" ")
+    assert push(text, 2) == TextPiece("")
+    assert push(text, 3) == TextPiece("two three", scored((1, 3), (2, 6), (3, 7)))
+
+
+def test_scores_of_a_stop_string_never_go_out():
+    text = a_text("wo")
+    push(text, 0)
+    assert push(text, 1) == TextPiece(" t")
+    assert push(text, 2) == TextPiece("", scored((1, 3)), stopped=True)
+
+
+def test_the_score_of_half_a_character_has_the_offset_of_the_character():
+    text = a_text()
+    assert push(text, 4) == TextPiece("", scored((4, 0)))
+    assert push(text, 5) == TextPiece("€", scored((5, 0)))
+
+
+def test_the_end_releases_all_held_text():
+    text = a_text("two!")
+    push(text, 1)
+    push(text, 2)
+    assert text.end() == TextPiece("two", scored((1, 0), (2, 3)))
+
+
+@given(
+    tokens=st.lists(st.integers(0, 5), max_size=12),
+    stops=st.lists(st.sampled_from(["two", "o t", "e€", "n", "three three"]), max_size=2),
+)
+def test_every_token_of_the_text_has_one_score_at_its_place(tokens, stops):
+    state = a_text(*stops)
+    text, scores = "", ()
     for token in tokens:
-        decoder.push(token)
-    for token in b"abcdefghi":
-        last = decoder.push(token)
-    assert last.endswith("i")
+        piece = push(state, token)
+        text, scores = text + piece.text, scores + piece.scores
+        if piece.stopped:
+            break
+    else:
+        piece = state.end()
+        text, scores = text + piece.text, scores + piece.scores
+    assert [score.token for score in scores] == tokens[: len(scores)]
+    assert all(score.offset <= len(text) for score in scores)
+    assert all(stop not in text for stop in stops)
+    if not piece.stopped:
+        assert len(scores) == len(tokens)

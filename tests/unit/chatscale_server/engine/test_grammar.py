@@ -108,7 +108,7 @@ def test_the_end_is_allowed_only_when_the_object_is_whole(grammars):
     assert [*allowed, bool(constraint.allowed()[END])] == [False, False, True]
 
 
-def test_text_around_a_schema_is_held_to_as_well(grammars):
+def test_prefix_and_suffix_of_a_schema_are_enforced_too(grammars):
     constraint = grammars.constraint('{"const": 7}', 'say "', '"\n')
     text, ended = generated(constraint, torch.randn(9, VOCABULARY), Sampling(temperature=0.0), 20)
     assert (text, ended) == ('say "7"\n', True)
@@ -124,13 +124,13 @@ def test_text_around_a_schema_is_held_to_as_well(grammars):
         pytest.param({"enum": []}, "Unsatisfiable", id="nothing-fits"),
         pytest.param({"not": {}, "x-guidance": {"lenient": True}}, "not", id="lenient-by-the-back-door"),
         pytest.param({"type": "string", "pattern": "(" * 50}, ".", id="pattern"),
-        pytest.param({"allOf": [{"$ref": "#"}]}, "nothing fits", id="endless"),
+        pytest.param({"allOf": [{"$ref": "#"}]}, "no output can match", id="endless"),
         pytest.param([], ".", id="no-object"),
         pytest.param({"type": "x" * 30_000}, r"^Invalid type: x{1,300}$", id="a-type-without-end"),
         pytest.param({"uniqueItems": True}, "^Unimplemented keys", id="a-rule-that-it-does-not-know"),
     ],
 )
-def test_a_schema_that_cannot_be_held_to_is_refused_soon(grammars, schema, message):
+def test_an_unsupported_schema_is_rejected_quickly(grammars, schema, message):
     began_s = time.process_time()
     with pytest.raises(SchemaError, match=message):
         grammars.constraint(json.dumps(schema))

@@ -90,7 +90,7 @@ def test_layers_of_one_input_become_one_and_answer_alike(bias):
             torch.testing.assert_close(attention(inputs), output, rtol=1e-5, atol=1e-5)
 
 
-def test_the_one_computes_once_for_all_and_keeps_nothing(monkeypatch):
+def test_a_shared_layer_computes_once_for_all_and_keeps_nothing(monkeypatch):
     attention = Attention(bias=True).requires_grad_(requires_grad=False)
     pack_linears(attention, 4, [Siblings(attention, ("queries", "keys"))], always)
     computed: list[int] = []

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.prefixes import SMALL_TAIL_TOKENS, Copy, SlotContents, common_prefix
 from chatscale_server.engine.request import Request
-from chatscale_server.engine.scheduler import MIN_FOLLOW_TOKENS, MIN_PREFILL_TOKENS, Scheduler, StepPlan
+from chatscale_server.engine.scheduler import MIN_FOLLOW_TOKENS, MIN_PREFILL_TOKENS, KvBudget, Scheduler, StepPlan
 
 SYSTEM = tuple(range(1000, 1200))
 """The instruction that every customer's chat begins with."""
@@ -51,7 +50,7 @@ class World:
             self.expect(sequence.slot, tuple(sequence.tokens[: sequence.held_tokens]))
             self.cache[sequence.slot][sequence.held_tokens] = sequence.tokens[-1]
         for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
-            sequence.take(7 * sequence.generated + len(sequence.tokens) % 3)
+            sequence.append(7 * sequence.generated + len(sequence.tokens) % 3)
             if sequence.generated == sequence.request.max_tokens:
                 self.finished.add(sequence.request.id)
                 self.scheduler.remove(sequence.request.id)
@@ -90,7 +89,7 @@ events = st.lists(
 
 
 @given(events=events, slots=st.integers(1, 5), tokens_per_step=st.integers(1, 300))
-def test_whatever_comes_and_goes_each_prompt_meets_its_own_tokens_and_ends(events, slots, tokens_per_step):
+def test_every_prompt_is_computed_on_its_own_tokens_in_any_order_of_requests(events, slots, tokens_per_step):
     world = World(slots=slots, tokens_per_step=tokens_per_step)
     submitted, cancelled = 0, set()
     for kind, what, max_tokens in events:
@@ -132,7 +131,7 @@ def test_equal_prompts_at_once_are_computed_once():
     assert world.computed == 200 + 7
 
 
-def test_a_crowd_that_shares_an_instruction_computes_it_once_over_several_steps():
+def test_prompts_with_a_common_prefix_compute_it_once_over_several_steps():
     world = World(slots=4, tokens_per_step=64)
     for at in range(4):
         world.submit(str(at), SYSTEM + tuple(range(at * 50, at * 50 + 10)))
@@ -146,7 +145,7 @@ def test_without_reuse_every_prompt_is_computed():
     assert world.run() == 4 * 200
 
 
-def test_when_the_leader_is_cancelled_the_next_in_line_leads_with_what_is_written():
+def test_if_the_leader_is_cancelled_the_next_sequence_continues_from_the_cached_prefix():
     world = World(slots=3, tokens_per_step=64)
     for name in "abc":
         world.submit(name, SYSTEM)
@@ -182,7 +181,7 @@ def test_a_conversation_goes_on_in_its_own_slot():
     assert [(chunk.start, chunk.end) for chunk in plan.chunks] == [(len(said) - 1, len(said) + 2)]
 
 
-def test_a_conversation_that_another_prompt_only_begins_like_stays_where_it_is():
+def test_a_prompt_that_shares_only_a_prefix_does_not_overwrite_a_conversation():
     world = World(slots=3)
     chat = SYSTEM + tuple(range(SMALL_TAIL_TOKENS + 1))
     world.submit("chat", chat)
@@ -194,7 +193,7 @@ def test_a_conversation_that_another_prompt_only_begins_like_stays_where_it_is()
     assert world.step().prefix_hits == len(chat)
 
 
-def test_the_slot_that_was_of_no_use_for_longest_is_given_away():
+def test_the_least_recently_used_slot_is_overwritten():
     world = World(slots=3)
     for name, token in (("a", 100), ("b", 200), ("c", 300)):
         world.submit(name, tuple(range(token, token + 50)))
@@ -223,7 +222,7 @@ def test_a_common_prefix_is_exactly_that(first, second, shared):
     assert length == limit or first[length] != second[length]
 
 
-def test_a_crowd_stays_side_by_side_however_many_come_and_go():
+def test_many_running_slots_stay_side_by_side_while_requests_come_and_go():
     world = World(slots=16)
     submitted = 0
     while submitted < 500:
@@ -235,7 +234,7 @@ def test_a_crowd_stays_side_by_side_however_many_come_and_go():
         assert max(slots) - min(slots) < 10
 
 
-def test_chats_are_remembered_in_all_slots_until_there_is_a_crowd():
+def test_conversations_stay_cached_in_all_slots_while_few_slots_run():
     world = World(slots=8)
     world.submit("long", (1, 2, 3), max_tokens=500)
     world.step()

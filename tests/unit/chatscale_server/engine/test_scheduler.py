@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.engine.kv_budget import KvBudget
-from chatscale_server.engine.scheduler import MIN_PREFILL_TOKENS, Scheduler, StepPlan
+from chatscale_server.engine.scheduler import MIN_PREFILL_TOKENS, KvBudget, Scheduler, StepPlan
 from tests.unit.chatscale_server.builders import a_request
 
 
@@ -19,7 +18,7 @@ def advance(scheduler: Scheduler, plan: StepPlan) -> list[str]:
     """What the worker does after a step: one token each, and out at the limit. Gives who finished."""
     finished = []
     for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
-        sequence.take(0)
+        sequence.append(0)
         if sequence.generated == sequence.request.max_tokens:
             scheduler.remove(sequence.request.id)
             finished.append(sequence.request.id)
@@ -101,7 +100,7 @@ def test_running_streams_decode_in_every_step_beside_a_long_prompt():
         pytest.param(0, 3, 2 * 40 + 10, id="even a few"),
     ],
 )
-def test_a_crowd_of_prompts_has_more_of_a_step_than_the_few_streams_beside_it(streams, prompts, read):
+def test_many_prompts_get_a_larger_budget_if_few_streams_run(streams, prompts, read):
     scheduler = a_scheduler(slots=8, tokens_per_step=40, burst=8)
     for at in range(streams):
         scheduler.submit(a_request(f"stream {at}", prompt=1, max_tokens=50))
@@ -113,7 +112,7 @@ def test_a_crowd_of_prompts_has_more_of_a_step_than_the_few_streams_beside_it(st
     assert sum(chunk.end - chunk.start for chunk in plan.chunks) == read
 
 
-def test_nobody_overtakes_a_request_that_does_not_fit_yet():
+def test_no_request_overtakes_one_that_does_not_fit_yet():
     scheduler = a_scheduler(slots=3, capacity=100)
     for request in (a_request("a", prompt=50), a_request("big", prompt=60), a_request("small", prompt=1)):
         scheduler.submit(request)
@@ -132,7 +131,7 @@ def test_the_lowest_free_slot_is_taken_so_that_batches_stay_dense():
     assert [(s.request.id, s.slot) for s in scheduler.plan().started] == [("d", 1)]
 
 
-def test_requests_that_waited_too_long_are_taken_out_oldest_first():
+def test_requests_that_waited_too_long_expire_oldest_first():
     scheduler = a_scheduler(timeout_s=10.0)
     for name, queued_s in (("old", 0.0), ("edge", 5.0), ("new", 9.0)):
         scheduler.submit(a_request(name, queued_s=queued_s))

@@ -7,9 +7,8 @@ import pytest
 
 from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES, Profile
-from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.protocol import ChatMessage
-from chatscale_server.engine.scheduler import Scheduler
+from chatscale_server.engine.scheduler import KvBudget, Scheduler
 from chatscale_server.engine.simulated import SimulatedEngine
 from tests.unit.chatscale_server.builders import a_request
 
@@ -93,7 +92,7 @@ def test_tokens_read_as_customer_service_and_repeat_for_the_same_prompt():
         for _ in range(6):
             plan = scheduler.plan()
             words.append(decoder.push(engine.step(plan)[0]))
-            scheduler.running[0].take(0)
+            scheduler.running[0].append(0)
         scheduler.remove("r")
         answers.append("".join(words))
     assert answers[0] == answers[1] == "Thank you for reaching out, I "

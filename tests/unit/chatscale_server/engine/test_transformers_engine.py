@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_server.engine.kv_budget import KvBudget
 from chatscale_server.engine.linears import LinearPart, pack_linears
 from chatscale_server.engine.loading import load_model, plan_load, warm_up
 from chatscale_server.engine.model import CacheShape, SlotCache, group_chunks
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
-from chatscale_server.engine.scheduler import Chunk, Scheduler, Sequence
+from chatscale_server.engine.scheduler import Chunk, KvBudget, Scheduler, Sequence
 from chatscale_server.engine.transformers_engine import TransformersEngine, full_step
 from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
@@ -54,7 +52,7 @@ def smollm2() -> Path:
 
 
 def loaded(folder: Path, **changes: object):
-    engine = TransformersEngine(replace(SETTINGS, model_uri=f"file://{folder}", **changes))  # type: ignore[arg-type]
+    engine = TransformersEngine(SETTINGS.model_copy(update={"model_uri": f"file://{folder}", **changes}))
     return engine, engine.load(lambda _name, _seconds: None)
 
 
@@ -76,7 +74,7 @@ def run(
         tokens = engine.step(plan)
         for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
             answers[sequence.request.id].append(tokens[sequence.slot])
-            sequence.take(tokens[sequence.slot])
+            sequence.append(tokens[sequence.slot])
             if sequence.generated == sequence.request.max_tokens:
                 scheduler.remove(sequence.request.id)
     return answers
@@ -114,9 +112,9 @@ def test_greedy_answers_equal_generate_alone_and_in_a_busy_batch(models, family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_packed_weights_answer_as_generate_does(models, family):
+def test_output_with_packed_weights_equals_generate(models, family):
     engine, _info = loaded(models(family))
-    plan = plan_load(models(family), replace(SETTINGS, model_uri=f"file://{models(family)}"))
+    plan = plan_load(models(family), SETTINGS.model_copy(update={"model_uri": f"file://{models(family)}"}))
     everything = partial(pack_linears, pays=lambda _weight, _rows: True)
     engine._model = warm_up(load_model(plan, 4), plan, everything)
     shared = [layer for layer in engine._model.network.modules() if isinstance(layer, LinearPart)]
@@ -126,7 +124,7 @@ def test_packed_weights_answer_as_generate_does(models, family):
 
 
 def test_weights_that_cannot_be_packed_stay_as_they_are(models, caplog):
-    settings = replace(SETTINGS, model_uri=f"file://{models('llama')}")
+    settings = SETTINGS.model_copy(update={"model_uri": f"file://{models('llama')}"})
     plan = plan_load(models("llama"), settings)
 
     def half(network: Any, *_: Any) -> int:
@@ -246,7 +244,7 @@ def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):
     assert run(engine, requests)["3"] == expected(models("llama"), (4, 5), 20)
 
 
-def test_a_bias_holds_in_every_shape_of_batch(models):
+def test_a_bias_applies_in_every_batch_shape(models):
     """Alone in the last slot too, where the model's output comes without a copy."""
     engine, _info = loaded(models("llama"))
     lengths = (6, 6, 6, 20)
@@ -255,7 +253,7 @@ def test_a_bias_holds_in_every_shape_of_batch(models):
     assert run(engine, requests) == {str(at): [7] * n for at, n in enumerate(lengths)}
 
 
-def test_text_comes_back_as_it_went_in(models):
+def test_tokenized_text_decodes_to_itself(models):
     engine, _info = loaded(models("llama"))
     text = "Größe 42, bitte € 🙂"
     decoder = engine.decoder()
@@ -274,7 +272,9 @@ def test_chats_use_the_plain_template_unless_one_is_given(models):
     clumsy, _info = loaded(models("gpt2"), chat_template="{{ 1 + messages[0].content }}")
     with pytest.raises(PromptError, match="unsupported operand"):
         clumsy.encode_chat(messages)
-    with pytest.raises(StartupError, match="CHATSCALE_CHAT_TEMPLATE is not Jinja: line 1: Expected an expression"):
+    with pytest.raises(
+        StartupError, match="CHATSCALE_CHAT_TEMPLATE is not valid Jinja: line 1: Expected an expression"
+    ):
         loaded(models("gpt2"), chat_template="{% if %}")
 
 
@@ -318,7 +318,7 @@ def configured(folder: Path, **fields: object) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "message"),
     [
-        pytest.param(damaged, ExitCode.MODEL_UNSUPPORTED, "not a whole safetensors file", id="cut-short"),
+        pytest.param(damaged, ExitCode.MODEL_UNSUPPORTED, "not a complete safetensors file", id="cut-short"),
         pytest.param(lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), ExitCode.MODEL_UNSUPPORTED,
                      r"no \*.safetensors files", id="pickle"),
         pytest.param(lambda f: (f / "config.json").unlink(), ExitCode.MODEL_NOT_FOUND, "has no config.json",
@@ -326,7 +326,7 @@ def configured(folder: Path, **fields: object) -> None:
         pytest.param(lambda f: configured(f, model_type="martian"), ExitCode.MODEL_UNSUPPORTED,
                      "configuration cannot be read", id="unknown-family"),
         pytest.param(lambda f: configured(f, model_type="mamba"), ExitCode.MODEL_UNSUPPORTED,
-                     "keep no plain cache", id="no-attention"),
+                     "layers without a plain KV cache", id="no-attention"),
         pytest.param(lambda f: configured(f, model_type="bart"), ExitCode.MODEL_UNSUPPORTED,
                      "only decoder-only models are served", id="encoder-decoder"),
         pytest.param(lambda f: configured(f, quantization_config={"quant_method": "gptq", "bits": 4}),
@@ -335,7 +335,7 @@ def configured(folder: Path, **fields: object) -> None:
                      "tokenizer cannot be loaded", id="tokenizer"),
     ],
 )  # fmt: skip
-def test_refuses_a_spoilt_model_with_its_reason(tmp_path, spoil, code, message):
+def test_rejects_an_unusable_model_with_the_reason(tmp_path, spoil, code, message):
     spoil(save_model("llama", tmp_path))
     with pytest.raises(StartupError, match=message) as caught:
         loaded(tmp_path)
@@ -354,7 +354,7 @@ def test_refuses_a_spoilt_model_with_its_reason(tmp_path, spoil, code, message):
 )
 def test_refuses_impossible_settings(models, changes, code, message):
     folder = models("llama")
-    engine = TransformersEngine(replace(SETTINGS, **{"model_uri": f"file://{folder}", **changes}))
+    engine = TransformersEngine(SETTINGS.model_copy(update={"model_uri": f"file://{folder}", **changes}))
     with pytest.raises(StartupError, match=message) as caught:
         engine.load(lambda _name, _seconds: None)
     assert caught.value.code == code

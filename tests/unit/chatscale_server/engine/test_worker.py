@@ -98,14 +98,14 @@ class StoppedWhileClearing(threading.Event):
         super().clear()
 
 
-def test_a_stop_is_never_slept_through():
+def test_a_stop_is_never_missed():
     wake = StoppedWhileClearing()
     wake.worker = Worker(SimulatedEngine(FAST), Reports(), 1, 60.0, _wake=wake)
     wake.worker.start()
     assert wake.worker.stop(10)
 
 
-def test_a_request_that_waited_too_long_is_given_back():
+def test_a_request_that_waited_too_long_expires():
     worker, reports = a_worker(SimulatedEngine(FAST), timeout_s=10.0, now_s=100.0)
     worker.submit(a_request("late", queued_s=89.0))
     assert reports.report().outputs == (Output("late", "", 0, FinishReason.DEADLINE),)

@@ -7,20 +7,19 @@ from hypothesis import strategies as st
 
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.metrics import RejectReason, SloObjective
-from chatscale_server.engine.kv_budget import KvBudget
+from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import StepReport
-from chatscale_server.engine.scheduler import Scheduler
+from chatscale_server.engine.scheduler import KvBudget, Scheduler
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.worker import Worker
 from chatscale_server.http.bridge import Bridge
-from chatscale_server.http.slo import Slo
-from chatscale_server.http.ticket import Ticket
+from chatscale_server.http.in_flight import InFlightRequest
 from chatscale_server.metrics import Histogram
 from tests.unit.chatscale_server.builders import FAST, a_request
 
 QUEUE_TIMEOUT_S = 5.0
-SLO = Slo(ttft_s=1.0, tpot_s=0.5)
+OBJECTIVES = LatencyObjectives(ttft_s=1.0, tpot_s=0.5)
 """Turns take half a second: a first token may wait for a turn before its own, and each token after it for none."""
 
 
@@ -31,12 +30,12 @@ class AtOnce:
         self.stepped = take
 
 
-class Shop:
-    """Bridge, worker and scheduler as they ship, turned by hand."""
+class ServerHarness:
+    """The real bridge, worker and scheduler; the test runs the steps."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.bridge = Bridge(2, 3, queue_timeout_s=QUEUE_TIMEOUT_S, slo=SLO, clock=lambda: self.now_s)
+        self.bridge = Bridge(2, 3, queue_timeout_s=QUEUE_TIMEOUT_S, objectives=OBJECTIVES, clock=lambda: self.now_s)
         engine = SimulatedEngine(FAST, clock=lambda: 0.0, sleep=lambda _seconds: None)
         info: ModelInfo = engine.load(lambda _name, _seconds: None)
         self.bridge._on_loaded(info)
@@ -44,41 +43,45 @@ class Shop:
         self.bridge._port = self.worker
         self.scheduler = Scheduler(2, KvBudget(info.kv_capacity_tokens), info.tokens_per_step, QUEUE_TIMEOUT_S)
         self.info = info
-        self.tickets: list[Ticket] = []
+        self.requests: list[InFlightRequest] = []
         self.refused = 0
 
     def arrive(self, max_tokens: int) -> None:
-        request = a_request(f"r{len(self.tickets)}", max_tokens=max_tokens, arrived_s=self.now_s)
+        request = a_request(f"r{len(self.requests)}", max_tokens=max_tokens, arrived_s=self.now_s)
         try:
-            self.tickets += self.bridge.submit([request])
+            self.requests += self.bridge.submit([request])
         except ApiError:
             self.refused += 1
 
     def leave(self, at: int) -> None:
-        if self.tickets:
-            self.bridge.abandon([self.tickets[at % len(self.tickets)]])
+        if self.requests:
+            self.bridge.abandon([self.requests[at % len(self.requests)]])
 
     def turn(self, times: int) -> None:
         for _ in range(times):
             self.now_s += 0.5
-            self.worker._wake.set()  # without work a turn would wait for some
-            self.worker._turn(self.scheduler, self.info)
+            self.worker._wake.set()  # without it, a step without work would wait
+            self.worker._run_step(self.scheduler, self.info)
 
     def check(self) -> None:
         counts, state = self.bridge.counts, self.bridge.state(draining=False)
         in_system = state.queue_depth + state.requests_running
         ended = sum(counts.finished.values()) + counts.rejected[RejectReason.DEADLINE]
-        assert len(self.tickets) == in_system + ended
+        assert len(self.requests) == in_system + ended
         assert counts.rejected[RejectReason.QUEUE_FULL] == self.refused
-        assert counts.generated_tokens == sum(ticket.generated for ticket in self.tickets)
+        assert counts.generated_tokens == sum(request.generated for request in self.requests)
         assert counts.generated_tokens == count(counts.time_to_first_token_s) + count(counts.inter_token_s)
         assert count(counts.time_to_first_token_s) == count(counts.prefill_time_s)
-        assert count(counts.time_to_first_token_s) == sum(t.first_token_s is not None for t in self.tickets)
-        assert count(counts.queue_time_s) == sum(t.started_s is not None for t in self.tickets)
+        assert count(counts.time_to_first_token_s) == sum(t.first_token_s is not None for t in self.requests)
+        assert count(counts.queue_time_s) == sum(t.started_s is not None for t in self.requests)
         answered = counts.finished["stop"] + counts.finished["length"]
         assert answered == count(counts.request_duration_s) == count(counts.decode_time_s)
         assert answered == count(counts.time_per_output_token_s)
-        late = [t for t in self.tickets if t.first_token_s is not None and t.first_token_s - t.request.arrived_s > 1.0]
+        late = [
+            t
+            for t in self.requests
+            if t.first_token_s is not None and t.first_token_s - t.engine_request.arrived_s > 1.0
+        ]
         assert counts.slo_misses == {SloObjective.TTFT: len(late), SloObjective.TPOT: 0}
         assert state.requests_running <= state.slots
         assert state.queue_depth <= state.slots + state.queue_capacity
@@ -98,11 +101,11 @@ events = st.one_of(
 
 @given(st.lists(events, max_size=40))
 def test_counters_and_gauges_add_up_after_every_event(happenings):
-    shop = Shop()
+    harness = ServerHarness()
     for name, value in happenings:
-        getattr(shop, name)(value)
-        shop.check()
-    shop.turn(100)
-    shop.check()
-    assert shop.bridge.in_system == 0
-    assert shop.bridge.counts.generated_tokens == shop.bridge.counts.batch_size.total
+        getattr(harness, name)(value)
+        harness.check()
+    harness.turn(100)
+    harness.check()
+    assert harness.bridge.in_flight == 0
+    assert harness.bridge.counts.generated_tokens == harness.bridge.counts.batch_size.total

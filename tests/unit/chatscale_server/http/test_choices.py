@@ -84,7 +84,7 @@ async def refusal(client: openai.AsyncOpenAI, **fields: Any) -> str | None:
     return caught.value.param
 
 
-async def test_n_choices_come_side_by_side_and_the_prompt_counts_once():
+async def test_n_choices_are_generated_together_and_the_prompt_counts_once():
     async with a_client() as (client, _server):
         one = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=4)
         whole = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=4, n=3, temperature=0)
@@ -109,11 +109,11 @@ async def test_choices_are_admitted_together_or_not_at_all():
     engine, gate = gated_engine()
     async with a_client(engine, max_queue=0) as (client, server):
         task = asyncio.ensure_future(client.chat.completions.create(model="m", messages=HELLO, max_tokens=3, n=2))
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         with pytest.raises(openai.RateLimitError) as caught:
             await client.chat.completions.create(model="m", messages=HELLO, n=3)
         assert "retry-after" in caught.value.response.headers
-        assert server.bridge.in_system == 2
+        assert server.bridge.in_flight == 2
         gate.open()
         assert len((await task).choices) == 2
 
@@ -138,7 +138,7 @@ async def test_a_leaving_client_frees_the_slots_of_all_choices():
 
         def step_until_free() -> bool:
             gate.step()
-            return server.bridge.in_system == 0
+            return server.bridge.in_flight == 0
 
         await eventually(step_until_free)
         gate.open()
@@ -150,7 +150,7 @@ async def _begun(client: openai.AsyncOpenAI, server: Server, gate: Any) -> Any:
     opening = asyncio.ensure_future(
         client.chat.completions.create(model="m", messages=HELLO, max_tokens=1000, n=3, stream=True)
     )
-    await eventually(lambda: server.bridge.in_system == 3)
+    await eventually(lambda: server.bridge.in_flight == 3)
     gate.step()
     return await opening
 
@@ -245,7 +245,7 @@ async def test_max_length_counts_prompt_and_answer():
         assert await refusal(client, max_tokens=None, extra_body={"max_length": 10_000}) == "messages"
 
 
-async def test_what_the_simulated_engine_has_not_is_refused():
+async def test_fields_that_the_simulated_engine_does_not_support_are_rejected():
     async with a_client() as (client, _server):
         assert await refusal(client, tools=[TOOL]) == "tools"
         assert await refusal(client, response_format={"type": "json_object"}) == "response_format"
@@ -353,7 +353,7 @@ async def test_tokenize_needs_no_slot_and_waits_for_the_model():
     engine, gate = gated_engine()
     async with a_server(engine, max_concurrency=1, max_queue=0) as (server, client):
         task = asyncio.ensure_future(client.post("/v1/completions", json={"model": "m", "prompt": "x"}))
-        await eventually(lambda: server.bridge.in_system == 1)
+        await eventually(lambda: server.bridge.in_flight == 1)
         async with client.post("/tokenize", json={"prompt": "x"}) as response:
             assert response.status == 200
         gate.open()

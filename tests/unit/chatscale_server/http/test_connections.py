@@ -14,10 +14,10 @@ from typing_extensions import override
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.engine.simulated import SimulatedEngine
-from chatscale_server.http import body, connection
-from chatscale_server.http.body import MAX_BODY_BYTES, MAX_LARGE_BYTES_ON_THE_WAY, Uploads
+from chatscale_server.http import transport
 from chatscale_server.http.lifecycle import Phase
 from chatscale_server.http.serve import Server, run_to_end
+from chatscale_server.http.transport import MAX_BODY_BYTES, MAX_LARGE_UPLOAD_BYTES, UploadBudget
 from tests.unit.chatscale_server.builders import FAST, a_server, chat, eventually
 
 CANARY = "canary-4711"
@@ -91,8 +91,8 @@ async def until_a_large_body_gets(server: Server, status: int) -> None:
             await asyncio.sleep(PACE_S)
 
 
-async def test_slow_uploads_are_bounded_and_do_not_keep_chats_out():
-    places = MAX_LARGE_BYTES_ON_THE_WAY // MAX_BODY_BYTES
+async def test_slow_uploads_are_bounded_and_do_not_block_chats():
+    places = MAX_LARGE_UPLOAD_BYTES // MAX_BODY_BYTES
     async with a_server() as (server, client), asyncio.TaskGroup() as tasks:
         uploads = [a_socket(server) for _ in range(places)]
         for upload in uploads:
@@ -106,21 +106,21 @@ async def test_slow_uploads_are_bounded_and_do_not_keep_chats_out():
         await until_a_large_body_gets(server, 400)
 
 
-def test_a_place_is_free_again_however_the_body_ended():
-    uploads = Uploads()
-    with uploads.place(100), uploads.place(MAX_BODY_BYTES):
-        assert uploads == Uploads(small_bytes=100, large_bytes=MAX_BODY_BYTES)
-    with pytest.raises(TimeoutError), uploads.place(100):
+def test_a_reservation_ends_with_the_body_even_after_an_error():
+    uploads = UploadBudget()
+    with uploads.reserve(100), uploads.reserve(MAX_BODY_BYTES):
+        assert uploads == UploadBudget(small_bytes=100, large_bytes=MAX_BODY_BYTES)
+    with pytest.raises(TimeoutError), uploads.reserve(100):
         raise TimeoutError
-    assert uploads == Uploads()
+    assert uploads == UploadBudget()
 
 
-def test_a_refused_body_takes_no_place():
-    uploads = Uploads(large_bytes=MAX_LARGE_BYTES_ON_THE_WAY)
-    with pytest.raises(ApiError) as caught, uploads.place(MAX_BODY_BYTES):
+def test_a_rejected_body_reserves_nothing():
+    uploads = UploadBudget(large_bytes=MAX_LARGE_UPLOAD_BYTES)
+    with pytest.raises(ApiError) as caught, uploads.reserve(MAX_BODY_BYTES):
         pass
     assert (caught.value.status, caught.value.retry_after_s) == (429, 1)
-    assert (uploads.large_bytes, uploads.counts.rejected[RejectReason.UPLOADS]) == (MAX_LARGE_BYTES_ON_THE_WAY, 1)
+    assert (uploads.large_bytes, uploads.counts.rejected[RejectReason.UPLOADS]) == (MAX_LARGE_UPLOAD_BYTES, 1)
 
 
 class Encoding(SimulatedEngine):
@@ -142,8 +142,8 @@ class Encoding(SimulatedEngine):
         return self.encode(messages[0].content)
 
 
-async def test_bodies_that_are_yet_to_become_tokens_are_bounded_too(monkeypatch):
-    monkeypatch.setattr(body, "MAX_LARGE_BYTES_ON_THE_WAY", 350_000)
+async def test_bodies_that_are_being_tokenized_are_bounded_too(monkeypatch):
+    monkeypatch.setattr(transport, "MAX_LARGE_UPLOAD_BYTES", 350_000)
     long = "x" * 100_000
     bodies = {
         "/v1/chat/completions": chat(messages=[{"role": "user", "content": long}]),
@@ -165,7 +165,7 @@ async def test_bodies_that_are_yet_to_become_tokens_are_bounded_too(monkeypatch)
         assert await ask("/tokenize") == 200
 
 
-async def test_a_drain_waits_until_a_slow_reader_has_the_last_byte():
+async def test_a_drain_waits_until_a_slow_reader_has_received_the_last_byte():
     async with a_server(drain_timeout_s=60.0) as (server, _client), a_socket(server, receive_bytes=2048) as (
         reader, writer,
     ):  # fmt: skip
@@ -204,7 +204,7 @@ async def test_a_client_that_does_not_read_loses_its_slot():
     ):  # fmt: skip
         writer.write(a_post(json.dumps(chat(stream=True, max_tokens=8000)).encode()))
         await eventually(lambda: server.bridge.counts.finished["cancelled"] == 1, within_s=20)
-        assert server.bridge.in_system == 0
+        assert server.bridge.in_flight == 0
         assert server.bridge.counts.generated_tokens < 8000
 
 
@@ -217,7 +217,7 @@ async def test_a_client_that_does_not_read_loses_its_slot():
     ],
 )
 async def test_a_client_that_never_reads_loses_its_connection_and_does_not_hold_up_a_drain(fields, monkeypatch):
-    monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(transport, "WRITE_TIMEOUT_S", 0.5)
     async with a_server(VerboseEngine(FAST), drain_timeout_s=100.0) as (server, _client), a_socket(
         server, receive_bytes=2048
     ) as (_reader, writer):  # fmt: skip
@@ -226,16 +226,16 @@ async def test_a_client_that_never_reads_loses_its_connection_and_does_not_hold_
         await eventually(lambda: server.lifecycle.unsent_bytes() > 0)
         server.stop.set()
         await asyncio.wait_for(run_to_end(server), 10)
-        assert (server.lifecycle.unsent_bytes(), server.bridge.in_system) == (0, 0)
+        assert (server.lifecycle.unsent_bytes(), server.bridge.in_flight) == (0, 0)
 
 
 async def test_a_slow_reader_keeps_its_connection(monkeypatch):
-    monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(transport, "WRITE_TIMEOUT_S", 2.0)
     async with a_server(VerboseEngine(FAST)) as (server, _client), a_socket(server, receive_bytes=2048) as (
         reader, writer,
     ):  # fmt: skip
         writer.write(a_post(json.dumps(chat(max_tokens=2000)).encode()))
-        enough_s = asyncio.get_running_loop().time() + 2 * connection.WRITE_TIMEOUT_S
+        enough_s = asyncio.get_running_loop().time() + 2 * transport.WRITE_TIMEOUT_S
         while asyncio.get_running_loop().time() < enough_s:
             assert await asyncio.wait_for(reader.read(2000), 10)
             await asyncio.sleep(PACE_S)

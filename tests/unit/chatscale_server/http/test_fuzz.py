@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatscale_server.http.body import MAX_JSON_DEPTH
+from chatscale_server.http.transport import MAX_JSON_DEPTH
 from tests.unit.chatscale_server.builders import a_server, chat
 
 PATHS = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
@@ -182,7 +182,7 @@ def test_a_packed_bomb_is_stopped_at_the_bound(port):
     assert status == 413
 
 
-def test_after_all_that_the_server_still_answers(port):
+def test_the_server_still_responds_after_all_of_these_requests(port):
     body = json.dumps(chat()).encode()
     status, answer = answer_to(port, post(PATHS[0], body))
     assert (status, json.loads(answer)["usage"]["completion_tokens"]) == (200, 5)

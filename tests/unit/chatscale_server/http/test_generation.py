@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.protocol import ModelInfo
-from chatscale_server.http.completion_schema import CompletionRequest
-from chatscale_server.http.generation import Wish, plan_requests, seed_of_choice
+from chatscale_server.http.generation import RequestContext, plan_requests, seed_of_choice
+from chatscale_server.http.schema import CompletionBody
 
 INFO = ModelInfo(max_model_len=1000, kv_capacity_tokens=4000, tokens_per_step=64, max_tokens_per_second=256.0,
                  vocab_size=500, end_tokens=frozenset(), max_beams=4)  # fmt: skip
-WISH = Wish(answer_id="id", arrived_s=7.0, prompt_param="prompt", default_max_tokens=16)
+CONTEXT = RequestContext(response_id="id", arrived_s=7.0, prompt_param="prompt", default_max_tokens=16)
 
 
 def planned(*prompts: int, **fields: Any) -> list[tuple[str, int, int, int | None]]:
     """Id, prompt length, answer limit and seed of each request, for prompts of these lengths."""
-    asked = CompletionRequest(model="m", prompt="x", **fields)
-    requests = plan_requests(asked, [[1] * length for length in prompts], WISH, INFO, 8)
+    body = CompletionBody(model="m", prompt="x", **fields)
+    requests = plan_requests(body, [[1] * length for length in prompts], CONTEXT, INFO, 8)
     return [(one.id, len(one.prompt), one.max_tokens, one.sampling.seed) for one in requests]
 
 
@@ -42,13 +42,13 @@ def test_limits_are_of_each_prompt():
         pytest.param([1000], {}, "prompt", "context is 1000", id="no-room"),
         pytest.param([0], {}, "prompt", "no tokens", id="empty"),
         pytest.param([1] * 9, {}, "prompt", "has 9 prompts", id="prompts"),
-        pytest.param([1] * 3, {"n": 3}, "n", "asks for 9 answers", id="choices"),
-        pytest.param([1], {"num_beams": 5}, "num_beams", "at most 4", id="beams"),
-        pytest.param([65], {"num_beams": 4}, "num_beams", "260 tokens, more than this server reads in a second",
+        pytest.param([1] * 3, {"n": 3}, "n", "requests 9 choices", id="choices"),
+        pytest.param([1], {"num_beams": 5}, "num_beams", "limit of this server is 4", id="beams"),
+        pytest.param([65], {"num_beams": 4}, "num_beams", "260 tokens, more than this server prefills in a second",
                      id="long-prompt-of-a-search"),
-        pytest.param([12], {"num_beams": 4, "max_tokens": 501}, "num_beams", "2052 tokens, more than 2048",
+        pytest.param([12], {"num_beams": 4, "max_tokens": 501}, "num_beams", "2052 tokens; the limit is 2048",
                      id="long-search"),
-        pytest.param([1, 1], {"num_beams": 2}, "prompt", "a beam search has one", id="prompts-of-a-search"),
+        pytest.param([1, 1], {"num_beams": 2}, "prompt", "must be one prompt", id="prompts-of-a-search"),
     ],
 )  # fmt: skip
 def test_what_cannot_run_is_refused_by_name(prompts, fields, param, message):

@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +55,7 @@ def smollm2() -> Path:
 async def a_client(folder: Path, **changes: Any) -> AsyncIterator[openai.AsyncOpenAI]:
     changes = {"model_uri": f"file://{folder}", "dtype": Dtype.FLOAT32,
                "max_concurrency": 4, **changes}  # fmt: skip
-    engine = TransformersEngine(replace(SETTINGS, **changes))
+    engine = TransformersEngine(SETTINGS.model_copy(update=changes))
     async with (
         a_server(engine, **changes) as (server, _client),
         openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0) as client,
@@ -84,7 +83,7 @@ async def test_scores_are_those_of_a_plain_forward_pass_whatever_the_sampling(ti
         ids.append(token)
 
 
-async def test_choices_of_one_seed_differ_and_come_again(tiny):
+async def test_choices_of_one_seed_differ_and_are_reproducible(tiny):
     asked: Any = {"model": "m", "prompt": "abc", "max_tokens": 12, "temperature": 1.0, "seed": 7}
     async with a_client(tiny) as client:
         first = await client.completions.create(**asked, n=3)
@@ -202,7 +201,7 @@ async def test_the_client_s_own_helpers_get_typed_answers(tiny):
         assert {choice.message.parsed.verdict for choice in whole.choices} <= {"yes", "no"}
 
 
-async def test_smollm2_calls_when_it_has_to(smollm2):
+async def test_smollm2_calls_a_required_tool(smollm2):
     """It was not made for tools: it calls because nothing else is allowed."""
     tools: Any = [
         {"type": "function", "function": {"name": name, "strict": True, "parameters": Reply.model_json_schema()}}
@@ -224,12 +223,12 @@ async def test_smollm2_calls_when_it_has_to(smollm2):
     assert whole.choices[0].message.content is None
 
 
-async def test_a_schema_that_cannot_be_held_to_is_refused_with_its_reason(tiny):
+async def test_an_unsupported_schema_is_rejected_with_the_reason(tiny):
     async with a_client(tiny) as client:
         for schema, reason in (
             ({"type": "strin"}, "Invalid type"),
             ({"not": {}}, "not"),
-            ({"a": "x" * 40_000}, "most"),
+            ({"a": "x" * 40_000}, "more than 32768 characters"),
         ):
             wanted: Any = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
             with pytest.raises(openai.BadRequestError, match=reason) as caught:

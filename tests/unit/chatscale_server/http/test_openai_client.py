@@ -9,7 +9,6 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from openai.resources.completions import AsyncCompletions as TextResource
 
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.transformers_engine import TransformersEngine
-from chatscale_server.http.chat_schema import ChatRequest
-from chatscale_server.http.completion_schema import CompletionRequest
+from chatscale_server.http.chat_schema import ChatBody
 from chatscale_server.http.lifecycle import Phase
+from chatscale_server.http.schema import CompletionBody
 from chatscale_server.http.serve import Server, run_to_end
 from chatscale_server.settings import Dtype
 from tests.unit.chatscale_server.builders import FAST, SETTINGS, a_server, eventually, gated_engine
@@ -76,9 +75,9 @@ def fields_of(resource: Any) -> set[str]:
 
 
 def test_the_tables_below_leave_no_field_out():
-    assert set(CHAT) | set(EXTENSIONS) == set(ChatRequest.model_fields)
+    assert set(CHAT) | set(EXTENSIONS) == set(ChatBody.model_fields)
     assert set(CHAT) | set(CHAT_REFUSED) == fields_of(ChatResource)
-    assert set(TEXT) | set(EXTENSIONS) == set(CompletionRequest.model_fields)
+    assert set(TEXT) | set(EXTENSIONS) == set(CompletionBody.model_fields)
     assert set(TEXT) == fields_of(TextResource)
 
 
@@ -102,7 +101,7 @@ async def a_client(
 async def a_real_client(tiny: Path) -> AsyncIterator[openai.AsyncOpenAI]:
     changes: dict[str, Any] = {"model_uri": f"file://{tiny}", "dtype": Dtype.FLOAT32, "max_concurrency": 4,
                                "chat_template": WITH_TOOLS}  # fmt: skip
-    async with a_client(TransformersEngine(replace(SETTINGS, **changes)), **changes) as (client, _server):
+    async with a_client(TransformersEngine(SETTINGS.model_copy(update=changes)), **changes) as (client, _server):
         yield client
 
 
@@ -180,7 +179,7 @@ async def test_a_full_queue_is_a_rate_limit_that_the_client_waits_out():
     engine, gate = gated_engine()
     async with a_client(engine, max_concurrency=1, max_queue=0) as (client, server), asyncio.TaskGroup() as tasks:
         first = tasks.create_task(chat(client))
-        await eventually(lambda: server.bridge.in_system == 1)
+        await eventually(lambda: server.bridge.in_flight == 1)
         with pytest.raises(openai.RateLimitError) as full:
             await chat(client)
         assert (full.value.code, int(full.value.response.headers["Retry-After"]) >= 1) == ("queue_full", True)
@@ -188,7 +187,7 @@ async def test_a_full_queue_is_a_rate_limit_that_the_client_waits_out():
         assert (await first).choices[0].finish_reason == "length"
 
 
-async def test_loading_and_draining_are_503_and_say_when_to_come_again():
+async def test_loading_and_draining_are_503_with_retry_after():
     engine, gate = gated_engine()
     gate._permits.acquire()
     async with a_client(engine, loaded=False, drain_timeout_s=100.0) as (client, server):
@@ -198,7 +197,7 @@ async def test_loading_and_draining_are_503_and_say_when_to_come_again():
         await eventually(lambda: server.lifecycle.phase is Phase.READY)
         async with asyncio.TaskGroup() as tasks:
             admitted = tasks.create_task(chat(client))
-            await eventually(lambda: server.bridge.in_system == 1)
+            await eventually(lambda: server.bridge.in_flight == 1)
             end = tasks.create_task(run_to_end(server))
             server.stop.set()
             await eventually(lambda: server.lifecycle.phase is Phase.DRAINING)
@@ -212,13 +211,13 @@ async def test_loading_and_draining_are_503_and_say_when_to_come_again():
         assert int(caught.value.response.headers["Retry-After"]) >= 1
 
 
-async def test_a_request_that_no_slot_came_free_for_is_a_503():
+async def test_a_request_that_gets_no_slot_in_time_is_a_503():
     engine, gate = gated_engine()
     async with a_client(engine, max_concurrency=1) as (client, server), asyncio.TaskGroup() as tasks:
         first = tasks.create_task(chat(client))
         await eventually(lambda: server.bridge.state(draining=False).requests_running == 1)
         late = tasks.create_task(error_of(chat(client, stream=True)))
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         server.worker.clock = lambda: time.monotonic() + SETTINGS.queue_timeout_s + 1
         gate.open()
         error = await late
@@ -251,4 +250,4 @@ async def test_a_client_that_gives_up_frees_its_slot():
             )
         await eventually(lambda: server.bridge.counts.client_disconnects == 1)
         gate.open()
-        await eventually(lambda: server.bridge.in_system == 0)
+        await eventually(lambda: server.bridge.in_flight == 0)

@@ -77,7 +77,7 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_text_behind(caplog):
         async with client.post("/v1/chat/completions", data=said("hello", stream=True, max_tokens=4000)) as response:
             await response.content.readany()
             response.close()
-        await eventually(lambda: server.bridge.in_system == 0)
+        await eventually(lambda: server.bridge.in_flight == 0)
     assert CANARY not in "".join(map(JsonFormatter().format, caplog.records))
 
 
@@ -92,10 +92,10 @@ async def test_our_own_bug_can_still_be_found(caplog):
     assert "in encode_chat" in line["traceback"]
 
 
-def test_a_failure_is_told_by_kind_and_place():
+def test_a_failure_is_logged_with_type_and_traceback():
     try:
         int(CANARY)
     except ValueError as error:
         found = where(error)
     assert found["error"] == "ValueError"
-    assert "test_a_failure_is_told_by_kind_and_place" in found["traceback"]
+    assert "test_a_failure_is_logged_with_type_and_traceback" in found["traceback"]

@@ -35,7 +35,7 @@ def simulated(_tiny: Path) -> Engine:
 
 
 def transformers(tiny: Path) -> Engine:
-    return TransformersEngine(replace(SETTINGS, model_uri=f"file://{tiny}", dtype=Dtype.FLOAT32))
+    return TransformersEngine(SETTINGS.model_copy(update={"model_uri": f"file://{tiny}", "dtype": Dtype.FLOAT32}))
 
 
 @pytest.mark.parametrize("build", [simulated, transformers])
@@ -76,13 +76,16 @@ async def test_counters_equal_what_the_answers_say_and_histograms_count_requests
 
 @pytest.mark.parametrize("build", [simulated, transformers])
 @pytest.mark.parametrize(
-    ("promised_s", "all_miss"),
-    [pytest.param(0.0, True, id="nobody-can-keep-it"), pytest.param(60.0, False, id="easily-kept")],
+    ("promised_ms", "all_miss"),
+    [pytest.param(0, True, id="nobody-can-keep-it"), pytest.param(60_000, False, id="easily-kept")],
 )
 async def test_missed_objectives_are_counted_per_request(
-    tiny: Path, build: Callable[[Path], Engine], promised_s: float, *, all_miss: bool
+    tiny: Path, build: Callable[[Path], Engine], promised_ms: int, *, all_miss: bool
 ):
-    async with a_server(build(tiny), slo_ttft_s=promised_s, slo_tpot_s=promised_s) as (server, client):
+    async with a_server(build(tiny), slo_ttft_milliseconds=promised_ms, slo_tpot_milliseconds=promised_ms) as (
+        server,
+        client,
+    ):
         assert server.bridge.info is not None
         # With a speed, each prompt would be allowed some time of its own.
         server.bridge.info = replace(server.bridge.info, max_tokens_per_second=0.0)
@@ -114,7 +117,7 @@ async def test_metrics_answer_within_50_ms_while_every_slot_and_the_queue_are_fu
     ):
         readers = [crowd.create_task(read_an_endless_answer(client)) for _ in range(slots + queue)]
         await eventually(lambda: server.bridge.state(draining=False).requests_running == slots)
-        await eventually(lambda: server.bridge.in_system == slots + queue)
+        await eventually(lambda: server.bridge.in_flight == slots + queue)
         generated = server.bridge.counts.generated_tokens
         for _ in range(scrapes):
             began_s = time.perf_counter()

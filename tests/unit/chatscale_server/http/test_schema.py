@@ -10,21 +10,20 @@ from hypothesis import strategies as st
 from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.engine.request import Sampling
-from chatscale_server.http.chat_schema import ChatRequest, Form
-from chatscale_server.http.completion_schema import CompletionRequest
-from chatscale_server.http.schema import MAX_PROMPT_TOKENS, parse_request
+from chatscale_server.http.chat_schema import ChatBody, ResponseConstraint
+from chatscale_server.http.schema import MAX_PROMPT_TOKENS, CompletionBody, parse_request
 
 HELLO = {"role": "user", "content": "Hello"}
 TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "find_order", "arguments": '{"id": 7}'}}
 
 
-def parse_chat(**fields: object) -> ChatRequest:
-    return parse_request(ChatRequest, json.dumps({"model": "m", "messages": [HELLO], **fields}).encode())
+def parse_chat(**fields: object) -> ChatBody:
+    return parse_request(ChatBody, json.dumps({"model": "m", "messages": [HELLO], **fields}).encode())
 
 
-def parse_completion(**fields: object) -> CompletionRequest:
-    return parse_request(CompletionRequest, json.dumps({"model": "m", "prompt": "Hello", **fields}).encode())
+def parse_completion(**fields: object) -> CompletionBody:
+    return parse_request(CompletionBody, json.dumps({"model": "m", "prompt": "Hello", **fields}).encode())
 
 
 def refusal(parse, **fields: object) -> tuple[int, str | None, str | None]:
@@ -46,8 +45,8 @@ def test_every_sampling_field_is_honoured():
         frequency_penalty=-1.5, seed=3,
         logit_bias=((5, -100.0),),
     )  # fmt: skip
-    assert (asked.stops, asked.answer_tokens) == (("end",), 9)
-    assert parse_chat(stop=["a", "b"], max_tokens=9, max_completion_tokens=4).answer_tokens == 4
+    assert (asked.stops, asked.max_output_tokens) == (("end",), 9)
+    assert parse_chat(stop=["a", "b"], max_tokens=9, max_completion_tokens=4).max_output_tokens == 4
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ def test_prompts_come_as_text_or_as_tokens_alone_or_in_a_list(prompt, prompts):
     assert parse_completion(prompt=prompt).prompts == prompts
 
 
-def test_the_words_of_transformers_are_other_names():
+def test_the_field_names_of_transformers_are_aliases():
     assert parse_chat(num_return_sequences=3).choices_per_prompt == parse_chat(n=3).choices_per_prompt == 3
     assert parse_chat(do_sample=False).sampling(100).temperature == 0
     assert parse_completion(n=2, best_of=2).choices_per_prompt == 2
@@ -210,13 +209,15 @@ def test_what_a_model_cannot_do_is_refused_by_the_field_that_asks_for_it():
 def test_a_format_is_a_schema():
     schema = {"type": "object", "properties": {"b": {}, "a": {}}}
     named = {"type": "json_schema", "json_schema": {"name": "order", "schema": schema, "strict": True}}
-    assert parse_chat(response_format=named).form == Form("response_format", schema)
-    assert list(parse_chat(response_format=named).form.schema["properties"]) == ["b", "a"]
-    assert parse_chat(response_format={"type": "json_object"}).form == Form("response_format", {"type": "object"})
-    assert parse_chat(response_format={"type": "text"}).form is None
+    assert parse_chat(response_format=named).constraint == ResponseConstraint("response_format", schema)
+    assert list(parse_chat(response_format=named).constraint.schema["properties"]) == ["b", "a"]
+    assert parse_chat(response_format={"type": "json_object"}).constraint == ResponseConstraint(
+        "response_format", {"type": "object"}
+    )
+    assert parse_chat(response_format={"type": "text"}).constraint is None
 
 
-def test_a_call_that_must_come_is_a_form_too():
+def test_a_required_call_is_a_response_constraint():
     node = {"$ref": "#/$defs/node", "$defs": {"node": {"items": [{"$ref": "#"}]}}}
     walk = {"type": "function", "function": {"name": "walk", "parameters": node, "strict": True}}
     moved = {"$ref": "#/$defs/0/$defs/node", "$defs": {"node": {"items": [{"$ref": "#/$defs/0"}]}}}
@@ -225,14 +226,16 @@ def test_a_call_that_must_come_is_a_form_too():
         "required": ["name", "arguments"], "additionalProperties": False,
     }  # fmt: skip
     chosen = {"type": "function", "function": {"name": "walk"}}
-    form = Form("tool_choice", {"anyOf": [call], "$defs": {"0": moved}}, "<tool_call>\n", "\n</tool_call>")
-    assert parse_chat(tools=[walk], tool_choice="required").form == form
-    assert parse_chat(tools=[TOOL, walk], tool_choice=chosen).form == form
-    assert len(parse_chat(tools=[TOOL, walk], tool_choice="required").form.schema["anyOf"]) == 2
-    assert parse_chat(tools=[TOOL], tool_choice="auto").form is None
+    required = ResponseConstraint(
+        "tool_choice", {"anyOf": [call], "$defs": {"0": moved}}, "<tool_call>\n", "\n</tool_call>"
+    )
+    assert parse_chat(tools=[walk], tool_choice="required").constraint == required
+    assert parse_chat(tools=[TOOL, walk], tool_choice=chosen).constraint == required
+    assert len(parse_chat(tools=[TOOL, walk], tool_choice="required").constraint.schema["anyOf"]) == 2
+    assert parse_chat(tools=[TOOL], tool_choice="auto").constraint is None
 
 
-def test_one_call_at_a_time_ends_with_the_first():
+def test_without_parallel_tool_calls_generation_ends_with_the_first_call():
     assert parse_chat(tools=[TOOL], parallel_tool_calls=False, stop="x").stops == ("x", "</tool_call>")
     assert parse_chat(tools=[TOOL], parallel_tool_calls=True).stops == ()
 
@@ -244,7 +247,7 @@ def test_logit_bias_takes_tokens_of_the_vocabulary_only():
         assert (caught.value.status, caught.value.param) == (400, "logit_bias")
 
 
-def test_a_temperature_next_to_nothing_is_greedy():
+def test_a_very_low_temperature_is_greedy():
     assert parse_chat(temperature=1e-310).sampling(100).temperature == 0
 
 
@@ -294,9 +297,9 @@ def test_arguments_that_are_no_object_are_refused(arguments):
     ],
     ids=lambda body: str(body[:30]),
 )  # fmt: skip
-def test_what_is_not_a_sound_json_object_is_a_400(body):
+def test_anything_but_a_valid_json_object_is_a_400(body):
     with pytest.raises(ApiError) as caught:
-        parse_request(ChatRequest, body)
+        parse_request(ChatBody, body)
     assert caught.value.status == 400
 
 
@@ -306,20 +309,20 @@ NUMBERS = ",".join("1" * 1_900_000)
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        pytest.param(ChatRequest, '{"a":"' + '\\"' * 60_000, id="escaped-quotes-without-an-end"),
-        pytest.param(ChatRequest, '""' * 2_000_000, id="empty-strings"),
-        pytest.param(ChatRequest, '"' + "\\" * 4_000_000, id="backslashes"),
-        pytest.param(ChatRequest, "[]" * 2_000_000, id="brackets"),
-        pytest.param(ChatRequest, "]" * 4_000_000, id="ends-without-a-beginning"),
-        pytest.param(CompletionRequest, '{"model":"m","prompt":[' + "{}," * 1_300_000 + "{}]}", id="objects"),
-        pytest.param(ChatRequest, "{" + ",".join(f'"{at}":1' for at in range(350_000)) + "}", id="members"),
-        pytest.param(ChatRequest, '{"modalities":[' + NUMBERS + '],"model":"m","messages":[]}', id="modalities"),
-        pytest.param(ChatRequest, '{"messages":[{"role":"user","content":[' + NUMBERS + "]}]}", id="parts"),
-        pytest.param(CompletionRequest, '{"model":"m","prompt":["",' + NUMBERS + "]}", id="mixed-prompt"),
-        pytest.param(CompletionRequest, '{"model":"m","prompt":[' + '"a",' * 1_040_000 + '""]}', id="texts"),
+        pytest.param(ChatBody, '{"a":"' + '\\"' * 60_000, id="escaped-quotes-without-an-end"),
+        pytest.param(ChatBody, '""' * 2_000_000, id="empty-strings"),
+        pytest.param(ChatBody, '"' + "\\" * 4_000_000, id="backslashes"),
+        pytest.param(ChatBody, "[]" * 2_000_000, id="brackets"),
+        pytest.param(ChatBody, "]" * 4_000_000, id="ends-without-a-beginning"),
+        pytest.param(CompletionBody, '{"model":"m","prompt":[' + "{}," * 1_300_000 + "{}]}", id="objects"),
+        pytest.param(ChatBody, "{" + ",".join(f'"{at}":1' for at in range(350_000)) + "}", id="members"),
+        pytest.param(ChatBody, '{"modalities":[' + NUMBERS + '],"model":"m","messages":[]}', id="modalities"),
+        pytest.param(ChatBody, '{"messages":[{"role":"user","content":[' + NUMBERS + "]}]}", id="parts"),
+        pytest.param(CompletionBody, '{"model":"m","prompt":["",' + NUMBERS + "]}", id="mixed-prompt"),
+        pytest.param(CompletionBody, '{"model":"m","prompt":[' + '"a",' * 1_040_000 + '""]}', id="texts"),
     ],
 )
-def test_what_a_hostile_body_costs_grows_with_its_length_alone(kind, body):
+def test_the_cost_of_a_malicious_body_is_linear_in_its_length(kind, body):
     began_s = time.process_time()
     with pytest.raises(ApiError) as caught:
         parse_request(kind, body.encode())
@@ -332,7 +335,7 @@ def test_what_a_hostile_body_costs_grows_with_its_length_alone(kind, body):
     ["[" * 100, '"[' * 100, "\\" * 9 + "[" * 100, '\\"' * 100 + "{" * 100, "," * 500_000, "]" * 30_000],
     ids=lambda text: text[:10],
 )
-def test_what_stands_in_strings_is_not_structure(text):
+def test_brackets_in_strings_do_not_count_as_structure(text):
     assert parse_chat(messages=[{**HELLO, "content": text}]).messages[0].content == text
 
 
@@ -340,7 +343,7 @@ def test_a_prompt_may_have_as_many_token_ids_as_the_longest_context():
     assert len(parse_completion(prompt=[7] * MAX_PROMPT_TOKENS).prompts[0]) == MAX_PROMPT_TOKENS
     body = b'{"model":"m","prompt":"x","stop":[' + b"1," * 1_100_000 + b"1]}"
     with pytest.raises(ApiError, match="more than 1100000 commas"):
-        parse_request(CompletionRequest, body)
+        parse_request(CompletionBody, body)
 
 
 def test_a_refusal_never_repeats_the_customer_s_text():
@@ -354,12 +357,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-field_names = st.sampled_from(sorted({*ChatRequest.model_fields, *CompletionRequest.model_fields}))
+field_names = st.sampled_from(sorted({*ChatBody.model_fields, *CompletionBody.model_fields}))
 
 
-@given(
-    fields=st.dictionaries(field_names, json_values, max_size=6), kind=st.sampled_from([ChatRequest, CompletionRequest])
-)
+@given(fields=st.dictionaries(field_names, json_values, max_size=6), kind=st.sampled_from([ChatBody, CompletionBody]))
 def test_no_body_does_worse_than_a_400(fields, kind):
     body = {"model": "m", "messages": [HELLO], "prompt": "x"} | fields
     try:

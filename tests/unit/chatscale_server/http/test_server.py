@@ -117,7 +117,7 @@ class Overfull(SimulatedEngine):
         return [1, 2**31]
 
 
-async def test_a_token_the_model_does_not_have_is_refused_and_never_stepped_on():
+async def test_a_token_that_the_model_does_not_have_is_rejected_before_any_step():
     async with a_server(Overfull(FAST)) as (_server, client):
         status, _headers, body = await _post(client)
         assert (status, body["error"]["param"]) == (400, "messages")
@@ -164,7 +164,7 @@ async def test_a_full_queue_answers_429_with_retry_after_and_stays_ready():
     engine, gate = gated_engine()
     async with a_server(engine, max_concurrency=1, max_queue=1) as (server, client), asyncio.TaskGroup() as tasks:
         admitted = [tasks.create_task(_post(client)) for _ in range(2)]
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         status, headers, body = await _post(client)
         assert (status, headers["Retry-After"], body["error"]["code"]) == (429, "5", "queue_full")
         assert body["error"]["type"] == "rate_limit_error"
@@ -187,7 +187,7 @@ async def test_a_client_that_leaves_frees_its_slot(stream):
     engine, gate = gated_engine()
     async with a_server(engine, max_concurrency=1) as (server, client):
         task = asyncio.create_task(_read_all(client, chat(max_tokens=4000, stream=stream)))
-        await eventually(lambda: server.bridge.in_system == 1)
+        await eventually(lambda: server.bridge.in_flight == 1)
         gate.step()
         await eventually(lambda: server.bridge.counts.generated_tokens == 1)
         task.cancel()
@@ -195,7 +195,7 @@ async def test_a_client_that_leaves_frees_its_slot(stream):
         await eventually(lambda: server.bridge.counts.client_disconnects == 1)
         gate.step()
         gate.step()
-        await eventually(lambda: server.bridge.in_system == 0)
+        await eventually(lambda: server.bridge.in_flight == 0)
         assert server.bridge.counts.finished["cancelled"] == 1
         assert server.bridge.counts.generated_tokens < 5
         gate.open()
@@ -213,7 +213,7 @@ async def test_a_request_that_waits_too_long_for_a_slot_gets_503():
         first = tasks.create_task(_post(client, max_tokens=3))
         await eventually(lambda: server.bridge.state(draining=False).requests_running == 1)
         late = tasks.create_task(_post(client, stream=True))
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         server.worker.clock = lambda: time.monotonic() + SETTINGS.queue_timeout_s + 1
         gate.open()
         status, headers, body = await late
@@ -242,13 +242,13 @@ async def test_drain_serves_on_then_refuses_then_finishes_what_was_admitted():
     async with a_server(engine, drain_delay_s=0.2) as (server, client), asyncio.TaskGroup() as tasks:
         end = tasks.create_task(run_to_end(server))
         early = tasks.create_task(_read_all(client, chat(stream=True)))
-        await eventually(lambda: server.bridge.in_system == 1)
+        await eventually(lambda: server.bridge.in_flight == 1)
         server.stop.set()
         await eventually(lambda: server.lifecycle.phase is Phase.LEAVING)
         async with client.get("/readyz") as response:
             assert (response.status, response.headers["Connection"]) == (503, "close")
         during = tasks.create_task(_read_all(client, chat(stream=True)))
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         await eventually(lambda: server.lifecycle.phase is Phase.DRAINING)
         status, headers, body = await _post(client)
         assert (status, headers["Retry-After"], body["error"]["code"]) == (503, "1", "draining")
@@ -266,7 +266,7 @@ async def test_streams_still_open_at_the_drain_deadline_end_with_an_error_event(
     engine, gate = gated_engine()
     async with a_server(engine, drain_timeout_s=0.05) as (server, client), asyncio.TaskGroup() as tasks:
         stream = tasks.create_task(_read_all(client, chat(stream=True)))
-        await eventually(lambda: server.bridge.in_system == 1)
+        await eventually(lambda: server.bridge.in_flight == 1)
         gate.step()
         await eventually(lambda: server.bridge.counts.generated_tokens == 1)
         server.stop.set()
@@ -289,7 +289,7 @@ class FailsAtStep(SimulatedEngine):
         raise RuntimeError("illegal memory access")
 
 
-async def test_an_engine_failure_answers_everybody_and_ends_the_server():
+async def test_an_engine_failure_ends_every_request_and_the_server():
     async with a_server(FailsAtStep(FAST)) as (server, client), asyncio.TaskGroup() as tasks:
         answers = [tasks.create_task(_post(client, stream=stream)) for stream in (True, False)]
         with pytest.raises(StartupError, match="illegal memory access") as caught:
@@ -314,13 +314,13 @@ async def test_a_stuck_engine_is_not_drained_and_ends_the_server_with_its_reason
         async with client.get("/livez") as response:
             assert response.status == 500
         server.stop.set()
-        with pytest.raises(StartupError, match="no step came for 60 seconds") as caught:
+        with pytest.raises(StartupError, match="the engine made no step for 60 seconds") as caught:
             await asyncio.wait_for(run_to_end(server), 10)
         assert (caught.value.code, (await answer)[0]) == (ExitCode.ENGINE_FAILED, 500)
         gate.open()
 
 
-async def test_a_busy_server_answers_everybody_once():
+async def test_a_busy_server_responds_to_every_request_once():
     async with a_server(max_concurrency=4, max_queue=100) as (server, client), asyncio.TaskGroup() as tasks:
         asked = [(2 + at % 7, at % 2 == 0) for at in range(60)]
         answers = [tasks.create_task(_read_all(client, chat(max_tokens=n, stream=stream))) for n, stream in asked]

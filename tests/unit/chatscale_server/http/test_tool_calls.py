@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.http.tool_calls import Call, ToolCallParser
+from chatscale_server.http.tool_calls import ParsedToolCall, ToolCallParser
 
 FIND = '<tool_call>\n{"name": "find", "arguments": {"id": 7}}\n</tool_call>'
-CALL = Call("find", '{"id": 7}')
+CALL = ParsedToolCall("find", '{"id": 7}')
 
 
-def parsed(*pieces: str) -> list[str | Call]:
+def parsed(*pieces: str) -> list[str | ParsedToolCall]:
     """Neighbouring text is one text."""
     parser = ToolCallParser()
-    merged: list[str | Call] = []
+    merged: list[str | ParsedToolCall] = []
     for part in [part for piece in pieces for part in parser.push(piece)] + parser.end():
         if isinstance(part, str) and merged and isinstance(merged[-1], str):
             merged[-1] += part
         else:
             merged.append(part)
-    assert parser.calls == sum(isinstance(part, Call) for part in merged)
+    assert parser.calls == sum(isinstance(part, ParsedToolCall) for part in merged)
     return merged
 
 
@@ -32,7 +32,7 @@ def parsed(*pieces: str) -> list[str | Call]:
         pytest.param(f"{FIND}\n{FIND}", [CALL, CALL], id="two-calls"),
         pytest.param(f"{FIND} Done.", [CALL, " Done."], id="text-after"),
         pytest.param(FIND.removesuffix("\n</tool_call>"), [CALL], id="last-mark-missing"),
-        pytest.param('<tool_call>{"name": "now"}</tool_call>', [Call("now", "{}")], id="no-arguments"),
+        pytest.param('<tool_call>{"name": "now"}</tool_call>', [ParsedToolCall("now", "{}")], id="no-arguments"),
         pytest.param('<tool_call>{"name": "f", "argum', ['<tool_call>{"name": "f", "argum'], id="cut-short"),
         pytest.param("<tool_call>find</tool_call>", ["<tool_call>find</tool_call>"], id="no-json"),
         pytest.param('<tool_call>{"name": 1}</tool_call>', ['<tool_call>{"name": 1}</tool_call>'], id="no-name"),
@@ -55,7 +55,7 @@ def parsed(*pieces: str) -> list[str | Call]:
         pytest.param("", [], id="nothing"),
     ],
 )  # fmt: skip
-def test_calls_are_told_from_text(text, parts):
+def test_calls_are_separated_from_text(text, parts):
     assert parsed(text) == parts
 
 
@@ -67,11 +67,11 @@ def test_how_the_text_is_split_changes_nothing(text, data):
 
 
 @given(text=st.text(alphabet="<tol_ca>/{} \n", max_size=40))
-def test_text_without_calls_comes_out_as_it_went_in(text):
+def test_text_without_calls_is_unchanged(text):
     assert "".join(part for part in parsed(text) if isinstance(part, str)).split() == text.split()
 
 
-def test_text_that_cannot_become_a_call_goes_out_at_once():
+def test_text_that_cannot_become_a_call_is_sent_at_once():
     parser = ToolCallParser()
     assert parser.push("Where is <it") == ["Where is <it"]
     assert parser.push(" \n<tool_") == []

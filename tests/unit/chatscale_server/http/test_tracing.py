@@ -13,9 +13,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
-from chatscale_server.http.tracing import Asked, Tracing, build_tracing
+from chatscale_server.http.tracing import RequestSpan, Tracing, build_tracing
 from tests.unit.chatscale_server.builders import a_request, a_server, chat, eventually, gated_engine
-from tests.unit.chatscale_server.http.test_bridge import Desk
+from tests.unit.chatscale_server.http.test_bridge import BridgeHarness
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADERS = {"Traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01"}
@@ -36,15 +36,15 @@ class Recorder:
         return self._exporter.get_finished_spans()
 
 
-def test_a_span_tells_when_a_request_came_waited_computed_and_ended():
-    desk, recorder = Desk(), Recorder()
-    desk.now_s = 2.0
-    ticket = desk.submit(a_request("a", prompt=3, max_tokens=4, arrived_s=1.0))
+def test_a_span_contains_arrival_queue_prefill_decode_and_end_times():
+    harness, recorder = BridgeHarness(), Recorder()
+    harness.now_s = 2.0
+    request = harness.submit(a_request("a", prompt=3, max_tokens=4, arrived_s=1.0))
     for now_s, report in ((5.0, {"started": "a"}), (7.0, {"tokens": "a"}), (10.0, {"tokens": "a", "finished": "a"})):
-        desk.now_s = now_s
-        desk.step(**report)
+        harness.now_s = now_s
+        harness.step(**report)
     recorder.now_s = 11.0
-    recorder.tracing.record(HEADERS, Asked("chat", "m", "chatcmpl-1", 3), [ticket])
+    recorder.tracing.record(HEADERS, RequestSpan("chat", "m", "chatcmpl-1", 3), [request])
     (span,) = recorder.spans
     assert (span.name, span.kind, span.status.status_code) == ("chat m", SpanKind.SERVER, StatusCode.UNSET)
     assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE_ID, PARENT_ID)
@@ -89,7 +89,7 @@ async def test_a_client_that_leaves_and_a_failure_have_their_spans_too():
         await asyncio.wait([task])
         await eventually(lambda: len(recorder.spans) == 1)
         failing = asyncio.create_task(client.post("/v1/chat/completions", json=chat()))
-        await eventually(lambda: server.bridge.in_system == 2)
+        await eventually(lambda: server.bridge.in_flight == 2)
         server.bridge._on_failed(RuntimeError("boom"))
         assert (await failing).status == 500
         gate.open()

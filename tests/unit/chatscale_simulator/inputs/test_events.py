@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from chatscale_simulator.contenders import OURS, SHIPPED, Contender, announced
 from chatscale_simulator.errors import InputError
-from chatscale_simulator.inputs.chatmodel import read_subject
+from chatscale_simulator.inputs.chatmodel import read_model
 from chatscale_simulator.inputs.events import Event, parse_event
 from chatscale_simulator.inputs.traces import Traffic
-from chatscale_simulator.jobs import Job, play
+from chatscale_simulator.jobs import Job, run_job
 from chatscale_simulator.options import add_options
-from chatscale_simulator.report import advice
-from chatscale_simulator.simulation.outcome import ColdStart, Track
+from chatscale_simulator.policies.registry import SHIPPED
+from chatscale_simulator.policy_choice import CHATSCALE, PolicyChoice, chatscale_with_events
+from chatscale_simulator.report import forecast
+from chatscale_simulator.simulation.scenario import ColdStart, Track
 
 SALE = """\
 apiVersion: chatscale.dev/v1alpha1
@@ -52,7 +53,7 @@ def test_an_event_is_read_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["22-20=12", "20-22=0", "20-22", "20:00-22:00=3", "nan-2=3"])
-def test_what_is_no_event_is_refused_by_name(text: str) -> None:
+def test_a_malformed_event_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"such as 20-22.5=12, found '{text}'"):
         parse_event(text)
 
@@ -68,34 +69,34 @@ def test_a_start_without_its_zone_is_refused(capsys: pytest.CaptureFixture[str])
 
 
 def test_an_announced_run_has_its_replicas_when_the_event_starts(traffic: Traffic) -> None:
-    told = announced([Event(0.25, 0.4, 7)])
+    told = chatscale_with_events([Event(0.25, 0.4, 7)])
     outcomes = {
-        contender.policy: play(Job(traffic, "S", ColdStart.CACHED, Track.EQUAL, contender, 1))
-        for contender in (Contender(OURS, SHIPPED), told)
+        choice.policy: run_job(Job(traffic, "S", ColdStart.CACHED, Track.EQUAL, choice, 1))
+        for choice in (PolicyChoice(CHATSCALE, SHIPPED), told)
     }
 
-    assert outcomes[OURS][1].peak_replicas < 7
+    assert outcomes[CHATSCALE][1].peak_replicas < 7
     assert outcomes[told.policy][1].peak_replicas == 7
     started = sorted(pod.ready_s or 0.0 for pod in outcomes[told.policy][0].pods)[:7]
     assert max(started) <= 0.25 * 3600
 
 
-def test_events_of_a_chatmodel_are_due_by_the_wall_clock(traffic: Traffic, shop: Path) -> None:
+def test_events_of_a_chatmodel_follow_the_wall_clock(traffic: Traffic, shop: Path) -> None:
     start = datetime(2026, 11, 27, 19, 0, tzinfo=UTC)
-    subject = read_subject(shop, None, starts_at=start)
+    subject = read_model(shop, None, starts_at=start)
 
-    _, row = advice.play(subject, traffic, ColdStart.FAST, Track.EQUAL, 1)
+    _, row = forecast.simulate_model(subject, traffic, ColdStart.FAST, Track.EQUAL, 1)
 
     assert row["peak_replicas"] == 9
 
 
 def test_events_of_a_chatmodel_need_a_wall_clock(shop: Path) -> None:
-    with pytest.raises(InputError, match=r"--starts-at must say when the trace begins"):
-        read_subject(shop, None)
+    with pytest.raises(InputError, match=r"need --starts-at, the wall clock at the start of the trace"):
+        read_model(shop, None)
 
 
 def test_events_are_simulated_in_mode_operator_only(shop: Path) -> None:
     shop.write_text(SALE.replace("mode: Operator", "mode: HPA"))
 
     with pytest.raises(InputError, match=r"in mode Operator only, found mode HPA"):
-        read_subject(shop, None, starts_at=datetime(2026, 11, 27, tzinfo=UTC))
+        read_model(shop, None, starts_at=datetime(2026, 11, 27, tzinfo=UTC))

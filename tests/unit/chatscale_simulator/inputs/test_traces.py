@@ -25,7 +25,7 @@ TEXT = "arrival_s,input_tokens,output_tokens\n0.5,100,10\n1.5,200,20\n"
         pytest.param("calm.csv", TEXT.replace("\n", "\r\n").encode(), id="lines of Windows"),
     ],
 )
-def test_a_trace_is_read_by_what_it_holds(tmp_path: Path, name: str, content: bytes) -> None:
+def test_the_content_of_a_trace_decides_how_it_is_read(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
 
@@ -36,7 +36,7 @@ def test_a_trace_is_read_by_what_it_holds(tmp_path: Path, name: str, content: by
     ("content", "found"),
     [
         pytest.param(b"", "line 1 must name the columns", id="empty"),
-        pytest.param(gzip.compress(TEXT.encode())[:-9], "gzip data and must be whole", id="a download cut short"),
+        pytest.param(gzip.compress(TEXT.encode())[:-9], "must be complete gzip data", id="a download cut short"),
         pytest.param("arrival_s,Länge".encode("latin-1"), "must be text in UTF-8", id="another encoding"),
         pytest.param(f'{TEXT}3,"{"1" * 200_000}'.encode(), "must be CSV", id="a stray quote"),
         pytest.param(
@@ -45,7 +45,7 @@ def test_a_trace_is_read_by_what_it_holds(tmp_path: Path, name: str, content: by
         pytest.param(TEXT.replace("1.5", "1790000000").encode(), "found 1790000000", id="a clock, from line 3 on"),
     ],
 )
-def test_what_cannot_be_played_is_refused_by_file_and_finding(tmp_path: Path, content: bytes, found: str) -> None:
+def test_the_error_names_the_file_and_the_problem(tmp_path: Path, content: bytes, found: str) -> None:
     path = tmp_path / "odd.csv"
     path.write_bytes(content)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chatscale_simulator.policies.knative import Knative, KnativeSettings
-from tests.unit.chatscale_simulator.simulation.views import a_view, in_flight
+from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot, in_flight
 
 
 @pytest.fixture
@@ -38,17 +38,17 @@ def test_panic_looks_at_six_seconds_and_stable_at_sixty(knative):
     assert answers == [2, 5, 6], "187 / 70 is 3, below twice 2: stable; then 303 / 70 and 420 / 70 in panic"
 
 
-def test_falls_by_half_at_most(knative):
+def test_scales_down_by_half_at_most(knative):
     assert knative.decide(in_flight(0, 0, ready=9)) == 4
 
 
-def test_starts_in_panic_over_several_pods_and_holds_them_for_a_stable_window():
+def test_starts_in_panic_with_several_pods_and_holds_them_for_a_stable_window():
     knative = Knative()
     assert [knative.decide(in_flight(now_s, 7, ready=5)) for now_s in (0, 30, 60)] == [5, 5, 5]
     assert knative.decide(in_flight(62, 7, ready=5)) == 2
 
 
-def test_a_scale_down_delay_keeps_the_largest_wish():
+def test_a_scale_down_delay_keeps_the_largest_recommendation():
     knative = Knative(KnativeSettings(scale_down_delay_s=100))
     assert knative.decide(in_flight(0, 70, ready=1)) == 1
     assert knative.decide(in_flight(70, 210, ready=2)) == 3
@@ -57,4 +57,4 @@ def test_a_scale_down_delay_keeps_the_largest_wish():
 
 
 def test_no_data_holds(knative):
-    assert knative.decide(a_view(0).with_ready(3).blind().build()) == 3
+    assert knative.decide(a_snapshot(0).with_ready(3).without_data().build()) == 3

@@ -162,7 +162,7 @@ async def test_an_old_server_without_work_counters_causes_one_event():
     assert world.cluster.message("ScalingActive") == (
         "tiny-1 does not report its work because its server image is older than the operator; "
         "scaling uses QueueDepth 4 and not spec.autoscaling.slo. "
-        "QueueDepth: 0.0 requests in flight against 6.4 per replica asks for 1 (1 now)"
+        "QueueDepth: 0.0 requests in flight, target 6.4 per replica: recommended 1, current 1"
     )
     assert world.cluster.event_reasons() == ["SLONotFollowed"]
 

@@ -1,0 +1,244 @@
+"""Handlers of the API endpoints: completions, models, tokenization. They only connect the other modules."""
+
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from aiohttp import web
+from pydantic import Field
+from typing_extensions import override
+
+from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_contract.openai.models import model_list, model_object
+from chatscale_contract.server.metrics import RejectReason
+from chatscale_server.engine.protocol import ModelInfo
+from chatscale_server.engine.request import Request
+from chatscale_server.http.chat_schema import ChatBody, Messages, Tools
+from chatscale_server.http.generation import CONTEXT_LENGTH_EXCEEDED, RequestContext, check_count, plan_requests
+from chatscale_server.http.preparation import RequestPreparation, SchemaCompiler
+from chatscale_server.http.response_writer import PendingResponse, write_complete, write_stream
+from chatscale_server.http.responses import (
+    ChatChoice,
+    ResponseEnvelope,
+    TextChoice,
+    chat_envelope,
+    text_envelope,
+)
+from chatscale_server.http.schema import (
+    MAX_PROMPT_TOKENS,
+    CompletionBody,
+    GenerationBody,
+    Label,
+    Strict,
+    Text,
+    Token,
+    invalid_combination,
+    parse_request,
+)
+from chatscale_server.http.tool_calls import ToolCallParser
+from chatscale_server.http.tracing import RequestSpan, Tracing
+from chatscale_server.http.transport import off_loop
+
+COMPLETION_MAX_TOKENS: Final = 16
+"""OpenAI's default for /v1/completions."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionHandlers:
+    """Handlers of /v1/chat/completions, /v1/completions and /v1/models."""
+
+    preparation: RequestPreparation
+    schemas: SchemaCompiler
+    created: int
+    """Unix time of the process start; the model's `created`."""
+    tracing: Tracing | None = None
+
+    async def models(self, _request: web.Request) -> web.Response:
+        """GET /v1/models."""
+        info = self.preparation.bridge.info
+        model = model_object(
+            self.preparation.served_name, self.created, max_model_len=info.max_model_len if info else None
+        )
+        return web.json_response(model_list([model]))
+
+    async def chat(self, http: web.Request) -> web.StreamResponse:
+        """POST /v1/chat/completions."""
+        async with self.preparation.lifecycle.serving():
+            arrived_s = self._check_open()
+            async with self.preparation.read_body(http) as raw:
+                body = parse_request(ChatBody, raw)
+                info = self.preparation.find_model(body.model)
+                count = check_count(body, 1, self.preparation.bridge.slots, "messages")
+                prompt = await self.preparation.encode_chat(body, info)
+            required = body.constraint
+            context = RequestContext(
+                response_id=f"chatcmpl-{uuid.uuid4().hex}",
+                arrived_s=arrived_s,
+                prompt_param="messages",
+                default_max_tokens=info.default_max_tokens or info.max_model_len,
+                top_logprobs=body.scored_alternatives,
+                constraints=await self.schemas.compile(required, count) if required is not None else (),
+            )
+            requests = self._plan(body, [prompt], context, info)
+            choices = [self._chat_choice(body, index, request) for index, request in enumerate(requests)]
+            envelope = chat_envelope(context.response_id, self.preparation.served_name, int(time.time()))
+            return await self._respond(http, body, requests, envelope, choices)
+
+    async def complete(self, http: web.Request) -> web.StreamResponse:
+        """POST /v1/completions."""
+        async with self.preparation.lifecycle.serving():
+            arrived_s = self._check_open()
+            async with self.preparation.read_body(http) as raw:
+                body = parse_request(CompletionBody, raw)
+                info = self.preparation.find_model(body.model)
+                check_count(body, len(body.prompts), self.preparation.bridge.slots, "prompt")
+                prompts = [await self.preparation.encode(prompt) for prompt in body.prompts]
+            context = RequestContext(
+                response_id=f"cmpl-{uuid.uuid4().hex}",
+                arrived_s=arrived_s,
+                prompt_param="prompt",
+                default_max_tokens=COMPLETION_MAX_TOKENS,
+                top_logprobs=body.logprobs,
+            )
+            requests = self._plan(body, prompts, context, info)
+            choices = [self._text_choice(body, index) for index in range(len(requests))]
+            envelope = text_envelope(context.response_id, self.preparation.served_name, int(time.time()))
+            return await self._respond(http, body, requests, envelope, choices)
+
+    def _chat_choice(self, body: ChatBody, index: int, request: Request) -> ChatChoice:
+        return ChatChoice(
+            index,
+            request.id.removeprefix("chatcmpl-").replace(".", ""),
+            self.preparation.engine.token_bytes if body.logprobs else None,
+            ToolCallParser() if body.offered_tools else None,
+        )
+
+    def _text_choice(self, body: CompletionBody, index: int) -> TextChoice:
+        prompt = body.prompts[index // body.choices_per_prompt] if body.echo else ""
+        return TextChoice(
+            index,
+            self.preparation.engine.token_bytes if body.logprobs is not None else None,
+            prompt if isinstance(prompt, str) else self.preparation.engine.decode(prompt),
+        )
+
+    def _check_open(self) -> float:
+        """Reject before the body is read, where that is certain; the time of arrival."""
+        self.preparation.lifecycle.check_open()
+        self.preparation.bridge.check_room()
+        return self.preparation.bridge.clock()
+
+    def _plan(
+        self, body: GenerationBody, prompts: list[list[int]], context: RequestContext, info: ModelInfo
+    ) -> list[Request]:
+        try:
+            return plan_requests(body, prompts, context, info, self.preparation.bridge.slots)
+        except ApiError as error:
+            if error.code == CONTEXT_LENGTH_EXCEEDED:
+                self.preparation.bridge.counts.rejected[RejectReason.TOO_LONG] += 1
+            raise
+
+    async def _respond(
+        self, http: web.Request, body: GenerationBody, requests: list[Request], envelope: ResponseEnvelope,
+        choices: Sequence[ChatChoice | TextChoice],
+    ) -> web.StreamResponse:  # fmt: skip
+        self.preparation.lifecycle.check_open()
+        required = body.constraint if isinstance(body, ChatBody) else None
+        in_flight = self.preparation.bridge.submit(requests, required.param if required else None)
+        prompt_tokens = sum(len(request.prompt) for request in requests[:: body.choices_per_prompt])
+        response = PendingResponse(envelope, choices, in_flight, prompt_tokens)
+        try:
+            if body.stream:
+                return await write_stream(http, response, include_usage=body.include_usage)
+            return await write_complete(response)
+        finally:
+            # After a disconnect, a failed write or a shutdown nobody reads the output any more.
+            self.preparation.bridge.abandon(in_flight)
+            if self.tracing:
+                operation = "chat" if isinstance(body, ChatBody) else "text_completion"
+                span = RequestSpan(operation, self.preparation.served_name, envelope.id, prompt_tokens)
+                self.tracing.record(http.headers, span, in_flight)
+
+
+class TokenizeBody(Strict):
+    """The body of POST /tokenize: either `prompt` or `messages`."""
+
+    model: Label | None = None
+    prompt: Text | None = None
+    messages: Messages | None = None
+    tools: Tools | None = None
+    add_special_tokens: Literal[True] | None = None
+    add_generation_prompt: Literal[True] | None = None
+    """Both are always true, as for generation requests."""
+    return_token_strs: bool | None = None
+
+    @override
+    def check(self) -> None:
+        if (self.prompt is None) == (self.messages is None):
+            raise invalid_combination("prompt", "or messages is required, but not both")
+        if self.prompt is not None and self.tools:
+            raise invalid_combination("tools", "require messages")
+
+    def as_chat(self) -> ChatBody:
+        """The chat request with the same prompt. Raises ApiError."""
+        chat = ChatBody.model_construct(model=self.model or "", messages=self.messages or [], tools=self.tools)
+        chat.check()
+        return chat
+
+
+class DetokenizeBody(Strict):
+    """The body of POST /detokenize."""
+
+    model: Label | None = None
+    tokens: Annotated[list[Token], Field(max_length=MAX_PROMPT_TOKENS, fail_fast=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizationHandlers:
+    """Handlers of /tokenize and /detokenize, as in vLLM. They need no slot, so a full queue does not reject them."""
+
+    preparation: RequestPreparation
+
+    async def tokenize(self, http: web.Request) -> web.Response:
+        """POST /tokenize."""
+        async with self.preparation.lifecycle.serving():
+            self.preparation.lifecycle.check_open()
+            async with self.preparation.read_body(http) as raw:
+                body = parse_request(TokenizeBody, raw)
+                info = self.preparation.find_model(body.model)
+                if body.prompt is not None:
+                    tokens = await self.preparation.encode(body.prompt)
+                else:
+                    tokens = await self.preparation.encode_chat(body.as_chat(), info)
+                with_strings = body.return_token_strs or False
+                text = await off_loop(
+                    lambda: self._response_body(tokens, info.max_model_len, with_strings=with_strings), len(tokens)
+                )
+            return web.json_response(text=text)
+
+    def _response_body(self, tokens: list[int], max_model_len: int, *, with_strings: bool) -> str:
+        token_bytes = self.preparation.engine.token_bytes
+        return json.dumps(
+            {
+                "count": len(tokens),
+                "max_model_len": max_model_len,
+                "tokens": tokens,
+                "token_strs": [token_bytes(token).decode(errors="replace") for token in tokens]
+                if with_strings
+                else None,
+            }
+        )
+
+    async def detokenize(self, http: web.Request) -> web.Response:
+        """POST /detokenize."""
+        async with self.preparation.lifecycle.serving():
+            self.preparation.lifecycle.check_open()
+            async with self.preparation.read_body(http) as raw:
+                body = parse_request(DetokenizeBody, raw)
+                info = self.preparation.find_model(body.model)
+                if max(body.tokens, default=0) >= info.vocab_size:
+                    raise bad_request(f"tokens: token ids must be below {info.vocab_size}", param="tokens")
+                text = await off_loop(lambda: self.preparation.engine.decode(body.tokens), len(body.tokens))
+            return web.json_response({"prompt": text})

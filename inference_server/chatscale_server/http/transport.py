@@ -1,0 +1,251 @@
+"""HTTP below the API: connections, request bodies and error responses.
+
+Every cost that a client can cause is bounded here before it is paid: bytes in flight, JSON depth and size,
+time to send a body, time to accept a response.
+"""
+
+import asyncio
+import fcntl
+import json
+import logging
+import re
+import socket
+import sys
+import termios
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn, TypeVar
+
+from aiohttp import hdrs, web
+from typing_extensions import override
+
+from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_contract.server.metrics import RejectReason
+from chatscale_server.logs import where
+from chatscale_server.metrics import Counts
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+T = TypeVar("T")
+
+WRITE_TIMEOUT_S: Final = 30.0
+"""A client that acknowledges no bytes for this long is disconnected."""
+READ_TIMEOUT_S: Final = 30.0
+"""For one request body. Without it a slow upload could block a drain."""
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+SMALL_BODY_BYTES: Final = 64 * 1024
+"""Nearly every chat request is smaller."""
+MAX_SMALL_UPLOAD_BYTES: Final = 32 * 1024 * 1024
+MAX_LARGE_UPLOAD_BYTES: Final = 64 * 1024 * 1024
+"""Upper bounds of the bodies that are being received or tokenized. Large bodies have a limit of their own, so that
+sixteen slow uploads do not block chat requests."""
+UPLOAD_RETRY_AFTER_S: Final = 1
+MAX_JSON_DEPTH: Final = 32
+MAX_CONTAINERS: Final = 20_000
+"""Objects and lists in one body. A thousand messages with a dozen parts each need fewer."""
+MAX_COMMAS: Final = 1_100_000
+"""In one body, outside strings. The longest field, a prompt of 2^20 token ids, needs fewer."""
+MAX_MEMBERS: Final = 512
+"""Of one object. The largest valid object is `logit_bias`."""
+MAX_PATH_CHARS: Final = 200
+INLINE_CHARS: Final = 4096
+"""Longer texts are processed in a thread, because they can block the event loop for a millisecond or more."""
+_BRACKET: Final = re.compile(r"[\[\]{}]")
+_ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 417: "expectation_failed"}
+
+
+class Connection(web.RequestHandler):
+    """A client connection. Answers bytes that are not valid HTTP in OpenAI's shape, since no handler sees them."""
+
+    __slots__ = ()
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let the kernel close the connection of a client that does not read.
+
+        Only the kernel can: closing a transport waits for its buffers, and they may still hold the rest of a
+        response after the handler has returned.
+        """
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_TIMEOUT_S * 1000))
+        super().connection_made(transport)
+
+    @override
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response has started, so no error response can follow")
+        # Neither message nor traceback: both quote bytes of the client, which may be a prompt.
+        log.info("not HTTP", extra={"status": status, "error": type(exc).__name__, "remote": request.remote})
+        response = error_response(ApiError(status, "the request is not valid HTTP", code="malformed_request"))
+        response.force_close()
+        return response
+
+
+def unsent_bytes(connection: asyncio.Protocol) -> int:
+    """Bytes that the client has not acknowledged: in our buffer and in the kernel's.
+
+    The kernel's buffer counts because the pod's network disappears with the pod, together with unsent data.
+    """
+    transport: asyncio.WriteTransport | None = getattr(connection, "transport", None)
+    if transport is None:
+        return 0
+    buffered = transport.get_write_buffer_size()
+    raw = transport.get_extra_info("socket")
+    try:
+        in_kernel = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):
+        return buffered  # the socket was closed in the meantime
+    return buffered + int.from_bytes(in_kernel, sys.byteorder)
+
+
+@dataclass(slots=True)
+class UploadBudget:
+    """Memory for request bodies that are being received or tokenized."""
+
+    counts: Counts = field(default_factory=Counts)
+    small_bytes: int = 0
+    large_bytes: int = 0
+
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Reserve `size` bytes for the duration of the context. Raises ApiError 429 if the budget is used up."""
+        small = size <= SMALL_BODY_BYTES
+        if (
+            (self.small_bytes + size > MAX_SMALL_UPLOAD_BYTES)
+            if small
+            else (self.large_bytes + size > MAX_LARGE_UPLOAD_BYTES)
+        ):
+            self.counts.rejected[RejectReason.UPLOADS] += 1
+            raise ApiError(
+                429,
+                "too many request bodies are being received; try again later",
+                code="too_many_uploads",
+                retry_after_s=UPLOAD_RETRY_AFTER_S,
+            )
+        self._add(size, small=small)
+        try:
+            yield
+        finally:
+            self._add(-size, small=small)
+
+    def _add(self, size: int, *, small: bool) -> None:
+        if small:
+            self.small_bytes += size
+        else:
+            self.large_bytes += size
+
+
+@asynccontextmanager
+async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[bytes]:
+    """The decompressed body. Its memory stays reserved until the context ends. Raises ApiError 400, 408, 413 or 429."""
+    stated = http.content_length
+    if stated is not None and stated > MAX_BODY_BYTES:
+        raise ApiError(413, f"the body has {stated} bytes; the limit is {MAX_BODY_BYTES}", code="body_too_large")
+    # Content-Length is the compressed size of a compressed body. A chunked body has no Content-Length.
+    compressed = hdrs.CONTENT_ENCODING in http.headers
+    with uploads.reserve(MAX_BODY_BYTES if stated is None or compressed else stated):
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                body = await http.read()
+        except TimeoutError as error:
+            raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds", code="timeout") from error
+        except web.RequestPayloadError as error:
+            raise bad_request("the body does not match its Content-Encoding or Transfer-Encoding") from error
+        yield body
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`. Raises ApiError 400 for anything else."""
+    try:
+        # Decode here: json.loads would also accept UTF-16, and the bounds must be checked on the same characters.
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
+    _check_bounds(text)
+    try:
+        value = json.loads(text, parse_constant=_reject_constant, object_pairs_hook=_bounded_object)
+    except ValueError as error:
+        raise bad_request(f"the body is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise bad_request(f"the body must be a JSON object, found {type(value).__name__}")
+    return value
+
+
+def _check_bounds(text: str) -> None:
+    # Keep the text outside strings. A backslash outside a string is invalid JSON: json.loads stops at it.
+    structure = "".join(text.replace(r"\\", "").replace(r"\"", "").split('"')[::2])
+    if structure.count(",") > MAX_COMMAS:
+        raise bad_request(f"the body has more than {MAX_COMMAS} commas outside strings")
+    # Count closing brackets too: the loop below visits each of them, matched or not.
+    if max(structure.count("[") + structure.count("{"), structure.count("]") + structure.count("}")) > MAX_CONTAINERS:
+        raise bad_request(f"the body has more than {MAX_CONTAINERS} objects and lists")
+    depth = 0
+    for bracket in _BRACKET.finditer(structure):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MAX_JSON_DEPTH:
+            raise bad_request(f"the body is nested deeper than {MAX_JSON_DEPTH} levels")
+
+
+def _bounded_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(members) > MAX_MEMBERS:
+        raise bad_request(f"an object in the body has more than {MAX_MEMBERS} members")
+    return dict(members)
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+async def off_loop(work: Callable[[], T], chars: int) -> T:
+    """Run `work` in a thread if it processes more than `INLINE_CHARS` characters, otherwise directly."""
+    return work() if chars <= INLINE_CHARS else await asyncio.to_thread(work)
+
+
+def error_response(error: ApiError) -> web.Response:
+    """The complete response to a request that failed before the first byte of its response."""
+    return web.json_response(error.body(), status=error.status, headers=error.headers())
+
+
+def openai_errors(handler: Handler) -> Handler:
+    """Answer every failure before the first byte with an OpenAI error body.
+
+    Not an aiohttp middleware: aiohttp rejects an invalid `Expect` header before it calls middlewares.
+    """
+
+    async def wrapped(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ApiError as error:
+            return error_response(error)
+        except ConnectionError:
+            raise  # the client has disconnected, and aiohttp handles that
+        except web.HTTPException as error:
+            if error.status < web.HTTPBadRequest.status_code:
+                raise
+            return _from_aiohttp(request, error)
+        except Exception as error:  # noqa: BLE001 - the client needs a response to every failure
+            fields = {"method": request.method, "path": _shown_path(request), **where(error)}
+            log.error("request failed", extra=fields)  # noqa: TRY400 - the error's message may quote the prompt
+            return error_response(ApiError(500, "the server failed to handle this request", code="internal_error"))
+
+    return wrapped
+
+
+def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> web.Response:
+    text = f"{request.method} {_shown_path(request)}: {error.reason}"
+    response = error_response(ApiError(error.status, text, code=_ERROR_CODES.get(error.status)))
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _shown_path(request: web.BaseRequest) -> str:
+    return request.path[:MAX_PATH_CHARS]

@@ -1,0 +1,94 @@
+"""The metrics that a policy sees when it decides."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+from chatscale_simulator.simulation.arrays import BoolArray, FloatArray, IntArray
+
+
+class Column(IntEnum):
+    """One exported metric of a replica; gauges first, then counters since the replica's start."""
+
+    WAITING = 0
+    """Admitted requests that wait for a slot."""
+    RUNNING = 1
+    """Requests in the batch, in prefill or decode."""
+    KV_TOKENS = 2
+    """Tokens in the KV cache."""
+    REJECTED = 3
+    """Requests refused: queue full, or waited too long."""
+    PROMPT_TOKENS = 4
+    """Prefilled prompt tokens."""
+    GENERATED_TOKENS = 5
+    STARTED = 6
+    """Requests that got a slot."""
+    FINISHED = 7
+    TTFT_SUM_S = 8
+    """Seconds from arrival to first token, summed over requests that had one."""
+    TTFT_COUNT = 9
+    ITL_SUM_S = 10
+    """Seconds between tokens, summed over all generated tokens but the first of each request."""
+    ITL_COUNT = 11
+    STEP_SUM_S = 12
+    """Seconds that the engine spent in steps."""
+    STEP_COUNT = 13
+    TTFT_SLOW = 14
+    """First tokens later than the SLO allows for a prompt of that length."""
+    TPOT_SLOW = 15
+    """Finished requests whose mean time per output token was above the SLO."""
+    ARRIVED = 16
+    """Requests that were routed to this replica, refused ones included."""
+
+
+COLUMNS = len(Column)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSnapshot:
+    """The metrics of one model's ready replicas, as Prometheus has them. Arrays have one entry per ready pod.
+
+    After a failed scrape the pod is absent from an instant query until the next successful one, because Prometheus
+    marks its series stale: `fresh` is False for it, and its row holds the last sample. A pod that was never scraped
+    has a row of zeros, `fresh` False and an infinite `age_s`.
+    """
+
+    now_s: float
+    desired: int
+    """The present replica count of the spec."""
+    starting: int
+    """Pods that exist and are not ready yet."""
+    pods: IntArray
+    """Number of each ready pod; unique within a run."""
+    ready_since_s: FloatArray
+    fresh: BoolArray
+    """Whether a query returns the pod's series."""
+    age_s: FloatArray
+    """Age of the sample in `samples`."""
+    samples: FloatArray
+    """(ready pods, COLUMNS) float64."""
+    kv_capacity_tokens: int
+    """Of one replica."""
+    max_sequences: int
+    """Batch slots of one replica."""
+    starting_since_s: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Creation time of each starting pod."""
+    created_s: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Creation time of each ready pod."""
+    max_tokens_per_second: float = 0.0
+    """The token rate that each replica measured in warm-up: the tokens of one full step over its time."""
+
+    @property
+    def ready(self) -> int:
+        """Number of ready pods."""
+        return len(self.pods)
+
+    def total(self, column: Column) -> float:
+        """Sum over the pods with series, as `sum(metric)` returns it; 0 without series (see `has_no_data`)."""
+        return float(self.samples[self.fresh, column].sum())
+
+    @property
+    def has_no_data(self) -> bool:
+        """Whether an instant query returns no series of any pod."""
+        return not bool(self.fresh.any())

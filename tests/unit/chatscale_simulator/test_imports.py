@@ -1,0 +1,36 @@
+"""Promise: the simulator imports the API, the scaling policy, the HPA builder and the contract, and nothing else.
+
+An import contract in pyproject.toml can only list what is forbidden; this is the list of what is allowed.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import chatscale_simulator
+
+SOURCES = Path(chatscale_simulator.__file__).parent
+PROGRAMS = ("chatscale", "chatscale_server", "chatscale_cli", "chatscale_contract", "hack", "tests")
+ALLOWED = ("chatscale.api", "chatscale.scaling", "chatscale.desired.autoscaler", "chatscale_contract")
+VERSION = Path("revision.py")
+"""Reads `chatscale.__version__`."""
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_only_the_allowed_packages_are_imported() -> None:
+    found = {
+        (path.relative_to(SOURCES).as_posix(), module)
+        for path in SOURCES.rglob("*.py")
+        if path.relative_to(SOURCES) != VERSION
+        for module in imports(path)
+        if module.split(".")[0] in PROGRAMS and not any(f"{module}.".startswith(f"{allowed}.") for allowed in ALLOWED)
+    }
+
+    assert found == set()
