@@ -1,25 +1,25 @@
-"""One class per reaction, not per cause: the type says who retries."""
+"""One class per reaction, not per cause: the type decides who retries."""
 
 
 class InvalidSpecError(Exception):
-    """The ChatModel asks for something impossible: `Ready=False`, no retry until the spec changes."""
+    """The spec cannot be applied: `Ready=False`, and no retry until the spec changes."""
 
 
 class ClusterUnavailableError(Exception):
-    """The API server did not answer, or asked to come back: retry with backoff, keep everything."""
+    """The API server did not answer, or asked for a later retry: retry with backoff, change nothing meanwhile."""
 
 
 class ForbiddenError(ClusterUnavailableError):
-    """A quota, a policy or a missing right stands in the way: told in the status, retried, as it may be lifted."""
+    """Denied by quota, admission policy or RBAC: reported in the status and retried."""
 
 
 class ConflictError(Exception):
-    """Somebody else wrote the object first: read again, decide again."""
+    """Someone else changed the object since it was read: wait for the newer state, then decide again."""
 
 
 class NotFoundError(Exception):
-    """The object is gone; for a ChatModel that ends its reconciliation."""
+    """The object does not exist. For a ChatModel this ends its reconciliation."""
 
 
 class MetricsUnavailableError(Exception):
-    """A pod or Prometheus gave no usable answer: its load is unknown, which is not zero."""
+    """A pod or Prometheus gave no usable answer: the load is unknown, which does not mean zero."""

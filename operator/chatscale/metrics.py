@@ -1,6 +1,6 @@
-"""The operator's own Prometheus metrics, each with its unit, labels and the number of series it can grow to.
+"""The operator's own Prometheus metrics, each with its unit, labels and largest number of series.
 
-C is the number of ChatModels. Series of a deleted ChatModel are removed by `forget`.
+C is the number of ChatModels. `forget` removes the series of a deleted ChatModel.
 """
 
 from typing import Final
@@ -11,23 +11,28 @@ _OBJECT: Final = ("namespace", "chatmodel")
 
 RECONCILE_TOTAL: Final = Counter(
     "chatscale_reconcile_total",
-    "Passes over a ChatModel, by outcome: ok, gone, conflict, unavailable, bug. 5 series.",
-    ("outcome",),
+    "Passes over a custom resource, by its kind and by outcome: ok, gone, conflict, unavailable, bug. 5 series.",
+    ("kind", "outcome"),
 )
 RECONCILE_SECONDS: Final = Histogram(
     "chatscale_reconcile_duration_seconds",
-    "Time of one pass over a ChatModel, reading metrics included. 10 series.",
+    "Time of one pass over a custom resource, including the scrape of its pods. 10 series.",
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+API_REQUESTS_TOTAL: Final = Counter(
+    "chatscale_api_requests_total",
+    "Requests to the Kubernetes API, by verb and kind. Excludes watches and the lists that start them. Tens of series.",
+    ("verb", "kind"),
 )
 API_ERRORS_TOTAL: Final = Counter(
     "chatscale_api_request_errors_total",
-    "Requests to the Kubernetes API that failed, by kind and HTTP status, or `none` without an answer. Tens of series.",
+    "Failed requests to the Kubernetes API, by kind and HTTP status (`none` without an answer). Tens of series.",
     ("kind", "status"),
 )
 DESIRED_REPLICAS: Final = Gauge(
-    "chatscale_desired_replicas", "Replicas that the mode's writer wants. C series.", _OBJECT
+    "chatscale_desired_replicas", "Desired replicas, as the mode's writer set them. C series.", _OBJECT
 )
-READY_REPLICAS: Final = Gauge("chatscale_ready_replicas", "Replicas that answer. C series.", _OBJECT)
+READY_REPLICAS: Final = Gauge("chatscale_ready_replicas", "Ready replicas. C series.", _OBJECT)
 SCALE_DECISIONS_TOTAL: Final = Counter(
     "chatscale_scale_decisions_total",
     "Changes of the replica count made by the operator, by direction (up, down) and reason. About 10 C series.",
@@ -35,13 +40,17 @@ SCALE_DECISIONS_TOTAL: Final = Counter(
 )
 METRIC_READ_FAILURES_TOTAL: Final = Counter(
     "chatscale_metric_read_failures_total",
-    "Ready pods whose load could not be read, once a reading. C series.",
+    "Failed scrapes of ready pods, one per pod and scrape. C series.",
     _OBJECT,
 )
 REPLICAS_RESTORED_TOTAL: Final = Counter(
     "chatscale_replicas_restored_total",
-    "Writes of spec.replicas by somebody who is not the mode's writer, which were put back. C series.",
+    "Writes of spec.replicas by anyone but the mode's writer, which the operator reverted. C series.",
     _OBJECT,
+)
+MISSED_DELETIONS_TOTAL: Final = Counter(
+    "chatscale_missed_deletions_total",
+    "Custom resources affected by deletions that no watch reported and a later list revealed. 1 series.",
 )
 EVENTS_LOST_TOTAL: Final = Counter(
     "chatscale_events_lost_total", "Kubernetes Events that could not be posted. 1 series."
@@ -49,7 +58,7 @@ EVENTS_LOST_TOTAL: Final = Counter(
 
 
 def forget(namespace: str, chatmodel: str) -> None:
-    """Drop all series of a ChatModel that is gone."""
+    """Remove all series of a deleted ChatModel."""
     series = {"namespace": namespace, "chatmodel": chatmodel}
     for metric in (
         DESIRED_REPLICAS,

@@ -1,22 +1,40 @@
 """Every label, annotation, child name, port and field manager that the operator writes, once."""
 
+from dataclasses import dataclass
 from typing import Final
 
 GROUP: Final = "chatscale.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
-KIND: Final = "ChatModel"
-PLURAL: Final = "chatmodels"
-SINGULAR: Final = "chatmodel"
-SHORT_NAME: Final = "chatm"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomKind:
+    """The names of one kind of custom resource in our API group."""
+
+    kind: str
+    plural: str
+    singular: str
+    short_name: str
+    label: str
+    """Label on every child and pod; its value is the name of the owner of this kind."""
+
+
+CHATMODEL: Final = CustomKind(
+    kind="ChatModel",
+    plural="chatmodels",
+    singular="chatmodel",
+    short_name="chatm",
+    label=f"{GROUP}/chatmodel",
+)
+KIND: Final = CHATMODEL.kind
 
 NAME_LABEL: Final = "app.kubernetes.io/name"
 INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "chatscale"
 SERVER_NAME: Final = "chatscale-server"
-MODEL_LABEL: Final = "chatscale.dev/chatmodel"
-"""On every child and pod: the name of the ChatModel that owns it."""
+MODEL_LABEL: Final = CHATMODEL.label
 TEMPLATE_HASH_ANNOTATION: Final = "chatscale.dev/template-hash"
 TRACK_LABEL: Final = "chatscale.dev/track"
 """On a Deployment and its pods, and in the Deployment's selector: which Deployment of its ChatModel it is (0012)."""
@@ -28,19 +46,19 @@ ENGINE_LABEL: Final = "chatscale.dev/engine"
 """On pods: the engine that the pod runs. It tells how to read the pod's metrics and exit codes."""
 
 FIELD_MANAGER: Final = "chatscale"
-"""Applies everything of the children but the Deployment's `replicas`."""
+"""Applies all fields of the children, except the Deployment's `replicas`."""
 SCALER_FIELD_MANAGER: Final = "chatscale-scaler"
-"""Owns the Deployment's `replicas`, and nothing else."""
+"""Owns the Deployment's `replicas` and no other field."""
 EVENT_COMPONENT: Final = "chatscale-operator"
 
 SERVER_CONTAINER: Final = "server"
 SERVICE_PORT: Final = 80
 MAX_NAME_LENGTH: Final = 40
-"""Of a ChatModel: children and pods add up to 23 characters and must stay within 63."""
+"""Characters of a ChatModel's name. Children and pods add up to 23 characters; a label value has at most 63."""
 
 
 def pod_selector(chatmodel: str) -> dict[str, str]:
-    """Labels that a ChatModel's pods, and no others, carry."""
+    """The labels that select the pods of one ChatModel."""
     return {NAME_LABEL: SERVER_NAME, MODEL_LABEL: chatmodel}
 
 
@@ -54,5 +72,5 @@ def deployment_selector(chatmodel: str, track: str = STABLE_TRACK) -> dict[str, 
 
 
 def selector_string(labels: dict[str, str]) -> str:
-    """The selector as `status.selector` and the API server's `labelSelector` want it, keys sorted."""
+    """The selector in the format of `status.selector` and of the query parameter `labelSelector`, keys sorted."""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

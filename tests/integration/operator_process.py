@@ -1,4 +1,4 @@
-"""The operator as a process from source, with the rights of a kubeconfig, watching one namespace."""
+"""The operator as a process from source, with the rights of a kubeconfig. It watches one namespace."""
 
 import os
 import signal
@@ -13,11 +13,11 @@ from tests.support.clock import eventually
 
 STOP_TIMEOUT_S = 15
 SERVER_IMAGE = "registry.k8s.io/pause:3.10.1"
-"""On every node already, and it serves nothing: its pods run and never become ready."""
+"""Every node has it, and it serves nothing: its pods run and never become ready."""
 
 
 class OperatorProcess:
-    """`python -m chatscale`; its log is kept for the report."""
+    """`python -m chatscale`, with its log kept for the report."""
 
     def __init__(self, namespace: str, log: Path, kubeconfig: Path) -> None:
         self.namespace = namespace
@@ -49,6 +49,16 @@ class OperatorProcess:
     def kill(self) -> None:
         """SIGKILL, as when its node is lost."""
         self._end(signal.SIGKILL)
+
+    def cpu_s(self) -> float:
+        """CPU time that the process has used, in seconds."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def read_health(self) -> None:
+        """Raise if the process has ended or does not answer its probe."""
+        self._answers()
 
     def read(self, port: int, path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:

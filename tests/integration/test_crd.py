@@ -10,7 +10,7 @@ import yaml
 
 from chatscale.api.crd import chatmodel_crd
 from chatscale.api.v1alpha1 import AutoscalingStatus, ChatModelStatus, MetricStatus, MetricType
-from chatscale.reconcile.status import as_patch
+from chatscale.reconcile.chatmodel.status import as_patch
 from hack import kube
 from hack.paths import ROOT
 from tests.support.builders import a_chatmodel
@@ -105,21 +105,21 @@ def test_an_autoscaling_block_that_is_added_later_scales(namespace: str):
         pytest.param({"modle": {}}, 'unknown field "spec.modle"', id="misspelt field"),
     ],
 )  # fmt: skip
-def test_a_bad_spec_is_refused_in_our_words(spec: dict[str, Any], message: str, namespace: str):
+def test_a_bad_spec_is_refused_with_our_message(spec: dict[str, Any], message: str, namespace: str):
     with pytest.raises(kube.KubectlError) as refusal:
         dry_run(chatmodel(namespace, **spec))
     assert message in str(refusal.value)
 
 
 def test_a_status_is_stored_as_the_operator_writes_it(namespace: str):
-    kube.apply(chatmodel(namespace, "told"))
+    kube.apply(chatmodel(namespace, "columns"))
     queue = MetricStatus(type=MetricType.QUEUE_DEPTH, value="2.00")
     status = ChatModelStatus(queue_depth=4, autoscaling=AutoscalingStatus(current_metrics=[queue]))
     body = json.dumps({"status": as_patch(status)})
 
     # As a dry run: the chart's operator may be there and have its own view.
     patch = ("--subresource=status", "--type=merge", "--dry-run=server", "-o", "json", f"-p={body}")
-    found = json.loads(kube.kubectl("patch", "chatmodel", "told", "-n", namespace, *patch))["status"]
+    found = json.loads(kube.kubectl("patch", "chatmodel", "columns", "-n", namespace, *patch))["status"]
 
     assert found["queueDepth"] == 4
     assert found["autoscaling"]["currentMetrics"] == [{"type": "QueueDepth", "value": "2.00"}]

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import pytest
@@ -65,18 +65,18 @@ def test_leaves_nothing_of_its_own_on_the_users_object(apply, get):
     assert not [name for name in meta["annotations"] if "kopf" in name or "chatscale" in name]
 
 
-def test_status_tells_scale_and_printer_columns_what_they_need(apply, get, namespace: str):
-    apply("told", replicas=0)
-    eventually(lambda: _assert_equal(reason(get("chatmodel", "told"), "Ready"), "ScaledToZero"))
+def test_the_status_has_what_scale_and_printer_columns_need(apply, get, namespace: str):
+    apply("columns", replicas=0)
+    eventually(lambda: _assert_equal(reason(get("chatmodel", "columns"), "Ready"), "ScaledToZero"))
     scale = json.loads(
-        kube.kubectl("get", "--raw", f"/apis/{names.API_VERSION}/namespaces/{namespace}/chatmodels/told/scale")
+        kube.kubectl("get", "--raw", f"/apis/{names.API_VERSION}/namespaces/{namespace}/chatmodels/columns/scale")
     )
     assert scale["status"] == {
         "replicas": 0,
-        "selector": "app.kubernetes.io/name=chatscale-server,chatscale.dev/chatmodel=told",
+        "selector": "app.kubernetes.io/name=chatscale-server,chatscale.dev/chatmodel=columns",
     }
-    row = kube.kubectl("get", "chatmodel", "told", "-n", namespace, "--no-headers").split()
-    assert row[:2] == ["told", "hf://example/tiny"]
+    row = kube.kubectl("get", "chatmodel", "columns", "-n", namespace, "--no-headers").split()
+    assert row[:2] == ["columns", "hf://example/tiny"]
     assert "ScaledToZero" in row
 
 
@@ -133,6 +133,24 @@ def test_quiet_passes_write_nothing(apply, get):
         assert versions() == before
 
 
+def test_an_edited_service_is_repaired(apply, get, namespace: str):
+    apply("edited", replicas=0)
+    eventually(lambda: get("service", "edited"))
+    kube.kubectl("patch", "service", "edited", "-n", namespace, "-p", '{"spec":{"selector":{"app":"other"}}}')
+    eventually(lambda: _assert_not_in("app", get("service", "edited")["spec"]["selector"]))
+
+
+def test_a_deployment_that_lost_its_label_is_repaired_and_scaled_again(apply, get, namespace: str):
+    apply("unlabelled", replicas=0)
+    eventually(lambda: get("deployment", "unlabelled"))
+    uid = get("deployment", "unlabelled")["metadata"]["uid"]
+    kube.kubectl("label", "deployment", "unlabelled", "-n", namespace, f"{names.MODEL_LABEL}-")
+    eventually(lambda: _assert_in(names.MODEL_LABEL, get("deployment", "unlabelled")["metadata"]["labels"]))
+    kube.kubectl("scale", "chatmodel/unlabelled", "--replicas=2", "-n", namespace)
+    eventually(lambda: _assert_equal(get("deployment", "unlabelled")["spec"]["replicas"], 2))
+    assert get("deployment", "unlabelled")["metadata"]["uid"] == uid
+
+
 def test_mode_hpa_makes_an_hpa_and_leaving_it_keeps_the_count(apply, get, namespace: str):
     apply("hpa", autoscaling={"mode": "HPA", "minReplicas": 1, "maxReplicas": 4, **FAST})
     target = eventually(lambda: get("hpa", "hpa"))["spec"]["scaleTargetRef"]
@@ -144,13 +162,13 @@ def test_mode_hpa_makes_an_hpa_and_leaving_it_keeps_the_count(apply, get, namesp
     assert get("deployment", "hpa")["spec"]["replicas"] == 3
 
 
-def test_a_reapply_moves_nothing_in_mode_operator(apply, get, namespace: str):
+def test_a_reapply_changes_nothing_in_mode_operator(apply, get, namespace: str):
     apply("again", replicas=1, autoscaling=OPERATOR)
     eventually(lambda: _assert_equal(get("chatmodel", "again")["spec"]["replicas"], 2))
     generation = eventually(lambda: get("deployment", "again"))["metadata"]["generation"]
     apply("again", replicas=1, autoscaling=OPERATOR)
     eventually(lambda: _assert_equal(get("chatmodel", "again")["spec"]["replicas"], 2))
-    eventually(lambda: _assert_in("ReplicasRestored", _told("again", namespace)))
+    eventually(lambda: _assert_in("ReplicasRestored", _event_reasons("again", namespace)))
     assert get("deployment", "again")["metadata"]["generation"] == generation
 
 
@@ -174,7 +192,7 @@ def test_the_count_of_a_foreign_hpa_on_the_deployment_stays_when_it_goes(apply, 
     assert get("deployment", "left")["spec"]["replicas"] == 3
 
 
-def test_mode_hpa_leaves_no_replicas_to_the_minimum(apply, get):
+def test_mode_hpa_scales_from_0_to_the_minimum(apply, get):
     apply("woken", replicas=0)
     eventually(lambda: _assert_equal(reason(get("chatmodel", "woken"), "Ready"), "ScaledToZero"))
     apply("woken", replicas=0, autoscaling={"mode": "HPA", "minReplicas": 2, "maxReplicas": 4, **FAST})
@@ -191,7 +209,7 @@ def test_a_killed_operator_continues_with_the_count_it_had(apply, get, namespace
     assert get("deployment", "kept")["spec"]["replicas"] == 3
 
 
-def test_what_the_api_server_refuses_is_a_condition_until_the_spec_changes(apply, get):
+def test_a_refusal_of_the_api_server_is_a_condition_until_the_spec_changes(apply, get):
     apply("refused", resources={"requests": {"cpu": 2}, "limits": {"cpu": 1}})
     eventually(lambda: _assert_equal(reason(get("chatmodel", "refused"), "Ready"), "InvalidSpec"))
     assert "must be less than or equal to cpu limit" in kube.condition(get("chatmodel", "refused"), "Ready")["message"]
@@ -199,19 +217,19 @@ def test_what_the_api_server_refuses_is_a_condition_until_the_spec_changes(apply
     eventually(lambda: _assert_equal(reason(get("chatmodel", "refused"), "Ready"), "ScaledToZero"))
 
 
-def test_gpus_that_are_not_there_are_named_in_the_schedulers_words(apply, get):
+def test_missing_gpus_are_reported_with_the_schedulers_message(apply, get):
     apply("gpu", device="GPU", resources={"limits": {"nvidia.com/mig-7g.80gb": 1}})
     eventually(lambda: _assert_equal(reason(get("chatmodel", "gpu"), "Ready"), "InsufficientGPU"))
     assert "Insufficient nvidia.com/mig-7g.80gb" in kube.condition(get("chatmodel", "gpu"), "Ready")["message"]
 
 
-def test_an_image_that_is_not_there_is_named(apply, get, namespace: str):
+def test_a_missing_image_is_reported(apply, get, namespace: str):
     apply("image", server={"engine": "Simulated", "image": "registry.invalid/none:1"})
     eventually(lambda: _assert_equal(reason(get("chatmodel", "image"), "Ready"), "ImageUnavailable"), within=60)
-    eventually(lambda: _assert_in("ImageUnavailable", _told("image", namespace)))
+    eventually(lambda: _assert_in("ImageUnavailable", _event_reasons("image", namespace)))
 
 
-def test_a_deleted_chatmodel_goes_at_once_and_takes_its_children_along(apply, get, namespace: str):
+def test_a_deleted_chatmodel_is_gone_at_once_and_its_children_follow(apply, get, namespace: str):
     apply("gone")
     eventually(lambda: get("service", "gone"))
     kube.kubectl("delete", "chatmodel", "gone", "-n", namespace, timeout_s=20)
@@ -226,7 +244,7 @@ def test_serves_its_own_metrics(apply, get, namespace: str, operator: OperatorPr
     assert series in operator.read(operator.metrics_port, "/metrics")
 
 
-def _told(name: str, namespace: str) -> set[str]:
+def _event_reasons(name: str, namespace: str) -> set[str]:
     """Reasons of our Events about a ChatModel."""
     events = kube.list_items("events", namespace)
     return {
@@ -242,5 +260,9 @@ def _assert_not_equal(found: object, unwanted: object) -> None:
     assert found != unwanted
 
 
-def _assert_in(part: str, whole: set[str]) -> None:
+def _assert_in(part: str, whole: Container[str]) -> None:
     assert part in whole
+
+
+def _assert_not_in(part: str, whole: Container[str]) -> None:
+    assert part not in whole

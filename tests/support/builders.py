@@ -164,7 +164,7 @@ def a_pod(name: str = "tiny-1") -> PodBuilder:
 def a_foreign_hpa(
     name: str = "theirs", kind: str = names.KIND, target: str = "tiny", namespace: str = "demo"
 ) -> Manifest:
-    """A HorizontalPodAutoscaler that somebody else made."""
+    """A HorizontalPodAutoscaler that someone else created."""
     api_version = names.API_VERSION if kind == names.KIND else "apps/v1"
     return {
         "apiVersion": "autoscaling/v2",

@@ -1,15 +1,17 @@
-"""A `Cluster` in memory, true to the API server where the operator relies on it.
+"""A `Cluster` in memory that behaves like the API server where the operator relies on it.
 
-Server-side apply with ownership per field, the default of a Deployment's `replicas`, generations, optimistic
-locking, and that an apply which changes nothing writes nothing. `writes` lists what was really changed.
+It has server-side apply with ownership per field, the default of a Deployment's `replicas`, generations, resource
+versions with optimistic locking, and watch events. An apply that changes nothing is no write. `writes` lists the real
+changes, and `calls` every request.
 """
 
 import copy
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
-from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, POD, Kind
+from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, POD, Kind, Listing, Watch
 from chatscale.errors import ConflictError, InvalidSpecError, NotFoundError
 from tests.support.builders import Manifest
 
@@ -21,7 +23,7 @@ KINDS = {**CHILD_KINDS, CHATMODEL.name: CHATMODEL, POD.name: POD}
 
 
 class FakeCluster:
-    """Objects by (kind, namespace, name). The arrange methods (`put`, `user_applies`, ...) are not in `writes`."""
+    """Objects by (kind, namespace, name). The arrange methods (`put`, `user_sets_spec`, ...) are not in `writes`."""
 
     def __init__(self, *manifests: Manifest) -> None:
         self.objects: dict[tuple[str, str, str], Manifest] = {}
@@ -32,31 +34,33 @@ class FakeCluster:
         self._faults: dict[str, list[Exception]] = defaultdict(list)
         self._versions = itertools.count(100)
         self._refusal = ""
+        self._watched: dict[tuple[str, str, str], Manifest] = {}
         for manifest in manifests:
             self.put(manifest)
 
     # ---- arrange ----
 
     def put(self, manifest: Manifest) -> None:
-        """Have this object, as somebody else made or changed it."""
+        """Someone else creates or changes this object."""
         key = _key(manifest)
         self.objects[key] = copy.deepcopy(manifest)
+        self.objects[key]["metadata"].setdefault("uid", f"uid-{key[0]}-{key[2]}")
         self.owners.setdefault(key, {})
         self._bump(key)
 
-    def remove(self, kind: Kind, namespace: str, name: str) -> None:
+    def remove(self, kind: Kind, name: str = "tiny", namespace: str = "demo") -> None:
         self.objects.pop((kind.name, namespace, name))
 
     def fail(self, verb: str, *errors: Exception) -> None:
-        """Let the next calls of this verb ("get", "apply Deployment", ...) raise, one after the other."""
+        """The next calls of this verb ("get", "apply Deployment", ...) raise these errors, one each."""
         self._faults[verb].extend(errors)
 
     def refuse_templates(self, why: str) -> None:
-        """From now on every apply of a Deployment's template is invalid; one of its count alone is not."""
+        """From now on every apply of a Deployment's template is invalid; an apply of its count alone is valid."""
         self._refusal = why
 
     def user_sets_spec(self, name: str = "tiny", namespace: str = "demo", **fields: Any) -> None:
-        """A user's `kubectl apply` changes these fields of a ChatModel's spec, and so owns them alone."""
+        """A user's `kubectl apply` changes these fields of a ChatModel's spec and becomes their only owner."""
         key = (CHATMODEL.name, namespace, name)
         self._update(key, fields, ("kubectl-client-side-apply", ""))
 
@@ -65,11 +69,40 @@ class FakeCluster:
         self._update((kind.name, "demo", name), {"replicas": replicas}, ("kube-controller-manager", "scale"))
 
     def settle_deployment(self, name: str = "tiny", namespace: str = "demo") -> None:
-        """The Deployment controller has done its work."""
-        deployment = self.objects["Deployment", namespace, name]
+        """The Deployment controller has finished the rollout."""
+        key = ("Deployment", namespace, name)
+        deployment = self.objects[key]
         replicas = deployment["spec"]["replicas"]
         generation = deployment["metadata"]["generation"]
         deployment["status"] = {"observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas}
+        self._bump(key)
+
+    def watch_events(self) -> list[tuple[str, Manifest]]:
+        """(type, object) of each change since the last call, as watches would deliver them.
+
+        A test may also edit `the(...)` in place; that counts as a change by someone else.
+        """
+        gone = [key for key in self._watched if self._is_gone(key)]
+        found = [("DELETED", self._watched.pop(key)) for key in gone]
+        for key in self.objects:
+            before = self._watched.get(key)
+            if before == (now := self._read(key)):
+                continue
+            if before and before["metadata"]["resourceVersion"] == now["metadata"]["resourceVersion"]:
+                self._bump(key)
+                now = self._read(key)
+            self._watched[key] = copy.deepcopy(now)
+            found.append(("MODIFIED" if before else "ADDED", now))
+        return found
+
+    def snapshot(self) -> list[Manifest]:
+        """All objects, as a list of everything would return them."""
+        return [self._read(key) for key in self.objects]
+
+    def _is_gone(self, key: tuple[str, str, str]) -> bool:
+        """Whether the object that watches have reported under this name no longer exists."""
+        now = self.objects.get(key)
+        return now is None or now["metadata"]["uid"] != self._watched[key]["metadata"]["uid"]
 
     # ---- look ----
 
@@ -96,17 +129,23 @@ class FakeCluster:
         conditions = self.the(CHATMODEL, name)["status"]["conditions"]
         return next(c for c in conditions if c["type"] == kind)
 
-    def told(self) -> list[str]:
-        """Reasons of all Events so far, and no more of them afterwards."""
+    def event_reasons(self) -> list[str]:
+        """Reasons of all Events since the last call."""
         reasons = [event["reason"] for event in self.events]
         self.events.clear()
         return reasons
 
     def written(self) -> list[str]:
-        """All writes so far, and no more of them afterwards."""
+        """All writes since the last call."""
         writes = list(self.writes)
         self.writes.clear()
         return writes
+
+    def requests(self) -> list[str]:
+        """All requests since the last call."""
+        calls = list(self.calls)
+        self.calls.clear()
+        return calls
 
     # ---- Cluster ----
 
@@ -114,14 +153,14 @@ class FakeCluster:
         self._called("get", kind.name)
         return self._read((kind.name, namespace, name))
 
-    async def list(self, kind: Kind, namespace: str, selector: str = "") -> list[Manifest]:
+    async def list(self, kind: Kind, namespace: str | None, selector: str = "") -> list[Manifest]:
         self._called("list", kind.name)
-        wanted = dict(part.split("=") for part in selector.split(",") if part)
-        return [
-            self._read(key)
-            for key, found in self.objects.items()
-            if key[:2] == (kind.name, namespace) and wanted.items() <= (found["metadata"].get("labels") or {}).items()
-        ]
+        return [*self._select(kind, namespace, selector)]
+
+    async def list_identities(self, kind: Kind, namespace: str | None, selector: str = "") -> Listing:
+        self._called("list", kind.name)
+        uids = frozenset(found["metadata"]["uid"] for found in self._select(kind, namespace, selector))
+        return Listing(str(next(self._versions)), uids)
 
     async def apply(self, manifest: Manifest, manager: str) -> Manifest:
         self._called("apply", manifest["kind"])
@@ -156,21 +195,24 @@ class FakeCluster:
         if self.objects.pop(_key(manifest), None) is not None:
             self.writes.append(f"delete {manifest['kind']}")
 
-    async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> None:
+    async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
         self._called("patch_status", kind.name)
         key = (kind.name, namespace, name)
         self._read(key)
         self.objects[key]["status"] = _without_nulls(status)
         self.writes.append("patch status")
         self._bump(key)
+        return self._read(key)
 
-    async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> None:
+    async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> Manifest:
         self._called("write_scale", CHATMODEL.name)
         key = _key(chatmodel)
         if self._read(key)["metadata"]["resourceVersion"] != chatmodel["metadata"]["resourceVersion"]:
             raise ConflictError(f"{key}: the object has been modified")
         self._update(key, {"replicas": replicas}, (manager, "scale"))
         self.writes.append(f"scale {key[0]} to {replicas}")
+        meta = self.objects[key]["metadata"]
+        return {"kind": "Scale", "metadata": {"name": meta["name"], "resourceVersion": meta["resourceVersion"]}}
 
     async def create(self, manifest: Manifest) -> None:
         self._called("create", manifest["kind"])
@@ -179,6 +221,11 @@ class FakeCluster:
         self.events.append(copy.deepcopy(manifest))
 
     # ---- inside ----
+
+    def _select(self, kind: Kind, namespace: str | None, selector: str) -> Iterator[Manifest]:
+        for key, found in self.objects.items():
+            if key[0] == kind.name and namespace in (None, key[1]) and _matches(found, selector):
+                yield self._read(key)
 
     def _called(self, verb: str, kind: str) -> None:
         self.calls.append(f"{verb} {kind}")
@@ -217,8 +264,20 @@ class FakeCluster:
         meta["generation"] = meta.get("generation", 0) + spec_changed
 
 
+def matches(manifest: Manifest, watch: Watch) -> bool:
+    """Whether a watch covers the object."""
+    return manifest["kind"] == watch.kind.name and _matches(manifest, watch.selector)
+
+
 def _key(manifest: Manifest) -> tuple[str, str, str]:
     return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _matches(manifest: Manifest, selector: str) -> bool:
+    """Whether the labels match; a label without a value must exist."""
+    labels = manifest["metadata"].get("labels") or {}
+    terms = [part.partition("=") for part in selector.split(",") if part]
+    return all(name in labels and (not equals or labels[name] == value) for name, equals, value in terms)
 
 
 def _leaves(manifest: Manifest) -> dict[Path, Any]:

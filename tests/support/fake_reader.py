@@ -1,4 +1,4 @@
-"""A `MetricsReader` whose pods say what the test wants."""
+"""A `MetricsReader` whose pods report what the test sets."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,7 +31,7 @@ def a_sample(
 class FakeReader:
     """Every ready pod is idle until `queue` says otherwise; `broken` makes all of them fail.
 
-    Pods in `old` have a server that does not count its work.
+    Pods in `old` have a server that does not report its work.
     """
 
     queue: int = 0

@@ -1,17 +1,20 @@
-"""A reconciler among fakes: the smallest world in which a ChatModel lives."""
+"""A reconciler among fakes: the smallest environment in which a ChatModel lives."""
 
 from dataclasses import dataclass, field
 
+from chatscale.cluster.cache import WatchCache
+from chatscale.cluster.write_through import WriteThrough
+from chatscale.desired.manifest import ObjectKey
 from chatscale.desired.workload import ServerImages
-from chatscale.reconcile.chatmodel import ChatModelReconciler
-from chatscale.reconcile.snapshot import Key
+from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
+from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodel_key, chatmodels_concerned
 from tests.support.builders import ChatModelBuilder, Manifest
 from tests.support.clock import FakeClock
-from tests.support.fake_cluster import FakeCluster
+from tests.support.fake_cluster import FakeCluster, matches
 from tests.support.fake_reader import FakeReader
 
 IMAGES = ServerImages(transformers="server:1", simulated="simulated:1")
-TINY = Key("demo", "tiny")
+TINY = chatmodel_key("demo", "tiny")
 
 
 @dataclass
@@ -26,15 +29,42 @@ class World:
         self.restart_operator()
 
     def restart_operator(self) -> None:
-        self.operator = ChatModelReconciler(self.cluster, self.reader, IMAGES, self.clock)
+        """A new process lists what exists, so its cache is complete."""
+        self.cache = WatchCache(owners_of=chatmodels_concerned)
+        cluster = WriteThrough(self.cluster, self.cache)
+        self.operator = ChatModelReconciler(cluster, self.cache, self.reader, IMAGES, self.clock)
+        self.deliver()
+        for manifest in self.cluster.snapshot():
+            if is_watched(manifest):
+                self.cache.store(manifest)
 
-    async def tick(self, times: int = 1, seconds: float = 5) -> float | None:
-        """Let time pass, and a pass follow, so many times."""
+    def deliver(self) -> set[ObjectKey]:
+        """The watches deliver all changes. Returns the ChatModels that they would wake."""
+        woken: set[ObjectKey] = set()
+        for kind, manifest in self.cluster.watch_events():
+            if kind != "DELETED" and is_watched(manifest):
+                woken |= self.cache.store(manifest)
+            else:
+                # A watch with a label selector reports an object that no longer matches as deleted.
+                woken |= self.cache.remove(manifest)
+        return woken
+
+    async def tick(self, times: int = 1, seconds: float = 5, *, watching: bool = True) -> float | None:
+        """Time passes, the watches deliver, and a pass follows, so many times.
+
+        watching: False keeps the events for later, as a slow or broken watch does.
+        """
         delay: float | None = None
         for _ in range(times):
             self.clock.advance(seconds)
+            if watching:
+                self.deliver()
             delay = await self.operator.reconcile(TINY)
         return delay
+
+
+def is_watched(manifest: Manifest) -> bool:
+    return any(matches(manifest, watch) for watch in WATCHES)
 
 
 def a_world(chatmodel: ChatModelBuilder, *others: Manifest) -> World:
@@ -42,11 +72,12 @@ def a_world(chatmodel: ChatModelBuilder, *others: Manifest) -> World:
 
 
 async def a_settled_world(chatmodel: ChatModelBuilder, *others: Manifest) -> World:
-    """After the first passes, with the Deployment rolled out, and everything until then forgotten."""
+    """After the first passes, with a finished rollout, and with empty lists of writes, requests and Events."""
     world = a_world(chatmodel, *others)
     await world.tick()
     world.cluster.settle_deployment()
     await world.tick()
     world.cluster.written()
-    world.cluster.told()
+    world.cluster.requests()
+    world.cluster.event_reasons()
     return world

@@ -15,16 +15,16 @@ def chatmodel_crd() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "metadata": {"name": f"{names.CHATMODEL.plural}.{names.GROUP}"},
         "spec": {
             "group": names.GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": names.KIND,
-                "listKind": f"{names.KIND}List",
-                "plural": names.PLURAL,
-                "singular": names.SINGULAR,
-                "shortNames": [names.SHORT_NAME],
+                "kind": names.CHATMODEL.kind,
+                "listKind": f"{names.CHATMODEL.kind}List",
+                "plural": names.CHATMODEL.plural,
+                "singular": names.CHATMODEL.singular,
+                "shortNames": [names.CHATMODEL.short_name],
                 "categories": ["all"],
             },
             "versions": [
@@ -55,7 +55,7 @@ def _root_schema() -> Schema:
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
-            "kind": {"type": "string", "description": f"Always {names.KIND}."},
+            "kind": {"type": "string", "description": f"Always {names.CHATMODEL.kind}."},
             # A bound that every name keeps anyway: without it rules on the name are refused for their cost.
             "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
             "spec": structural_schema(ChatModelSpec, defaults=True),

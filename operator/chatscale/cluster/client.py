@@ -1,7 +1,7 @@
-"""`Cluster` on kubernetes.aio: one deadline per call, every failure turned into one of ours, here and nowhere else.
+"""`Cluster` on kubernetes.aio: one deadline per call, and every failure translated into a class of `chatscale.errors`.
 
-It uses the library's connection, TLS and credentials, and JSON as it is: manifests are dictionaries in this
-project, and the generated model classes would only be taken apart again.
+It uses the library's connection, TLS and credentials, and plain JSON: manifests are dictionaries in this project, so
+the library's generated model classes have no use here.
 """
 
 import asyncio
@@ -16,20 +16,24 @@ from kubernetes.aio.client.api_client import ApiClient
 from typing_extensions import override
 
 from chatscale import metrics, names
-from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, EVENT, Cluster, Kind, Manifest
+from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, EVENT, Cluster, Kind, Listing, Manifest
 from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
 
 CALL_TIMEOUT_S: Final = 10.0
-"""For one request. A healthy API server answers an apply in 20 ms; one that takes 10 s is not healthy."""
+"""Deadline of one request. A healthy API server answers an apply within 20 ms."""
+JSON: Final = "application/json"
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METHODS: Final = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+"""HTTP methods by the Kubernetes verb."""
 
 log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def connect(configuration: Any) -> AsyncIterator["KubernetesCluster"]:
-    """Yield a cluster; its connections are closed afterwards."""
+    """Yield a cluster and close its connections afterwards."""
     async with ApiClient(configuration) as api:
         api.user_agent = f"{names.EVENT_COMPONENT}/{names.VERSION}"
         yield KubernetesCluster(api)
@@ -43,68 +47,79 @@ class KubernetesCluster(Cluster):
 
     @override
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
-        return await self._call("GET", kind, kind.path(namespace, name))
+        return await self._call("get", kind, kind.path(namespace, name))
 
     @override
-    async def list(self, kind: Kind, namespace: str, selector: str = "") -> list[Manifest]:
-        query = [("labelSelector", selector)] if selector else []
-        found = await self._call("GET", kind, kind.path(namespace), query=query)
+    async def list(self, kind: Kind, namespace: str | None, selector: str = "") -> list[Manifest]:
+        found = await self._call("list", kind, kind.path(namespace), query=_selecting(selector))
         items: list[Manifest] = found.get("items") or []
-        # Lists leave out what every item has in common.
+        # The items of a list do not repeat its kind.
         return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in items]
+
+    @override
+    async def list_identities(self, kind: Kind, namespace: str | None, selector: str = "") -> Listing:
+        path, query = kind.path(namespace), _selecting(selector)
+        found = await self._call("list", kind, path, query=query, accept=METADATA_ONLY)
+        uids = frozenset(item["metadata"]["uid"] for item in found.get("items") or ())
+        return Listing(found["metadata"]["resourceVersion"], uids)
 
     @override
     async def apply(self, manifest: Manifest, manager: str) -> Manifest:
         kind, namespace, name = _address(manifest)
         query = [("fieldManager", manager), ("force", "true")]
         path = kind.path(namespace, name)
-        return await self._call("PATCH", kind, path, query=query, body=manifest, content_type=APPLY)
+        return await self._call("patch", kind, path, query=query, body=manifest, content_type=APPLY)
 
     @override
     async def delete(self, manifest: Manifest) -> None:
         kind, namespace, name = _address(manifest)
         options = {"propagationPolicy": "Background", "preconditions": {"uid": manifest["metadata"]["uid"]}}
         try:
-            await self._call("DELETE", kind, kind.path(namespace, name), body=options)
+            await self._call("delete", kind, kind.path(namespace, name), body=options)
         except NotFoundError:
-            log.debug("already gone", extra={"kind": kind.name, "object": f"{namespace}/{name}"})
+            log.debug("already deleted", extra={"object": f"{kind.name} {namespace}/{name}"})
 
     @override
-    async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> None:
+    async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
         path = kind.path(namespace, name, "status")
         query = [("fieldManager", names.FIELD_MANAGER)]
-        await self._call("PATCH", kind, path, query=query, body={"status": status}, content_type=MERGE)
+        return await self._call("patch", kind, path, query=query, body={"status": status}, content_type=MERGE)
 
     @override
-    async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> None:
+    async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> Manifest:
         meta = chatmodel["metadata"]
         path = CHATMODEL.path(meta["namespace"], meta["name"], "scale")
         body = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "spec": {"replicas": replicas}}
-        await self._call("PATCH", CHATMODEL, path, query=[("fieldManager", manager)], body=body, content_type=MERGE)
+        query = [("fieldManager", manager)]
+        return await self._call("patch", CHATMODEL, path, query=query, body=body, content_type=MERGE)
 
     @override
     async def create(self, manifest: Manifest) -> None:
-        await self._call("POST", EVENT, EVENT.path(manifest["metadata"]["namespace"]), body=manifest)
+        await self._call("create", EVENT, EVENT.path(manifest["metadata"]["namespace"]), body=manifest)
 
     async def has_chatmodels(self) -> bool:
-        """Tell whether the API server serves our resource; false until the CRD is there and established."""
+        """Whether the API server serves ChatModels; false until the CRD is installed and established."""
         try:
-            found = await self._call("GET", CHATMODEL, f"/apis/{names.API_VERSION}")
+            found = await self._call("get", CHATMODEL, f"/apis/{names.API_VERSION}")
         except NotFoundError:
             return False
-        return any(resource.get("name") == names.PLURAL for resource in found.get("resources", ()))
+        return any(resource.get("name") == CHATMODEL.plural for resource in found.get("resources", ()))
 
     async def _call(
         self,
-        method: str,
+        verb: str,
         kind: Kind,
         path: str,
         *,
         query: Sequence[tuple[str, str]] = (),
         body: Manifest | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> Manifest:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        """Send one request. verb: as Kubernetes names it, a key of `METHODS`."""
+        method = METHODS[verb]
+        headers = {"Accept": accept, "Content-Type": content_type}
+        metrics.API_REQUESTS_TOTAL.labels(verb, kind.name).inc()
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 prepared = await self._api.param_serialize(
@@ -118,14 +133,14 @@ class KubernetesCluster(Cluster):
             raise ClusterUnavailableError(f"{method} {path}: no answer from the API server: {cause}") from error
         answer = _parse(payload)
         if response.status >= 400:  # noqa: PLR2004 - HTTP's first error status
-            if response.status != 404:  # noqa: PLR2004 - the answer to "is it there?"
+            if response.status != 404:  # noqa: PLR2004 - a normal answer to a read of one object
                 metrics.API_ERRORS_TOTAL.labels(kind.name, str(response.status)).inc()
             raise translate(response.status, answer, f"{method} {path}")
         return answer
 
 
 def translate(status: int, answer: Mapping[str, Any], request: str) -> Exception:
-    """Choose the error by what the caller can do about it. `answer` is a metav1.Status, if the server sent one."""
+    """Choose the error class by the caller's reaction. `answer` is a metav1.Status if the server sent one."""
     message = f"{request}: HTTP {status}: {answer.get('message') or 'no reason given'}"
     match status:
         case 404:
@@ -143,15 +158,19 @@ def translate(status: int, answer: Mapping[str, Any], request: str) -> Exception
 
 
 def _is_terminating(answer: Mapping[str, Any]) -> bool:
-    """Whether the namespace is on its way out, and everything in it."""
+    """Whether the namespace is being deleted, and every object in it."""
     causes = (answer.get("details") or {}).get("causes") or ()
     return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
+
+
+def _selecting(selector: str) -> list[tuple[str, str]]:
+    return [("labelSelector", selector)] if selector else []
 
 
 def _parse(payload: bytes) -> Manifest:
     try:
         answer = json.loads(payload)
-    except ValueError:  # a proxy's page, or nothing at all
+    except ValueError:  # an HTML page of a proxy, or an empty body
         return {}
     return answer if isinstance(answer, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Where the API server is and who we are: in-cluster credentials or a kubeconfig, once for kopf and for us."""
+"""Address and credentials of the API server: in-cluster or from a kubeconfig, the same for kopf and our client."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from chatscale.errors import ClusterUnavailableError
 
 CREDENTIALS_TIMEOUT_S: Final = 30.0
-"""A kubeconfig may name a program that signs in; one that asks a person on a terminal never ends."""
+"""A kubeconfig can run a login program, and one that waits for a person on a terminal never ends."""
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ async def load_configuration(context: str) -> Any:
 
 
 async def bearer_token(configuration: Any) -> str | None:
-    """The token as it is now (a service account's is renewed every hour), without its scheme.
+    """The current bearer token without its scheme; a service account's token is renewed every hour.
 
-    Raises ClusterUnavailableError if renewing it takes too long.
+    Raises ClusterUnavailableError if the renewal exceeds the deadline.
     """
     try:
         async with asyncio.timeout(CREDENTIALS_TIMEOUT_S):

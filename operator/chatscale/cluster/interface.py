@@ -1,6 +1,6 @@
-"""What the reconciler needs of a cluster: seven verbs. Tests stand a fake behind this protocol.
+"""What the reconcilers need from a cluster: a few verbs on kinds of objects. Tests use a fake behind this protocol.
 
-Manifests go in and out as the API server speaks them; whoever needs types parses them.
+Manifests have the API server's JSON format. Callers that need types parse them.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,33 @@ Manifest: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A namespaced kind of object and where the API server keeps it."""
+    """A namespaced kind of object and its place in the API."""
 
     api_version: str
     name: str
     plural: str
 
-    def path(self, namespace: str, *parts: str) -> str:
-        """URL path of the collection, or with `parts` of an object and its subresource."""
-        root = "/api" if "/" not in self.api_version else "/apis"
-        return "/".join((f"{root}/{self.api_version}/namespaces", namespace, self.plural, *parts))
+    @property
+    def group(self) -> str:
+        """API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """API version without the group."""
+        return self.api_version.rpartition("/")[2]
+
+    def path(self, namespace: str | None, *parts: str) -> str:
+        """URL path of the collection, or with `parts` of an object and its subresource.
+
+        namespace: None gives the collection of all namespaces.
+        """
+        root = f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
+        scope = ("namespaces", namespace) if namespace is not None else ()
+        return "/".join((root, *scope, self.plural, *parts))
 
 
-CHATMODEL: Final = Kind(names.API_VERSION, names.KIND, names.PLURAL)
+CHATMODEL: Final = Kind(names.API_VERSION, names.CHATMODEL.kind, names.CHATMODEL.plural)
 DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 SERVICE: Final = Kind("v1", "Service", "services")
 AUTOSCALER: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
@@ -36,38 +50,62 @@ CHILD_KINDS: Final = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, AUTOSCAL
 """Kinds that the operator creates for a ChatModel."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Objects that the operator watches: all of a kind, or those that match a label selector."""
+
+    kind: Kind
+    selector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The identities in one list of a kind, without the objects."""
+
+    resource_version: str
+    """Resource version of the list: every change up to it is included."""
+    uids: frozenset[str]
+
+
 class Cluster(Protocol):
     """Every call ends within a deadline and raises only classes of `chatscale.errors`.
 
-    NotFoundError: no such object. ConflictError: it exists already, or has changed since it was read.
-    InvalidSpecError: the API server will never take this object. ForbiddenError: it takes none for now, until
-    an administrator lifts a quota or grants a right. ClusterUnavailableError: anything else, all of which may pass.
+    NotFoundError: no such object. ConflictError: the object exists already, or it has changed since it was read.
+    InvalidSpecError: the API server never accepts this object. ForbiddenError: the API server rejects it until an
+    administrator raises a quota or grants a right. ClusterUnavailableError: any other failure; a retry may succeed.
     """
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
-        """Read one object."""
+        """Read one object from the API server."""
         ...
 
-    async def list(self, kind: Kind, namespace: str, selector: str = "") -> list[Manifest]:
-        """Read the objects that carry the labels."""
+    async def list(self, kind: Kind, namespace: str | None, selector: str = "") -> list[Manifest]:
+        """Read the objects that match the label selector. namespace: None reads all namespaces."""
+        ...
+
+    async def list_identities(self, kind: Kind, namespace: str | None, selector: str = "") -> Listing:
+        """Read which objects exist, as metadata only. namespace: None reads all namespaces."""
         ...
 
     async def apply(self, manifest: Manifest, manager: str) -> Manifest:
-        """Server-side apply as `manager`, taking over fields that others own. Returns the object after it."""
+        """Server-side apply as `manager`; takes over fields that others own. Returns the resulting object."""
         ...
 
     async def delete(self, manifest: Manifest) -> None:
-        """Delete this very object (by uid) and, in the background, what it owns. Already gone is fine."""
+        """Delete exactly this object (by uid) and, in the background, its dependents. An absent object is a success."""
         ...
 
-    async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> None:
-        """Merge `status` into the status subresource; None removes a field."""
+    async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
+        """Merge `status` into the status subresource; None removes a field. Returns the resulting object."""
         ...
 
-    async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> None:
-        """Set `spec.replicas` through the scale subresource, if the object is as it was read (else ConflictError)."""
+    async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> Manifest:
+        """Set `spec.replicas` through the scale subresource. Returns the Scale, with the object's resource version.
+
+        Raises ConflictError if the object's resource version is no longer the one in `chatmodel`.
+        """
         ...
 
     async def create(self, manifest: Manifest) -> None:
-        """Create an object that nobody reads back: an Event."""
+        """Create an object that the operator never reads: an Event."""
         ...

@@ -1,5 +1,5 @@
-"""The edge to kopf: every handler turns an event into a wake, and does nothing else.
+"""The edge to kopf: every handler puts an event into the watch cache and starts passes, and does nothing else.
 
-Only `kopf.on.event` is used. It keeps no finalizer and no annotation on anybody's object, so a ChatModel can
-always be deleted, whether an operator runs or not (docs/design/0003).
+Only `kopf.on.event` is used. It adds no finalizer and no annotation to any object, so a ChatModel can always be
+deleted, whether an operator runs or not (docs/design/0003).
 """

@@ -1,6 +1,6 @@
-"""The operator process: connect, wait for the CRD, then kopf's watches and the controller until SIGTERM.
+"""The operator process: connect, wait for the CRD, fill the cache, then run kopf's watches and the controller.
 
-Shutdown: kopf stops watching and cancels passes under way, then the controller ends, then connections close.
+Shutdown on SIGTERM: kopf stops its watches, then the controller cancels the running passes, then connections close.
 """
 
 import asyncio
@@ -16,48 +16,61 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
 
 from chatscale import __version__
+from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.client import KubernetesCluster, connect
 from chatscale.cluster.connection import bearer_token, load_configuration
+from chatscale.cluster.interface import CHATMODEL
+from chatscale.cluster.write_through import WriteThrough
 from chatscale.desired.workload import ServerImages
 from chatscale.errors import ClusterUnavailableError
+from chatscale.handlers.caches import Namespaces, fill_cache, remove_vanished_forever
 from chatscale.handlers.events import register, watch_settings
 from chatscale.observe.source import ConfiguredReader
-from chatscale.reconcile.chatmodel import ChatModelReconciler
+from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
+from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodels_concerned
 from chatscale.reconcile.controller import Controller
 from chatscale.settings import Settings
 
-CRD_POLL_S: Final = 2.0
+START_RETRY_S: Final = 2.0
 EXIT_TIMEOUT_S: Final = 20
-"""After SIGTERM; below the 30 s that Kubernetes gives."""
+"""After SIGTERM; below the 30 s of terminationGracePeriodSeconds."""
 
 log = logging.getLogger(__name__)
 
 
 async def run_operator(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises ClusterUnavailableError if there are no credentials to begin with."""
+    """Run until SIGTERM or SIGINT. Raises ClusterUnavailableError if no credentials are found at the start."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
     configuration = await load_configuration(settings.kube_context)
-    async with connect(configuration) as cluster, aiohttp.ClientSession() as session, _metrics(settings.metrics_port):
+    async with connect(configuration) as client, aiohttp.ClientSession() as session, _metrics(settings.metrics_port):
         log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})
-        await _wait_for_crd(cluster)
+        cache = WatchCache(owners_of=chatmodels_concerned)
+        cluster = WriteThrough(client, cache)
+        namespaces = settings.namespaces or (None,)
+        await _wait_for_crd(client)
+        await _fill_cache(cluster, cache, namespaces)
+
         images = ServerImages(transformers=settings.server_image, simulated=settings.simulated_server_image)
-        reconciler = ChatModelReconciler(cluster, ConfiguredReader(session), images, lambda: datetime.now(UTC))  # noqa: TID251 - the clock enters here
-        controller = Controller(reconciler)
+        reader = ConfiguredReader(session)
+        chatmodels = ChatModelReconciler(cluster, cache, reader, images, lambda: datetime.now(UTC))  # noqa: TID251 - the clock enters here
+        controller = Controller({CHATMODEL.name: chatmodels})
         async with asyncio.TaskGroup() as group:
-            group.create_task(controller.run())
+            group.create_task(controller.run(cache.keys(CHATMODEL.name)))
+            check = group.create_task(remove_vanished_forever(cluster, cache, WATCHES, namespaces, controller.wake))
             try:
-                await _watch(settings, configuration, controller)
+                await _watch(settings, configuration, cache, controller)
             finally:
+                check.cancel()
                 controller.stop()
     log.info("stopped")
 
 
-async def _watch(settings: Settings, configuration: Any, controller: Controller) -> None:
+async def _watch(settings: Settings, configuration: Any, cache: WatchCache, controller: Controller) -> None:
     registry = kopf.OperatorRegistry()
-    register(registry, controller)
+    register(registry, WATCHES, cache, controller)
     _register_login(registry, configuration)
     kopf_settings = kopf.OperatorSettings()
-    watch_settings(kopf_settings)
+    watch_settings(kopf_settings, WATCHES)
     kopf_settings.process.ultimate_exiting_timeout = EXIT_TIMEOUT_S
     await kopf.operator(
         registry=registry,
@@ -70,7 +83,7 @@ async def _watch(settings: Settings, configuration: Any, controller: Controller)
 
 
 def _register_login(registry: kopf.OperatorRegistry, configuration: Any) -> None:
-    """Let kopf use our credentials; it asks again when the API server calls them expired."""
+    """Give kopf our credentials; it asks again when the API server rejects them as expired."""
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
@@ -85,25 +98,35 @@ def _register_login(registry: kopf.OperatorRegistry, configuration: Any) -> None
         )
 
 
-async def _wait_for_crd(cluster: KubernetesCluster) -> None:
+async def _wait_for_crd(client: KubernetesCluster) -> None:
     """Return once the API server serves ChatModels: kopf looks for its kinds only at its start."""
-    told = ""
+    logged = ""
     while True:
         try:
-            if await cluster.has_chatmodels():
+            if await client.has_chatmodels():
                 return
             why = "the ChatModel CRD is not installed"
         except ClusterUnavailableError as error:
             why = str(error)
-        if why != told:
+        if why != logged:
             log.warning("waiting", extra={"why": why})
-            told = why
-        await asyncio.sleep(CRD_POLL_S)
+            logged = why
+        await asyncio.sleep(START_RETRY_S)
+
+
+async def _fill_cache(cluster: WriteThrough, cache: WatchCache, namespaces: Namespaces) -> None:
+    """Return once every watched kind was listed."""
+    while True:
+        try:
+            return await fill_cache(cluster, cache, WATCHES, namespaces)
+        except ClusterUnavailableError as error:
+            log.warning("waiting", extra={"why": str(error)})
+        await asyncio.sleep(START_RETRY_S)
 
 
 @asynccontextmanager
 async def _metrics(port: int) -> AsyncIterator[None]:
-    """Serve the operator's own metrics while inside."""
+    """Serve the operator's own metrics inside the context."""
     if port == 0:
         yield
         return

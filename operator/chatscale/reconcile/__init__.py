@@ -1,1 +1,1 @@
-"""Make it so: one pass over a ChatModel, and the loop that runs passes."""
+"""Makes the cluster match the custom resources: a controller that runs passes, and one package of passes per kind."""

@@ -1,36 +1,39 @@
-"""Runs passes: one worker per ChatModel, woken by events and by its own clock, until told to stop.
+"""Runs passes over custom resources: one worker per object, started by changes and by the object's own timer.
 
-Passes over one object never overlap; wakes that come during a pass make one more. A failure delays its own object
-and no other. What went wrong is told by the error's type: see `chatscale.errors`.
+The passes over one object never overlap, and changes during a pass cause one more pass. A failure delays only its own
+object. The type of an error decides what follows; see `chatscale.errors`. The controller knows no kind: the
+object's kind selects the reconciler.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from chatscale import metrics
+from chatscale.desired.manifest import ObjectKey
 from chatscale.errors import ClusterUnavailableError, ConflictError
-from chatscale.reconcile.snapshot import Key, Revision
 
 SETTLE_S: Final = 0.2
-"""Least time between two passes over an object: a rollout's dozens of events become a few passes."""
+"""Minimum time between two passes over an object, so that dozens of events in a rollout cause a few passes."""
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 30.0
-"""An API server that is back in the middle of a burst must not be waited for longer."""
+"""Maximum retry delay, so that passes resume soon after an outage of the API server."""
+CONFLICT_WAIT_S: Final = 30.0
+"""After a conflict the watch delivers the newer object and starts a pass. This limit covers a broken watch."""
 
 log = logging.getLogger(__name__)
 
 
 class Reconciler(Protocol):
-    """What a controller runs."""
+    """The passes over all objects of one kind."""
 
-    def reconcile(self, key: Key) -> Awaitable[float | None]:
-        """One pass: seconds until the next, None once the object is gone."""
+    def reconcile(self, key: ObjectKey) -> Awaitable[float | None]:
+        """Run one pass. Returns the seconds until the next pass, None if the object does not exist."""
         ...
 
 
@@ -38,39 +41,41 @@ class Reconciler(Protocol):
 class _Worker:
     task: asyncio.Task[None]
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    seen: Revision | None = None
-    """The newest that an event of the ChatModel itself told."""
 
 
 class Controller:
-    """The workers of all ChatModels. `wake` is called on the event loop that runs `run`."""
+    """The workers of all objects. reconcilers: by kind, such as `ChatModel`.
 
-    def __init__(self, reconciler: Reconciler, jitter: Callable[[], float] = random.random) -> None:
-        self._reconciler = reconciler
+    Call `wake` on the event loop that runs `run`.
+    """
+
+    def __init__(self, reconcilers: Mapping[str, Reconciler], jitter: Callable[[], float] = random.random) -> None:
+        self._reconcilers = reconcilers
         self._jitter = jitter
-        self._workers: dict[Key, _Worker] = {}
+        self._workers: dict[ObjectKey, _Worker] = {}
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """Work until `stop`. Passes under way are cancelled: the next process continues from the cluster's state."""
+    async def run(self, existing: Iterable[ObjectKey] = ()) -> None:
+        """Work until `stop`, beginning with a pass over each existing object.
+
+        Cancels the passes that run at that moment: the next process continues from the state of the cluster.
+        """
         async with asyncio.TaskGroup() as group:
             self._group = group
+            for key in existing:
+                self.wake(key)
             await self._stopping.wait()
             self._group = None
             for worker in self._workers.values():
                 worker.task.cancel()
 
     def stop(self) -> None:
-        """End `run` soon."""
+        """Make `run` return soon."""
         self._stopping.set()
 
-    def wake(self, key: Key, revision: Revision | None = None) -> None:
-        """Something about the ChatModel may have changed, or it may be gone: the pass will see.
-
-        With `revision` given (the ChatModel's own event), one seen before is ignored: our status patches come
-        back as events, and must not make us read metrics again.
-        """
+    def wake(self, key: ObjectKey) -> None:
+        """Run a pass soon: the object or something that concerns it has changed, or the object is deleted."""
         if self._group is None:
             return
         worker = self._workers.get(key)
@@ -78,17 +83,14 @@ class Controller:
             woken = asyncio.Event()
             worker = _Worker(self._group.create_task(self._work(key, woken), name=f"reconcile {key}"), woken)
             self._workers[key] = worker
-        elif revision is not None and worker.seen == revision:
-            return
-        worker.seen = revision or worker.seen
         worker.woken.set()
 
     @property
     def is_running(self) -> bool:
-        """Whether wakes are taken."""
+        """Whether `wake` has an effect."""
         return self._group is not None
 
-    async def _work(self, key: Key, woken: asyncio.Event) -> None:
+    async def _work(self, key: ObjectKey, woken: asyncio.Event) -> None:
         failures = 0
         delay: float | None = 0.0
         while delay is not None or woken.is_set():
@@ -97,33 +99,33 @@ class Controller:
                     await woken.wait()
             woken.clear()
             delay, failures = await self._attempt(key, failures)
-            # However fast events come, and whatever a failing pass asks for.
+            # Events do not shorten this pause, and a failing pass cannot either.
             await asyncio.sleep(SETTLE_S if failures == 0 else self._backoff(failures))
-        # No await since the last look at `woken`: a wake that comes now finds no worker and makes one.
+        # There is no await since the last check of `woken`: a later wake finds no worker and starts a new one.
         del self._workers[key]
 
-    async def _attempt(self, key: Key, failures: int) -> tuple[float | None, int]:
-        """One pass: the delay to the next, and how many have failed in a row."""
+    async def _attempt(self, key: ObjectKey, failures: int) -> tuple[float | None, int]:
+        """Run one pass. Returns the seconds until the next pass and the number of consecutive failures."""
         started = time.monotonic()
-        fields = {"chatmodel": str(key), "failures": failures + 1}
+        fields = {"object": str(key), "failures": failures + 1}
         delay: float | None = 0.0
         try:
-            delay = await self._reconciler.reconcile(key)
+            delay = await self._reconcilers[key.kind].reconcile(key)
             outcome, failures = ("gone" if delay is None else "ok"), 0
         except ConflictError as error:
-            log.info("conflict, reading again", extra={**fields, "why": str(error)})
-            outcome, failures = "conflict", failures + 1
+            log.info("conflict, waiting for the watch", extra={"object": str(key), "why": str(error)})
+            outcome, delay, failures = "conflict", CONFLICT_WAIT_S, 0
         except ClusterUnavailableError as error:
             log.warning("cluster unavailable", extra={**fields, "why": str(error)})
             outcome, failures = "unavailable", failures + 1
         except Exception:
             log.exception("bug in a pass", extra=fields)
             outcome, failures = "bug", failures + 1
-        metrics.RECONCILE_TOTAL.labels(outcome).inc()
+        metrics.RECONCILE_TOTAL.labels(key.kind, outcome).inc()
         metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
         return delay, failures
 
     def _backoff(self, failures: int) -> float:
-        """Doubling, with jitter downwards so that objects that failed together do not come back together."""
+        """Double the delay with each failure. The jitter spreads the retries of objects that failed together."""
         longest: float = min(FIRST_RETRY_S * 2.0 ** min(failures - 1, 10), LONGEST_RETRY_S)
         return longest * (0.5 + 0.5 * self._jitter())

@@ -1,14 +1,14 @@
 {{/*
-All that the operator may do in a namespace that it serves; the same by ClusterRole and by Role, and exactly what
-chatscale.cluster and kopf's watches ask for. No Secrets: pods read theirs themselves. No pods/exec. No delete but
-of HPAs, when a ChatModel leaves mode HPA: the rest goes with its owner. Nothing can be narrowed to the operator's
-own objects, since RBAC knows no label selectors.
+All rights of the operator in a namespace that it serves. ClusterRole and Role contain the same rules: exactly what
+chatscale.cluster and kopf's watches request. There is no right on Secrets: pods read theirs themselves. There is no
+pods/exec. The operator deletes HPAs only, when a ChatModel leaves mode HPA; owner references delete the other
+children. RBAC has no label selectors, so no rule can be limited to the operator's own objects.
 */}}
 {{- define "chatscale.operatorRules" -}}
 - apiGroups: [chatscale.dev]
   resources: [chatmodels]
   verbs: [get, list, watch]
-# spec.replicas is written through scale, and nothing else of the spec.
+# The operator writes spec.replicas through scale, and no other field of the spec.
 - apiGroups: [chatscale.dev]
   resources: [chatmodels/status, chatmodels/scale]
   verbs: [patch]
@@ -17,13 +17,14 @@ own objects, since RBAC knows no label selectors.
 - apiGroups: [chatscale.dev]
   resources: [chatmodels/finalizers]
   verbs: [update]
-# Server-side apply is patch, and create while the object does not exist.
+# Server-side apply needs patch, and create for an object that does not exist. Passes read from watch caches (list,
+# watch); get finds a foreign object that has a child's name.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, create, patch]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list, watch, create, patch, delete]

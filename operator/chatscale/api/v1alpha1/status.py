@@ -93,7 +93,9 @@ class AutoscalingStatus(ApiModel):
         description="Time from a pod's creation until it is Ready, of recent pods; absent before the first one.",
     )
     last_metric_time: datetime | None = Field(
-        default=None, description="When the metrics of all Ready pods were last read."
+        default=None,
+        description="When the metrics of all Ready pods were last read. If nothing else changes, the operator "
+        "writes it every 10 to 20 minutes.",
     )
     last_scale_time: datetime | None = Field(default=None, description="When the replica count last changed.")
     current_metrics: Annotated[list[MetricStatus], Field(max_length=3)] = Field(

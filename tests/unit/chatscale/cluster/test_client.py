@@ -1,4 +1,4 @@
-"""The client against an HTTP server: what is asked, and how each failure is told apart."""
+"""The client against an HTTP server: its requests, and the error class of each failure."""
 
 import asyncio
 import json
@@ -9,10 +9,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.configuration import Configuration
+from prometheus_client import REGISTRY
 
 from chatscale.cluster import client
 from chatscale.cluster.client import KubernetesCluster, connect
-from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, POD
+from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, POD, Listing
 from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
 from tests.support.builders import a_chatmodel
 
@@ -25,12 +26,13 @@ MANIFEST = {
 
 
 class ApiServer:
-    """Answers every request with `status` and `body`, and remembers what was asked."""
+    """Answers every request with `status` and `body`, and records the requests."""
 
     def __init__(self) -> None:
         self.status = 200
         self.body: Any = {}
         self.silent = False
+        self.accepted: list[str] = []
         self.asked: list[tuple[str, str, dict[str, str], str | None, Any]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -44,6 +46,7 @@ class ApiServer:
                 json.loads(text) if text else None,
             )
         )
+        self.accepted.append(request.headers["Accept"])
         if self.silent:
             await asyncio.Event().wait()
         body = self.body if isinstance(self.body, str) else json.dumps(self.body)
@@ -79,6 +82,33 @@ async def test_lists_by_label_and_gives_each_item_its_kind(server: ApiServer, cl
     )
 
 
+async def test_lists_identities_as_metadata_only(server: ApiServer, cluster: KubernetesCluster):
+    server.body = {"metadata": {"resourceVersion": "77"}, "items": [{"metadata": {"uid": "u1"}}]}
+    assert await cluster.list_identities(POD, None) == Listing("77", frozenset({"u1"}))
+    assert server.asked[0][:3] == ("GET", "/api/v1/pods", {})
+    assert server.accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"]
+
+
+async def test_lists_all_namespaces_of_a_group(server: ApiServer, cluster: KubernetesCluster):
+    server.body = {"items": []}
+    assert await cluster.list(DEPLOYMENT, None) == []
+    assert server.asked[0][1] == "/apis/apps/v1/deployments"
+
+
+async def test_counts_its_requests_by_verb_and_kind(server: ApiServer, cluster: KubernetesCluster):
+    def count(verb: str) -> float:
+        return REGISTRY.get_sample_value("chatscale_api_requests_total", {"verb": verb, "kind": "Deployment"}) or 0.0
+
+    before = {verb: count(verb) for verb in ("get", "list", "patch")}
+    await cluster.get(DEPLOYMENT, "demo", "tiny")
+    await cluster.list(DEPLOYMENT, "demo")
+    await cluster.apply(MANIFEST, "chatscale")
+    server.status = 503
+    with pytest.raises(ClusterUnavailableError):
+        await cluster.apply(MANIFEST, "chatscale")
+    assert {verb: count(verb) - before[verb] for verb in before} == {"get": 1, "list": 1, "patch": 2}
+
+
 async def test_applies_on_the_server_as_a_named_manager(server: ApiServer, cluster: KubernetesCluster):
     await cluster.apply(MANIFEST, "chatscale-scaler")
     assert server.asked == [
@@ -106,7 +136,7 @@ async def test_writes_status_to_its_subresource(server: ApiServer, cluster: Kube
     assert server.asked[0][4] == {"status": {"replicas": 1, "phase": None}}
 
 
-async def test_deletes_this_very_object_and_takes_absence_for_success(server: ApiServer, cluster: KubernetesCluster):
+async def test_deletes_exactly_this_object_and_treats_absence_as_success(server: ApiServer, cluster: KubernetesCluster):
     server.status = 404
     await cluster.delete(MANIFEST)
     assert server.asked[0][4] == {"propagationPolicy": "Background", "preconditions": {"uid": "u1"}}
@@ -126,7 +156,7 @@ async def test_deletes_this_very_object_and_takes_absence_for_success(server: Ap
         (503, ClusterUnavailableError),
     ],
 )
-async def test_each_refusal_becomes_the_error_of_its_reaction(
+async def test_each_http_error_becomes_the_class_of_its_reaction(
     status: int, error: type[Exception], server: ApiServer, cluster: KubernetesCluster
 ):
     server.status, server.body = status, {"kind": "Status", "message": "because"}
@@ -134,19 +164,19 @@ async def test_each_refusal_becomes_the_error_of_its_reaction(
         await cluster.get(DEPLOYMENT, "demo", "tiny")
 
 
-async def test_a_namespace_on_its_way_out_is_as_good_as_gone(server: ApiServer, cluster: KubernetesCluster):
+async def test_a_terminating_namespace_counts_as_not_found(server: ApiServer, cluster: KubernetesCluster):
     server.status, server.body = 403, {"details": {"causes": [{"reason": "NamespaceTerminating"}]}}
     with pytest.raises(NotFoundError):
         await cluster.apply(MANIFEST, "chatscale")
 
 
-async def test_a_proxys_page_is_unavailability(server: ApiServer, cluster: KubernetesCluster):
+async def test_an_html_page_of_a_proxy_means_unavailable(server: ApiServer, cluster: KubernetesCluster):
     server.status, server.body = 502, "<html>Bad Gateway</html>"
     with pytest.raises(ClusterUnavailableError, match="HTTP 502: no reason given"):
         await cluster.get(DEPLOYMENT, "demo", "tiny")
 
 
-async def test_an_answer_that_never_comes_ends_at_the_deadline(
+async def test_a_missing_response_ends_at_the_deadline(
     server: ApiServer, cluster: KubernetesCluster, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.05)
@@ -155,7 +185,7 @@ async def test_an_answer_that_never_comes_ends_at_the_deadline(
         await cluster.get(DEPLOYMENT, "demo", "tiny")
 
 
-async def test_a_server_that_is_down_is_unavailability():
+async def test_a_server_that_is_down_means_unavailable():
     configuration = Configuration()
     configuration.host = "http://127.0.0.1:1"
     async with connect(configuration) as cluster:
@@ -171,7 +201,7 @@ async def test_a_server_that_is_down_is_unavailability():
         pytest.param(404, {}, False, id="no such group"),
     ],
 )
-async def test_knows_whether_the_crd_is_there(
+async def test_knows_whether_the_crd_is_installed(
     status: int, body: Any, server: ApiServer, cluster: KubernetesCluster, *, served: bool
 ):
     server.status, server.body = status, body

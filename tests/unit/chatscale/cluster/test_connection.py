@@ -1,4 +1,4 @@
-"""Credentials come within a deadline, and their absence says where was looked."""
+"""Credentials arrive within a deadline, and a message names the places without them."""
 
 import asyncio
 from pathlib import Path
@@ -52,11 +52,11 @@ def empty_kubeconfig(kubeconfig: Path) -> None:
         pytest.param(None, None, id="none, as with client certificates"),
     ],
 )
-async def test_the_token_comes_without_its_scheme(value: str | None, token: str | None):
+async def test_the_token_has_no_scheme(value: str | None, token: str | None):
     assert await bearer_token(Credentials(value)) == token
 
 
-def test_credentials_that_do_not_come_are_given_up():
+def test_waiting_for_credentials_ends_at_the_deadline():
     with asyncio.Runner(loop_factory=virtual_time_loop) as runner:
         with pytest.raises(ClusterUnavailableError, match="credentials were not renewed within 30 s"):
             runner.run(bearer_token(Credentials("abc", after_s=1e6)))
@@ -73,6 +73,6 @@ async def test_a_context_of_the_kubeconfig_is_used():
     [pytest.param("mall", "context 'mall'", id="named"), pytest.param("", "the current context", id="current")],
 )
 @pytest.mark.usefixtures("empty_kubeconfig")
-async def test_no_credentials_are_told_with_where_was_looked(context: str, named: str):
+async def test_missing_credentials_are_reported_with_the_places_searched(context: str, named: str):
     with pytest.raises(ClusterUnavailableError, match=named):
         await load_configuration(context)

@@ -1,19 +1,20 @@
-"""Workers: one pass at a time per object, coalesced wakes, backoff, and one broken object never stops the others."""
+"""Workers of any kind: one pass at a time per object, coalesced wakes, backoff, and failures that stay separate."""
 
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from chatscale.desired.manifest import ObjectKey
 from chatscale.errors import ClusterUnavailableError, ConflictError
-from chatscale.reconcile.controller import FIRST_RETRY_S, LONGEST_RETRY_S, SETTLE_S, Controller
-from chatscale.reconcile.snapshot import Key, Revision
+from chatscale.reconcile.controller import CONFLICT_WAIT_S, FIRST_RETRY_S, LONGEST_RETRY_S, SETTLE_S, Controller
 from tests.support.clock import virtual_time_loop
 
-TINY, OTHER = Key("demo", "tiny"), Key("demo", "other")
-FIRST, CHANGED, SUCCESSOR = Revision("u1", 1), Revision("u1", 2), Revision("u2", 1)
+TINY, OTHER = ObjectKey("ChatModel", "demo", "tiny"), ObjectKey("ChatModel", "demo", "other")
+GADGET = ObjectKey("Gadget", "demo", "tiny")
+"""Another kind with the same name as `TINY`."""
 
 
 class ScriptedReconciler:
@@ -21,12 +22,12 @@ class ScriptedReconciler:
 
     def __init__(self, tick: float | None = 1000.0) -> None:
         self.tick = tick
-        self.scripts: dict[Key, list[Exception | float | None]] = defaultdict(list)
-        self.passes: list[tuple[Key, float]] = []
+        self.scripts: dict[ObjectKey, list[Exception | float | None]] = defaultdict(list)
+        self.passes: list[tuple[ObjectKey, float]] = []
         self.pass_takes = 0.0
-        self.running: set[Key] = set()
+        self.running: set[ObjectKey] = set()
 
-    async def reconcile(self, key: Key) -> float | None:
+    async def reconcile(self, key: ObjectKey) -> float | None:
         assert key not in self.running, "two passes over one object at a time"
         self.running.add(key)
         self.passes.append((key, asyncio.get_running_loop().time()))
@@ -37,17 +38,23 @@ class ScriptedReconciler:
             raise step
         return step
 
-    def times(self, key: Key = TINY) -> list[float]:
+    def times(self, key: ObjectKey = TINY) -> list[float]:
         return [round(time, 3) for found, time in self.passes if found == key]
 
 
-def play(reconciler: ScriptedReconciler, story: Callable[[Controller], Awaitable[None]]) -> Controller:
+def play(
+    reconciler: ScriptedReconciler,
+    story: Callable[[Controller], Awaitable[None]],
+    existing: Sequence[ObjectKey] = (),
+    gadgets: ScriptedReconciler | None = None,
+) -> Controller:
     """Run a controller with full jitter in virtual time while the story happens; then stop it."""
 
     async def main() -> Controller:
-        controller = Controller(reconciler, jitter=lambda: 1.0)
+        reconcilers = {"ChatModel": reconciler, "Gadget": gadgets or reconciler}
+        controller = Controller(reconcilers, jitter=lambda: 1.0)
         async with asyncio.TaskGroup() as group:
-            group.create_task(controller.run())
+            group.create_task(controller.run(existing))
             await asyncio.sleep(0)
             await story(controller)
             controller.stop()
@@ -57,7 +64,7 @@ def play(reconciler: ScriptedReconciler, story: Callable[[Controller], Awaitable
         return runner.run(main())
 
 
-def test_passes_follow_the_objects_own_clock():
+def test_passes_follow_the_objects_own_timer():
     reconciler = ScriptedReconciler(tick=10.0)
 
     async def story(controller: Controller) -> None:
@@ -68,7 +75,7 @@ def test_passes_follow_the_objects_own_clock():
     assert reconciler.times() == [0, 10 + SETTLE_S, 20 + 2 * SETTLE_S, 30 + 3 * SETTLE_S]
 
 
-def test_many_wakes_during_a_pass_make_one_more():
+def test_many_wakes_during_a_pass_cause_one_more():
     reconciler = ScriptedReconciler()
     reconciler.pass_takes = 1.0
 
@@ -83,26 +90,62 @@ def test_many_wakes_during_a_pass_make_one_more():
     assert reconciler.times() == [0, 1 + SETTLE_S]
 
 
-def test_an_event_about_our_own_status_patch_wakes_nobody():
+def test_objects_that_exist_at_the_start_get_a_pass_without_an_event():
     reconciler = ScriptedReconciler()
 
+    async def story(_controller: Controller) -> None:
+        await asyncio.sleep(5)
+
+    play(reconciler, story, existing=[TINY, OTHER])
+    assert reconciler.times(TINY) == reconciler.times(OTHER) == [0]
+
+
+def test_two_kinds_run_side_by_side_each_with_its_own_reconciler():
+    chatmodels, gadgets = ScriptedReconciler(tick=10.0), ScriptedReconciler(tick=4.0)
+    chatmodels.scripts[TINY] = [RuntimeError("a bug")] * 100
+
     async def story(controller: Controller) -> None:
-        controller.wake(TINY, FIRST)
-        await asyncio.sleep(5)
-        controller.wake(TINY, FIRST)
-        await asyncio.sleep(5)
-        controller.wake(TINY, CHANGED)
+        controller.wake(TINY)
+        controller.wake(GADGET)
+        await asyncio.sleep(10)
+
+    play(chatmodels, story, gadgets=gadgets)
+    assert chatmodels.times(TINY) == [0, 1, 3, 7]
+    assert gadgets.times(GADGET) == [0, 4 + SETTLE_S, 8 + 2 * SETTLE_S]
+    assert {key for key, _ in gadgets.passes} == {GADGET}
+
+
+def test_after_a_conflict_the_next_pass_waits_for_the_watch():
+    reconciler = ScriptedReconciler()
+    reconciler.scripts[TINY] = [ConflictError("changed")]
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(20)
+        controller.wake(TINY)
         await asyncio.sleep(5)
 
     play(reconciler, story)
-    assert reconciler.times() == [0, 10]
+    assert reconciler.times() == [0, 20]
+
+
+def test_after_a_conflict_a_broken_watch_does_not_stop_the_passes():
+    reconciler = ScriptedReconciler()
+    reconciler.scripts[TINY] = [ConflictError("changed")] * 2
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(100)
+
+    play(reconciler, story)
+    waits = CONFLICT_WAIT_S + SETTLE_S
+    assert reconciler.times() == [0, waits, 2 * waits]
 
 
 @pytest.mark.parametrize(
     "error",
     [
         pytest.param(ClusterUnavailableError("HTTP 503"), id="unavailable"),
-        pytest.param(ConflictError("changed"), id="conflict"),
         pytest.param(RuntimeError("a bug"), id="bug"),
     ],
 )
@@ -133,7 +176,7 @@ def test_the_delay_is_bounded_and_success_resets_it():
     assert gaps[-1] == FIRST_RETRY_S
 
 
-def test_one_broken_object_does_not_hold_up_the_others():
+def test_one_failing_object_does_not_delay_the_others():
     reconciler = ScriptedReconciler(tick=10.0)
     reconciler.scripts[TINY] = [RuntimeError("a bug")] * 100
 
@@ -146,28 +189,28 @@ def test_one_broken_object_does_not_hold_up_the_others():
     assert len(reconciler.times(OTHER)) == 3
 
 
-def test_a_gone_object_has_no_worker_and_may_come_back():
+def test_a_deleted_object_has_no_worker_and_may_be_created_again():
     reconciler = ScriptedReconciler()
     reconciler.scripts[TINY] = [None]
 
     async def story(controller: Controller) -> None:
-        controller.wake(TINY, FIRST)
+        controller.wake(TINY)
         await asyncio.sleep(5)
-        controller.wake(TINY, FIRST)
+        controller.wake(TINY)
         await asyncio.sleep(5)
 
     play(reconciler, story)
     assert reconciler.times() == [0, 5]
 
 
-def test_an_object_made_anew_while_its_last_pass_ends_is_not_lost():
+def test_an_object_recreated_while_its_last_pass_ends_is_not_lost():
     reconciler = ScriptedReconciler()
     reconciler.scripts[TINY] = [None]
 
     async def story(controller: Controller) -> None:
-        controller.wake(TINY, FIRST)
+        controller.wake(TINY)
         await asyncio.sleep(SETTLE_S / 2)
-        controller.wake(TINY, SUCCESSOR)
+        controller.wake(TINY)
         await asyncio.sleep(5)
 
     play(reconciler, story)

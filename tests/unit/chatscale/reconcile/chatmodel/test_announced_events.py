@@ -1,4 +1,4 @@
-"""Announced events on their way through passes, in both modes that scale; for the count see `scaling/test_floor.py`."""
+"""Announced events in the passes of both modes that scale. `scaling/test_floor.py` tests the count itself."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,7 +27,7 @@ def autoscaling(world: World) -> dict[str, Any]:
 
 
 def least(world: World, mode: str) -> int:
-    """What the HPA may not go below; in mode Operator, without any load, the count itself."""
+    """The minReplicas of the HPA; in mode Operator the count itself, since there is no load."""
     if mode == "HPA":
         return world.cluster.the(AUTOSCALER)["spec"].get("minReplicas", 1)
     return world.cluster.the(CHATMODEL)["spec"]["replicas"]
@@ -75,7 +75,7 @@ async def test_the_lead_is_twice_the_cold_start_that_was_measured(mode: str):
 
 
 @MODES
-async def test_a_restart_in_the_lead_does_not_forget_that_the_event_has_begun(mode: str):
+async def test_a_restart_during_the_lead_keeps_the_event_active(mode: str):
     world = await a_shop(mode)
     await world.tick(seconds=100)
     status = world.cluster.the(CHATMODEL)["status"]

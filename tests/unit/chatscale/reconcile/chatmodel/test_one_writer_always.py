@@ -28,7 +28,7 @@ def counts(world: World) -> tuple[int, int, int]:
 
 
 @given(st.lists(st.lists(OTHERS, max_size=3), max_size=8))
-def test_in_mode_operator_the_decision_holds(rounds: list[list[Act]]):
+def test_in_mode_operator_the_decision_applies(rounds: list[list[Act]]):
     async def play() -> None:
         world = await a_settled_world(a_chatmodel().in_mode("Operator", min_replicas=3, max_replicas=3))
         for others in rounds:
@@ -41,16 +41,16 @@ def test_in_mode_operator_the_decision_holds(rounds: list[list[Act]]):
 
 
 @given(st.lists(st.tuples(COUNTS, st.lists(OTHERS, max_size=3)), max_size=8))
-def test_in_mode_hpa_its_last_word_holds(rounds: list[tuple[int, list[Act]]]):
+def test_in_mode_hpa_the_last_count_of_the_hpa_applies(rounds: list[tuple[int, list[Act]]]):
     async def play() -> None:
         world = await a_settled_world(a_chatmodel().in_mode("HPA", max_replicas=9))
-        for wish, others in rounds:
-            world.cluster.autoscaler_sets_replicas(wish)
+        for replicas, others in rounds:
+            world.cluster.autoscaler_sets_replicas(replicas)
             await world.tick()
             for act in others:
                 act(world)
             await world.tick()
-            assert counts(world) == (wish, wish, wish)
+            assert counts(world) == (replicas, replicas, replicas)
 
     asyncio.run(play())
 

@@ -14,7 +14,7 @@ def replicas(world: World) -> tuple[int, int]:
     return world.cluster.the(CHATMODEL)["spec"]["replicas"], world.cluster.the(DEPLOYMENT)["spec"]["replicas"]
 
 
-async def test_a_new_deployment_starts_with_the_wanted_count():
+async def test_a_new_deployment_starts_with_the_desired_count():
     world = a_world(a_chatmodel().with_replicas(4))
     await world.tick()
     assert replicas(world) == (4, 4)
@@ -27,7 +27,7 @@ async def test_a_new_deployment_starts_with_the_wanted_count():
 
 
 @pytest.mark.parametrize("survived", [pytest.param(1, id="after the first apply"), pytest.param(2, id="the second")])
-async def test_a_creation_that_was_cut_off_is_finished_by_the_next_process(survived: int):
+async def test_the_next_process_completes_an_interrupted_creation(survived: int):
     world = a_world(a_chatmodel().with_replicas(4))
     lost = ClusterUnavailableError("gone")
     applied = 0
@@ -55,13 +55,13 @@ async def test_mode_fixed_follows_kubectl_scale():
     world.cluster.user_sets_spec(replicas=3)
     await world.tick()
     assert replicas(world) == (3, 3)
-    assert world.cluster.told() == ["ScaledUp"]
+    assert world.cluster.event_reasons() == ["ScaledUp"]
     assert world.cluster.the(CHATMODEL)["status"]["autoscaling"]["history"] == [
         {"time": "2026-11-27T08:00:15Z", "from": 1, "to": 3, "reason": "spec.replicas was set to 3"}
     ]
 
 
-async def test_mode_operator_puts_back_what_a_reapply_writes():
+async def test_mode_operator_reverts_the_count_of_a_reapply():
     world = await a_settled_world(a_chatmodel().in_mode("Operator").with_replicas(3).desiring(3))
     assert replicas(world) == (3, 3)
     world.cluster.user_sets_spec(replicas=1)
@@ -73,13 +73,13 @@ async def test_mode_operator_puts_back_what_a_reapply_writes():
     ]
 
 
-async def test_a_quarrel_is_told_once_a_minute():
+async def test_repeated_reverts_cause_one_event_a_minute():
     world = await a_settled_world(a_chatmodel().in_mode("Operator").with_replicas(3).desiring(3))
     for _ in range(12):
         world.cluster.user_sets_spec(replicas=1)
         await world.tick(seconds=5)
         assert replicas(world) == (3, 3)
-    assert world.cluster.told() == ["ReplicasRestored"]
+    assert world.cluster.event_reasons() == ["ReplicasRestored"]
 
 
 async def test_mode_hpa_follows_the_scale_subresource():
@@ -87,10 +87,10 @@ async def test_mode_hpa_follows_the_scale_subresource():
     world.cluster.autoscaler_sets_replicas(4)
     await world.tick()
     assert replicas(world) == (4, 4)
-    assert world.cluster.told() == ["ScaledUp"]
+    assert world.cluster.event_reasons() == ["ScaledUp"]
 
 
-async def test_mode_hpa_starts_from_no_replicas_which_no_autoscaler_leaves_by_itself():
+async def test_mode_hpa_scales_up_from_0_replicas_because_an_hpa_does_not():
     world = await a_settled_world(a_chatmodel().with_replicas(0))
     assert replicas(world) == (0, 0)
     world.cluster.user_sets_spec(autoscaling={"mode": "HPA", "minReplicas": 2, "maxReplicas": 4})
@@ -101,7 +101,7 @@ async def test_mode_hpa_starts_from_no_replicas_which_no_autoscaler_leaves_by_it
     ]
 
 
-async def test_mode_hpa_puts_back_what_a_reapply_writes():
+async def test_mode_hpa_reverts_the_count_of_a_reapply():
     world = await a_settled_world(a_chatmodel().in_mode("HPA"))
     world.cluster.autoscaler_sets_replicas(4)
     await world.tick()
@@ -113,7 +113,7 @@ async def test_mode_hpa_puts_back_what_a_reapply_writes():
     assert replicas(world) == (2, 2)
 
 
-async def test_hpa_operator_and_a_reapply_meet_and_the_count_does_not_flap():
+async def test_the_count_does_not_flap_between_hpa_operator_and_reapply():
     world = await a_settled_world(a_chatmodel().in_mode("Operator").desiring(3), a_foreign_hpa())
     seen = set()
     for _ in range(6):
@@ -124,7 +124,7 @@ async def test_hpa_operator_and_a_reapply_meet_and_the_count_does_not_flap():
     assert world.cluster.condition("ScalingActive") == ("False", "ConflictingAutoscaler")
 
 
-async def test_gives_way_to_an_autoscaler_on_the_deployment_and_names_it():
+async def test_stops_scaling_beside_a_foreign_hpa_on_the_deployment_and_names_it():
     world = await a_settled_world(a_chatmodel().in_mode("Operator").desiring(2))
     world.cluster.put(a_foreign_hpa("theirs", kind="Deployment"))
     world.cluster.autoscaler_sets_replicas(4, kind=DEPLOYMENT)
@@ -135,22 +135,22 @@ async def test_gives_way_to_an_autoscaler_on_the_deployment_and_names_it():
         "HorizontalPodAutoscaler demo/theirs also scales Deployment tiny; "
         "delete it, or let it scale ChatModel tiny with spec.autoscaling.mode Fixed"
     )
-    assert world.cluster.told() == ["ScaledUp", "ConflictingAutoscaler"]
+    assert world.cluster.event_reasons() == ["ScaledUp", "ConflictingAutoscaler"]
 
 
 @pytest.mark.parametrize("mode", ["Operator", "HPA"])
-async def test_the_count_stays_when_an_autoscaler_on_the_deployment_goes(mode: str):
+async def test_the_count_stays_when_a_foreign_hpa_on_the_deployment_is_deleted(mode: str):
     world = await a_settled_world(a_chatmodel().in_mode(mode), a_foreign_hpa("theirs", kind="Deployment"))
     world.cluster.autoscaler_sets_replicas(4, kind=DEPLOYMENT)
     await world.tick()
     world.cluster.autoscaler_sets_replicas(3, kind=DEPLOYMENT)
     await world.tick()
-    world.cluster.remove(AUTOSCALER, "demo", "theirs")
+    world.cluster.remove(AUTOSCALER, "theirs")
     await world.tick(times=3)
     assert replicas(world) == (3, 3)
 
 
-async def test_gives_way_to_an_autoscaler_on_the_deployment_in_mode_fixed_too():
+async def test_stops_scaling_beside_a_foreign_hpa_on_the_deployment_in_mode_fixed_too():
     world = await a_settled_world(a_chatmodel().with_replicas(2))
     world.cluster.put(a_foreign_hpa("theirs", kind="Deployment"))
     world.cluster.autoscaler_sets_replicas(4, kind=DEPLOYMENT)
@@ -159,7 +159,7 @@ async def test_gives_way_to_an_autoscaler_on_the_deployment_in_mode_fixed_too():
     assert world.cluster.condition("ScalingActive") == ("False", "ConflictingAutoscaler")
 
 
-async def test_in_mode_fixed_a_users_own_autoscaler_on_the_chatmodel_is_the_users_word():
+async def test_in_mode_fixed_a_users_own_hpa_on_the_chatmodel_sets_the_count():
     world = await a_settled_world(a_chatmodel(), a_foreign_hpa())
     world.cluster.autoscaler_sets_replicas(4)
     await world.tick()
@@ -167,7 +167,7 @@ async def test_in_mode_fixed_a_users_own_autoscaler_on_the_chatmodel_is_the_user
     assert world.cluster.condition("ScalingActive") == ("False", "ScalingDisabled")
 
 
-async def test_our_autoscaler_gives_way_to_a_foreign_one():
+async def test_our_hpa_is_deleted_beside_a_foreign_one():
     world = await a_settled_world(a_chatmodel().in_mode("HPA"))
     assert world.cluster.has(AUTOSCALER)
     world.cluster.put(a_foreign_hpa())
@@ -197,7 +197,7 @@ async def test_leaving_mode_fixed_with_an_old_count_in_the_manifest_keeps_the_co
     assert replicas(world) == (3, 3)
 
 
-async def test_a_dry_run_decides_tells_and_leaves_the_count_to_the_user():
+async def test_a_dry_run_reports_its_decision_and_leaves_the_count_to_the_user():
     world = await a_settled_world(a_chatmodel().in_mode("Operator", min_replicas=3, dryRun=True))
     assert replicas(world) == (1, 1)
     assert world.cluster.condition("ScalingActive") == ("False", "DryRun")
@@ -206,7 +206,7 @@ async def test_a_dry_run_decides_tells_and_leaves_the_count_to_the_user():
     assert replicas(world) == (2, 2)
 
 
-async def test_a_dry_run_tells_each_wish_once():
+async def test_a_dry_run_reports_each_decision_once():
     world = a_world(a_chatmodel().in_mode("Operator", min_replicas=3, dryRun=True))
     await world.tick(times=4)
     assert [event["message"].partition(":")[0] for event in world.cluster.events] == ["Would scale 1 -> 3"]
@@ -227,7 +227,7 @@ async def test_a_restarted_operator_keeps_the_count_that_a_reapply_overwrote_mea
     assert replicas(world) == (4, 4)
 
 
-async def test_a_decision_that_was_written_but_not_noted_survives_a_restart():
+async def test_a_count_written_without_a_status_survives_a_restart():
     world = await a_settled_world(a_chatmodel().in_mode("Operator", min_replicas=1).desiring(1))
     await world.cluster.write_scale(await world.cluster.get(CHATMODEL, "demo", "tiny"), 3, names.SCALER_FIELD_MANAGER)
     world.restart_operator()
@@ -235,7 +235,7 @@ async def test_a_decision_that_was_written_but_not_noted_survives_a_restart():
     assert replicas(world) == (3, 3)
 
 
-async def test_somebody_who_writes_between_reading_and_scaling_is_not_overwritten_blindly():
+async def test_a_write_between_reading_and_scaling_is_not_overwritten_blindly():
     world = await a_settled_world(a_chatmodel().in_mode("Operator").with_replicas(3).desiring(3))
     world.cluster.user_sets_spec(replicas=1)
     world.cluster.fail("write_scale", ConflictError("changed"))
@@ -245,7 +245,7 @@ async def test_somebody_who_writes_between_reading_and_scaling_is_not_overwritte
     assert replicas(world) == (3, 3)
 
 
-async def test_a_hand_on_the_deployment_is_put_back():
+async def test_a_manual_scale_of_the_deployment_is_reverted():
     world = await a_settled_world(a_chatmodel().with_replicas(2))
     world.cluster.autoscaler_sets_replicas(5, kind=DEPLOYMENT)
     await world.tick()

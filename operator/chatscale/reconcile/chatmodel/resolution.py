@@ -1,21 +1,21 @@
-"""Which replica count holds from now on, and on whose word. Pure but for the policy's state, which it remembers."""
+"""Which replica count applies from now on, and who set it. Pure, except that `Memory` keeps the policy's state."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from chatscale.api.v1alpha1 import ChatModel, ScalingRecord
-from chatscale.reconcile.memory import Memory
-from chatscale.reconcile.replicas import (
+from chatscale.reconcile.chatmodel.memory import Memory
+from chatscale.reconcile.chatmodel.replicas import (
     Conflict,
     Current,
     Writer,
     current_replicas,
     find_conflict,
-    is_users,
+    user_sets_replicas,
     writer_of,
 )
-from chatscale.reconcile.snapshot import Snapshot
+from chatscale.reconcile.chatmodel.snapshot import Snapshot
 from chatscale.scaling.floor import Floor, floor_at
 from chatscale.scaling.learning import learn_cold_starts
 from chatscale.scaling.policy import Decision, decide
@@ -23,30 +23,32 @@ from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
 
 _REASON_LENGTH: Final = 1024
+"""Characters that the CRD accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Which count holds from now on, who said so, and what was overruled."""
+    """The replica count that applies from now on, and its writer."""
 
     writer: Writer
     conflict: Conflict | None
     current: Current
     replicas: int
     decision: Decision | None
+    """The policy's decision in mode Operator and in a dry run."""
     floor: Floor
     """The least count that minReplicas or an announced event asks for now."""
     state: ScalerState
-    """What is remembered from now on."""
+    """The policy's state after this pass."""
 
 
 def resolve_replicas(
     snapshot: Snapshot, chatmodel: ChatModel, memory: Memory, seen: Observation, now: datetime
 ) -> Resolution:
-    """Find out whose word the count is, and in mode Operator decide; a dry run decides for the record only.
+    """Find the writer of the count, and decide in mode Operator. A dry run decides too, only for the status.
 
-    An HPA leaves 0 replicas alone for ever. Ours may have come to them (a model was at 0 when it entered mode HPA),
-    and never asks for 0 itself, so minReplicas is restored for it.
+    An HPA never scales up from 0 replicas. A model can be at 0 when it enters mode HPA, so the operator restores
+    minReplicas there.
     """
     autoscaling = chatmodel.spec.autoscaling
     conflict = find_conflict(chatmodel, snapshot.autoscalers)
@@ -57,8 +59,8 @@ def resolve_replicas(
         state = learn_cold_starts(state.without_history(current.replicas, now), seen)
         floor = floor_at(autoscaling, state.reserve.cold_start_s, now, state.events)
         state = memory.scaler = replace(state, events=floor.events)
-        wakes = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
-        replicas = floor.replicas if wakes else current.replicas
+        starts_from_zero = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
+        replicas = floor.replicas if starts_from_zero else current.replicas
         return Resolution(writer, conflict, current, replicas, None, floor, state)
     decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
@@ -67,17 +69,17 @@ def resolve_replicas(
 
 
 def count_to_write(chatmodel: ChatModel, resolution: Resolution) -> int | None:
-    """What `spec.replicas` must become; None if it may stand.
+    """The new value of the ChatModel's `spec.replicas`; None if it stays.
 
-    The count of a foreign HPA on the Deployment is copied, so that it stays when that HPA goes; but not over the
-    word of a user.
+    The operator copies the count of a foreign HPA on the Deployment, so that the count stays when that HPA is
+    deleted. It does not overwrite a count that the user sets.
     """
-    is_theirs = resolution.writer is Writer.FOREIGN and is_users(chatmodel.spec.autoscaling)
-    return None if is_theirs or resolution.replicas == chatmodel.spec.replicas else resolution.replicas
+    user_keeps_count = resolution.writer is Writer.FOREIGN and user_sets_replicas(chatmodel.spec.autoscaling)
+    return None if user_keeps_count or resolution.replicas == chatmodel.spec.replicas else resolution.replicas
 
 
 def record_change(chatmodel: ChatModel, resolution: Resolution, now: datetime) -> ScalingRecord | None:
-    """What the status' history says of this pass; None if the count stayed, or was never noted before."""
+    """The entry for the status' history; None if the count stays, or if this is the first count."""
     before = chatmodel.status.desired_replicas
     if before is None or before == resolution.replicas:
         return None

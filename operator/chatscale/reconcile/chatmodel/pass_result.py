@@ -1,66 +1,75 @@
-"""What a pass over a ChatModel found and decided: the input of its status. Data only."""
+"""What a pass over a ChatModel observed, decided and did: the input of its status. Data only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Self
 
 from chatscale.api.v1alpha1 import ChatModel, ScalingRecord
+from chatscale.errors import ForbiddenError
 from chatscale.observe.pods import Pod
-from chatscale.reconcile.replicas import Conflict, Writer
+from chatscale.reconcile.chatmodel.replicas import Conflict, Writer
 from chatscale.scaling.policy import Decision
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 from chatscale.scaling.state import ScalerState
 
+INVALID_SPEC: Final = "InvalidSpec"
+FORBIDDEN: Final = "Forbidden"
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The API server did not take what the spec asks for; what ran before goes on running, and is scaled."""
+    """The API server did not accept a child. The earlier version of the child continues to run, and scaling too."""
 
     reason: str
     message: str
 
+    @classmethod
+    def from_error(cls, error: Exception) -> Self:
+        """The refusal in an InvalidSpecError or a ForbiddenError."""
+        return cls(FORBIDDEN if isinstance(error, ForbiddenError) else INVALID_SPEC, str(error))
+
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """Everything that a status is made from."""
+    """Everything that the status is computed from."""
 
     chatmodel: ChatModel
-    """With the status as it was read."""
+    """With the status before this pass."""
     pods: tuple[Pod, ...]
     deployment: Mapping[str, Any] | None
-    """As it is after this pass applied it."""
+    """After this pass applied it."""
     replicas: int
-    """What the mode's writer wants."""
+    """The count that the mode's writer set."""
     writer: Writer
-    remembered: ScalerState
-    """What the next pass will know."""
+    scaler: ScalerState
+    """The policy's state after this pass."""
     conflict: Conflict | None = None
     autoscaler: Mapping[str, Any] | None = None
     """Our own HPA, in mode HPA."""
     decision: Decision | None = None
-    """The policy's, in mode Operator."""
+    """The policy's decision, in mode Operator and in a dry run."""
     event: str | None = None
-    """Name of the announced event whose count is the least now."""
+    """Name of the announced event that sets the least count now."""
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
-    """What each ready pod said in the last reading, by name."""
+    """The last sample of each ready pod, by name."""
     queue_depth: int | None = None
     read_failure: str = ""
-    """What kept the first of the unread pods from being read."""
+    """Why the first of the failed scrapes failed."""
     read_whole_at: datetime | None = None
-    """When every ready pod was last read; None if that never happened or nothing is ready."""
+    """When every ready pod was last scraped; None if that never happened or no pod is ready."""
     scaled: ScalingRecord | None = None
-    """The change of the count that this pass made."""
+    """The change of the count in this pass."""
     refusal: Refusal | None = None
 
     @property
     def ready(self) -> int:
-        """Pods that answer."""
+        """Number of ready pods."""
         return sum(pod.phase is ReplicaPhase.READY for pod in self.pods)
 
     @property
     def not_counting(self) -> list[str]:
-        """Ready pods that do not tell of their work; what Prometheus scraped while they still loaded does not count."""
+        """Ready pods whose server does not report its work. Samples from before the pod was ready do not count."""
         ready_since = {pod.name: pod.since for pod in self.pods if pod.phase is ReplicaPhase.READY}
         return [
             name
@@ -70,12 +79,12 @@ class PassResult:
 
     @property
     def existing(self) -> int:
-        """Pods that are not on their way out."""
+        """Number of pods that are not terminating."""
         return sum(pod.phase is not ReplicaPhase.TERMINATING for pod in self.pods)
 
     @property
     def updated(self) -> int:
-        """Pods made from the current template, as the Deployment controller counts them once it has seen it."""
+        """Pods of the current template, as the Deployment controller counts them; 0 until it has observed it."""
         status = (self.deployment or {}).get("status") or {}
         generation = (self.deployment or {}).get("metadata", {}).get("generation", 0)
         return status.get("updatedReplicas", 0) if status.get("observedGeneration", -1) >= generation else 0

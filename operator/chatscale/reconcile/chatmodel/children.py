@@ -1,0 +1,159 @@
+"""Makes a ChatModel's Deployment, Service and HPA match the plan. Design/0004 has the order of the steps and why.
+
+The field manager chatscale-scaler owns the Deployment's `replicas`, and chatscale owns the rest. If an apply omits a
+field that only its manager owns, the API server removes the field, and a Deployment without `replicas` gets 1.
+Therefore the scaler always owns the count before the template is applied without it.
+"""
+
+import json
+import logging
+from collections.abc import MutableMapping, Sequence
+
+from chatscale import names
+from chatscale.api.v1alpha1 import ChatModel
+from chatscale.cluster.interface import DEPLOYMENT, SERVICE, Cluster, Kind, Manifest
+from chatscale.desired.manifest import ObjectKey, key_of
+from chatscale.desired.plan import Change, Plan, plan_changes
+from chatscale.desired.workload import build_replicas
+from chatscale.errors import ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.reconcile.chatmodel.memory import ChildrenInput
+from chatscale.reconcile.chatmodel.pass_result import Refusal
+from chatscale.reconcile.chatmodel.replicas import is_ours, owns_replicas
+from chatscale.reconcile.chatmodel.resolution import Resolution
+from chatscale.reconcile.chatmodel.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+Applied = MutableMapping[ObjectKey, str]
+"""A fingerprint of each child after this process last applied it. A different one means that someone edited it."""
+
+
+def children_input(snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution) -> ChildrenInput:
+    """What the plan for the children depends on."""
+    children = (snapshot.deployment, snapshot.service, *_autoscalers(snapshot, chatmodel))
+    return ChildrenInput(
+        uid=chatmodel.metadata.uid,
+        generation=chatmodel.metadata.generation,
+        versions=tuple(None if child is None else str(child["metadata"]["resourceVersion"]) for child in children),
+        min_replicas=resolution.floor.replicas,
+        has_conflict=resolution.conflict is not None,
+    )
+
+
+async def existing_children(
+    cluster: Cluster, snapshot: Snapshot, chatmodel: ChatModel, desired: Sequence[Manifest]
+) -> list[Manifest]:
+    """Our children, and foreign objects that have the name of a desired child.
+
+    The watches of Deployments and Services select by label. Before an apply creates a child, the API server is asked
+    whether a foreign object without the label already has the name: the apply would take that object over.
+    """
+    wanted = {key_of(child) for child in desired}
+    deployment = snapshot.deployment or await _get_if_exists(cluster, DEPLOYMENT, chatmodel)
+    service = snapshot.service or await _get_if_exists(cluster, SERVICE, chatmodel)
+    autoscalers = [hpa for hpa in _autoscalers(snapshot, chatmodel) if is_ours(hpa, chatmodel) or key_of(hpa) in wanted]
+    return [child for child in (deployment, service, *autoscalers) if child is not None]
+
+
+def plan_children(
+    chatmodel: ChatModel, desired: Sequence[Manifest], existing: Sequence[Manifest], applied: Applied
+) -> Plan:
+    """What to apply and to delete: changes of the spec, and children that someone edited.
+
+    Raises InvalidSpecError if a foreign object has the name of a child.
+    """
+    for manifest in existing:
+        if not is_ours(manifest, chatmodel):
+            raise InvalidSpecError(
+                f"{key_of(manifest)} exists and does not belong to ChatModel {chatmodel.key}: "
+                "rename one of them, or delete it"
+            )
+    plan = plan_changes(desired, existing)
+    planned = {change.key for change in plan.apply}
+    edited = {key_of(found) for found in existing if applied.get(key_of(found)) != _fingerprint(found)}
+    misowned = {key_of(found) for found in existing if _is_count_misowned(found)}
+    again = [m for m in desired if key_of(m) in (edited | misowned) - planned]
+    repairs = [
+        Change(manifest, f"{key_of(manifest)} was edited, or this process has just started") for manifest in again
+    ]
+    return Plan(apply=(*plan.apply, *repairs), delete=plan.delete)
+
+
+async def delete_leftovers(cluster: Cluster, plan: Plan) -> None:
+    """Delete first, so that the old writer of the count stops before the new one starts."""
+    for change in plan.delete:
+        await cluster.delete(change.manifest)
+        log.info("deleted", extra={"object": str(change.key), "why": change.reason})
+
+
+async def apply_count(
+    cluster: Cluster, chatmodel: ChatModel, deployment: Manifest | None, replicas: int
+) -> Manifest | None:
+    """Set the Deployment's replica count if it differs. Returns the resulting Deployment.
+
+    None stays None: a Deployment is created together with its count.
+    """
+    if deployment is None:
+        return None
+    if deployment["spec"].get("replicas") == replicas and not _is_count_misowned(deployment):
+        return deployment
+    return await cluster.apply(build_replicas(chatmodel, replicas), names.SCALER_FIELD_MANAGER)
+
+
+async def apply_children(
+    cluster: Cluster, chatmodel: ChatModel, plan: Plan, deployment: Manifest | None, replicas: int, applied: Applied
+) -> tuple[Manifest | None, Refusal | None]:
+    """Apply what the plan says. Returns the resulting Deployment and the API server's first refusal.
+
+    A refusal does not stop the other applies: a forbidden image must not prevent a change of the HPA's limits.
+    """
+    refusal: Refusal | None = None
+    for change in plan.apply:
+        try:
+            if change.key.kind == DEPLOYMENT.name and deployment is None:
+                result = await _create_deployment(cluster, chatmodel, change.manifest, replicas)
+            else:
+                result = await cluster.apply(change.manifest, names.FIELD_MANAGER)
+        except (InvalidSpecError, ForbiddenError) as error:
+            refusal = refusal or Refusal.from_error(error)
+            continue
+        applied[change.key] = _fingerprint(result)
+        deployment = result if change.key.kind == DEPLOYMENT.name else deployment
+        log.info("applied", extra={"object": str(change.key), "why": change.reason})
+    return deployment, refusal
+
+
+async def _create_deployment(cluster: Cluster, chatmodel: ChatModel, template: Manifest, replicas: int) -> Manifest:
+    """Create the Deployment with its count, so that it never starts with one pod; then hand the count to the scaler.
+
+    If the process stops after the first or second step, the next pass finds the wrong owner of `replicas`.
+    """
+    counted = {**template, "spec": {**template["spec"], "replicas": replicas}}
+    await cluster.apply(counted, names.FIELD_MANAGER)
+    await cluster.apply(build_replicas(chatmodel, replicas), names.SCALER_FIELD_MANAGER)
+    return await cluster.apply(template, names.FIELD_MANAGER)
+
+
+async def _get_if_exists(cluster: Cluster, kind: Kind, chatmodel: ChatModel) -> Manifest | None:
+    try:
+        return await cluster.get(kind, chatmodel.metadata.namespace, chatmodel.metadata.name)
+    except NotFoundError:
+        return None
+
+
+def _autoscalers(snapshot: Snapshot, chatmodel: ChatModel) -> list[Manifest]:
+    """Our HPA, and a foreign one that has its name."""
+    name = chatmodel.metadata.name
+    found = [hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel) or hpa["metadata"]["name"] == name]
+    return sorted(found, key=lambda hpa: str(hpa["metadata"]["name"]))
+
+
+def _is_count_misowned(manifest: Manifest) -> bool:
+    return manifest["kind"] == DEPLOYMENT.name and owns_replicas(manifest, names.FIELD_MANAGER)
+
+
+def _fingerprint(manifest: Manifest) -> str:
+    """What others could have edited. `replicas` is compared separately."""
+    meta = manifest["metadata"]
+    spec = {key: value for key, value in manifest["spec"].items() if key != "replicas"}
+    return json.dumps([spec, meta.get("labels"), meta.get("ownerReferences")], sort_keys=True)

@@ -1,0 +1,151 @@
+"""The five conditions of a ChatModel, computed from the result of a pass. Pure. True is always the good state.
+
+`Ready` follows the ready pods and not what was applied; its reason is the ChatModel's phase.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chatscale.api.v1alpha1 import ConditionStatus
+from chatscale.observe.pods import Problem, ProblemReason, current_problem, refusal_of_pods
+from chatscale.reconcile.chatmodel.pass_result import FORBIDDEN, INVALID_SPEC, PassResult
+from chatscale.reconcile.chatmodel.replicas import Writer
+from chatscale.scaling.policy import Decision
+from chatscale.scaling.signals import ReplicaPhase
+
+CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
+METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+SLO_NOT_FOLLOWED: Final = "SLONotFollowed"
+
+BAD_REASONS: Final = frozenset(
+    {INVALID_SPEC, FORBIDDEN, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, SLO_NOT_FOLLOWED, *ProblemReason}
+)
+"""Reasons that cause a Warning when they appear."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionState:
+    """One condition before it has a time of transition."""
+
+    type: str
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def compute_conditions(result: PassResult) -> list[ConditionState]:
+    """All five, in the order in which the status lists them."""
+    problem = current_problem(result.pods) or refusal_of_pods(result.deployment)
+    return [
+        _ready(result, problem),
+        _model_loaded(result, problem),
+        _available(result),
+        _progressing(result, problem),
+        _scaling_active(result),
+    ]
+
+
+def invalid_spec_condition(message: str) -> ConditionState:
+    """The spec cannot be applied; the operator waits for a change."""
+    return ConditionState("Ready", ConditionStatus.FALSE, INVALID_SPEC, message)
+
+
+def _ready(result: PassResult, problem: Problem | None) -> ConditionState:
+    ready, desired = result.ready, result.replicas
+    count = f"{ready} of {desired} replicas are ready"
+    if result.refusal:
+        return ConditionState("Ready", ConditionStatus.FALSE, result.refusal.reason, result.refusal.message)
+    if desired == 0:
+        return ConditionState("Ready", ConditionStatus.FALSE, "ScaledToZero", "spec.replicas is 0")
+    if ready >= desired:
+        return ConditionState("Ready", ConditionStatus.TRUE, "Ready", count)
+    status = ConditionStatus.TRUE if ready else ConditionStatus.FALSE
+    if problem:
+        return ConditionState("Ready", status, problem.reason, f"{count}: {problem.message}")
+    return ConditionState("Ready", status, "PartlyReady" if ready else "Starting", count)
+
+
+def _model_loaded(result: PassResult, problem: Problem | None) -> ConditionState:
+    kind = "ModelLoaded"
+    if problem and problem.reason.is_about_model:
+        return ConditionState(kind, ConditionStatus.FALSE, problem.reason, problem.message)
+    if result.ready:
+        return ConditionState(kind, ConditionStatus.TRUE, "Loaded", "a ready replica has loaded the model")
+    if any(pod.phase is ReplicaPhase.STARTING for pod in result.pods):
+        return ConditionState(kind, ConditionStatus.UNKNOWN, "Loading", "no replica has finished loading the model")
+    return ConditionState(kind, ConditionStatus.UNKNOWN, "NotStarted", "no replica has started")
+
+
+def _available(result: PassResult) -> ConditionState:
+    if result.ready:
+        return ConditionState("Available", ConditionStatus.TRUE, "ReplicasReady", "at least one replica is ready")
+    return ConditionState("Available", ConditionStatus.FALSE, "NoReadyReplicas", "no replica is ready")
+
+
+def _progressing(result: PassResult, problem: Problem | None) -> ConditionState:
+    kind, desired = "Progressing", result.replicas
+    if result.refusal:
+        return ConditionState(kind, ConditionStatus.FALSE, result.refusal.reason, result.refusal.message)
+    if problem:
+        return ConditionState(kind, ConditionStatus.FALSE, problem.reason, problem.message)
+    if result.updated < desired:
+        counts = f"{result.updated} of {desired} replicas run the current spec"
+        return ConditionState(kind, ConditionStatus.TRUE, "RollingOut", counts)
+    if result.existing > desired:
+        return ConditionState(
+            kind, ConditionStatus.TRUE, "ScalingDown", f"{result.existing} replicas exist, {desired} are desired"
+        )
+    if result.ready < desired:
+        return ConditionState(kind, ConditionStatus.TRUE, "Starting", f"{result.ready} of {desired} replicas are ready")
+    return ConditionState(kind, ConditionStatus.FALSE, "Complete", "all replicas match the spec")
+
+
+def _scaling_active(result: PassResult) -> ConditionState:
+    kind, decision = "ScalingActive", result.decision
+    if result.conflict is not None:
+        return ConditionState(
+            kind, ConditionStatus.FALSE, CONFLICTING_AUTOSCALER, result.conflict.describe(result.chatmodel)
+        )
+    if result.writer is Writer.AUTOSCALER:
+        return _condition_of_autoscaler(result.autoscaler)
+    if decision is None:
+        return ConditionState(kind, ConditionStatus.FALSE, "ScalingDisabled", "mode Fixed: you set spec.replicas")
+    if not decision.metrics_ok:
+        message = "; ".join(part for part in (decision.message, result.read_failure) if part)
+        return ConditionState(kind, ConditionStatus.FALSE, METRICS_UNAVAILABLE, message)
+    obstacle = _obstacle_to_slo(result, decision)
+    message = f"{obstacle}. {decision.message}" if obstacle else decision.message
+    if result.writer is Writer.USER:
+        return ConditionState(
+            kind, ConditionStatus.FALSE, "DryRun", f"would run {decision.replicas} replicas: {message}"
+        )
+    return ConditionState(kind, ConditionStatus.TRUE, SLO_NOT_FOLLOWED if obstacle else decision.reason, message)
+
+
+def _obstacle_to_slo(result: PassResult, decision: Decision) -> str | None:
+    """Why the policy used a target and not the SLO; None if it used the SLO or the spec names targets."""
+    autoscaling, silent = result.chatmodel.spec.autoscaling, result.not_counting
+    if autoscaling.metrics or not decision.readings or not silent:
+        return None
+    target = autoscaling.targets[0]
+    return (
+        f"{silent[0]} does not report its work because its server image is older than the operator; "
+        f"scaling uses {target.type.value} {target.target} and not spec.autoscaling.slo"
+    )
+
+
+def _condition_of_autoscaler(autoscaler: Mapping[str, Any] | None) -> ConditionState:
+    """Our HPA's own condition ScalingActive, with its reason and message."""
+    found: list[Mapping[str, Any]] = ((autoscaler or {}).get("status") or {}).get("conditions") or []
+    own = next((condition for condition in found if condition.get("type") == "ScalingActive"), None)
+    if own is None:
+        return ConditionState(
+            "ScalingActive", ConditionStatus.UNKNOWN, "AutoscalerStarting", "the HPA has not read metrics yet"
+        )
+    return ConditionState(
+        "ScalingActive",
+        ConditionStatus(own["status"]),
+        own.get("reason") or "HorizontalPodAutoscaler",
+        own.get("message") or "",
+    )

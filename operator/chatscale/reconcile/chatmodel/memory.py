@@ -1,0 +1,89 @@
+"""What the operator remembers of a ChatModel between two passes. It is safe to lose: the status holds the count."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from chatscale.api.v1alpha1 import ChatModel, MetricSource
+from chatscale.desired.manifest import ObjectKey
+from chatscale.metrics import METRIC_READ_FAILURES_TOTAL
+from chatscale.observe.aggregate import merge_samples
+from chatscale.observe.pods import Pod
+from chatscale.observe.reader import MetricsReader, ScrapeResult
+from chatscale.reconcile.chatmodel.pass_result import Refusal
+from chatscale.scaling.signals import ReplicaSample
+from chatscale.scaling.state import ScalerState
+
+WARN_AGAIN_AFTER: Final = timedelta(minutes=1)
+"""Minimum time between two Warnings with the same reason, such as metrics that fail and recover repeatedly."""
+_EARLY_TICK: Final = 0.9
+"""Share of the interval after which a tick scrapes again: timers can fire a little early."""
+
+
+class ChildrenInput(NamedTuple):
+    """Everything that the plan for the children depends on; an equal input gives an equal plan."""
+
+    uid: str
+    generation: int
+    versions: tuple[str | None, ...]
+    """Resource versions of the children as they are."""
+    min_replicas: int
+    """Least count that an HPA gets."""
+    has_conflict: bool
+
+
+@dataclass(slots=True)
+class Memory:
+    """Of one ChatModel, by uid: a new object of the same name starts with an empty memory."""
+
+    uid: str
+    scaler: ScalerState | None = None
+    """None before the first pass."""
+    source: MetricSource | None = None
+    """Where `scraped` and `samples` come from."""
+    scraped: ScrapeResult | None = None
+    """The last scrape."""
+    samples: dict[str, ReplicaSample] = field(default_factory=dict)
+    """The newest sample of each pod, by name."""
+    applied: dict[ObjectKey, str] = field(default_factory=dict)
+    """A fingerprint of each child after this process last applied it."""
+    planned: ChildrenInput | None = None
+    """The input of the last completed plan for the children; None before the first."""
+    plan_again_at: datetime | None = None
+    """When to plan again even if the input stays the same."""
+    refusal: Refusal | None = None
+    """What the API server refused in the last plan."""
+    dry_run_reported: int | None = None
+    """The count in the last WouldScale Event."""
+    warned_at: dict[str, datetime] = field(default_factory=dict)
+    """When the last Warning was posted, by reason."""
+    status_written_at: datetime | None = None
+
+    async def refresh(
+        self, reader: MetricsReader, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime
+    ) -> ScrapeResult:
+        """Scrape if the interval has passed, otherwise return the last result: events must not add scrapes."""
+        source = chatmodel.spec.autoscaling.source
+        if source != self.source:
+            # Samples of the earlier source must not hide that the new one has no data.
+            self.source, self.scraped, self.samples = source, None, {}
+        interval = timedelta(seconds=source.interval_seconds)
+        if self.scraped is None or now - self.scraped.taken_at >= interval * _EARLY_TICK:
+            self.scraped = await reader.read(chatmodel, pods, now)
+            self.samples = merge_samples(self.samples, self.scraped, pods)
+            if self.scraped.failures:
+                meta = chatmodel.metadata
+                METRIC_READ_FAILURES_TOTAL.labels(meta.namespace, meta.name).inc(len(self.scraped.failures))
+        return self.scraped
+
+    def needs_plan(self, children: ChildrenInput, now: datetime) -> bool:
+        """Whether a pass must compare the children with the spec; a pure scaling tick must not."""
+        return self.planned != children or self.plan_again_at is None or now >= self.plan_again_at
+
+    def warning_is_due(self, reason: str, now: datetime) -> bool:
+        """Whether to post a Warning with this reason now; if so, remembers the time."""
+        warned_at = self.warned_at.get(reason)
+        if warned_at is not None and now - warned_at < WARN_AGAIN_AFTER:
+            return False
+        self.warned_at[reason] = now
+        return True

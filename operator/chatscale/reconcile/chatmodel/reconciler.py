@@ -1,0 +1,282 @@
+"""One pass over one ChatModel. Level-triggered: it depends on the present state only, and a second pass writes nothing.
+
+A pass reads the watch cache and sends requests to the API server only to change something:
+
+read -> validate -> scrape -> decide -> plan the children -> scale -> apply the plan -> status -> Events.
+
+A pass in which only the load changed is a scaling tick: it neither plans nor applies, so it does not build Service
+and HPA.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from chatscale import metrics, names
+from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, parse_chatmodel
+from chatscale.cluster.cache import WatchCache
+from chatscale.cluster.interface import CHATMODEL, Cluster, Manifest
+from chatscale.desired.autoscaler import build_hpa
+from chatscale.desired.manifest import ObjectKey
+from chatscale.desired.plan import Plan
+from chatscale.desired.service import build_service
+from chatscale.desired.workload import ServerImages, build_deployment
+from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.observe.aggregate import observe
+from chatscale.observe.reader import MetricsReader, ScrapeResult
+from chatscale.reconcile.chatmodel.children import (
+    apply_children,
+    apply_count,
+    children_input,
+    delete_leftovers,
+    existing_children,
+    plan_children,
+)
+from chatscale.reconcile.chatmodel.events import EventDraft, build_events, scaling_events, status_events
+from chatscale.reconcile.chatmodel.memory import Memory
+from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
+from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
+from chatscale.reconcile.chatmodel.resolution import Resolution, count_to_write, record_change, resolve_replicas
+from chatscale.reconcile.chatmodel.snapshot import Snapshot, take_snapshot
+from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, is_worth_writing
+from chatscale.scaling.signals import Observation, ReplicaPhase
+
+REFUSED_RETRY_S: Final = 60.0
+"""After a refusal. Its cause can be outside the spec, such as a quota or a name that is taken."""
+GONE_RETRY_S: Final = 1.0
+"""After a request of this pass found no object: most likely someone deleted the ChatModel meanwhile."""
+RESYNC_S: Final = 600.0
+"""Maximum time between two full passes. They cost no requests, and repair whatever an event should have caused."""
+MIN_WAIT_S: Final = 1.0
+"""Minimum wait for the start or end of an announced event."""
+
+log = logging.getLogger(__name__)
+
+
+class ChatModelReconciler:
+    """Passes over ChatModels, and the memory between them."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: WatchCache,
+        reader: MetricsReader,
+        images: ServerImages,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._reader = reader
+        self._images = images
+        self._clock = clock
+        self._memories: dict[ObjectKey, Memory] = {}
+
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """Run one pass. Returns the seconds until the next one is due, None if the ChatModel does not exist.
+
+        Raises ClusterUnavailableError (retry later) and ConflictError (wait for the watch); other errors are bugs.
+        """
+        snapshot = take_snapshot(self._cache, key)
+        if snapshot is None:
+            self._forget(key)
+            return None
+        now = self._clock().replace(microsecond=0)
+        try:
+            chatmodel = parse_chatmodel(snapshot.manifest)
+            return await self._pass(key, snapshot, chatmodel, now)
+        except InvalidSpecError as error:
+            before = snapshot.status
+            after = invalid_status(before, snapshot.meta.generation, str(error), now)
+            await self._report(snapshot, before, after, [], now)
+            return REFUSED_RETRY_S
+        except NotFoundError:
+            await self._drop_if_deleted(key, snapshot)
+            return GONE_RETRY_S
+
+    async def _pass(self, key: ObjectKey, snapshot: Snapshot, chatmodel: ChatModel, now: datetime) -> float:
+        memory = self._memory(key, chatmodel)
+        scraped = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
+        seen = observe(snapshot.pods, memory.samples, scraped.taken_at)
+        resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now)
+
+        children = children_input(snapshot, chatmodel, resolution)
+        plan, deployment = None, snapshot.deployment
+        if memory.needs_plan(children, now):
+            plan, deployment = await self._plan(snapshot, chatmodel, resolution, memory)
+            await delete_leftovers(self._cluster, plan)
+
+        deployment, refused_count = await self._scale(snapshot, chatmodel, resolution, deployment)
+        if plan is not None:
+            deployment, memory.refusal = await apply_children(
+                self._cluster, chatmodel, plan, deployment, resolution.replicas, memory.applied
+            )
+            memory.planned = children
+            memory.plan_again_at = now + timedelta(seconds=REFUSED_RETRY_S if memory.refusal else RESYNC_S)
+
+        refusal = refused_count or memory.refusal
+        result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, now)
+        events = _scaling_events(chatmodel, resolution, result, memory)
+        _measure(key, result, resolution)
+        await self._report(snapshot, chatmodel.status, compute_status(result, now), events, now)
+        return _due_in_s(chatmodel, resolution, result)
+
+    async def _plan(
+        self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
+    ) -> tuple[Plan, Manifest | None]:
+        """The plan for the children, and the Deployment as it is."""
+        desired = self._build(chatmodel, resolution)
+        existing = await existing_children(self._cluster, snapshot, chatmodel, desired)
+        plan = plan_children(chatmodel, desired, existing, memory.applied)
+        return plan, next((child for child in existing if child["kind"] == "Deployment"), None)
+
+    def _build(self, chatmodel: ChatModel, resolution: Resolution) -> list[Manifest]:
+        # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
+        autoscaler = build_hpa(chatmodel, resolution.floor.replicas) if resolution.conflict is None else None
+        children = [build_deployment(chatmodel, self._images), build_service(chatmodel), autoscaler]
+        return [child for child in children if child is not None]
+
+    async def _scale(
+        self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, deployment: Manifest | None
+    ) -> tuple[Manifest | None, Refusal | None]:
+        """Write the count to the ChatModel and to the Deployment. Returns the Deployment, and a refusal of it."""
+        if (count := count_to_write(chatmodel, resolution)) is not None:
+            await self._cluster.write_scale(snapshot.manifest, count, names.SCALER_FIELD_MANAGER)
+        try:
+            return await apply_count(self._cluster, chatmodel, deployment, resolution.replicas), None
+        except (InvalidSpecError, ForbiddenError) as error:
+            return deployment, Refusal.from_error(error)
+
+    async def _report(
+        self,
+        snapshot: Snapshot,
+        before: ChatModelStatus,
+        after: ChatModelStatus,
+        events: list[EventDraft],
+        now: datetime,
+    ) -> None:
+        """Write the status if it is worth a request, and post the Events of this pass."""
+        meta = snapshot.meta
+        memory = self._memories.get(_key(snapshot))
+        if is_worth_writing(before, after, now, meta.uid, memory.status_written_at if memory else None):
+            await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(after))
+            if memory:
+                memory.status_written_at = now
+        if before.phase != after.phase:
+            why = next(c.message for c in after.conditions if c.type == "Ready")
+            change = {"from": before.phase, "to": after.phase, "why": why}
+            log.info("phase changed", extra={"chatmodel": f"{meta.namespace}/{meta.name}", **change})
+        drafts = [*events, *status_events(before, after)]
+        due = [draft for draft in drafts if not (draft.warning and memory) or memory.warning_is_due(draft.reason, now)]
+        for event in build_events(meta, due, now):
+            await self._post(event)
+
+    async def _post(self, event: Manifest) -> None:
+        """Post an Event. A failure is counted and does not fail the pass."""
+        try:
+            await self._cluster.create(event)
+        except ConflictError:
+            log.debug("event already posted", extra={"reason": event["reason"]})
+        except (ClusterUnavailableError, InvalidSpecError, NotFoundError) as error:
+            metrics.EVENTS_LOST_TOTAL.inc()
+            log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
+
+    def _memory(self, key: ObjectKey, chatmodel: ChatModel) -> Memory:
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != chatmodel.metadata.uid:
+            memory = self._memories[key] = Memory(chatmodel.metadata.uid)
+        return memory
+
+    def _forget(self, key: ObjectKey) -> None:
+        self._memories.pop(key, None)
+        metrics.forget(key.namespace, key.name)
+
+    async def _drop_if_deleted(self, key: ObjectKey, snapshot: Snapshot) -> None:
+        """Remove the ChatModel from the cache if it is deleted, whether or not a watch has reported that."""
+        log.info("object not found in a pass", extra={"chatmodel": f"{key.namespace}/{key.name}"})
+        try:
+            found = await self._cluster.get(CHATMODEL, key.namespace, key.name)
+        except NotFoundError:
+            found = None
+        if found is None or found["metadata"]["uid"] != snapshot.meta.uid:
+            self._cache.remove(snapshot.manifest)
+
+
+def _key(snapshot: Snapshot) -> ObjectKey:
+    meta = snapshot.meta
+    return ObjectKey(CHATMODEL.name, meta.namespace, meta.name)
+
+
+def _due_in_s(chatmodel: ChatModel, resolution: Resolution, result: PassResult) -> float:
+    """Seconds until the next pass, if nothing changes before.
+
+    Without a decision to make or a ready pod to scrape, there is no tick.
+    """
+    waits_s = [RESYNC_S]
+    if resolution.decision is not None or result.ready:
+        waits_s.append(float(chatmodel.spec.autoscaling.source.interval_seconds))
+    if result.refusal is not None:
+        waits_s.append(REFUSED_RETRY_S)
+    if resolution.floor.due_in is not None:
+        waits_s.append(max(resolution.floor.due_in.total_seconds(), MIN_WAIT_S))
+    return min(waits_s)
+
+
+def _result(
+    snapshot: Snapshot,
+    chatmodel: ChatModel,
+    resolution: Resolution,
+    seen: Observation,
+    scraped: ScrapeResult,
+    deployment: Manifest | None,
+    refusal: Refusal | None,
+    now: datetime,
+) -> PassResult:
+    ready = seen.in_phase(ReplicaPhase.READY)
+    samples = {replica.name: scraped.samples[replica.name] for replica in ready if replica.name in scraped.samples}
+    return PassResult(
+        chatmodel=chatmodel,
+        pods=snapshot.pods,
+        deployment=deployment,
+        replicas=resolution.replicas,
+        writer=resolution.writer,
+        scaler=resolution.state,
+        conflict=resolution.conflict,
+        autoscaler=next((hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel)), None),
+        decision=resolution.decision,
+        event=resolution.floor.event if resolution.conflict is None else None,
+        samples=samples,
+        queue_depth=seen.queue_depth,
+        read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(scraped.failures.items())[:1]),
+        read_whole_at=scraped.taken_at if ready and len(samples) == len(ready) else None,
+        scaled=record_change(chatmodel, resolution, now),
+        refusal=refusal,
+    )
+
+
+def _scaling_events(
+    chatmodel: ChatModel, resolution: Resolution, result: PassResult, memory: Memory
+) -> list[EventDraft]:
+    events = scaling_events(result.scaled, chatmodel, resolution.current.reverted, resolution.replicas)
+    decision = resolution.decision
+    is_dry_run = decision is not None and resolution.writer is Writer.USER
+    if decision and is_dry_run and decision.replicas not in (resolution.replicas, memory.dry_run_reported):
+        memory.dry_run_reported = decision.replicas
+        message = f"Would scale {resolution.replicas} -> {decision.replicas}: {decision.message}"
+        events.append(EventDraft("WouldScale", message))
+    return events
+
+
+def _measure(key: ObjectKey, result: PassResult, resolution: Resolution) -> None:
+    labels = (key.namespace, key.name)
+    metrics.DESIRED_REPLICAS.labels(*labels).set(result.replicas)
+    metrics.READY_REPLICAS.labels(*labels).set(result.ready)
+    if resolution.current.reverted is not None:
+        metrics.REPLICAS_RESTORED_TOTAL.labels(*labels).inc()
+    if result.scaled is None:
+        return
+    change = {"from": result.scaled.from_, "to": result.scaled.to, "why": result.scaled.reason}
+    log.info("scaled", extra={"chatmodel": f"{key.namespace}/{key.name}", **change})
+    if resolution.decision is not None and resolution.writer is Writer.OPERATOR:
+        direction = "up" if result.scaled.to > result.scaled.from_ else "down"
+        metrics.SCALE_DECISIONS_TOTAL.labels(*labels, direction, resolution.decision.reason).inc()

@@ -1,0 +1,53 @@
+"""A ChatModel and everything that belongs to it, as the watch cache has them at one moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chatscale.api.v1alpha1 import ChatModelStatus, ObjectMeta, parse_status
+from chatscale.cluster.cache import WatchCache
+from chatscale.cluster.interface import AUTOSCALER, DEPLOYMENT, POD, SERVICE, Manifest
+from chatscale.desired.manifest import ObjectKey
+from chatscale.errors import ConflictError
+from chatscale.observe.pods import Pod, read_pods
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The input of a pass. The manifests belong to the cache and must not be changed."""
+
+    manifest: Manifest
+    """The ChatModel, including managedFields."""
+    deployment: Manifest | None
+    service: Manifest | None
+    autoscalers: Sequence[Manifest]
+    """Every HPA that concerns the ChatModel, whether the operator created it or not."""
+    pods: tuple[Pod, ...]
+
+    @property
+    def meta(self) -> ObjectMeta:
+        """The ChatModel's metadata."""
+        return ObjectMeta.model_validate(self.manifest["metadata"])
+
+    @property
+    def status(self) -> ChatModelStatus:
+        """The status as last written; an empty one if it is unreadable."""
+        return parse_status(self.manifest)
+
+
+def take_snapshot(cache: WatchCache, key: ObjectKey) -> Snapshot | None:
+    """Read a ChatModel and its parts; None if it does not exist or is being deleted.
+
+    Raises ConflictError while the cache is behind this process's own write of the ChatModel.
+    """
+    manifest = cache.get(key)
+    if manifest is None or manifest["metadata"].get("deletionTimestamp"):
+        return None
+    if cache.is_behind(key):
+        raise ConflictError(f"{key}: the watch has not delivered the operator's own last write yet")
+    return Snapshot(
+        manifest=manifest,
+        deployment=cache.get(key._replace(kind=DEPLOYMENT.name)),
+        service=cache.get(key._replace(kind=SERVICE.name)),
+        autoscalers=cache.concerning(key, AUTOSCALER.name),
+        pods=read_pods(cache.concerning(key, POD.name)),
+    )

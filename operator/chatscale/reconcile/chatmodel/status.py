@@ -1,0 +1,155 @@
+"""The ChatModel's status, computed from the result of a pass. Pure; it takes no decision about replicas."""
+
+from datetime import datetime, timedelta
+from statistics import mean
+from typing import Any, Final
+from zlib import crc32
+
+from chatscale import names
+from chatscale.api.conditions import set_condition
+from chatscale.api.v1alpha1 import (
+    AutoscalingStatus,
+    ChatModelStatus,
+    Condition,
+    MetricStatus,
+    MetricType,
+)
+from chatscale.desired.service import endpoint_url
+from chatscale.reconcile.chatmodel.conditions import ConditionState, compute_conditions, invalid_spec_condition
+from chatscale.reconcile.chatmodel.pass_result import PassResult
+
+HISTORY: Final = 5
+"""Entries of `status.autoscaling.history`."""
+METRICS_EVERY: Final = timedelta(minutes=1)
+"""Minimum time between two writes for changed metrics and scaling messages alone."""
+HEARTBEAT: Final = timedelta(minutes=10)
+"""Time after which a status is written for `lastMetricTime` and `learned` alone; for each object up to twice as long.
+
+The kubelet writes an unchanged node status every five minutes for the same reason. The spread by uid prevents that
+all ChatModels are written in the minute after a start of the operator.
+"""
+MESSAGE_LENGTH: Final = 4096
+"""Characters of a condition's message. A quoted pod or API server can have more to say than the CRD accepts."""
+
+
+def compute_status(result: PassResult, now: datetime) -> ChatModelStatus:
+    """The whole status. Conditions that stay the same keep their time of transition."""
+    before = result.chatmodel.status
+    conditions = _merge(before.conditions, compute_conditions(result), result.chatmodel.metadata.generation, now)
+    ready = next(condition for condition in conditions if condition.type == "Ready")
+    return ChatModelStatus(
+        observed_generation=result.chatmodel.metadata.generation,
+        replicas=result.existing,
+        ready_replicas=result.ready,
+        updated_replicas=result.updated,
+        desired_replicas=result.replicas,
+        queue_depth=result.queue_depth,
+        selector=names.selector_string(names.pod_selector(result.chatmodel.metadata.name)),
+        endpoint=endpoint_url(result.chatmodel),
+        phase=ready.reason,
+        autoscaling=_autoscaling(result, before.autoscaling),
+        conditions=conditions,
+    )
+
+
+def invalid_status(before: ChatModelStatus, generation: int, message: str, now: datetime) -> ChatModelStatus:
+    """The earlier status with `Ready=False`, reason InvalidSpec: the pods continue to run unchanged."""
+    invalid = invalid_spec_condition(message)
+    conditions = _merge(before.conditions, [invalid], generation, now)
+    return before.model_copy(
+        update={"observed_generation": generation, "phase": invalid.reason, "conditions": conditions}
+    )
+
+
+def is_worth_writing(
+    before: ChatModelStatus, after: ChatModelStatus, now: datetime, uid: str = "", written_at: datetime | None = None
+) -> bool:
+    """Whether the change of the status is worth a request.
+
+    written_at: when this process last wrote the status; None if it has not, and then the time of the metrics in the
+    status counts. A status whose metrics stay the same costs one write per `HEARTBEAT`.
+    """
+    if before == after:
+        return False
+    if _without_metrics(before) != _without_metrics(after):
+        return True
+    written = written_at or before.autoscaling.last_metric_time
+    if written is None or now - written >= _heartbeat(uid):
+        return True
+    return now - written >= METRICS_EVERY and _without_drift(before) != _without_drift(after)
+
+
+def as_patch(status: ChatModelStatus) -> dict[str, Any]:
+    """The status as a merge patch: an unset field becomes null, which removes it."""
+    return status.model_dump(mode="json", by_alias=True)
+
+
+def _autoscaling(result: PassResult, before: AutoscalingStatus) -> AutoscalingStatus:
+    decision, scaled = result.decision, result.scaled
+    cold_start_s = result.scaler.reserve.measured_cold_start_s
+    return AutoscalingStatus(
+        phase=decision.phase if decision else None,
+        active_event=result.event,
+        last_metric_time=result.read_whole_at or before.last_metric_time,
+        last_scale_time=scaled.time if scaled else before.last_scale_time,
+        current_metrics=_current_metrics(result),
+        cold_start_seconds=None if cold_start_s is None else round(cold_start_s),
+        learned=result.scaler.learned or before.learned,
+        history=([scaled] if scaled else []) + before.history[: HISTORY - bool(scaled)],
+    )
+
+
+def _current_metrics(result: PassResult) -> list[MetricStatus]:
+    """The metrics that the decision compared with targets; without targets, means over the last scrape.
+
+    Empty if no pod could be scraped.
+    """
+    if result.decision and result.decision.readings:
+        return [_metric(reading.type, reading.per_replica, reading.target) for reading in result.decision.readings]
+    samples = result.samples.values()
+    if not samples:
+        return []
+    return [
+        _metric(MetricType.QUEUE_DEPTH, mean(sample.queue_depth for sample in samples)),
+        _metric(MetricType.ACTIVE_REQUESTS, mean(sample.queue_depth + sample.running for sample in samples)),
+        _metric(MetricType.KV_CACHE_UTILIZATION, 100 * mean(sample.kv_cache_usage_ratio for sample in samples)),
+    ]
+
+
+def _metric(kind: MetricType, per_replica: float, target: int | None = None) -> MetricStatus:
+    return MetricStatus(type=kind, value=f"{per_replica:.2f}", target=target)
+
+
+def _heartbeat(uid: str) -> timedelta:
+    return HEARTBEAT * (1 + crc32(uid.encode()) / 2**32)
+
+
+def _without_metrics(status: ChatModelStatus) -> ChatModelStatus:
+    """The status without everything that a scrape can change: the drift, the metrics and the scaling message."""
+    conditions = [
+        condition.model_copy(update={"message": ""}) if condition.type == "ScalingActive" else condition
+        for condition in status.conditions
+    ]
+    autoscaling = status.autoscaling.model_copy(update={"current_metrics": []})
+    return _without_drift(status.model_copy(update={"conditions": conditions, "autoscaling": autoscaling}))
+
+
+def _without_drift(status: ChatModelStatus) -> ChatModelStatus:
+    """The status without what changes even while a model is idle: the time of the scrape and the learned values."""
+    autoscaling = status.autoscaling.model_copy(update={"last_metric_time": None, "learned": None})
+    return status.model_copy(update={"autoscaling": autoscaling})
+
+
+def _merge(before: list[Condition], states: list[ConditionState], generation: int, now: datetime) -> list[Condition]:
+    conditions = before
+    for state in states:
+        conditions = set_condition(
+            conditions,
+            type=state.type,
+            status=state.status,
+            reason=state.reason,
+            message=state.message[:MESSAGE_LENGTH],
+            observed_generation=generation,
+            now=now,
+        )
+    return conditions

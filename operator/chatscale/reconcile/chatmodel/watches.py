@@ -1,0 +1,38 @@
+"""What a pass over a ChatModel reads, and which ChatModels a change concerns. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from chatscale import names
+from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, POD, SERVICE, Watch
+from chatscale.desired.manifest import ObjectKey
+
+WATCHES: Final = (
+    Watch(CHATMODEL),
+    Watch(DEPLOYMENT, selector=names.CHATMODEL.label),
+    Watch(SERVICE, selector=names.CHATMODEL.label),
+    Watch(POD, selector=f"{names.NAME_LABEL}={names.SERVER_NAME},{names.CHATMODEL.label}"),
+    # All HPAs: an HPA without our label can scale a ChatModel or its Deployment.
+    Watch(AUTOSCALER),
+)
+
+
+def chatmodel_key(namespace: str, name: str) -> ObjectKey:
+    """The key of a ChatModel."""
+    return ObjectKey(CHATMODEL.name, namespace, name)
+
+
+def chatmodels_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
+    """The ChatModels whose pass depends on this object; some of them may not exist.
+
+    A ChatModel concerns itself. A child and a pod concern the ChatModel of their label. An HPA also concerns its
+    target and a ChatModel of its own name, which needs that name in mode HPA.
+    """
+    meta = manifest["metadata"]
+    if manifest["kind"] == CHATMODEL.name:
+        return {chatmodel_key(meta["namespace"], meta["name"])}
+    concerned = {(meta.get("labels") or {}).get(names.CHATMODEL.label)}
+    if manifest["kind"] == AUTOSCALER.name:
+        target = manifest["spec"]["scaleTargetRef"]
+        concerned |= {meta["name"], target["name"] if target["kind"] in (CHATMODEL.name, DEPLOYMENT.name) else None}
+    return {chatmodel_key(meta["namespace"], name) for name in concerned if name}
