@@ -6,7 +6,7 @@ Shutdown: kopf stops watching and cancels passes under way, then the controller 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,7 +21,8 @@ from chatscale.cluster.connection import bearer_token, load_configuration
 from chatscale.desired.workload import ServerImages
 from chatscale.errors import ClusterUnavailableError
 from chatscale.handlers.events import register, watch_settings
-from chatscale.observe.source import ConfiguredReader
+from chatscale.handlers.signals import Stopped, StopSignal
+from chatscale.observe.source import ConfiguredReader, metrics_session
 from chatscale.reconcile.chatmodel import ChatModelReconciler
 from chatscale.reconcile.controller import Controller
 from chatscale.settings import Settings
@@ -34,39 +35,54 @@ log = logging.getLogger(__name__)
 
 
 async def run_operator(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises ClusterUnavailableError if there are no credentials to begin with."""
+    """Run until SIGTERM or SIGINT.
+
+    Raises ClusterUnavailableError, alone or in an ExceptionGroup, without credentials or if kopf gives up watching.
+    """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
-    configuration = await load_configuration(settings.kube_context)
-    async with connect(configuration) as cluster, aiohttp.ClientSession() as session, _metrics(settings.metrics_port):
+    with suppress(Stopped):
+        await _run(settings, StopSignal())
+    log.info("stopped")
+
+
+async def _run(settings: Settings, stop: StopSignal) -> None:
+    async with stop.cancels():
+        configuration = await load_configuration(settings.kube_context)
+    async with connect(configuration) as cluster, metrics_session() as session, _metrics(settings.metrics_port):
         log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})
-        await _wait_for_crd(cluster)
+        async with stop.cancels():
+            await _wait_for_crd(cluster)
         images = ServerImages(transformers=settings.server_image, simulated=settings.simulated_server_image)
         reconciler = ChatModelReconciler(cluster, ConfiguredReader(session), images, lambda: datetime.now(UTC))  # noqa: TID251 - the clock enters here
         controller = Controller(reconciler)
         async with asyncio.TaskGroup() as group:
             group.create_task(controller.run())
             try:
-                await _watch(settings, configuration, controller)
+                await _watch(settings, configuration, controller, stop.event)
             finally:
                 controller.stop()
-    log.info("stopped")
 
 
-async def _watch(settings: Settings, configuration: Any, controller: Controller) -> None:
+async def _watch(settings: Settings, configuration: Any, controller: Controller, stop: asyncio.Event) -> None:
+    """Run kopf until a signal. Raises ClusterUnavailableError if kopf gives up on the API server."""
     registry = kopf.OperatorRegistry()
     register(registry, controller)
     _register_login(registry, configuration)
     kopf_settings = kopf.OperatorSettings()
     watch_settings(kopf_settings)
     kopf_settings.process.ultimate_exiting_timeout = EXIT_TIMEOUT_S
-    await kopf.operator(
-        registry=registry,
-        settings=kopf_settings,
-        standalone=True,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        liveness_endpoint=f"http://0.0.0.0:{settings.probes_port}/healthz" if settings.probes_port else None,
-    )
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=kopf_settings,
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            liveness_endpoint=f"http://0.0.0.0:{settings.probes_port}/healthz" if settings.probes_port else None,
+            stop_flag=stop,
+        )
+    except (aiohttp.ClientError, TimeoutError, kopf.LoginError) as error:
+        raise ClusterUnavailableError(f"the watches ended: {str(error) or type(error).__name__}") from error
 
 
 def _register_login(registry: kopf.OperatorRegistry, configuration: Any) -> None:
