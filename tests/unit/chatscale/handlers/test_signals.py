@@ -12,10 +12,9 @@ from chatscale.handlers.signals import Stopped, StopSignal
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_signal_cancels_the_block_that_runs(times: int):
     stop = StopSignal()
+    asyncio.get_running_loop().call_soon(lambda: [os.kill(os.getpid(), signal.SIGTERM) for _ in range(times)])
     with pytest.raises(Stopped):
         async with stop.cancels():
-            for _ in range(times):
-                os.kill(os.getpid(), signal.SIGTERM)
             await asyncio.Event().wait()
     assert stop.event.is_set()
 
