@@ -58,12 +58,12 @@ async def _run(settings: Settings, stop: StopSignal) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(controller.run())
             try:
-                await _watch(settings, configuration, controller, stop.event)
+                await _watch(settings, configuration, controller)
             finally:
                 controller.stop()
 
 
-async def _watch(settings: Settings, configuration: Any, controller: Controller, stop: asyncio.Event) -> None:
+async def _watch(settings: Settings, configuration: Any, controller: Controller) -> None:
     """Run kopf until a signal. Raises ClusterUnavailableError if kopf gives up on the API server."""
     registry = kopf.OperatorRegistry()
     register(registry, controller)
@@ -79,7 +79,6 @@ async def _watch(settings: Settings, configuration: Any, controller: Controller,
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             liveness_endpoint=f"http://0.0.0.0:{settings.probes_port}/healthz" if settings.probes_port else None,
-            stop_flag=stop,
         )
     except (aiohttp.ClientError, TimeoutError, kopf.LoginError) as error:
         raise ClusterUnavailableError(f"the watches ended: {str(error) or type(error).__name__}") from error

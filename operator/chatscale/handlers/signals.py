@@ -16,11 +16,14 @@ class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to
 
 
 class StopSignal:
-    """SIGTERM or SIGINT, until kopf replaces the handlers. Create it on the running event loop of the main thread."""
+    """SIGTERM or SIGINT, until kopf replaces the handlers. Create it on the running event loop of the main thread.
+
+    kopf's stop flag is not used: kopf leaves a task that waits for it, and would wait 5 s for this task at its end. It
+    is not needed either, as the event loop does not run between the last block and kopf's own handlers.
+    """
 
     def __init__(self) -> None:
-        self.event: Final = asyncio.Event()
-        """Also kopf's stop flag: a signal that comes just before kopf starts stops it."""
+        self.has_come: Final = asyncio.Event()
         self._block: asyncio.Timeout | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop)
@@ -32,7 +35,7 @@ class StopSignal:
         try:
             async with block:
                 self._block = block
-                if self.event.is_set():
+                if self.has_come.is_set():
                     block.reschedule(0)
                 yield
         except TimeoutError:
@@ -43,6 +46,6 @@ class StopSignal:
             self._block = None
 
     def _stop(self) -> None:
-        if not self.event.is_set() and self._block is not None:
+        if not self.has_come.is_set() and self._block is not None:
             self._block.reschedule(0)
-        self.event.set()
+        self.has_come.set()

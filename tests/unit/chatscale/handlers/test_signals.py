@@ -16,13 +16,13 @@ async def test_a_signal_cancels_the_block_that_runs(times: int):
     with pytest.raises(Stopped):
         async with stop.cancels():
             await asyncio.Event().wait()
-    assert stop.event.is_set()
+    assert stop.has_come.is_set()
 
 
 async def test_a_signal_between_two_blocks_cancels_the_next_one():
     stop = StopSignal()
     os.kill(os.getpid(), signal.SIGTERM)
-    await stop.event.wait()
+    await stop.has_come.wait()
     with pytest.raises(Stopped):
         async with stop.cancels():
             await asyncio.Event().wait()
@@ -33,4 +33,4 @@ async def test_a_timeout_of_the_block_itself_is_no_signal():
     with pytest.raises(TimeoutError):
         async with stop.cancels(), asyncio.timeout(0):
             await asyncio.Event().wait()
-    assert not stop.event.is_set()
+    assert not stop.has_come.is_set()
