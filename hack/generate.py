@@ -20,6 +20,8 @@ from typing_extensions import override
 import chatscale.metrics
 import chatscale_server.metrics
 from chatscale.api.crd import chatmodel_crd
+from chatscale.desired.runtimes.chatscale_server import CHATSCALE_SERVER as CHATSCALE_SERVER_RUNTIME
+from chatscale.observe.dialects.chatscale_server import CHATSCALE_SERVER as CHATSCALE_SERVER_DIALECT
 from chatscale_contract.server.metrics import Metric
 from hack.generators import chart_readme, crd_reference, metrics_reference
 from hack.helm import CHART, NAMESPACE, HelmError, template
@@ -84,10 +86,13 @@ def metrics_md() -> str:
     registry = chatscale_server.metrics.build_registry(
         chatscale_server.metrics.Counts(), chatscale_server.metrics.State, model_name="", chatmodel=""
     )
+    external = CHATSCALE_SERVER_RUNTIME.external_metrics
     return metrics_reference.render(
         metrics_reference.of_families(registry.collect()),
         metrics_reference.of_module(vars(chatscale.metrics)),
         contract=list(Metric),
+        scaling=CHATSCALE_SERVER_DIALECT.names,
+        external=(external.queue_depth, external.requests_running, external.kv_cache_usage_ratio),
     )
 
 

@@ -45,8 +45,17 @@ def of_module(namespace: Mapping[str, Any]) -> list[MetricRow]:
     return rows
 
 
-def render(server: list[MetricRow], operator: list[MetricRow], contract: Iterable[str]) -> str:
-    """Write the whole document. ValueError names metrics of `contract` that the server lacks."""
+def render(
+    server: list[MetricRow],
+    operator: list[MetricRow],
+    contract: Iterable[str],
+    scaling: Iterable[str] = (),
+    external: Iterable[str] = (),
+) -> str:
+    """Write the whole document. ValueError names metrics of `contract` that the server lacks.
+
+    scaling: what the operator reads for its decisions. external: what an HPA can read.
+    """
     exposed = {row.name for row in server}
     if missing := sorted(set(contract) - exposed):
         raise ValueError(f"the server exposes no {', '.join(missing)}, which the wire contract promises")
@@ -56,6 +65,8 @@ def render(server: list[MetricRow], operator: list[MetricRow], contract: Iterabl
         generated=GENERATED.format(
             source="inference_server/chatscale_server/metrics.py and operator/chatscale/metrics.py"
         ),
+        scaling=_sequence(scaling),
+        external=_sequence(external),
         server=_table(own),
         twins=_table(twins),
         operator=_table(operator),
@@ -69,6 +80,10 @@ def _query_name(family: MetricFamily) -> str:
 def _labels(family: MetricFamily) -> tuple[str, ...]:
     names = dict.fromkeys(name for sample in family.samples for name in sample.labels)
     return tuple(name for name in names if name != _OF_BUCKETS)
+
+
+def _sequence(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _sentence(text: str) -> str:
@@ -91,7 +106,10 @@ Names end in their unit; histograms have the usual `_bucket`, `_sum` and `_count
 
 ## Inference server, port 8000, `/metrics`
 
-`inference_queue_depth` is what scaling follows.
+In mode Operator, scaling follows `spec.autoscaling.slo`, or the targets in `spec.autoscaling.metrics` if there are any.
+For its decisions the operator reads {scaling}.
+
+In mode HPA, the HPA follows targets only. It reads one or two of {external}, as external metrics.
 
 {server}
 The same numbers under vLLM's names, for dashboards that exist already:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 from chatscale.errors import ClusterUnavailableError
 from chatscale.handlers.process import run_operator
@@ -22,15 +23,26 @@ def main() -> int:
         sys.stderr.write(f"chatscale: {error}\n")
         return SysExit.BAD_SETTINGS
     set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    code = 0
+    # A task group raises a group even if a single task failed, so both clauses look into groups.
     try:
         asyncio.run(run_operator(settings))
-    except ClusterUnavailableError as error:
-        sys.stderr.write(f"chatscale: {error}\n")
-        return SysExit.UNAVAILABLE
-    except Exception:
+    except* ClusterUnavailableError as group:
+        sys.stderr.writelines(f"chatscale: {error}\n" for error in _errors_in(group))
+        code = SysExit.UNAVAILABLE
+    except* Exception:
         log.exception("the operator failed")
-        return SysExit.BUG
-    return 0
+        code = SysExit.BUG
+    return code
+
+
+def _errors_in(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    """The errors themselves, out of nested groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _errors_in(error)
+        else:
+            yield error
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chatscale.observe.dialects.chatscale_server import CHATSCALE_SERVER
 from hack import generate
 from hack.generate import GeneratedFile
 from hack.generators import metrics_reference
@@ -38,6 +39,14 @@ def test_refuses_values_with_gaps(text: str, complaint: str):
 def test_refuses_metrics_that_the_contract_promises_and_the_server_lacks():
     with pytest.raises(ValueError, match="exposes no inference_queue_depth"):
         metrics_reference.render([], [], contract=["inference_queue_depth"])
+
+
+def test_the_metrics_reference_says_what_scaling_follows():
+    text = " ".join(generate.metrics_md().split())
+
+    assert "In mode Operator, scaling follows `spec.autoscaling.slo`" in text
+    for metric in (*CHATSCALE_SERVER.names, "inference_requests_running"):
+        assert f"`{metric}`" in text.partition("| Metric |")[0]
 
 
 def test_a_pipe_in_a_cell_does_not_end_it():

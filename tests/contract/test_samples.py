@@ -1,5 +1,6 @@
 """Samples are valid ChatModels and follow the advice of the documentation."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 from chatscale import names
 from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, Device
+from chatscale.desired.autoscaler import build_hpa
 from hack.paths import ROOT
 
 SAMPLES = sorted((ROOT / "manifests/samples").glob("*.yaml"))
@@ -27,7 +29,8 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
     """Fields that the API server would drop silently, or kubectl reject."""
     if isinstance(value, list):
         return [name for item in value for name in unknown_fields(item, schema["items"], f"{path}[]")]
-    if not isinstance(value, dict) or "additionalProperties" in schema:
+    is_open = "additionalProperties" in schema or "x-kubernetes-preserve-unknown-fields" in schema
+    if not isinstance(value, dict) or is_open:
         return []
     known = schema.get("properties", {})
     unknown = [f"{path}.{name}" for name in value if name not in known]
@@ -61,6 +64,20 @@ def test_requests_memory_and_cpu(path: Path):
     requests = model_of(load(path)).spec.resources.requests
 
     assert {"cpu", "memory"} <= set(requests)
+
+
+@each_sample
+def test_runs_without_an_image_that_nobody_publishes(path: Path):
+    assert "image" not in load(path)["spec"].get("server", {})
+
+
+def test_the_hpa_sample_names_every_external_metric_that_its_hpa_reads():
+    path = ROOT / "manifests/samples/hpa.yaml"
+    hpa = build_hpa(model_of(load(path)), least=1)
+    assert hpa is not None
+    read = {metric["external"]["metric"]["name"] for metric in hpa["spec"]["metrics"]}
+
+    assert read == set(re.findall(r"inference_\w+", path.read_text()))
 
 
 @each_sample

@@ -102,6 +102,9 @@ def test_an_autoscaling_block_that_is_added_later_scales(namespace: str):
         pytest.param({"device": "GPU", "server": {}}, "spec.resources.limits must name a GPU resource", id="GPU without limit"),  # noqa: E501
         pytest.param({"resources": {"limits": {"nvidia.com/gpu": 1}}}, "spec.resources.limits must not name GPUs with spec.device CPU", id="CPU with GPU limit"),  # noqa: E501
         pytest.param({"server": {"env": [{"name": "CHATSCALE_DEVICE", "value": "x"}]}}, "must not start with CHATSCALE_", id="our environment"),  # noqa: E501
+        pytest.param({"pod": {"labels": {"chatscale.dev/chatmodel": "x"}}}, "spec.pod.labels must not set app.kubernetes.io/name", id="our label"),  # noqa: E501
+        pytest.param({"pod": {"annotations": {"prometheus.io/port": "1"}}}, "spec.pod.annotations must not set kubectl.kubernetes.io/default-container", id="our annotation"),  # noqa: E501
+        pytest.param({"scheduling": {"tolerations": [{"operator": "Is"}]}}, "spec.scheduling.tolerations[0].operator: Unsupported value", id="unknown operator of a toleration"),  # noqa: E501
         pytest.param({"modle": {}}, 'unknown field "spec.modle"', id="misspelt field"),
     ],
 )  # fmt: skip

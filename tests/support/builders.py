@@ -105,6 +105,10 @@ class PodBuilder:
     container: Manifest = field(default_factory=dict)
     deleted: datetime | None = None
     pod_phase: str = "Running"
+    node: str = ""
+    spec: Manifest = field(default_factory=dict)
+    started: datetime | None = None
+    """When the kubelet accepted it."""
 
     def of_template(self, template: str) -> "PodBuilder":
         return replace(self, template=template)
@@ -121,6 +125,45 @@ class PodBuilder:
     def unschedulable(self, message: str, since: datetime = START) -> "PodBuilder":
         pod = replace(self, address="", pod_phase="Pending")
         return pod._with_condition("PodScheduled", "False", since, reason="Unschedulable", message=message)
+
+    def gated(self, *gates: str) -> "PodBuilder":
+        """As the API server creates a pod with scheduling gates: the condition has no time."""
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastTransitionTime": None,
+        }
+        spec = {**self.spec, "schedulingGates": [{"name": gate} for gate in gates]}
+        return replace(self, address="", pod_phase="Pending", spec=spec, conditions=(*self.conditions, condition))
+
+    def ignored_by(self, scheduler: str) -> "PodBuilder":
+        """No scheduler of this name runs, so nobody writes a condition."""
+        return replace(self, address="", pod_phase="Pending", spec={**self.spec, "schedulerName": scheduler})
+
+    def scheduled(self, node: str, since: datetime = START) -> "PodBuilder":
+        """Bound to a node whose kubelet has not accepted it yet."""
+        pod = replace(self, address="", pod_phase="Pending", node=node)
+        return pod._with_condition("PodScheduled", "True", since)
+
+    def accepted(self, node: str, since: datetime = START) -> "PodBuilder":
+        """Accepted by the kubelet; its containers do not run yet."""
+        return replace(self.scheduled(node, since), started=since)
+
+    def without_sandbox(self, since: datetime = START) -> "PodBuilder":
+        """Volumes or network are not ready."""
+        return self._with_condition("PodReadyToStartContainers", "False", since)
+
+    def on_lost_node(self, node: str, since: datetime = START) -> "PodBuilder":
+        """Was Ready until the node controller gave up on its node."""
+        pod = replace(self, node=node, started=START)
+        pod = pod._with_condition("PodScheduled", "True", START)._with_condition("ContainersReady", "True", START)
+        return pod._with_condition("Ready", "False", since)
+
+    def unready(self, since: datetime) -> "PodBuilder":
+        """Not Ready by the kubelet's word."""
+        return self._with_condition("ContainersReady", "False", since)._with_condition("Ready", "False", since)
 
     def waiting(self, reason: str, message: str = "") -> "PodBuilder":
         return replace(self, container={"state": {"waiting": {"reason": reason, "message": message}}})
@@ -152,9 +195,12 @@ class PodBuilder:
         if self.deleted is not None:
             meta["deletionTimestamp"] = k8s_time(self.deleted)
         status: Manifest = {"phase": self.pod_phase, "conditions": list(self.conditions), "podIP": self.address}
+        if self.started is not None:
+            status["startTime"] = k8s_time(self.started)
         if self.container:
             status["containerStatuses"] = [{"name": names.SERVER_CONTAINER, "image": "server:1", **self.container}]
-        return copy.deepcopy({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": status})
+        spec = {**self.spec, **({"nodeName": self.node} if self.node else {})}
+        return copy.deepcopy({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status})
 
 
 def a_pod(name: str = "tiny-1") -> PodBuilder:

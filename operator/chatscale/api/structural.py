@@ -38,6 +38,7 @@ _KEPT: Final = frozenset(
         "x-kubernetes-int-or-string",
         "x-kubernetes-list-map-keys",
         "x-kubernetes-list-type",
+        "x-kubernetes-preserve-unknown-fields",
         "x-kubernetes-validations",
     }
 )

@@ -14,6 +14,7 @@ from chatscale.desired.manifest import Manifest, child_metadata, with_template_h
 from chatscale.desired.probes import STARTUP_TIMEOUT_S
 from chatscale.desired.runtimes.registry import RUNTIMES
 from chatscale.desired.runtimes.runtime import Runtime
+from chatscale.desired.scheduling import scheduling_fields
 from chatscale_contract.server import endpoints
 from chatscale_contract.server.environment import EngineName
 
@@ -80,9 +81,12 @@ def _labels(chatmodel: ChatModel) -> dict[str, str]:
 
 
 def _pod_metadata(chatmodel: ChatModel) -> Manifest:
+    """The user's labels and annotations, then ours: selectors never depend on what a user writes."""
+    user = chatmodel.spec.pod
     return {
-        "labels": {**_labels(chatmodel), names.ENGINE_LABEL: chatmodel.spec.server.engine.value},
+        "labels": {**user.labels, **_labels(chatmodel), names.ENGINE_LABEL: chatmodel.spec.server.engine.value},
         "annotations": {
+            **user.annotations,
             "kubectl.kubernetes.io/default-container": names.SERVER_CONTAINER,
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(endpoints.HTTP_PORT),
@@ -111,9 +115,9 @@ def _pod_spec(chatmodel: ChatModel, images: ServerImages) -> Manifest:
     }
     if spec.server.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": ref.name} for ref in spec.server.image_pull_secrets]
-    if tolerations := _tolerations(spec.resources):
-        pod["tolerations"] = tolerations
-    return pod
+    if spec.pod.service_account_name:
+        pod["serviceAccountName"] = spec.pod.service_account_name
+    return pod | scheduling_fields(chatmodel)
 
 
 def _container(chatmodel: ChatModel, runtime: Runtime, images: ServerImages) -> Manifest:
@@ -150,14 +154,6 @@ def _volume_name(path: str) -> str:
 def _resources(resources: ResourceRequirements) -> Manifest:
     parts = {"limits": resources.limits, "requests": resources.requests}
     return {part: {name: str(amount) for name, amount in amounts.items()} for part, amounts in parts.items() if amounts}
-
-
-def _tolerations(resources: ResourceRequirements) -> list[Manifest]:
-    """Tolerate a taint named like a resource that the pod requests: GPU nodes commonly have such a taint.
-
-    The admission plugin ExtendedResourceToleration does the same, but is off by default.
-    """
-    return [{"key": name, "operator": "Exists"} for name in sorted(resources.limits) if "/" in name]
 
 
 def _claim_of(uri: str) -> str | None:

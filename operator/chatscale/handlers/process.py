@@ -6,7 +6,7 @@ Shutdown on SIGTERM: kopf stops its watches, then the controller cancels the run
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,7 +25,8 @@ from chatscale.desired.workload import ServerImages
 from chatscale.errors import ClusterUnavailableError
 from chatscale.handlers.caches import Namespaces, fill_cache, remove_vanished_forever
 from chatscale.handlers.events import register, watch_settings
-from chatscale.observe.source import ConfiguredReader
+from chatscale.handlers.signals import Stopped, StopSignal
+from chatscale.observe.source import ConfiguredReader, metrics_session
 from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
 from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodels_concerned
 from chatscale.reconcile.controller import Controller
@@ -39,17 +40,27 @@ log = logging.getLogger(__name__)
 
 
 async def run_operator(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises ClusterUnavailableError if no credentials are found at the start."""
+    """Run until SIGTERM or SIGINT.
+
+    Raises ClusterUnavailableError, alone or in an ExceptionGroup, without credentials or if kopf gives up watching.
+    """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
-    configuration = await load_configuration(settings.kube_context)
-    async with connect(configuration) as client, aiohttp.ClientSession() as session, _metrics(settings.metrics_port):
+    with suppress(Stopped):
+        await _run(settings, StopSignal())
+    log.info("stopped")
+
+
+async def _run(settings: Settings, stop: StopSignal) -> None:
+    async with stop.cancels():
+        configuration = await load_configuration(settings.kube_context)
+    async with connect(configuration) as client, metrics_session() as session, _metrics(settings.metrics_port):
         log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})
         cache = WatchCache(owners_of=chatmodels_concerned)
         cluster = WriteThrough(client, cache)
         namespaces = settings.namespaces or (None,)
-        await _wait_for_crd(client)
-        await _fill_cache(cluster, cache, namespaces)
-
+        async with stop.cancels():
+            await _wait_for_crd(client)
+            await _fill_cache(cluster, cache, namespaces)
         images = ServerImages(transformers=settings.server_image, simulated=settings.simulated_server_image)
         reader = ConfiguredReader(session)
         chatmodels = ChatModelReconciler(cluster, cache, reader, images, lambda: datetime.now(UTC))  # noqa: TID251 - the clock enters here
@@ -62,24 +73,27 @@ async def run_operator(settings: Settings) -> None:
             finally:
                 check.cancel()
                 controller.stop()
-    log.info("stopped")
 
 
 async def _watch(settings: Settings, configuration: Any, cache: WatchCache, controller: Controller) -> None:
+    """Run kopf until a signal. Raises ClusterUnavailableError if kopf gives up on the API server."""
     registry = kopf.OperatorRegistry()
     register(registry, WATCHES, cache, controller)
     _register_login(registry, configuration)
     kopf_settings = kopf.OperatorSettings()
     watch_settings(kopf_settings, WATCHES)
     kopf_settings.process.ultimate_exiting_timeout = EXIT_TIMEOUT_S
-    await kopf.operator(
-        registry=registry,
-        settings=kopf_settings,
-        standalone=True,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        liveness_endpoint=f"http://0.0.0.0:{settings.probes_port}/healthz" if settings.probes_port else None,
-    )
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=kopf_settings,
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            liveness_endpoint=f"http://0.0.0.0:{settings.probes_port}/healthz" if settings.probes_port else None,
+        )
+    except (aiohttp.ClientError, TimeoutError, kopf.LoginError) as error:
+        raise ClusterUnavailableError(f"the watches ended: {str(error) or type(error).__name__}") from error
 
 
 def _register_login(registry: kopf.OperatorRegistry, configuration: Any) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from chatscale.observe.pods import Pod
 from chatscale.observe.reader import ScrapeResult
-from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample
+from chatscale.scaling.signals import Observation, Replica, ReplicaSample
 
 Samples = Mapping[str, ReplicaSample]
 """The newest sample of each pod, by name."""
@@ -32,7 +32,7 @@ def observe(pods: tuple[Pod, ...], samples: Samples, taken_at: datetime) -> Obse
                 since=pod.since,
                 sample=samples.get(pod.name),
                 created=pod.created,
-                detail=pod.problem.message if pod.problem and pod.phase is ReplicaPhase.UNSCHEDULABLE else "",
+                detail=pod.waits_for,
             )
             for pod in pods
         ),

@@ -3,14 +3,25 @@
 Pure. Almost every field of a manifest may be missing: the pod may be a second old.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from chatscale import names
 from chatscale.observe.dialects.dialect import Dialect
 from chatscale.observe.dialects.registry import dialect_of
+from chatscale.observe.pending import (
+    Wait,
+    condition_of,
+    created_at,
+    current_wait,
+    lost_node,
+    shortened,
+    since,
+    status_of,
+)
 from chatscale.observe.problems import Problem, ProblemReason
 from chatscale.scaling.signals import ReplicaPhase
 
@@ -19,10 +30,6 @@ __all__ = ["Pod", "Problem", "ProblemReason", "current_problem", "read_pods", "r
 TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
 """Set by the Deployment controller: equal on all pods of one pod template."""
 _FINISHED: Final = ("Succeeded", "Failed")
-_IMAGE_WAITS: Final = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
-_CONFIG_WAITS: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-MESSAGE_LENGTH: Final = 1024
-"""Characters of a container's message that go into the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +49,26 @@ class Pod:
     """The pod's engine label; empty if it has none."""
     problem: Problem | None = None
     """Why the pod is not Ready; None for a ready pod."""
+    waits_for: str = ""
+    """What an UNSCHEDULABLE pod needs before it can start; empty in every other phase."""
 
 
 def read_pods(manifests: Iterable[Mapping[str, Any]]) -> tuple[Pod, ...]:
-    """All pods that are replicas or can become one, oldest first; terminated pods, such as evicted ones, cannot."""
-    found = [_read(manifest) for manifest in manifests if _status(manifest).get("phase") not in _FINISHED]
-    return tuple(sorted(found, key=lambda pod: (pod.created, pod.name)))
+    """All pods that are replicas or can become one, oldest first; terminated pods, such as evicted ones, cannot.
+
+    A pod that waits for something that no pod of its template gets is UNSCHEDULABLE. If only one node is affected, and
+    pods of the same template are Ready elsewhere, the pod is STARTING: the next pod can start on another node.
+    """
+    found = [_read(manifest) for manifest in manifests if status_of(manifest).get("phase") not in _FINISHED]
+    ready = {pod.template for pod, _ in found if pod.phase is ReplicaPhase.READY}
+    affected = Counter(template for template, _ in {(pod.template, wait.node) for pod, wait in found if wait})
+    pods = [
+        replace(pod, phase=ReplicaPhase.UNSCHEDULABLE, since=wait.since, waits_for=wait.message)
+        if wait and not (wait.node and pod.template in ready and affected[pod.template] == 1)
+        else pod
+        for pod, wait in found
+    ]
+    return tuple(sorted(pods, key=lambda pod: (pod.created, pod.name)))
 
 
 def current_problem(pods: Iterable[Pod]) -> Problem | None:
@@ -61,60 +82,51 @@ def current_problem(pods: Iterable[Pod]) -> Problem | None:
 
 def refusal_of_pods(deployment: Mapping[str, Any] | None) -> Problem | None:
     """Why the API server refuses to create the Deployment's pods (a quota, a policy); None if it does not."""
-    failure = _condition(deployment or {}, "ReplicaFailure")
+    failure = condition_of(deployment or {}, "ReplicaFailure")
     if failure.get("status") != "True":
         return None
-    return Problem(ProblemReason.PODS_REFUSED, _short(failure.get("message")))
+    return Problem(ProblemReason.PODS_REFUSED, shortened(failure.get("message")))
 
 
-def _read(manifest: Mapping[str, Any]) -> Pod:
+def _read(manifest: Mapping[str, Any]) -> tuple[Pod, Wait | None]:
     meta = manifest["metadata"]
     labels: Mapping[str, str] = meta.get("labels") or {}
-    phase, since = _phase(manifest)
     engine = labels.get(names.ENGINE_LABEL, "")
-    is_settled = phase in (ReplicaPhase.READY, ReplicaPhase.TERMINATING)
-    return Pod(
+    phase, entered = _phase(manifest)
+    is_starting = phase is ReplicaPhase.STARTING
+    wait = current_wait(manifest) if is_starting else None
+    pod = Pod(
         name=meta["name"],
         phase=phase,
-        since=since,
-        created=_time(meta["creationTimestamp"]),
-        address=_status(manifest).get("podIP") or "",
+        since=entered,
+        created=created_at(manifest),
+        address=status_of(manifest).get("podIP") or "",
         template=labels.get(TEMPLATE_HASH_LABEL, ""),
         engine=engine,
-        problem=None if is_settled else _problem(manifest, dialect_of(engine)),
+        problem=_problem(manifest, wait, dialect_of(engine)) if is_starting else None,
     )
+    return pod, wait
 
 
 def _phase(manifest: Mapping[str, Any]) -> tuple[ReplicaPhase, datetime]:
-    meta = manifest["metadata"]
-    created = _time(meta["creationTimestamp"])
-    if meta.get("deletionTimestamp"):
-        return ReplicaPhase.TERMINATING, _time(meta["deletionTimestamp"])
-    ready, scheduled = _condition(manifest, "Ready"), _condition(manifest, "PodScheduled")
+    """TERMINATING, READY, or else STARTING, and since when."""
+    deleted, ready = manifest["metadata"].get("deletionTimestamp"), condition_of(manifest, "Ready")
+    if deleted:
+        return ReplicaPhase.TERMINATING, datetime.fromisoformat(deleted)
     if ready.get("status") == "True":
-        return ReplicaPhase.READY, _since(ready, created)
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return ReplicaPhase.UNSCHEDULABLE, _since(scheduled, created)
-    return ReplicaPhase.STARTING, _since(scheduled, created)
+        return ReplicaPhase.READY, since(ready, manifest)
+    return ReplicaPhase.STARTING, since(condition_of(manifest, "PodScheduled"), manifest)
 
 
-def _problem(manifest: Mapping[str, Any], dialect: Dialect) -> Problem | None:
-    scheduled = _condition(manifest, "PodScheduled")
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        message = _short(scheduled.get("message"))
-        lacks_gpu = "Insufficient nvidia.com/" in message or "Insufficient amd.com/" in message
-        return Problem(ProblemReason.INSUFFICIENT_GPU if lacks_gpu else ProblemReason.INSUFFICIENT_RESOURCES, message)
-    containers: Iterable[Mapping[str, Any]] = _status(manifest).get("containerStatuses") or ()
+def _problem(manifest: Mapping[str, Any], wait: Wait | None, dialect: Dialect) -> Problem | None:
+    return (wait.problem if wait else None) or lost_node(manifest) or _last_exit(manifest, dialect)
+
+
+def _last_exit(manifest: Mapping[str, Any], dialect: Dialect) -> Problem | None:
+    """Between two restarts the problem still exists: the last exit counts until the container is ready."""
+    containers: Iterable[Mapping[str, Any]] = status_of(manifest).get("containerStatuses") or ()
     server = next((found for found in containers if found["name"] == names.SERVER_CONTAINER), {})
-    state = server.get("state") or {}
-    waiting = state.get("waiting") or {}
-    if waiting.get("reason") in _IMAGE_WAITS:
-        message = _short(waiting.get("message")) or f"image {server.get('image')} cannot be pulled"
-        return Problem(ProblemReason.IMAGE_UNAVAILABLE, message)
-    if waiting.get("reason") in _CONFIG_WAITS:
-        return Problem(ProblemReason.POD_CONFIG_ERROR, _short(waiting.get("message")))
-    # Between two restarts the problem still exists: the last exit counts until the container is ready.
-    terminated = state.get("terminated") or (server.get("lastState") or {}).get("terminated")
+    terminated = (server.get("state") or {}).get("terminated") or (server.get("lastState") or {}).get("terminated")
     return _why_it_exited(terminated, dialect) if terminated else None
 
 
@@ -124,30 +136,8 @@ def _why_it_exited(terminated: Mapping[str, Any], dialect: Dialect) -> Problem |
         return Problem(ProblemReason.MODEL_DOES_NOT_FIT, "the server was killed: it used more than its memory limit")
     if code == 0:
         return None
-    message = _short(terminated.get("message"))
+    message = shortened(terminated.get("message"))
     meaning = dialect.exit_meanings.get(code)
     if meaning is None:
         return Problem(ProblemReason.SERVER_CRASHED, message or f"the server exited with code {code}")
     return Problem(meaning.reason, message or f"the server exited with code {code} ({meaning.name})")
-
-
-def _status(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    status: Mapping[str, Any] = manifest.get("status") or {}
-    return status
-
-
-def _condition(manifest: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    return next((c for c in _status(manifest).get("conditions") or () if c.get("type") == kind), {})
-
-
-def _since(condition: Mapping[str, Any], created: datetime) -> datetime:
-    found = condition.get("lastTransitionTime")
-    return _time(found) if found else created
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _short(message: str | None) -> str:
-    return " ".join((message or "").split())[:MESSAGE_LENGTH]

@@ -3,13 +3,16 @@
 Only series of pods that exist count: the series of a deleted pod may stay for up to five minutes (there is no stale
 marker if Prometheus restarts at the same time). The address comes from a user's ChatModel. So only one path is
 requested, redirects are not followed, and only numbers and kinds of errors of an answer are shown.
+
+The age of a scrape is computed by Prometheus, on the clock that it took the time of the scrape from. So the wall clocks
+of the two machines may differ, and either may be set.
 """
 
 import asyncio
 import json
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import aiohttp
@@ -22,7 +25,8 @@ from chatscale.observe.reader import ScrapeResult
 from chatscale.observe.scrape import read_at_most, why_unread
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 
-QUERY_TIMEOUT_S: Final = 5.0
+READING_TIMEOUT_S: Final = 5.0
+"""Of all queries for one ChatModel."""
 MOST_BYTES: Final = 4_194_304
 """The series of a thousand pods have about 2 MB."""
 POD_LABEL: Final = "pod"
@@ -42,29 +46,35 @@ class PrometheusReader:
         self, url: str, namespace: str, chatmodel: str, pods: tuple[Pod, ...], now: datetime
     ) -> ScrapeResult:
         """Read all ready pods of one ChatModel, two queries per dialect; if a query fails, every pod of it fails."""
+        deadline = asyncio.get_running_loop().time() + READING_TIMEOUT_S
         ready = [pod for pod in pods if pod.phase is ReplicaPhase.READY]
         samples: dict[str, ReplicaSample] = {}
         failures: dict[str, str] = {}
+        source_failure = ""
         for dialect in {id(found): found for found in (dialect_of(pod.engine) for pod in ready)}.values():
             speakers = [pod.name for pod in ready if dialect_of(pod.engine) is dialect]
-            result = await self._read(url, dialect, dialect.promql_matchers(namespace, chatmodel), speakers, now)
+            matchers = dialect.promql_matchers(namespace, chatmodel)
+            result = await self._read(url, dialect, matchers, speakers, now, deadline)
             samples |= result.samples
             failures |= result.failures
-        return ScrapeResult(now, samples, failures)
+            source_failure = source_failure or result.source_failure
+        return ScrapeResult(now, samples, failures, source_failure)
 
-    async def _read(self, url: str, dialect: Dialect, matchers: str, pods: list[str], now: datetime) -> ScrapeResult:
+    async def _read(
+        self, url: str, dialect: Dialect, matchers: str, pods: list[str], now: datetime, deadline: float
+    ) -> ScrapeResult:
         values_query = f'{{{NAME_LABEL}=~"{"|".join(dialect.names)}",{matchers}}}'
-        # The time of an instant query's answer is that of the query; the time of the scrape needs a second query.
-        times_query = f"timestamp({dialect.timestamp_name}{{{matchers}}})"
+        # The time of an instant query's answer is that of the query; the age of the scrape needs a second query.
+        ages_query = f"time() - timestamp({dialect.timestamp_name}{{{matchers}}})"
         try:
-            async with asyncio.timeout(QUERY_TIMEOUT_S):
+            async with asyncio.timeout_at(deadline):
                 values = await self._query(url, values_query)
-                times = await self._query(url, times_query)
+                ages = await self._query(url, ages_query)
         except TimeoutError:
-            return _all_failed(pods, now, f"Prometheus gave no answer within {QUERY_TIMEOUT_S:g} s")
+            return _all_failed(pods, now, f"Prometheus gave no answer within {READING_TIMEOUT_S:g} s")
         except (MetricsUnavailableError, aiohttp.ClientError, OSError, ValueError) as error:
             return _all_failed(pods, now, f"Prometheus: {why_unread(error)}")
-        return _scrape_result(dialect, pods, values, times, now)
+        return _scrape_result(dialect, pods, values, ages, now)
 
     async def _query(self, url: str, query: str) -> list[Sample]:
         endpoint = f"{url.rstrip('/')}/api/v1/query"
@@ -96,17 +106,17 @@ def _sample(item: Mapping[str, Any]) -> Sample:
 
 
 def _scrape_result(
-    dialect: Dialect, pods: list[str], values: list[Sample], times: list[Sample], now: datetime
+    dialect: Dialect, pods: list[str], values: list[Sample], ages: list[Sample], now: datetime
 ) -> ScrapeResult:
     samples: dict[str, ReplicaSample] = {}
     failures: dict[str, str] = {}
     for pod in pods:
-        scraped = [value for labels, value in times if labels.get(POD_LABEL) == pod and math.isfinite(value)]
-        if not scraped:
+        found = [value for labels, value in ages if labels.get(POD_LABEL) == pod and math.isfinite(value)]
+        if not found:
             failures[pod] = "Prometheus has no series of this pod"
             continue
         try:
-            taken_at = min(datetime.fromtimestamp(max(scraped), UTC), now)
+            taken_at = now - timedelta(seconds=max(min(found), 0.0))
             samples[pod] = dialect.to_sample(_series_of(pod, values, dialect.distinct_labels), taken_at)
         except (MetricsUnavailableError, OverflowError, OSError, ValueError) as error:
             failures[pod] = why_unread(error)
@@ -125,4 +135,4 @@ def _series_of(pod: str, values: list[Sample], distinct_labels: tuple[str, ...])
 
 
 def _all_failed(pods: list[str], now: datetime, why: str) -> ScrapeResult:
-    return ScrapeResult(now, failures=dict.fromkeys(pods, why))
+    return ScrapeResult(now, failures=dict.fromkeys(pods, why), source_failure=why)

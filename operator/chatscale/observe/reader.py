@@ -17,6 +17,9 @@ class ScrapeResult:
     taken_at: datetime
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    source_failure: str = ""
+    """Why the source as a whole could not be read, such as a Prometheus server that refuses connections or has no
+    address. Empty if it answered, and if each pod is read by itself."""
 
 
 class MetricsReader(Protocol):

@@ -12,6 +12,15 @@ from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.observe.scrape import PodScraper
 
 
+def metrics_session() -> aiohttp.ClientSession:
+    """The HTTP session for a `ConfiguredReader`, without a limit on connections. Close it after use.
+
+    The readers have limits of their own. In a queue for connections, a Prometheus server that does not answer would
+    delay the scrapes of every ChatModel.
+    """
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+
 class ConfiguredReader(MetricsReader):
     """A `MetricsReader` that follows `spec.autoscaling.source`."""
 
@@ -25,4 +34,4 @@ class ConfiguredReader(MetricsReader):
         if source.type is SourceType.PROMETHEUS and source.prometheus_url:
             meta = chatmodel.metadata
             return await self._prometheus.read(source.prometheus_url, meta.namespace, meta.name, pods, now)
-        return await self._scraper.read(pods, now)
+        return await self._scraper.read(chatmodel.key, pods, now)

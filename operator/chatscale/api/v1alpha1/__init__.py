@@ -43,6 +43,18 @@ from chatscale.api.v1alpha1.parse import (
     parse_chatmodel,
     parse_status,
 )
+from chatscale.api.v1alpha1.pod import (
+    RESERVED_ANNOTATIONS,
+    RESERVED_LABELS,
+    RESERVED_PREFIX,
+    PodMetadataSpec,
+)
+from chatscale.api.v1alpha1.scheduling import (
+    Affinity,
+    SchedulingSpec,
+    SpreadConstraint,
+    Toleration,
+)
 from chatscale.api.v1alpha1.server import (
     Device,
     DrainSpec,
@@ -68,6 +80,10 @@ from chatscale.names import KIND
 
 __all__ = [
     "KIND",
+    "RESERVED_ANNOTATIONS",
+    "RESERVED_LABELS",
+    "RESERVED_PREFIX",
+    "Affinity",
     "AnnouncedEvent",
     "ApiModel",
     "AutoscalingMode",
@@ -98,6 +114,7 @@ __all__ = [
     "ModelSource",
     "NonEmptyName",
     "ObjectMeta",
+    "PodMetadataSpec",
     "Quantity",
     "ResourceRequirements",
     "ScaleDownRules",
@@ -107,11 +124,14 @@ __all__ = [
     "ScalingPolicyType",
     "ScalingRecord",
     "ScalingRules",
+    "SchedulingSpec",
     "SecretKeyRef",
     "ServerSpec",
     "SimulatedServer",
     "SloSpec",
     "SourceType",
+    "SpreadConstraint",
+    "Toleration",
     "parse_chatmodel",
     "parse_status",
 ]

@@ -302,8 +302,9 @@ class AutoscalingSpec(ApiModel):
     )
     pending_timeout_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
         default=300,
-        description="A pod that is unschedulable for this many seconds no longer counts as starting capacity; the "
-        "operator requests no further pods until it is scheduled.",
+        description="A pod that has waited for this many seconds for a node, a scheduling gate, an image, a volume or "
+        "its configuration no longer counts as starting capacity; the operator requests no further pods until it can "
+        "start. Exception: only one node is affected, and other pods are Ready.",
     )
     dry_run: bool = Field(
         default=False, description="Report decisions in status and Events, but do not change the replica count."

@@ -8,6 +8,8 @@ from pydantic import Field
 from chatscale.api.v1alpha1.autoscaling import AutoscalingMode, AutoscalingSpec
 from chatscale.api.v1alpha1.common import ApiModel, CelRule, not_stored
 from chatscale.api.v1alpha1.model import ModelSource
+from chatscale.api.v1alpha1.pod import PodMetadataSpec
+from chatscale.api.v1alpha1.scheduling import SchedulingSpec
 from chatscale.api.v1alpha1.server import Device, DrainSpec, ResourceRequirements, ServerSpec
 from chatscale.api.v1alpha1.status import ChatModelStatus
 from chatscale.names import CANARY_SUFFIX, MAX_NAME_LENGTH
@@ -35,6 +37,16 @@ class ChatModelSpec(ApiModel):
         default_factory=ResourceRequirements, description="Compute resources of each replica."
     )
     device: Device = Field(default=Device.GPU, description="Device that a replica computes on.")
+    scheduling: SchedulingSpec = Field(
+        default_factory=SchedulingSpec,
+        description="Where the pods run: node selector, tolerations, affinity, spread.",
+        json_schema_extra=not_stored,
+    )
+    pod: PodMetadataSpec = Field(
+        default_factory=PodMetadataSpec,
+        description="Labels, annotations and service account of the pods.",
+        json_schema_extra=not_stored,
+    )
     replicas: Annotated[int, Field(ge=0, le=10_000)] = Field(
         default=1,
         description="Desired number of replicas. The autoscaler writes it, or in mode Fixed the user (kubectl scale). "

@@ -40,6 +40,9 @@ def not_stored(schema: dict[str, Any]) -> None:
 
 
 NonEmptyName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
+"""A name of 63 characters, and a prefix of 253 with a slash. The API server checks the characters in the pod."""
+LabelValue = Annotated[str, StringConstraints(max_length=63)]
 Quantity = Annotated[
     StrictInt
     | Annotated[
@@ -55,7 +58,7 @@ Quantity = Annotated[
 
 
 class SecretKeyRef(ApiModel):
-    """A key of a Secret in the ChatModel's namespace."""
+    """A key of a Secret in the ChatModel's namespace. Pods read it when they start."""
 
     name: NonEmptyName = Field(description="Name of the Secret.")
     key: NonEmptyName = Field(default="token", description="Key within the Secret.")

@@ -33,7 +33,8 @@ class ModelSource(ApiModel):
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,
-        description="Secret with the hub token for a gated model.",
+        description="Secret with the hub token for a gated model. A pod reads it when it starts: after a change of the "
+        "Secret, running pods keep the old token. To restart them, change an annotation in spec.pod.annotations.",
     )
     chat_template: Annotated[str, StringConstraints(max_length=16_384)] | None = Field(
         default=None,

@@ -92,7 +92,10 @@ class ServerSpec(ApiModel):
         default_factory=list, description="Additional environment variables of the server container."
     )
     env_from: Annotated[list[EnvFromSource], Field(max_length=16)] = Field(
-        default_factory=list, description="ConfigMaps and Secrets whose keys become environment variables."
+        default_factory=list,
+        description="ConfigMaps and Secrets whose keys become environment variables. A pod reads them when it starts: "
+        "after a change of a ConfigMap or Secret, running pods keep the old values. To restart them, change an "
+        "annotation in spec.pod.annotations.",
     )
     dtype: Dtype = Field(
         default=Dtype.AUTO,

@@ -4,7 +4,9 @@ from typing import Any
 import yaml
 
 from chatscale.api.crd import chatmodel_crd
-from chatscale.api.v1alpha1 import AutoscalingSpec, ChatModel, ChatModelSpec
+from chatscale.api.v1alpha1 import AutoscalingSpec, ChatModel, ChatModelSpec, PodMetadataSpec
+from chatscale.desired.workload import ServerImages, build_deployment
+from tests.support.chatmodels import a_chatmodel
 
 VERSION = chatmodel_crd()["spec"]["versions"][0]
 ROOT = VERSION["schema"]["openAPIV3Schema"]
@@ -99,6 +101,25 @@ def test_no_mode_is_stored_before_a_block_is_added() -> None:
 
     assert "default" not in autoscaling
     assert autoscaling["properties"]["mode"]["default"] == "Operator"
+
+
+def test_an_open_object_is_open_and_short() -> None:
+    affinity = SPEC["properties"]["scheduling"]["properties"]["affinity"]
+
+    assert {name: value for name, value in affinity.items() if name != "description"} == {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+    }
+
+
+def test_the_api_server_refuses_every_label_and_annotation_that_the_operator_sets() -> None:
+    template = build_deployment(a_chatmodel(), ServerImages("server:1", "simulated:1"))["spec"]["template"]["metadata"]
+    by_field = {"labels": PodMetadataSpec.cel_rules[0], "annotations": PodMetadataSpec.cel_rules[1]}
+
+    for field, rule in by_field.items():
+        for key in template[field]:
+            assert f"'{key}'" in rule.rule or (key.startswith("chatscale.dev/") and "startsWith" in rule.rule)
+            assert key in rule.message or "chatscale.dev/*" in rule.message
 
 
 def test_status_has_no_defaults() -> None:

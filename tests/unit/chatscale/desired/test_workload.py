@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from chatscale import names
-from chatscale.api.v1alpha1 import ChatModel
+from chatscale.api.v1alpha1 import ChatModel, PodMetadataSpec
 from chatscale.desired.manifest import template_hash_of
 from chatscale.desired.workload import ServerImages, build_deployment, build_replicas
 from tests.support.chatmodels import a_chatmodel
@@ -37,6 +37,37 @@ ON_GPUS = a_chatmodel(
     resources={"limits": {"nvidia.com/gpu": 1, "memory": "24Gi"}, "requests": {"cpu": "2"}},
     drain={"timeoutSeconds": 300, "preStopDelaySeconds": 15},
 )
+IN_A_NODE_POOL = a_chatmodel(
+    "pool",
+    device="GPU",
+    resources={"limits": {"nvidia.com/gpu": 1}},
+    scheduling={
+        "nodeSelector": {"gpu": "a10g"},
+        "tolerations": [
+            {"key": "dedicated", "operator": "Equal", "value": "inference", "effect": "NoSchedule"},
+            {"key": "nvidia.com/gpu", "operator": "Exists"},
+            {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0},
+        ],
+        "affinity": {
+            "podAntiAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": 1, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname"}}
+                ]
+            }
+        },
+        "topologySpreadConstraints": [
+            {"topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 2}
+        ],
+        "priorityClassName": "inference",
+        "runtimeClassName": "nvidia",
+        "schedulerName": "volcano",
+    },
+    pod={
+        "labels": {"team": "support"},
+        "annotations": {"example.com/token-version": "2"},
+        "serviceAccountName": "models",
+    },
+)
 ON_A_VOLUME = a_chatmodel("archive", model={"uri": "pvc://weights/llama/8b"})
 
 
@@ -55,6 +86,7 @@ def env(chatmodel: ChatModel) -> dict[str, str]:
         pytest.param("deployment_simulated", REHEARSAL, id="simulated"),
         pytest.param("deployment_gpu", ON_GPUS, id="gpu"),
         pytest.param("deployment_volume", ON_A_VOLUME, id="volume"),
+        pytest.param("deployment_node_pool", IN_A_NODE_POOL, id="node-pool"),
     ],
 )
 def test_builds_the_golden_deployment(name: str, chatmodel: ChatModel) -> None:
@@ -179,3 +211,34 @@ def test_a_volume_is_read_only_in_both_places() -> None:
     assert container(ON_A_VOLUME)["volumeMounts"][1:] == [
         {"name": "model", "mountPath": "/models/weights", "readOnly": True}
     ]
+
+
+def test_a_users_labels_cannot_break_a_selector() -> None:
+    """Even if an API server with an older CRD let them pass."""
+    pod = PodMetadataSpec.model_construct(
+        labels={names.MODEL_LABEL: "other", names.TRACK_LABEL: "canary", names.NAME_LABEL: "x", "team": "support"},
+        annotations={"prometheus.io/port": "1"},
+        service_account_name=None,
+    )
+    chatmodel = a_chatmodel("shop")
+    chatmodel = chatmodel.model_copy(update={"spec": chatmodel.spec.model_copy(update={"pod": pod})})
+
+    spec = build_deployment(chatmodel, IMAGES)["spec"]
+
+    assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+    assert spec["template"]["metadata"]["labels"]["team"] == "support"
+    assert spec["template"]["metadata"]["annotations"]["prometheus.io/port"] == "8000"
+
+
+def test_labels_of_pods_are_not_in_the_selector_nor_on_the_deployment() -> None:
+    deployment = build_deployment(IN_A_NODE_POOL, IMAGES)
+
+    assert "team" not in deployment["spec"]["selector"]["matchLabels"]
+    assert "team" not in deployment["metadata"]["labels"]
+
+
+def test_empty_blocks_do_not_change_the_template() -> None:
+    def template_hash(**spec: Any) -> str | None:
+        return template_hash_of(build_deployment(a_chatmodel(**spec), IMAGES))
+
+    assert template_hash(scheduling={"tolerations": [], "affinity": {}}, pod={"labels": {}}) == template_hash()

@@ -1,11 +1,16 @@
 """Pods from their manifests: phase, since when, and why they are not Ready."""
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import pytest
 
 from chatscale import names
+from chatscale.observe.aggregate import observe
 from chatscale.observe.dialects import registry
 from chatscale.observe.pods import Pod, current_problem, read_pods
 from chatscale.observe.problems import Problem, ProblemReason
+from chatscale.scaling.capacity import find_shortage
 from chatscale.scaling.signals import ReplicaPhase
 from chatscale_contract.server.environment import EngineName
 from tests.support.builders import PodBuilder, a_pod, at
@@ -22,6 +27,7 @@ def read(*builders: PodBuilder) -> tuple[Pod, ...]:
         pytest.param(a_pod(), ReplicaPhase.STARTING, at(0), id="just made"),
         pytest.param(a_pod().ready(at(30)), ReplicaPhase.READY, at(30), id="ready"),
         pytest.param(a_pod().unschedulable("no room", at(2)), ReplicaPhase.UNSCHEDULABLE, at(2), id="no room"),
+        pytest.param(a_pod().accepted("n1", at(3)), ReplicaPhase.STARTING, at(3), id="starting on a node"),
         pytest.param(a_pod().ready().terminating(at(90)), ReplicaPhase.TERMINATING, at(90), id="terminating"),
     ],
 )
@@ -94,3 +100,105 @@ def test_one_stuck_pod_of_the_newest_template_is_a_problem():
 
 def test_no_pods_have_no_problem():
     assert current_problem(read(a_pod().ended(66, "x").terminating())) is None
+
+
+def with_sidecar(pod: PodBuilder, kind: str, reason: str) -> dict[str, Any]:
+    """The pod with a container that an admission webhook added."""
+    manifest = pod.manifest()
+    waiting = {"name": "proxy", "image": "proxy:1", "state": {"waiting": {"reason": reason}}}
+    manifest["status"][kind] = [*manifest["status"].get(kind, ()), waiting]
+    return manifest
+
+
+@pytest.mark.parametrize(
+    ("pod", "since", "waits_for"),
+    [
+        pytest.param(a_pod().gated("kueue.x-k8s.io/admission"), at(0), "Scheduling is blocked due to non-empty scheduling gates (kueue.x-k8s.io/admission)", id="scheduling gate"),  # noqa: E501
+        pytest.param(a_pod().ignored_by("volcano"), at(0), "the scheduler volcano has not tried to place the pod", id="no such scheduler"),  # noqa: E501
+        pytest.param(a_pod().unschedulable('persistentvolumeclaim "weights" not found', at(2)), at(2), 'persistentvolumeclaim "weights" not found', id="no volume claim"),  # noqa: E501
+        pytest.param(a_pod().scheduled("n1", at(4)), at(4), "node n1 has not accepted the pod", id="dead kubelet"),
+        pytest.param(a_pod().accepted("n1", at(4)).without_sandbox(at(5)), at(5), "volumes or network of the pod are not ready on node n1", id="volume not mounted"),  # noqa: E501
+        pytest.param(a_pod().accepted("n1", at(4)).waiting("ImagePullBackOff", "no such image"), at(4), "no such image", id="image"),  # noqa: E501
+        pytest.param(a_pod().accepted("n1", at(4)).waiting("CreateContainerConfigError", "no such secret"), at(4), "no such secret", id="secret"),  # noqa: E501
+        pytest.param(a_pod().accepted("n1").unready(at(900)).waiting("ErrImagePull", "gone"), at(900), "gone", id="image of a restart"),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_a_pod_that_may_wait_for_ever_is_no_capacity_to_come(pod: PodBuilder, since: datetime, waits_for: str):
+    (found,) = read(pod)
+    assert (found.phase, found.since, found.waits_for) == (ReplicaPhase.UNSCHEDULABLE, since, waits_for)
+
+
+def test_the_pending_timeout_acts_on_every_wait():
+    waits = (a_pod("a").gated("g"), a_pod("b").ignored_by("volcano"), a_pod("c").waiting("ErrImagePull"))
+    pods = read(*waits, a_pod("d").of_template("v0").ready())
+    shortage = find_shortage(observe(pods, {}, at(300)), timedelta(seconds=300), at(300))
+    assert shortage is not None
+    assert (shortage.stuck, shortage.runnable) == (3, 1)
+
+
+@pytest.mark.parametrize("kind", ["initContainerStatuses", "containerStatuses"])
+def test_an_image_of_any_container_keeps_a_pod_from_starting(kind: str):
+    (found,) = read_pods([with_sidecar(a_pod(), kind, "ErrImagePull")])
+    assert found.problem == Problem(ProblemReason.IMAGE_UNAVAILABLE, "image proxy:1 cannot be pulled")
+
+
+def test_a_wait_on_one_node_does_not_stop_growth_on_the_others():
+    ready, broken = a_pod("a").ready(), a_pod("b").accepted("n2").waiting("ImagePullBackOff", "disk full")
+    assert [pod.phase for pod in read(ready, broken)] == [ReplicaPhase.READY, ReplicaPhase.STARTING]
+    assert current_problem(read(ready, broken)) == Problem(ProblemReason.IMAGE_UNAVAILABLE, "disk full")
+
+
+def test_the_same_wait_on_two_nodes_is_not_a_nodes_fault():
+    broken = [a_pod(f"b-{node}").accepted(node).waiting("ImagePullBackOff", "gone") for node in ("n2", "n3")]
+    phases = [pod.phase for pod in read(a_pod("a").ready(), *broken)]
+    assert phases == [ReplicaPhase.READY, ReplicaPhase.UNSCHEDULABLE, ReplicaPhase.UNSCHEDULABLE]
+
+
+def test_the_first_moments_of_a_pod_are_no_problem():
+    moments = a_pod().ignored_by("default-scheduler"), a_pod().scheduled("n1"), a_pod().accepted("n1").without_sandbox()
+    assert [read(pod)[0].problem for pod in moments] == [None, None, None]
+
+
+def test_a_pod_on_a_lost_node_says_so():
+    (found,) = read(a_pod().on_lost_node("n1", at(60)))
+    message = "node n1 does not report to the control plane; the state of the pod is unknown"
+    assert (found.phase, found.problem) == (ReplicaPhase.STARTING, Problem(ProblemReason.NODE_UNREACHABLE, message))
+
+
+def test_a_readiness_gate_is_not_a_lost_node():
+    manifest = a_pod().on_lost_node("n1").manifest()
+    manifest["status"]["conditions"][-1]["reason"] = "ReadinessGatesNotReady"
+    (found,) = read_pods([manifest])
+    assert found.problem is None
+
+
+OTHERS = "1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }"
+PREEMPTION = "preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling, no volume."
+
+
+@pytest.mark.parametrize(
+    ("causes", "reason"),
+    [
+        pytest.param(f"{OTHERS}, 3 Insufficient nvidia.com/gpu.", ProblemReason.INSUFFICIENT_GPU, id="GPU"),
+        pytest.param("3 Insufficient amd.com/gpu.", ProblemReason.INSUFFICIENT_GPU, id="AMD GPU"),
+        pytest.param("3 Insufficient gpu.intel.com/i915.", ProblemReason.INSUFFICIENT_GPU, id="Intel GPU"),
+        pytest.param(f"{OTHERS}, 3 Insufficient memory.", ProblemReason.INSUFFICIENT_RESOURCES, id="memory"),
+        pytest.param("4 Too many pods.", ProblemReason.INSUFFICIENT_RESOURCES, id="pods"),
+        pytest.param("no nodes available to schedule pods", ProblemReason.INSUFFICIENT_RESOURCES, id="no nodes"),
+        pytest.param(f"{OTHERS}, 3 node(s) were unschedulable.", ProblemReason.NODES_CORDONED, id="cordoned"),
+        pytest.param('persistentvolumeclaim "w" not found.', ProblemReason.VOLUME_UNAVAILABLE, id="no claim"),
+        pytest.param("pod has unbound immediate PersistentVolumeClaims.", ProblemReason.VOLUME_UNAVAILABLE, id="unbound claim"),  # noqa: E501
+        pytest.param(f"{OTHERS}, 3 node(s) had volume node affinity conflict.", ProblemReason.VOLUME_UNAVAILABLE, id="volume in another zone"),  # noqa: E501
+        pytest.param("3 node(s) didn't find available persistent volumes to bind.", ProblemReason.VOLUME_UNAVAILABLE, id="no volume"),  # noqa: E501
+        pytest.param("4 node(s) had untolerated taint {nvidia.com/gpu: present}.", ProblemReason.NO_MATCHING_NODE, id="taint"),  # noqa: E501
+        pytest.param(f"{OTHERS}, 3 node(s) didn't match Pod's node affinity/selector.", ProblemReason.NO_MATCHING_NODE, id="node selector"),  # noqa: E501
+        pytest.param("4 node(s) didn't match pod topology spread constraints.", ProblemReason.NO_MATCHING_NODE, id="spread"),  # noqa: E501
+        pytest.param("4 node(s) didn't satisfy existing pods anti-affinity rules.", ProblemReason.NO_MATCHING_NODE, id="anti-affinity"),  # noqa: E501
+        pytest.param("4 node(s) had untolerated taint {volume: Insufficient gpu}.", ProblemReason.NO_MATCHING_NODE, id="taint with a misleading name"),  # noqa: E501
+        pytest.param("4 something new.", ProblemReason.UNSCHEDULABLE, id="unknown"),
+    ],
+)  # fmt: skip
+def test_what_the_scheduler_misses_has_a_reason_of_its_own(causes: str, reason: ProblemReason):
+    message = f"0/4 nodes are available: {causes} {PREEMPTION}"
+    (found,) = read(a_pod().unschedulable(message))
+    assert found.problem == Problem(reason, message)

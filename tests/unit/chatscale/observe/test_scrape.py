@@ -1,6 +1,7 @@
 """Scraping pods within limits; a pod that cannot be read is a failure, never a load of zero."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -13,6 +14,7 @@ from chatscale.observe import scrape
 from chatscale.observe.dialects import registry
 from chatscale.observe.pods import Pod, read_pods
 from chatscale.observe.scrape import PodScraper
+from chatscale.observe.source import metrics_session
 from chatscale_contract.server.endpoints import METRICS_PATH
 from chatscale_contract.server.environment import EngineName
 from tests.support.builders import PodBuilder, a_pod, an_exposition, at
@@ -25,12 +27,25 @@ class Replica:
     def __init__(self) -> None:
         self.behaviour = "healthy"
         self.at_once = self.most_at_once = 0
+        self._asked = asyncio.Semaphore(0)
+
+    async def is_asked(self, times: int) -> None:
+        """Wait for so many requests."""
+        async with asyncio.timeout(10):
+            for _ in range(times):
+                await self._asked.acquire()
 
     async def handle(self, _request: web.Request) -> web.StreamResponse:
+        self._asked.release()
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
-        await asyncio.sleep(0)
-        self.at_once -= 1
+        try:
+            await asyncio.sleep(0)
+            return await self._answer()
+        finally:
+            self.at_once -= 1
+
+    async def _answer(self) -> web.StreamResponse:
         match self.behaviour:
             case "silent":
                 await asyncio.Event().wait()
@@ -68,7 +83,9 @@ def pods(*builders: PodBuilder) -> tuple[Pod, ...]:
 
 
 async def test_reads_only_ready_pods(scraper: PodScraper):
-    reading = await scraper.read(pods(a_pod("a").ready(), a_pod("b"), a_pod("c").ready().terminating()), at(5))
+    reading = await scraper.read(
+        "demo/tiny", pods(a_pod("a").ready(), a_pod("b"), a_pod("c").ready().terminating()), at(5)
+    )
     assert {name: (s.queue_depth, s.running, s.taken_at) for name, s in reading.samples.items()} == {"a": (3, 8, at(5))}
     assert reading.failures == {}
 
@@ -79,15 +96,13 @@ async def test_reads_only_ready_pods(scraper: PodScraper):
         pytest.param("broken", "GET /metrics: HTTP 500", id="500"),
         pytest.param("redirecting", "GET /metrics: HTTP 302", id="redirect"),
         pytest.param("endless", "the answer has more than 1048576 bytes", id="too long"),
-        pytest.param("silent", "no answer within 0.05 s", id="timeout"),
     ],
 )
 async def test_a_pod_that_cannot_be_read_is_a_failure_with_its_reason(
-    behaviour: str, why: str, replica: Replica, scraper: PodScraper, monkeypatch: pytest.MonkeyPatch
+    behaviour: str, why: str, replica: Replica, scraper: PodScraper
 ):
-    monkeypatch.setattr(scrape, "SCRAPE_TIMEOUT_S", 0.05)
     replica.behaviour = behaviour
-    reading = await scraper.read(pods(a_pod().ready()), at(0))
+    reading = await scraper.read("demo/tiny", pods(a_pod().ready()), at(0))
     assert (reading.samples, reading.failures) == ({}, {"tiny-1": why})
 
 
@@ -98,24 +113,96 @@ async def test_a_pod_of_another_engine_is_read_in_its_own_dialect(
     replica.behaviour = "bilingual"
     manifests = [a_pod(name).ready().at_address("127.0.0.1").manifest() for name in ("a", "b")]
     manifests[1]["metadata"]["labels"][names.ENGINE_LABEL] = EngineName.SIMULATED.value
-    reading = await scraper.read(read_pods(manifests), at(0))
+    reading = await scraper.read("demo/tiny", read_pods(manifests), at(0))
     assert {name: sample.queue_depth for name, sample in reading.samples.items()} == {"a": 3, "b": 7}
 
 
 async def test_a_failures_reason_has_a_limit(replica: Replica, scraper: PodScraper):
     replica.behaviour = "verbose"
-    why = (await scraper.read(pods(a_pod().ready()), at(0))).failures["tiny-1"]
+    why = (await scraper.read("demo/tiny", pods(a_pod().ready()), at(0))).failures["tiny-1"]
     assert why.startswith("not a Prometheus exposition: ")
     assert len(why) == scrape.REASON_LENGTH
 
 
 async def test_a_deleted_pod_is_a_failure(replica: Replica):
     async with aiohttp.ClientSession() as session:
-        reading = await PodScraper(session, port=1).read(pods(a_pod().ready()), at(0))
+        reading = await PodScraper(session, port=1).read("demo/tiny", pods(a_pod().ready()), at(0))
     assert list(reading.failures) == ["tiny-1"]
 
 
-async def test_limits_concurrent_scrapes(replica: Replica, scraper: PodScraper):
-    reading = await scraper.read(pods(*(a_pod(f"tiny-{n}").ready() for n in range(100))), at(0))
-    assert len(reading.samples) == 100
+async def test_limits_concurrent_scrapes_of_one_chatmodel_and_of_all(replica: Replica, scraper: PodScraper):
+    many = pods(*(a_pod(f"tiny-{n}").ready() for n in range(40)))
+    reading = await scraper.read("demo/tiny", many, at(0))
+    assert len(reading.samples) == 40
+    assert replica.most_at_once <= scrape.AT_ONCE_EACH
+    readings = await asyncio.gather(*(scraper.read(f"demo/{n}", many, at(0)) for n in range(5)))
+    assert [len(reading.samples) for reading in readings] == [40] * 5
     assert replica.most_at_once <= scrape.AT_ONCE
+
+
+async def test_unreachable_pods_of_one_chatmodel_do_not_delay_another(replica: Replica, scraper: PodScraper):
+    unreachable = pods(*(a_pod(f"lost-{n}").ready() for n in range(320)))
+    replica.behaviour = "silent"
+    async with asyncio.TaskGroup() as group:
+        stuck = group.create_task(scraper.read("other/lost", unreachable, at(0)))
+        await replica.is_asked(scrape.AT_ONCE_EACH)
+        replica.behaviour = "healthy"
+        reading = await scraper.read("demo/tiny", pods(a_pod().ready()), at(0))
+        assert (list(reading.samples), stuck.done()) == (["tiny-1"], False)
+        stuck.cancel()
+
+
+async def test_a_reading_has_one_deadline_however_many_pods_do_not_answer(
+    replica: Replica, scraper: PodScraper, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(scrape, "SCRAPE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(scrape, "READING_TIMEOUT_S", 0.4)
+    replica.behaviour = "silent"
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    reading = await scraper.read("demo/tiny", pods(*(a_pod(f"tiny-{n}").ready() for n in range(100))), at(0))
+    assert loop.time() - started < 1.2
+    assert Counter(reading.failures.values()) == {
+        "no answer within 0.3 s": 16,
+        "not read within 0.4 s, including the time that other pods took": 84,
+    }
+
+
+async def test_pods_that_failed_last_time_do_not_take_the_places_of_the_others(replica: Replica, scraper: PodScraper):
+    replica.behaviour = "broken"
+    lost = [a_pod(f"lost-{n}").ready() for n in range(scrape.AT_ONCE_EACH)]
+    await scraper.read("demo/tiny", pods(*lost), at(0))
+    await replica.is_asked(scrape.AT_ONCE_EACH)
+    replica.behaviour = "silent"
+    async with asyncio.TaskGroup() as group:
+        stuck = group.create_task(scraper.read("demo/tiny", pods(*lost, a_pod("new").ready()), at(5)))
+        await replica.is_asked(scrape.RETRIES_AT_ONCE_EACH + 1)
+        assert replica.at_once == scrape.RETRIES_AT_ONCE_EACH + 1
+        stuck.cancel()
+
+
+async def test_pods_that_failed_are_tried_again_in_turn(
+    replica: Replica, scraper: PodScraper, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(scrape, "SCRAPE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(scrape, "READING_TIMEOUT_S", 0.5)
+    replica.behaviour = "silent"
+    lost = pods(*(a_pod(f"lost-{n}").ready() for n in range(scrape.RETRIES_AT_ONCE_EACH * 2)))
+    await scraper.read("demo/tiny", lost, at(0))
+    tried = [(await scraper.read("demo/tiny", lost, at(5))).failures for _ in range(2)]
+    names = [{pod for pod, why in failures.items() if why == "no answer within 0.3 s"} for failures in tried]
+    assert names[0] | names[1] == {pod.name for pod in lost}
+
+
+async def test_a_recovered_pod_is_read_again(replica: Replica, scraper: PodScraper):
+    replica.behaviour = "broken"
+    lost = pods(*(a_pod(f"tiny-{n}").ready() for n in range(50)))
+    assert len((await scraper.read("demo/tiny", lost, at(0))).failures) == 50
+    replica.behaviour = "healthy"
+    assert len((await scraper.read("demo/tiny", lost, at(5))).samples) == 50
+
+
+async def test_a_prometheus_server_that_is_silent_does_not_use_up_the_connections_of_the_scrapes():
+    async with metrics_session() as session:
+        assert session.connector is not None
+        assert session.connector.limit == 0
