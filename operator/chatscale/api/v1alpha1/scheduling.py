@@ -31,7 +31,7 @@ class LabelOperator(StrEnum):
 class _Passed(ApiModel):
     """A part of a Pod that is passed on as it is. Its CRD schema is open, so unknown fields are refused here.
 
-    With an unknown field, the server-side apply of the Deployment fails with status 500 (kubernetes issue 139253), which
+    With an unknown field, the server-side apply of the Deployment fails with status 500 (kubernetes issue 139253). This
     looks like an outage of the API server.
     """
 
