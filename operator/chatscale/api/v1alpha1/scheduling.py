@@ -122,7 +122,7 @@ class Affinity(_Passed):
 
 
 def _open(schema: dict[str, Any]) -> None:
-    """Publish an object of any fields: the whole schema would be longer than the rest of the CRD."""
+    """Publish an object of any fields: the whole schema would nearly double the CRD."""
     description = schema["description"]
     schema.clear()
     schema |= {"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": True}
