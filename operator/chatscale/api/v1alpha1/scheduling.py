@@ -31,8 +31,8 @@ class LabelOperator(StrEnum):
 class _Passed(ApiModel):
     """A part of a Pod that is passed on as it is. Its CRD schema is open, so unknown fields are refused here.
 
-    With an unknown field, the server-side apply of the Deployment fails with status 500 (kubernetes issue 139253).
-    That looks like an outage of the API server.
+    With an unknown field, the server-side apply of the Deployment fails with status 500 (kubernetes issue 139253). This
+    looks like an outage of the API server.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -122,7 +122,7 @@ class Affinity(_Passed):
 
 
 def _open(schema: dict[str, Any]) -> None:
-    """Publish an object of any fields: the whole schema would be longer than the rest of the CRD."""
+    """Publish an object of any fields: the whole schema would nearly double the CRD."""
     description = schema["description"]
     schema.clear()
     schema |= {"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": True}
