@@ -22,49 +22,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add = parser.add_argument
+    _add_traffic(parser.add_argument_group("traffic"))
+    _add_replicas(parser.add_argument_group("replicas and policies"))
+    _add_output(parser.add_argument_group("output"))
+
+
+def _add_traffic(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--trace", nargs="+", type=Path, required=True, metavar="FILE", help="traces to simulate")
-    add("--chatmodel", type=Path, metavar="FILE", help="YAML of a ChatModel; its autoscaling, limits and GPUs are used")
-    add(
-        "--profile",
-        choices=("M", "S"),
-        help="server profile: M is a 70B model on four H100, S is an 8B model on an A100 (default M)",
-    )
-    add(
-        "--load-factor",
-        type=_whole,
-        default=1,
-        metavar="K",
-        help="multiply the load by K: superpose K copies, each request moved by up to 15 s",
-    )
-    add(
-        "--cold-start",
-        choices=("fast", "cached", "cold"),
-        default="cached",
-        help="median cold start of 30, 80 or 295 s (default cached)",
-    )
-    add("--policy", nargs="+", default=None, metavar="NAME", help="compare these policies (default: all)")
-    add(
-        "--track",
-        choices=("equal", "native"),
-        default=None,
-        help="equal: the same 15 s scrapes for all policies; native: each policy's own metrics and interval "
-        "(default equal; native for a ChatModel whose source is PodScrape)",
-    )
-    add(
-        "--seeds",
-        type=_whole,
-        default=1,
-        metavar="N",
-        help="repeat with N seeds for cold starts, scrapes and superposition",
-    )
-    add(
-        "--hours",
-        type=_hours,
-        default=None,
-        metavar="FROM-TO",
-        help="simulate only these hours of the trace, e.g. 6-12",
-    )
+    by_factor = "multiply the load by K: superpose K copies, each request moved by up to 15 s"
+    add("--load-factor", type=_whole, default=1, metavar="K", help=by_factor)
+    part = "simulate only these hours of the trace, e.g. 6-12"
+    add("--hours", type=_hours, default=None, metavar="FROM-TO", help=part)
+    mean = "mean of a request, for a recorded rate without the column"
+    add("--input-tokens", type=_positive, default=None, metavar="MEAN", help=mean)
+    add("--output-tokens", type=_positive, default=None, metavar="MEAN", help="the same for an answer")
     add(
         "--event",
         nargs="+",
@@ -80,14 +52,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="wall clock at the start of the simulated time, for the events of a ChatModel: 2026-11-27T00:00:00+01:00",
     )
+
+
+def _add_replicas(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--chatmodel", type=Path, metavar="FILE", help="YAML of a ChatModel; its autoscaling, limits and GPUs are used")
+    profile = "server profile: M is a 70B model on four H100, S is an 8B model on an A100 (default M)"
+    add("--profile", choices=("M", "S"), help=profile)
+    cold_start = "median cold start of 30, 80 or 295 s (default cached)"
+    add("--cold-start", choices=("fast", "cached", "cold"), default="cached", help=cold_start)
+    add("--policy", nargs="+", default=None, metavar="NAME", help="compare these policies (default: all)")
     add(
-        "--input-tokens",
-        type=_positive,
+        "--track",
+        choices=("equal", "native"),
         default=None,
-        metavar="MEAN",
-        help="mean of a request, for a recorded rate without the column",
+        help="equal: the same 15 s scrapes for all policies; native: each policy's own metrics and interval "
+        "(default equal; native for a ChatModel whose source is PodScrape)",
     )
-    add("--output-tokens", type=_positive, default=None, metavar="MEAN", help="the same for an answer")
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    seeds = "repeat with N seeds for cold starts, scrapes and superposition"
+    add("--seeds", type=_whole, default=1, metavar="N", help=seeds)
     add("--gpu-price-per-hour", type=_positive, default=None, metavar="X", help="report the cost in money too")
     add("--json", type=Path, default=None, metavar="OUT", help="write every run as one object of a JSON list")
     add("--plot", type=Path, default=None, metavar="OUT", help="draw replicas and load over time (.svg, .png or .pdf)")

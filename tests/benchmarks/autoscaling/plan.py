@@ -129,8 +129,8 @@ requests per second of azure2023-conv, with step times that grow by 0.15 ms per 
 grows less above 64 tokens and gives 4.
 """
 REDUCED_TRACES = (
-    Trace("azure2023-conv-excerpt", {"S": 8}),
-    Trace("servegen-mlarge-day10-excerpt", {"S": 12}),
+    Trace("azure2023-conv-excerpt", {"S": 8}, description="half an hour of a chat service on Microsoft Azure"),
+    Trace("servegen-mlarge-day10-excerpt", {"S": 12}, description="an hour of a large model on Alibaba Cloud"),
 )
 
 

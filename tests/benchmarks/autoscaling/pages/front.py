@@ -132,7 +132,7 @@ def _result(summaries: Sequence[SceneSummary]) -> str:
     )
     cheaper = sum(bool(summary.cheaper_peers) for summary in summaries)
     lines.append(
-        f"In {cheaper} combinations a tuned competitor served as many requests for less money."
+        f"In {cheaper} of them a tuned competitor served as many requests for less money."
         if cheaper
         else "No tuned competitor served as many requests for less money."
     )
