@@ -16,8 +16,8 @@ from chatscale_simulator.simulation.scenario import ColdStart, Track
 from chatscale_simulator.simulation.workload import Workload
 from hack.paths import ROOT
 from tests.benchmarks.autoscaling.announcement import announce
+from tests.benchmarks.autoscaling.baselines.registry import REFERENCES
 from tests.benchmarks.autoscaling.peers.registry import PEERS
-from tests.benchmarks.autoscaling.references.registry import REFERENCES
 from tests.benchmarks.autoscaling.variants import REFERENCE, TUNED
 
 EXCERPTS = ROOT / "tests" / "data" / "traces"

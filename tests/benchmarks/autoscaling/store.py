@@ -93,7 +93,7 @@ def revision(kind: Kind) -> str:
             *(path for path in (_SIMULATOR / "policies").glob("*.py") if path != adapter),
             *(_HERE / "peers").glob("*.py"),
         ],
-        Kind.REFERENCES: (_HERE / "references").glob("*.py"),
+        Kind.REFERENCES: (_HERE / "baselines").glob("*.py"),
     }
     return _digest({*_KERNEL, *policy[kind]})
 

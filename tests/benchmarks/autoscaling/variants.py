@@ -10,8 +10,8 @@ from chatscale_simulator.jobs import run_job as run_policy
 from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA
 from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.score import Score, score
+from tests.benchmarks.autoscaling.baselines.registry import REFERENCES
 from tests.benchmarks.autoscaling.peers.registry import PEERS
-from tests.benchmarks.autoscaling.references.registry import REFERENCES
 
 TUNED: Final = "tuned"
 REFERENCE: Final = "reference"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.validation.capacity import Capacity
-from tests.benchmarks.validation.page import page
-from tests.benchmarks.validation.recorded import Compared, Waits, scenes
+from tests.benchmarks.simulator_validation.capacity import Capacity
+from tests.benchmarks.simulator_validation.page import page
+from tests.benchmarks.simulator_validation.recorded import Compared, Waits, scenes
 
 
 def compared(pace: float) -> Compared:

@@ -6,7 +6,7 @@ import pytest
 from chatscale_contract.server.profiles import Profile
 from chatscale_simulator.simulation.profiles import ServerProfile, SloTarget
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.autoscaling.references.work import (
+from tests.benchmarks.autoscaling.baselines.work import (
     SLOT_S,
     Cost,
     best_cost,

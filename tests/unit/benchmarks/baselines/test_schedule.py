@@ -7,9 +7,9 @@ from chatscale_simulator.simulation.arrays import IntArray
 from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.scenario import Scenario
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.autoscaling.references.reachable import lower, planned
-from tests.benchmarks.autoscaling.references.schedule import Schedule, Trial, cheapest, largest_ahead, largest_before
-from tests.benchmarks.autoscaling.references.work import SLOT_S
+from tests.benchmarks.autoscaling.baselines.reachable import lower, planned
+from tests.benchmarks.autoscaling.baselines.schedule import Schedule, Trial, cheapest, largest_ahead, largest_before
+from tests.benchmarks.autoscaling.baselines.work import SLOT_S
 from tests.unit.chatscale_simulator.simulation.snapshots import a_snapshot
 
 NOTHING = RunResult(

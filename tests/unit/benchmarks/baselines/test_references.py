@@ -8,9 +8,9 @@ from chatscale_simulator.simulation.result import PodLifetime, RunResult
 from chatscale_simulator.simulation.scenario import Scenario
 from chatscale_simulator.simulation.score import score
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.autoscaling.references.bound import lives
-from tests.benchmarks.autoscaling.references.registry import REFERENCES
-from tests.benchmarks.autoscaling.references.work import SLOT_S
+from tests.benchmarks.autoscaling.baselines.bound import lives
+from tests.benchmarks.autoscaling.baselines.registry import REFERENCES
+from tests.benchmarks.autoscaling.baselines.work import SLOT_S
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from chatscale_simulator.simulation.scenario import SCRAPE_INTERVAL_S, Scenario
 from chatscale_simulator.simulation.score import within_slo
 from chatscale_simulator.simulation.snapshot import MetricsSnapshot
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.autoscaling.references.work import SLOT_S
+from tests.benchmarks.autoscaling.baselines.work import SLOT_S
 
 OBJECTIVE: Final = 0.99
 """SLO attainment that a reference must reach."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from chatscale_simulator.simulation.arrays import FloatArray
 from tests.benchmarks.server.peers import SLOTS
-from tests.benchmarks.validation.capacity import LENGTH_S, NOISE, ROUGH_70B, Capacity
-from tests.benchmarks.validation.recorded import Compared
+from tests.benchmarks.simulator_validation.capacity import LENGTH_S, NOISE, ROUGH_70B, Capacity
+from tests.benchmarks.simulator_validation.recorded import Compared
 
 _FIGURES: Final[tuple[tuple[str, Callable[[FloatArray], float]], ...]] = (
     ("mean", lambda values: float(np.nanmean(values))),
@@ -19,9 +19,9 @@ _FIGURES: Final[tuple[tuple[str, Callable[[FloatArray], float]], ...]] = (
 _SAME_PACE: Final = 0.02
 """A pace this close to the profile gets no columns of its own."""
 _INTRODUCTION: Final = (
-    "`python -m tests.benchmarks.validation` writes this page: how far `chatscale simulate` is from a server that was "
-    "recorded, and from numbers that were worked out elsewhere. What it must match exactly, it is held to by "
-    "`make test` (`tests/unit/chatscale/simulation/test_closed_forms.py`): one request at a time waits as Lindley's "
+    "`python -m tests.benchmarks.simulator_validation` writes this page. It compares `chatscale simulate` with a recorded "
+    "server and with published numbers. `make test` checks what must match exactly "
+    "(`tests/unit/chatscale_simulator/simulation/test_closed_forms.py`): one request at a time waits as Lindley's "
     "recursion says (to the microsecond, each request) and on average as Pollaczek and Khinchine do (within 3 %), "
     "batches obey Little's law (within 2 %), and a request alone takes the sum of its steps."
 )

@@ -7,8 +7,8 @@ from chatscale_simulator.simulation.profiles import ServerProfile, base_seconds,
 from chatscale_simulator.simulation.result import REQUEST_OUTCOMES, PodLifetime, RequestOutcome, RunResult
 from chatscale_simulator.simulation.scenario import Scenario
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.autoscaling.references.schedule import whole
-from tests.benchmarks.autoscaling.references.work import (
+from tests.benchmarks.autoscaling.baselines.schedule import whole
+from tests.benchmarks.autoscaling.baselines.work import (
     SLOT_S,
     best_rate,
     cache_seconds,

@@ -6,9 +6,9 @@ from typing import Final
 from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.scenario import Scenario
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.autoscaling.references.bound import lower_bound
-from tests.benchmarks.autoscaling.references.no_foresight import no_foresight
-from tests.benchmarks.autoscaling.references.reachable import reachable_optimum
+from tests.benchmarks.autoscaling.baselines.bound import lower_bound
+from tests.benchmarks.autoscaling.baselines.no_foresight import no_foresight
+from tests.benchmarks.autoscaling.baselines.reachable import reachable_optimum
 
 REFERENCES: Final[dict[str, Callable[[Workload, Scenario], RunResult]]] = {
     "lower-bound": lower_bound,

@@ -9,8 +9,8 @@ from typing import Final
 from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.scenario import Scenario
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.autoscaling.references.schedule import SHARES, cheapest, largest_before, tries, whole
-from tests.benchmarks.autoscaling.references.work import best_cost, offered, trailing
+from tests.benchmarks.autoscaling.baselines.schedule import SHARES, cheapest, largest_before, tries, whole
+from tests.benchmarks.autoscaling.baselines.work import best_cost, offered, trailing
 
 HOLDS_S: Final = (60.0, 240.0, 600.0)
 """Scale down goes to the largest count of this time."""

@@ -12,7 +12,7 @@ from chatscale_simulator.simulation.arrays import FloatArray, IntArray
 from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.scenario import COLD_STARTS, SCHEDULING_S, SCRAPE_INTERVAL_S, Scenario
 from chatscale_simulator.simulation.workload import Workload
-from tests.benchmarks.autoscaling.references.schedule import (
+from tests.benchmarks.autoscaling.baselines.schedule import (
     OBJECTIVE,
     SHARES,
     SLACK,
@@ -23,7 +23,7 @@ from tests.benchmarks.autoscaling.references.schedule import (
     tries,
     whole,
 )
-from tests.benchmarks.autoscaling.references.work import SLOT_S, best_cost, centred, offered
+from tests.benchmarks.autoscaling.baselines.work import SLOT_S, best_cost, centred, offered
 
 LOOKS_AHEAD_S: Final = (0.0, 45.0, 180.0)
 RUNS: Final = 40

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.validation`: compares the simulator with real servers and with published numbers.
+"""`python -m tests.benchmarks.simulator_validation`: compares the simulator with real servers and published numbers.
 
 Writes docs/benchmarks/simulator-validation.md. Takes about six minutes of two cores on an otherwise idle machine.
 """
@@ -11,9 +11,9 @@ from pathlib import Path
 from hack.paths import ROOT, cache_dir
 from inference_server.convert_gguf import ensure_converted
 from tests.benchmarks.server.machine import describe
-from tests.benchmarks.validation.capacity import capacities
-from tests.benchmarks.validation.page import page
-from tests.benchmarks.validation.recorded import compare, scenes
+from tests.benchmarks.simulator_validation.capacity import capacities
+from tests.benchmarks.simulator_validation.page import page
+from tests.benchmarks.simulator_validation.recorded import compare, scenes
 
 EXCERPTS = ROOT / "tests" / "data" / "traces"
 PAGE = ROOT / "docs" / "benchmarks" / "simulator-validation.md"
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.validation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.simulator_validation", description=__doc__)
     parser.add_argument("--seconds", type=float, default=75.0, help="of traffic for each server")
     parser.add_argument("--model", type=Path, help="a folder of safetensors; default SmolLM2-135M-Instruct")
     parser.add_argument("--output", type=Path, default=PAGE)
