@@ -19,8 +19,8 @@ _FIGURES: Final[tuple[tuple[str, Callable[[FloatArray], float]], ...]] = (
 _SAME_PACE: Final = 0.02
 """A pace this close to the profile gets no columns of its own."""
 _INTRODUCTION: Final = (
-    "`python -m tests.benchmarks.simulator_validation` writes this page. It compares `chatscale simulate` with a recorded "
-    "server and with published numbers. `make test` checks what must match exactly "
+    "`python -m tests.benchmarks.simulator_validation` writes this page. It compares `chatscale simulate` with a "
+    "recorded server and with published numbers. `make test` checks what must match exactly "
     "(`tests/unit/chatscale_simulator/simulation/test_closed_forms.py`): one request at a time waits as Lindley's "
     "recursion says (to the microsecond, each request) and on average as Pollaczek and Khinchine do (within 3 %), "
     "batches obey Little's law (within 2 %), and a request alone takes the sum of its steps."
