@@ -26,8 +26,12 @@ def image_values() -> Values:
     repository, _, tag = images["operator"].rpartition(":")
     return {
         "operator": {"image": {"repository": repository, "tag": tag}},
-        # The large image may still be building; ChatModels that need it name it or wait.
-        "server": {"image": images.get("server", ""), "simulatedImage": images["server-simulated"]},
+        # On the cluster's CPUs the image with a model in it serves other models too.  It may still be building:
+        # ChatModels that need it name it or wait.
+        "server": {
+            "image": images.get("server") or images.get("server-smollm2", ""),
+            "simulatedImage": images["server-simulated"],
+        },
     }
 
 

@@ -2,11 +2,14 @@
 # neither them nor the images based on them. Context: the repository's root. Needs no BuildKit.
 #   ENGINE=transformers  torch and transformers, runs models on CPU and CUDA
 #   ENGINE=simulated     without both: the same HTTP, queue, metrics and drain, with simulated output
+#   DEVICE=any           CPU and CUDA
+#   DEVICE=cpu           1.2 GB smaller, CPU only: without the CUDA libraries that torch opens first on a GPU
 ARG BASE_IMAGE=python:3.12-slim
 FROM ${BASE_IMAGE}
 
 ARG ENGINE=transformers
-COPY requirements/server.txt requirements/simulated.txt /tmp/requirements/
+ARG DEVICE=any
+COPY requirements/server.txt requirements/simulated.txt inference_server/drop_cuda.py /tmp/requirements/
 # The lock is complete, so --no-deps omits nothing but triton: 1 GB that only torch.compile imports.
 RUN set -eu; \
     case "${ENGINE}" in \
@@ -19,6 +22,10 @@ RUN set -eu; \
     /opt/venv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
         --no-deps --require-hashes -r /tmp/requirements/image.txt; \
     /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools; \
+    if [ "${DEVICE}" = cpu ]; then \
+        /opt/venv/bin/python /tmp/requirements/drop_cuda.py; \
+        /opt/venv/bin/python -c "import torch, transformers; torch.nn.Linear(4, 4)(torch.ones(2, 4)).sum().backward()"; \
+    fi; \
     rm -rf /tmp/requirements
 
 # A read-only root file system needs only /tmp writable.

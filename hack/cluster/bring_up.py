@@ -5,33 +5,29 @@ node image.  Long, where none can: everything from Debian packages and Go
 modules.  Both end in the same cluster with the same add-ons.
 """
 
-import shutil
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from hack.cluster.addons import ADDONS, apply_addons, push_addon, wait_for_system
+from hack.cluster.addons import addons, apply_addons, push_addon, tag_of, wait_for_system
 from hack.cluster.base_image import BaseImages, base_images
 from hack.cluster.commands import Commands
 from hack.cluster.content import key_of
 from hack.cluster.docker import Docker, image_exists
-from hack.cluster.errors import BringUpError
+from hack.cluster.estimates import announce
 from hack.cluster.kind import Cluster, render_config
 from hack.cluster.lanes import Lane
 from hack.cluster.network import connect_pods
-from hack.cluster.node_image import MODULES, NodeImage
+from hack.cluster.node_image import PARTS, NodeImage
 from hack.cluster.places import Places
 from hack.cluster.progress import Progress
 from hack.cluster.registry import HUB_IMAGE, Registry
-from hack.cluster.toolchain import BUILD_ORDER, HELM, KIND, REGISTRY, GoModule, Toolchain
-from hack.cluster.tools import KUBECTL, link_tools
+from hack.cluster.toolchain import BUILD_ORDER, HELM, KIND, KUBECTL, GoBuild, Toolchain
+from hack.cluster.tools import link_tools
 
 HUB_NODE_IMAGE = "kindest/node:v1.34.3"
 """Kubernetes 1.34, since kubelet refuses cgroup v1 from 1.35 on."""
 PROBE_DEADLINE_S = 45.0
 """How long a pull of 25 MB may take before no registry counts as reachable."""
-DISK_GB = {"short": 15, "long": 25}
-"""Everything, with our own images and caches."""
-GIGABYTE = 1 << 30
 
 
 @dataclass(slots=True)
@@ -63,41 +59,45 @@ class BringUp:
             missing = link_tools(commands, self.toolchain)
             bases = None if from_hub else base_images(commands, self.places)
             node = None if bases is None else NodeImage(self.places, self.toolchain, bases)
-            wanted = self._modules_to_build(commands, node, missing)
-            self._check_disk(commands, "short" if from_hub else "long", len(wanted))
+            wanted = self._wanted_builds(commands, node, missing)
+            announce(commands, self.progress, self.places, self._planned_steps(commands, bases, node, wanted))
         with Lane(self.progress, "build") as lane:
-            builds = {module.folder: lane.start(self._build, module) for module in wanted}
+            builds = {build.name: lane.start(self._build, build) for build in wanted}
             self._make_cluster(builds, bases, node)
         with self.progress.step("links") as commands:
             link_tools(commands, self.toolchain)
 
-    def _modules_to_build(
-        self, commands: Commands, node: NodeImage | None, missing_tools: list[GoModule]
-    ) -> list[GoModule]:
+    def _wanted_builds(self, commands: Commands, node: NodeImage | None, missing_tools: list[GoBuild]) -> list[GoBuild]:
         """List what no cache has, in the order in which it is waited for."""
-        if node is None:
-            return missing_tools
-        wanted = {module.folder: module for module in missing_tools}
-        if not image_exists(commands, node.tag):
-            wanted |= {module.folder: module for module in MODULES}
-        if not image_exists(commands, self.registry.image(self.toolchain, from_hub=False)):
-            wanted[REGISTRY.folder] = REGISTRY
-        # Whether the registry has the add-ons' images can only be asked when it runs, so their builds are kept.
-        wanted |= {addon.module.folder: addon.module for addon in ADDONS}
-        order = [module.folder for module in BUILD_ORDER]
-        todo = [module for module in wanted.values() if not self.toolchain.is_built(module)]
-        return sorted(todo, key=lambda module: order.index(module.folder))
+        wanted = list(missing_tools)
+        if node is not None:
+            # Whether the registry has the add-ons' images can only be asked when it runs, so their builds are kept.
+            wanted += [addon.build for addon in addons(from_hub=False)]
+            if not image_exists(commands, node.tag):
+                wanted += PARTS
+        return [build for build in BUILD_ORDER if build in wanted and not self.toolchain.is_built(build)]
 
-    def _check_disk(self, commands: Commands, way: str, builds: int) -> None:
-        free_gb = shutil.disk_usage(self.places.cache).free / GIGABYTE
-        commands.say(f"{free_gb:.0f} GB free; {DISK_GB[way]} GB are needed from nothing, with all our images")
-        if builds and free_gb < DISK_GB[way]:
-            raise BringUpError(f"{free_gb:.0f} GB free in {self.places.cache}, {DISK_GB[way]} needed: make room first.")
+    def _planned_steps(
+        self, commands: Commands, bases: BaseImages | None, node: NodeImage | None, wanted: list[GoBuild]
+    ) -> list[str]:
+        """List the steps that will find work to do."""
+        steps = [f"build {build.name}" for build in wanted]
+        if bases is not None and not image_exists(commands, bases.python):
+            steps.append("base image")
+        if node is not None and not image_exists(commands, node.tag):
+            steps += ["node image"] if image_exists(commands, node.packages_tag) else ["node packages", "node image"]
+        nodes = self.cluster.nodes(commands)
+        if not nodes or not all(nodes.values()) or "node image" in steps:
+            steps += ["cluster", "registry", "add-ons"]
+        for addon in addons(from_hub=node is None):
+            if not self.registry.has(addon.repository, tag_of(addon, self.toolchain, from_hub=node is None)):
+                steps.append(f"image of {addon.program}")
+        return steps
 
-    def _build(self, module: GoModule) -> None:
-        with self.progress.step(f"build {module.folder} {self.toolchain.version(module)}") as commands:
-            self.toolchain.build(commands, module)
-            if module in (KIND, HELM, KUBECTL):
+    def _build(self, build: GoBuild) -> None:
+        with self.progress.step(f"build {build.name}") as commands:
+            self.toolchain.build(commands, build)
+            if build in (KIND, HELM, KUBECTL):
                 link_tools(commands, self.toolchain)
 
     def _make_cluster(
@@ -108,10 +108,10 @@ class BringUp:
     ) -> None:
         from_hub = node is None
 
-        def wait_for(*modules: GoModule) -> None:
-            for module in modules:
-                if module.folder in builds:
-                    builds[module.folder].result()
+        def wait_for(*wanted: GoBuild) -> None:
+            for build in wanted:
+                if build.name in builds:
+                    builds[build.name].result()
 
         if bases is not None and node is not None:
             with self.progress.step("base image") as commands:
@@ -120,25 +120,23 @@ class BringUp:
             with self.progress.step("node packages") as commands:
                 if not image_exists(commands, node.tag):
                     node.ensure_packages(commands)
-            wait_for(*MODULES)
+            wait_for(*PARTS)
             with self.progress.step("node image") as commands:
                 node.ensure(commands)
         wait_for(KIND, KUBECTL)
         with self.progress.step("links before the cluster") as commands:
             link_tools(commands, self.toolchain)
         self._ensure_cluster(HUB_NODE_IMAGE if node is None else node.tag, from_hub=from_hub)
-        wait_for(REGISTRY)
         with self.progress.step("registry") as commands:
-            image = self.registry.ensure_image(commands, self.toolchain, from_hub=from_hub)
-            self.registry.ensure(commands, image, self.cluster)
-        for addon in ADDONS:
+            self.registry.ensure(commands, self.registry.ensure_image(commands, bases), self.cluster)
+        for addon in addons(from_hub=from_hub):
             if not from_hub:
-                wait_for(addon.module)
+                wait_for(addon.build)
             with self.progress.step(f"image of {addon.program}") as commands:
                 push_addon(commands, addon, self.toolchain, self.registry, from_hub=from_hub)
         with self.progress.step("add-ons") as commands:
             wait_for_system(commands, self.cluster)
-            apply_addons(commands, self.cluster)
+            apply_addons(commands, self.cluster, self.toolchain, from_hub=from_hub)
 
     def _ensure_cluster(self, image: str, *, from_hub: bool) -> None:
         template = (self.places.manifests / "cluster.yaml").read_text(encoding="utf-8")

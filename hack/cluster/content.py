@@ -45,11 +45,16 @@ def build_context(files: Iterable[tuple[str, Path | str]]) -> bytes:
 
     Owners and times are left out, so that the same files are the same context.
     Scripts are executable even where the checkout or Go's module cache forgot it.
+    A symbolic link to a file of the same folder stays one.
     """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, source in files:
             entry = tarfile.TarInfo(name)
+            if isinstance(source, Path) and source.is_symlink() and source.readlink().name == str(source.readlink()):
+                entry.type, entry.linkname = tarfile.SYMTYPE, str(source.readlink())
+                tar.addfile(entry)
+                continue
             data = source.encode() if isinstance(source, str) else source.read_bytes()
             entry.size = len(data)
             is_script = data.startswith(b"#!")

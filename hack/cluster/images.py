@@ -18,6 +18,7 @@ from hack.cluster.commands import Commands
 from hack.cluster.content import build_context, files_below, key_of_files
 from hack.cluster.docker import image_exists, our_daemons
 from hack.cluster.errors import BringUpError
+from hack.cluster.estimates import announce
 from hack.cluster.kind import Cluster
 from hack.cluster.lanes import Lane
 from hack.cluster.places import Places
@@ -40,6 +41,8 @@ class Image:
     """A build argument, and the image of ours whose reference it gets."""
     is_base: bool = False
     """Only others are made from it: no pod runs it, and it is built when one of those has to be."""
+    by_name_only: bool = False
+    """Built where it is asked for: the cluster has no GPU, and 10 GB for the CUDA libraries are much of a disk."""
 
 
 SERVER = "inference_server/Dockerfile"
@@ -48,11 +51,12 @@ IMAGES = (
     Image("operator", "operator/Dockerfile"),
     Image("server-simulated-base", DEPENDENCIES, {"ENGINE": "simulated"}, is_base=True),
     Image("server-simulated", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-simulated-base")),
-    Image("server-base", DEPENDENCIES, {"ENGINE": "transformers"}, is_base=True),
-    Image("server", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-base")),
+    Image("server-cpu-base", DEPENDENCIES, {"ENGINE": "transformers", "DEVICE": "cpu"}, is_base=True),
     Image("server-smollm2-base", "inference_server/smollm2.Dockerfile",
-          made_from=("DEPENDENCIES_IMAGE", "server-base"), is_base=True),
+          made_from=("DEPENDENCIES_IMAGE", "server-cpu-base"), is_base=True),
     Image("server-smollm2", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-smollm2-base")),
+    Image("server-base", DEPENDENCIES, {"ENGINE": "transformers"}, is_base=True),
+    Image("server", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-base"), by_name_only=True),
 )  # fmt: skip
 """In the order of building: first the small ones, that most tests need."""
 REPOSITORIES = tuple(f"chatscale/{image.name}" for image in IMAGES if not image.is_base)
@@ -85,11 +89,14 @@ class BuiltImage:
 
 
 def choose_images(names: list[str]) -> list[Image]:
-    """Return the named images, or all that pods run, in the order of building."""
-    known = [image.name for image in IMAGES if not image.is_base]
-    if unknown := set(names) - set(known):
-        raise BringUpError(f"No image named {', '.join(sorted(unknown))}; there are {', '.join(known)}.")
-    return [image for image in IMAGES if image.name in (names or known)]
+    """Return the named images, or all that the tests and the demo run, in the order of building."""
+    known = [image for image in IMAGES if not image.is_base]
+    if unknown := set(names) - {image.name for image in known}:
+        there_are = ", ".join(image.name for image in known)
+        raise BringUpError(f"No image named {', '.join(sorted(unknown))}; there are {there_are}.")
+    if names:
+        return [image for image in known if image.name in names]
+    return [image for image in known if not image.by_name_only]
 
 
 def copied_paths(dockerfile: str) -> Iterator[str]:
@@ -148,6 +155,8 @@ def ensure_images(places: Places, progress: Progress, names: list[str]) -> None:
         for image in wanted:
             if image.name not in named:
                 raise BringUpError(f"{image.dockerfile} is missing: the image {image.name} is built from it.")
+        large = [image for image in wanted if _is_from_nothing(commands, registry, named, image)]
+        announce(commands, progress, places, [step for image in large for step in _steps_of(image)])
     # A node pulls while the next image is built; 5 GB take it a minute.
     with Lane(progress, "pull") as pulls:
         for image in wanted:
@@ -161,6 +170,19 @@ def ensure_images(places: Places, progress: Progress, names: list[str]) -> None:
             commands.run("docker", "image", "prune", "--force", "--filter", "until=1h")
 
 
+def _is_from_nothing(commands: Commands, registry: Registry, named: Mapping[str, BuiltImage], image: Image) -> bool:
+    """Tell whether minutes and gigabytes are ahead: with its base on this machine, only a layer of code is."""
+    built = named[image.name]
+    base = None if image.made_from is None else named[image.made_from[1]]
+    return not registry.has(built.repository, built.key) and (
+        base is None or not image_exists(commands, base.pushed_as)
+    )
+
+
+def _steps_of(image: Image) -> tuple[str, str, str]:
+    return f"build {image.name}", f"push {image.name}", f"pull {image.name} in the cluster"
+
+
 def _ensure_pushed(
     places: Places, progress: Progress, registry: Registry, named: Mapping[str, BuiltImage], image: Image
 ) -> None:
@@ -168,9 +190,10 @@ def _ensure_pushed(
     if registry.has(built.repository, built.key):
         progress.say(f"{image.name}: unchanged, {built.pulled_as}")
         return
-    with progress.step(f"build {image.name}") as commands:
+    build, push, _ = _steps_of(image)
+    with progress.step(build) as commands:
         _ensure_built(commands, places, named, image)
-    with progress.step(f"push {image.name}") as commands:
+    with progress.step(push) as commands:
         push_image(commands, built.repository, built.key, mount_from=REPOSITORIES)
 
 
@@ -190,7 +213,8 @@ def _ensure_built(commands: Commands, places: Places, named: Mapping[str, BuiltI
 
 def _ensure_pulled(places: Places, progress: Progress, built: BuiltImage) -> None:
     """Have the image in the node before a pod asks for it: a pod's start-up deadline is not for 5 GB."""
-    with progress.step(f"pull {built.image.name} in the cluster") as commands:
+    _, _, pull = _steps_of(built.image)
+    with progress.step(pull) as commands:
         cluster = Cluster(places)
         for node in cluster.nodes(commands):
             listed = commands.read("docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "list", "-q")

@@ -1,6 +1,9 @@
-"""Pod network without a network plugin's image: a bridge per node, and routes between nodes.
+"""Pod network without a network plugin's image: a bridge per node, routes between nodes, and network policies.
 
-Masquerading and routes are lost when a node restarts and node addresses may
+The policy engine of manifests/kind/network-policies.yaml decides about each new connection.  Its own nftables rules
+need NFT_QUEUE, which not every kernel has; the iptables rule here sends it the same packets.
+
+Rules and routes are lost when a node restarts and node addresses may
 change, so this runs at every `up` and each part may be repeated.
 """
 
@@ -15,6 +18,8 @@ POD_RANGE = "10.244.0.0/16"
 """As in manifests/kind/cluster.yaml."""
 CONFLIST = "/etc/cni/net.d/10-bridge.conflist"
 CIDR_DEADLINE_S = 60.0
+POLICY_QUEUE = 98
+"""As in manifests/kind/network-policies.yaml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Node:
 
 
 def connect_pods(commands: Commands, cluster: Cluster) -> None:
-    """Write each node's CNI configuration, and let pods reach other nodes and the world (2 s)."""
+    """Write each node's CNI configuration, routes and packet rules (2 s)."""
     nodes: list[Node] = []
 
     def every_node_has_a_range() -> bool:
@@ -74,7 +79,12 @@ def render_conflist(pod_cidr: str) -> str:
 
 def routing_script(node: Node, nodes: list[Node]) -> str:
     """Write the shell commands for one node; running them again changes nothing."""
-    rule = f"POSTROUTING -s {POD_RANGE} ! -d {POD_RANGE} -j MASQUERADE"
-    masquerade = f"iptables -w -t nat -C {rule} 2> /dev/null || iptables -w -t nat -A {rule}"
+    rules = [
+        f"-t nat -A POSTROUTING -s {POD_RANGE} ! -d {POD_RANGE} -j MASQUERADE",
+        # Behind kube-proxy's rules, which accept what comes through a node port.  Bypass: without an engine, pods
+        # reach each other.
+        f"-A FORWARD -m conntrack --ctstate NEW -j NFQUEUE --queue-num {POLICY_QUEUE} --queue-bypass",
+    ]
+    missing = [f"iptables -w {rule.replace('-A ', '-C ')} 2> /dev/null || iptables -w {rule}" for rule in rules]
     routes = [f"ip route replace {other.pod_cidr} via {other.internal_ip}" for other in nodes if other != node]
-    return "\n".join([masquerade, *routes])
+    return "\n".join([*missing, *routes])

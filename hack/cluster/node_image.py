@@ -15,11 +15,10 @@ from hack.cluster.commands import Commands
 from hack.cluster.content import build_context, files_below, key_of, key_of_files
 from hack.cluster.docker import image_exists
 from hack.cluster.places import Places
-from hack.cluster.toolchain import COREDNS, KIND, KUBERNETES, PAUSE, Toolchain
+from hack.cluster.toolchain import COREDNS, ETCD, KIND, KUBECTL, KUBERNETES, KUBERNETES_PROGRAMS, PAUSE, Toolchain
 
-MODULES = (KUBERNETES, KIND, COREDNS, PAUSE)
-"""What the image is made of."""
-KUBE_BINARIES = ("kubelet", "kubeadm", "kubectl")
+PARTS = (KUBERNETES, KUBECTL, ETCD, COREDNS, PAUSE)
+"""The programs in the image."""
 ENTRYPOINT = 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]'
 IMPORT_IMAGES = """\
 set -e
@@ -49,13 +48,13 @@ class NodeImage:
     @property
     def tag(self) -> str:
         """Name the image by its version and by all that it is made of."""
-        built = [self.toolchain.key(module) for module in MODULES]
+        built = [self.toolchain.key(part) for part in PARTS]
         return f"chatscale/node:{self.toolchain.version(KUBERNETES)}-{key_of(self._files_key, *built, IMPORT_IMAGES)}"
 
     @property
     def _files_key(self) -> str:
         images = self.places.hack / "images"
-        files = [*files_below(images / "node"), *files_below(images / "kube-proxy")]
+        files = [*files_below(images / "node"), *files_below(images / "kubernetes")]
         kind = self.toolchain.version(KIND)
         return key_of_files(images, files, self.bases.debian, *self.bases.apt_files.values(), kind)
 
@@ -64,7 +63,7 @@ class NodeImage:
         if image_exists(commands, self.packages_tag):
             return
         download = ("go", "mod", "download", "-json", KIND.module)
-        module = json.loads(commands.read(*download, cwd=self.places.hack / "go" / "kind", deadline_s=300))
+        module = json.loads(commands.read(*download, cwd=self.places.hack / "go", deadline_s=300))
         recipe = self.places.hack / "images" / "node"
         kind_files = Path(module["Dir"]) / "images" / "base" / "files"
         files: list[tuple[str, Path | str]] = [*self.bases.apt_files.items()]
@@ -74,13 +73,11 @@ class NodeImage:
         build_image(commands, self.packages_tag, context, {"DEBIAN": self.bases.debian})
 
     def ensure(self, commands: Commands) -> None:
-        """Put Kubernetes into it (60 s); the modules must be built."""
+        """Put Kubernetes into it (60 s); its parts must be built."""
         if image_exists(commands, self.tag):
             return
         images = self._control_plane_images(commands)
-        for number, image in enumerate(images, start=1):
-            commands.say(f"image {number} of {len(images)}: {image}")
-            self._build_control_plane_image(commands, image)
+        self._build_control_plane_images(commands, images)
         archive = self.places.cache / "control-plane.tar"
         commands.run("docker", "save", "-o", archive, *images)
         container = f"chatscale-node-build-{uuid.uuid4().hex[:8]}"
@@ -91,8 +88,9 @@ class NodeImage:
             )  # fmt: skip
             commands.say("importing the images into containerd")
             commands.run("docker", "exec", "-i", container, "bash", "-c", IMPORT_IMAGES, stdin=archive, deadline_s=300)
-            for name in KUBE_BINARIES:
-                commands.run("docker", "cp", self._binary(name), f"{container}:/usr/bin/{name}")
+            for name, program in (("kubelet", "kubernetes"), ("kubectl", "kubectl")):
+                commands.run("docker", "cp", self._binary(program), f"{container}:/usr/bin/{name}")
+            commands.run("docker", "exec", container, "ln", "-s", "kubelet", "/usr/bin/kubeadm")
             version = self.toolchain.version(KUBERNETES)
             pause = next(image for image in images if "/pause:" in image)
             sandbox = f's#sandbox_image = .*#sandbox_image = "{pause}"#'
@@ -107,22 +105,32 @@ class NodeImage:
     def _control_plane_images(self, commands: Commands) -> list[str]:
         """Ask kubeadm which tags it will look for."""
         version = self.toolchain.version(KUBERNETES)
-        listed = commands.read(self._binary("kubeadm"), "config", "images", "list", f"--kubernetes-version={version}")
+        kubeadm = self.toolchain.built(KUBERNETES) / "kubeadm"
+        listed = commands.read(kubeadm, "config", "images", "list", f"--kubernetes-version={version}")
         return listed.split()
 
-    def _build_control_plane_image(self, commands: Commands, image: str) -> None:
-        name = image.rpartition("/")[2].partition(":")[0]
-        if name == "kube-proxy":
-            recipe = self.places.hack / "images" / "kube-proxy" / "Dockerfile"
-            files: list[tuple[str, Path | str]] = [("Dockerfile", recipe), *self.bases.apt_files.items()]
-            context = build_context([*files, (name, self._binary(name))])
-            build_image(commands, image, context, {"DEBIAN": self.bases.debian})
-        else:
-            build_image(commands, image, single_program_context(name, self._binary(name)), {})
+    def _build_control_plane_images(self, commands: Commands, images: list[str]) -> None:
+        """Build one image for all Kubernetes programs, under each of their names, and one for each other program."""
+        kubernetes = ""
+        for image in images:
+            name = image.rpartition("/")[2].partition(":")[0]
+            if name not in KUBERNETES_PROGRAMS:
+                build_image(commands, image, single_program_context(name, self._binary(name)), {})
+            elif kubernetes:
+                commands.run("docker", "tag", kubernetes, image)
+            else:
+                kubernetes = image
+                build_image(commands, image, self._kubernetes_context(), {"DEBIAN": self.bases.debian})
+
+    def _kubernetes_context(self) -> bytes:
+        recipe = self.places.hack / "images" / "kubernetes" / "Dockerfile"
+        files: list[tuple[str, Path | str]] = [("Dockerfile", recipe), *self.bases.apt_files.items()]
+        files += [(f"programs/{path.name}", path) for path in files_below(self.toolchain.built(KUBERNETES))]
+        return build_context(files)
 
     def _binary(self, name: str) -> Path:
-        module = next(module for module in MODULES if name in module.programs)
-        return self.toolchain.built(module) / name
+        part = next(part for part in PARTS if name in part.programs)
+        return self.toolchain.built(part) / name
 
 
 def single_program_context(name: str, binary: Path) -> bytes:

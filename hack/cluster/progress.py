@@ -1,25 +1,31 @@
 """Steps that tell what they do.
 
 A bring-up of fifteen minutes that prints nothing looks like one that hangs.
-Every subprocess runs inside a named step, which owns a log file and is named
-every few seconds until it ends.  The first step that fails stops the others.
+Every subprocess runs inside a named step, which owns a log file.  Each line
+says how far the whole run is, once `expect` was told what it consists of.
+The first step that fails stops the others.
 """
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from hack.cluster.commands import Commands
 from hack.cluster.errors import BringUpError, StepFailedError
+from hack.cluster.forecast import Forecast, forecast
 
-HEARTBEAT_S = 15.0
-"""How long a running step may stay silent."""
+QUIET_S = 120.0
+"""How long nothing may be printed where the output is a file."""
+REDRAW_S = 1.0
+"""How often the line at the bottom of a terminal is drawn anew."""
 WORTH_A_LINE_S = 2.0
 """Steps shorter than this end without a word and are left out of the closing table."""
+CLEAR_LINE = "\r\x1b[2K"
 
 
 @dataclass(slots=True)
@@ -28,16 +34,30 @@ class Progress:
 
     logs: Path
     stopping: threading.Event = field(default_factory=threading.Event)
+    out: TextIO | None = None
+    """Standard output, unless a test says otherwise."""
     _running: dict[str, float] = field(default_factory=dict)
     _took_s: list[tuple[str, float]] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _expected_s: dict[str, float] = field(default_factory=dict)
+    _expected_since: float = 0.0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
     _began: float = field(default_factory=time.monotonic)
+    _last_line: float = field(default_factory=time.monotonic)
+
+    def expect(self, steps_s: Mapping[str, float]) -> None:
+        """Add steps of this run, with an estimate of how long each takes."""
+        with self._lock:
+            if not self._expected_s:
+                self._expected_since = time.monotonic()
+            self._expected_s |= steps_s
 
     def say(self, text: str) -> None:
-        """Print one line with the time since the start."""
+        """Print one line, with the time since the start and how far the run is."""
         with self._lock:
-            sys.stdout.write(f"[{_clock(time.monotonic() - self._began)}] {text}\n")
-            sys.stdout.flush()
+            self._last_line = time.monotonic()
+            clear = CLEAR_LINE if self._out.isatty() else ""
+            self._out.write(f"{clear}[{self._position()}] {text}\n")
+            self._out.flush()
 
     @contextmanager
     def step(self, name: str) -> Iterator[Commands]:
@@ -52,7 +72,8 @@ class Progress:
         began = time.monotonic()
         with self._lock:
             self._running[name] = began
-        self.say(f"{name} ...")
+        if name in self._expected_s:
+            self.say(f"{name} ...")
         try:
             yield Commands(log=log, stopping=self.stopping, say=lambda text: self.say(f"{name}: {text}"))
         except BringUpError as error:
@@ -74,16 +95,13 @@ class Progress:
 
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
-        """Name the running steps every HEARTBEAT_S while the body runs."""
+        """Show the running steps while the body runs: at the bottom of a terminal, or by a line every QUIET_S."""
         ended = threading.Event()
 
         def beat() -> None:
-            while not ended.wait(HEARTBEAT_S):
-                now = time.monotonic()
+            while not ended.wait(REDRAW_S):
                 with self._lock:
-                    running = [f"{name} {_clock(now - began)}" for name, began in self._running.items()]
-                if running:
-                    self.say("still running: " + ", ".join(running))
+                    self._show_running()
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -92,12 +110,37 @@ class Progress:
         finally:
             ended.set()
             thread.join()
+            if self._out.isatty():
+                self._out.write(CLEAR_LINE)
 
     def summary(self) -> str:
         """List what took time, in the order of ending."""
         rows = [f"  {_clock(took_s)}  {name}" for name, took_s in self._took_s if took_s >= WORTH_A_LINE_S]
         total = f"  {_clock(time.monotonic() - self._began)}  total (steps overlap)"
         return "\n".join([*rows, total])
+
+    @property
+    def _out(self) -> TextIO:
+        return sys.stdout if self.out is None else self.out
+
+    def _show_running(self) -> None:
+        now = time.monotonic()
+        running = ", ".join(f"{name} {_clock(now - began)}" for name, began in self._running.items())
+        if self._out.isatty():
+            self._out.write(f"{CLEAR_LINE}[{self._position()}] {running}"[:120])
+            self._out.flush()
+        elif running and now - self._last_line >= QUIET_S:
+            self.say(f"running: {running}")
+
+    def _position(self) -> str:
+        now = time.monotonic()
+        ahead = self._forecast(now)
+        return _clock(now - self._began) + (f", {ahead.describe()}" if ahead is not None else "")
+
+    def _forecast(self, now: float) -> Forecast | None:
+        ended = [name for name, _ in self._took_s]
+        running_s = {name: now - began for name, began in self._running.items()}
+        return forecast(self._expected_s, ended, running_s, now - self._expected_since)
 
 
 def _clock(seconds: float) -> str:

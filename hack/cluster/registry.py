@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster.base_image import build_image
+from hack.cluster.base_image import BaseImages, build_image
 from hack.cluster.commands import Commands
 from hack.cluster.content import build_context, key_of
 from hack.cluster.docker import image_exists
 from hack.cluster.errors import CommandFailedError
 from hack.cluster.kind import Cluster, write_in_node
 from hack.cluster.places import Places
-from hack.cluster.toolchain import REGISTRY, Toolchain
 
 CONTAINER = "chatscale-registry"
 PORT = 5001
@@ -49,25 +48,25 @@ class Registry:
 
     places: Places
 
-    def image(self, toolchain: Toolchain, *, from_hub: bool) -> str:
+    def image(self, bases: BaseImages | None) -> str:
         """Name the image by what it is made of."""
-        return f"chatscale/registry:{key_of(self._recipe(from_hub=from_hub), toolchain.key(REGISTRY), CONFIG)}"
+        base = HUB_IMAGE if bases is None else bases.debian
+        return f"chatscale/registry:{key_of(base, *(str(content) for _, content in self._files(bases)))}"
 
-    def _recipe(self, *, from_hub: bool) -> str:
-        if from_hub:
-            return f'FROM {HUB_IMAGE}\nCOPY config.yml /config.yml\nCMD ["/config.yml"]\n'
-        return 'FROM scratch\nCOPY registry /bin/\nCOPY config.yml /\nENTRYPOINT ["registry", "serve", "/config.yml"]\n'
+    def _files(self, bases: BaseImages | None) -> list[tuple[str, Path | str]]:
+        """List the build context: the published image where that can be pulled, otherwise Debian's package."""
+        if bases is None:
+            recipe = f'FROM {HUB_IMAGE}\nCOPY config.yml /config.yml\nCMD ["/config.yml"]\n'
+            return [("Dockerfile", recipe), ("config.yml", CONFIG)]
+        recipe = (self.places.hack / "images" / "registry" / "Dockerfile").read_text(encoding="utf-8")
+        return [("Dockerfile", recipe), ("config.yml", CONFIG), *bases.apt_files.items()]
 
-    def ensure_image(self, commands: Commands, toolchain: Toolchain, *, from_hub: bool) -> str:
+    def ensure_image(self, commands: Commands, bases: BaseImages | None) -> str:
         """Make the image: the registry's program and our configuration."""
-        tag = self.image(toolchain, from_hub=from_hub)
-        if image_exists(commands, tag):
-            return tag
-        files: list[tuple[str, Path | str]] = [("Dockerfile", self._recipe(from_hub=from_hub)), ("config.yml", CONFIG)]
-        if not from_hub:
-            files.append(("registry", toolchain.built(REGISTRY) / "registry"))
-        context = build_context(files)
-        build_image(commands, tag, context, {})
+        tag = self.image(bases)
+        if not image_exists(commands, tag):
+            arguments = {} if bases is None else {"DEBIAN": bases.debian}
+            build_image(commands, tag, build_context(self._files(bases)), arguments)
         return tag
 
     def ensure(self, commands: Commands, image: str, cluster: Cluster) -> None:

@@ -3,36 +3,28 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from hack.cluster.commands import Commands
 from hack.cluster.errors import CommandFailedError
-from hack.cluster.toolchain import HELM, KIND, KUBERNETES, GoModule, Toolchain
+from hack.cluster.toolchain import HELM, KIND, KUBECTL, KUBERNETES, GoBuild, Toolchain
 
-KUBECTL = replace(KUBERNETES, programs={"kubectl": KUBERNETES.programs["kubectl"]})
-"""kubectl alone, for the short way: two minutes instead of seven."""
 OLDEST_KIND = (0, 30)
 """Of the kind found on PATH; the node image is made for kind 0.30 and later."""
 
 
-def link_tools(commands: Commands, toolchain: Toolchain) -> list[GoModule]:
-    """Link what the cache or PATH has; return the modules that must still be built."""
-    missing: list[GoModule] = []
-    for program, modules, fits in (
-        ("kind", (KIND,), _kind_fits),
-        ("kubectl", (KUBERNETES, KUBECTL), _kubectl_fits),
-        ("helm", (HELM,), _helm_fits),
-    ):
-        built = next((module for module in modules if toolchain.is_built(module)), None)
-        found = None if built else _on_path(program, toolchain)
-        if built is not None:
-            toolchain.link(program, toolchain.built(built) / program)
+def link_tools(commands: Commands, toolchain: Toolchain) -> list[GoBuild]:
+    """Link what the cache or PATH has; return what must still be built."""
+    missing: list[GoBuild] = []
+    for build, fits in ((KIND, _kind_fits), (KUBECTL, _kubectl_fits), (HELM, _helm_fits)):
+        found = None if toolchain.is_built(build) else _on_path(build.name, toolchain)
+        if toolchain.is_built(build):
+            toolchain.link(build.name, toolchain.built(build) / build.name)
         elif found is not None and fits(commands, found, toolchain):
             commands.say(f"using {found}")
-            toolchain.link(program, found)
+            toolchain.link(build.name, found)
         else:
-            missing.append(modules[-1])
+            missing.append(build)
     return missing
 
 

@@ -48,3 +48,16 @@ def test_packs_the_same_bytes_for_the_same_files_and_makes_scripts_executable(tm
             ("p", "0o644", 0),
             ("t", "0o644", 0),
         ]
+
+
+def test_packs_a_link_to_a_file_beside_it_as_a_link(tmp_path):
+    write(tmp_path, {"program": "x"})
+    (tmp_path / "name").symlink_to("program")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "program")
+    packed = build_context([(name, tmp_path / name) for name in ("program", "name", "elsewhere")])
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        assert [(entry.name, entry.issym(), entry.linkname) for entry in tar] == [
+            ("program", False, ""),
+            ("name", True, "program"),
+            ("elsewhere", False, ""),
+        ]

@@ -89,7 +89,8 @@ def test_says_which_copied_path_is_missing(repository):
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        pytest.param([], ["operator", "server-simulated", "server", "server-smollm2"], id="all"),
+        pytest.param([], ["operator", "server-simulated", "server-smollm2"], id="what-tests-run"),
+        pytest.param(["server"], ["server"], id="for-gpus-by-name"),
         pytest.param(["server-simulated", "operator"], ["operator", "server-simulated"], id="in-building-order"),
     ],
 )
@@ -98,7 +99,9 @@ def test_chooses_images(names, expected):
 
 
 def test_names_the_images_there_are_when_one_is_unknown():
-    with pytest.raises(BringUpError, match="No image named typo; there are operator, server-simulated"):
+    with pytest.raises(
+        BringUpError, match="No image named typo; there are operator, server-simulated, server-smollm2, server"
+    ):
         choose_images(["typo"])
 
 

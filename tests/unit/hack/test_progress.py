@@ -1,5 +1,6 @@
 """Steps tell what they do; the first failure stops the others."""
 
+import io
 import threading
 import time
 
@@ -87,3 +88,30 @@ def test_waits_no_longer_than_told(progress):
         commands.wait_until(lambda: True, "the ready", deadline_s=0)
         with pytest.raises(CommandFailedError, match="waited 0 s for the moon"):
             commands.wait_until(lambda: False, "the moon", deadline_s=0, every_s=0.01)
+
+
+def test_every_line_says_how_far_an_expected_run_is(progress, capsys):
+    progress.say("before")
+    progress.expect({"build": 60.0, "rest": 180.0})
+    with progress.step("build"):
+        pass
+    with progress.step("not expected"):
+        pass
+    progress.say("after")
+    before, start, after = capsys.readouterr().out.splitlines()
+    assert before == "[00:00] before"
+    assert start == "[00:00, 0 % done, about 4 min left] build ..."
+    assert after == "[00:00, 25 % done, about 2 min left] after"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_the_running_steps_in_its_last_line(tmp_path):
+    progress = Progress(tmp_path / "logs", out=Terminal())
+    with progress.heartbeat(), progress.step("build") as commands:
+        commands.wait_until(lambda: "build 00:0" in progress.out.getvalue(), "the line", deadline_s=5, every_s=0.05)
+    assert "\n" not in progress.out.getvalue()
+    assert progress.out.getvalue().endswith("\r\x1b[2K")

@@ -1,8 +1,12 @@
-"""The registry's storage does not grow with every version ever pushed."""
+"""The registry's storage does not grow with every version ever pushed, and its image follows what it is made of."""
 
 import os
 
-from hack.cluster.registry import former_tags
+from hack.cluster.apt_sources import Source
+from hack.cluster.base_image import BaseImages
+from hack.cluster.places import Places
+from hack.cluster.registry import Registry, former_tags
+from hack.paths import ROOT
 
 
 def push(folder, tag, at_s):
@@ -21,3 +25,13 @@ def test_keeps_the_versions_pushed_last(tmp_path):
 
 def test_an_image_that_was_never_pushed_has_no_former_versions(tmp_path):
     assert former_tags(tmp_path / "none") == []
+
+
+def test_another_base_is_another_image(tmp_path):
+    places = Places(repository=ROOT, cache=tmp_path)
+    one, two = (
+        BaseImages(places, "bookworm", [Source(uri, ("bookworm",), ("main",))], pip_conf="") for uri in ("a", "b")
+    )
+    registry = Registry(places)
+    assert len({registry.image(bases) for bases in (one, two, None)}) == 3
+    assert registry.image(one) == registry.image(one)

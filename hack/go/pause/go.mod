@@ -1,3 +1,0 @@
-module chatscale.dev/hack/pause
-
-go 1.24.0
