@@ -8,7 +8,7 @@ one histogram under two names with different buckets (docs/design/0010).
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -19,7 +19,14 @@ from prometheus_client.metrics_core import Metric as MetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from chatscale_contract.server.metrics import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason, SloObjective
+from chatscale_contract.server.metrics import (
+    BATCH_SIZE_LABEL,
+    CHATMODEL_LABEL,
+    MODEL_NAME_LABEL,
+    Metric,
+    RejectReason,
+    SloObjective,
+)
 
 VLLM_TTFT_BUCKETS_S: Final = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
@@ -110,6 +117,8 @@ class State:
     queue_capacity: int = 0
     max_tokens_per_step: int = 0
     max_tokens_per_second: float = 0.0
+    decode_step_s: Mapping[int, float] = field(default_factory=dict)
+    """By batch size."""
     oldest_waiting_s: float = 0.0
     kv_cache_usage_ratio: float = 0.0
     draining: bool = False
@@ -156,6 +165,14 @@ class ServerCollector(Collector):
             yield _sampled(GaugeMetricFamily(name, description, labels=list(self._own)), [(self._own, value)])
             if twin:
                 yield _sampled(GaugeMetricFamily(twin, description, labels=list(self._vllm)), [(self._vllm, value)])
+        yield _sampled(
+            GaugeMetricFamily(
+                Metric.DECODE_STEP_SECONDS,
+                "Time of one decode step with this many sequences and a short context, measured in the warm-up",
+                labels=[*self._own, BATCH_SIZE_LABEL],
+            ),
+            [({**self._own, BATCH_SIZE_LABEL: str(size)}, step_s) for size, step_s in state.decode_step_s.items()],
+        )
         phases = GaugeMetricFamily(
             Metric.STARTUP_PHASE_SECONDS, "Time of each phase of this start", labels=[*self._own, "phase"]
         )

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
@@ -40,6 +41,8 @@ CUDA_TOKENS_PER_STEP: Final = 2048
 GRAPH_GAIN: Final = 1.05
 """Minimum speed-up to keep decode graphs, because they use memory and compute padding."""
 GRAPH_PROBES: Final = 5
+DECODE_PROBES: Final = {"cpu": 2, "cuda": 3}
+"""Decode steps to measure for each batch size. On a GPU the first one may record a graph."""
 _FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 """Errors of a model that does not work here or does not fit. torch raises RuntimeError."""
 _NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory")
@@ -154,12 +157,12 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
 def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
     """Use decode graphs if their results are equal and they are faster. After any failure the model works without."""
     try:
-        without_s = _decode_seconds(model)
+        without_s = _decode_seconds(model, model.slots, GRAPH_PROBES)
         model.graphs = DecodeGraphs(
             model.compute, model.slots, plan.max_model_len, plan.config.vocab_size, plan.device, record
         )
         _check(model, plan, *_expect(model, plan))
-        gain = without_s / _decode_seconds(model)
+        gain = without_s / _decode_seconds(model, model.slots, GRAPH_PROBES)
         reason = model.graphs.failure or ("" if gain >= GRAPH_GAIN else "not faster")
         log.info("decode graphs", extra={"used": not reason, "times_as_fast": round(gain, 2), "reason": reason})
     except (StartupError, *_FAILURES) as error:
@@ -169,12 +172,18 @@ def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
         model.graphs = None
 
 
-def _decode_seconds(model: SlotModel) -> float:
-    """Shortest of several decode steps of all slots."""
+def measure_decode(model: SlotModel) -> dict[int, float]:
+    """Seconds of one decode step by number of sequences, for the sizes of `decode_batch_sizes`."""
+    runs = DECODE_PROBES[model.device.type]
+    return {size: _decode_seconds(model, size, runs) for size in decode_batch_sizes(model.slots)}
+
+
+def _decode_seconds(model: SlotModel, size: int, runs: int) -> float:
+    """Shortest of several decode steps of the first `size` slots."""
     times = []
-    for _ in range(GRAPH_PROBES):
+    for _ in range(runs):
         began = time.perf_counter()
-        model.decode(range(model.slots), [1] * model.slots, [1] * model.slots).argmax(dim=-1).tolist()
+        model.decode(range(size), [1] * size, [1] * size).argmax(dim=-1).tolist()
         times.append(time.perf_counter() - began)
     return min(times)
 

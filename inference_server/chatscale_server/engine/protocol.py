@@ -1,7 +1,8 @@
 """The interface between an engine and its users, worker and HTTP front. Both engines implement it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from chatscale_server.engine.detokenize import Decoder
@@ -23,6 +24,8 @@ class ModelInfo:
     """`tokens_per_step` divided by the time of a full step, measured in the warm-up."""
     vocab_size: int
     end_tokens: frozenset[int]
+    decode_step_s: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Seconds of one decode step by number of sequences, with a short context; empty if unknown."""
     reuses_prefixes: bool = False
     """The engine can copy a prefix between slots, with the same result as computing it."""
     burst_factor: int = 1

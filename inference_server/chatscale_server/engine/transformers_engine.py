@@ -84,12 +84,14 @@ class TransformersEngine(Engine):
         else:
             tokens_per_step, burst_factor = loading.CUDA_TOKENS_PER_STEP, 1
             max_tokens_per_second = self._measure_rate(tokens_per_step, plan.max_model_len)
+        decode_step_s = loading.measure_decode(self._model)
         phase("warm_up", time.monotonic() - began)
         return ModelInfo(
             max_model_len=plan.max_model_len,
             kv_capacity_tokens=slots * plan.max_model_len,
             tokens_per_step=tokens_per_step,
             max_tokens_per_second=max_tokens_per_second,
+            decode_step_s=decode_step_s,
             reuses_prefixes=True,
             burst_factor=burst_factor,
             vocab_size=self._vocab_size,

@@ -195,6 +195,7 @@ class Bridge:
             queue_capacity=self.max_queue,
             max_tokens_per_step=self.info.tokens_per_step if self.info else 0,
             max_tokens_per_second=self.info.max_tokens_per_second if self.info else 0.0,
+            decode_step_s=self.info.decode_step_s if self.info else {},
             oldest_waiting_s=max(0.0, self.clock() - oldest.engine_request.queued_s) if oldest else 0.0,
             kv_cache_usage_ratio=self._kv_usage_ratio,
             draining=draining,

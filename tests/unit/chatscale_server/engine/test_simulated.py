@@ -58,6 +58,17 @@ def test_a_replica_says_what_its_profile_s_full_step_computes_in_a_second(profil
     )
 
 
+@pytest.mark.parametrize(
+    ("slots", "sizes"), [pytest.param(1, [1]), pytest.param(2, [1, 2]), pytest.param(5, [1, 3, 5]),
+                         pytest.param(64, [1, 32, 64])],
+)  # fmt: skip
+def test_a_replica_exports_the_decode_times_of_its_profile_for_one_half_and_all_slots(slots, sizes):
+    profile = PROFILES[SimulatedProfile.LLAMA_8B_A10G]
+    info = SimulatedEngine(profile, slots=slots).load(lambda _name, _seconds: None)
+    assert list(info.decode_step_s) == sizes
+    assert info.decode_step_s == {size: profile.step_ms(size, size) / 1000 for size in sizes}
+
+
 def test_steps_take_their_time_and_a_busy_engine_makes_up_for_delays():
     clock = Clock()
     engine = SimulatedEngine(TEN_MS, startup_s=3.0, clock=clock, sleep=clock.sleep)

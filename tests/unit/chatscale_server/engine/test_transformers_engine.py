@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_server.engine.linears import LinearPart, pack_linears
 from chatscale_server.engine.loading import load_model, plan_load, warm_up
 from chatscale_server.engine.model import CacheShape, SlotCache, group_chunks
@@ -188,6 +189,13 @@ def test_what_was_copied_from_another_prompt_answers_as_if_computed(models, fami
     said = prompts[1] + tuple(wanted["1"])
     turn = Request(id="turn", prompt=(*said, 9), max_tokens=6, sampling=greedy)
     assert run(engine, [requests[1], turn], slots=1)["turn"] == expected(models(family), turn.prompt, 6)
+
+
+def test_a_replica_measures_a_decode_step_with_one_half_and_all_slots(models):
+    engine, info = loaded(models("llama"))
+    slots = engine._model.slots
+    assert list(info.decode_step_s) == list(decode_batch_sizes(slots))
+    assert all(0 < step_s < 10 for step_s in info.decode_step_s.values())
 
 
 def test_a_replica_measures_what_a_full_step_computes_in_a_second(models):
