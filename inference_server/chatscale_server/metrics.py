@@ -183,7 +183,12 @@ class ServerCollector(Collector):
     def _counters(self) -> Iterator[MetricFamily]:
         counts = self._counts
         for name, description, value, twin in (
-            (Metric.PROMPT_TOKENS_TOTAL, "Prompt tokens processed", counts.prompt_tokens, "vllm:prompt_tokens"),
+            (
+                Metric.PROMPT_TOKENS_TOTAL,
+                "Prompt tokens computed or found in the KV cache",
+                counts.prompt_tokens,
+                "vllm:prompt_tokens",
+            ),
             (
                 Metric.PREFIX_CACHE_QUERIES_TOTAL,
                 "Prompt tokens looked for in the KV cache",

@@ -33,6 +33,16 @@ def test_operator_reads_the_load_of_a_busy_server():
     )
 
 
+def test_ten_prompts_with_a_shared_prefix_are_the_work_that_was_computed():
+    counts = Counts(prompt_tokens=15_500, prefix_queries=15_500, prefix_hits=13_500)
+
+    series = read_series(exposition(counts, State(max_tokens_per_second=1000.0)), CHATSCALE_SERVER.names)
+    work = CHATSCALE_SERVER.to_sample(series, START).work
+
+    assert work is not None
+    assert work.prompt_tokens == 2000
+
+
 def test_a_server_that_has_just_started_reports_every_metric_of_the_contract():
     families = list(text_string_to_metric_families(exposition()))
     exposed = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}

@@ -46,10 +46,14 @@ class Metric(StrEnum):
     REQUEST_PROMPT_TOKENS = "inference_request_prompt_tokens"
     REQUEST_GENERATED_TOKENS = "inference_request_generated_tokens"
     PROMPT_TOKENS_TOTAL = "inference_prompt_tokens_total"
+    """Counter: prompt tokens that were computed or found in the KV cache. Each choice of `n` counts. Without
+    `PREFIX_CACHE_HITS_TOTAL` it is the work of the prompts. Prompt tokens of a cancelled request that were not reached
+    do not count."""
     PREFIX_CACHE_QUERIES_TOTAL = "inference_prefix_cache_queries_total"
-    """Counter: prompt tokens that were looked up in the KV cache."""
+    """Counter: prompt tokens that were looked up in the KV cache, when their request got a slot. Beam searches use no
+    slot and look nothing up."""
     PREFIX_CACHE_HITS_TOTAL = "inference_prefix_cache_hits_total"
-    """Counter: prompt tokens that were found there and not computed again."""
+    """Counter: prompt tokens that were found there and not computed again. They are part of `PROMPT_TOKENS_TOTAL`."""
     GENERATED_TOKENS_TOTAL = "inference_generated_tokens_total"
     REQUESTS_TOTAL = "inference_requests_total"
     """Counter, label `finish_reason`: stop, length, cancelled, error."""

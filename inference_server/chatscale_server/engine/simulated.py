@@ -1,7 +1,8 @@
 """The Simulated engine: a replica without a model.
 
 Queue, slots, batches and metrics are real. The duration of each step follows a profile, and the output consists of
-fixed customer service sentences. Imports neither torch nor transformers.
+fixed customer service sentences. A prefix that the scheduler finds in a slot takes no time. Imports neither torch nor
+transformers.
 """
 
 import re
@@ -102,6 +103,7 @@ class SimulatedEngine(Engine):
             decode_step_s={
                 size: self._profile.step_ms(size, kv_tokens=size) / 1000 for size in decode_batch_sizes(self._slots)
             },
+            reuses_prefixes=True,
             vocab_size=_VOCABULARY,
             end_tokens=frozenset(),
             default_max_tokens=DEFAULT_MAX_TOKENS,

@@ -126,6 +126,7 @@ def test_each_answer_of_a_search_goes_to_its_request():
     assert reports.report().started == ("a", "b")
     first = reports.report()
     assert (first.batch_size, first.prompt_tokens, reports.report().prompt_tokens) == (3, 3, 0)
+    assert (first.prefix_queries, first.prefix_hits) == (0, 0)
     assert ends(reports, 2) == [
         Output("a", "Thank you ", 3, FinishReason.STOP),
         Output("b", "for for for for ", 4, FinishReason.LENGTH),

@@ -75,6 +75,37 @@ async def test_counters_equal_what_the_answers_say_and_histograms_count_requests
 
 
 @pytest.mark.parametrize("build", [simulated, transformers])
+@pytest.mark.parametrize("choices", [1, 2])
+@pytest.mark.parametrize("together", [False, True], ids=["one-by-one", "together"])
+async def test_a_shared_prefix_is_computed_once_and_found_by_every_other_prompt(
+    tiny: Path, build: Callable[[Path], Engine], choices: int, *, together: bool
+):
+    """Ten prompts of 100 tokens, 60 of them in common. Each further choice computes its last token only."""
+    prompts = [[*range(100, 160), 10 + at, *range(20, 59)] for at in range(10)]
+    async with a_server(build(tiny), max_queue=20) as (_server, client):
+
+        async def complete(prompt: list[int]) -> None:
+            body = {"model": "m", "prompt": prompt, "max_tokens": 2, "temperature": 0, "n": choices}
+            async with client.post("/v1/completions", json=body) as response:
+                assert response.status == 200
+
+        if together:
+            await asyncio.gather(*map(complete, prompts))
+        else:
+            for prompt in prompts:
+                await complete(prompt)
+        found = await gauges(client)
+    total, computed = choices * 10 * 100, 60 + 10 * (40 + choices - 1)
+    assert {name: found[name] for name in (
+        Metric.PROMPT_TOKENS_TOTAL, Metric.PREFIX_CACHE_QUERIES_TOTAL, Metric.PREFIX_CACHE_HITS_TOTAL,
+    )} == {
+        Metric.PROMPT_TOKENS_TOTAL: total,
+        Metric.PREFIX_CACHE_QUERIES_TOTAL: total,
+        Metric.PREFIX_CACHE_HITS_TOTAL: total - computed,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("build", [simulated, transformers])
 @pytest.mark.parametrize(
     ("promised_ms", "all_miss"),
     [pytest.param(0, True, id="nobody-can-keep-it"), pytest.param(60_000, False, id="easily-kept")],
