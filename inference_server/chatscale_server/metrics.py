@@ -51,7 +51,7 @@ BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 
 FINISH_REASONS: Final = ("stop", "length", "cancelled", "error")
 STARTUP_PHASES: Final = ("import", "download", "load", "warm_up")
-_ENDED: Final = "Requests ended, each choice of `n` counting"
+_ENDED: Final = "Requests ended, each choice of `n` counting, without those that were refused or got no token"
 _VLLM_FINISH_REASONS: Final = {"stop": "stop", "length": "length", "cancelled": "abort", "error": "error"}
 
 
@@ -105,6 +105,12 @@ class Counts:
     slo_misses: dict[SloObjective, int] = field(default_factory=lambda: dict.fromkeys(SloObjective, 0))
     rejected: dict[RejectReason, int] = field(default_factory=lambda: dict.fromkeys(RejectReason, 0))
     startup_phase_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STARTUP_PHASES, 0.0))
+
+    @property
+    def aborted(self) -> int:
+        """All admitted requests that were cancelled, as vLLM counts them: with and without a first token."""
+        left = self.rejected[RejectReason.ABANDONED] + self.rejected[RejectReason.CANCELLED]
+        return self.finished["cancelled"] + left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,17 +229,22 @@ class ServerCollector(Collector):
             ),
             [
                 ({**self._vllm, "finished_reason": _VLLM_FINISH_REASONS[reason]}, value)
-                for reason, value in counts.finished.items()
+                for reason, value in {**counts.finished, "cancelled": counts.aborted}.items()
             ],
         )
         yield _sampled(
-            CounterMetricFamily(Metric.REQUESTS_REJECTED_TOTAL, "Requests refused", labels=[*self._own, "reason"]),
+            CounterMetricFamily(
+                Metric.REQUESTS_REJECTED_TOTAL,
+                "Requests that were refused, or whose client left before the first token",
+                labels=[*self._own, "reason"],
+            ),
             [({**self._own, "reason": reason}, value) for reason, value in counts.rejected.items()],
         )
         yield _sampled(
             CounterMetricFamily(
                 Metric.SLO_MISSES_TOTAL,
-                "Requests whose first token or mean time per output token came later than their prompt allows",
+                "Requests whose first token (`ttft`) or mean time per output token (`tpot`) came later than their "
+                "prompt allows; a request counts once, by the objective that it missed first",
                 labels=[*self._own, "objective"],
             ),
             [({**self._own, "objective": objective}, value) for objective, value in counts.slo_misses.items()],

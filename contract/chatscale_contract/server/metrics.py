@@ -56,12 +56,16 @@ class Metric(StrEnum):
     """Counter: prompt tokens that were found there and not computed again. They are part of `PROMPT_TOKENS_TOTAL`."""
     GENERATED_TOKENS_TOTAL = "inference_generated_tokens_total"
     REQUESTS_TOTAL = "inference_requests_total"
-    """Counter, label `finish_reason`: stop, length, cancelled, error."""
+    """Counter, label `finish_reason`: stop, length, cancelled, error. Without the requests that are in
+    `REQUESTS_REJECTED_TOTAL`."""
     REQUESTS_REJECTED_TOTAL = "inference_requests_rejected_total"
-    """Counter, label `reason`: a `RejectReason`."""
+    """Counter, label `reason`: a `RejectReason`. Requests that got no token, because of the server or because their
+    client left."""
     SLO_MISSES_TOTAL = "inference_slo_misses_total"
-    """Counter, label `objective`: a `SloObjective`. Counts requests that got a first token. Rejected and expired
-    requests are in `REQUESTS_REJECTED_TOTAL`. Beam searches are not counted: they return all tokens at once."""
+    """Counter, label `objective`: the `SloObjective` that the request missed first. A request counts once, so the sum
+    over the label is a number of requests. Counts requests that got a first token. Requests that got none are in
+    `REQUESTS_REJECTED_TOTAL`. After a client has left, its request misses nothing more. Beam searches are not counted:
+    they return all tokens at once."""
     CLIENT_DISCONNECTS_TOTAL = "inference_client_disconnects_total"
     STARTUP_PHASE_SECONDS = "inference_startup_phase_seconds"
     """Gauge, label `phase`: import, download, load, warm_up. Duration of each startup phase."""
@@ -76,6 +80,10 @@ class RejectReason(StrEnum):
     TOO_LONG = "too_long"
     DEADLINE = "deadline"
     """It waited for a slot longer than the queue timeout."""
+    ABANDONED = "abandoned"
+    """The client left before the first token and after the TTFT limit: an SLO miss that more replicas prevent."""
+    CANCELLED = "cancelled"
+    """The client left before the first token and within the TTFT limit: no SLO miss."""
     UPLOADS = "uploads"
     """Too many bytes of request bodies were being received."""
 
@@ -86,7 +94,8 @@ class SloObjective(StrEnum):
     TTFT = "ttft"
     """Time to first token. A miss is counted with the first token."""
     TPOT = "tpot"
-    """Mean time per output token after the first. A miss is counted when the request completes."""
+    """Mean time per output token after the first. A miss is counted when the request completes, unless its first token
+    was late: then it has been counted."""
 
 
 SLO_PREFILL_FACTOR: Final = 3

@@ -26,7 +26,7 @@ WORK: Final = (
 )
 """Counters of work, and the capacity that the replica measured of itself. Without any of them the work is unknown."""
 REASON_LABEL: Final = "reason"
-NO_CAPACITY: Final = (RejectReason.QUEUE_FULL, RejectReason.DEADLINE)
+NO_CAPACITY: Final = (RejectReason.QUEUE_FULL, RejectReason.DEADLINE, RejectReason.ABANDONED)
 """Rejections that another replica would have prevented."""
 _LARGEST_COUNT: Final = 10**9
 """Requests or slots of one replica. A larger value is a bug or an attack."""

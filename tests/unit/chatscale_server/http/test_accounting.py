@@ -10,7 +10,7 @@ from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.metrics import RejectReason, SloObjective
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.protocol import ModelInfo
-from chatscale_server.engine.request import StepReport
+from chatscale_server.engine.request import FinishReason, StepReport
 from chatscale_server.engine.scheduler import KvBudget, Scheduler, StepPlan
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.worker import Worker
@@ -21,6 +21,7 @@ from tests.unit.chatscale_server.builders import FAST, a_request
 
 QUEUE_TIMEOUT_S = 5.0
 TOKENS_PER_STEP = 20
+ENDED_WITHOUT_A_TOKEN = (RejectReason.DEADLINE, RejectReason.ABANDONED, RejectReason.CANCELLED)
 PROMPT_TOKENS = (3, 60, 4, 90, 70)
 OBJECTIVES = LatencyObjectives(ttft_s=1.0, tpot_s=0.5)
 """Turns take half a second: a first token may wait for a turn before its own, and each token after it for none."""
@@ -86,7 +87,7 @@ class ServerHarness:
     def check(self) -> None:
         counts, state = self.bridge.counts, self.bridge.state(draining=False)
         in_system = state.queue_depth + state.requests_running
-        ended = sum(counts.finished.values()) + counts.rejected[RejectReason.DEADLINE]
+        ended = sum(counts.finished.values()) + sum(counts.rejected[reason] for reason in ENDED_WITHOUT_A_TOKEN)
         assert len(self.requests) == in_system + ended
         assert counts.rejected[RejectReason.QUEUE_FULL] == self.refused
         assert counts.generated_tokens == sum(request.generated for request in self.requests)
@@ -100,15 +101,21 @@ class ServerHarness:
         answered = counts.finished["stop"] + counts.finished["length"]
         assert answered == count(counts.request_duration_s) == count(counts.decode_time_s)
         assert answered == count(counts.time_per_output_token_s)
-        late = [
-            t
-            for t in self.requests
-            if t.first_token_s is not None and t.first_token_s - t.engine_request.arrived_s > 1.0
-        ]
+        late = [t for t in self.requests if t.first_token_s is not None and waited_s(t, t.first_token_s) > 1.0]
         assert counts.slo_misses == {SloObjective.TTFT: len(late), SloObjective.TPOT: 0}
+        gone = [t for t in self.requests if t.finish is FinishReason.CANCELLED and t.first_token_s is None]
+        abandoned = [t for t in gone if waited_s(t, t.left_s) > 1.0]
+        assert counts.rejected[RejectReason.ABANDONED] == len(abandoned)
+        assert counts.rejected[RejectReason.CANCELLED] == len(gone) - len(abandoned)
         assert state.requests_running <= state.slots
         assert state.queue_depth <= state.slots + state.queue_capacity
         assert count(counts.step_duration_s) == count(counts.batch_size)
+
+
+def waited_s(request: InFlightRequest, until_s: float | None) -> float:
+    """Seconds from arrival until then, or until its client left."""
+    ends_s = [at_s for at_s in (until_s, request.left_s) if at_s is not None]
+    return min(ends_s) - request.engine_request.arrived_s
 
 
 def count(histogram: Histogram) -> int:

@@ -67,8 +67,9 @@ def test_work_is_unknown_until_the_replica_has_measured_its_capacity():
 
 def test_only_rejections_for_lack_of_capacity_count():
     name = Metric.REQUESTS_REJECTED_TOTAL.value
-    lines = [f'{name}{{reason="{reason}"}} 5' for reason in ("deadline", "too_long", "draining", "loading")]
-    assert sample_of(an_exposition(rejected=2) + "\n".join(lines) + "\n").rejected_total == 7.0
+    reasons = ("deadline", "abandoned", "cancelled", "too_long", "draining", "loading")
+    lines = [f'{name}{{reason="{reason}"}} 5' for reason in reasons]
+    assert sample_of(an_exposition(rejected=2) + "\n".join(lines) + "\n").rejected_total == 12.0
 
 
 def test_no_series_of_rejections_means_no_rejections():
