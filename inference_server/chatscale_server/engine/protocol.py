@@ -73,8 +73,8 @@ class SchemaError(Exception):
 class Engine(Protocol):
     """A model that decodes many sequences at a time.
 
-    `load`, `step`, `scores` and `search_beams` are called in the worker's thread only, the other methods in any
-    thread after `load` has returned.
+    `load`, `prepare`, `step`, `scores` and `search_beams` are called in the worker's thread only, the other methods in
+    any thread after `load` has returned.
     """
 
     def load(self, phase: PhaseSink) -> ModelInfo:
@@ -111,8 +111,16 @@ class Engine(Protocol):
         """A new incremental decoder."""
         ...
 
+    def prepare(self, plan: StepPlan) -> None:
+        """Reset the slots of started sequences and perform the copies of the plan. Called once before its `step`."""
+        ...
+
     def step(self, plan: StepPlan) -> Mapping[int, int]:
-        """Compute one step. Returns the next token by slot, for decodes and for prompts that are now complete."""
+        """Compute the rows of one step. Returns the next token by slot, for decodes and for prompts now complete.
+
+        After an error it is called again with parts of the same rows. Until it returns it must therefore change
+        nothing but keys and values of the rows' own positions. A slot without a token has failed.
+        """
         ...
 
     def search_beams(self, request: Request, count: int, between: Callable[[], bool]) -> list[list[int]]:

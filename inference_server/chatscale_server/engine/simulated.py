@@ -138,6 +138,10 @@ class SimulatedEngine(Engine):
         raise SchemaError("the Simulated engine does not support schemas")
 
     @override
+    def prepare(self, plan: StepPlan) -> None:
+        """There is no cache to copy."""
+
+    @override
     def step(self, plan: StepPlan) -> Mapping[int, int]:
         computed = len(plan.decodes) + sum(chunk.end - chunk.start for chunk in plan.chunks)
         held = sum(sequence.held_tokens for sequence in plan.decodes)

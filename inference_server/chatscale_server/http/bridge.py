@@ -305,6 +305,8 @@ class Bridge:
                 request.end(finish, ApiError(500, "the request was cancelled by the server", code="cancelled"))
             case FinishReason.ERROR:
                 request.end(finish, _schema_error(request.schema_param))
+            case FinishReason.FAILED:
+                request.end(finish, _engine_error())
 
     def _count_end(self, request: InFlightRequest, finish: FinishReason) -> None:
         if request.finish is not None:
@@ -316,7 +318,7 @@ class Bridge:
             is_late = self._is_late(request.engine_request, request.left_s)
             self.counts.rejected[RejectReason.ABANDONED if is_late else RejectReason.CANCELLED] += 1
         else:
-            self.counts.finished[str(finish)] += 1
+            self.counts.finished["error" if finish is FinishReason.FAILED else str(finish)] += 1
 
     def _deadline_error(self) -> ApiError:
         return ApiError(
@@ -325,6 +327,11 @@ class Bridge:
             code="queue_timeout",
             retry_after_s=self.retry_after_s(),
         )
+
+
+def _engine_error() -> ApiError:
+    """A retry would fail in the same way, on another replica too."""
+    return ApiError(500, "the engine failed on this request", code="engine_failed", retryable=False)
 
 
 def _schema_error(param: str | None) -> ApiError:

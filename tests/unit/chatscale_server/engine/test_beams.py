@@ -152,6 +152,24 @@ def test_streams_have_a_step_after_each_step_of_a_search():
     assert worker.stop(5)
 
 
+def test_a_failing_search_ends_alone_and_streams_go_on():
+    engine = Searching(FAST)
+    worker, reports = a_worker(engine)
+    worker.submit(a_request("stream", max_tokens=90_000))
+    assert reports.report().started == ("stream",)
+    engine.between_steps = lambda: {}["no such key"]
+    worker.submit_search(a_search("a", "b"))
+    assert [(one.request_id, one.finish) for one in ends(reports, 2)] == [
+        ("a", FinishReason.FAILED), ("b", FinishReason.FAILED),
+    ]  # fmt: skip
+    engine.between_steps = lambda: None
+    worker.submit_search(a_search("c"))
+    assert [(one.request_id, one.finish) for one in ends(reports, 1)] == [("c", FinishReason.STOP)]
+    assert [output.request_id for output in reports.report().outputs] == ["stream"]
+    worker.cancel("stream")
+    assert worker.stop(5)
+
+
 def test_cancelling_one_answer_ends_its_search_and_the_next_one_starts():
     engine = Searching(FAST)
     worker, reports = a_worker(engine)

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from chatscale_server.engine.model import CacheShape, SlotCache, group_chunks
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Chunk, KvBudget, Scheduler, Sequence
+from chatscale_server.engine.step_isolation import run_isolated, without, yielding
 from chatscale_server.engine.transformers_engine import TransformersEngine, full_step
 from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
@@ -72,6 +74,7 @@ def run(
         if coming:
             scheduler.submit(coming.pop(0))
         plan = scheduler.plan()
+        engine.prepare(plan)
         tokens = engine.step(plan)
         for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
             answers[sequence.request.id].append(tokens[sequence.slot])
@@ -241,6 +244,35 @@ def test_a_sampled_neighbour_does_not_change_a_greedy_answer(models):
     together, alone = run(engine, [greedy, wild]), run(engine, [wild])
     assert together["greedy"] == expected(models("llama"), (1, 2, 3), 10)
     assert together["wild"] == alone["wild"]
+
+
+def test_a_request_that_breaks_its_batch_changes_no_token_of_its_neighbours(models):
+    """Sampled tokens too: a step that is repeated draws no random number twice."""
+    engine, info = loaded(models("llama"))
+    seeded = Sampling(temperature=1.5, seed=3, presence_penalty=1.0)
+    neighbours = [Request(id=name, prompt=(at, 2, 3), max_tokens=12, sampling=replace(seeded, seed=at))
+                  for at, name in enumerate("abc")]  # fmt: skip
+    bad = Request(id="bad", prompt=(5, 6), max_tokens=9, sampling=Sampling(logit_bias=((10**6, 5.0),)))
+    alone = {request.id: run(engine, [request])[request.id] for request in neighbours}
+
+    outputs: dict[str, list[int]] = {request.id: [] for request in neighbours}
+    failed: list[str] = []
+    scheduler = Scheduler(4, KvBudget(info.kv_capacity_tokens), 20, 1e9)
+    for request in (*neighbours[:2], bad, neighbours[2]):
+        scheduler.submit(request)
+    while scheduler.running or scheduler.waiting:
+        plan = scheduler.plan()
+        engine.prepare(plan)
+        outcome = run_isolated(engine.step, plan)
+        for sequence in outcome.failed:
+            failed.append(sequence.request.id)
+            scheduler.fail(sequence.request.id)
+        for sequence in yielding(without(plan, outcome.failed)):
+            outputs[sequence.request.id].append(outcome.tokens[sequence.slot])
+            sequence.append(outcome.tokens[sequence.slot])
+            if sequence.generated == sequence.request.max_tokens:
+                scheduler.remove(sequence.request.id)
+    assert (outputs, failed) == (alone, ["bad"])
 
 
 def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):
