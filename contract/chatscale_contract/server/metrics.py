@@ -56,9 +56,8 @@ class Metric(StrEnum):
     """Counter: prompt tokens that were found there and not computed again. They are part of `PROMPT_TOKENS_TOTAL`."""
     GENERATED_TOKENS_TOTAL = "inference_generated_tokens_total"
     REQUESTS_TOTAL = "inference_requests_total"
-    """Counter, label `finish_reason`: stop, length, cancelled, error (the output breaks its schema, or the engine failed
-    on this request or for good). Without the requests that are in
-    `REQUESTS_REJECTED_TOTAL`."""
+    """Counter, label `finish_reason`: stop, length, cancelled, error. An error is an output that breaks its schema, or
+    a failure of the engine. Without the requests that are in `REQUESTS_REJECTED_TOTAL`."""
     REQUESTS_REJECTED_TOTAL = "inference_requests_rejected_total"
     """Counter, label `reason`: a `RejectReason`. Requests that got no token, because of the server or because their
     client left."""
