@@ -84,7 +84,10 @@ def install_yaml(crd: str) -> str:
 def metrics_md() -> str:
     """The metrics of a server that has just started, and of the operator."""
     registry = chatscale_server.metrics.build_registry(
-        chatscale_server.metrics.Counts(), chatscale_server.metrics.State, model_name="", chatmodel=""
+        chatscale_server.metrics.Counts(),
+        lambda: chatscale_server.metrics.State(decode_step_s={1: 0.0}),
+        model_name="",
+        chatmodel="",
     )
     external = CHATSCALE_SERVER_RUNTIME.external_metrics
     return metrics_reference.render(

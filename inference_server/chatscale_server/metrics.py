@@ -8,7 +8,7 @@ one histogram under two names with different buckets (docs/design/0010).
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -19,7 +19,14 @@ from prometheus_client.metrics_core import Metric as MetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from chatscale_contract.server.metrics import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason, SloObjective
+from chatscale_contract.server.metrics import (
+    BATCH_SIZE_LABEL,
+    CHATMODEL_LABEL,
+    MODEL_NAME_LABEL,
+    Metric,
+    RejectReason,
+    SloObjective,
+)
 
 VLLM_TTFT_BUCKETS_S: Final = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
@@ -44,7 +51,7 @@ BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 
 FINISH_REASONS: Final = ("stop", "length", "cancelled", "error")
 STARTUP_PHASES: Final = ("import", "download", "load", "warm_up")
-_ENDED: Final = "Requests ended, each choice of `n` counting"
+_ENDED: Final = "Requests ended, each choice of `n` counting, without those that were refused or got no token"
 _VLLM_FINISH_REASONS: Final = {"stop": "stop", "length": "length", "cancelled": "abort", "error": "error"}
 
 
@@ -99,6 +106,12 @@ class Counts:
     rejected: dict[RejectReason, int] = field(default_factory=lambda: dict.fromkeys(RejectReason, 0))
     startup_phase_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STARTUP_PHASES, 0.0))
 
+    @property
+    def aborted(self) -> int:
+        """All admitted requests that were cancelled, as vLLM counts them: with and without a first token."""
+        left = self.rejected[RejectReason.ABANDONED] + self.rejected[RejectReason.CANCELLED]
+        return self.finished["cancelled"] + left
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
@@ -110,6 +123,8 @@ class State:
     queue_capacity: int = 0
     max_tokens_per_step: int = 0
     max_tokens_per_second: float = 0.0
+    decode_step_s: Mapping[int, float] = field(default_factory=dict)
+    """By batch size."""
     oldest_waiting_s: float = 0.0
     kv_cache_usage_ratio: float = 0.0
     draining: bool = False
@@ -156,6 +171,14 @@ class ServerCollector(Collector):
             yield _sampled(GaugeMetricFamily(name, description, labels=list(self._own)), [(self._own, value)])
             if twin:
                 yield _sampled(GaugeMetricFamily(twin, description, labels=list(self._vllm)), [(self._vllm, value)])
+        yield _sampled(
+            GaugeMetricFamily(
+                Metric.DECODE_STEP_SECONDS,
+                "Time of one decode step with this many sequences and a short context, measured in the warm-up",
+                labels=[*self._own, BATCH_SIZE_LABEL],
+            ),
+            [({**self._own, BATCH_SIZE_LABEL: str(size)}, step_s) for size, step_s in state.decode_step_s.items()],
+        )
         phases = GaugeMetricFamily(
             Metric.STARTUP_PHASE_SECONDS, "Time of each phase of this start", labels=[*self._own, "phase"]
         )
@@ -166,7 +189,12 @@ class ServerCollector(Collector):
     def _counters(self) -> Iterator[MetricFamily]:
         counts = self._counts
         for name, description, value, twin in (
-            (Metric.PROMPT_TOKENS_TOTAL, "Prompt tokens processed", counts.prompt_tokens, "vllm:prompt_tokens"),
+            (
+                Metric.PROMPT_TOKENS_TOTAL,
+                "Prompt tokens computed or found in the KV cache",
+                counts.prompt_tokens,
+                "vllm:prompt_tokens",
+            ),
             (
                 Metric.PREFIX_CACHE_QUERIES_TOTAL,
                 "Prompt tokens looked for in the KV cache",
@@ -201,17 +229,22 @@ class ServerCollector(Collector):
             ),
             [
                 ({**self._vllm, "finished_reason": _VLLM_FINISH_REASONS[reason]}, value)
-                for reason, value in counts.finished.items()
+                for reason, value in {**counts.finished, "cancelled": counts.aborted}.items()
             ],
         )
         yield _sampled(
-            CounterMetricFamily(Metric.REQUESTS_REJECTED_TOTAL, "Requests refused", labels=[*self._own, "reason"]),
+            CounterMetricFamily(
+                Metric.REQUESTS_REJECTED_TOTAL,
+                "Requests that were refused, or whose client left before the first token",
+                labels=[*self._own, "reason"],
+            ),
             [({**self._own, "reason": reason}, value) for reason, value in counts.rejected.items()],
         )
         yield _sampled(
             CounterMetricFamily(
                 Metric.SLO_MISSES_TOTAL,
-                "Requests whose first token or mean time per output token came later than their prompt allows",
+                "Requests whose first token (`ttft`) or mean time per output token (`tpot`) came later than their "
+                "prompt allows; a request counts once, by the objective that it missed first",
                 labels=[*self._own, "objective"],
             ),
             [({**self._own, "objective": objective}, value) for objective, value in counts.slo_misses.items()],

@@ -7,7 +7,10 @@ _SERVER_ERROR: Final = 500
 
 
 class ApiError(Exception):
-    """A failed request: HTTP `status` and OpenAI error body. `retry_after_s` becomes the Retry-After header."""
+    """A failed request: HTTP `status` and OpenAI error body. `retry_after_s` becomes the Retry-After header.
+
+    retryable: False tells OpenAI's clients not to repeat the request, as they do after 408, 409, 429 and 5xx.
+    """
 
     def __init__(
         self,
@@ -17,12 +20,14 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: int | None = None,
+        retryable: bool = True,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.param = param
         self.code = code
         self.retry_after_s = retry_after_s
+        self.retryable = retryable
 
     def body(self) -> dict[str, Any]:
         """The JSON object of an error response, or of the error event in a stream that has started."""
@@ -32,7 +37,8 @@ class ApiError(Exception):
 
     def headers(self) -> dict[str, str]:
         """Headers of the error response."""
-        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        headers = {} if self.retryable else {"x-should-retry": "false"}
+        return headers if self.retry_after_s is None else {**headers, "Retry-After": str(self.retry_after_s)}
 
 
 def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:

@@ -14,4 +14,5 @@ class ExitCode(IntEnum):
     MODEL_TOO_LARGE = 69
     """Weights and KV cache exceed the memory limit or the GPU's memory."""
     ENGINE_FAILED = 70
-    """The engine raised an error or got stuck after startup. All requests got an error response first."""
+    """After startup the engine could not compute a single token, or got stuck. All requests got an error response
+    first. An error in one request does not end the server."""

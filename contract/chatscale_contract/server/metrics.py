@@ -20,7 +20,11 @@ class Metric(StrEnum):
     MAX_TOKENS_PER_STEP = "inference_max_tokens_per_step"
     """Gauge: maximum tokens of one engine step, prompts and output together; 0 while loading."""
     MAX_TOKENS_PER_SECOND = "inference_max_tokens_per_second"
-    """Gauge: tokens per second of a full step, as measured in this replica's warm-up; 0 while loading."""
+    """Gauge: prompt tokens per second of a full step, i.e. the prefill rate, as measured in this replica's warm-up; 0
+    while loading."""
+    DECODE_STEP_SECONDS = "inference_decode_step_seconds"
+    """Gauge, label `batch_size`: duration of one decode step with this many running sequences and a short context, as
+    measured in the warm-up. The sizes are those of `decode_batch_sizes`. No series while loading."""
     QUEUE_CAPACITY = "inference_queue_capacity"
     """Gauge: maximum number of waiting requests."""
     OLDEST_WAITING_SECONDS = "inference_oldest_waiting_seconds"
@@ -42,18 +46,26 @@ class Metric(StrEnum):
     REQUEST_PROMPT_TOKENS = "inference_request_prompt_tokens"
     REQUEST_GENERATED_TOKENS = "inference_request_generated_tokens"
     PROMPT_TOKENS_TOTAL = "inference_prompt_tokens_total"
+    """Counter: prompt tokens that were computed or found in the KV cache. Each choice of `n` counts. Without
+    `PREFIX_CACHE_HITS_TOTAL` it is the work of the prompts. Prompt tokens of a cancelled request that were not reached
+    do not count."""
     PREFIX_CACHE_QUERIES_TOTAL = "inference_prefix_cache_queries_total"
-    """Counter: prompt tokens that were looked up in the KV cache."""
+    """Counter: prompt tokens that were looked up in the KV cache, when their request got a slot. Beam searches use no
+    slot and look nothing up."""
     PREFIX_CACHE_HITS_TOTAL = "inference_prefix_cache_hits_total"
-    """Counter: prompt tokens that were found there and not computed again."""
+    """Counter: prompt tokens that were found there and not computed again. They are part of `PROMPT_TOKENS_TOTAL`."""
     GENERATED_TOKENS_TOTAL = "inference_generated_tokens_total"
     REQUESTS_TOTAL = "inference_requests_total"
-    """Counter, label `finish_reason`: stop, length, cancelled, error."""
+    """Counter, label `finish_reason`: stop, length, cancelled, error. An error is an output that breaks its schema, or
+    a failure of the engine. Without the requests that are in `REQUESTS_REJECTED_TOTAL`."""
     REQUESTS_REJECTED_TOTAL = "inference_requests_rejected_total"
-    """Counter, label `reason`: a `RejectReason`."""
+    """Counter, label `reason`: a `RejectReason`. Requests that got no token, because of the server or because their
+    client left."""
     SLO_MISSES_TOTAL = "inference_slo_misses_total"
-    """Counter, label `objective`: a `SloObjective`. Counts requests that got a first token. Rejected and expired
-    requests are in `REQUESTS_REJECTED_TOTAL`. Beam searches are not counted: they return all tokens at once."""
+    """Counter, label `objective`: the `SloObjective` that the request missed first. A request counts once, so the sum
+    over the label is a number of requests. Counts requests that got a first token. Requests that got none are in
+    `REQUESTS_REJECTED_TOTAL`. After a client has left, its request misses nothing more. Beam searches are not counted:
+    they return all tokens at once."""
     CLIENT_DISCONNECTS_TOTAL = "inference_client_disconnects_total"
     STARTUP_PHASE_SECONDS = "inference_startup_phase_seconds"
     """Gauge, label `phase`: import, download, load, warm_up. Duration of each startup phase."""
@@ -68,6 +80,10 @@ class RejectReason(StrEnum):
     TOO_LONG = "too_long"
     DEADLINE = "deadline"
     """It waited for a slot longer than the queue timeout."""
+    ABANDONED = "abandoned"
+    """The client left before the first token and after the TTFT limit: an SLO miss that more replicas prevent."""
+    CANCELLED = "cancelled"
+    """The client left before the first token and within the TTFT limit: no SLO miss."""
     UPLOADS = "uploads"
     """Too many bytes of request bodies were being received."""
 
@@ -78,7 +94,8 @@ class SloObjective(StrEnum):
     TTFT = "ttft"
     """Time to first token. A miss is counted with the first token."""
     TPOT = "tpot"
-    """Mean time per output token after the first. A miss is counted when the request completes."""
+    """Mean time per output token after the first. A miss is counted when the request completes, unless its first token
+    was late: then it has been counted."""
 
 
 SLO_PREFILL_FACTOR: Final = 3
@@ -87,3 +104,9 @@ SLO_PREFILL_FACTOR: Final = 3
 
 MODEL_NAME_LABEL: Final = "model_name"
 CHATMODEL_LABEL: Final = "chatmodel"
+BATCH_SIZE_LABEL: Final = "batch_size"
+
+
+def decode_batch_sizes(slots: int) -> tuple[int, ...]:
+    """The batch sizes of `DECODE_STEP_SECONDS`, ascending: one, half of the slots (rounded up), all slots."""
+    return tuple(sorted({1, (slots + 1) // 2, slots}))

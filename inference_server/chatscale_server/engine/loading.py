@@ -17,7 +17,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
+from chatscale_server.engine.context_length import context_length
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
@@ -34,12 +36,16 @@ BFLOAT16_GAIN: Final = 1.3
 """Minimum speed-up for bfloat16 on a CPU. For less, the reproducibility of float32 is worth more."""
 PROBE_TOKENS: Final = 24
 PROBE_CHUNK: Final = 10
+NEIGHBOUR_COLUMNS: Final = 1024
+"""Cache columns of the check with a long neighbour. Enough for the local attention of older models, and fast."""
 PREFILL_PROBES: Final = (32, 160)
 """Prompt tokens."""
 CUDA_TOKENS_PER_STEP: Final = 2048
 GRAPH_GAIN: Final = 1.05
 """Minimum speed-up to keep decode graphs, because they use memory and compute padding."""
 GRAPH_PROBES: Final = 5
+DECODE_PROBES: Final = {"cpu": 2, "cuda": 3}
+"""Decode steps to measure for each batch size. On a GPU the first one may record a graph."""
 _FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 """Errors of a model that does not work here or does not fit. torch raises RuntimeError."""
 _NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory")
@@ -68,7 +74,9 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     pickled = pickled_files(folder) if settings.allow_pickled_weights and not any(folder.glob("*.safetensors")) else []
     parameters = _count_pickled(pickled) if pickled else count_parameters(folder)
     config = _read_config(folder, trust_remote_code=settings.trust_remote_code)
-    max_model_len = _context_length(config, settings.max_model_len)
+    max_model_len = context_length(config, settings.max_model_len)
+    if settings.max_model_len is None and max_model_len < config.max_position_embeddings:
+        log.warning("context limited to the original length", extra={"max_model_len": max_model_len})
     _check_family(folder, config, max_model_len)
     device = _pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
@@ -154,12 +162,12 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
 def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
     """Use decode graphs if their results are equal and they are faster. After any failure the model works without."""
     try:
-        without_s = _decode_seconds(model)
+        without_s = _decode_seconds(model, model.slots, GRAPH_PROBES)
         model.graphs = DecodeGraphs(
             model.compute, model.slots, plan.max_model_len, plan.config.vocab_size, plan.device, record
         )
         _check(model, plan, *_expect(model, plan))
-        gain = without_s / _decode_seconds(model)
+        gain = without_s / _decode_seconds(model, model.slots, GRAPH_PROBES)
         reason = model.graphs.failure or ("" if gain >= GRAPH_GAIN else "not faster")
         log.info("decode graphs", extra={"used": not reason, "times_as_fast": round(gain, 2), "reason": reason})
     except (StartupError, *_FAILURES) as error:
@@ -169,12 +177,18 @@ def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
         model.graphs = None
 
 
-def _decode_seconds(model: SlotModel) -> float:
-    """Shortest of several decode steps of all slots."""
+def measure_decode(model: SlotModel) -> dict[int, float]:
+    """Seconds of one decode step by number of sequences, for the sizes of `decode_batch_sizes`."""
+    runs = DECODE_PROBES[model.device.type]
+    return {size: _decode_seconds(model, size, runs) for size in decode_batch_sizes(model.slots)}
+
+
+def _decode_seconds(model: SlotModel, size: int, runs: int) -> float:
+    """Shortest of several decode steps of the first `size` slots."""
     times = []
-    for _ in range(GRAPH_PROBES):
+    for _ in range(runs):
         began = time.perf_counter()
-        model.decode(range(model.slots), [1] * model.slots, [1] * model.slots).argmax(dim=-1).tolist()
+        model.decode(range(size), [1] * size, [1] * size).argmax(dim=-1).tolist()
         times.append(time.perf_counter() - began)
     return min(times)
 
@@ -190,7 +204,10 @@ def _expect(model: SlotModel, plan: LoadPlan) -> tuple[list[int], torch.Tensor]:
 
 
 def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
-    """Compare a chunked prefill and a decode with a plain forward pass. Raises StartupError(MODEL_UNSUPPORTED)."""
+    """Compare a chunked prefill and a decode with a plain forward pass, alone and beside a long request.
+
+    Raises StartupError(MODEL_UNSUPPORTED).
+    """
     last = len(ids) - 1
     try:
         probe = Sequence(Request(id="probe", prompt=tuple(ids), max_tokens=1), slot=0)
@@ -198,16 +215,33 @@ def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Ten
         model.prefill([Chunk(probe, PROBE_CHUNK, last - 1)])
         # Decode twice, so that a graph is recorded and then replayed with other inputs.
         model.decode([0], [ids[-2]], [last - 1])
-        found = model.decode([0], [ids[-1]], [last])[0]
+        found = model.decode([0], [ids[-1]], [last])[0].clone()
+        beside = _decode_beside_long(model, plan, ids[-1], last)
         model.decode(range(model.slots), [ids[-1]] * model.slots, [last] * model.slots)
     except _FAILURES as error:
         raise _failed(plan.folder, "the warm-up failed", error) from error
+    _compare(plan, found, expected, "the slot cache does not reproduce a plain forward pass")
+    if beside is not None:
+        _compare(plan, beside, expected, "a long request changes the output of a short one in the same batch")
+
+
+def _decode_beside_long(model: SlotModel, plan: LoadPlan, token: int, position: int) -> torch.Tensor | None:
+    """Logits (vocab,) of a token in slot 0, decoded together with the last position of the context in slot 1.
+
+    None with a single slot.
+    """
+    if model.slots == 1:
+        return None
+    ids = torch.tensor([[token], [token]], device=model.device)
+    positions = torch.tensor([[position], [plan.max_model_len - 1]], device=model.device)
+    return model.compute(ids, positions, slice(0, 2), min(plan.max_model_len, NEIGHBOUR_COLUMNS))[0]
+
+
+def _compare(plan: LoadPlan, found: torch.Tensor, expected: torch.Tensor, problem: str) -> None:
+    """Raises StartupError(MODEL_UNSUPPORTED) if the logits differ by more than rounding."""
     difference, scale = float((found - expected).abs().max()), float(expected.abs().max())
     if not difference <= _TOLERANCE[plan.dtype] * max(scale, 1e-6):
-        raise _unsupported(
-            plan.folder, f"the slot cache does not reproduce a plain forward pass (logits differ by {difference:.3g} "
-            f"of {scale:.3g})",
-        )  # fmt: skip
+        raise _unsupported(plan.folder, f"{problem} (logits differ by {difference:.3g} of {scale:.3g})")
 
 
 def measure_prefill(model: SlotModel, plan: LoadPlan) -> PrefillCost:
@@ -269,17 +303,6 @@ def _read_config(folder: Path, *, trust_remote_code: bool) -> Any:
             raise _unsupported(folder, reason) from error
         raise _unsupported(folder, f"the configuration cannot be read: {error}") from error
     return config.get_text_config()
-
-
-def _context_length(config: Any, requested: int | None) -> int:
-    limit: int | None = getattr(config, "max_position_embeddings", None)
-    if limit is None:
-        raise StartupError(ExitCode.MODEL_UNSUPPORTED, "the model's configuration has no max_position_embeddings")
-    if requested is not None and requested > limit:
-        raise StartupError(
-            ExitCode.BAD_SETTINGS, f"{Env.MAX_MODEL_LEN} must be within the model's {limit} tokens, found {requested}"
-        )
-    return requested or limit
 
 
 def _check_family(folder: Path, config: Any, max_model_len: int) -> None:

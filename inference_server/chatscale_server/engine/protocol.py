@@ -1,7 +1,8 @@
 """The interface between an engine and its users, worker and HTTP front. Both engines implement it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from chatscale_server.engine.detokenize import Decoder
@@ -23,6 +24,8 @@ class ModelInfo:
     """`tokens_per_step` divided by the time of a full step, measured in the warm-up."""
     vocab_size: int
     end_tokens: frozenset[int]
+    decode_step_s: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Seconds of one decode step by number of sequences, with a short context; empty if unknown."""
     reuses_prefixes: bool = False
     """The engine can copy a prefix between slots, with the same result as computing it."""
     burst_factor: int = 1
@@ -70,8 +73,8 @@ class SchemaError(Exception):
 class Engine(Protocol):
     """A model that decodes many sequences at a time.
 
-    `load`, `step`, `scores` and `search_beams` are called in the worker's thread only, the other methods in any
-    thread after `load` has returned.
+    `load`, `prepare`, `step`, `scores` and `search_beams` are called in the worker's thread only, the other methods in
+    any thread after `load` has returned.
     """
 
     def load(self, phase: PhaseSink) -> ModelInfo:
@@ -108,8 +111,16 @@ class Engine(Protocol):
         """A new incremental decoder."""
         ...
 
+    def prepare(self, plan: StepPlan) -> None:
+        """Reset the slots of started sequences and perform the copies of the plan. Called once before its `step`."""
+        ...
+
     def step(self, plan: StepPlan) -> Mapping[int, int]:
-        """Compute one step. Returns the next token by slot, for decodes and for prompts that are now complete."""
+        """Compute the rows of one step. Returns the next token by slot, for decodes and for prompts now complete.
+
+        After an error it is called again with parts of the same rows. Until it returns it must therefore change
+        nothing but keys and values of the rows' own positions. A slot without a token has failed.
+        """
         ...
 
     def search_beams(self, request: Request, count: int, between: Callable[[], bool]) -> list[list[int]]:

@@ -78,6 +78,9 @@ class FinishReason(StrEnum):
     DEADLINE = "deadline"
     """The request waited longer than the queue timeout and got no slot."""
     ERROR = "error"
+    """The output does not follow the request's constraint."""
+    FAILED = "failed"
+    """The engine raised an error while it computed this request."""
 
 
 @dataclass(frozen=True, slots=True)

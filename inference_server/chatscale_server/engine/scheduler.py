@@ -175,6 +175,35 @@ class Scheduler:
         self._waiting = kept
         return found
 
+    def fail(self, request_id: str) -> None:
+        """Remove a running request whose step failed, and forget what its slot holds: it may never have been written.
+
+        Does nothing for unknown requests.
+        """
+        if (sequence := self._running.get(request_id)) is not None:
+            self.remove(request_id)
+            self.forget(sequence.slot)
+
+    def forget(self, slot: int) -> None:
+        """Discard the cached tokens of a free slot."""
+        self._contents.note(slot, [], 0)
+
+    def clear(self) -> tuple[Request, ...]:
+        """Remove and return all requests, and discard all cached tokens."""
+        removed = (*(sequence.request for sequence in self._running.values()), *self._waiting)
+        for request in removed:
+            self.budget.release(request.id)
+        self._running.clear()
+        self._waiting.clear()
+        self._contents = SlotContents(self.slots)
+        return removed
+
+    @property
+    def free_slots(self) -> tuple[int, ...]:
+        """Slots without a request, ascending."""
+        used = {sequence.slot for sequence in self._running.values()}
+        return tuple(slot for slot in range(self.slots) if slot not in used)
+
     def expire(self, now_s: float) -> tuple[Request, ...]:
         """Remove and return the requests that have waited longer than the queue timeout."""
         expired = []
@@ -232,14 +261,14 @@ class Scheduler:
 
     def _admit_next(self) -> Sequence | None:
         """Give the oldest waiting request a slot. Newer requests do not overtake it if it does not fit yet."""
-        free = set(range(self.slots)) - {sequence.slot for sequence in self._running.values()}
+        free = self.free_slots
         if not free or not self._waiting:
             return None
         request = self._waiting[0]
         if not self.budget.reserve(request.id, request.reserved_tokens):
             return None
         self._waiting.popleft()
-        sequence = Sequence(request, min(free))
+        sequence = self._running[request.id] = Sequence(request, min(free))
         if self.reuse_prefixes:
             _source, length = self._contents.longest(sequence.tokens)
             sequence.slot = self._contents.place(free, sequence.tokens, length)
@@ -252,7 +281,6 @@ class Scheduler:
             copies = self._attach(sequence)
         self._contents.note(sequence.slot, sequence.tokens, sequence.prefilled)
         self._contents.touch(sequence.slot)
-        self._running[sequence.request.id] = sequence
         return copies
 
     def _follow(self, sequence: Sequence, leader: Sequence) -> list[Copy]:

@@ -1,7 +1,8 @@
 """The Simulated engine: a replica without a model.
 
 Queue, slots, batches and metrics are real. The duration of each step follows a profile, and the output consists of
-fixed customer service sentences. Imports neither torch nor transformers.
+fixed customer service sentences. A prefix that the scheduler finds in a slot takes no time. Imports neither torch nor
+transformers.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
+from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_contract.server.profiles import Profile
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
@@ -75,12 +77,14 @@ class SimulatedEngine(Engine):
         self,
         profile: Profile,
         *,
+        slots: int = 1,
         startup_s: float = 0.0,
         max_model_len: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._profile = profile
+        self._slots = slots
         self._startup_s = startup_s
         self._max_model_len = min(max_model_len or profile.max_model_len, profile.kv_tokens)
         self._sleep = sleep
@@ -96,6 +100,10 @@ class SimulatedEngine(Engine):
             kv_capacity_tokens=self._profile.kv_tokens,
             tokens_per_step=self._profile.tokens_per_step,
             max_tokens_per_second=self._profile.max_tokens_per_second,
+            decode_step_s={
+                size: self._profile.step_ms(size, kv_tokens=size) / 1000 for size in decode_batch_sizes(self._slots)
+            },
+            reuses_prefixes=True,
             vocab_size=_VOCABULARY,
             end_tokens=frozenset(),
             default_max_tokens=DEFAULT_MAX_TOKENS,
@@ -128,6 +136,10 @@ class SimulatedEngine(Engine):
     @override
     def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
         raise SchemaError("the Simulated engine does not support schemas")
+
+    @override
+    def prepare(self, plan: StepPlan) -> None:
+        """There is no cache to copy."""
 
     @override
     def step(self, plan: StepPlan) -> Mapping[int, int]:

@@ -1,5 +1,6 @@
 """Sampling state of each slot: parameters, generator, last token, and state that only some requests need."""
 
+import logging
 from collections.abc import Callable, Sequence
 from weakref import ref
 
@@ -7,6 +8,9 @@ import torch
 
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
 from chatscale_server.engine.sampling import choose_tokens, penalise, score_tokens
+from chatscale_server.logs import where
+
+log = logging.getLogger(__name__)
 
 
 class SlotSampler:
@@ -19,6 +23,9 @@ class SlotSampler:
         self._constraints: list[Callable[[], Constraint | None]] = [_unconstrained] * slots
         """Weak references: a constraint may hold megabytes and must be freed with its request."""
         self._generators = [torch.Generator() for _ in range(slots)]
+        self._uniforms: dict[int, float] = {}
+        """Random numbers in [0, 1) by slot, drawn for a token that is not chosen yet. A repeated step uses them again,
+        so that the tokens of a seeded request stay the same."""
         self._last = [0] * slots
         self._prompts: list[tuple[int, ...]] = [()] * slots
         self._counts: dict[int, torch.Tensor] = {}
@@ -35,7 +42,7 @@ class SlotSampler:
         self._tops[slot] = request.top_logprobs
         self._constraints[slot] = ref(request.constraint) if request.constraint is not None else _unconstrained
         self._prompts[slot] = request.prompt if rule.repetition_penalty != 1 else ()
-        for memory in (self._counts, self._seen, self.scores):
+        for memory in (self._counts, self._seen, self.scores, self._uniforms):
             memory.pop(slot, None)
         if rule.seed is None:
             self._generators[slot].seed()
@@ -47,7 +54,11 @@ class SlotSampler:
         return [self._last[slot] for slot in slots]
 
     def choose(self, logits: torch.Tensor, slots: Sequence[int]) -> dict[int, int]:
-        """Choose and store one token per slot. logits: (slots, vocab) float32."""
+        """Choose and store one token per slot. logits: (slots, vocab) float32.
+
+        Any error is raised before the first token is stored, so that the call can be repeated with some of the slots.
+        A slot whose constraint fails on its token is left out of the result.
+        """
         rules = [self._rules[slot] for slot in slots]
         self._allocate(slots, rules, logits.shape[-1])
         adjusted = penalise(logits, rules, self._stack(self._counts, slots), self._stack(self._seen, slots))
@@ -55,12 +66,16 @@ class SlotSampler:
         uniforms = torch.zeros(len(slots), dtype=torch.float64)
         for row, slot in enumerate(slots):
             if rules[row].temperature > 0:
-                uniforms[row] = torch.rand((), generator=self._generators[slot], dtype=torch.float64)
+                uniforms[row] = self._uniform(slot)
         chosen = choose_tokens(adjusted, rules, uniforms.to(self._device)).tolist()
-        for slot, token in zip(slots, chosen, strict=True):
-            self._accept(slot, token)
         self._score(logits, slots, chosen)
-        return dict(zip(slots, chosen, strict=True))
+        return {slot: token for slot, token in zip(slots, chosen, strict=True) if self._accept(slot, token)}
+
+    def _uniform(self, slot: int) -> float:
+        """The random number for the slot's next token."""
+        if slot not in self._uniforms:
+            self._uniforms[slot] = torch.rand((), generator=self._generators[slot], dtype=torch.float64).item()
+        return self._uniforms[slot]
 
     def _allocate(self, slots: Sequence[int], rules: Sequence[Sampling], vocab: int) -> None:
         """Allocate the counters that the slots' parameters need, where they are missing."""
@@ -97,14 +112,21 @@ class SlotSampler:
             logits[row, len(allowed) :] = -torch.inf
         return logits
 
-    def _accept(self, slot: int, token: int) -> None:
+    def _accept(self, slot: int, token: int) -> bool:
+        """Store the token. False if the slot's constraint raised an error."""
+        self._uniforms.pop(slot, None)
         self._last[slot] = token
         if slot in self._counts:
             self._counts[slot][token] += 1
         if slot in self._seen:
             self._seen[slot][token] = True
         if (constraint := self._constraints[slot]()) is not None:
-            constraint.accept(token)
+            try:
+                constraint.accept(token)
+            except Exception as error:  # noqa: BLE001 - the tokens of the other slots are being stored
+                log.error("constraint failed", extra=where(error))  # noqa: TRY400 - its message may quote the output
+                return False
+        return True
 
     def _score(self, logits: torch.Tensor, slots: Sequence[int], chosen: Sequence[int]) -> None:
         requested = [(row, top) for row, slot in enumerate(slots) if (top := self._tops[slot]) is not None]

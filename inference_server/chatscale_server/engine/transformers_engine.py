@@ -84,12 +84,14 @@ class TransformersEngine(Engine):
         else:
             tokens_per_step, burst_factor = loading.CUDA_TOKENS_PER_STEP, 1
             max_tokens_per_second = self._measure_rate(tokens_per_step, plan.max_model_len)
+        decode_step_s = loading.measure_decode(self._model)
         phase("warm_up", time.monotonic() - began)
         return ModelInfo(
             max_model_len=plan.max_model_len,
             kv_capacity_tokens=slots * plan.max_model_len,
             tokens_per_step=tokens_per_step,
             max_tokens_per_second=max_tokens_per_second,
+            decode_step_s=decode_step_s,
             reuses_prefixes=True,
             burst_factor=burst_factor,
             vocab_size=self._vocab_size,
@@ -126,30 +128,38 @@ class TransformersEngine(Engine):
         return self._tokenizer.decoder()
 
     @override
-    def step(self, plan: StepPlan) -> Mapping[int, int]:
-        from chatscale_server.engine.model import group_chunks
-
+    def prepare(self, plan: StepPlan) -> None:
         for sequence in plan.started:
             self._sampler.start(sequence.slot, sequence.request)
         for copy in plan.copies:
             self._model.cache.copy(copy.source, copy.target, copy.tokens)
-        tokens: dict[int, int] = {}
+
+    @override
+    def step(self, plan: StepPlan) -> Mapping[int, int]:
+        import torch
+
+        from chatscale_server.engine.model import group_chunks
+
+        slots = [sequence.slot for sequence in plan.decodes]
+        logits = []
         if plan.decodes:
-            slots = [sequence.slot for sequence in plan.decodes]
             positions = [sequence.held_tokens for sequence in plan.decodes]
-            logits = self._model.decode(slots, self._sampler.last_tokens(slots), positions)
-            tokens |= self._sampler.choose(logits, slots)
+            logits.append(self._model.decode(slots, self._sampler.last_tokens(slots), positions))
         for group in group_chunks(plan.chunks, self._model.pass_tokens):
-            logits = self._model.prefill(group)
+            found = self._model.prefill(group)
             complete = [row for row, chunk in enumerate(group) if chunk.last]
             if complete:
-                sequences: list[Running] = [group[row].sequence for row in complete]
-                tokens |= self._sampler.choose(logits[complete], [sequence.slot for sequence in sequences])
-        return tokens
+                logits.append(found[complete])
+                slots += [group[row].sequence.slot for row in complete]
+        if not slots:
+            return {}
+        # Once for all rows, after everything was computed: a step that fails before has advanced no sampling state.
+        return self._sampler.choose(logits[0] if len(logits) == 1 else torch.cat(logits), slots)
 
     def _measure_rate(self, tokens: int, max_model_len: int) -> float:
         """Tokens per second of a full step; the fastest run counts, because other load only makes a step slower."""
         plan = full_step(tokens, self._settings.max_concurrency, max_model_len)
+        self.prepare(plan)
         times_s = []
         for _ in range(FULL_STEPS):
             began_s = self._clock()

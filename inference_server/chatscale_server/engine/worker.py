@@ -1,5 +1,8 @@
 """The thread that owns the engine: take commands, schedule, step, report.
 
+An error in the computation of a request ends this request only. The thread ends if the engine cannot compute one token
+any more.
+
 Commands arrive through a deque and an event. Results leave as one report per step, and one before the step if it
 starts or ends requests. There is no lock: no other thread uses scheduler, model or cache. `http/bridge.py` passes the
 reports to the event loop.
@@ -11,15 +14,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from chatscale_server.engine.beams import BeamQueue, Search
 from chatscale_server.engine.detokenize import SequenceText, StopFilter, TextPiece
 from chatscale_server.engine.protocol import Engine, ModelInfo
-from chatscale_server.engine.request import FinishReason, Output, Request, Score, StepReport
-from chatscale_server.engine.scheduler import KvBudget, Scheduler, Sequence, StepPlan
+from chatscale_server.engine.request import FinishReason, Output, Request, Sampling, Score, StepReport
+from chatscale_server.engine.scheduler import Chunk, KvBudget, Scheduler, Sequence, StepPlan
+from chatscale_server.engine.step_isolation import run_isolated, without, yielding
+from chatscale_server.logs import where
 
 log = logging.getLogger(__name__)
+
+PROBE_TOKEN: Final = 1
+"""Any token that every vocabulary has."""
+
+
+class EngineBrokenError(Exception):
+    """The engine cannot compute one token. Its cause is the engine's error."""
 
 
 class Listener(Protocol):
@@ -110,6 +122,8 @@ class Worker:
                     self._search(search, scheduler, info)
                 elif not busy:
                     self._wake.wait()
+        except EngineBrokenError as error:
+            self.listener.failed(error.__cause__ or error)
         except BaseException as error:  # noqa: BLE001 - top of the loop: all requests need a response after any error
             self.listener.failed(error)
 
@@ -118,7 +132,7 @@ class Worker:
         ended = self._take_commands(scheduler)
         expired = (*scheduler.expire(self.clock()), *self._beams.expire(self.clock()))
         ended += [Output(request.id, "", 0, FinishReason.DEADLINE) for request in expired]
-        plan = scheduler.plan()
+        plan = self._plan(scheduler, ended)
         if ended or plan.started:
             # Report before the step: a step with prompts takes long, and these requests no longer wait for a slot.
             started = tuple(sequence.request.id for sequence in plan.started)
@@ -127,20 +141,28 @@ class Worker:
             )
         if plan.batch_size == 0:
             return False
-        for sequence in plan.started:
-            self._texts[sequence.request.id] = SequenceText(self.engine.decoder(), StopFilter(sequence.request.stop))
         began_s = self.clock()
-        tokens = self.engine.step(plan)
+        failed, error = self._prepare(scheduler, plan)
+        rows = without(plan, failed)
+        outcome = run_isolated(self.engine.step, rows)
         duration_s = self.clock() - began_s
+        failed += outcome.failed
+        outputs = [self._fail(scheduler, sequence, outcome.error or error) for sequence in failed]
+        free = [sequence.slot for sequence in failed]
         scores = self.engine.scores()
-        outputs = [
-            self._advance(scheduler, sequence, tokens[sequence.slot], scores.get(sequence.slot), info)
-            for sequence in _yielding(plan)
-        ]
+        for sequence in yielding(without(rows, outcome.failed)):
+            try:
+                output = self._advance(
+                    scheduler, sequence, outcome.tokens[sequence.slot], scores.get(sequence.slot), info
+                )
+            except Exception as text_error:  # noqa: BLE001 - see `_fail`
+                output = self._fail(scheduler, sequence, text_error)
+                free.append(sequence.slot)
+            outputs.append(output)
         self.listener.stepped(
             StepReport(
                 outputs=tuple(outputs),
-                prompt_tokens=plan.prompt_tokens,
+                prompt_tokens=without(plan, failed).prompt_tokens,
                 prefix_queries=plan.prefix_queries,
                 prefix_hits=plan.prefix_hits,
                 batch_size=plan.batch_size,
@@ -148,7 +170,62 @@ class Worker:
                 kv_usage_ratio=scheduler.kv_usage_ratio,
             )
         )
+        if free:
+            self._probe(scheduler, free[0])
         return True
+
+    def _plan(self, scheduler: Scheduler, ended: list[Output]) -> StepPlan:
+        """The plan of the next step. If planning fails, all requests end: their state is unknown."""
+        try:
+            return scheduler.plan()
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            log.error("planning failed", extra=where(error))  # noqa: TRY400 - see `_fail`
+            self._texts.clear()
+            ended += [Output(request.id, "", 0, FinishReason.FAILED) for request in scheduler.clear()]
+            return StepPlan()
+
+    def _prepare(self, scheduler: Scheduler, plan: StepPlan) -> tuple[list[Sequence], Exception | None]:
+        """Prepare the step. Returns the sequences that cannot be computed, and why."""
+        failed: list[Sequence] = []
+        problem: Exception | None = None
+        for sequence in plan.started:
+            try:
+                text = SequenceText(self.engine.decoder(), StopFilter(sequence.request.stop))
+            except Exception as error:  # noqa: BLE001 - see `_fail`
+                failed.append(sequence)
+                problem = error
+            else:
+                self._texts[sequence.request.id] = text
+        try:
+            self.engine.prepare(plan)
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            # Which slots were reset and copied is unknown.
+            targets = {*(sequence.slot for sequence in plan.started), *(copy.target for copy in plan.copies)}
+            return [sequence for sequence in scheduler.running if sequence.slot in targets], error
+        return failed, problem
+
+    def _fail(self, scheduler: Scheduler, sequence: Sequence, error: Exception | None) -> Output:
+        """End a request that the engine cannot compute. The others continue."""
+        request_id = sequence.request.id
+        fields = {"request": request_id, **(where(error) if error else {})}
+        log.error("request failed in the engine", extra=fields)  # without the message: it may quote the prompt
+        scheduler.fail(request_id)
+        self._texts.pop(request_id, None)
+        return Output(request_id, "", 0, FinishReason.FAILED)
+
+    def _probe(self, scheduler: Scheduler, slot: int) -> None:
+        """Compute one token that belongs to no request, in a free slot. Raises EngineBrokenError."""
+        request = Request(id="probe", prompt=(PROBE_TOKEN,), max_tokens=1, sampling=Sampling(temperature=0.0))
+        sequence = Sequence(request, slot)
+        plan = StepPlan(started=(sequence,), chunks=(Chunk(sequence, 0, 1),))
+        try:
+            self.engine.prepare(plan)
+            token = self.engine.step(plan)[slot]
+            SequenceText(self.engine.decoder(), StopFilter(())).push(token)
+        except Exception as error:
+            raise EngineBrokenError from error
+        finally:
+            scheduler.forget(slot)
 
     def _search(self, search: Search, scheduler: Scheduler, info: ModelInfo) -> None:
         """Run one beam search. The batch runs one step after each of its steps."""
@@ -171,12 +248,23 @@ class Worker:
             began_s, prompt_tokens = self.clock(), 0
             return self._stopping or self._beams.cancelled
 
-        found = self.engine.search_beams(search[0], len(search), between)
-        if self._beams.cancelled:
-            outputs = [Output(one.id, "", 0, FinishReason.CANCELLED) for one in search]
-        else:
-            outputs = [self._search_output(one.id, tokens, info) for one, tokens in zip(search, found, strict=True)]
+        failed = False
+        try:
+            found = self.engine.search_beams(search[0], len(search), between)
+            if self._beams.cancelled:
+                outputs = [Output(one.id, "", 0, FinishReason.CANCELLED) for one in search]
+            else:
+                outputs = [self._search_output(one.id, tokens, info) for one, tokens in zip(search, found, strict=True)]
+        except EngineBrokenError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            log.error("search failed", extra={"request": search[0].id, **where(error)})  # noqa: TRY400 - see `_fail`
+            outputs = [Output(one.id, "", 0, FinishReason.FAILED) for one in search]
+            failed = True
         self.listener.stepped(StepReport(outputs=tuple(outputs), kv_usage_ratio=scheduler.kv_usage_ratio))
+        # If no slot is free, the next step shows whether the engine works.
+        if failed and scheduler.free_slots:
+            self._probe(scheduler, scheduler.free_slots[0])
 
     def _search_output(self, request_id: str, tokens: list[int], info: ModelInfo) -> Output:
         """The complete output of a beam search."""
@@ -191,7 +279,11 @@ class Worker:
         while self._commands:
             command = self._commands.popleft()
             if isinstance(command, Request):
-                scheduler.submit(command)
+                try:
+                    scheduler.submit(command)
+                except ValueError as error:
+                    log.error("request rejected", extra={"request": command.id, **where(error)})  # noqa: TRY400
+                    ended.append(Output(command.id, "", 0, FinishReason.FAILED))
             elif isinstance(command, tuple):
                 self._beams.submit(command)
             elif scheduler.remove(command):
@@ -224,8 +316,3 @@ class Worker:
             scheduler.remove(request.id)
             del self._texts[request.id]
         return Output(request.id, piece.text, 1, finish, piece.scores)
-
-
-def _yielding(plan: StepPlan) -> list[Sequence]:
-    """Sequences that get a token in this step."""
-    return [*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)]

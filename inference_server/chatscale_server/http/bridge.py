@@ -162,8 +162,11 @@ class Bridge:
         unfinished = [request for request in requests if request.finish is None]
         if self._port is not None and unfinished:
             # One failed choice ends the whole response. That is no client disconnect.
-            self.counts.client_disconnects += all(request.problem is None for request in requests)
+            has_left = all(request.problem is None for request in requests)
+            self.counts.client_disconnects += has_left
             for request in unfinished:
+                if has_left:
+                    request.leave(self.clock())
                 self._port.cancel(request.engine_request.id)
 
     def fail_all(self, problem: ApiError) -> None:
@@ -195,6 +198,7 @@ class Bridge:
             queue_capacity=self.max_queue,
             max_tokens_per_step=self.info.tokens_per_step if self.info else 0,
             max_tokens_per_second=self.info.max_tokens_per_second if self.info else 0.0,
+            decode_step_s=self.info.decode_step_s if self.info else {},
             oldest_waiting_s=max(0.0, self.clock() - oldest.engine_request.queued_s) if oldest else 0.0,
             kv_cache_usage_ratio=self._kv_usage_ratio,
             draining=draining,
@@ -253,19 +257,26 @@ class Bridge:
     def _time_tokens(self, request: InFlightRequest, tokens: int, now_s: float) -> None:
         if request.last_token_s is None:
             request.first_token_s = now_s
-            self._count_first_token(request.engine_request, now_s - request.engine_request.arrived_s)
+            self.counts.time_to_first_token_s.observe(now_s - request.engine_request.arrived_s)
+            if self._is_late(request.engine_request, now_s if request.left_s is None else request.left_s):
+                self._count_miss(request, SloObjective.TTFT)
             if request.started_s is not None:
                 self.counts.prefill_time_s.observe(now_s - request.started_s)
         else:
             self.counts.inter_token_s.observe((now_s - request.last_token_s) / tokens, tokens)
         request.last_token_s = now_s
 
-    def _count_first_token(self, request: Request, ttft_s: float) -> None:
-        self.counts.time_to_first_token_s.observe(ttft_s)
+    def _is_late(self, request: Request, at_s: float) -> bool:
+        """True if the limit for the first token has passed."""
         speed = self.info.max_tokens_per_second if self.info else 0.0
         # A beam search returns all tokens at once, so the objective does not apply to it.
-        if request.beams == 1 and self.objectives.misses_ttft(ttft_s, len(request.prompt), speed):
-            self.counts.slo_misses[SloObjective.TTFT] += 1
+        return request.beams == 1 and self.objectives.misses_ttft(at_s - request.arrived_s, len(request.prompt), speed)
+
+    def _count_miss(self, request: InFlightRequest, objective: SloObjective) -> None:
+        """Count a request that misses its SLO, once."""
+        if request.missed is None:
+            request.missed = objective
+            self.counts.slo_misses[objective] += 1
 
     def _count_answer(self, request: InFlightRequest, now_s: float) -> None:
         """Count what is defined for completed requests only."""
@@ -279,9 +290,8 @@ class Bridge:
             # A beam search returns all tokens at once, so there is no time between them.
             if request.engine_request.beams == 1:
                 self.counts.time_per_output_token_s.observe(decode_time_s / max(1, request.generated - 1))
-                self.counts.slo_misses[SloObjective.TPOT] += self.objectives.misses_tpot(
-                    decode_time_s, request.generated
-                )
+                if request.left_s is None and self.objectives.misses_tpot(decode_time_s, request.generated):
+                    self._count_miss(request, SloObjective.TPOT)
 
     def _end(self, request: InFlightRequest, finish: FinishReason, now_s: float) -> None:
         self._count_end(request, finish)
@@ -295,14 +305,20 @@ class Bridge:
                 request.end(finish, ApiError(500, "the request was cancelled by the server", code="cancelled"))
             case FinishReason.ERROR:
                 request.end(finish, _schema_error(request.schema_param))
+            case FinishReason.FAILED:
+                request.end(finish, _engine_error())
 
     def _count_end(self, request: InFlightRequest, finish: FinishReason) -> None:
         if request.finish is not None:
             return
         if finish is FinishReason.DEADLINE:
             self.counts.rejected[RejectReason.DEADLINE] += 1
+        elif request.left_s is not None and request.first_token_s is None:
+            # Not among the finished requests: their prompts are not computed, or only a part of them.
+            is_late = self._is_late(request.engine_request, request.left_s)
+            self.counts.rejected[RejectReason.ABANDONED if is_late else RejectReason.CANCELLED] += 1
         else:
-            self.counts.finished[str(finish)] += 1
+            self.counts.finished["error" if finish is FinishReason.FAILED else str(finish)] += 1
 
     def _deadline_error(self) -> ApiError:
         return ApiError(
@@ -311,6 +327,11 @@ class Bridge:
             code="queue_timeout",
             retry_after_s=self.retry_after_s(),
         )
+
+
+def _engine_error() -> ApiError:
+    """A retry would fail in the same way, on another replica too."""
+    return ApiError(500, "the engine failed on this request", code="engine_failed", retryable=False)
 
 
 def _schema_error(param: str | None) -> ApiError:

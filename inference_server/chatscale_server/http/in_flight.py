@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.metrics import SloObjective
 from chatscale_server.engine.request import FinishReason, Output, Request, Score
 
 RETRY_AFTER_RANGE_S: Final = (1, 30)
@@ -41,6 +42,10 @@ class InFlightRequest:
         self.first_token_s: float | None = None
         self.last_token_s: float | None = None
         self.generated = 0
+        self.left_s: float | None = None
+        """When the client left; None if it did not."""
+        self.missed: SloObjective | None = None
+        """The objective that the request missed first."""
         self.finish: FinishReason | None = None
         self.problem: ApiError | None = None
         """Set when the request failed."""
@@ -67,6 +72,11 @@ class InFlightRequest:
         if self.finish is None:
             self.finish, self.problem = finish, problem
             self.updated.set()
+
+    def leave(self, at_s: float) -> None:
+        """Note that the client has left. Later calls change nothing."""
+        if self.left_s is None:
+            self.left_s = at_s
 
     def take_delta(self) -> OutputDelta:
         """All output since the last call. Raises the request's ApiError after its last text was read."""

@@ -23,10 +23,17 @@ def key(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     return name, tuple(sorted(labels.items()))
 
 
-def test_every_metric_of_the_contract_is_there_before_anything_has_happened():
+def test_every_metric_of_the_contract_but_the_decode_times_is_there_before_anything_has_happened():
     found = {name for name, _ in scrape(Counts(), State())}
-    assert {metric for metric in Metric if not {metric, f"{metric}_count"} & found} == set()
+    missing = {metric for metric in Metric if not {metric, f"{metric}_count"} & found}
+    assert missing == {Metric.DECODE_STEP_SECONDS}
     assert scrape(Counts(), State())[key(Metric.QUEUE_DEPTH, **LABELS)] == 0
+
+
+def test_decode_step_times_have_one_series_for_each_batch_size():
+    found = scrape(Counts(), State(decode_step_s={1: 0.02, 4: 0.03}))
+    by_size = {size: found[key(Metric.DECODE_STEP_SECONDS, batch_size=size, **LABELS)] for size in ("1", "4")}
+    assert by_size == {"1": 0.02, "4": 0.03}
 
 
 def test_twins_carry_the_same_values_under_vllm_s_names():

@@ -11,6 +11,10 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PhimoeConfig,
+    PhimoeForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -25,24 +29,52 @@ _COMMON = {"vocab_size": 260, "max_position_embeddings": CONTEXT, "initializer_r
 _LLAMA_LIKE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
                "num_key_value_heads": 2, **_COMMON}  # fmt: skip
 FAMILIES = ("llama", "qwen2", "qwen3", "gpt2")
+ORIGINAL = 64
+"""Context length before a rotary scaling extends it."""
+_FACTORS = {"short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [2.0, 4.0, 8.0, 16.0]}
+SCALINGS: dict[str, dict[str, object]] = {
+    "dynamic": {"rope_type": "dynamic", "factor": 4.0},
+    "linear": {"rope_type": "linear", "factor": 2.0},
+    "llama3": {"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+               "original_max_position_embeddings": ORIGINAL},
+    "longrope": {"rope_type": "longrope", "original_max_position_embeddings": ORIGINAL, **_FACTORS},
+    "yarn": {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": ORIGINAL},
+}  # fmt: skip
+"""Rotary scalings. A family with one is named like `phi3-longrope`."""
+SCALED_FAMILIES = (
+    "llama-dynamic", "llama-linear", "llama-llama3", "llama-longrope", "llama-yarn", "phi3-longrope",
+    "phimoe-longrope", "qwen2-dynamic", "qwen2-yarn",
+)  # fmt: skip
 
 
 def a_network(family: str, *, seeded: bool = True):
     """seeded: not where there is no real generator to seed."""
     if seeded:
         torch.manual_seed(1)
+    family, _, scaling = family.partition("-")
+    rope = {"rope_parameters": {"rope_theta": 100.0, **SCALINGS[scaling]}} if scaling else {}
     match family:
         case "llama":
-            return LlamaForCausalLM(LlamaConfig(**_LLAMA_LIKE))
+            network = LlamaForCausalLM(LlamaConfig(**_LLAMA_LIKE, **rope))
         case "qwen2":
-            return Qwen2ForCausalLM(Qwen2Config(**_LLAMA_LIKE))
+            network = Qwen2ForCausalLM(Qwen2Config(**_LLAMA_LIKE, **rope))
         case "qwen3":
-            return Qwen3ForCausalLM(Qwen3Config(head_dim=16, **_LLAMA_LIKE))
+            network = Qwen3ForCausalLM(Qwen3Config(head_dim=16, **_LLAMA_LIKE))
+        case "phi3":
+            network = Phi3ForCausalLM(Phi3Config(**_LLAMA_LIKE, **rope, original_max_position_embeddings=ORIGINAL))
+        case "phimoe":
+            rope["rope_parameters"] |= {"short_mscale": 1.1, "long_mscale": 1.3}
+            experts = {"num_local_experts": 2, "num_experts_per_tok": 1}
+            network = PhimoeForCausalLM(
+                PhimoeConfig(**_LLAMA_LIKE, **rope, **experts, original_max_position_embeddings=ORIGINAL)
+            )
         case "gpt2":
-            return GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, **_COMMON))
+            network = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, **_COMMON))
         case "mistral":
-            return MistralForCausalLM(MistralConfig(sliding_window=32, **_LLAMA_LIKE))
-    raise ValueError(family)
+            network = MistralForCausalLM(MistralConfig(sliding_window=32, **_LLAMA_LIKE))
+        case _:
+            raise ValueError(family)
+    return network
 
 
 def a_tokenizer() -> PreTrainedTokenizerFast:

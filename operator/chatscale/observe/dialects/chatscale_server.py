@@ -24,9 +24,9 @@ WORK: Final = (
     Metric.REQUESTS_TOTAL,
     Metric.SLO_MISSES_TOTAL,
 )
-"""Counters of work, and the capacity that the replica measured of itself."""
+"""Counters of work, and the capacity that the replica measured of itself. Without any of them the work is unknown."""
 REASON_LABEL: Final = "reason"
-NO_CAPACITY: Final = (RejectReason.QUEUE_FULL, RejectReason.DEADLINE)
+NO_CAPACITY: Final = (RejectReason.QUEUE_FULL, RejectReason.DEADLINE, RejectReason.ABANDONED)
 """Rejections that another replica would have prevented."""
 _LARGEST_COUNT: Final = 10**9
 """Requests or slots of one replica. A larger value is a bug or an attack."""
@@ -70,12 +70,15 @@ def _to_sample(series: Iterable[Series], taken_at: datetime) -> ReplicaSample:
 
 
 def _work(sums: Mapping[str, float]) -> WorkCounters | None:
-    """None unless every counter is there and the replica has measured its capacity."""
+    """None unless every counter of `WORK` is there and the replica has measured its capacity.
+
+    Prompt tokens that were found in the prefix cache are no work. A server without that counter found none.
+    """
     if any(name not in sums for name in WORK) or sums[Metric.MAX_TOKENS_PER_SECOND] <= 0:
         return None
     return WorkCounters(
         max_tokens_per_second=sums[Metric.MAX_TOKENS_PER_SECOND],
-        prompt_tokens=sums[Metric.PROMPT_TOKENS_TOTAL],
+        prompt_tokens=max(sums[Metric.PROMPT_TOKENS_TOTAL] - sums.get(Metric.PREFIX_CACHE_HITS_TOTAL, 0.0), 0.0),
         generated_tokens=sums[Metric.GENERATED_TOKENS_TOTAL],
         finished=sums[Metric.REQUESTS_TOTAL],
         slo_misses=sums[Metric.SLO_MISSES_TOTAL],
@@ -89,7 +92,9 @@ def _count(name: Metric, sums: Mapping[str, float]) -> int:
 
 
 CHATSCALE_SERVER: Final = Dialect(
-    names=tuple(name.value for name in (*GAUGES, Metric.REQUESTS_REJECTED_TOTAL, *WORK)),
+    names=tuple(
+        name.value for name in (*GAUGES, Metric.REQUESTS_REJECTED_TOTAL, *WORK, Metric.PREFIX_CACHE_HITS_TOTAL)
+    ),
     timestamp_name=Metric.QUEUE_DEPTH.value,
     distinct_labels=(REASON_LABEL, "finish_reason", "objective"),
     promql_matchers=_promql_matchers,

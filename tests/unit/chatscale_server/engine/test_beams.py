@@ -126,6 +126,7 @@ def test_each_answer_of_a_search_goes_to_its_request():
     assert reports.report().started == ("a", "b")
     first = reports.report()
     assert (first.batch_size, first.prompt_tokens, reports.report().prompt_tokens) == (3, 3, 0)
+    assert (first.prefix_queries, first.prefix_hits) == (0, 0)
     assert ends(reports, 2) == [
         Output("a", "Thank you ", 3, FinishReason.STOP),
         Output("b", "for for for for ", 4, FinishReason.LENGTH),
@@ -148,6 +149,24 @@ def test_streams_have_a_step_after_each_step_of_a_search():
     assert [output.request_id for report in searched for output in report.outputs] == ["stream"] * engine.steps
     worker.cancel("stream")
     assert [(one.request_id, one.finish) for one in ends(reports, 1)] == [("stream", FinishReason.CANCELLED)]
+    assert worker.stop(5)
+
+
+def test_a_failing_search_ends_alone_and_streams_go_on():
+    engine = Searching(FAST)
+    worker, reports = a_worker(engine)
+    worker.submit(a_request("stream", max_tokens=90_000))
+    assert reports.report().started == ("stream",)
+    engine.between_steps = lambda: {}["no such key"]
+    worker.submit_search(a_search("a", "b"))
+    assert [(one.request_id, one.finish) for one in ends(reports, 2)] == [
+        ("a", FinishReason.FAILED), ("b", FinishReason.FAILED),
+    ]  # fmt: skip
+    engine.between_steps = lambda: None
+    worker.submit_search(a_search("c"))
+    assert [(one.request_id, one.finish) for one in ends(reports, 1)] == [("c", FinishReason.STOP)]
+    assert [output.request_id for output in reports.report().outputs] == ["stream"]
+    worker.cancel("stream")
     assert worker.stop(5)
 
 

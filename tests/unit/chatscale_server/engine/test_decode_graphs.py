@@ -99,7 +99,7 @@ def test_graphs_are_kept_only_where_they_answer_alike_and_faster(models, record,
     plan = plan_load(models("llama"), settings)
     model = load_model(plan, 4)
     times: Iterator[float] = iter(times_s)
-    monkeypatch.setattr("chatscale_server.engine.loading._decode_seconds", lambda _model: next(times))
+    monkeypatch.setattr("chatscale_server.engine.loading._decode_seconds", lambda *_: next(times))
     with caplog.at_level("INFO", "chatscale_server.engine.loading"):
         record_decodes(model, plan, record)
     assert (model.graphs is not None) is (not reason)

@@ -48,7 +48,9 @@ def load(folder: Path, **changes: object) -> tuple[TransformersEngine, list[str]
 
 def first_token(engine: TransformersEngine) -> int:
     sequence = Sequence(Request(id="r", prompt=(1, 2, 3), max_tokens=1, sampling=Sampling(temperature=0.0)), slot=0)
-    return engine.step(StepPlan(started=(sequence,), chunks=(Chunk(sequence, 0, 3),)))[0]
+    plan = StepPlan(started=(sequence,), chunks=(Chunk(sequence, 0, 3),))
+    engine.prepare(plan)
+    return engine.step(plan)[0]
 
 
 def pickle_weights(folder: Path) -> Path:

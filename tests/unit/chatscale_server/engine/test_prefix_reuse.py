@@ -159,6 +159,20 @@ def test_if_the_leader_is_cancelled_the_next_sequence_continues_from_the_cached_
     assert world.computed == 200 + 1
 
 
+def test_what_a_failed_request_left_in_its_slot_is_never_reused():
+    world = World(slots=2)
+    world.submit("bad", SYSTEM)
+    world.scheduler.plan()  # planned, and never computed
+    world.scheduler.fail("bad")
+    world.submit("same", SYSTEM)
+    plan = world.step()
+    assert (plan.prefix_hits, plan.copies, world.computed) == (0, (), len(SYSTEM))
+    world.scheduler.fail("unknown")
+    world.scheduler.clear()
+    world.submit("again", SYSTEM)
+    assert world.step().prefix_hits == 0
+
+
 def test_a_short_common_beginning_is_not_worth_waiting_for():
     world = World(slots=2)
     common = SYSTEM[: MIN_FOLLOW_TOKENS - 1]

@@ -8,6 +8,7 @@ import pytest
 from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES, Profile
 from chatscale_server.engine.protocol import ChatMessage
+from chatscale_server.engine.request import Request
 from chatscale_server.engine.scheduler import KvBudget, Scheduler
 from chatscale_server.engine.simulated import SimulatedEngine
 from tests.unit.chatscale_server.builders import a_request
@@ -58,6 +59,17 @@ def test_a_replica_says_what_its_profile_s_full_step_computes_in_a_second(profil
     )
 
 
+@pytest.mark.parametrize(
+    ("slots", "sizes"), [pytest.param(1, [1]), pytest.param(2, [1, 2]), pytest.param(5, [1, 3, 5]),
+                         pytest.param(64, [1, 32, 64])],
+)  # fmt: skip
+def test_a_replica_exports_the_decode_times_of_its_profile_for_one_half_and_all_slots(slots, sizes):
+    profile = PROFILES[SimulatedProfile.LLAMA_8B_A10G]
+    info = SimulatedEngine(profile, slots=slots).load(lambda _name, _seconds: None)
+    assert list(info.decode_step_s) == sizes
+    assert info.decode_step_s == {size: profile.step_ms(size, size) / 1000 for size in sizes}
+
+
 def test_steps_take_their_time_and_a_busy_engine_makes_up_for_delays():
     clock = Clock()
     engine = SimulatedEngine(TEN_MS, startup_s=3.0, clock=clock, sleep=clock.sleep)
@@ -70,6 +82,24 @@ def test_steps_take_their_time_and_a_busy_engine_makes_up_for_delays():
     clock.now_s += 5.0
     engine.step(scheduler.plan())
     assert clock.slept_s == [3.0, 0.01, 0.006]
+
+
+def test_a_prefix_that_another_prompt_has_computed_takes_no_time():
+    per_token = Profile(c0_ms=0.0, c1_ms_per_token=1.0, c2_ms_per_token=0.0, c3_ms_per_kv_token=0.0, kv_tokens=10_000,
+                        tokens_per_step=2000)  # fmt: skip
+    clock = Clock()
+    engine = SimulatedEngine(per_token, clock=clock, sleep=clock.sleep)
+    info = engine.load(lambda _name, _seconds: None)
+    scheduler = Scheduler(2, KvBudget(10_000), info.tokens_per_step, 60.0, reuse_prefixes=info.reuses_prefixes)
+    shared = tuple(range(1500))
+    clock.slept_s.clear()
+    for at in range(10):
+        scheduler.submit(Request(id=str(at), prompt=shared + (2000 + at,) * 50, max_tokens=1))
+        plan = scheduler.plan()
+        engine.step(plan)
+        clock.now_s += 10.0
+        scheduler.remove(str(at))
+    assert clock.slept_s == [1.55] + [0.05] * 9
 
 
 def test_the_first_step_after_a_pause_takes_its_whole_time():

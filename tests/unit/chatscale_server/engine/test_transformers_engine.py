@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_server.engine.linears import LinearPart, pack_linears
 from chatscale_server.engine.loading import load_model, plan_load, warm_up
 from chatscale_server.engine.model import CacheShape, SlotCache, group_chunks
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Chunk, KvBudget, Scheduler, Sequence
+from chatscale_server.engine.step_isolation import run_isolated, without, yielding
 from chatscale_server.engine.transformers_engine import TransformersEngine, full_step
 from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
@@ -71,6 +74,7 @@ def run(
         if coming:
             scheduler.submit(coming.pop(0))
         plan = scheduler.plan()
+        engine.prepare(plan)
         tokens = engine.step(plan)
         for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
             answers[sequence.request.id].append(tokens[sequence.slot])
@@ -190,6 +194,13 @@ def test_what_was_copied_from_another_prompt_answers_as_if_computed(models, fami
     assert run(engine, [requests[1], turn], slots=1)["turn"] == expected(models(family), turn.prompt, 6)
 
 
+def test_a_replica_measures_a_decode_step_with_one_half_and_all_slots(models):
+    engine, info = loaded(models("llama"))
+    slots = engine._model.slots
+    assert list(info.decode_step_s) == list(decode_batch_sizes(slots))
+    assert all(0 < step_s < 10 for step_s in info.decode_step_s.values())
+
+
 def test_a_replica_measures_what_a_full_step_computes_in_a_second(models):
     engine, info = loaded(models("llama"))
     assert 0 < info.max_tokens_per_second < float("inf")
@@ -233,6 +244,35 @@ def test_a_sampled_neighbour_does_not_change_a_greedy_answer(models):
     together, alone = run(engine, [greedy, wild]), run(engine, [wild])
     assert together["greedy"] == expected(models("llama"), (1, 2, 3), 10)
     assert together["wild"] == alone["wild"]
+
+
+def test_a_request_that_breaks_its_batch_changes_no_token_of_its_neighbours(models):
+    """Sampled tokens too: a step that is repeated draws no random number twice."""
+    engine, info = loaded(models("llama"))
+    seeded = Sampling(temperature=1.5, seed=3, presence_penalty=1.0)
+    neighbours = [Request(id=name, prompt=(at, 2, 3), max_tokens=12, sampling=replace(seeded, seed=at))
+                  for at, name in enumerate("abc")]  # fmt: skip
+    bad = Request(id="bad", prompt=(5, 6), max_tokens=9, sampling=Sampling(logit_bias=((10**6, 5.0),)))
+    alone = {request.id: run(engine, [request])[request.id] for request in neighbours}
+
+    outputs: dict[str, list[int]] = {request.id: [] for request in neighbours}
+    failed: list[str] = []
+    scheduler = Scheduler(4, KvBudget(info.kv_capacity_tokens), 20, 1e9)
+    for request in (*neighbours[:2], bad, neighbours[2]):
+        scheduler.submit(request)
+    while scheduler.running or scheduler.waiting:
+        plan = scheduler.plan()
+        engine.prepare(plan)
+        outcome = run_isolated(engine.step, plan)
+        for sequence in outcome.failed:
+            failed.append(sequence.request.id)
+            scheduler.fail(sequence.request.id)
+        for sequence in yielding(without(plan, outcome.failed)):
+            outputs[sequence.request.id].append(outcome.tokens[sequence.slot])
+            sequence.append(outcome.tokens[sequence.slot])
+            if sequence.generated == sequence.request.max_tokens:
+                scheduler.remove(sequence.request.id)
+    assert (outputs, failed) == (alone, ["bad"])
 
 
 def test_a_prompt_with_a_long_gap_of_free_slots_decodes_right(models):

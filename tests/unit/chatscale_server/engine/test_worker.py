@@ -4,11 +4,12 @@ import queue
 import threading
 from collections.abc import Mapping
 
+import pytest
 from typing_extensions import override
 
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Constraint, FinishReason, Output, Request, StepReport
-from chatscale_server.engine.scheduler import StepPlan
+from chatscale_server.engine.scheduler import KvBudget, Scheduler, StepPlan
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.worker import Worker
 from tests.unit.chatscale_server.builders import FAST, a_request, gated_engine
@@ -207,9 +208,106 @@ class Broken(SimulatedEngine):
         raise MemoryError("no more")
 
 
-def test_a_failing_engine_says_so_and_ends_its_thread():
+def test_an_engine_that_cannot_compute_one_token_fails_its_batch_and_ends_the_thread():
     worker, reports = a_worker(Broken(FAST))
     worker.submit(a_request())
     assert reports.report().started == ("r",)
+    assert reports.report().outputs == (Output("r", "", 0, FinishReason.FAILED),)
     assert isinstance(reports.next(), MemoryError)
     assert worker.stop(5)
+
+
+class Sick(Spelling):
+    """Cannot compute the request `bad` in the place that its stop string names."""
+
+    def _fail_at(self, place: str, plan: StepPlan) -> None:
+        requests = [sequence.request for sequence in (*plan.started, *plan.decodes)]
+        requests += [chunk.sequence.request for chunk in plan.chunks]
+        if any(request.id == "bad" and request.stop == (place,) for request in requests):
+            raise RuntimeError(f"{place} fails")
+
+    @override
+    def prepare(self, plan: StepPlan) -> None:
+        self._fail_at("prepare", plan)
+
+    @override
+    def step(self, plan: StepPlan) -> Mapping[int, int]:
+        self._fail_at("prefill" if plan.chunks else "decode", plan)
+        tokens = dict(super().step(plan))
+        for sequence in plan.decodes:
+            if sequence.request.id == "bad" and sequence.request.stop == ("text",):
+                tokens[sequence.slot] = 50  # no word has this index
+            if sequence.request.id == "bad" and sequence.request.stop == ("missing",):
+                del tokens[sequence.slot]
+        return tokens
+
+
+@pytest.mark.parametrize("place", ["prepare", "prefill", "decode", "text", "missing"])
+def test_a_request_that_fails_in_the_engine_ends_alone_and_the_next_ones_are_served(place):
+    worker, reports = a_worker(Sick("One", " two", " three"), slots=4)
+    for name in ("a", "b", "bad", "c"):
+        worker.submit(Request(id=name, prompt=(1,), max_tokens=20, stop=(place,) if name == "bad" else ()))
+    assert endings(reports, 4)["bad"] == ("" if place in {"prepare", "prefill"} else "One", FinishReason.FAILED)
+    worker.submit(Request(id="next", prompt=(1,), max_tokens=20))
+    assert endings(reports, 1) == {"next": ("One two three", FinishReason.STOP)}
+    assert worker.stop(5)
+
+
+@pytest.mark.parametrize("place", ["prefill", "decode", "text", "missing"])
+def test_the_neighbours_of_a_failing_request_get_their_whole_answer(place):
+    worker, reports = a_worker(Sick("One", " two", " three"), slots=4)
+    for name in ("a", "b", "bad", "c"):
+        worker.submit(Request(id=name, prompt=(1,), max_tokens=20, stop=(place,) if name == "bad" else ()))
+    ends = endings(reports, 4)
+    assert {name: ends[name] for name in "abc"} == dict.fromkeys("abc", ("One two three", FinishReason.STOP))
+    assert worker.stop(5)
+
+
+def endings(reports: Reports, count: int) -> dict[str, tuple[str, FinishReason]]:
+    """Text and finish reason of the next `count` requests that end."""
+    texts: dict[str, str] = {}
+    ends: dict[str, tuple[str, FinishReason]] = {}
+    while len(ends) < count:
+        for output in reports.report().outputs:
+            texts[output.request_id] = texts.get(output.request_id, "") + output.text
+            if output.finish:
+                ends[output.request_id] = (texts[output.request_id], output.finish)
+    return ends
+
+
+def test_a_request_that_can_never_fit_fails_alone():
+    worker, reports = a_worker(Spelling("One"))
+    worker.submit(a_request("huge", prompt=1000))
+    worker.submit(Request(id="a", prompt=(1,), max_tokens=20))
+    assert endings(reports, 2) == {"huge": ("", FinishReason.FAILED), "a": ("One", FinishReason.STOP)}
+    assert worker.stop(5)
+
+
+class ForgetfulScheduler(Scheduler):
+    """Fails to plan once, after it has given a slot."""
+
+    failures = 1
+
+    @override
+    def plan(self) -> StepPlan:
+        plan = super().plan()
+        if plan.started and self.failures:
+            self.failures -= 1
+            raise LookupError("no plan")
+        return plan
+
+
+def test_a_failed_plan_ends_its_requests_and_the_next_ones_are_served():
+    reports = Reports()
+    worker = Worker(Spelling("One"), reports, 2, 60.0, clock=lambda: 0.0)
+    info = worker.engine.load(reports.phase)
+    scheduler = ForgetfulScheduler(2, KvBudget(100), 100, 60.0)
+    for name in "abc":
+        worker.submit(Request(id=name, prompt=(1,), max_tokens=20))
+    worker._run_step(scheduler, info)
+    assert endings(reports, 3) == dict.fromkeys("abc", ("", FinishReason.FAILED))
+    assert (scheduler.running, scheduler.waiting, scheduler.budget.reserved_tokens) == ((), (), 0)
+    worker.submit(Request(id="next", prompt=(1,), max_tokens=20))
+    while worker._run_step(scheduler, info):
+        pass
+    assert endings(reports, 1) == {"next": ("One", FinishReason.STOP)}

@@ -253,6 +253,50 @@ async def test_a_request_without_a_token_misses_no_objective():
     assert misses(harness) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("left_s", "reason"),
+    [
+        pytest.param(2.0, RejectReason.CANCELLED, id="within-the-limit"),
+        pytest.param(2.5, RejectReason.ABANDONED, id="after-the-limit"),
+    ],
+)
+@pytest.mark.parametrize("started", ["", "a"], ids=["waiting", "in-a-slot"])
+async def test_a_client_that_leaves_before_its_first_token_is_judged_by_the_time_it_left(left_s, reason, started):
+    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
+    request = harness.submit(a_request("a"))
+    harness.step(started=started)
+    harness.now_s = left_s
+    harness.bridge.abandon([request])
+    harness.now_s = 60.0
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
+    counts = harness.bridge.counts
+    assert {name: count for name, count in counts.rejected.items() if count} == {reason: 1}
+    assert (sum(counts.finished.values()), counts.aborted, misses(harness)) == (0, 1, (0, 0))
+
+
+@pytest.mark.parametrize(("left_s", "missed"), [(2.0, 0), (2.5, 1)])
+async def test_a_token_that_comes_after_its_client_left_changes_no_judgement(left_s, missed):
+    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
+    request = harness.submit(a_request("a"))
+    harness.step(started="a")
+    harness.now_s = left_s
+    harness.bridge.abandon([request])
+    for harness.now_s in (60.0, 90.0):
+        harness.step(tokens="a", finished="a" if harness.now_s == 90.0 else "")
+    assert misses(harness) == (missed, 0)
+    assert sum(harness.bridge.counts.rejected.values()) == 0
+
+
+async def test_a_client_that_leaves_during_its_answer_misses_nothing_more():
+    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
+    request = harness.submit(a_request("a"))
+    harness.step(started="a", tokens="a")
+    harness.bridge.abandon([request])
+    harness.now_s = 60.0
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
+    assert (misses(harness), harness.bridge.counts.finished["cancelled"]) == ((0, 0), 1)
+
+
 async def test_latency_objectives_do_not_apply_to_beam_searches():
     harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
     harness.bridge.submit([replace(a_request("a"), beams=4)])
@@ -276,7 +320,7 @@ async def test_a_slow_upload_does_not_count_as_time_in_the_queue():
 async def test_a_slot_counts_as_occupied_until_the_engine_reports_it_free():
     harness = BridgeHarness()
     request = harness.submit(a_request("a"))
-    harness.step(started="a")
+    harness.step(started="a", tokens="a")
     harness.bridge.abandon([request])
     assert (harness.port.cancelled, harness.bridge.in_flight) == (["a"], 1)
     harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))

@@ -27,7 +27,7 @@ from chatscale_server.http.serve import Server, run_to_end
 from chatscale_server.settings import Dtype
 from tests.unit.chatscale_server.builders import FAST, SETTINGS, a_server, eventually, gated_engine
 from tests.unit.chatscale_server.http.test_model_answers import WITH_TOOLS
-from tests.unit.chatscale_server.http.test_server import FailsAtStep
+from tests.unit.chatscale_server.http.test_server import FailsAtStep, FailsOnLongPrompts
 from tests.unit.chatscale_server.tiny_models import save_model
 
 HELLO: Any = [{"role": "user", "content": "Where is my order?"}]
@@ -239,6 +239,15 @@ async def test_a_failing_engine_is_a_500_and_within_a_stream_an_error_of_the_api
             await ends(stream)
         assert (cut.value.code, "illegal" in str(cut.value)) == ("engine_failed", False)
         gate.open()
+
+
+async def test_the_client_does_not_retry_a_request_that_the_engine_cannot_compute():
+    async with a_client(FailsOnLongPrompts(FAST)) as (client, server):
+        with pytest.raises(openai.InternalServerError):
+            await client.with_options(max_retries=3).chat.completions.create(
+                model="m", messages=[{"role": "user", "content": "no " * 60}]
+            )
+        assert server.bridge.counts.finished["error"] == 1
 
 
 async def test_a_client_that_gives_up_frees_its_slot():

@@ -75,17 +75,49 @@ async def test_counters_equal_what_the_answers_say_and_histograms_count_requests
 
 
 @pytest.mark.parametrize("build", [simulated, transformers])
-@pytest.mark.parametrize(
-    ("promised_ms", "all_miss"),
-    [pytest.param(0, True, id="nobody-can-keep-it"), pytest.param(60_000, False, id="easily-kept")],
-)
-async def test_missed_objectives_are_counted_per_request(
-    tiny: Path, build: Callable[[Path], Engine], promised_ms: int, *, all_miss: bool
+@pytest.mark.parametrize("choices", [1, 2])
+@pytest.mark.parametrize("together", [False, True], ids=["one-by-one", "together"])
+async def test_a_shared_prefix_is_computed_once_and_found_by_every_other_prompt(
+    tiny: Path, build: Callable[[Path], Engine], choices: int, *, together: bool
 ):
-    async with a_server(build(tiny), slo_ttft_milliseconds=promised_ms, slo_tpot_milliseconds=promised_ms) as (
-        server,
-        client,
-    ):
+    """Ten prompts of 100 tokens, 60 of them in common. Each further choice computes its last token only."""
+    prompts = [[*range(100, 160), 10 + at, *range(20, 59)] for at in range(10)]
+    async with a_server(build(tiny), max_queue=20) as (_server, client):
+
+        async def complete(prompt: list[int]) -> None:
+            body = {"model": "m", "prompt": prompt, "max_tokens": 2, "temperature": 0, "n": choices}
+            async with client.post("/v1/completions", json=body) as response:
+                assert response.status == 200
+
+        if together:
+            await asyncio.gather(*map(complete, prompts))
+        else:
+            for prompt in prompts:
+                await complete(prompt)
+        found = await gauges(client)
+    total, computed = choices * 10 * 100, 60 + 10 * (40 + choices - 1)
+    assert {name: found[name] for name in (
+        Metric.PROMPT_TOKENS_TOTAL, Metric.PREFIX_CACHE_QUERIES_TOTAL, Metric.PREFIX_CACHE_HITS_TOTAL,
+    )} == {
+        Metric.PROMPT_TOKENS_TOTAL: total,
+        Metric.PREFIX_CACHE_QUERIES_TOTAL: total,
+        Metric.PREFIX_CACHE_HITS_TOTAL: total - computed,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("build", [simulated, transformers])
+@pytest.mark.parametrize(
+    ("ttft_ms", "tpot_ms", "objective"),
+    [
+        pytest.param(0, 0, SloObjective.TTFT, id="both-missed"),
+        pytest.param(60_000, 0, SloObjective.TPOT, id="only-tpot-missed"),
+        pytest.param(60_000, 60_000, None, id="both-kept"),
+    ],
+)
+async def test_a_request_that_misses_its_slo_counts_once_by_the_objective_that_it_missed_first(
+    tiny: Path, build: Callable[[Path], Engine], ttft_ms: int, tpot_ms: int, objective: SloObjective | None
+):
+    async with a_server(build(tiny), slo_ttft_milliseconds=ttft_ms, slo_tpot_milliseconds=tpot_ms) as (server, client):
         assert server.bridge.info is not None
         # With a speed, each prompt would be allowed some time of its own.
         server.bridge.info = replace(server.bridge.info, max_tokens_per_second=0.0)
@@ -95,8 +127,8 @@ async def test_missed_objectives_are_counted_per_request(
             async with client.post("/v1/completions", json=body) as response:
                 tokens.append((await response.json())["usage"]["completion_tokens"])
         assert server.bridge.counts.slo_misses == {
-            SloObjective.TTFT: len(tokens) if all_miss else 0,
-            SloObjective.TPOT: sum(count > 1 for count in tokens) if all_miss else 0,
+            SloObjective.TTFT: len(tokens) if objective is SloObjective.TTFT else 0,
+            SloObjective.TPOT: sum(count > 1 for count in tokens) if objective is SloObjective.TPOT else 0,
         }
         assert max(tokens) > 1
 

@@ -289,6 +289,33 @@ class FailsAtStep(SimulatedEngine):
         raise RuntimeError("illegal memory access")
 
 
+class FailsOnLongPrompts(SimulatedEngine):
+    """Cannot compute prompts from 50 tokens on."""
+
+    @override
+    def step(self, plan):
+        if any(len(chunk.sequence.request.prompt) >= 50 for chunk in plan.chunks):
+            raise RuntimeError("too long for this engine")
+        return super().step(plan)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_that_the_engine_cannot_compute_is_a_500_without_a_retry_and_others_are_answered(stream):
+    async with a_server(FailsOnLongPrompts(FAST), max_concurrency=4) as (server, client):
+        bodies = [chat(stream=stream), chat(messages=[{"role": "user", "content": "no " * 60}], stream=stream)]
+        bodies += [chat(stream=stream)] * 2
+        responses = await asyncio.gather(*(client.post("/v1/chat/completions", json=body) for body in bodies))
+        assert [response.status for response in responses] == [200, 500, 200, 200]
+        bad = responses[1]
+        assert (bad.headers["x-should-retry"], "Retry-After" in bad.headers) == ("false", False)
+        assert (await bad.json())["error"]["code"] == "engine_failed"
+        for response in (responses[0], *responses[2:]):
+            assert "finish_reason" in await response.text()
+        assert server.bridge.counts.finished["error"] == 1
+        async with client.get("/readyz") as response:
+            assert response.status == 200
+
+
 async def test_an_engine_failure_ends_every_request_and_the_server():
     async with a_server(FailsAtStep(FAST)) as (server, client), asyncio.TaskGroup() as tasks:
         answers = [tasks.create_task(_post(client, stream=stream)) for stream in (True, False)]

@@ -40,6 +40,21 @@ def test_reads_the_work_of_a_replica_that_counts_it():
     )
 
 
+@pytest.mark.parametrize(
+    ("hits", "computed"),
+    [
+        pytest.param("inference_prefix_cache_hits_total 8500\n", 500, id="cached-tokens-are-no-work"),
+        pytest.param("", 9000, id="a-server-without-the-counter-found-none"),
+        pytest.param("inference_prefix_cache_hits_total 9001\n", 0, id="never-negative"),
+    ],
+)
+def test_work_counts_the_prompt_tokens_that_were_computed(hits: str, computed: float):
+    work = sample_of(an_exposition() + WORK.lstrip() + hits).work
+    assert work == WorkCounters(
+        max_tokens_per_second=8400, prompt_tokens=computed, generated_tokens=700, finished=10, slo_misses=4
+    )
+
+
 @pytest.mark.parametrize("name", [metric.value for metric in chatscale_server.WORK])
 def test_work_with_a_counter_missing_is_unknown(name: str):
     rest = "".join(line for line in WORK.lstrip().splitlines(keepends=True) if not line.startswith(name))
@@ -52,8 +67,9 @@ def test_work_is_unknown_until_the_replica_has_measured_its_capacity():
 
 def test_only_rejections_for_lack_of_capacity_count():
     name = Metric.REQUESTS_REJECTED_TOTAL.value
-    lines = [f'{name}{{reason="{reason}"}} 5' for reason in ("deadline", "too_long", "draining", "loading")]
-    assert sample_of(an_exposition(rejected=2) + "\n".join(lines) + "\n").rejected_total == 7.0
+    reasons = ("deadline", "abandoned", "cancelled", "too_long", "draining", "loading")
+    lines = [f'{name}{{reason="{reason}"}} 5' for reason in reasons]
+    assert sample_of(an_exposition(rejected=2) + "\n".join(lines) + "\n").rejected_total == 12.0
 
 
 def test_no_series_of_rejections_means_no_rejections():
