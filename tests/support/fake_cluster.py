@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, POD, Kind, Listing, Watch
+from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, LEASE, POD, Kind, Listing, Watch
 from chatscale.errors import ConflictError, InvalidSpecError, NotFoundError
 from tests.support.builders import Manifest
 
@@ -19,7 +19,7 @@ Path = tuple[str, ...]
 Owner = tuple[str, str]
 """Field manager and subresource."""
 
-KINDS = {**CHILD_KINDS, CHATMODEL.name: CHATMODEL, POD.name: POD}
+KINDS = {**CHILD_KINDS, CHATMODEL.name: CHATMODEL, POD.name: POD, LEASE.name: LEASE}
 
 
 class FakeCluster:
@@ -214,11 +214,28 @@ class FakeCluster:
         meta = self.objects[key]["metadata"]
         return {"kind": "Scale", "metadata": {"name": meta["name"], "resourceVersion": meta["resourceVersion"]}}
 
-    async def create(self, manifest: Manifest) -> None:
+    async def create(self, manifest: Manifest) -> Manifest:
         self._called("create", manifest["kind"])
-        if any(event["metadata"]["name"] == manifest["metadata"]["name"] for event in self.events):
-            raise ConflictError("the event exists")
-        self.events.append(copy.deepcopy(manifest))
+        if manifest["kind"] == "Event":
+            if any(event["metadata"]["name"] == manifest["metadata"]["name"] for event in self.events):
+                raise ConflictError("the event exists")
+            self.events.append(copy.deepcopy(manifest))
+            return copy.deepcopy(manifest)
+        key = _key(manifest)
+        if key in self.objects:
+            raise ConflictError(f"{key} exists")
+        self.put(manifest)
+        self.writes.append(f"create {key[0]}")
+        return self._read(key)
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        self._called("replace", manifest["kind"])
+        key = _key(manifest)
+        if self._read(key)["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
+            raise ConflictError(f"{key}: the object has been modified")
+        self.put(manifest)
+        self.writes.append(f"replace {key[0]}")
+        return self._read(key)
 
     # ---- inside ----
 

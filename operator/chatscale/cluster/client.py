@@ -16,7 +16,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from typing_extensions import override
 
 from chatscale import metrics, names
-from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, EVENT, Cluster, Kind, Listing, Manifest
+from chatscale.cluster.interface import CHATMODEL, WRITTEN_KINDS, Cluster, Kind, Listing, Manifest
 from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
 
 CALL_TIMEOUT_S: Final = 10.0
@@ -25,7 +25,9 @@ JSON: Final = "application/json"
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-METHODS: Final = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+METHODS: Final = {
+    "get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE",
+}  # fmt: skip
 """HTTP methods by the Kubernetes verb."""
 
 log = logging.getLogger(__name__)
@@ -94,8 +96,14 @@ class KubernetesCluster(Cluster):
         return await self._call("patch", CHATMODEL, path, query=query, body=body, content_type=MERGE)
 
     @override
-    async def create(self, manifest: Manifest) -> None:
-        await self._call("create", EVENT, EVENT.path(manifest["metadata"]["namespace"]), body=manifest)
+    async def create(self, manifest: Manifest) -> Manifest:
+        kind, namespace, _ = _address(manifest)
+        return await self._call("create", kind, kind.path(namespace), body=manifest)
+
+    @override
+    async def replace(self, manifest: Manifest) -> Manifest:
+        kind, namespace, name = _address(manifest)
+        return await self._call("update", kind, kind.path(namespace, name), body=manifest)
 
     async def has_chatmodels(self) -> bool:
         """Whether the API server serves ChatModels; false until the CRD is installed and established."""
@@ -176,4 +184,4 @@ def _parse(payload: bytes) -> Manifest:
 
 
 def _address(manifest: Manifest) -> tuple[Kind, str, str]:
-    return CHILD_KINDS[manifest["kind"]], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+    return WRITTEN_KINDS[manifest["kind"]], manifest["metadata"]["namespace"], manifest["metadata"]["name"]

@@ -45,9 +45,12 @@ SERVICE: Final = Kind("v1", "Service", "services")
 AUTOSCALER: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 POD: Final = Kind("v1", "Pod", "pods")
 EVENT: Final = Kind("v1", "Event", "events")
+LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILD_KINDS: Final = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, AUTOSCALER)}
 """Kinds that the operator creates for a ChatModel."""
+WRITTEN_KINDS: Final = {**CHILD_KINDS, EVENT.name: EVENT, LEASE.name: LEASE}
+"""Kinds that the operator writes as whole objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,13 @@ class Cluster(Protocol):
         """
         ...
 
-    async def create(self, manifest: Manifest) -> None:
-        """Create an object that the operator never reads: an Event."""
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create an object. Returns it. Raises ConflictError if the name is taken."""
+        ...
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """Replace an object. Returns the result.
+
+        Raises ConflictError if its resource version is no longer the one in `manifest`.
+        """
         ...

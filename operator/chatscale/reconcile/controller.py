@@ -57,18 +57,24 @@ class Controller:
         self._stopping = asyncio.Event()
 
     async def run(self, existing: Iterable[ObjectKey] = ()) -> None:
-        """Work until `stop`, beginning with a pass over each existing object.
+        """Work until `stop` or until cancelled, beginning with a pass over each existing object.
 
-        Cancels the passes that run at that moment: the next process continues from the state of the cluster.
+        Cancels the passes that run at that moment and waits for their end: the next process continues from the state
+        of the cluster. May be called again afterwards.
         """
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            for key in existing:
-                self.wake(key)
-            await self._stopping.wait()
+        self._stopping.clear()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for key in existing:
+                    self.wake(key)
+                await self._stopping.wait()
+                self._group = None
+                for worker in self._workers.values():
+                    worker.task.cancel()
+        finally:
             self._group = None
-            for worker in self._workers.values():
-                worker.task.cancel()
+            self._workers.clear()
 
     def stop(self) -> None:
         """Make `run` return soon."""

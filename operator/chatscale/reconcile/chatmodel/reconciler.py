@@ -187,6 +187,11 @@ class ChatModelReconciler:
             memory = self._memories[key] = Memory(chatmodel.metadata.uid)
         return memory
 
+    def forget_all(self) -> None:
+        """Drop the memory of every ChatModel: another process has taken over. The next pass starts from the status."""
+        for key in list(self._memories):
+            self._forget(key)
+
     def _forget(self, key: ObjectKey) -> None:
         self._memories.pop(key, None)
         metrics.forget(key.namespace, key.name)

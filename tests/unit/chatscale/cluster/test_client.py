@@ -142,6 +142,18 @@ async def test_deletes_exactly_this_object_and_treats_absence_as_success(server:
     assert server.asked[0][4] == {"propagationPolicy": "Background", "preconditions": {"uid": "u1"}}
 
 
+async def test_creates_and_replaces_a_lease_by_its_resource_version(server: ApiServer, cluster: KubernetesCluster):
+    lease = {"kind": "Lease", "metadata": {"name": "op", "namespace": "demo", "resourceVersion": "7"}, "spec": {}}
+    server.body = lease
+    assert await cluster.create(lease) == lease
+    assert await cluster.replace(lease) == lease
+    path = "/apis/coordination.k8s.io/v1/namespaces/demo/leases"
+    assert server.asked == [
+        ("POST", path, {}, "application/json", lease),
+        ("PUT", f"{path}/op", {}, "application/json", lease),
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [
