@@ -16,7 +16,7 @@ from typing import Final
 from chatscale import metrics, names
 from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, parse_chatmodel
 from chatscale.cluster.cache import WatchCache
-from chatscale.cluster.interface import CHATMODEL, Cluster, Manifest
+from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import ObjectKey
 from chatscale.desired.plan import Plan
@@ -31,6 +31,7 @@ from chatscale.reconcile.chatmodel.children import (
     children_input,
     delete_leftovers,
     existing_children,
+    find_taken_name,
     plan_children,
 )
 from chatscale.reconcile.chatmodel.events import EventDraft, build_events, scaling_events, status_events
@@ -101,16 +102,17 @@ class ChatModelReconciler:
         resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now)
 
         children = children_input(snapshot, chatmodel, resolution)
-        plan, deployment = None, snapshot.deployment
+        plan, taken, deployment = None, None, _ours(snapshot.deployment, chatmodel)
         if memory.needs_plan(children, now):
-            plan, deployment = await self._plan(snapshot, chatmodel, resolution, memory)
+            plan, taken, deployment = await self._plan(snapshot, chatmodel, resolution, memory)
             await delete_leftovers(self._cluster, plan)
 
         deployment, refused_count = await self._scale(snapshot, chatmodel, resolution, deployment)
         if plan is not None:
-            deployment, memory.refusal = await apply_children(
+            deployment, refused_child = await apply_children(
                 self._cluster, chatmodel, plan, deployment, resolution.replicas, memory.applied
             )
+            memory.refusal = taken or refused_child
             memory.planned = children
             memory.plan_again_at = now + timedelta(seconds=REFUSED_RETRY_S if memory.refusal else RESYNC_S)
 
@@ -123,12 +125,13 @@ class ChatModelReconciler:
 
     async def _plan(
         self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
-    ) -> tuple[Plan, Manifest | None]:
-        """The plan for the children, and the Deployment as it is."""
+    ) -> tuple[Plan, Refusal | None, Manifest | None]:
+        """The plan for the children, a name that is taken, and our Deployment as it is."""
         desired = self._build(chatmodel, resolution)
         existing = await existing_children(self._cluster, snapshot, chatmodel, desired)
         plan = plan_children(chatmodel, desired, existing, memory.applied)
-        return plan, next((child for child in existing if child["kind"] == "Deployment"), None)
+        deployment = next((child for child in existing if child["kind"] == DEPLOYMENT.name), None)
+        return plan, find_taken_name(chatmodel, existing), _ours(deployment, chatmodel)
 
     def _build(self, chatmodel: ChatModel, resolution: Resolution) -> list[Manifest]:
         # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
@@ -210,6 +213,11 @@ class ChatModelReconciler:
 def _key(snapshot: Snapshot) -> ObjectKey:
     meta = snapshot.meta
     return ObjectKey(CHATMODEL.name, meta.namespace, meta.name)
+
+
+def _ours(deployment: Manifest | None, chatmodel: ChatModel) -> Manifest | None:
+    """The Deployment unless it is a foreign one, whose count and status say nothing about the ChatModel."""
+    return deployment if deployment is not None and is_ours(deployment, chatmodel) else None
 
 
 def _due_in_s(chatmodel: ChatModel, resolution: Resolution, result: PassResult) -> float:

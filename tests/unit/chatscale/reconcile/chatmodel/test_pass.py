@@ -2,9 +2,10 @@
 
 import pytest
 
-from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE
+from chatscale import names
+from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE, Kind
 from chatscale.errors import ClusterUnavailableError, ForbiddenError, InvalidSpecError, NotFoundError
-from tests.support.builders import a_chatmodel, a_foreign_hpa, a_pod
+from tests.support.builders import Manifest, a_chatmodel, a_foreign_hpa, a_pod
 from tests.support.world import a_settled_world, a_world
 
 
@@ -163,17 +164,51 @@ async def test_an_unreadable_status_is_replaced():
     assert world.cluster.the(CHATMODEL)["status"]["desiredReplicas"] == 1
 
 
-async def test_a_foreign_object_with_a_childs_name_is_not_changed():
-    theirs = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "tiny", "namespace": "demo", "uid": "theirs"},
-        "spec": {"ports": [{"port": 1}]},
-    }
-    world = a_world(a_chatmodel(), theirs)
-    await world.tick()
-    assert world.cluster.the(SERVICE)["spec"] == {"ports": [{"port": 1}]}
+def a_foreign(kind: str, **labels: str) -> Manifest:
+    """An object of another owner that has the ChatModel's name."""
+    meta = {"name": "tiny", "namespace": "demo", "uid": "theirs", "labels": labels}
+    return {"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": {"replicas": 7, "ports": [{"port": 1}]}}
+
+
+@pytest.mark.parametrize("labels", [{}, {names.CHATMODEL.label: "tiny"}], ids=["unlabelled", "with our label"])
+@pytest.mark.parametrize("kind", [SERVICE, DEPLOYMENT])
+async def test_a_foreign_object_with_a_childs_name_is_not_changed(kind: Kind, labels: dict[str, str]):
+    theirs = a_foreign(kind.name, **labels)
+    world = a_world(a_chatmodel().in_mode("Operator", min_replicas=2), theirs)
+    await world.tick(times=20)
+    assert world.cluster.the(kind)["spec"] == theirs["spec"]
     assert world.cluster.condition("Ready") == ("False", "InvalidSpec")
+    assert world.cluster.message("Ready") == (
+        f"{kind.name} demo/tiny exists and does not belong to ChatModel demo/tiny: rename one of them, or delete it"
+    )
+
+
+@pytest.mark.parametrize("kind", [SERVICE, AUTOSCALER])
+async def test_a_foreign_object_with_a_childs_name_does_not_stop_scaling(kind: Kind):
+    theirs = a_foreign_hpa("tiny", kind="Deployment", target="web") if kind is AUTOSCALER else a_foreign(kind.name)
+    mode = "HPA" if kind is AUTOSCALER else "Operator"
+    targets = [{"type": "QueueDepth", "target": 4}]
+    world = a_world(a_chatmodel().in_mode(mode, metrics=targets), theirs, a_pod().ready().manifest())
+    await world.tick(times=2)
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == 1
+    if kind is AUTOSCALER:
+        world.cluster.autoscaler_sets_replicas(3)
+    world.reader.queue, world.reader.running = 30, 8
+    await world.tick(times=4)
+    status = world.cluster.the(CHATMODEL)["status"]
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == status["desiredReplicas"] > 1
+    assert (status["readyReplicas"], status["queueDepth"]) == (1, 30)
+    assert world.cluster.condition("Ready") == ("False", "InvalidSpec")
+    assert world.cluster.event_reasons().count("InvalidSpec") == 1
+
+
+async def test_a_childs_name_that_is_free_again_is_used_within_a_minute():
+    world = a_world(a_chatmodel(), a_foreign("Service"))
+    assert await world.tick() == 60.0
+    world.cluster.remove(SERVICE)
+    await world.tick(seconds=60)
+    assert world.cluster.the(SERVICE)["metadata"]["labels"][names.CHATMODEL.label] == "tiny"
+    assert world.cluster.condition("Ready") == ("False", "Starting")
 
 
 async def test_children_of_an_earlier_chatmodel_of_the_same_name_are_adopted():
