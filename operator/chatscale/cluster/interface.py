@@ -74,7 +74,8 @@ class Cluster(Protocol):
     """Every call ends within a deadline and raises only classes of `chatscale.errors`.
 
     NotFoundError: no such object. ConflictError: the object exists already, or it has changed since it was read.
-    InvalidSpecError: the API server never accepts this object. ForbiddenError: the API server rejects it until an
+    InvalidSpecError: the API server never accepts this child; only `apply` raises it. RejectedRequestError: it never
+    accepts this request, which no spec describes. ForbiddenError: the API server rejects it until an
     administrator raises a quota or grants a right. ClusterUnavailableError: any other failure; a retry may succeed.
     """
 

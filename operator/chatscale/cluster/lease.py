@@ -18,7 +18,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from chatscale.cluster.interface import LEASE, Cluster, Manifest
-from chatscale.errors import ClusterUnavailableError, ConflictError, InvalidSpecError, NotFoundError
+from chatscale.errors import ClusterUnavailableError, ConflictError, NotFoundError, RejectedRequestError
 
 LEASE_S: Final = 15.0
 """Another process takes the Lease over when it has seen no renewal for this long."""
@@ -113,7 +113,7 @@ class Lease:
                 # Someone else wrote or deleted it, so the next try reads it. The last renewal stays valid.
                 self._is_stale = True
                 wait_s = RETRY_S
-            except (ClusterUnavailableError, InvalidSpecError, TimeoutError) as error:
+            except (ClusterUnavailableError, RejectedRequestError, TimeoutError) as error:
                 log.warning("lease not reached", extra={"lease": str(self), "why": str(error) or "timeout"})
                 wait_s = RETRY_S
             else:
@@ -176,7 +176,7 @@ class Lease:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await self._cluster.replace(released)
-        except (ClusterUnavailableError, ConflictError, InvalidSpecError, NotFoundError, TimeoutError) as error:
+        except (ClusterUnavailableError, ConflictError, RejectedRequestError, NotFoundError, TimeoutError) as error:
             log.info("lease not given up", extra={"lease": str(self), "why": str(error) or "timeout"})
 
     @property

@@ -58,6 +58,8 @@ class Memory:
     warned_at: dict[str, datetime] = field(default_factory=dict)
     """When the last Warning was posted, by reason."""
     status_written_at: datetime | None = None
+    status_rejected_at: datetime | None = None
+    """When the API server last rejected the status; None if it accepted the last one."""
 
     async def refresh(
         self, reader: MetricsReader, chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from chatscale import metrics, names
-from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, parse_chatmodel
+from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ObjectMeta, parse_chatmodel
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
 from chatscale.desired.autoscaler import build_hpa
@@ -22,7 +22,14 @@ from chatscale.desired.manifest import ObjectKey
 from chatscale.desired.plan import Plan
 from chatscale.desired.service import build_service
 from chatscale.desired.workload import ServerImages, build_deployment
-from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.errors import (
+    ClusterUnavailableError,
+    ConflictError,
+    ForbiddenError,
+    InvalidSpecError,
+    NotFoundError,
+    RejectedRequestError,
+)
 from chatscale.observe.aggregate import observe
 from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.chatmodel.children import (
@@ -45,6 +52,8 @@ from chatscale.scaling.signals import Observation, ReplicaPhase
 
 REFUSED_RETRY_S: Final = 60.0
 """After a refusal. Its cause can be outside the spec, such as a quota or a name that is taken."""
+STATUS_RETRY: Final = timedelta(minutes=1)
+"""After the API server rejected a status."""
 GONE_RETRY_S: Final = 1.0
 """After a request of this pass found no object: most likely someone deleted the ChatModel meanwhile."""
 RESYNC_S: Final = 600.0
@@ -76,7 +85,8 @@ class ChatModelReconciler:
     async def reconcile(self, key: ObjectKey) -> float | None:
         """Run one pass. Returns the seconds until the next one is due, None if the ChatModel does not exist.
 
-        Raises ClusterUnavailableError (retry later) and ConflictError (wait for the watch); other errors are bugs.
+        Raises ClusterUnavailableError (retry later) and ConflictError (wait for the watch). Other errors are bugs, as
+        is a count that the API server rejects (RejectedRequestError).
         """
         snapshot = take_snapshot(self._cache, key)
         if snapshot is None:
@@ -162,9 +172,7 @@ class ChatModelReconciler:
         meta = snapshot.meta
         memory = self._memories.get(_key(snapshot))
         if is_worth_writing(before, after, now, meta.uid, memory.status_written_at if memory else None):
-            await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(after))
-            if memory:
-                memory.status_written_at = now
+            await self._write_status(meta, after, memory, now)
         if before.phase != after.phase:
             why = next(c.message for c in after.conditions if c.type == "Ready")
             change = {"from": before.phase, "to": after.phase, "why": why}
@@ -174,13 +182,32 @@ class ChatModelReconciler:
         for event in build_events(meta, due, now):
             await self._post(event)
 
+    async def _write_status(
+        self, meta: ObjectMeta, status: ChatModelStatus, memory: Memory | None, now: datetime
+    ) -> None:
+        """Write the status. If the API server never accepts it, log a bug and go on without a status for a minute.
+
+        Scaling must continue, and the user's spec is not the cause.
+        """
+        if memory and memory.status_rejected_at and now - memory.status_rejected_at < STATUS_RETRY:
+            return
+        try:
+            await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(status))
+        except RejectedRequestError:
+            log.exception("bug: status rejected", extra={"chatmodel": f"{meta.namespace}/{meta.name}"})
+            if memory:
+                memory.status_rejected_at = now
+            return
+        if memory:
+            memory.status_written_at, memory.status_rejected_at = now, None
+
     async def _post(self, event: Manifest) -> None:
         """Post an Event. A failure is counted and does not fail the pass."""
         try:
             await self._cluster.create(event)
         except ConflictError:
             log.debug("event already posted", extra={"reason": event["reason"]})
-        except (ClusterUnavailableError, InvalidSpecError, NotFoundError) as error:
+        except (ClusterUnavailableError, RejectedRequestError, NotFoundError) as error:
             metrics.EVENTS_LOST_TOTAL.inc()
             log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
 

@@ -4,7 +4,13 @@ import pytest
 
 from chatscale import names
 from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE, Kind
-from chatscale.errors import ClusterUnavailableError, ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.errors import (
+    ClusterUnavailableError,
+    ForbiddenError,
+    InvalidSpecError,
+    NotFoundError,
+    RejectedRequestError,
+)
 from tests.support.builders import Manifest, a_chatmodel, a_foreign_hpa, a_pod
 from tests.support.world import a_settled_world, a_world
 
@@ -140,6 +146,41 @@ async def test_a_quota_causes_one_event_with_the_message_of_the_api_server():
     assert world.cluster.event_reasons() == ["Forbidden"]
     await world.tick(seconds=60)
     assert world.cluster.condition("Ready") == ("False", "Starting")
+
+
+async def test_a_rejected_status_is_logged_as_a_bug_and_never_an_error_of_the_spec(caplog: pytest.LogCaptureFixture):
+    targets = [{"type": "QueueDepth", "target": 4}]
+    world = await a_settled_world(a_chatmodel().in_mode("Operator", metrics=targets), a_pod().ready().manifest())
+    before = world.cluster.the(CHATMODEL)["status"]
+    world.cluster.fail("patch_status", *[RejectedRequestError("PATCH status: HTTP 422: status.queueDepth")] * 100)
+    world.reader.queue, world.reader.running = 30, 8
+    assert await world.tick(times=24) == 5.0
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] > 1
+    assert world.cluster.the(CHATMODEL)["status"] == before
+    assert "InvalidSpec" not in world.cluster.event_reasons()
+    rejected = [record for record in caplog.records if record.message == "bug: status rejected"]
+    assert [record.levelname for record in rejected] == ["ERROR", "ERROR"]
+
+
+async def test_the_status_is_written_again_a_minute_after_it_was_rejected():
+    world = a_world(a_chatmodel())
+    world.cluster.fail("patch_status", RejectedRequestError("HTTP 422"))
+    await world.tick()
+    assert world.cluster.the(CHATMODEL)["status"] == {}
+    await world.tick(seconds=60)
+    assert world.cluster.condition("Ready") == ("False", "Starting")
+
+
+@pytest.mark.parametrize("verb", ["write_scale", "delete HorizontalPodAutoscaler"])
+async def test_a_rejected_request_of_the_operators_own_is_a_bug_and_not_an_error_of_the_spec(verb: str):
+    world = await a_settled_world(a_chatmodel().in_mode("HPA"), a_pod().ready().manifest())
+    world.cluster.fail(verb, RejectedRequestError("HTTP 400"))
+    world.cluster.user_sets_spec(autoscaling={"mode": "Operator", "minReplicas": 2, "maxReplicas": 4})
+    with pytest.raises(RejectedRequestError):
+        await world.tick()
+    assert world.cluster.condition("Ready") == ("True", "Ready")
+    await world.tick()
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == 2
 
 
 async def test_a_stored_spec_that_no_longer_validates_names_field_and_value():
