@@ -9,6 +9,7 @@ Lease up, then connections close.
 import asyncio
 import logging
 import socket
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -73,7 +74,7 @@ async def _run(settings: Settings, stop: StopSignal) -> None:
             await _fill_cache(cluster, cache, namespaces)
         images = ServerImages(transformers=settings.server_image, simulated=settings.simulated_server_image)
         reader = ConfiguredReader(session)
-        chatmodels = ChatModelReconciler(cluster, cache, reader, images, _clock)
+        chatmodels = ChatModelReconciler(cluster, cache, reader, images, _clock, time.monotonic)
         controller = Controller({CHATMODEL.name: chatmodels})
         async with lease.kept(), asyncio.TaskGroup() as group:
             existing = partial(cache.keys, CHATMODEL.name)

@@ -10,7 +10,7 @@ and HPA.
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from chatscale import metrics, names
@@ -43,6 +43,7 @@ from chatscale.reconcile.chatmodel.children import (
 )
 from chatscale.reconcile.chatmodel.events import EventDraft, build_events, scaling_events, status_events
 from chatscale.reconcile.chatmodel.memory import Memory
+from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
 from chatscale.reconcile.chatmodel.resolution import Resolution, count_to_write, record_change, resolve_replicas
@@ -52,7 +53,7 @@ from chatscale.scaling.signals import Observation, ReplicaPhase
 
 REFUSED_RETRY_S: Final = 60.0
 """After a refusal. Its cause can be outside the spec, such as a quota or a name that is taken."""
-STATUS_RETRY: Final = timedelta(minutes=1)
+STATUS_RETRY_S: Final = 60.0
 """After the API server rejected a status."""
 GONE_RETRY_S: Final = 1.0
 """After a request of this pass found no object: most likely someone deleted the ChatModel meanwhile."""
@@ -74,12 +75,15 @@ class ChatModelReconciler:
         reader: MetricsReader,
         images: ServerImages,
         clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
     ) -> None:
+        """clock: the wall clock. monotonic: seconds, from any start."""
         self._cluster = cluster
         self._cache = cache
         self._reader = reader
         self._images = images
         self._clock = clock
+        self._monotonic = monotonic
         self._memories: dict[ObjectKey, Memory] = {}
 
     async def reconcile(self, key: ObjectKey) -> float | None:
@@ -92,24 +96,24 @@ class ChatModelReconciler:
         if snapshot is None:
             self._forget(key)
             return None
-        now = self._clock().replace(microsecond=0)
+        now = Moment(self._clock().replace(microsecond=0), self._monotonic())
         try:
             chatmodel = parse_chatmodel(snapshot.manifest)
             return await self._pass(key, snapshot, chatmodel, now)
         except InvalidSpecError as error:
             before = snapshot.status
-            after = invalid_status(before, snapshot.meta.generation, str(error), now)
+            after = invalid_status(before, snapshot.meta.generation, str(error), now.wall)
             await self._report(snapshot, before, after, [], now)
             return REFUSED_RETRY_S
         except NotFoundError:
             await self._drop_if_deleted(key, snapshot)
             return GONE_RETRY_S
 
-    async def _pass(self, key: ObjectKey, snapshot: Snapshot, chatmodel: ChatModel, now: datetime) -> float:
-        memory = self._memory(key, chatmodel)
+    async def _pass(self, key: ObjectKey, snapshot: Snapshot, chatmodel: ChatModel, now: Moment) -> float:
+        memory = self._memory(key, chatmodel, now)
         scraped = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
         seen = observe(snapshot.pods, memory.samples, scraped.taken_at)
-        resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now)
+        resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now.wall)
 
         children = children_input(snapshot, chatmodel, resolution)
         plan, taken, deployment = None, None, _ours(snapshot.deployment, chatmodel)
@@ -124,13 +128,13 @@ class ChatModelReconciler:
             )
             memory.refusal = taken or refused_child
             memory.planned = children
-            memory.plan_again_at = now + timedelta(seconds=REFUSED_RETRY_S if memory.refusal else RESYNC_S)
+            memory.plan_again_at_s = now.monotonic_s + (REFUSED_RETRY_S if memory.refusal else RESYNC_S)
 
         refusal = refused_count or memory.refusal
-        result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, now)
+        result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, now.wall)
         events = _scaling_events(chatmodel, resolution, result, memory)
         _measure(key, result, resolution)
-        await self._report(snapshot, chatmodel.status, compute_status(result, now), events, now)
+        await self._report(snapshot, chatmodel.status, compute_status(result, now.wall), events, now)
         return _due_in_s(chatmodel, resolution, result)
 
     async def _plan(
@@ -166,12 +170,13 @@ class ChatModelReconciler:
         before: ChatModelStatus,
         after: ChatModelStatus,
         events: list[EventDraft],
-        now: datetime,
+        now: Moment,
     ) -> None:
         """Write the status if it is worth a request, and post the Events of this pass."""
         meta = snapshot.meta
         memory = self._memories.get(_key(snapshot))
-        if is_worth_writing(before, after, now, meta.uid, memory.status_written_at if memory else None):
+        since_write_s = _since_write_s(memory, before, now)
+        if is_worth_writing(before, after, since_write_s, meta.uid):
             await self._write_status(meta, after, memory, now)
         if before.phase != after.phase:
             why = next(c.message for c in after.conditions if c.type == "Ready")
@@ -179,27 +184,28 @@ class ChatModelReconciler:
             log.info("phase changed", extra={"chatmodel": f"{meta.namespace}/{meta.name}", **change})
         drafts = [*events, *status_events(before, after)]
         due = [draft for draft in drafts if not (draft.warning and memory) or memory.warning_is_due(draft.reason, now)]
-        for event in build_events(meta, due, now):
+        for event in build_events(meta, due, now.wall):
             await self._post(event)
 
     async def _write_status(
-        self, meta: ObjectMeta, status: ChatModelStatus, memory: Memory | None, now: datetime
+        self, meta: ObjectMeta, status: ChatModelStatus, memory: Memory | None, now: Moment
     ) -> None:
         """Write the status. If the API server never accepts it, log a bug and go on without a status for a minute.
 
         Scaling must continue, and the user's spec is not the cause.
         """
-        if memory and memory.status_rejected_at and now - memory.status_rejected_at < STATUS_RETRY:
+        rejected_at_s = memory.status_rejected_at_s if memory else None
+        if rejected_at_s is not None and now.since(rejected_at_s) < STATUS_RETRY_S:
             return
         try:
             await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(status))
         except RejectedRequestError:
             log.exception("bug: status rejected", extra={"chatmodel": f"{meta.namespace}/{meta.name}"})
             if memory:
-                memory.status_rejected_at = now
+                memory.status_rejected_at_s = now.monotonic_s
             return
         if memory:
-            memory.status_written_at, memory.status_rejected_at = now, None
+            memory.status_written_at_s, memory.status_rejected_at_s = now.monotonic_s, None
 
     async def _post(self, event: Manifest) -> None:
         """Post an Event. A failure is counted and does not fail the pass."""
@@ -211,10 +217,13 @@ class ChatModelReconciler:
             metrics.EVENTS_LOST_TOTAL.inc()
             log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
 
-    def _memory(self, key: ObjectKey, chatmodel: ChatModel) -> Memory:
+    def _memory(self, key: ObjectKey, chatmodel: ChatModel, now: Moment) -> Memory:
         memory = self._memories.get(key)
-        if memory is None or memory.uid != chatmodel.metadata.uid:
-            memory = self._memories[key] = Memory(chatmodel.metadata.uid)
+        if memory is None or not memory.is_valid(chatmodel.metadata.uid, now):
+            if memory is not None:
+                log.info("memory dropped", extra={"chatmodel": chatmodel.key, "why": "new object, or clock was set"})
+            memory = self._memories[key] = Memory(chatmodel.metadata.uid, now)
+        memory.passed_at = now
         return memory
 
     def forget_all(self) -> None:
@@ -245,6 +254,18 @@ def _key(snapshot: Snapshot) -> ObjectKey:
 def _ours(deployment: Manifest | None, chatmodel: ChatModel) -> Manifest | None:
     """The Deployment unless it is a foreign one, whose count and status say nothing about the ChatModel."""
     return deployment if deployment is not None and is_ours(deployment, chatmodel) else None
+
+
+def _since_write_s(memory: Memory | None, before: ChatModelStatus, now: Moment) -> float | None:
+    """Seconds since the last write of the status; None if unknown.
+
+    After a start the time of the metrics in the status counts. It lies in the future if the wall clock was set back.
+    """
+    if memory is not None and memory.status_written_at_s is not None:
+        return now.since(memory.status_written_at_s)
+    read_at = before.autoscaling.last_metric_time
+    since_s = None if read_at is None else (now.wall - read_at).total_seconds()
+    return since_s if since_s is not None and since_s >= 0 else None
 
 
 def _due_in_s(chatmodel: ChatModel, resolution: Resolution, result: PassResult) -> float:

@@ -62,21 +62,20 @@ def invalid_status(before: ChatModelStatus, generation: int, message: str, now: 
 
 
 def is_worth_writing(
-    before: ChatModelStatus, after: ChatModelStatus, now: datetime, uid: str = "", written_at: datetime | None = None
+    before: ChatModelStatus, after: ChatModelStatus, since_write_s: float | None, uid: str = ""
 ) -> bool:
     """Whether the change of the status is worth a request.
 
-    written_at: when this process last wrote the status; None if it has not, and then the time of the metrics in the
-    status counts. A status whose metrics stay the same costs one write per `HEARTBEAT`.
+    since_write_s: seconds since the last write of the status; None if unknown. A status whose metrics stay the same
+    costs one write per `HEARTBEAT`.
     """
     if before == after:
         return False
     if _without_metrics(before) != _without_metrics(after):
         return True
-    written = written_at or before.autoscaling.last_metric_time
-    if written is None or now - written >= _heartbeat(uid):
+    if since_write_s is None or since_write_s >= _heartbeat(uid).total_seconds():
         return True
-    return now - written >= METRICS_EVERY and _without_drift(before) != _without_drift(after)
+    return since_write_s >= METRICS_EVERY.total_seconds() and _without_drift(before) != _without_drift(after)
 
 
 def as_patch(status: ChatModelStatus) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def test_a_status_is_written_as_often_as_its_change_matters(
         return compute_status(found, at(0))
 
     before, after = status(0, 3, 0), status(seconds, queue_depth, running)
-    assert is_worth_writing(before, after, at(seconds), "uid-tiny") is written
+    assert is_worth_writing(before, after, seconds, "uid-tiny") is written
 
 
 def test_many_unchanged_statuses_are_not_written_in_the_same_minute():
@@ -227,7 +227,7 @@ def test_many_unchanged_statuses_are_not_written_in_the_same_minute():
     def written(minute: int) -> int:
         now = at(60 * minute)
         after = compute_status(a_result(a_pod().ready(), read_whole_at=now), at(0))
-        return sum(is_worth_writing(before, after, now, f"uid-{index}") for index in range(200))
+        return sum(is_worth_writing(before, after, 60.0 * minute, f"uid-{index}") for index in range(200))
 
     by_minute = [written(minute + 1) - written(minute) for minute in range(20)]
     assert sum(by_minute) == 200
