@@ -48,7 +48,7 @@ from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
 from chatscale.reconcile.chatmodel.resolution import Resolution, count_to_write, record_change, resolve_replicas
 from chatscale.reconcile.chatmodel.snapshot import Snapshot, take_snapshot
-from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, is_worth_writing
+from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, write_due_in_s
 from chatscale.scaling.signals import Observation, ReplicaPhase
 
 REFUSED_RETRY_S: Final = 60.0
@@ -103,8 +103,8 @@ class ChatModelReconciler:
         except InvalidSpecError as error:
             before = snapshot.status
             after = invalid_status(before, snapshot.meta.generation, str(error), now.wall)
-            await self._report(snapshot, before, after, [], now)
-            return REFUSED_RETRY_S
+            status_due_s = await self._report(snapshot, before, after, [], now)
+            return min(REFUSED_RETRY_S, status_due_s)
         except NotFoundError:
             await self._drop_if_deleted(key, snapshot)
             return GONE_RETRY_S
@@ -134,8 +134,8 @@ class ChatModelReconciler:
         result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, now.wall)
         events = _scaling_events(chatmodel, resolution, result, memory)
         _measure(key, result, resolution)
-        await self._report(snapshot, chatmodel.status, compute_status(result, now.wall), events, now)
-        return _due_in_s(chatmodel, resolution, result)
+        status_due_s = await self._report(snapshot, chatmodel.status, compute_status(result, now.wall), events, now)
+        return min(_due_in_s(chatmodel, resolution, result), status_due_s)
 
     async def _plan(
         self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
@@ -171,12 +171,15 @@ class ChatModelReconciler:
         after: ChatModelStatus,
         events: list[EventDraft],
         now: Moment,
-    ) -> None:
-        """Write the status if it is worth a request, and post the Events of this pass."""
+    ) -> float:
+        """Write the status if it is due, and post the Events of this pass.
+
+        Returns the seconds until a change that was not written is due.
+        """
         meta = snapshot.meta
         memory = self._memories.get(_key(snapshot))
-        since_write_s = _since_write_s(memory, before, now)
-        if is_worth_writing(before, after, since_write_s, meta.uid):
+        due_in_s = write_due_in_s(before, after, _since_write_s(memory, before, now), meta.uid)
+        if due_in_s == 0:
             await self._write_status(meta, after, memory, now)
         if before.phase != after.phase:
             why = next(c.message for c in after.conditions if c.type == "Ready")
@@ -186,6 +189,7 @@ class ChatModelReconciler:
         due = [draft for draft in drafts if not (draft.warning and memory) or memory.warning_is_due(draft.reason, now)]
         for event in build_events(meta, due, now.wall):
             await self._post(event)
+        return due_in_s or RESYNC_S
 
     async def _write_status(
         self, meta: ObjectMeta, status: ChatModelStatus, memory: Memory | None, now: Moment

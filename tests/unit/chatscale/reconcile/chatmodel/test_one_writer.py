@@ -65,7 +65,7 @@ async def test_mode_operator_reverts_the_count_of_a_reapply():
     world = await a_settled_world(a_chatmodel().in_mode("Operator").with_replicas(3).desiring(3))
     assert replicas(world) == (3, 3)
     world.cluster.user_sets_spec(replicas=1)
-    await world.tick()
+    await world.tick(seconds=10)
     assert replicas(world) == (3, 3)
     assert world.cluster.written() == ["scale ChatModel to 3", "patch status"]
     assert [(event["reason"], event["message"]) for event in world.cluster.events] == [
