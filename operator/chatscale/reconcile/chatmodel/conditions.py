@@ -84,6 +84,7 @@ def _available(result: PassResult) -> ConditionState:
 
 
 def _progressing(result: PassResult, problem: Problem | None) -> ConditionState:
+    """As in a Deployment: True also when all is complete, False when something prevents progress."""
     kind, desired = "Progressing", result.replicas
     if result.refusal:
         return ConditionState(kind, ConditionStatus.FALSE, result.refusal.reason, result.refusal.message)
@@ -98,7 +99,7 @@ def _progressing(result: PassResult, problem: Problem | None) -> ConditionState:
         )
     if result.ready < desired:
         return ConditionState(kind, ConditionStatus.TRUE, "Starting", f"{result.ready} of {desired} replicas are ready")
-    return ConditionState(kind, ConditionStatus.FALSE, "Complete", "all replicas match the spec")
+    return ConditionState(kind, ConditionStatus.TRUE, "Complete", "all replicas match the spec")
 
 
 def _scaling_active(result: PassResult) -> ConditionState:

@@ -7,9 +7,9 @@ import pytest
 from chatscale.api.v1alpha1 import ChatModelStatus
 from chatscale.observe.pods import read_pods
 from chatscale.reconcile.chatmodel.events import EventDraft, status_events
-from chatscale.reconcile.chatmodel.pass_result import PassResult
+from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer
-from chatscale.reconcile.chatmodel.status import as_patch, compute_status, is_worth_writing
+from chatscale.reconcile.chatmodel.status import as_patch, compute_status, write_due_in_s
 from chatscale.scaling.state import ScalerState
 from tests.support.builders import PodBuilder, a_chatmodel, a_pod, at
 from tests.support.fake_reader import a_sample
@@ -64,7 +64,7 @@ def reasons(found: PassResult) -> dict[str, str]:
                 "Ready": "True/Ready",
                 "ModelLoaded": "True/Loaded",
                 "Available": "True/ReplicasReady",
-                "Progressing": "False/Complete",
+                "Progressing": "True/Complete",
             },
             id="as the spec says",
         ),
@@ -114,7 +114,7 @@ def reasons(found: PassResult) -> dict[str, str]:
                 "Ready": "True/Ready",
                 "ModelLoaded": "True/Loaded",
                 "Available": "True/ReplicasReady",
-                "Progressing": "False/Complete",
+                "Progressing": "True/Complete",
             },
             id="one is leaving",
         ),
@@ -124,7 +124,7 @@ def reasons(found: PassResult) -> dict[str, str]:
                 "Ready": "False/ScaledToZero",
                 "ModelLoaded": "Unknown/NotStarted",
                 "Available": "False/NoReadyReplicas",
-                "Progressing": "False/Complete",
+                "Progressing": "True/Complete",
             },
             id="zero by the user",
         ),
@@ -132,6 +132,23 @@ def reasons(found: PassResult) -> dict[str, str]:
 )
 def test_conditions_match_the_observed_state(found: PassResult, expected: dict[str, str]):
     assert reasons(found) == expected | {"ScalingActive": "False/ScalingDisabled"}
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        pytest.param(a_result(a_pod().ready()), "True", id="complete"),
+        pytest.param(a_result(replicas=0), "True", id="complete at zero"),
+        pytest.param(a_result(a_pod(), updated=0), "True", id="a rollout"),
+        pytest.param(a_result(a_pod()), "True", id="a start"),
+        pytest.param(a_result(a_pod().ready(), a_pod("tiny-2").ready()), "True", id="a scale-down"),
+        pytest.param(a_result(a_pod().unschedulable(GPU_MESSAGE)), "False", id="stuck without a GPU"),
+        pytest.param(a_result(a_pod().ended(66, "no such model")), "False", id="stuck without a model"),
+        pytest.param(a_result(refusal=Refusal("Forbidden", "quota")), "False", id="stuck at a quota"),
+    ],
+)
+def test_progressing_is_false_only_if_something_prevents_progress_as_in_a_deployment(found: PassResult, status: str):
+    assert reasons(found)["Progressing"].partition("/")[0] == status
 
 
 def test_pods_that_a_quota_refuses_are_named():
@@ -200,17 +217,17 @@ def test_a_status_survives_being_written_and_read():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "queue_depth", "running", "written"),
+    ("seconds", "queue_depth", "running", "due_in_s"),
     [
-        pytest.param(5, 4, 0, True, id="a queue at once"),
-        pytest.param(5, 3, 1, False, id="other metrics not at once"),
-        pytest.param(60, 3, 1, True, id="other metrics after a minute"),
-        pytest.param(600, 3, 0, False, id="the time alone not within ten minutes"),
-        pytest.param(1200, 3, 0, True, id="the time alone after twenty minutes"),
+        pytest.param(3, 4, 0, 7, id="a queue not within ten seconds"),
+        pytest.param(10, 4, 0, 0, id="a queue after ten seconds"),
+        pytest.param(10, 3, 1, 50, id="other metrics not within a minute"),
+        pytest.param(60, 3, 1, 0, id="other metrics after a minute"),
+        pytest.param(1200, 3, 0, 0, id="the time alone after twenty minutes"),
     ],
 )
 def test_a_status_is_written_as_often_as_its_change_matters(
-    seconds: float, queue_depth: int, running: int, *, written: bool
+    seconds: float, queue_depth: int, running: int, due_in_s: float
 ):
     def status(seconds: float, queue_depth: int, running: int) -> ChatModelStatus:
         samples = {"tiny-1": a_sample(at(seconds), running=running)}
@@ -218,7 +235,52 @@ def test_a_status_is_written_as_often_as_its_change_matters(
         return compute_status(found, at(0))
 
     before, after = status(0, 3, 0), status(seconds, queue_depth, running)
-    assert is_worth_writing(before, after, seconds, "uid-tiny") is written
+    assert write_due_in_s(before, after, seconds, "uid-tiny") == due_in_s
+    assert write_due_in_s(before, before, seconds, "uid-tiny") is None
+
+
+def test_the_time_of_the_metrics_alone_is_not_written_within_ten_minutes():
+    before = compute_status(a_result(a_pod().ready(), read_whole_at=at(0)), at(0))
+    after = compute_status(a_result(a_pod().ready(), read_whole_at=at(600)), at(0))
+    assert 0 < (write_due_in_s(before, after, 600, "uid-tiny") or 0) <= 600
+
+
+def a_status(conditions: dict[str, tuple[str, str, str]] | None = None, **fields: object) -> ChatModelStatus:
+    """Of a ready model. conditions: (status, reason, message) by type."""
+    found = compute_status(a_result(a_pod().ready()), at(0))
+    changed = [
+        condition.model_copy(update=dict(zip(("status", "reason", "message"), change, strict=True)))
+        if (change := (conditions or {}).get(condition.type))
+        else condition
+        for condition in found.conditions
+    ]
+    return found.model_copy(update={"conditions": changed, **fields})
+
+
+@pytest.mark.parametrize(
+    ("after", "due_in_s"),
+    [
+        pytest.param(a_status({"Ready": ("True", "Ready", "other words")}), 9, id="the message of Ready"),
+        pytest.param(
+            a_status({"Progressing": ("True", "Complete", "other words")}), 9, id="the message of Progressing"
+        ),
+        pytest.param(a_status({"ScalingActive": ("False", "ScalingDisabled", "x")}), 59, id="the message of scaling"),
+        pytest.param(a_status({"Ready": ("True", "PartlyReady", "")}), 0, id="a reason"),
+        pytest.param(
+            a_status({"ScalingActive": ("Unknown", "ScalingDisabled", "")}), 0, id="the status of a condition"
+        ),
+        pytest.param(a_status(replicas=2), 0, id="pods"),
+        pytest.param(a_status(ready_replicas=0), 0, id="ready pods"),
+        pytest.param(a_status(updated_replicas=0), 0, id="updated pods"),
+        pytest.param(a_status(desired_replicas=2), 0, id="the desired count"),
+        pytest.param(a_status(observed_generation=2), 9, id="a generation that changes nothing else"),
+        pytest.param(a_status(queue_depth=1), 9, id="the queue"),
+    ],
+)
+def test_only_a_conditions_status_or_reason_or_a_replica_count_is_written_within_ten_seconds(
+    after: ChatModelStatus, due_in_s: float
+):
+    assert write_due_in_s(a_status(), after, 1.0, "uid-tiny") == due_in_s
 
 
 def test_many_unchanged_statuses_are_not_written_in_the_same_minute():
@@ -227,7 +289,7 @@ def test_many_unchanged_statuses_are_not_written_in_the_same_minute():
     def written(minute: int) -> int:
         now = at(60 * minute)
         after = compute_status(a_result(a_pod().ready(), read_whole_at=now), at(0))
-        return sum(is_worth_writing(before, after, 60.0 * minute, f"uid-{index}") for index in range(200))
+        return sum(write_due_in_s(before, after, 60.0 * minute, f"uid-{index}") == 0 for index in range(200))
 
     by_minute = [written(minute + 1) - written(minute) for minute in range(20)]
     assert sum(by_minute) == 200
