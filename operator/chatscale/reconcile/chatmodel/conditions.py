@@ -112,8 +112,10 @@ def _scaling_active(result: PassResult) -> ConditionState:
         return _condition_of_autoscaler(result.autoscaler)
     if decision is None:
         return ConditionState(kind, ConditionStatus.FALSE, "ScalingDisabled", "mode Fixed: you set spec.replicas")
-    if not decision.metrics_ok:
-        message = "; ".join(part for part in (decision.message, result.read_failure) if part)
+    if result.source_failure or not decision.metrics_ok:
+        # A failure of the source is known at once; decisions use earlier samples until they are too old.
+        cause = "" if result.source_failure else result.read_failure
+        message = "; ".join(part for part in (result.source_failure, decision.message, cause) if part)
         return ConditionState(kind, ConditionStatus.FALSE, METRICS_UNAVAILABLE, message)
     obstacle = _obstacle_to_slo(result, decision)
     message = f"{obstacle}. {decision.message}" if obstacle else decision.message

@@ -56,6 +56,8 @@ class PassResult:
     queue_depth: int | None = None
     read_failure: str = ""
     """Why the first of the failed scrapes failed."""
+    source_failure: str = ""
+    """Why the source as a whole could not be read; empty if it answered."""
     read_whole_at: datetime | None = None
     """When every ready pod was last scraped; None if that never happened or no pod is ready."""
     scaled: ScalingRecord | None = None

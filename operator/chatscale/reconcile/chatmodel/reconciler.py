@@ -313,6 +313,7 @@ def _result(
         samples=samples,
         queue_depth=seen.queue_depth,
         read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(scraped.failures.items())[:1]),
+        source_failure=scraped.source_failure,
         read_whole_at=scraped.taken_at if ready and len(samples) == len(ready) else None,
         scaled=record_change(chatmodel, resolution, now),
         refusal=refusal,

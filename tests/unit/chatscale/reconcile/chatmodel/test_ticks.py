@@ -170,6 +170,29 @@ async def test_missing_metrics_hold_the_count_and_show_in_a_condition():
     assert world.cluster.event_reasons() == ["MetricsUnavailable"]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_an_unreachable_source_is_reported_with_the_first_reading(*, dry_run: bool):
+    world = await a_settled_world(
+        a_chatmodel().in_mode("Operator", dryRun=dry_run).desiring(1), a_pod().ready().manifest()
+    )
+    await world.tick(times=3)
+    world.reader.unreachable = "http://nowhere: cannot connect to nowhere:9090: Name or service not known"
+    await world.tick()
+    assert world.cluster.condition("ScalingActive") == ("False", "MetricsUnavailable")
+    assert world.cluster.message("ScalingActive").startswith(f"{world.reader.unreachable}; ")
+    assert "MetricsUnavailable" in world.cluster.event_reasons()
+    world.reader.unreachable = ""
+    await world.tick()
+    assert world.cluster.condition("ScalingActive")[1] != "MetricsUnavailable"
+
+
+async def test_in_mode_fixed_an_unreachable_source_is_no_problem_of_scaling():
+    world = await a_settled_world(a_chatmodel(), a_pod().ready().manifest())
+    world.reader.unreachable = "http://nowhere: cannot connect"
+    await world.tick(times=3)
+    assert world.cluster.condition("ScalingActive") == ("False", "ScalingDisabled")
+
+
 async def test_metrics_that_fail_repeatedly_cause_one_event_a_minute():
     world = await a_settled_world(a_chatmodel().in_mode("Operator"), a_pod().ready().manifest())
     for _ in range(4):
