@@ -195,7 +195,7 @@ class TestBounds:
     def test_the_message_names_maxreplicas_when_the_load_exceeds_it(self) -> None:
         decision = an_operator(3, maxReplicas=4).sees_load(0, 1000)
 
-        assert outcome(decision) == (4, "TooManyReplicas")
+        assert outcome(decision) == (4, "Burst")
         assert decision.message.endswith("maxReplicas is 4")
 
     def test_bounds_apply_without_metrics_too(self) -> None:
