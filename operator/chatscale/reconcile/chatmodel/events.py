@@ -9,7 +9,7 @@ from typing import Any, Final
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ConditionStatus, ObjectMeta, ScalingRecord
 from chatscale.cluster.interface import CHATMODEL
-from chatscale.reconcile.chatmodel.conditions import BAD_REASONS
+from chatscale.reconcile.chatmodel.conditions import BAD_REASONS, ready_count
 
 MESSAGE_BYTES: Final = 1000
 """The API server refuses messages of more than 1024 bytes."""
@@ -46,7 +46,7 @@ def status_events(before: ChatModelStatus, after: ChatModelStatus) -> list[Event
     new = {c.reason: c.message for c in reversed(after.conditions) if c.reason in BAD_REASONS - known}
     events = [EventDraft(reason, message, warning=True) for reason, message in new.items()]
     if _is_ready(after) and not _is_ready(before):
-        events.append(EventDraft("Ready", f"{after.ready_replicas} of {after.desired_replicas} replicas are ready"))
+        events.append(EventDraft("Ready", ready_count(after.ready_replicas, after.desired_replicas or 0)))
     return events
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Moment:
         """Seconds since an earlier `monotonic_s`."""
         return self.monotonic_s - earlier
 
-    def stepped_since(self, earlier: "Moment") -> float:
+    def stepped_since(self, earlier: Self) -> float:
         """Seconds that the wall clock was set forward since then; negative if it was set back.
 
         Slow corrections, such as those of NTP, are a small part of the time between.

@@ -85,6 +85,11 @@ class PassResult:
         return sum(pod.phase is not ReplicaPhase.TERMINATING for pod in self.pods)
 
     @property
+    def templates(self) -> int:
+        """Number of pod templates among pods that are not terminating; more than one during a rollout."""
+        return len({pod.template for pod in self.pods if pod.phase is not ReplicaPhase.TERMINATING})
+
+    @property
     def updated(self) -> int:
         """Pods of the current template, as the Deployment controller counts them; 0 until it has observed it."""
         status = (self.deployment or {}).get("status") or {}

@@ -151,14 +151,58 @@ def test_progressing_is_false_only_if_something_prevents_progress_as_in_a_deploy
     assert reasons(found)["Progressing"].partition("/")[0] == status
 
 
-def test_pods_that_a_quota_refuses_are_named():
+def test_pods_that_a_quota_refuses_are_named_with_the_backoff_of_the_replicaset():
     message = 'pods "tiny-1" is forbidden: exceeded quota: gpus'
     found = a_result(updated=0)
     assert found.deployment is not None
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
     found = replace(found, deployment=found.deployment | {"status": {"conditions": [failure]}})
     status = compute_status(found, at(0))
-    assert (status.phase, status.conditions[0].message) == ("PodsRefused", f"0 of 1 replicas are ready: {message}")
+    assert status.phase == "PodsRefused"
+    assert status.conditions[0].message == (
+        f"0 of 1 replicas are ready: {message}; the ReplicaSet tries again with growing pauses, "
+        "so this can remain for up to 17 minutes after the cause is gone"
+    )
+
+
+def a_rollout_of_seven(*new: PodBuilder) -> PassResult:
+    """Seven old replicas are ready, and some new ones exist beside them."""
+    old = [a_pod(f"tiny-{index}").ready() for index in range(8 - len(new))]
+    return a_result(*old, *new, replicas=7, updated=len(new))
+
+
+NEW = a_pod("tiny-new").created_at(at(60)).of_template("v2")
+
+
+@pytest.mark.parametrize(
+    ("found", "ready", "progressing"),
+    [
+        pytest.param(
+            a_rollout_of_seven(NEW.ready(at(90))),
+            "8 replicas are ready, 7 are desired",
+            ("RollingOut", "1 of 7 replicas run the current spec"),
+            id="a surplus replica",
+        ),
+        pytest.param(
+            replace(a_rollout_of_seven(NEW.ready(at(90))), deployment=a_result(replicas=7).deployment),
+            "8 replicas are ready, 7 are desired",
+            ("RollingOut", "8 replicas exist, some of them of an earlier spec; 7 are desired"),
+            id="the last old replica",
+        ),
+        pytest.param(
+            a_result(*(a_pod(f"tiny-{index}").ready() for index in range(8)), replicas=7),
+            "8 replicas are ready, 7 are desired",
+            ("ScalingDown", "8 replicas exist, 7 are desired"),
+            id="a scale-down",
+        ),
+    ],
+)
+def test_a_surplus_of_a_rollout_is_no_scale_down_and_counts_are_never_more_of_less(
+    found: PassResult, ready: str, progressing: tuple[str, str]
+):
+    conditions = {c.type: c for c in compute_status(found, at(0)).conditions}
+    assert conditions["Ready"].message == ready
+    assert (conditions["Progressing"].reason, conditions["Progressing"].message) == progressing
 
 
 def test_the_phase_is_the_reason_of_ready():
