@@ -93,6 +93,7 @@ def _autoscaling(result: PassResult, before: AutoscalingStatus) -> AutoscalingSt
     decision, scaled = result.decision, result.scaled
     cold_start_s = result.scaler.reserve.measured_cold_start_s
     return AutoscalingStatus(
+        mode=result.chatmodel.spec.autoscaling.mode,
         phase=decision.phase if decision else None,
         active_event=result.event,
         last_metric_time=result.read_whole_at or before.last_metric_time,

@@ -209,6 +209,13 @@ def test_the_phase_is_the_reason_of_ready():
     assert compute_status(a_result(a_pod().ended(66, "no such model")), at(0)).phase == "ModelNotFound"
 
 
+@pytest.mark.parametrize("mode", [None, "Fixed", "Operator", "HPA"])
+def test_the_mode_is_shown_also_if_autoscaling_is_left_out(mode: str | None):
+    model = a_chatmodel().in_mode(mode) if mode else a_chatmodel()
+    status = compute_status(replace(a_result(), chatmodel=model.build()), at(0))
+    assert as_patch(status)["autoscaling"]["mode"] == (mode or "Fixed")
+
+
 def test_a_rollout_counts_only_once_the_controller_has_seen_it():
     old = a_result(a_pod().ready())
     assert old.deployment is not None
