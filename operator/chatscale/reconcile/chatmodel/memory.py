@@ -1,5 +1,6 @@
 """What the operator remembers of a ChatModel between two passes. It is safe to lose: the status holds the count."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -9,6 +10,7 @@ from chatscale.metrics import METRIC_READ_FAILURES_TOTAL
 from chatscale.observe.aggregate import merge_samples
 from chatscale.observe.pods import Pod
 from chatscale.observe.reader import MetricsReader, ScrapeResult
+from chatscale.reconcile.chatmodel.events import REPLICAS_RESTORED
 from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import Refusal
 from chatscale.scaling.signals import ReplicaSample
@@ -62,6 +64,10 @@ class Memory:
     """When to plan again even if the input stays the same."""
     refusal: Refusal | None = None
     """What the API server refused in the last plan."""
+    deployment_replicas: int | None = None
+    """The Deployment's count after the last pass; None if unknown."""
+    restores: list[str] = field(default_factory=list)
+    """What each restored count was, since the last Event about them."""
     dry_run_reported: int | None = None
     """The count in the last WouldScale Event."""
     warned_at_s: dict[str, float] = field(default_factory=dict)
@@ -94,6 +100,19 @@ class Memory:
     def needs_plan(self, children: ChildrenInput, now: Moment) -> bool:
         """Whether a pass must compare the children with the spec; a pure scaling tick must not."""
         return self.planned != children or self.plan_again_at_s is None or now.monotonic_s >= self.plan_again_at_s
+
+    def take_restores(self, now: Moment) -> list[str]:
+        """The restored counts that are due for one Event, if any; they are forgotten then."""
+        if not self.restores or not self.warning_is_due(REPLICAS_RESTORED, now):
+            return []
+        taken, self.restores = self.restores, []
+        return taken
+
+    def restores_due_in_s(self, now: Moment) -> float:
+        """Seconds until the Event about restored counts that are not reported yet; infinite if there are none."""
+        if not self.restores:
+            return math.inf
+        return max(0.0, WARN_AGAIN_AFTER_S - now.since(self.warned_at_s.get(REPLICAS_RESTORED, now.monotonic_s)))
 
     def warning_is_due(self, reason: str, now: Moment) -> bool:
         """Whether to post a Warning with this reason now; if so, remembers the time."""

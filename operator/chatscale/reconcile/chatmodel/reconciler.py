@@ -41,7 +41,14 @@ from chatscale.reconcile.chatmodel.children import (
     find_taken_name,
     plan_children,
 )
-from chatscale.reconcile.chatmodel.events import EventDraft, build_events, scaling_events, status_events
+from chatscale.reconcile.chatmodel.events import (
+    EventDraft,
+    build_events,
+    describe_restores,
+    restored_events,
+    scaling_events,
+    status_events,
+)
 from chatscale.reconcile.chatmodel.memory import Memory
 from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
@@ -121,7 +128,11 @@ class ChatModelReconciler:
             plan, taken, deployment = await self._plan(snapshot, chatmodel, resolution, memory)
             await delete_leftovers(self._cluster, plan)
 
+        reset = _reset_count(memory, resolution, deployment)
         deployment, refused_count = await self._scale(snapshot, chatmodel, resolution, deployment)
+        memory.deployment_replicas = deployment["spec"].get("replicas") if deployment else None
+        restores = describe_restores(chatmodel, resolution.current.reverted, reset, resolution.replicas)
+        memory.restores += restores
         if plan is not None:
             deployment, refused_child = await apply_children(
                 self._cluster, chatmodel, plan, deployment, resolution.replicas, memory.applied
@@ -132,10 +143,10 @@ class ChatModelReconciler:
 
         refusal = refused_count or memory.refusal
         result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, now.wall)
-        events = _scaling_events(chatmodel, resolution, result, memory)
-        _measure(key, result, resolution)
+        events = [*restored_events(memory.take_restores(now)), *_scaling_events(resolution, result, memory)]
+        _measure(key, result, resolution, len(restores))
         status_due_s = await self._report(snapshot, chatmodel.status, compute_status(result, now.wall), events, now)
-        return min(_due_in_s(chatmodel, resolution, result), status_due_s)
+        return min(_due_in_s(chatmodel, resolution, result), status_due_s, memory.restores_due_in_s(now))
 
     async def _plan(
         self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
@@ -185,9 +196,9 @@ class ChatModelReconciler:
             why = next(c.message for c in after.conditions if c.type == "Ready")
             change = {"from": before.phase, "to": after.phase, "why": why}
             log.info("phase changed", extra={"chatmodel": f"{meta.namespace}/{meta.name}", **change})
-        drafts = [*events, *status_events(before, after)]
-        due = [draft for draft in drafts if not (draft.warning and memory) or memory.warning_is_due(draft.reason, now)]
-        for event in build_events(meta, due, now.wall):
+        changes = status_events(before, after)
+        due = [draft for draft in changes if not (draft.warning and memory) or memory.warning_is_due(draft.reason, now)]
+        for event in build_events(meta, [*events, *due], now.wall):
             await self._post(event)
         return due_in_s or RESYNC_S
 
@@ -320,10 +331,16 @@ def _result(
     )
 
 
-def _scaling_events(
-    chatmodel: ChatModel, resolution: Resolution, result: PassResult, memory: Memory
-) -> list[EventDraft]:
-    events = scaling_events(result.scaled, chatmodel, resolution.current.reverted, resolution.replicas)
+def _reset_count(memory: Memory, resolution: Resolution, deployment: Manifest | None) -> int | None:
+    """The Deployment's count if someone else set it since the last pass and this pass restores it."""
+    if deployment is None or memory.deployment_replicas is None or resolution.writer is Writer.FOREIGN:
+        return None
+    found: int | None = deployment["spec"].get("replicas")
+    return None if found in (memory.deployment_replicas, resolution.replicas) else found
+
+
+def _scaling_events(resolution: Resolution, result: PassResult, memory: Memory) -> list[EventDraft]:
+    events = scaling_events(result.scaled)
     decision = resolution.decision
     is_dry_run = decision is not None and resolution.writer is Writer.USER
     if decision and is_dry_run and decision.replicas not in (resolution.replicas, memory.dry_run_reported):
@@ -333,12 +350,12 @@ def _scaling_events(
     return events
 
 
-def _measure(key: ObjectKey, result: PassResult, resolution: Resolution) -> None:
+def _measure(key: ObjectKey, result: PassResult, resolution: Resolution, restores: int) -> None:
     labels = (key.namespace, key.name)
     metrics.DESIRED_REPLICAS.labels(*labels).set(result.replicas)
     metrics.READY_REPLICAS.labels(*labels).set(result.ready)
-    if resolution.current.reverted is not None:
-        metrics.REPLICAS_RESTORED_TOTAL.labels(*labels).inc()
+    if restores:
+        metrics.REPLICAS_RESTORED_TOTAL.labels(*labels).inc(restores)
     if result.scaled is None:
         return
     change = {"from": result.scaled.from_, "to": result.scaled.to, "why": result.scaled.reason}
