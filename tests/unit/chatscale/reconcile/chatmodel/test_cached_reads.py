@@ -58,7 +58,7 @@ async def test_a_status_that_someone_else_wrote_wakes_the_chatmodel_and_is_repla
     world = await a_settled_world(a_chatmodel())
     await world.cluster.patch_status(CHATMODEL, "demo", "tiny", {"phase": "Wrong"})
     assert world.deliver() == {TINY}
-    await world.tick()
+    await world.tick(seconds=10)
     assert world.cluster.the(CHATMODEL)["status"]["phase"] == "Starting"
 
 
