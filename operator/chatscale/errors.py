@@ -5,6 +5,13 @@ class InvalidSpecError(Exception):
     """The spec cannot be applied: `Ready=False`, and no retry until the spec changes."""
 
 
+class RejectedRequestError(Exception):
+    """The API server never accepts this request, and no spec is the cause: logged as a bug and retried.
+
+    For example a status patch that the CRD of another version does not allow.
+    """
+
+
 class ClusterUnavailableError(Exception):
     """The API server did not answer, or asked for a later retry: retry with backoff, change nothing meanwhile."""
 

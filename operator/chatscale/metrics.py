@@ -45,7 +45,7 @@ METRIC_READ_FAILURES_TOTAL: Final = Counter(
 )
 REPLICAS_RESTORED_TOTAL: Final = Counter(
     "chatscale_replicas_restored_total",
-    "Writes of spec.replicas by anyone but the mode's writer, which the operator reverted. C series.",
+    "Writes of the count of a ChatModel or its Deployment by others, which the operator reverted. C series.",
     _OBJECT,
 )
 MISSED_DELETIONS_TOTAL: Final = Counter(

@@ -27,6 +27,7 @@ _SERVICE_LINK: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT(_
 
 Image = Annotated[str, StringConstraints(pattern=r"^\S+$"), Field(description="a container image")]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+LeaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65_535, description="a TCP port from 0 (off) to 65535")]
 
 
@@ -57,6 +58,10 @@ class Settings(BaseSettings):
         default=(), description="a comma-separated list of namespace names"
     )
     """Comma-separated in the environment; empty watches the whole cluster."""
+    lease_namespace: Namespace | Literal[""] = Field(default="", description="the name of a namespace")
+    """Namespace of the Lease that all operators of one installation share; one of them writes at a time. Empty: the
+    first of `namespaces`, or `default` for the whole cluster."""
+    lease_name: LeaseName = Field(default="chatscale-operator", description="the name of a Lease")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="one of DEBUG, INFO, WARNING, ERROR"
     )

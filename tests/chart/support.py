@@ -23,14 +23,15 @@ def key_of(manifest: Manifest) -> Key:
     return manifest["kind"], manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
 
 
-def operator_deployment(values: dict[str, Any] | None = None) -> Manifest:
-    return render(values)["Deployment", "models", "chatscale-operator"]
+def operator_deployment(values: dict[str, Any] | None = None, *, release: str = "chatscale") -> Manifest:
+    name = release if "chatscale" in release else f"{release}-chatscale"
+    return render(values, release=release)["Deployment", "models", f"{name}-operator"]
 
 
-def operator_container(values: dict[str, Any] | None = None) -> Manifest:
-    (container,) = operator_deployment(values)["spec"]["template"]["spec"]["containers"]
+def operator_container(values: dict[str, Any] | None = None, *, release: str = "chatscale") -> Manifest:
+    (container,) = operator_deployment(values, release=release)["spec"]["template"]["spec"]["containers"]
     return container
 
 
-def operator_env(values: dict[str, Any] | None = None) -> dict[str, str]:
-    return {entry["name"]: entry["value"] for entry in operator_container(values)["env"]}
+def operator_env(values: dict[str, Any] | None = None, *, release: str = "chatscale") -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in operator_container(values, release=release)["env"]}

@@ -1,8 +1,10 @@
 """The operator's pod: allowed by the `restricted` Pod Security Standard, one at a time, configured by values."""
 
+from typing import Any
+
 import pytest
 
-from tests.chart.support import operator_container, operator_deployment, render
+from tests.chart.support import operator_container, operator_deployment, operator_env, render
 
 
 def test_passes_the_restricted_pod_security_standard():
@@ -19,10 +21,21 @@ def test_passes_the_restricted_pod_security_standard():
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
 
 
-def test_never_runs_two_operators_at_a_time():
-    spec = operator_deployment()["spec"]
+@pytest.mark.parametrize(
+    ("values", "replicas"),
+    [pytest.param({}, 1, id="one by default"), pytest.param({"operator": {"replicas": 2}}, 2, id="a standby")],
+)
+def test_runs_one_operator_unless_a_standby_is_wanted(values: dict[str, Any], replicas: int):
+    spec = operator_deployment(values)["spec"]
 
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert (spec["replicas"], spec["strategy"]) == (replicas, {"type": "Recreate"})
+
+
+def test_all_operators_of_a_release_share_one_lease():
+    env = operator_env(release="prod")
+
+    assert env["CHATSCALE_OPERATOR_LEASE_NAMESPACE"] == "models"
+    assert env["CHATSCALE_OPERATOR_LEASE_NAME"] == "prod-chatscale-operator"
 
 
 def test_probes_and_ports_follow_the_values():

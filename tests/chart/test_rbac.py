@@ -20,6 +20,16 @@ OPERATOR_RULES = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
 ]
+LEASE_RULES = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": ["chatscale-operator"],
+        "verbs": ["get", "update"],
+    },
+]
+LEASE_OBJECTS = {(kind, "models", "chatscale-operator-lease") for kind in ("Role", "RoleBinding")}
 SUBJECT = {"kind": "ServiceAccount", "name": "chatscale-operator", "namespace": "models"}
 
 
@@ -30,7 +40,9 @@ def rbac(values: dict[str, Any]) -> dict[tuple[str, str, str], Manifest]:
 def test_cluster_scope_is_one_cluster_role_bound_to_the_operator():
     objects = rbac({"userRoles": {"create": False}})
 
-    assert set(objects) == {("ClusterRole", "", "chatscale-operator"), ("ClusterRoleBinding", "", "chatscale-operator")}
+    assert set(objects) == LEASE_OBJECTS | {
+        ("ClusterRole", "", "chatscale-operator"), ("ClusterRoleBinding", "", "chatscale-operator"),
+    }  # fmt: skip
     assert objects["ClusterRole", "", "chatscale-operator"]["rules"] == OPERATOR_RULES
     binding = objects["ClusterRoleBinding", "", "chatscale-operator"]
     assert binding["subjects"] == [SUBJECT]
@@ -46,15 +58,26 @@ def test_cluster_scope_is_one_cluster_role_bound_to_the_operator():
         pytest.param(["shop", "support"], ["shop", "support"], id="the named ones and not the release's"),
     ],
 )
-def test_namespace_scope_grants_nothing_outside_the_served_namespaces(namespaces: list[str], served: list[str]):
+def test_namespace_scope_grants_nothing_outside_the_served_namespaces_but_the_lease(
+    namespaces: list[str], served: list[str]
+):
     objects = rbac({"scope": "Namespace", "namespaces": namespaces})
 
-    assert set(objects) == {
+    assert set(objects) == LEASE_OBJECTS | {
         (kind, namespace, "chatscale-operator") for kind in ("Role", "RoleBinding") for namespace in served
     }
     for namespace in served:
         assert objects["Role", namespace, "chatscale-operator"]["rules"] == OPERATOR_RULES
         assert objects["RoleBinding", namespace, "chatscale-operator"]["subjects"] == [SUBJECT]
+
+
+@pytest.mark.parametrize("values", [{}, {"scope": "Namespace", "namespaces": ["shop"]}])
+def test_the_operator_may_write_only_its_own_lease_in_its_own_namespace(values: dict[str, Any]):
+    objects = rbac(values)
+
+    assert objects["Role", "models", "chatscale-operator-lease"]["rules"] == LEASE_RULES
+    binding = objects["RoleBinding", "models", "chatscale-operator-lease"]
+    assert (binding["subjects"], binding["roleRef"]["name"]) == ([SUBJECT], "chatscale-operator-lease")
 
 
 def test_people_get_their_rights_through_the_built_in_roles():

@@ -28,6 +28,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
         server_image="r.example/server:1",
         simulated_server_image="r.example/simulated:1",
         namespaces=("shop", "support"),
+        lease_namespace="models",
         log_level="DEBUG",
         log_format=LogFormat.TEXT,
         metrics_port=9200,
@@ -40,6 +41,7 @@ def test_operator_serves_the_whole_cluster_by_default():
         server_image="chatscale/server:0.1.0",
         simulated_server_image="chatscale/server-simulated:0.1.0",
         namespaces=(),
+        lease_namespace="models",
     )
 
 

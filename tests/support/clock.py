@@ -19,12 +19,22 @@ class FakeClock:
     def __init__(self, now: datetime = START) -> None:
         self.now = now
 
+    monotonic_s = 1000.0
+
     def __call__(self) -> datetime:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.monotonic_s
+
     def advance(self, seconds: float) -> datetime:
         self.now += timedelta(seconds=seconds)
+        self.monotonic_s += seconds
         return self.now
+
+    def set_wall(self, seconds: float) -> None:
+        """Someone sets the wall clock forward, or back if negative."""
+        self.now += timedelta(seconds=seconds)
 
 
 def virtual_time_loop() -> asyncio.AbstractEventLoop:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, POD, Kind, Listing, Watch
+from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, LEASE, POD, Kind, Listing, Watch
 from chatscale.errors import ConflictError, InvalidSpecError, NotFoundError
 from tests.support.builders import Manifest
 
@@ -19,7 +19,7 @@ Path = tuple[str, ...]
 Owner = tuple[str, str]
 """Field manager and subresource."""
 
-KINDS = {**CHILD_KINDS, CHATMODEL.name: CHATMODEL, POD.name: POD}
+KINDS = {**CHILD_KINDS, CHATMODEL.name: CHATMODEL, POD.name: POD, LEASE.name: LEASE}
 
 
 class FakeCluster:
@@ -192,16 +192,24 @@ class FakeCluster:
 
     async def delete(self, manifest: Manifest) -> None:
         self._called("delete", manifest["kind"])
-        if self.objects.pop(_key(manifest), None) is not None:
-            self.writes.append(f"delete {manifest['kind']}")
+        key = _key(manifest)
+        found = self.objects.get(key)
+        if found is None:
+            return
+        if found["metadata"]["uid"] != manifest["metadata"]["uid"]:
+            raise ConflictError(f"{key}: the uid in the precondition is not that of the object")
+        del self.objects[key]
+        self.writes.append(f"delete {key[0]}")
 
     async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
         self._called("patch_status", kind.name)
         key = (kind.name, namespace, name)
-        self._read(key)
-        self.objects[key]["status"] = _without_nulls(status)
-        self.writes.append("patch status")
-        self._bump(key)
+        before = self._read(key).get("status") or {}
+        after = _merged(before, status)
+        if after != before:
+            self.objects[key]["status"] = after
+            self.writes.append("patch status")
+            self._bump(key)
         return self._read(key)
 
     async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> Manifest:
@@ -214,11 +222,28 @@ class FakeCluster:
         meta = self.objects[key]["metadata"]
         return {"kind": "Scale", "metadata": {"name": meta["name"], "resourceVersion": meta["resourceVersion"]}}
 
-    async def create(self, manifest: Manifest) -> None:
+    async def create(self, manifest: Manifest) -> Manifest:
         self._called("create", manifest["kind"])
-        if any(event["metadata"]["name"] == manifest["metadata"]["name"] for event in self.events):
-            raise ConflictError("the event exists")
-        self.events.append(copy.deepcopy(manifest))
+        if manifest["kind"] == "Event":
+            if any(event["metadata"]["name"] == manifest["metadata"]["name"] for event in self.events):
+                raise ConflictError("the event exists")
+            self.events.append(copy.deepcopy(manifest))
+            return copy.deepcopy(manifest)
+        key = _key(manifest)
+        if key in self.objects:
+            raise ConflictError(f"{key} exists")
+        self.put(manifest)
+        self.writes.append(f"create {key[0]}")
+        return self._read(key)
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        self._called("replace", manifest["kind"])
+        key = _key(manifest)
+        if self._read(key)["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
+            raise ConflictError(f"{key}: the object has been modified")
+        self.put(manifest)
+        self.writes.append(f"replace {key[0]}")
+        return self._read(key)
 
     # ---- inside ----
 
@@ -323,7 +348,23 @@ def _as_fields(paths: set[Path]) -> Manifest:
     return fields
 
 
-def _without_nulls(value: Any) -> Any:
+def _merged(target: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7386): null removes a member, and a list replaces the whole list.
+
+    The API server prunes nulls inside lists, as no field of ours is nullable.
+    """
+    if not isinstance(patch, dict):
+        return _pruned(patch)
+    found = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            found[name] = _merged(found.get(name), value)
+    return found
+
+
+def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+        return {name: _pruned(inner) for name, inner in value.items() if inner is not None}
+    return [_pruned(inner) for inner in value] if isinstance(value, list) else value

@@ -31,20 +31,23 @@ def a_sample(
 class FakeReader:
     """Every ready pod is idle until `queue` says otherwise; `broken` makes all of them fail.
 
+    `unreachable` is why the source as a whole cannot be read.
+
     Pods in `old` have a server that does not report its work.
     """
 
     queue: int = 0
     running: int = 0
     broken: str = ""
+    unreachable: str = ""
     old: tuple[str, ...] = ()
     readings: int = field(default=0, init=False)
 
     async def read(self, _chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> ScrapeResult:
         self.readings += 1
         ready = [pod.name for pod in pods if pod.phase is ReplicaPhase.READY]
-        if self.broken:
-            return ScrapeResult(now, failures=dict.fromkeys(ready, self.broken))
+        if why := self.unreachable or self.broken:
+            return ScrapeResult(now, failures=dict.fromkeys(ready, why), source_failure=self.unreachable)
         return ScrapeResult(now, samples={name: self._sample(name, now) for name in ready})
 
     def _sample(self, name: str, now: datetime) -> ReplicaSample:

@@ -33,8 +33,8 @@ def ready(name: str, sample: ReplicaSample | None, since: float = -3600) -> Repl
     return Replica(name, ReplicaPhase.READY, at(since), sample)
 
 
-def in_phase(name: str, phase: ReplicaPhase, since: float = 0, detail: str = "") -> Replica:
-    return Replica(name, phase, at(since), None, detail)
+def in_phase(name: str, phase: ReplicaPhase, since: float = 0, detail: str = "", reason: str = "") -> Replica:
+    return Replica(name, phase, at(since), None, detail, reason=reason)
 
 
 def seen(seconds: float, *replicas: Replica) -> Observation:

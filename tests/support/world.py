@@ -32,7 +32,7 @@ class World:
         """A new process lists what exists, so its cache is complete."""
         self.cache = WatchCache(owners_of=chatmodels_concerned)
         cluster = WriteThrough(self.cluster, self.cache)
-        self.operator = ChatModelReconciler(cluster, self.cache, self.reader, IMAGES, self.clock)
+        self.operator = ChatModelReconciler(cluster, self.cache, self.reader, IMAGES, self.clock, self.clock.monotonic)
         self.deliver()
         for manifest in self.cluster.snapshot():
             if is_watched(manifest):

@@ -69,7 +69,7 @@ def _printer_columns() -> list[dict[str, Any]]:
     """Columns of `kubectl get chatmodels`; priority 1 shows only with `-o wide`."""
     return [
         _column("Model", "string", ".spec.model.uri"),
-        _column("Mode", "string", ".spec.autoscaling.mode"),
+        _column("Mode", "string", ".status.autoscaling.mode"),
         _column("Min", "integer", ".spec.autoscaling.minReplicas"),
         _column("Max", "integer", ".spec.autoscaling.maxReplicas"),
         _column("Desired", "integer", ".status.desiredReplicas"),

@@ -16,8 +16,15 @@ from kubernetes.aio.client.api_client import ApiClient
 from typing_extensions import override
 
 from chatscale import metrics, names
-from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, EVENT, Cluster, Kind, Listing, Manifest
-from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.cluster.interface import CHATMODEL, WRITTEN_KINDS, Cluster, Kind, Listing, Manifest
+from chatscale.errors import (
+    ClusterUnavailableError,
+    ConflictError,
+    ForbiddenError,
+    InvalidSpecError,
+    NotFoundError,
+    RejectedRequestError,
+)
 
 CALL_TIMEOUT_S: Final = 10.0
 """Deadline of one request. A healthy API server answers an apply within 20 ms."""
@@ -25,8 +32,14 @@ JSON: Final = "application/json"
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-METHODS: Final = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+METHODS: Final = {
+    "get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE",
+}  # fmt: skip
 """HTTP methods by the Kubernetes verb."""
+
+_UNTYPED: Final = "failed to create typed patch object"
+"""The API server answers 500 to an apply whose fields have wrong types or duplicate list keys, which never succeeds
+(kubernetes/kubernetes#139253)."""
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +107,14 @@ class KubernetesCluster(Cluster):
         return await self._call("patch", CHATMODEL, path, query=query, body=body, content_type=MERGE)
 
     @override
-    async def create(self, manifest: Manifest) -> None:
-        await self._call("create", EVENT, EVENT.path(manifest["metadata"]["namespace"]), body=manifest)
+    async def create(self, manifest: Manifest) -> Manifest:
+        kind, namespace, _ = _address(manifest)
+        return await self._call("create", kind, kind.path(namespace), body=manifest)
+
+    @override
+    async def replace(self, manifest: Manifest) -> Manifest:
+        kind, namespace, name = _address(manifest)
+        return await self._call("update", kind, kind.path(namespace, name), body=manifest)
 
     async def has_chatmodels(self) -> bool:
         """Whether the API server serves ChatModels; false until the CRD is installed and established."""
@@ -135,26 +154,34 @@ class KubernetesCluster(Cluster):
         if response.status >= 400:  # noqa: PLR2004 - HTTP's first error status
             if response.status != 404:  # noqa: PLR2004 - a normal answer to a read of one object
                 metrics.API_ERRORS_TOTAL.labels(kind.name, str(response.status)).inc()
-            raise translate(response.status, answer, f"{method} {path}")
+            raise translate(response.status, answer, f"{method} {path}", is_apply=content_type == APPLY)
         return answer
 
 
-def translate(status: int, answer: Mapping[str, Any], request: str) -> Exception:
-    """Choose the error class by the caller's reaction. `answer` is a metav1.Status if the server sent one."""
+def translate(status: int, answer: Mapping[str, Any], request: str, *, is_apply: bool) -> Exception:
+    """Choose the error class by the caller's reaction. `answer` is a metav1.Status if the server sent one.
+
+    is_apply: whether the request contains what a user specified. Everything else is the operator's own.
+    """
     message = f"{request}: HTTP {status}: {answer.get('message') or 'no reason given'}"
+    explanation = str(answer.get("message") or message)
+    error: Exception
     match status:
         case 404:
-            return NotFoundError(message)
+            error = NotFoundError(message)
         case 403 if _is_terminating(answer):
-            return NotFoundError(message)
+            error = NotFoundError(message)
         case 403:
-            return ForbiddenError(str(answer.get("message") or message))
+            error = ForbiddenError(explanation)
         case 409:
-            return ConflictError(message)
+            error = ConflictError(message)
         case 400 | 422:
-            return InvalidSpecError(str(answer.get("message") or message))
+            error = InvalidSpecError(explanation) if is_apply else RejectedRequestError(message)
+        case 500 if is_apply and _UNTYPED in message:
+            error = InvalidSpecError(explanation)
         case _:
-            return ClusterUnavailableError(message)
+            error = ClusterUnavailableError(message)
+    return error
 
 
 def _is_terminating(answer: Mapping[str, Any]) -> bool:
@@ -176,4 +203,4 @@ def _parse(payload: bytes) -> Manifest:
 
 
 def _address(manifest: Manifest) -> tuple[Kind, str, str]:
-    return CHILD_KINDS[manifest["kind"]], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+    return WRITTEN_KINDS[manifest["kind"]], manifest["metadata"]["namespace"], manifest["metadata"]["name"]

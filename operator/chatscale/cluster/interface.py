@@ -45,9 +45,12 @@ SERVICE: Final = Kind("v1", "Service", "services")
 AUTOSCALER: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 POD: Final = Kind("v1", "Pod", "pods")
 EVENT: Final = Kind("v1", "Event", "events")
+LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILD_KINDS: Final = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, AUTOSCALER)}
 """Kinds that the operator creates for a ChatModel."""
+WRITTEN_KINDS: Final = {**CHILD_KINDS, EVENT.name: EVENT, LEASE.name: LEASE}
+"""Kinds that the operator writes as whole objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Cluster(Protocol):
     """Every call ends within a deadline and raises only classes of `chatscale.errors`.
 
     NotFoundError: no such object. ConflictError: the object exists already, or it has changed since it was read.
-    InvalidSpecError: the API server never accepts this object. ForbiddenError: the API server rejects it until an
+    InvalidSpecError: the API server never accepts this child; only `apply` raises it. RejectedRequestError: it never
+    accepts this request, which no spec describes. ForbiddenError: the API server rejects it until an
     administrator raises a quota or grants a right. ClusterUnavailableError: any other failure; a retry may succeed.
     """
 
@@ -106,6 +110,13 @@ class Cluster(Protocol):
         """
         ...
 
-    async def create(self, manifest: Manifest) -> None:
-        """Create an object that the operator never reads: an Event."""
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create an object. Returns it. Raises ConflictError if the name is taken."""
+        ...
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """Replace an object. Returns the result.
+
+        Raises ConflictError if its resource version is no longer the one in `manifest`.
+        """
         ...

@@ -55,5 +55,10 @@ class WriteThrough(Cluster):
         return scale
 
     @override
-    async def create(self, manifest: Manifest) -> None:
-        await self._cluster.create(manifest)
+    async def create(self, manifest: Manifest) -> Manifest:
+        # Passes read neither Events nor Leases, so the cache does not have them.
+        return await self._cluster.create(manifest)
+
+    @override
+    async def replace(self, manifest: Manifest) -> Manifest:
+        return await self._cluster.replace(manifest)

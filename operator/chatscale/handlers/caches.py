@@ -13,7 +13,7 @@ from chatscale import metrics
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import Cluster, Watch
 from chatscale.desired.manifest import ObjectKey
-from chatscale.errors import ClusterUnavailableError, NotFoundError
+from chatscale.errors import ClusterUnavailableError, NotFoundError, RejectedRequestError
 
 CHECK_EVERY_S: Final = 180.0
 """One request per watch and period. Maximum time that the operator believes in a deleted object."""
@@ -55,7 +55,7 @@ async def _remove_vanished(
 ) -> None:
     try:
         listing = await cluster.list_identities(watch.kind, namespace, watch.selector)
-    except (ClusterUnavailableError, NotFoundError) as error:  # not found: the CRD was deleted
+    except (ClusterUnavailableError, NotFoundError, RejectedRequestError) as error:  # not found: the CRD was deleted
         log.warning("cache not checked", extra={"kind": watch.kind.name, "why": str(error)})
         return
     concerned = cache.remove_vanished(watch.kind.name, namespace, listing)

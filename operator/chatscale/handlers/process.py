@@ -1,13 +1,20 @@
 """The operator process: connect, wait for the CRD, fill the cache, then run kopf's watches and the controller.
 
-Shutdown on SIGTERM: kopf stops its watches, then the controller cancels the running passes, then connections close.
+Only the process that holds the Lease runs passes and writes.
+
+Shutdown on SIGTERM: kopf stops its watches, then the controller cancels the running passes, then the process gives the
+Lease up, then connections close.
 """
 
 import asyncio
 import logging
+import socket
+import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -19,12 +26,15 @@ from chatscale import __version__
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.client import KubernetesCluster, connect
 from chatscale.cluster.connection import bearer_token, load_configuration
+from chatscale.cluster.guarded import Guarded
 from chatscale.cluster.interface import CHATMODEL
+from chatscale.cluster.lease import Lease
 from chatscale.cluster.write_through import WriteThrough
 from chatscale.desired.workload import ServerImages
 from chatscale.errors import ClusterUnavailableError
 from chatscale.handlers.caches import Namespaces, fill_cache, remove_vanished_forever
 from chatscale.handlers.events import register, watch_settings
+from chatscale.handlers.leadership import lead_forever
 from chatscale.handlers.signals import Stopped, StopSignal
 from chatscale.observe.source import ConfiguredReader, metrics_session
 from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
@@ -56,23 +66,36 @@ async def _run(settings: Settings, stop: StopSignal) -> None:
     async with connect(configuration) as client, metrics_session() as session, _metrics(settings.metrics_port):
         log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})
         cache = WatchCache(owners_of=chatmodels_concerned)
-        cluster = WriteThrough(client, cache)
+        lease = _lease(client, settings)
+        cluster = WriteThrough(Guarded(client, lease), cache)
         namespaces = settings.namespaces or (None,)
         async with stop.cancels():
             await _wait_for_crd(client)
             await _fill_cache(cluster, cache, namespaces)
         images = ServerImages(transformers=settings.server_image, simulated=settings.simulated_server_image)
         reader = ConfiguredReader(session)
-        chatmodels = ChatModelReconciler(cluster, cache, reader, images, lambda: datetime.now(UTC))  # noqa: TID251 - the clock enters here
+        chatmodels = ChatModelReconciler(cluster, cache, reader, images, _clock, time.monotonic)
         controller = Controller({CHATMODEL.name: chatmodels})
-        async with asyncio.TaskGroup() as group:
-            group.create_task(controller.run(cache.keys(CHATMODEL.name)))
+        async with lease.kept(), asyncio.TaskGroup() as group:
+            existing = partial(cache.keys, CHATMODEL.name)
+            terms = group.create_task(lead_forever(lease, controller, existing, chatmodels.forget_all))
             check = group.create_task(remove_vanished_forever(cluster, cache, WATCHES, namespaces, controller.wake))
             try:
                 await _watch(settings, configuration, cache, controller)
             finally:
                 check.cancel()
-                controller.stop()
+                terms.cancel()
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the clock enters here
+
+
+def _lease(client: KubernetesCluster, settings: Settings) -> Lease:
+    """The Lease of this installation. Two processes on one host have different identities."""
+    namespace = settings.lease_namespace or next(iter(settings.namespaces), "default")
+    identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+    return Lease(client, namespace, settings.lease_name, identity, _clock)
 
 
 async def _watch(settings: Settings, configuration: Any, cache: WatchCache, controller: Controller) -> None:

@@ -33,6 +33,7 @@ def observe(pods: tuple[Pod, ...], samples: Samples, taken_at: datetime) -> Obse
                 sample=samples.get(pod.name),
                 created=pod.created,
                 detail=pod.waits_for,
+                reason=pod.problem.reason.value if pod.problem and pod.waits_for else "",
             )
             for pod in pods
         ),

@@ -57,18 +57,24 @@ class Controller:
         self._stopping = asyncio.Event()
 
     async def run(self, existing: Iterable[ObjectKey] = ()) -> None:
-        """Work until `stop`, beginning with a pass over each existing object.
+        """Work until `stop` or until cancelled, beginning with a pass over each existing object.
 
-        Cancels the passes that run at that moment: the next process continues from the state of the cluster.
+        Cancels the passes that run at that moment and waits for their end: the next process continues from the state
+        of the cluster. May be called again afterwards.
         """
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            for key in existing:
-                self.wake(key)
-            await self._stopping.wait()
+        self._stopping.clear()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for key in existing:
+                    self.wake(key)
+                await self._stopping.wait()
+                self._group = None
+                for worker in self._workers.values():
+                    worker.task.cancel()
+        finally:
             self._group = None
-            for worker in self._workers.values():
-                worker.task.cancel()
+            self._workers.clear()
 
     def stop(self) -> None:
         """Make `run` return soon."""
@@ -112,15 +118,17 @@ class Controller:
         try:
             delay = await self._reconcilers[key.kind].reconcile(key)
             outcome, failures = ("gone" if delay is None else "ok"), 0
-        except ConflictError as error:
-            log.info("conflict, waiting for the watch", extra={"object": str(key), "why": str(error)})
-            outcome, delay, failures = "conflict", CONFLICT_WAIT_S, 0
-        except ClusterUnavailableError as error:
-            log.warning("cluster unavailable", extra={**fields, "why": str(error)})
-            outcome, failures = "unavailable", failures + 1
-        except Exception:
-            log.exception("bug in a pass", extra=fields)
-            outcome, failures = "bug", failures + 1
+        except Exception as raised:  # the top of the loop: no error of a pass ends the worker
+            match _worst_of(raised):
+                case ConflictError() as error:
+                    log.info("conflict, waiting for the watch", extra={"object": str(key), "why": str(error)})
+                    outcome, delay, failures = "conflict", CONFLICT_WAIT_S, 0
+                case ClusterUnavailableError() as error:
+                    log.warning("cluster unavailable", extra={**fields, "why": str(error)})
+                    outcome, failures = "unavailable", failures + 1
+                case _:
+                    log.exception("bug in a pass", extra=fields)
+                    outcome, failures = "bug", failures + 1
         metrics.RECONCILE_TOTAL.labels(key.kind, outcome).inc()
         metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
         return delay, failures
@@ -129,3 +137,20 @@ class Controller:
         """Double the delay with each failure. The jitter spreads the retries of objects that failed together."""
         longest: float = min(FIRST_RETRY_S * 2.0 ** min(failures - 1, 10), LONGEST_RETRY_S)
         return longest * (0.5 + 0.5 * self._jitter())
+
+
+def _worst_of(error: Exception) -> Exception:
+    """The error itself, or of a task group's errors the one that needs the strongest reaction: a bug, then a retry."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    return max((_worst_of(each) for each in error.exceptions), key=_severity)
+
+
+def _severity(error: Exception) -> int:
+    match error:
+        case ConflictError():
+            return 0
+        case ClusterUnavailableError():
+            return 1
+        case _:
+            return 2

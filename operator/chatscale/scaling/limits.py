@@ -50,7 +50,9 @@ def _cap_at_max_replicas(inputs: DecisionInput, recommendation: Recommendation) 
     if recommendation.basis is not Basis.LOAD:
         return recommendation
     replicas = min(recommendation.replicas, inputs.upper)
-    return _limited_to(recommendation, replicas, Reason.TOO_MANY_REPLICAS, f"maxReplicas is {inputs.upper}")
+    # A rise up to maxReplicas still follows the load: the limit is the reason only where it holds the count.
+    reason = Reason.TOO_MANY_REPLICAS if replicas == inputs.bounded else recommendation.reason
+    return _limited_to(recommendation, replicas, reason, f"maxReplicas is {inputs.upper}")
 
 
 def _cap_at_capacity(inputs: DecisionInput, recommendation: Recommendation) -> Recommendation:

@@ -51,7 +51,7 @@ class ReplicaPhase(StrEnum):
     STARTING = "Starting"
     """Scheduled, or not yet seen by the scheduler: counts as capacity soon."""
     UNSCHEDULABLE = "Unschedulable"
-    """PodScheduled is False with reason Unschedulable."""
+    """Waits for something that no pod of its template gets: a node, a scheduling gate, an image, a volume."""
     TERMINATING = "Terminating"
     """Has a deletion timestamp: neither capacity nor demand."""
 
@@ -67,9 +67,11 @@ class Replica:
     sample: ReplicaSample | None = None
     """The newest sample of this pod, however old; None if there is none."""
     detail: str = ""
-    """For UNSCHEDULABLE the scheduler's message, such as `0/3 nodes are available: 3 Insufficient nvidia.com/gpu`."""
+    """For UNSCHEDULABLE what the pod waits for, such as `0/3 nodes are available: 3 Insufficient nvidia.com/gpu`."""
     created: datetime | None = None
     """Creation time of the pod. `since` minus this is the cold start of a ready replica. Aware."""
+    reason: str = ""
+    """For UNSCHEDULABLE the reason of the pod's problem, such as `InsufficientGPU`; empty without a problem."""
 
 
 @dataclass(frozen=True, slots=True)

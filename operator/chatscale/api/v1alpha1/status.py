@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from chatscale.api.v1alpha1.autoscaling import MetricType
+from chatscale.api.v1alpha1.autoscaling import AutoscalingMode, MetricType
 from chatscale.api.v1alpha1.common import KEYED_BY_TYPE, ApiModel
 
 
@@ -81,6 +81,9 @@ class LearnedStatus(ApiModel):
 class AutoscalingStatus(ApiModel):
     """What the autoscaler observed and did."""
 
+    mode: AutoscalingMode | None = Field(
+        default=None, description="The mode that applies: Fixed if spec.autoscaling is left out."
+    )
     phase: AutoscalingPhase | None = Field(
         default=None,
         description="Stable, Panic (burst), Scheduled (an announced event sets the minimum), Fallback (no metrics).",
@@ -90,7 +93,8 @@ class AutoscalingStatus(ApiModel):
     )
     cold_start_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
         default=None,
-        description="Time from a pod's creation until it is Ready, of recent pods; absent before the first one.",
+        description="What the last cold starts took: a mean in which newer starts weigh more. Absent before the "
+        "first start that was measured.",
     )
     last_metric_time: datetime | None = Field(
         default=None,

@@ -17,7 +17,7 @@ from chatscale.desired.plan import Change, Plan, plan_changes
 from chatscale.desired.workload import build_replicas
 from chatscale.errors import ForbiddenError, InvalidSpecError, NotFoundError
 from chatscale.reconcile.chatmodel.memory import ChildrenInput
-from chatscale.reconcile.chatmodel.pass_result import Refusal
+from chatscale.reconcile.chatmodel.pass_result import INVALID_SPEC, Refusal
 from chatscale.reconcile.chatmodel.replicas import is_ours, owns_replicas
 from chatscale.reconcile.chatmodel.resolution import Resolution
 from chatscale.reconcile.chatmodel.snapshot import Snapshot
@@ -55,24 +55,33 @@ async def existing_children(
     return [child for child in (deployment, service, *autoscalers) if child is not None]
 
 
+def find_taken_name(chatmodel: ChatModel, existing: Sequence[Manifest]) -> Refusal | None:
+    """A foreign object that has the name of a child; None if there is none."""
+    for manifest in existing:
+        if not is_ours(manifest, chatmodel):
+            message = (
+                f"{key_of(manifest)} exists and does not belong to ChatModel {chatmodel.key}: "
+                "rename one of them, or delete it"
+            )
+            return Refusal(INVALID_SPEC, message)
+    return None
+
+
 def plan_children(
     chatmodel: ChatModel, desired: Sequence[Manifest], existing: Sequence[Manifest], applied: Applied
 ) -> Plan:
     """What to apply and to delete: changes of the spec, and children that someone edited.
 
-    Raises InvalidSpecError if a foreign object has the name of a child.
+    A foreign object that has the name of a child stays as it is; the other children are planned.
     """
-    for manifest in existing:
-        if not is_ours(manifest, chatmodel):
-            raise InvalidSpecError(
-                f"{key_of(manifest)} exists and does not belong to ChatModel {chatmodel.key}: "
-                "rename one of them, or delete it"
-            )
-    plan = plan_changes(desired, existing)
+    ours = [manifest for manifest in existing if is_ours(manifest, chatmodel)]
+    taken = {key_of(manifest) for manifest in existing} - {key_of(manifest) for manifest in ours}
+    possible = [manifest for manifest in desired if key_of(manifest) not in taken]
+    plan = plan_changes(possible, ours)
     planned = {change.key for change in plan.apply}
-    edited = {key_of(found) for found in existing if applied.get(key_of(found)) != _fingerprint(found)}
-    misowned = {key_of(found) for found in existing if _is_count_misowned(found)}
-    again = [m for m in desired if key_of(m) in (edited | misowned) - planned]
+    edited = {key_of(found) for found in ours if applied.get(key_of(found)) != _fingerprint(found)}
+    misowned = {key_of(found) for found in ours if _is_count_misowned(found)}
+    again = [m for m in possible if key_of(m) in (edited | misowned) - planned]
     repairs = [
         Change(manifest, f"{key_of(manifest)} was edited, or this process has just started") for manifest in again
     ]

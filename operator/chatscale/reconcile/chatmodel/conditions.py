@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ConditionStatus
@@ -17,6 +17,11 @@ from chatscale.scaling.signals import ReplicaPhase
 CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
 SLO_NOT_FOLLOWED: Final = "SLONotFollowed"
+
+RETRIED_BY_REPLICASET: Final = (
+    "the ReplicaSet tries again with growing pauses, so this can remain for up to 17 minutes after the cause is gone"
+)
+"""The ReplicaSet controller doubles its pause from 5 ms up to 1000 s (client-go, DefaultTypedControllerRateLimiter)."""
 
 BAD_REASONS: Final = frozenset(
     {INVALID_SPEC, FORBIDDEN, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, SLO_NOT_FOLLOWED, *ProblemReason}
@@ -36,7 +41,7 @@ class ConditionState:
 
 def compute_conditions(result: PassResult) -> list[ConditionState]:
     """All five, in the order in which the status lists them."""
-    problem = current_problem(result.pods) or refusal_of_pods(result.deployment)
+    problem = current_problem(result.pods) or _refusal_of_pods(result)
     return [
         _ready(result, problem),
         _model_loaded(result, problem),
@@ -46,14 +51,27 @@ def compute_conditions(result: PassResult) -> list[ConditionState]:
     ]
 
 
+def ready_count(ready: int, desired: int) -> str:
+    """How many replicas are ready. More than desired are ready during a rollout and before a scale-down ends."""
+    if ready > desired:
+        return f"{ready} replicas are ready, {desired} are desired"
+    return f"{ready} of {desired} replicas are ready"
+
+
 def invalid_spec_condition(message: str) -> ConditionState:
     """The spec cannot be applied; the operator waits for a change."""
     return ConditionState("Ready", ConditionStatus.FALSE, INVALID_SPEC, message)
 
 
+def _refusal_of_pods(result: PassResult) -> Problem | None:
+    """A quota or policy that refuses pods. The message stays until the ReplicaSet's next try, so it names that wait."""
+    refused = refusal_of_pods(result.deployment)
+    return replace(refused, message=f"{refused.message}; {RETRIED_BY_REPLICASET}") if refused else None
+
+
 def _ready(result: PassResult, problem: Problem | None) -> ConditionState:
     ready, desired = result.ready, result.replicas
-    count = f"{ready} of {desired} replicas are ready"
+    count = ready_count(ready, desired)
     if result.refusal:
         return ConditionState("Ready", ConditionStatus.FALSE, result.refusal.reason, result.refusal.message)
     if desired == 0:
@@ -84,21 +102,24 @@ def _available(result: PassResult) -> ConditionState:
 
 
 def _progressing(result: PassResult, problem: Problem | None) -> ConditionState:
+    """As in a Deployment: True also when all is complete, False when something prevents progress."""
     kind, desired = "Progressing", result.replicas
-    if result.refusal:
-        return ConditionState(kind, ConditionStatus.FALSE, result.refusal.reason, result.refusal.message)
-    if problem:
-        return ConditionState(kind, ConditionStatus.FALSE, problem.reason, problem.message)
+    if obstacle := result.refusal or problem:
+        return ConditionState(kind, ConditionStatus.FALSE, obstacle.reason, obstacle.message)
     if result.updated < desired:
         counts = f"{result.updated} of {desired} replicas run the current spec"
+        return ConditionState(kind, ConditionStatus.TRUE, "RollingOut", counts)
+    if result.templates > 1 and desired:
+        # A surplus of old pods belongs to the rollout: nobody lowered the count.
+        counts = f"{result.existing} replicas exist, some of them of an earlier spec; {desired} are desired"
         return ConditionState(kind, ConditionStatus.TRUE, "RollingOut", counts)
     if result.existing > desired:
         return ConditionState(
             kind, ConditionStatus.TRUE, "ScalingDown", f"{result.existing} replicas exist, {desired} are desired"
         )
     if result.ready < desired:
-        return ConditionState(kind, ConditionStatus.TRUE, "Starting", f"{result.ready} of {desired} replicas are ready")
-    return ConditionState(kind, ConditionStatus.FALSE, "Complete", "all replicas match the spec")
+        return ConditionState(kind, ConditionStatus.TRUE, "Starting", ready_count(result.ready, desired))
+    return ConditionState(kind, ConditionStatus.TRUE, "Complete", "all replicas match the spec")
 
 
 def _scaling_active(result: PassResult) -> ConditionState:
@@ -111,8 +132,10 @@ def _scaling_active(result: PassResult) -> ConditionState:
         return _condition_of_autoscaler(result.autoscaler)
     if decision is None:
         return ConditionState(kind, ConditionStatus.FALSE, "ScalingDisabled", "mode Fixed: you set spec.replicas")
-    if not decision.metrics_ok:
-        message = "; ".join(part for part in (decision.message, result.read_failure) if part)
+    if result.source_failure or not decision.metrics_ok:
+        # A failure of the source is known at once; decisions use earlier samples until they are too old.
+        cause = "" if result.source_failure else result.read_failure
+        message = "; ".join(part for part in (result.source_failure, decision.message, cause) if part)
         return ConditionState(kind, ConditionStatus.FALSE, METRICS_UNAVAILABLE, message)
     obstacle = _obstacle_to_slo(result, decision)
     message = f"{obstacle}. {decision.message}" if obstacle else decision.message

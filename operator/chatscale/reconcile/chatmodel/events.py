@@ -1,7 +1,7 @@
 """The Kubernetes Events of a pass over a ChatModel. Pure. Each change causes one Event; a quiet tick causes none."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +9,10 @@ from typing import Any, Final
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ConditionStatus, ObjectMeta, ScalingRecord
 from chatscale.cluster.interface import CHATMODEL
-from chatscale.reconcile.chatmodel.conditions import BAD_REASONS
+from chatscale.reconcile.chatmodel.conditions import BAD_REASONS, ready_count
+
+REPLICAS_RESTORED: Final = "ReplicasRestored"
+"""Someone else set the count, and the operator restored it."""
 
 MESSAGE_BYTES: Final = 1000
 """The API server refuses messages of more than 1024 bytes."""
@@ -25,19 +28,37 @@ class EventDraft:
     warning: bool = False
 
 
-def scaling_events(
-    scaled: ScalingRecord | None, chatmodel: ChatModel, reverted: int | None, replicas: int
-) -> list[EventDraft]:
-    """A change of the count, and a value of `spec.replicas` that the operator reverted to `replicas`."""
-    events = []
+def scaling_events(scaled: ScalingRecord | None) -> list[EventDraft]:
+    """A change of the count."""
+    if scaled is None:
+        return []
+    direction = "ScaledUp" if scaled.to > scaled.from_ else "ScaledDown"
+    return [EventDraft(direction, f"Scaled {scaled.from_} -> {scaled.to}: {scaled.reason}")]
+
+
+def describe_restores(chatmodel: ChatModel, reverted: int | None, reset: int | None, replicas: int) -> list[str]:
+    """One sentence for each count that the operator restored to `replicas` in this pass.
+
+    reverted: the value of `spec.replicas` that someone set. reset: the same of the Deployment.
+    """
+    sentences = []
     if reverted is not None:
         mode = chatmodel.spec.autoscaling.mode.value
-        message = f"spec.replicas was set to {reverted}; in mode {mode} it has another writer, so {replicas} stays"
-        events.append(EventDraft("ReplicasRestored", message, warning=True))
-    if scaled is not None:
-        direction = "ScaledUp" if scaled.to > scaled.from_ else "ScaledDown"
-        events.append(EventDraft(direction, f"Scaled {scaled.from_} -> {scaled.to}: {scaled.reason}"))
-    return events
+        sentences.append(
+            f"spec.replicas was set to {reverted}; in mode {mode} it has another writer, so {replicas} stays"
+        )
+    if reset is not None:
+        name = chatmodel.metadata.name
+        sentences.append(f"Deployment {name} was scaled to {reset}; it follows ChatModel {name}, so {replicas} stays")
+    return sentences
+
+
+def restored_events(restores: Sequence[str]) -> list[EventDraft]:
+    """One Event about all restored counts since the last one. It quotes the newest."""
+    if not restores:
+        return []
+    times = f" ({len(restores)} restored counts since the last Event)" if len(restores) > 1 else ""
+    return [EventDraft(REPLICAS_RESTORED, restores[-1] + times, warning=True)]
 
 
 def status_events(before: ChatModelStatus, after: ChatModelStatus) -> list[EventDraft]:
@@ -46,7 +67,7 @@ def status_events(before: ChatModelStatus, after: ChatModelStatus) -> list[Event
     new = {c.reason: c.message for c in reversed(after.conditions) if c.reason in BAD_REASONS - known}
     events = [EventDraft(reason, message, warning=True) for reason, message in new.items()]
     if _is_ready(after) and not _is_ready(before):
-        events.append(EventDraft("Ready", f"{after.ready_replicas} of {after.desired_replicas} replicas are ready"))
+        events.append(EventDraft("Ready", ready_count(after.ready_replicas, after.desired_replicas or 0)))
     return events
 
 

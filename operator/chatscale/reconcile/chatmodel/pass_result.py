@@ -56,6 +56,8 @@ class PassResult:
     queue_depth: int | None = None
     read_failure: str = ""
     """Why the first of the failed scrapes failed."""
+    source_failure: str = ""
+    """Why the source as a whole could not be read; empty if it answered."""
     read_whole_at: datetime | None = None
     """When every ready pod was last scraped; None if that never happened or no pod is ready."""
     scaled: ScalingRecord | None = None
@@ -81,6 +83,11 @@ class PassResult:
     def existing(self) -> int:
         """Number of pods that are not terminating."""
         return sum(pod.phase is not ReplicaPhase.TERMINATING for pod in self.pods)
+
+    @property
+    def templates(self) -> int:
+        """Number of pod templates among pods that are not terminating; more than one during a rollout."""
+        return len({pod.template for pod in self.pods if pod.phase is not ReplicaPhase.TERMINATING})
 
     @property
     def updated(self) -> int:

@@ -10,19 +10,26 @@ and HPA.
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from chatscale import metrics, names
-from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, parse_chatmodel
+from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ObjectMeta, parse_chatmodel
 from chatscale.cluster.cache import WatchCache
-from chatscale.cluster.interface import CHATMODEL, Cluster, Manifest
+from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import ObjectKey
 from chatscale.desired.plan import Plan
 from chatscale.desired.service import build_service
 from chatscale.desired.workload import ServerImages, build_deployment
-from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.errors import (
+    ClusterUnavailableError,
+    ConflictError,
+    ForbiddenError,
+    InvalidSpecError,
+    NotFoundError,
+    RejectedRequestError,
+)
 from chatscale.observe.aggregate import observe
 from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.chatmodel.children import (
@@ -31,19 +38,30 @@ from chatscale.reconcile.chatmodel.children import (
     children_input,
     delete_leftovers,
     existing_children,
+    find_taken_name,
     plan_children,
 )
-from chatscale.reconcile.chatmodel.events import EventDraft, build_events, scaling_events, status_events
+from chatscale.reconcile.chatmodel.events import (
+    EventDraft,
+    build_events,
+    describe_restores,
+    restored_events,
+    scaling_events,
+    status_events,
+)
 from chatscale.reconcile.chatmodel.memory import Memory
+from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
 from chatscale.reconcile.chatmodel.resolution import Resolution, count_to_write, record_change, resolve_replicas
 from chatscale.reconcile.chatmodel.snapshot import Snapshot, take_snapshot
-from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, is_worth_writing
+from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, write_due_in_s
 from chatscale.scaling.signals import Observation, ReplicaPhase
 
 REFUSED_RETRY_S: Final = 60.0
 """After a refusal. Its cause can be outside the spec, such as a quota or a name that is taken."""
+STATUS_RETRY_S: Final = 60.0
+"""After the API server rejected a status."""
 GONE_RETRY_S: Final = 1.0
 """After a request of this pass found no object: most likely someone deleted the ChatModel meanwhile."""
 RESYNC_S: Final = 600.0
@@ -64,71 +82,81 @@ class ChatModelReconciler:
         reader: MetricsReader,
         images: ServerImages,
         clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
     ) -> None:
+        """clock: the wall clock. monotonic: seconds, from any start."""
         self._cluster = cluster
         self._cache = cache
         self._reader = reader
         self._images = images
         self._clock = clock
+        self._monotonic = monotonic
         self._memories: dict[ObjectKey, Memory] = {}
 
     async def reconcile(self, key: ObjectKey) -> float | None:
         """Run one pass. Returns the seconds until the next one is due, None if the ChatModel does not exist.
 
-        Raises ClusterUnavailableError (retry later) and ConflictError (wait for the watch); other errors are bugs.
+        Raises ClusterUnavailableError (retry later) and ConflictError (wait for the watch). Other errors are bugs, as
+        is a count that the API server rejects (RejectedRequestError).
         """
         snapshot = take_snapshot(self._cache, key)
         if snapshot is None:
             self._forget(key)
             return None
-        now = self._clock().replace(microsecond=0)
+        now = Moment(self._clock().replace(microsecond=0), self._monotonic())
         try:
             chatmodel = parse_chatmodel(snapshot.manifest)
             return await self._pass(key, snapshot, chatmodel, now)
         except InvalidSpecError as error:
             before = snapshot.status
-            after = invalid_status(before, snapshot.meta.generation, str(error), now)
-            await self._report(snapshot, before, after, [], now)
-            return REFUSED_RETRY_S
+            after = invalid_status(before, snapshot.meta.generation, str(error), now.wall)
+            status_due_s = await self._report(snapshot, before, after, [], now)
+            return min(REFUSED_RETRY_S, status_due_s)
         except NotFoundError:
             await self._drop_if_deleted(key, snapshot)
             return GONE_RETRY_S
 
-    async def _pass(self, key: ObjectKey, snapshot: Snapshot, chatmodel: ChatModel, now: datetime) -> float:
-        memory = self._memory(key, chatmodel)
+    async def _pass(self, key: ObjectKey, snapshot: Snapshot, chatmodel: ChatModel, now: Moment) -> float:
+        memory = self._memory(key, chatmodel, now)
         scraped = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
         seen = observe(snapshot.pods, memory.samples, scraped.taken_at)
-        resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now)
+        resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now.wall)
 
         children = children_input(snapshot, chatmodel, resolution)
-        plan, deployment = None, snapshot.deployment
+        plan, taken, deployment = None, None, _ours(snapshot.deployment, chatmodel)
         if memory.needs_plan(children, now):
-            plan, deployment = await self._plan(snapshot, chatmodel, resolution, memory)
+            plan, taken, deployment = await self._plan(snapshot, chatmodel, resolution, memory)
             await delete_leftovers(self._cluster, plan)
 
+        reset = _reset_count(memory, resolution, deployment)
         deployment, refused_count = await self._scale(snapshot, chatmodel, resolution, deployment)
+        memory.deployment_replicas = deployment["spec"].get("replicas") if deployment else None
+        restores = describe_restores(chatmodel, resolution.current.reverted, reset, resolution.replicas)
+        memory.restores += restores
         if plan is not None:
-            deployment, memory.refusal = await apply_children(
+            deployment, refused_child = await apply_children(
                 self._cluster, chatmodel, plan, deployment, resolution.replicas, memory.applied
             )
+            memory.refusal = taken or refused_child
             memory.planned = children
-            memory.plan_again_at = now + timedelta(seconds=REFUSED_RETRY_S if memory.refusal else RESYNC_S)
+            memory.plan_again_at_s = now.monotonic_s + (REFUSED_RETRY_S if memory.refusal else RESYNC_S)
 
         refusal = refused_count or memory.refusal
-        result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, now)
-        events = _scaling_events(chatmodel, resolution, result, memory)
-        _measure(key, result, resolution)
-        await self._report(snapshot, chatmodel.status, compute_status(result, now), events, now)
-        return _due_in_s(chatmodel, resolution, result)
+        result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, now.wall)
+        events = [*restored_events(memory.take_restores(now)), *_scaling_events(resolution, result, memory)]
+        _measure(key, result, resolution, len(restores))
+        status_due_s = await self._report(snapshot, chatmodel.status, compute_status(result, now.wall), events, now)
+        return min(_due_in_s(chatmodel, resolution, result), status_due_s, memory.restores_due_in_s(now))
 
     async def _plan(
         self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
-    ) -> tuple[Plan, Manifest | None]:
-        """The plan for the children, and the Deployment as it is."""
+    ) -> tuple[Plan, Refusal | None, Manifest | None]:
+        """The plan for the children, a name that is taken, and our Deployment as it is."""
         desired = self._build(chatmodel, resolution)
         existing = await existing_children(self._cluster, snapshot, chatmodel, desired)
         plan = plan_children(chatmodel, desired, existing, memory.applied)
-        return plan, next((child for child in existing if child["kind"] == "Deployment"), None)
+        deployment = next((child for child in existing if child["kind"] == DEPLOYMENT.name), None)
+        return plan, find_taken_name(chatmodel, existing), _ours(deployment, chatmodel)
 
     def _build(self, chatmodel: ChatModel, resolution: Resolution) -> list[Manifest]:
         # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
@@ -153,23 +181,46 @@ class ChatModelReconciler:
         before: ChatModelStatus,
         after: ChatModelStatus,
         events: list[EventDraft],
-        now: datetime,
-    ) -> None:
-        """Write the status if it is worth a request, and post the Events of this pass."""
+        now: Moment,
+    ) -> float:
+        """Write the status if it is due, and post the Events of this pass.
+
+        Returns the seconds until a change that was not written is due.
+        """
         meta = snapshot.meta
         memory = self._memories.get(_key(snapshot))
-        if is_worth_writing(before, after, now, meta.uid, memory.status_written_at if memory else None):
-            await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(after))
-            if memory:
-                memory.status_written_at = now
+        due_in_s = write_due_in_s(before, after, _since_write_s(memory, before, now), meta.uid)
+        if due_in_s == 0:
+            await self._write_status(meta, after, memory, now)
         if before.phase != after.phase:
             why = next(c.message for c in after.conditions if c.type == "Ready")
             change = {"from": before.phase, "to": after.phase, "why": why}
             log.info("phase changed", extra={"chatmodel": f"{meta.namespace}/{meta.name}", **change})
-        drafts = [*events, *status_events(before, after)]
-        due = [draft for draft in drafts if not (draft.warning and memory) or memory.warning_is_due(draft.reason, now)]
-        for event in build_events(meta, due, now):
+        changes = status_events(before, after)
+        due = [draft for draft in changes if not (draft.warning and memory) or memory.warning_is_due(draft.reason, now)]
+        for event in build_events(meta, [*events, *due], now.wall):
             await self._post(event)
+        return due_in_s or RESYNC_S
+
+    async def _write_status(
+        self, meta: ObjectMeta, status: ChatModelStatus, memory: Memory | None, now: Moment
+    ) -> None:
+        """Write the status. If the API server never accepts it, log a bug and go on without a status for a minute.
+
+        Scaling must continue, and the user's spec is not the cause.
+        """
+        rejected_at_s = memory.status_rejected_at_s if memory else None
+        if rejected_at_s is not None and now.since(rejected_at_s) < STATUS_RETRY_S:
+            return
+        try:
+            await self._cluster.patch_status(CHATMODEL, meta.namespace, meta.name, as_patch(status))
+        except RejectedRequestError:
+            log.exception("bug: status rejected", extra={"chatmodel": f"{meta.namespace}/{meta.name}"})
+            if memory:
+                memory.status_rejected_at_s = now.monotonic_s
+            return
+        if memory:
+            memory.status_written_at_s, memory.status_rejected_at_s = now.monotonic_s, None
 
     async def _post(self, event: Manifest) -> None:
         """Post an Event. A failure is counted and does not fail the pass."""
@@ -177,15 +228,23 @@ class ChatModelReconciler:
             await self._cluster.create(event)
         except ConflictError:
             log.debug("event already posted", extra={"reason": event["reason"]})
-        except (ClusterUnavailableError, InvalidSpecError, NotFoundError) as error:
+        except (ClusterUnavailableError, RejectedRequestError, NotFoundError) as error:
             metrics.EVENTS_LOST_TOTAL.inc()
             log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
 
-    def _memory(self, key: ObjectKey, chatmodel: ChatModel) -> Memory:
+    def _memory(self, key: ObjectKey, chatmodel: ChatModel, now: Moment) -> Memory:
         memory = self._memories.get(key)
-        if memory is None or memory.uid != chatmodel.metadata.uid:
-            memory = self._memories[key] = Memory(chatmodel.metadata.uid)
+        if memory is None or not memory.is_valid(chatmodel.metadata.uid, now):
+            if memory is not None:
+                log.info("memory dropped", extra={"chatmodel": chatmodel.key, "why": "new object, or clock was set"})
+            memory = self._memories[key] = Memory(chatmodel.metadata.uid, now)
+        memory.passed_at = now
         return memory
+
+    def forget_all(self) -> None:
+        """Drop the memory of every ChatModel: another process has taken over. The next pass starts from the status."""
+        for key in list(self._memories):
+            self._forget(key)
 
     def _forget(self, key: ObjectKey) -> None:
         self._memories.pop(key, None)
@@ -205,6 +264,23 @@ class ChatModelReconciler:
 def _key(snapshot: Snapshot) -> ObjectKey:
     meta = snapshot.meta
     return ObjectKey(CHATMODEL.name, meta.namespace, meta.name)
+
+
+def _ours(deployment: Manifest | None, chatmodel: ChatModel) -> Manifest | None:
+    """The Deployment unless it is a foreign one, whose count and status say nothing about the ChatModel."""
+    return deployment if deployment is not None and is_ours(deployment, chatmodel) else None
+
+
+def _since_write_s(memory: Memory | None, before: ChatModelStatus, now: Moment) -> float | None:
+    """Seconds since the last write of the status; None if unknown.
+
+    After a start the time of the metrics in the status counts. It lies in the future if the wall clock was set back.
+    """
+    if memory is not None and memory.status_written_at_s is not None:
+        return now.since(memory.status_written_at_s)
+    read_at = before.autoscaling.last_metric_time
+    since_s = None if read_at is None else (now.wall - read_at).total_seconds()
+    return since_s if since_s is not None and since_s >= 0 else None
 
 
 def _due_in_s(chatmodel: ChatModel, resolution: Resolution, result: PassResult) -> float:
@@ -248,16 +324,23 @@ def _result(
         samples=samples,
         queue_depth=seen.queue_depth,
         read_failure="; ".join(f"{pod}: {why}" for pod, why in sorted(scraped.failures.items())[:1]),
+        source_failure=scraped.source_failure,
         read_whole_at=scraped.taken_at if ready and len(samples) == len(ready) else None,
         scaled=record_change(chatmodel, resolution, now),
         refusal=refusal,
     )
 
 
-def _scaling_events(
-    chatmodel: ChatModel, resolution: Resolution, result: PassResult, memory: Memory
-) -> list[EventDraft]:
-    events = scaling_events(result.scaled, chatmodel, resolution.current.reverted, resolution.replicas)
+def _reset_count(memory: Memory, resolution: Resolution, deployment: Manifest | None) -> int | None:
+    """The Deployment's count if someone else set it since the last pass and this pass restores it."""
+    if deployment is None or memory.deployment_replicas is None or resolution.writer is Writer.FOREIGN:
+        return None
+    found: int | None = deployment["spec"].get("replicas")
+    return None if found in (memory.deployment_replicas, resolution.replicas) else found
+
+
+def _scaling_events(resolution: Resolution, result: PassResult, memory: Memory) -> list[EventDraft]:
+    events = scaling_events(result.scaled)
     decision = resolution.decision
     is_dry_run = decision is not None and resolution.writer is Writer.USER
     if decision and is_dry_run and decision.replicas not in (resolution.replicas, memory.dry_run_reported):
@@ -267,12 +350,12 @@ def _scaling_events(
     return events
 
 
-def _measure(key: ObjectKey, result: PassResult, resolution: Resolution) -> None:
+def _measure(key: ObjectKey, result: PassResult, resolution: Resolution, restores: int) -> None:
     labels = (key.namespace, key.name)
     metrics.DESIRED_REPLICAS.labels(*labels).set(result.replicas)
     metrics.READY_REPLICAS.labels(*labels).set(result.ready)
-    if resolution.current.reverted is not None:
-        metrics.REPLICAS_RESTORED_TOTAL.labels(*labels).inc()
+    if restores:
+        metrics.REPLICAS_RESTORED_TOTAL.labels(*labels).inc(restores)
     if result.scaled is None:
         return
     change = {"from": result.scaled.from_, "to": result.scaled.to, "why": result.scaled.reason}

@@ -1,6 +1,6 @@
 """The ChatModel's status, computed from the result of a pass. Pure; it takes no decision about replicas."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import mean
 from typing import Any, Final
 from zlib import crc32
@@ -20,9 +20,11 @@ from chatscale.reconcile.chatmodel.pass_result import PassResult
 
 HISTORY: Final = 5
 """Entries of `status.autoscaling.history`."""
-METRICS_EVERY: Final = timedelta(minutes=1)
-"""Minimum time between two writes for changed metrics and scaling messages alone."""
-HEARTBEAT: Final = timedelta(minutes=10)
+WRITE_EVERY_S: Final = 10.0
+"""Minimum time between two writes of a status, unless a condition or a replica count changed."""
+METRICS_EVERY_S: Final = 60.0
+"""Minimum time between two writes for changed metrics and scaling messages alone, except for the queue depth."""
+HEARTBEAT_S: Final = 600.0
 """Time after which a status is written for `lastMetricTime` and `learned` alone; for each object up to twice as long.
 
 The kubelet writes an unchanged node status every five minutes for the same reason. The spread by uid prevents that
@@ -61,22 +63,25 @@ def invalid_status(before: ChatModelStatus, generation: int, message: str, now: 
     )
 
 
-def is_worth_writing(
-    before: ChatModelStatus, after: ChatModelStatus, now: datetime, uid: str = "", written_at: datetime | None = None
-) -> bool:
-    """Whether the change of the status is worth a request.
+def write_due_in_s(
+    before: ChatModelStatus, after: ChatModelStatus, since_write_s: float | None, uid: str = ""
+) -> float | None:
+    """Seconds until the change of the status is worth a request; 0 for now, None if nothing changed.
 
-    written_at: when this process last wrote the status; None if it has not, and then the time of the metrics in the
-    status counts. A status whose metrics stay the same costs one write per `HEARTBEAT`.
+    since_write_s: seconds since the last write of the status; None if unknown. At once: the status or the reason of a
+    condition, or a replica count. Everything else, a condition's message included, waits for one of the periods above.
     """
     if before == after:
-        return False
+        return None
+    if since_write_s is None or _headline(before) != _headline(after):
+        return 0.0
     if _without_metrics(before) != _without_metrics(after):
-        return True
-    written = written_at or before.autoscaling.last_metric_time
-    if written is None or now - written >= _heartbeat(uid):
-        return True
-    return now - written >= METRICS_EVERY and _without_drift(before) != _without_drift(after)
+        period_s = WRITE_EVERY_S
+    elif _without_drift(before) != _without_drift(after):
+        period_s = METRICS_EVERY_S
+    else:
+        period_s = _heartbeat_s(uid)
+    return max(0.0, period_s - since_write_s)
 
 
 def as_patch(status: ChatModelStatus) -> dict[str, Any]:
@@ -88,6 +93,7 @@ def _autoscaling(result: PassResult, before: AutoscalingStatus) -> AutoscalingSt
     decision, scaled = result.decision, result.scaled
     cold_start_s = result.scaler.reserve.measured_cold_start_s
     return AutoscalingStatus(
+        mode=result.chatmodel.spec.autoscaling.mode,
         phase=decision.phase if decision else None,
         active_event=result.event,
         last_metric_time=result.read_whole_at or before.last_metric_time,
@@ -120,8 +126,15 @@ def _metric(kind: MetricType, per_replica: float, target: int | None = None) -> 
     return MetricStatus(type=kind, value=f"{per_replica:.2f}", target=target)
 
 
-def _heartbeat(uid: str) -> timedelta:
-    return HEARTBEAT * (1 + crc32(uid.encode()) / 2**32)
+def _heartbeat_s(uid: str) -> float:
+    return HEARTBEAT_S * (1 + crc32(uid.encode()) / 2**32)
+
+
+def _headline(status: ChatModelStatus) -> object:
+    """What is written at once when it changes."""
+    conditions = [(condition.type, condition.status, condition.reason) for condition in status.conditions]
+    counts = (status.replicas, status.ready_replicas, status.updated_replicas, status.desired_replicas)
+    return conditions, counts
 
 
 def _without_metrics(status: ChatModelStatus) -> ChatModelStatus:

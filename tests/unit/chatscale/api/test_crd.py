@@ -61,7 +61,7 @@ def test_has_these_printer_columns() -> None:
 
     assert shown == [
         ("Model", ".spec.model.uri"),
-        ("Mode", ".spec.autoscaling.mode"),
+        ("Mode", ".status.autoscaling.mode"),
         ("Min", ".spec.autoscaling.minReplicas"),
         ("Max", ".spec.autoscaling.maxReplicas"),
         ("Desired", ".status.desiredReplicas"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,14 @@ from prometheus_client import REGISTRY
 from chatscale.cluster import client
 from chatscale.cluster.client import KubernetesCluster, connect
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, POD, Listing
-from chatscale.errors import ClusterUnavailableError, ConflictError, ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.errors import (
+    ClusterUnavailableError,
+    ConflictError,
+    ForbiddenError,
+    InvalidSpecError,
+    NotFoundError,
+    RejectedRequestError,
+)
 from tests.support.builders import a_chatmodel
 
 MANIFEST = {
@@ -142,26 +149,74 @@ async def test_deletes_exactly_this_object_and_treats_absence_as_success(server:
     assert server.asked[0][4] == {"propagationPolicy": "Background", "preconditions": {"uid": "u1"}}
 
 
+async def test_creates_and_replaces_a_lease_by_its_resource_version(server: ApiServer, cluster: KubernetesCluster):
+    lease = {"kind": "Lease", "metadata": {"name": "op", "namespace": "demo", "resourceVersion": "7"}, "spec": {}}
+    server.body = lease
+    assert await cluster.create(lease) == lease
+    assert await cluster.replace(lease) == lease
+    path = "/apis/coordination.k8s.io/v1/namespaces/demo/leases"
+    assert server.asked == [
+        ("POST", path, {}, "application/json", lease),
+        ("PUT", f"{path}/op", {}, "application/json", lease),
+    ]
+
+
+CALLS: dict[str, Callable[[KubernetesCluster], Awaitable[object]]] = {
+    "get": lambda cluster: cluster.get(DEPLOYMENT, "demo", "tiny"),
+    "list": lambda cluster: cluster.list(DEPLOYMENT, "demo"),
+    "delete": lambda cluster: cluster.delete(MANIFEST),
+    "patch_status": lambda cluster: cluster.patch_status(CHATMODEL, "demo", "tiny", {"replicas": -1}),
+    "write_scale": lambda cluster: cluster.write_scale(a_chatmodel().manifest(), 3, "chatscale-scaler"),
+    "create": lambda cluster: cluster.create({**MANIFEST, "kind": "Event"}),
+    "replace": lambda cluster: cluster.replace({**MANIFEST, "kind": "Lease"}),
+    "apply": lambda cluster: cluster.apply(MANIFEST, "chatscale"),
+}
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (400, InvalidSpecError),
         (401, ClusterUnavailableError),
         (403, ForbiddenError),
-        (404, NotFoundError),
         (409, ConflictError),
-        (422, InvalidSpecError),
         (429, ClusterUnavailableError),
         (500, ClusterUnavailableError),
         (503, ClusterUnavailableError),
     ],
 )
+@pytest.mark.parametrize("call", CALLS)
 async def test_each_http_error_becomes_the_class_of_its_reaction(
-    status: int, error: type[Exception], server: ApiServer, cluster: KubernetesCluster
+    call: str, status: int, error: type[Exception], server: ApiServer, cluster: KubernetesCluster
 ):
     server.status, server.body = status, {"kind": "Status", "message": "because"}
     with pytest.raises(error, match="because"):
+        await CALLS[call](cluster)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("call", CALLS)
+async def test_only_a_rejected_child_is_an_error_of_the_spec(
+    call: str, status: int, server: ApiServer, cluster: KubernetesCluster
+):
+    server.status, server.body = status, {"kind": "Status", "message": "because"}
+    with pytest.raises(InvalidSpecError if call == "apply" else RejectedRequestError, match="because"):
+        await CALLS[call](cluster)
+
+
+async def test_a_missing_object_is_not_found(server: ApiServer, cluster: KubernetesCluster):
+    server.status, server.body = 404, {"kind": "Status", "message": "because"}
+    with pytest.raises(NotFoundError, match="because"):
         await cluster.get(DEPLOYMENT, "demo", "tiny")
+
+
+@pytest.mark.parametrize(("call", "error"), [("apply", InvalidSpecError), ("patch_status", ClusterUnavailableError)])
+async def test_an_apply_of_wrong_types_is_an_error_of_the_spec_although_its_status_is_500(
+    call: str, error: type[Exception], server: ApiServer, cluster: KubernetesCluster
+):
+    why = "failed to create typed patch object (demo/tiny; apps/v1, Kind=Deployment): .spec.x: field not declared"
+    server.status, server.body = 500, {"kind": "Status", "message": why}
+    with pytest.raises(error, match="failed to create typed patch object"):
+        await CALLS[call](cluster)
 
 
 async def test_a_terminating_namespace_counts_as_not_found(server: ApiServer, cluster: KubernetesCluster):

@@ -26,6 +26,13 @@ def test_every_pod_is_a_replica_with_its_phase():
         taken_at=at(5),
         replicas=(
             Replica("a", ReplicaPhase.READY, at(1), a_sample(at(5)), created=pods[0].created),
-            Replica("b", ReplicaPhase.UNSCHEDULABLE, at(2), detail="no room", created=pods[1].created),
+            Replica(
+                "b",
+                ReplicaPhase.UNSCHEDULABLE,
+                at(2),
+                detail="no room",
+                created=pods[1].created,
+                reason="Unschedulable",
+            ),
         ),
     )

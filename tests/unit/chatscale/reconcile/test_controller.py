@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
+from prometheus_client import REGISTRY
 
 from chatscale.desired.manifest import ObjectKey
 from chatscale.errors import ClusterUnavailableError, ConflictError
@@ -147,6 +148,9 @@ def test_after_a_conflict_a_broken_watch_does_not_stop_the_passes():
     [
         pytest.param(ClusterUnavailableError("HTTP 503"), id="unavailable"),
         pytest.param(RuntimeError("a bug"), id="bug"),
+        pytest.param(
+            ExceptionGroup("tasks", [ConflictError("changed"), ClusterUnavailableError("HTTP 503")]), id="a task group"
+        ),
     ],
 )
 def test_a_failed_pass_is_tried_again_with_growing_delay(error: Exception):
@@ -159,6 +163,38 @@ def test_a_failed_pass_is_tried_again_with_growing_delay(error: Exception):
 
     play(reconciler, story)
     assert reconciler.times() == [0, 1, 3, 7, 15]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        pytest.param(ConflictError("c"), "conflict", id="conflict"),
+        pytest.param(ExceptionGroup("g", [ConflictError("c")]), "conflict", id="conflict in a group"),
+        pytest.param(
+            ExceptionGroup("g", [ExceptionGroup("inner", [ClusterUnavailableError("u")]), ConflictError("c")]),
+            "unavailable",
+            id="unavailable in a nested group",
+        ),
+        pytest.param(
+            ExceptionGroup("g", [ConflictError("c"), ValueError("b"), ClusterUnavailableError("u")]), "bug", id="a bug"
+        ),
+    ],
+)
+def test_the_errors_of_a_passs_task_group_keep_their_reaction(error: Exception, outcome: str):
+    reconciler = ScriptedReconciler()
+    reconciler.scripts[TINY] = [error]
+
+    def count() -> float:
+        labels = {"kind": "ChatModel", "outcome": outcome}
+        return REGISTRY.get_sample_value("chatscale_reconcile_total", labels) or 0.0
+
+    async def story(controller: Controller) -> None:
+        controller.wake(TINY)
+        await asyncio.sleep(0.5)
+
+    before = count()
+    play(reconciler, story)
+    assert count() - before == 1
 
 
 def test_the_delay_is_bounded_and_success_resets_it():

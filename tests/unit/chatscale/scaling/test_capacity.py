@@ -14,8 +14,8 @@ def shortage_of(*replicas: Replica, now: float = 300) -> Shortage | None:
     return find_shortage(seen(now, *replicas), TIMEOUT, at(now))
 
 
-def unschedulable(name: str, since: float = 0, detail: str = NO_GPU) -> Replica:
-    return in_phase(name, ReplicaPhase.UNSCHEDULABLE, since, detail)
+def unschedulable(name: str, since: float = 0, detail: str = NO_GPU, reason: str = "InsufficientGPU") -> Replica:
+    return in_phase(name, ReplicaPhase.UNSCHEDULABLE, since, detail, reason)
 
 
 def test_runnable_includes_starting_and_briefly_pending_replicas() -> None:
@@ -28,9 +28,9 @@ def test_runnable_includes_starting_and_briefly_pending_replicas() -> None:
         in_phase("f", ReplicaPhase.TERMINATING),
     )
 
-    assert found == Shortage(stuck=2, runnable=3, detail=NO_GPU, timeout=TIMEOUT)
+    assert found == Shortage(stuck=2, runnable=3, detail=NO_GPU, timeout=TIMEOUT, lacks_gpu=True)
     assert found.most_useful == 4
-    assert found.message == f"2 of 5 replicas unschedulable for 300 s ({NO_GPU})"
+    assert found.message == f"2 of 5 replicas could not start for 300 s ({NO_GPU})"
 
 
 def test_a_short_wait_is_no_shortage() -> None:
@@ -38,16 +38,22 @@ def test_a_short_wait_is_no_shortage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("detail", "reason"),
+    ("problem", "detail", "reason"),
     [
-        pytest.param(NO_GPU, "InsufficientGPU", id="gpu"),
-        pytest.param("3 Insufficient nvidia.com/mig-1g.5gb", "InsufficientGPU", id="mig"),
-        pytest.param("3 Insufficient memory", "TooFewNodes", id="memory"),
-        pytest.param("", "TooFewNodes", id="no-words"),
+        pytest.param("InsufficientGPU", NO_GPU, "InsufficientGPU", id="gpu"),
+        pytest.param("InsufficientResources", "3 Insufficient memory", "TooFewNodes", id="memory"),
+        pytest.param(
+            "NoMatchingNode", "3 node(s) had untolerated taint {nvidia.com/gpu: true}", "TooFewNodes", id="a GPU taint"
+        ),
+        pytest.param("SchedulingGated", "gates (example.com/gpu-quota)", "TooFewNodes", id="a gate named after GPUs"),
+        pytest.param("ImageUnavailable", "image nvidia.com/server cannot be pulled", "TooFewNodes", id="an image"),
+        pytest.param("", "", "TooFewNodes", id="no problem yet"),
     ],
 )
-def test_the_reason_names_the_missing_resource(detail: str, reason: str) -> None:
-    found = shortage_of(unschedulable("a", detail=detail))
+def test_only_the_reason_of_the_pods_problem_means_that_a_gpu_is_missing(
+    problem: str, detail: str, reason: str
+) -> None:
+    found = shortage_of(unschedulable("a", detail=detail, reason=problem))
 
     assert found is not None
     assert found.reason == reason

@@ -39,6 +39,21 @@ def test_each_limit_adds_its_name_to_the_message() -> None:
     assert limited.message == "as recommended; scaleUp rate limit allows 8 now; maxReplicas is 7"
 
 
+@pytest.mark.parametrize(
+    ("current", "reason"),
+    [
+        pytest.param(4, Reason.LOAD_ABOVE_TARGET, id="a rise up to maxReplicas follows the load"),
+        pytest.param(7, Reason.TOO_MANY_REPLICAS, id="maxReplicas holds the count"),
+        pytest.param(9, Reason.TOO_MANY_REPLICAS, id="maxReplicas lowers the count"),
+    ],
+)
+def test_a_rise_is_never_explained_with_too_many_replicas(current: int, reason: Reason) -> None:
+    load = Recommendation(20, Reason.LOAD_ABOVE_TARGET, "as recommended")
+    limited = limit(inputs(current, maxReplicas=7), load, History.starting_with(current, at(0)))
+
+    assert (limited.replicas, limited.reason) == (7, reason)
+
+
 def test_scale_down_is_stabilized_before_it_is_rate_limited() -> None:
     limited = limit(inputs(4), recommended(1), History.starting_with(4, at(0)))
 

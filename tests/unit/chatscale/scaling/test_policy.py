@@ -195,7 +195,7 @@ class TestBounds:
     def test_the_message_names_maxreplicas_when_the_load_exceeds_it(self) -> None:
         decision = an_operator(3, maxReplicas=4).sees_load(0, 1000)
 
-        assert outcome(decision) == (4, "TooManyReplicas")
+        assert outcome(decision) == (4, "Burst")
         assert decision.message.endswith("maxReplicas is 4")
 
     def test_bounds_apply_without_metrics_too(self) -> None:
@@ -315,7 +315,8 @@ class TestCapacity:
     def stuck(self, seconds: float, active: int, stuck: int) -> Any:
         observation = under_load(seconds, active, 2)
         pending = [
-            in_phase(f"p{index}", ReplicaPhase.UNSCHEDULABLE, since=0, detail=self.NO_GPU) for index in range(stuck)
+            in_phase(f"p{index}", ReplicaPhase.UNSCHEDULABLE, 0, self.NO_GPU, "InsufficientGPU")
+            for index in range(stuck)
         ]
         return seen(seconds, *observation.replicas, *pending)
 
@@ -326,7 +327,7 @@ class TestCapacity:
         decision = an_operator(5).sees(self.stuck(300, 60, 3))
 
         assert outcome(decision) == (3, "InsufficientGPU")
-        assert decision.message.endswith(f"3 of 5 replicas unschedulable for 300 s ({self.NO_GPU})")
+        assert decision.message.endswith(f"3 of 5 replicas could not start for 300 s ({self.NO_GPU})")
 
     def test_stays_there_until_the_pending_pod_runs_and_then_scales_up(self) -> None:
         operator = an_operator(5)
@@ -343,7 +344,7 @@ class TestCapacity:
         assert outcome(operator.sees(self.stuck(300, 20, 1))) == (3, "Steady")
 
     def test_the_message_names_the_shortage_when_no_replica_runs(self) -> None:
-        pending = in_phase("p", ReplicaPhase.UNSCHEDULABLE, since=0, detail=self.NO_GPU)
+        pending = in_phase("p", ReplicaPhase.UNSCHEDULABLE, 0, self.NO_GPU, "InsufficientGPU")
 
         decision = an_operator(1).sees(seen(300, pending))
 

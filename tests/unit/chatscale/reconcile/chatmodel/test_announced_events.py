@@ -40,7 +40,7 @@ async def test_the_least_count_rises_in_time_and_falls_at_the_end(mode: str):
     await world.tick(seconds=100)
     assert (least(world, mode), autoscaling(world).get("activeEvent")) == (3, "sale")
     world.cluster.user_sets_spec(autoscaling={"mode": mode, "maxReplicas": 4, "events": []})
-    await world.tick()
+    await world.tick(seconds=10)
     assert autoscaling(world).get("activeEvent") is None
     if mode == "HPA":
         assert least(world, mode) == 1

@@ -38,7 +38,7 @@ async def test_passes_before_the_watch_delivers_our_own_writes_write_nothing():
 async def test_our_own_status_comes_back_and_wakes_nobody():
     world = await a_settled_world(a_chatmodel(), a_pod().ready().manifest())
     world.reader.queue = 7
-    await world.tick()
+    await world.tick(seconds=10)
     assert world.cluster.requests() == ["patch_status ChatModel"]
     assert world.deliver() == set()
 
@@ -58,7 +58,7 @@ async def test_a_status_that_someone_else_wrote_wakes_the_chatmodel_and_is_repla
     world = await a_settled_world(a_chatmodel())
     await world.cluster.patch_status(CHATMODEL, "demo", "tiny", {"phase": "Wrong"})
     assert world.deliver() == {TINY}
-    await world.tick()
+    await world.tick(seconds=10)
     assert world.cluster.the(CHATMODEL)["status"]["phase"] == "Starting"
 
 

@@ -7,9 +7,9 @@ import pytest
 from chatscale.api.v1alpha1 import ChatModelStatus
 from chatscale.observe.pods import read_pods
 from chatscale.reconcile.chatmodel.events import EventDraft, status_events
-from chatscale.reconcile.chatmodel.pass_result import PassResult
+from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer
-from chatscale.reconcile.chatmodel.status import as_patch, compute_status, is_worth_writing
+from chatscale.reconcile.chatmodel.status import as_patch, compute_status, write_due_in_s
 from chatscale.scaling.state import ScalerState
 from tests.support.builders import PodBuilder, a_chatmodel, a_pod, at
 from tests.support.fake_reader import a_sample
@@ -64,7 +64,7 @@ def reasons(found: PassResult) -> dict[str, str]:
                 "Ready": "True/Ready",
                 "ModelLoaded": "True/Loaded",
                 "Available": "True/ReplicasReady",
-                "Progressing": "False/Complete",
+                "Progressing": "True/Complete",
             },
             id="as the spec says",
         ),
@@ -114,7 +114,7 @@ def reasons(found: PassResult) -> dict[str, str]:
                 "Ready": "True/Ready",
                 "ModelLoaded": "True/Loaded",
                 "Available": "True/ReplicasReady",
-                "Progressing": "False/Complete",
+                "Progressing": "True/Complete",
             },
             id="one is leaving",
         ),
@@ -124,7 +124,7 @@ def reasons(found: PassResult) -> dict[str, str]:
                 "Ready": "False/ScaledToZero",
                 "ModelLoaded": "Unknown/NotStarted",
                 "Available": "False/NoReadyReplicas",
-                "Progressing": "False/Complete",
+                "Progressing": "True/Complete",
             },
             id="zero by the user",
         ),
@@ -134,18 +134,86 @@ def test_conditions_match_the_observed_state(found: PassResult, expected: dict[s
     assert reasons(found) == expected | {"ScalingActive": "False/ScalingDisabled"}
 
 
-def test_pods_that_a_quota_refuses_are_named():
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        pytest.param(a_result(a_pod().ready()), "True", id="complete"),
+        pytest.param(a_result(replicas=0), "True", id="complete at zero"),
+        pytest.param(a_result(a_pod(), updated=0), "True", id="a rollout"),
+        pytest.param(a_result(a_pod()), "True", id="a start"),
+        pytest.param(a_result(a_pod().ready(), a_pod("tiny-2").ready()), "True", id="a scale-down"),
+        pytest.param(a_result(a_pod().unschedulable(GPU_MESSAGE)), "False", id="stuck without a GPU"),
+        pytest.param(a_result(a_pod().ended(66, "no such model")), "False", id="stuck without a model"),
+        pytest.param(a_result(refusal=Refusal("Forbidden", "quota")), "False", id="stuck at a quota"),
+    ],
+)
+def test_progressing_is_false_only_if_something_prevents_progress_as_in_a_deployment(found: PassResult, status: str):
+    assert reasons(found)["Progressing"].partition("/")[0] == status
+
+
+def test_pods_that_a_quota_refuses_are_named_with_the_backoff_of_the_replicaset():
     message = 'pods "tiny-1" is forbidden: exceeded quota: gpus'
     found = a_result(updated=0)
     assert found.deployment is not None
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
     found = replace(found, deployment=found.deployment | {"status": {"conditions": [failure]}})
     status = compute_status(found, at(0))
-    assert (status.phase, status.conditions[0].message) == ("PodsRefused", f"0 of 1 replicas are ready: {message}")
+    assert status.phase == "PodsRefused"
+    assert status.conditions[0].message == (
+        f"0 of 1 replicas are ready: {message}; the ReplicaSet tries again with growing pauses, "
+        "so this can remain for up to 17 minutes after the cause is gone"
+    )
+
+
+def a_rollout_of_seven(*new: PodBuilder) -> PassResult:
+    """Seven old replicas are ready, and some new ones exist beside them."""
+    old = [a_pod(f"tiny-{index}").ready() for index in range(8 - len(new))]
+    return a_result(*old, *new, replicas=7, updated=len(new))
+
+
+NEW = a_pod("tiny-new").created_at(at(60)).of_template("v2")
+
+
+@pytest.mark.parametrize(
+    ("found", "ready", "progressing"),
+    [
+        pytest.param(
+            a_rollout_of_seven(NEW.ready(at(90))),
+            "8 replicas are ready, 7 are desired",
+            ("RollingOut", "1 of 7 replicas run the current spec"),
+            id="a surplus replica",
+        ),
+        pytest.param(
+            replace(a_rollout_of_seven(NEW.ready(at(90))), deployment=a_result(replicas=7).deployment),
+            "8 replicas are ready, 7 are desired",
+            ("RollingOut", "8 replicas exist, some of them of an earlier spec; 7 are desired"),
+            id="the last old replica",
+        ),
+        pytest.param(
+            a_result(*(a_pod(f"tiny-{index}").ready() for index in range(8)), replicas=7),
+            "8 replicas are ready, 7 are desired",
+            ("ScalingDown", "8 replicas exist, 7 are desired"),
+            id="a scale-down",
+        ),
+    ],
+)
+def test_a_surplus_of_a_rollout_is_no_scale_down_and_counts_are_never_more_of_less(
+    found: PassResult, ready: str, progressing: tuple[str, str]
+):
+    conditions = {c.type: c for c in compute_status(found, at(0)).conditions}
+    assert conditions["Ready"].message == ready
+    assert (conditions["Progressing"].reason, conditions["Progressing"].message) == progressing
 
 
 def test_the_phase_is_the_reason_of_ready():
     assert compute_status(a_result(a_pod().ended(66, "no such model")), at(0)).phase == "ModelNotFound"
+
+
+@pytest.mark.parametrize("mode", [None, "Fixed", "Operator", "HPA"])
+def test_the_mode_is_shown_also_if_autoscaling_is_left_out(mode: str | None):
+    model = a_chatmodel().in_mode(mode) if mode else a_chatmodel()
+    status = compute_status(replace(a_result(), chatmodel=model.build()), at(0))
+    assert as_patch(status)["autoscaling"]["mode"] == (mode or "Fixed")
 
 
 def test_a_rollout_counts_only_once_the_controller_has_seen_it():
@@ -200,17 +268,17 @@ def test_a_status_survives_being_written_and_read():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "queue_depth", "running", "written"),
+    ("seconds", "queue_depth", "running", "due_in_s"),
     [
-        pytest.param(5, 4, 0, True, id="a queue at once"),
-        pytest.param(5, 3, 1, False, id="other metrics not at once"),
-        pytest.param(60, 3, 1, True, id="other metrics after a minute"),
-        pytest.param(600, 3, 0, False, id="the time alone not within ten minutes"),
-        pytest.param(1200, 3, 0, True, id="the time alone after twenty minutes"),
+        pytest.param(3, 4, 0, 7, id="a queue not within ten seconds"),
+        pytest.param(10, 4, 0, 0, id="a queue after ten seconds"),
+        pytest.param(10, 3, 1, 50, id="other metrics not within a minute"),
+        pytest.param(60, 3, 1, 0, id="other metrics after a minute"),
+        pytest.param(1200, 3, 0, 0, id="the time alone after twenty minutes"),
     ],
 )
 def test_a_status_is_written_as_often_as_its_change_matters(
-    seconds: float, queue_depth: int, running: int, *, written: bool
+    seconds: float, queue_depth: int, running: int, due_in_s: float
 ):
     def status(seconds: float, queue_depth: int, running: int) -> ChatModelStatus:
         samples = {"tiny-1": a_sample(at(seconds), running=running)}
@@ -218,7 +286,52 @@ def test_a_status_is_written_as_often_as_its_change_matters(
         return compute_status(found, at(0))
 
     before, after = status(0, 3, 0), status(seconds, queue_depth, running)
-    assert is_worth_writing(before, after, at(seconds), "uid-tiny") is written
+    assert write_due_in_s(before, after, seconds, "uid-tiny") == due_in_s
+    assert write_due_in_s(before, before, seconds, "uid-tiny") is None
+
+
+def test_the_time_of_the_metrics_alone_is_not_written_within_ten_minutes():
+    before = compute_status(a_result(a_pod().ready(), read_whole_at=at(0)), at(0))
+    after = compute_status(a_result(a_pod().ready(), read_whole_at=at(600)), at(0))
+    assert 0 < (write_due_in_s(before, after, 600, "uid-tiny") or 0) <= 600
+
+
+def a_status(conditions: dict[str, tuple[str, str, str]] | None = None, **fields: object) -> ChatModelStatus:
+    """Of a ready model. conditions: (status, reason, message) by type."""
+    found = compute_status(a_result(a_pod().ready()), at(0))
+    changed = [
+        condition.model_copy(update=dict(zip(("status", "reason", "message"), change, strict=True)))
+        if (change := (conditions or {}).get(condition.type))
+        else condition
+        for condition in found.conditions
+    ]
+    return found.model_copy(update={"conditions": changed, **fields})
+
+
+@pytest.mark.parametrize(
+    ("after", "due_in_s"),
+    [
+        pytest.param(a_status({"Ready": ("True", "Ready", "other words")}), 9, id="the message of Ready"),
+        pytest.param(
+            a_status({"Progressing": ("True", "Complete", "other words")}), 9, id="the message of Progressing"
+        ),
+        pytest.param(a_status({"ScalingActive": ("False", "ScalingDisabled", "x")}), 59, id="the message of scaling"),
+        pytest.param(a_status({"Ready": ("True", "PartlyReady", "")}), 0, id="a reason"),
+        pytest.param(
+            a_status({"ScalingActive": ("Unknown", "ScalingDisabled", "")}), 0, id="the status of a condition"
+        ),
+        pytest.param(a_status(replicas=2), 0, id="pods"),
+        pytest.param(a_status(ready_replicas=0), 0, id="ready pods"),
+        pytest.param(a_status(updated_replicas=0), 0, id="updated pods"),
+        pytest.param(a_status(desired_replicas=2), 0, id="the desired count"),
+        pytest.param(a_status(observed_generation=2), 9, id="a generation that changes nothing else"),
+        pytest.param(a_status(queue_depth=1), 9, id="the queue"),
+    ],
+)
+def test_only_a_conditions_status_or_reason_or_a_replica_count_is_written_within_ten_seconds(
+    after: ChatModelStatus, due_in_s: float
+):
+    assert write_due_in_s(a_status(), after, 1.0, "uid-tiny") == due_in_s
 
 
 def test_many_unchanged_statuses_are_not_written_in_the_same_minute():
@@ -227,7 +340,7 @@ def test_many_unchanged_statuses_are_not_written_in_the_same_minute():
     def written(minute: int) -> int:
         now = at(60 * minute)
         after = compute_status(a_result(a_pod().ready(), read_whole_at=now), at(0))
-        return sum(is_worth_writing(before, after, now, f"uid-{index}") for index in range(200))
+        return sum(write_due_in_s(before, after, 60.0 * minute, f"uid-{index}") == 0 for index in range(200))
 
     by_minute = [written(minute + 1) - written(minute) for minute in range(20)]
     assert sum(by_minute) == 200

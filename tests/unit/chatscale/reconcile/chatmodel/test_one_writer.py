@@ -65,7 +65,7 @@ async def test_mode_operator_reverts_the_count_of_a_reapply():
     world = await a_settled_world(a_chatmodel().in_mode("Operator").with_replicas(3).desiring(3))
     assert replicas(world) == (3, 3)
     world.cluster.user_sets_spec(replicas=1)
-    await world.tick()
+    await world.tick(seconds=10)
     assert replicas(world) == (3, 3)
     assert world.cluster.written() == ["scale ChatModel to 3", "patch status"]
     assert [(event["reason"], event["message"]) for event in world.cluster.events] == [
@@ -73,13 +73,48 @@ async def test_mode_operator_reverts_the_count_of_a_reapply():
     ]
 
 
-async def test_repeated_reverts_cause_one_event_a_minute():
+async def test_every_restored_count_is_in_an_event_and_there_is_one_event_a_minute():
     world = await a_settled_world(a_chatmodel().in_mode("Operator").with_replicas(3).desiring(3))
-    for _ in range(12):
+    for _ in range(6):
         world.cluster.user_sets_spec(replicas=1)
         await world.tick(seconds=5)
         assert replicas(world) == (3, 3)
     assert world.cluster.event_reasons() == ["ReplicasRestored"]
+    due_s = await world.tick(seconds=1)
+    assert due_s is not None
+    assert due_s <= 34
+    await world.tick(seconds=34)
+    (summary,) = world.cluster.events
+    assert summary["reason"] == "ReplicasRestored"
+    assert summary["message"] == (
+        "spec.replicas was set to 1; in mode Operator it has another writer, so 3 stays "
+        "(5 restored counts since the last Event)"
+    )
+    world.cluster.event_reasons()
+    await world.tick(times=30)
+    assert world.cluster.event_reasons() == []
+
+
+@pytest.mark.parametrize("mode", ["Fixed", "Operator", "HPA"])
+async def test_a_restored_count_of_the_deployment_causes_an_event(mode: str):
+    world = await a_settled_world(a_chatmodel().in_mode(mode).with_replicas(3).desiring(3))
+    world.cluster.autoscaler_sets_replicas(9, kind=DEPLOYMENT)
+    await world.tick()
+    assert replicas(world) == (3, 3)
+    assert [(event["type"], event["reason"], event["message"]) for event in world.cluster.events] == [
+        ("Warning", "ReplicasRestored", "Deployment tiny was scaled to 9; it follows ChatModel tiny, so 3 stays")
+    ]
+    world.cluster.event_reasons()
+    await world.tick(times=20)
+    assert world.cluster.event_reasons() == []
+
+
+async def test_the_operators_own_changes_of_the_count_are_no_restored_counts():
+    world = await a_settled_world(a_chatmodel())
+    for count in (3, 1, 4):
+        world.cluster.user_sets_spec(replicas=count)
+        await world.tick(times=2)
+    assert set(world.cluster.event_reasons()) == {"ScaledUp", "ScaledDown"}
 
 
 async def test_mode_hpa_follows_the_scale_subresource():

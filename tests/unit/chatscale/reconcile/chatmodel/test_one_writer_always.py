@@ -63,7 +63,7 @@ def test_a_pass_after_a_pass_writes_nothing(others: list[Act]):
             act(world)
         await world.tick()
         world.cluster.settle_deployment()
-        await world.tick()
+        await world.tick(times=2)
         world.cluster.written()
         await world.tick(seconds=5)
         assert world.cluster.written() == []

@@ -2,9 +2,16 @@
 
 import pytest
 
-from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE
-from chatscale.errors import ClusterUnavailableError, ForbiddenError, InvalidSpecError, NotFoundError
-from tests.support.builders import a_chatmodel, a_foreign_hpa, a_pod
+from chatscale import names
+from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, SERVICE, Kind
+from chatscale.errors import (
+    ClusterUnavailableError,
+    ForbiddenError,
+    InvalidSpecError,
+    NotFoundError,
+    RejectedRequestError,
+)
+from tests.support.builders import Manifest, a_chatmodel, a_foreign_hpa, a_pod
 from tests.support.world import a_settled_world, a_world
 
 
@@ -141,6 +148,41 @@ async def test_a_quota_causes_one_event_with_the_message_of_the_api_server():
     assert world.cluster.condition("Ready") == ("False", "Starting")
 
 
+async def test_a_rejected_status_is_logged_as_a_bug_and_never_an_error_of_the_spec(caplog: pytest.LogCaptureFixture):
+    targets = [{"type": "QueueDepth", "target": 4}]
+    world = await a_settled_world(a_chatmodel().in_mode("Operator", metrics=targets), a_pod().ready().manifest())
+    before = world.cluster.the(CHATMODEL)["status"]
+    world.cluster.fail("patch_status", *[RejectedRequestError("PATCH status: HTTP 422: status.queueDepth")] * 100)
+    world.reader.queue, world.reader.running = 30, 8
+    assert await world.tick(times=24) == 5.0
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] > 1
+    assert world.cluster.the(CHATMODEL)["status"] == before
+    assert "InvalidSpec" not in world.cluster.event_reasons()
+    rejected = [record for record in caplog.records if record.message == "bug: status rejected"]
+    assert [record.levelname for record in rejected] == ["ERROR", "ERROR"]
+
+
+async def test_the_status_is_written_again_a_minute_after_it_was_rejected():
+    world = a_world(a_chatmodel())
+    world.cluster.fail("patch_status", RejectedRequestError("HTTP 422"))
+    await world.tick()
+    assert world.cluster.the(CHATMODEL)["status"] == {}
+    await world.tick(seconds=60)
+    assert world.cluster.condition("Ready") == ("False", "Starting")
+
+
+@pytest.mark.parametrize("verb", ["write_scale", "delete HorizontalPodAutoscaler"])
+async def test_a_rejected_request_of_the_operators_own_is_a_bug_and_not_an_error_of_the_spec(verb: str):
+    world = await a_settled_world(a_chatmodel().in_mode("HPA"), a_pod().ready().manifest())
+    world.cluster.fail(verb, RejectedRequestError("HTTP 400"))
+    world.cluster.user_sets_spec(autoscaling={"mode": "Operator", "minReplicas": 2, "maxReplicas": 4})
+    with pytest.raises(RejectedRequestError):
+        await world.tick()
+    assert world.cluster.condition("Ready") == ("True", "Ready")
+    await world.tick()
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == 2
+
+
 async def test_a_stored_spec_that_no_longer_validates_names_field_and_value():
     world = a_world(a_chatmodel().with_spec(replicas=-1))
     await world.tick()
@@ -163,17 +205,51 @@ async def test_an_unreadable_status_is_replaced():
     assert world.cluster.the(CHATMODEL)["status"]["desiredReplicas"] == 1
 
 
-async def test_a_foreign_object_with_a_childs_name_is_not_changed():
-    theirs = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "tiny", "namespace": "demo", "uid": "theirs"},
-        "spec": {"ports": [{"port": 1}]},
-    }
-    world = a_world(a_chatmodel(), theirs)
-    await world.tick()
-    assert world.cluster.the(SERVICE)["spec"] == {"ports": [{"port": 1}]}
+def a_foreign(kind: str, **labels: str) -> Manifest:
+    """An object of another owner that has the ChatModel's name."""
+    meta = {"name": "tiny", "namespace": "demo", "uid": "theirs", "labels": labels}
+    return {"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": {"replicas": 7, "ports": [{"port": 1}]}}
+
+
+@pytest.mark.parametrize("labels", [{}, {names.CHATMODEL.label: "tiny"}], ids=["unlabelled", "with our label"])
+@pytest.mark.parametrize("kind", [SERVICE, DEPLOYMENT])
+async def test_a_foreign_object_with_a_childs_name_is_not_changed(kind: Kind, labels: dict[str, str]):
+    theirs = a_foreign(kind.name, **labels)
+    world = a_world(a_chatmodel().in_mode("Operator", min_replicas=2), theirs)
+    await world.tick(times=20)
+    assert world.cluster.the(kind)["spec"] == theirs["spec"]
     assert world.cluster.condition("Ready") == ("False", "InvalidSpec")
+    assert world.cluster.message("Ready") == (
+        f"{kind.name} demo/tiny exists and does not belong to ChatModel demo/tiny: rename one of them, or delete it"
+    )
+
+
+@pytest.mark.parametrize("kind", [SERVICE, AUTOSCALER])
+async def test_a_foreign_object_with_a_childs_name_does_not_stop_scaling(kind: Kind):
+    theirs = a_foreign_hpa("tiny", kind="Deployment", target="web") if kind is AUTOSCALER else a_foreign(kind.name)
+    mode = "HPA" if kind is AUTOSCALER else "Operator"
+    targets = [{"type": "QueueDepth", "target": 4}]
+    world = a_world(a_chatmodel().in_mode(mode, metrics=targets), theirs, a_pod().ready().manifest())
+    await world.tick(times=2)
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == 1
+    if kind is AUTOSCALER:
+        world.cluster.autoscaler_sets_replicas(3)
+    world.reader.queue, world.reader.running = 30, 8
+    await world.tick(times=4)
+    status = world.cluster.the(CHATMODEL)["status"]
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == status["desiredReplicas"] > 1
+    assert (status["readyReplicas"], status["queueDepth"]) == (1, 30)
+    assert world.cluster.condition("Ready") == ("False", "InvalidSpec")
+    assert world.cluster.event_reasons().count("InvalidSpec") == 1
+
+
+async def test_a_childs_name_that_is_free_again_is_used_within_a_minute():
+    world = a_world(a_chatmodel(), a_foreign("Service"))
+    assert await world.tick() == 60.0
+    world.cluster.remove(SERVICE)
+    await world.tick(seconds=60)
+    assert world.cluster.the(SERVICE)["metadata"]["labels"][names.CHATMODEL.label] == "tiny"
+    assert world.cluster.condition("Ready") == ("False", "Starting")
 
 
 async def test_children_of_an_earlier_chatmodel_of_the_same_name_are_adopted():

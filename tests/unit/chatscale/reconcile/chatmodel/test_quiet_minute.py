@@ -30,7 +30,7 @@ class Process:
         self.cache = WatchCache(owners_of=chatmodels_concerned)
         writer = WriteThrough(cluster, self.cache)
         chatmodels = ChatModelReconciler(
-            writer, self.cache, self.reader, IMAGES, lambda: START + timedelta(seconds=loop.time())
+            writer, self.cache, self.reader, IMAGES, lambda: START + timedelta(seconds=loop.time()), loop.time
         )
         self.controller = Controller({"ChatModel": chatmodels})
 

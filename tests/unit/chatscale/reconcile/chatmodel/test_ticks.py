@@ -77,11 +77,38 @@ async def test_events_between_ticks_cause_no_scrape():
     assert world.reader.readings == before + 1
 
 
-async def test_the_queue_is_shown_as_it_changes():
+async def test_the_queue_is_shown_within_ten_seconds():
     world = await a_settled_world(a_chatmodel(), a_pod().ready().manifest())
     world.reader.queue = 7
-    await world.tick()
+    await world.tick(times=2)
     assert world.cluster.the(CHATMODEL)["status"]["queueDepth"] == 7
+
+
+@pytest.mark.parametrize("seconds", [1, 5])
+async def test_a_busy_models_status_is_written_at_most_once_in_ten_seconds(seconds: float):
+    world = await a_settled_world(a_chatmodel(), a_pod().ready().manifest())
+    for depth in range(int(120 / seconds)):
+        world.reader.queue = depth
+        await world.tick(seconds=seconds)
+    writes = world.cluster.written()
+    assert set(writes) == {"patch status"}
+    assert 10 <= len(writes) <= 12
+
+
+async def test_a_status_that_was_not_due_is_written_without_another_event():
+    world = await a_settled_world(a_chatmodel().with_replicas(0))
+    world.cluster.user_sets_spec(replicas=1)
+    await world.tick()
+    world.cluster.user_sets_spec(server={"engine": "Simulated", "maxConcurrency": 4})
+    await world.tick(seconds=1)
+    world.cluster.written()
+    generation = world.cluster.the(CHATMODEL)["metadata"]["generation"]
+    world.cluster.user_sets_spec(drain={"timeoutSeconds": 7})
+    delay = await world.tick(seconds=1)
+    assert delay is not None
+    assert 0 < delay <= 10
+    await world.tick(seconds=delay)
+    assert world.cluster.the(CHATMODEL)["status"]["observedGeneration"] == generation + 1
 
 
 @pytest.mark.parametrize("mode", ["Fixed", "Operator", "HPA"])
@@ -89,7 +116,7 @@ async def test_without_targets_the_status_shows_all_metrics(mode: str):
     pods = [a_pod(name).ready().manifest() for name in ("tiny-1", "tiny-2")]
     world = await a_settled_world(a_chatmodel().in_mode(mode).with_replicas(2), *pods)
     world.reader.queue, world.reader.running = 6, 3
-    await world.tick()
+    await world.tick(seconds=10)
     status = world.cluster.the(CHATMODEL)["status"]
     assert status["queueDepth"] == 12
     assert status["autoscaling"]["currentMetrics"] == [
@@ -141,6 +168,29 @@ async def test_missing_metrics_hold_the_count_and_show_in_a_condition():
     message = next(c["message"] for c in conditions if c["type"] == "ScalingActive")
     assert message.endswith("; tiny-1: no answer within 2 s")
     assert world.cluster.event_reasons() == ["MetricsUnavailable"]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_an_unreachable_source_is_reported_with_the_first_reading(*, dry_run: bool):
+    world = await a_settled_world(
+        a_chatmodel().in_mode("Operator", dryRun=dry_run).desiring(1), a_pod().ready().manifest()
+    )
+    await world.tick(times=3)
+    world.reader.unreachable = "http://nowhere: cannot connect to nowhere:9090: Name or service not known"
+    await world.tick()
+    assert world.cluster.condition("ScalingActive") == ("False", "MetricsUnavailable")
+    assert world.cluster.message("ScalingActive").startswith(f"{world.reader.unreachable}; ")
+    assert "MetricsUnavailable" in world.cluster.event_reasons()
+    world.reader.unreachable = ""
+    await world.tick()
+    assert world.cluster.condition("ScalingActive")[1] != "MetricsUnavailable"
+
+
+async def test_in_mode_fixed_an_unreachable_source_is_no_problem_of_scaling():
+    world = await a_settled_world(a_chatmodel(), a_pod().ready().manifest())
+    world.reader.unreachable = "http://nowhere: cannot connect"
+    await world.tick(times=3)
+    assert world.cluster.condition("ScalingActive") == ("False", "ScalingDisabled")
 
 
 async def test_metrics_that_fail_repeatedly_cause_one_event_a_minute():
