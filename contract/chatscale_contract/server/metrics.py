@@ -20,7 +20,11 @@ class Metric(StrEnum):
     MAX_TOKENS_PER_STEP = "inference_max_tokens_per_step"
     """Gauge: maximum tokens of one engine step, prompts and output together; 0 while loading."""
     MAX_TOKENS_PER_SECOND = "inference_max_tokens_per_second"
-    """Gauge: tokens per second of a full step, as measured in this replica's warm-up; 0 while loading."""
+    """Gauge: prompt tokens per second of a full step, i.e. the prefill rate, as measured in this replica's warm-up; 0
+    while loading."""
+    DECODE_STEP_SECONDS = "inference_decode_step_seconds"
+    """Gauge, label `batch_size`: duration of one decode step with this many running sequences and a short context, as
+    measured in the warm-up. The sizes are those of `decode_batch_sizes`. No series while loading."""
     QUEUE_CAPACITY = "inference_queue_capacity"
     """Gauge: maximum number of waiting requests."""
     OLDEST_WAITING_SECONDS = "inference_oldest_waiting_seconds"
@@ -87,3 +91,9 @@ SLO_PREFILL_FACTOR: Final = 3
 
 MODEL_NAME_LABEL: Final = "model_name"
 CHATMODEL_LABEL: Final = "chatmodel"
+BATCH_SIZE_LABEL: Final = "batch_size"
+
+
+def decode_batch_sizes(slots: int) -> tuple[int, ...]:
+    """The batch sizes of `DECODE_STEP_SECONDS`, ascending: one, half of the slots (rounded up), all slots."""
+    return tuple(sorted({1, (slots + 1) // 2, slots}))

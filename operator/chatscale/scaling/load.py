@@ -127,7 +127,7 @@ def _usable(replica: Replica, now: datetime, max_age: timedelta) -> ReplicaSampl
     numbers: list[float] = [sample.queue_depth, sample.running, sample.kv_cache_usage_ratio, sample.rejected_total]
     if work := sample.work:
         numbers += [work.max_tokens_per_second, work.prompt_tokens, work.generated_tokens]
-        numbers += [work.finished, work.slo_misses]
+        numbers += [work.finished, work.slo_misses, work.max_tokens_per_step or 0.0, work.decode_step_s or 0.0]
     return sample if all(math.isfinite(number) for number in numbers) else None
 
 

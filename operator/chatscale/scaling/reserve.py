@@ -86,7 +86,7 @@ class Reserve:
         load = max(work.load(now), _MIN_LOAD)
         rising = load * math.exp(self.factor * math.sqrt(self.error_variance))
         expected = max(rising, load + work.backlog_s / max(self.cold_start_s, LOAD_WINDOW.total_seconds() / 2))
-        prefill_s = work.prompt_tokens / work.tokens_per_s
+        prefill_s = work.prompt_tokens / work.speed.tokens_per_s
         ttft_s = max(slo.ttft_milliseconds / 1000, SLO_PREFILL_FACTOR * prefill_s)
         unevenness = math.sqrt(max(work.request_s, MIN_REQUEST_S) / ttft_s)
         spare = self.factor * RESERVE_FACTOR * unevenness * expected**POOLING_EXPONENT

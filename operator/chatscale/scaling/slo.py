@@ -22,7 +22,7 @@ def recommend_for_slo(inputs: DecisionInput, state: ScalerState) -> Recommendati
     if inputs.bounded < need.replicas < inputs.bounded + TOLERANCE:
         needed = inputs.bounded
     replicas = max(needed, inputs.lower)
-    load = f"load {need.load:.1f} replicas ({work.tokens_per_s:.0f} tokens/s each)"
+    load = f"load {need.load:.1f} replicas ({work.replica_rps:.1f} requests/s each)"
     ahead = f"{need.expected:.1f} expected within {reserve.horizon.total_seconds():.0f} s, reserve {need.spare:.1f}"
     message = f"{load}, {ahead}: recommended {needed}, current {inputs.current}"
     return Recommendation(

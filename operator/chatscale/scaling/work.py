@@ -1,8 +1,8 @@
 """The work that clients request, in replicas, from the counters of the replicas. Pure.
 
-Work is counted in tokens, prompt and output alike, and divided by the token rate that a replica measured of itself. So
-it does not depend on the number of replicas, and requests of any length add up. Requests are counted when they arrive,
-not when they finish: an overload shows its full size, and a long answer counts before its tokens are generated.
+The load is the request rate times the seconds of one replica that a mean request takes (`speed.py`). So it does not
+depend on the number of replicas, and requests of any length add up. Requests are counted when they arrive, not when
+they finish: an overload shows its full size, and a long answer counts before its tokens are generated.
 """
 
 import math
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from chatscale.scaling.signals import Replica, ReplicaSample
+from chatscale.scaling.speed import Speed, mean_speed
 from chatscale.scaling.tuning import (
     LOAD_WINDOW,
     OVERLOAD_THRESHOLD,
@@ -27,6 +28,7 @@ _READINESS_DELAY_S: Final = 30.0
 """A Service sends requests as soon as a pod is Ready; its conditions may show that up to this much later."""
 _MIN_ANSWERS: Final = 20.0
 """Before this many answers the mean length is an underestimate."""
+_MIN_REQUEST_S: Final = 1e-6
 MAX_COUNTER_GROWTH: Final = 1e12
 """Upper bound of one counter's growth between two samples: far above any machine."""
 
@@ -116,9 +118,9 @@ class Work:
     slot_use: Window = field(default_factory=Window)
     """Batch slots in use, summed over replicas, in replicas."""
     resource_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Exponentially weighted sums of tokens, KV cache and slots in replicas. They show which is the bottleneck."""
-    tokens_per_s: float = 0.0
-    """Most tokens per second of one replica, mean over replicas; 0 before the first sample."""
+    """Exponentially weighted sums of the modelled load, KV cache and slots in replicas: what the model leaves out."""
+    speed: Speed = field(default_factory=Speed)
+    """What the replicas measured of themselves in warm-up."""
     requests_per_s: float | None = None
     """Smoothed over REQUEST_RATE_MEMORY."""
     backlog_s: float = 0.0
@@ -137,16 +139,21 @@ class Work:
 
     @property
     def request_s(self) -> float:
-        """Seconds of one replica that a mean request takes at full token rate. The work must be known."""
-        return (self.prompt_tokens + self.generated_tokens) / self.tokens_per_s
+        """Seconds of one replica that a mean request takes when the replica is full. The work must be known."""
+        return self.speed.request_s(self.prompt_tokens, self.generated_tokens)
+
+    @property
+    def replica_rps(self) -> float:
+        """Mean requests per second that one full replica serves. The work must be known."""
+        return 1 / max(self.request_s * self.bottleneck_factor, _MIN_REQUEST_S)
 
     @property
     def is_known(self) -> bool:
         """Whether a request rate is known."""
-        return self.tokens_per_s > 0 and bool(self.spans_s.buckets)
+        return self.speed.tokens_per_s > 0 and bool(self.spans_s.buckets)
 
-    def token_load(self, now: datetime, span: timedelta) -> float:
-        """Replicas that the tokens requested in the last `span` would use completely. The work must be known."""
+    def modelled_load(self, now: datetime, span: timedelta) -> float:
+        """Replicas that the requests of the last `span` would use completely. The work must be known."""
         as_of = self._as_of(now)
         return self.arrivals.mean(as_of, span) / self.spans_s.mean(as_of, span) * self.request_s
 
@@ -156,22 +163,22 @@ class Work:
 
     @property
     def bottleneck_factor(self) -> float:
-        """Use of the scarcest resource relative to the use of tokens; at least 1."""
-        tokens, kv, slots = self.resource_sums
-        return max(1.0, kv / tokens, slots / tokens) if tokens > 0 else 1.0
+        """Use of the scarcest resource relative to the modelled load; at least 1."""
+        modelled, kv, slots = self.resource_sums
+        return max(1.0, kv / modelled, slots / modelled) if modelled > 0 else 1.0
 
     def load(self, now: datetime) -> float:
         """Replicas that the present load would use completely. The work must be known.
 
-        Requested tokens show a change before KV cache and slots fill, so they are scaled to the bottleneck.
+        Arrivals show a change before KV cache and slots fill, so the modelled load is scaled to the bottleneck.
         """
         as_of = self._as_of(now)
         in_use = max(self.kv_use.mean(as_of, SHORT_WINDOW), self.slot_use.mean(as_of, SHORT_WINDOW))
-        return max(self.token_load(now, LOAD_WINDOW) * self.bottleneck_factor, in_use)
+        return max(self.modelled_load(now, LOAD_WINDOW) * self.bottleneck_factor, in_use)
 
     def short_load(self, now: datetime) -> float:
-        """The load over SHORT_WINDOW, from requested tokens alone."""
-        return self.token_load(now, SHORT_WINDOW) * self.bottleneck_factor
+        """The load over SHORT_WINDOW, from arrivals alone."""
+        return self.modelled_load(now, SHORT_WINDOW) * self.bottleneck_factor
 
 
 def sizes_of(prompt_tokens: float, generated_tokens: float) -> Totals:
@@ -204,14 +211,13 @@ def count_work(
     for name, sample in samples.items():
         counted[name], grown = _count_replica(before, by_name[name], sample)
         growth = growth.plus(grown)
-    speeds = [sample.work.max_tokens_per_second for sample in samples.values() if sample.work]
     work = replace(
         before,
         replicas=MappingProxyType(counted),
         sizes=before.sizes.plus(growth, _decay(covered_s, REQUEST_SIZE_MEMORY)),
         growth=growth,
         counted_at=at,
-        tokens_per_s=sum(speeds) / len(speeds) if speeds else before.tokens_per_s,
+        speed=mean_speed(list(samples.values())) if samples else before.speed,
         requests_per_s=_smoothed_rate(before, growth, covered_s),
     )
     return _with_load(work, list(samples.values()), covered_s, is_complete=not unread)
@@ -247,9 +253,9 @@ def _with_load(work: Work, samples: list[ReplicaSample], covered_s: float, *, is
         work,
         arrivals=work.arrivals.with_value(at, work.growth.requests * weight, LOAD_WINDOW),
         spans_s=work.spans_s.with_value(at, covered_s * weight, LOAD_WINDOW),
-        backlog_s=waiting * work.request_s * work.bottleneck_factor if work.tokens_per_s > 0 else 0.0,
+        backlog_s=waiting * work.request_s * work.bottleneck_factor if work.speed.tokens_per_s > 0 else 0.0,
     )
-    is_overloaded = work.is_known and work.token_load(at, SHORT_WINDOW) > OVERLOAD_THRESHOLD * len(samples)
+    is_overloaded = work.is_known and work.modelled_load(at, SHORT_WINDOW) > OVERLOAD_THRESHOLD * len(samples)
     if not is_complete or not work.is_known or is_overloaded:
         # An overload fills KV cache and slots whatever the bottleneck is, and would recommend too many replicas.
         # Unread replicas hold a part of both, while the tokens of all replicas are known.
@@ -260,13 +266,13 @@ def _with_load(work: Work, samples: list[ReplicaSample], covered_s: float, *, is
         slot_use=work.slot_use.with_value(at, slot_use, SHORT_WINDOW),
     )
     means = (
-        work.token_load(at, LOAD_WINDOW),
+        work.modelled_load(at, LOAD_WINDOW),
         work.kv_use.mean(at, SHORT_WINDOW),
         work.slot_use.mean(at, SHORT_WINDOW),
     )
     kept = _decay(covered_s, REQUEST_SIZE_MEMORY)
-    tokens, kv, slots = (sum_ * kept + mean for sum_, mean in zip(work.resource_sums, means, strict=True))
-    return replace(work, resource_sums=(tokens, kv, slots))
+    modelled, kv, slots = (sum_ * kept + mean for sum_, mean in zip(work.resource_sums, means, strict=True))
+    return replace(work, resource_sums=(modelled, kv, slots))
 
 
 def _count_replica(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[CountedReplica, Totals]:
