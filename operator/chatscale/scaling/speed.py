@@ -54,6 +54,10 @@ class Speed:
         slots_s = (prompt_tokens / self.tokens_per_s + decode_s) / decode.slots
         return max(tokens_s, engine_s, slots_s)
 
+    def is_bound_by_decode(self, prompt_tokens: float, generated_tokens: float) -> bool:
+        """Whether a request takes longer than its tokens take in full steps."""
+        return self.request_s(prompt_tokens, generated_tokens) > (prompt_tokens + generated_tokens) / self.tokens_per_s
+
 
 def mean_speed(samples: Sequence[ReplicaSample]) -> Speed:
     """The mean over the replicas. All samples must have work counters."""
