@@ -11,6 +11,7 @@ import numpy as np
 from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
 from chatscale_simulator.policies.static import Static, StaticSettings
+from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.profiles import ServerProfile
 from chatscale_simulator.simulation.run import run
 from chatscale_simulator.simulation.scenario import Scenario
@@ -102,12 +103,12 @@ def all_scenes() -> Iterator[Scene]:
                         yield Scene(profile, slots, level, factor, OTHER_STARTUP_S)
 
 
-def _arrivals(rng: np.random.Generator, rps: float, begins_s: float, lasts_s: float) -> "np.typing.NDArray[np.float64]":
+def _arrivals(rng: np.random.Generator, rps: float, begins_s: float, lasts_s: float) -> FloatArray:
     count = int(rng.poisson(rps * lasts_s))
-    times: np.typing.NDArray[np.float64] = begins_s + np.sort(rng.uniform(0, lasts_s, count))
+    times: FloatArray = begins_s + np.sort(rng.uniform(0, lasts_s, count))
     return times
 
 
-def _with_lengths(rng: np.random.Generator, arrival_s: "np.typing.NDArray[np.float64]") -> Workload:
+def _with_lengths(rng: np.random.Generator, arrival_s: FloatArray) -> Workload:
     prompt, answer = (rng.integers(*bounds, len(arrival_s), dtype=np.int64) for bounds in (_PROMPT, _ANSWER))
     return Workload(arrival_s, prompt, answer)
