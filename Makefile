@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-replay
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -70,6 +70,9 @@ bench-server: .venv/.synced ## The server beside its peers, 32 minutes of an idl
 
 bench-autoscaling: .venv/.synced ## The policy beside its peers on public traces, hours, resumable: docs/benchmarks/autoscaling.md
 	$(PY) -m tests.benchmarks.autoscaling $(BENCH)
+
+bench-reaction: .venv/.synced ## Policies on simulated flash crowds, 5 minutes of one core: docs/benchmarks/reaction.md
+	$(PY) -m tests.benchmarks.reaction $(BENCH)
 
 bench-replay: .venv/.synced ## Traffic on the cluster beside its forecast, 20 minutes after make install: docs/benchmarks/replay.md
 	$(PY) -m tests.benchmarks.replay $(BENCH)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from chatscale.api.v1alpha1 import AutoscalingSpec, MetricSource, SourceType
+from chatscale.scaling.saturation import is_full
 from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample
 
 REFUSED_FOR_S: Final = 5.0
@@ -63,6 +64,10 @@ class LoadSummary:
     unread: tuple[str, ...]
     """Names of ready replicas without a usable sample."""
     refusals: Mapping[str, Refusals]
+    refused_per_s: float = 0.0
+    """Requests refused because no replica had room, per second."""
+    is_full: bool = False
+    """Whether every replica that was read has no room."""
     counting: tuple[Replica, ...] = ()
     """The replicas that were read if all of them count their work, otherwise empty."""
 
@@ -90,7 +95,8 @@ def read_load(seen: Observation, before: Mapping[str, Refusals], source: MetricS
     ready = seen.in_phase(ReplicaPhase.READY)
     samples = {replica.name: sample for replica in ready if (sample := _usable(replica, now, max_age)) is not None}
     refusals = {name: _refusals(sample, before.get(name)) for name, sample in samples.items()}
-    refused = sum(counter.per_second for counter in refusals.values()) * REFUSED_FOR_S
+    refused_per_s = sum(counter.per_second for counter in refusals.values())
+    refused = refused_per_s * REFUSED_FOR_S
     waiting = sum(_bounded(sample.queue_depth) for sample in samples.values())
     running = sum(_bounded(sample.running) for sample in samples.values())
     return LoadSummary(
@@ -102,6 +108,8 @@ def read_load(seen: Observation, before: Mapping[str, Refusals], source: MetricS
         unread=tuple(
             replica.name for replica in ready if replica.name not in samples and not _is_new(replica, now, max_age)
         ),
+        refused_per_s=refused_per_s,
+        is_full=bool(samples) and all(is_full(sample) for sample in samples.values()),
         counting=_counting([replica for replica in ready if replica.name in samples]),
         refusals={**{replica.name: before[replica.name] for replica in ready if replica.name in before}, **refusals},
     )
@@ -127,7 +135,7 @@ def _usable(replica: Replica, now: datetime, max_age: timedelta) -> ReplicaSampl
     numbers: list[float] = [sample.queue_depth, sample.running, sample.kv_cache_usage_ratio, sample.rejected_total]
     if work := sample.work:
         numbers += [work.max_tokens_per_second, work.prompt_tokens, work.generated_tokens]
-        numbers += [work.finished, work.slo_misses]
+        numbers += [work.finished, work.slo_misses, work.max_tokens_per_step or 0.0, work.decode_step_s or 0.0]
     return sample if all(math.isfinite(number) for number in numbers) else None
 
 

@@ -77,16 +77,24 @@ class Reserve:
         return DEFAULT_COLD_START.total_seconds() if self.measured_cold_start_s is None else self.measured_cold_start_s
 
     @property
+    def _drain_s(self) -> float:
+        """Seconds in which a backlog should be served. An assumed cold start does not count."""
+        return max(self.measured_cold_start_s or 0.0, LOAD_WINDOW.total_seconds() / 2)
+
+    @property
     def horizon(self) -> timedelta:
         """From the middle of the load's averaging window until a replica requested now is Ready."""
         return timedelta(seconds=self.cold_start_s) + DECISION_DELAY + LOAD_WINDOW / 2
 
-    def sized_for(self, work: Work, slo: SloSpec, now: datetime) -> "Need":
-        """The replicas that the load one horizon ahead needs, in fractions. The work must be known."""
-        load = max(work.load(now), _MIN_LOAD)
+    def sized_for(self, work: Work, slo: SloSpec, now: datetime, *, is_full: bool = False) -> "Need":
+        """The replicas that the load one horizon ahead needs, in fractions. The work must be known.
+
+        is_full: all replicas are full, so the newest arrivals count at once.
+        """
+        load = max(work.load(now, recent=is_full), _MIN_LOAD)
         rising = load * math.exp(self.factor * math.sqrt(self.error_variance))
-        expected = max(rising, load + work.backlog_s / max(self.cold_start_s, LOAD_WINDOW.total_seconds() / 2))
-        prefill_s = work.prompt_tokens / work.tokens_per_s
+        expected = max(rising, load + work.backlog_s / self._drain_s)
+        prefill_s = work.prompt_tokens / work.speed.tokens_per_s
         ttft_s = max(slo.ttft_milliseconds / 1000, SLO_PREFILL_FACTOR * prefill_s)
         unevenness = math.sqrt(max(work.request_s, MIN_REQUEST_S) / ttft_s)
         spare = self.factor * RESERVE_FACTOR * unevenness * expected**POOLING_EXPONENT
@@ -155,10 +163,19 @@ def learn_reserve(reserve: Reserve, work: Work, slo: SloSpec, now: datetime) -> 
     pending = reserve.forecasts[max(len(due) - 1, 0) :]
     return replace(
         reserve,
-        factor=_learn_factor(reserve.factor, work, slo),
+        factor=_learn_factor(reserve.factor, work, slo, _request_rate(reserve, work, now)),
         error_variance=variance,
         forecasts=(*pending, (now, load)),
     )
+
+
+def _request_rate(reserve: Reserve, work: Work, now: datetime) -> float | None:
+    """Requests per second that misses are weighted with: smoothed, but while the replicas for a jump start the rate
+    after the jump. A minute of misses would otherwise count as many hours of the quiet time before.
+    """
+    if work.requests_per_s is None or work.jumped_at is None or now >= work.jumped_at + reserve.horizon:
+        return work.requests_per_s
+    return max(work.requests_per_s, work.arrival_rps(now))
 
 
 def _elapsed_s(reserve: Reserve, now: datetime) -> float:
@@ -174,11 +191,11 @@ def _learn_error(variance: float, error: float, elapsed_s: float) -> float:
     return variance * kept + (1 - kept) * 2 * min(max(error, 0.0), MAX_FORECAST_ERROR) ** 2
 
 
-def _learn_factor(factor: float, work: Work, slo: SloSpec) -> float:
+def _learn_factor(factor: float, work: Work, slo: SloSpec, requests_per_s: float | None) -> float:
     """Integrate SLO misses against the budget, weighted by an hour's requests."""
-    if work.growth.requests <= 0 or work.requests_per_s is None:
+    if work.growth.requests <= 0 or requests_per_s is None:
         return factor
     budget = BUDGET_SHARE * (100 - slo.objective_percent) / 100
     misses = min(work.growth.misses, MAX_MISS_RATIO * work.growth.requests)
-    hours = (misses / budget - work.growth.requests) / max(work.requests_per_s * _HOUR_S, _MIN_REQUESTS_PER_HOUR)
+    hours = (misses / budget - work.growth.requests) / max(requests_per_s * _HOUR_S, _MIN_REQUESTS_PER_HOUR)
     return min(max(factor * math.exp(GAIN_PER_HOUR * hours), MIN_RESERVE), MAX_RESERVE)

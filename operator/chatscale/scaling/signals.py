@@ -11,16 +11,20 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class WorkCounters:
-    """Counters since the replica's start; `max_tokens_per_second` is a gauge."""
+    """Counters since the replica's start, and gauges that the replica measured in its warm-up."""
 
     max_tokens_per_second: float
-    """Prompt and output tokens per second in full steps, which the replica measured in warm-up. Above 0."""
+    """Gauge: prompt tokens per second in full steps. Above 0."""
     prompt_tokens: float
     generated_tokens: float
     finished: float
     """Requests that ended, with any outcome."""
     slo_misses: float
     """Requests whose first token or whose mean time per output token was later than the SLO allows."""
+    max_tokens_per_step: float | None = None
+    """Gauge: most tokens of one engine step, prompts and output together; None if it is not reported."""
+    decode_step_s: float | None = None
+    """Gauge: duration of one decode step with all slots in use; None if it is not reported (an older server)."""
 
 
 @dataclass(frozen=True, slots=True)

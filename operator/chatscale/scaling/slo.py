@@ -3,6 +3,7 @@
 import math
 
 from chatscale.scaling.decision import Basis, DecisionInput, Reason, Recommendation, reason_for
+from chatscale.scaling.evidence import find_evidence, replicas_in_flight
 from chatscale.scaling.state import ScalerState
 from chatscale.scaling.tuning import TOLERANCE
 
@@ -16,17 +17,23 @@ def recommend_for_slo(inputs: DecisionInput, state: ScalerState) -> Recommendati
     if not work.is_known:
         message = f"the request rate needs a second reading; holding the count at {inputs.bounded}"
         return Recommendation(inputs.bounded, Reason.STABILIZING, message, Basis.FIRST_READING)
-    need = reserve.sized_for(work, inputs.spec.slo, inputs.now)
+    evidence = find_evidence(inputs, work)
+    need = reserve.sized_for(work, inputs.spec.slo, inputs.now, is_full=evidence.is_full)
     # Means of floats can end slightly above a whole number; a replica is not started for that.
     needed = max(math.ceil(need.replicas - 1e-9), 1)
     if inputs.bounded < need.replicas < inputs.bounded + TOLERANCE:
         needed = inputs.bounded
+    if evidence.is_full and not work.has_sizes:
+        needed = max(needed, replicas_in_flight(inputs))
     replicas = max(needed, inputs.lower)
-    load = f"load {need.load:.1f} replicas ({work.tokens_per_s:.0f} tokens/s each)"
+    load = f"load {need.load:.1f} replicas ({work.replica_rps:.1f} requests/s each)"
     ahead = f"{need.expected:.1f} expected within {reserve.horizon.total_seconds():.0f} s, reserve {need.spare:.1f}"
     message = f"{load}, {ahead}: recommended {needed}, current {inputs.current}"
+    reason = reason_for(inputs, replicas)
+    if reason is Reason.LOAD_ABOVE_TARGET and evidence.reason is not None:
+        reason, message = evidence.reason, f"{evidence.message}; {message}"
     return Recommendation(
         replicas,
-        reason_for(inputs, replicas),
+        reason,
         message if replicas == needed else f"{message}; {inputs.floor.because}",
     )

@@ -65,3 +65,17 @@ MAX_RESERVE: Final = 3.0
 """Bounds of the learned factor on the reserve: a wrong counter cannot do more than this."""
 REQUEST_RATE_MEMORY: Final = timedelta(minutes=30)
 """Time constant of the request rate that misses are weighted with."""
+
+JUMP_WINDOW: Final = timedelta(seconds=10)
+"""Longest time after a change of the arrival rate in which it is looked for; at least one reading."""
+JUMP_SIGNIFICANCE: Final = 4.0
+"""Standard deviations between two arrival rates, from which on the change is no noise."""
+JUMP_RATIO: Final = 2.0
+"""A smaller change of the arrival rate is a ramp: the forecast and the reserve cover it. At 1.5, three jumps in
+three busy hours of the burstiest day cost 3.6 % more GPU-hours on profile S, and 0.2 points of attainment on M."""
+DISPERSION_MEMORY: Final = timedelta(minutes=15)
+"""Time constant of the noise of the arrivals."""
+MAX_SLOWDOWN: Final = 4.0
+"""Upper bound of the slowdown under full load: a wrong counter cannot do more than this."""
+FULL_KV_CACHE: Final = 0.8
+"""KV cache use from which on it is full for the next request: a guess, about one long prompt below the whole."""

@@ -1,8 +1,8 @@
 """The work that clients request, in replicas, from the counters of the replicas. Pure.
 
-Work is counted in tokens, prompt and output alike, and divided by the token rate that a replica measured of itself. So
-it does not depend on the number of replicas, and requests of any length add up. Requests are counted when they arrive,
-not when they finish: an overload shows its full size, and a long answer counts before its tokens are generated.
+The load is the request rate times the seconds of one replica that a mean request takes (`speed.py`). So it does not
+depend on the number of replicas, and requests of any length add up. Requests are counted when they arrive, not when
+they finish: an overload shows its full size, and a long answer counts before its tokens are generated.
 """
 
 import math
@@ -13,8 +13,12 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Final
 
+from chatscale.scaling.jump import ArrivalNoise, Jump, find_jump, span_since
+from chatscale.scaling.saturation import Saturation, is_full
 from chatscale.scaling.signals import Replica, ReplicaSample
+from chatscale.scaling.speed import Speed, mean_speed
 from chatscale.scaling.tuning import (
+    JUMP_WINDOW,
     LOAD_WINDOW,
     OVERLOAD_THRESHOLD,
     REQUEST_RATE_MEMORY,
@@ -27,6 +31,7 @@ _READINESS_DELAY_S: Final = 30.0
 """A Service sends requests as soon as a pod is Ready; its conditions may show that up to this much later."""
 _MIN_ANSWERS: Final = 20.0
 """Before this many answers the mean length is an underestimate."""
+_MIN_REQUEST_S: Final = 1e-6
 MAX_COUNTER_GROWTH: Final = 1e12
 """Upper bound of one counter's growth between two samples: far above any machine."""
 
@@ -92,6 +97,8 @@ class CountedReplica:
 
     taken_at: datetime
     totals: Totals
+    is_full: bool = False
+    """Whether it had no room, see `is_full`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +123,23 @@ class Work:
     slot_use: Window = field(default_factory=Window)
     """Batch slots in use, summed over replicas, in replicas."""
     resource_sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Exponentially weighted sums of tokens, KV cache and slots in replicas. They show which is the bottleneck."""
-    tokens_per_s: float = 0.0
-    """Most tokens per second of one replica, mean over replicas; 0 before the first sample."""
+    """Exponentially weighted sums of the modelled load, KV cache and slots in replicas: what the model leaves out."""
+    speed: Speed = field(default_factory=Speed)
+    """What the replicas measured of themselves in warm-up."""
     requests_per_s: float | None = None
     """Smoothed over REQUEST_RATE_MEMORY."""
     backlog_s: float = 0.0
     """Seconds that one replica needs for the requests in the queues."""
+    waiting: float = 0.0
+    """Requests in the queues."""
+    waiting_before: float = 0.0
+    """The same in the reading before."""
+    noise: ArrivalNoise = field(default_factory=ArrivalNoise)
+    jump: Jump | None = None
+    """The last jump of the arrival rate; None if the load is averaged over LOAD_WINDOW."""
+    jumped_at: datetime | None = None
+    """When the last jump was seen, however long ago; None if there was none."""
+    saturation: Saturation = field(default_factory=Saturation)
 
     @property
     def prompt_tokens(self) -> float:
@@ -137,18 +154,30 @@ class Work:
 
     @property
     def request_s(self) -> float:
-        """Seconds of one replica that a mean request takes at full token rate. The work must be known."""
-        return (self.prompt_tokens + self.generated_tokens) / self.tokens_per_s
+        """Seconds of one replica that a mean request takes when the replica is full. The work must be known."""
+        return self.speed.request_s(self.prompt_tokens, self.generated_tokens)
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether enough answers have finished to know their mean length."""
+        return self.sizes.finished >= _MIN_ANSWERS / 2
+
+    @property
+    def replica_rps(self) -> float:
+        """Mean requests per second that one full replica serves. The work must be known."""
+        return 1 / max(self.request_s * self.bottleneck_factor, _MIN_REQUEST_S)
 
     @property
     def is_known(self) -> bool:
         """Whether a request rate is known."""
-        return self.tokens_per_s > 0 and bool(self.spans_s.buckets)
+        return self.speed.tokens_per_s > 0 and bool(self.spans_s.buckets)
 
-    def token_load(self, now: datetime, span: timedelta) -> float:
-        """Replicas that the tokens requested in the last `span` would use completely. The work must be known."""
-        as_of = self._as_of(now)
-        return self.arrivals.mean(as_of, span) / self.spans_s.mean(as_of, span) * self.request_s
+    def modelled_load(self, now: datetime, span: timedelta) -> float:
+        """Replicas that the requests of the last `span` would use completely. The work must be known."""
+        return self._rps(self._as_of(now), span) * self.request_s
+
+    def _rps(self, as_of: datetime, span: timedelta) -> float:
+        return self.arrivals.mean(as_of, span) / self.spans_s.mean(as_of, span)
 
     def _as_of(self, now: datetime) -> datetime:
         """Not after the last new sample: without new samples a window would shrink to its last value."""
@@ -156,22 +185,40 @@ class Work:
 
     @property
     def bottleneck_factor(self) -> float:
-        """Use of the scarcest resource relative to the use of tokens; at least 1."""
-        tokens, kv, slots = self.resource_sums
-        return max(1.0, kv / tokens, slots / tokens) if tokens > 0 else 1.0
+        """Use of the scarcest resource relative to the modelled load; at least 1."""
+        modelled, kv, slots = self.resource_sums
+        learned = max(kv / modelled, slots / modelled) if modelled > 0 else 1.0
+        return max(learned, self.saturation.slowdown)
 
-    def load(self, now: datetime) -> float:
+    def load(self, now: datetime, *, recent: bool = False) -> float:
         """Replicas that the present load would use completely. The work must be known.
 
-        Requested tokens show a change before KV cache and slots fill, so they are scaled to the bottleneck.
+        recent: the replicas are full, so a higher rate in JUMP_WINDOW counts.
+
+        Arrivals show a change before KV cache and slots fill, so the modelled load is scaled to the bottleneck.
         """
         as_of = self._as_of(now)
+        arriving = self.arrival_rps(now, recent=recent) * self.request_s
         in_use = max(self.kv_use.mean(as_of, SHORT_WINDOW), self.slot_use.mean(as_of, SHORT_WINDOW))
-        return max(self.token_load(now, LOAD_WINDOW) * self.bottleneck_factor, in_use)
+        return max(arriving * self.bottleneck_factor, in_use)
+
+    def arrival_rps(self, now: datetime, *, recent: bool = False) -> float:
+        """Requests per second over LOAD_WINDOW, or since the last jump. The work must be known.
+
+        recent: a higher rate in JUMP_WINDOW counts.
+        """
+        as_of, jump = self._as_of(now), self.jump
+        spans = [span_since(jump, as_of)]
+        if jump is not None and jump.seen_at < as_of and spans[0] < LOAD_WINDOW:
+            # The first reading may cover only a part of the time since the jump.
+            spans.append(as_of - jump.seen_at)
+        if recent:
+            spans.append(JUMP_WINDOW)
+        return max(self._rps(as_of, span) for span in spans)
 
     def short_load(self, now: datetime) -> float:
-        """The load over SHORT_WINDOW, from requested tokens alone."""
-        return self.token_load(now, SHORT_WINDOW) * self.bottleneck_factor
+        """The load over SHORT_WINDOW, from arrivals alone."""
+        return self.modelled_load(now, SHORT_WINDOW) * self.bottleneck_factor
 
 
 def sizes_of(prompt_tokens: float, generated_tokens: float) -> Totals:
@@ -201,17 +248,23 @@ def count_work(
         return before
     counted = {name: before.replicas[name] for name in (*unread, *not_ready) if name in before.replicas}
     growth = Totals()
+    speed = mean_speed(list(samples.values())) if samples else before.speed
+    saturation = before.saturation.decayed(_decay(covered_s, REQUEST_SIZE_MEMORY))
     for name, sample in samples.items():
         counted[name], grown = _count_replica(before, by_name[name], sample)
         growth = growth.plus(grown)
-    speeds = [sample.work.max_tokens_per_second for sample in samples.values() if sample.work]
+        last = before.replicas.get(name)
+        if last is not None and last.is_full and counted[name].is_full:
+            elapsed_s = (sample.taken_at - last.taken_at).total_seconds()
+            saturation = saturation.with_work(speed, grown.prompt_tokens, grown.generated_tokens, elapsed_s)
     work = replace(
         before,
         replicas=MappingProxyType(counted),
-        sizes=before.sizes.plus(growth, _decay(covered_s, REQUEST_SIZE_MEMORY)),
+        sizes=before.sizes.plus(growth, _kept_sizes(before.sizes, covered_s)),
         growth=growth,
         counted_at=at,
-        tokens_per_s=sum(speeds) / len(speeds) if speeds else before.tokens_per_s,
+        speed=speed,
+        saturation=saturation,
         requests_per_s=_smoothed_rate(before, growth, covered_s),
     )
     return _with_load(work, list(samples.values()), covered_s, is_complete=not unread)
@@ -247,9 +300,14 @@ def _with_load(work: Work, samples: list[ReplicaSample], covered_s: float, *, is
         work,
         arrivals=work.arrivals.with_value(at, work.growth.requests * weight, LOAD_WINDOW),
         spans_s=work.spans_s.with_value(at, covered_s * weight, LOAD_WINDOW),
-        backlog_s=waiting * work.request_s * work.bottleneck_factor if work.tokens_per_s > 0 else 0.0,
+        waiting=waiting,
+        waiting_before=work.waiting,
+        backlog_s=waiting * work.request_s * work.bottleneck_factor if work.speed.tokens_per_s > 0 else 0.0,
     )
-    is_overloaded = work.is_known and work.token_load(at, SHORT_WINDOW) > OVERLOAD_THRESHOLD * len(samples)
+    work = _with_jump(work, work.growth.requests * weight, covered_s * weight, at)
+    is_overloaded = (work.is_known and work.modelled_load(at, SHORT_WINDOW) > OVERLOAD_THRESHOLD * len(samples)) or any(
+        sample.queue_depth > 0 and sample.running >= sample.slots for sample in samples
+    )
     if not is_complete or not work.is_known or is_overloaded:
         # An overload fills KV cache and slots whatever the bottleneck is, and would recommend too many replicas.
         # Unread replicas hold a part of both, while the tokens of all replicas are known.
@@ -259,14 +317,25 @@ def _with_load(work: Work, samples: list[ReplicaSample], covered_s: float, *, is
         kv_use=work.kv_use.with_value(at, kv_use, SHORT_WINDOW),
         slot_use=work.slot_use.with_value(at, slot_use, SHORT_WINDOW),
     )
+    if not work.has_sizes:
+        return work  # Answers in progress are too short, and so is the modelled load.
     means = (
-        work.token_load(at, LOAD_WINDOW),
+        work.arrival_rps(at) * work.request_s,
         work.kv_use.mean(at, SHORT_WINDOW),
         work.slot_use.mean(at, SHORT_WINDOW),
     )
     kept = _decay(covered_s, REQUEST_SIZE_MEMORY)
-    tokens, kv, slots = (sum_ * kept + mean for sum_, mean in zip(work.resource_sums, means, strict=True))
-    return replace(work, resource_sums=(tokens, kv, slots))
+    modelled, kv, slots = (sum_ * kept + mean for sum_, mean in zip(work.resource_sums, means, strict=True))
+    return replace(work, resource_sums=(modelled, kv, slots))
+
+
+def _with_jump(work: Work, requests: float, seconds: float, at: datetime) -> Work:
+    """Compare the newest reading with those before."""
+    jump = find_jump(work.arrivals, work.spans_s, work.noise, work.jump, at)
+    if jump is not None:
+        return replace(work, jump=jump, jumped_at=jump.seen_at)
+    mean_rps = work.arrivals.mean(at, LOAD_WINDOW) / work.spans_s.mean(at, LOAD_WINDOW)
+    return replace(work, jump=None, noise=work.noise.with_reading(requests, seconds, mean_rps))
 
 
 def _count_replica(before: Work, replica: Replica, sample: ReplicaSample) -> tuple[CountedReplica, Totals]:
@@ -274,7 +343,7 @@ def _count_replica(before: Work, replica: Replica, sample: ReplicaSample) -> tup
     totals, last = Totals.of(sample), before.replicas.get(replica.name)
     if last is not None and sample.taken_at <= last.taken_at:
         return last, Totals()
-    counted = CountedReplica(sample.taken_at, totals)
+    counted = CountedReplica(sample.taken_at, totals, is_full(sample))
     if last is not None:
         return counted, totals.since(last.totals)
     # All work of a replica that became Ready since the last observations is new. The age of other work is unknown.
@@ -300,6 +369,12 @@ def _smoothed_rate(before: Work, growth: Totals, covered_s: float) -> float | No
     if before.requests_per_s is None:
         return rate
     return before.requests_per_s + (rate - before.requests_per_s) * (1 - _decay(covered_s, REQUEST_RATE_MEMORY))
+
+
+def _kept_sizes(sizes: Totals, covered_s: float) -> float:
+    """The share of the sizes that is kept: idle time does not forget the mean lengths of the last answers."""
+    least = min(_MIN_ANSWERS / sizes.finished, 1.0) if sizes.finished > 0 else 0.0
+    return max(_decay(covered_s, REQUEST_SIZE_MEMORY), least)
 
 
 def _decay(elapsed_s: float, time_constant: timedelta) -> float:

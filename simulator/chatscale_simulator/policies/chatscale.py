@@ -93,6 +93,8 @@ class ChatscalePolicy:
                 generated_tokens=float(values[Column.GENERATED_TOKENS]),
                 finished=float(values[Column.FINISHED]),
                 slo_misses=float(values[Column.TTFT_SLOW] + values[Column.TPOT_SLOW]),
+                max_tokens_per_step=snapshot.max_tokens_per_step or None,
+                decode_step_s=snapshot.decode_step_s or None,
             ),
         )
 

@@ -63,3 +63,9 @@ def max_tokens_per_second(server: ServerProfile) -> float:
     """The token rate that a replica measures in warm-up: the tokens of one full step over its time."""
     full = server.steps.tokens_per_step
     return full / float(base_seconds(server)[full])
+
+
+def decode_step_seconds(server: ServerProfile) -> float:
+    """The duration that a replica measures in warm-up of a decode step with all slots in use and a short context."""
+    slots = server.max_sequences
+    return server.steps.step_ms(slots, kv_tokens=slots) / 1000

@@ -10,7 +10,7 @@ import numpy as np
 
 from chatscale_simulator.simulation import fleet, kernel
 from chatscale_simulator.simulation.policy import Policy
-from chatscale_simulator.simulation.profiles import max_tokens_per_second, unloaded_ttft_seconds
+from chatscale_simulator.simulation.profiles import decode_step_seconds, max_tokens_per_second, unloaded_ttft_seconds
 from chatscale_simulator.simulation.result import PodLifetime, RunResult
 from chatscale_simulator.simulation.scenario import SCRAPE_INTERVAL_S, Scenario, Track
 from chatscale_simulator.simulation.snapshot import MetricsSnapshot
@@ -32,6 +32,7 @@ class Simulation:
         limit_s = scenario.slo.ttft_limit_s(unloaded_ttft_seconds(server, workload.prompt_tokens))
         self._fleet = fleet.new_fleet(workload, limit_s, _ROWS, self._model)
         self._max_tokens_per_second = max_tokens_per_second(server)
+        self._decode_step_s = decode_step_seconds(server)
         self._lifetimes: dict[int, PodLifetime] = {}
         self._created: dict[int, float] = {}
         self.now_s = 0.0
@@ -81,6 +82,8 @@ class Simulation:
             kv_capacity_tokens=self._model.kv_capacity,
             max_sequences=self._model.max_sequences,
             max_tokens_per_second=self._max_tokens_per_second,
+            max_tokens_per_step=self._model.tokens_per_step,
+            decode_step_s=self._decode_step_s,
             created_s=np.array([self._created[int(f.number[row])] for row in ready]),
             starting_since_s=np.array([self._created[int(f.number[row])] for row in starting]),
         )

@@ -58,6 +58,8 @@ class Scenario:
     outage: bool = True
     random_routing: bool = False
     """Requests go to a random ready replica, as through a Service. Otherwise to the one with the fewest requests."""
+    startup_s: float | None = None
+    """Seconds from creation to ready of every pod, instead of a draw from `cold_start`."""
     server: ServerProfile | None = None
     """Replaces the server of the profile; for validation."""
 
@@ -90,6 +92,8 @@ class Scenario:
 
     def cold_start_s(self, pod: int) -> float:
         """Seconds from creation to ready for the pod with this number. The initial replicas are ready at once."""
+        if self.startup_s is not None:
+            return self.startup_s
         median, p95 = COLD_STARTS[self.cold_start]
         sigma = math.log(p95 / median) / _Z95
         rng = np.random.default_rng((self.seed, 0xC01D, pod))

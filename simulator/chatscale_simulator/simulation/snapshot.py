@@ -78,6 +78,10 @@ class MetricsSnapshot:
     """Creation time of each ready pod."""
     max_tokens_per_second: float = 0.0
     """The token rate that each replica measured in warm-up: the tokens of one full step over its time."""
+    max_tokens_per_step: int = 0
+    """Of one replica; 0 if it is not reported."""
+    decode_step_s: float = 0.0
+    """The duration of a decode step with all slots in use, as measured in warm-up; 0 if it is not reported."""
 
     @property
     def ready(self) -> int:

@@ -88,7 +88,7 @@ class MetricSource(ApiModel):
         default=None, alias="prometheusURL", description="Base URL, such as http://prometheus.monitoring:9090."
     )
     interval_seconds: Annotated[int, Field(ge=1, le=300)] = Field(
-        default=5, description="Seconds between two readings of the metrics, and between two scaling decisions."
+        default=2, description="Seconds between two readings of the metrics, and between two scaling decisions."
     )
 
 
@@ -119,7 +119,7 @@ class ScalingRules(ApiModel):
 
 
 class ScaleUpRules(ScalingRules):
-    """Rules for scaling up. Default, as in HPA: immediately, by at most 4 pods or 100 percent in 15 s."""
+    """Rules for scaling up. Default: immediately, by at most 16 pods (HPA: 4) or 100 percent in 15 s."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=0,
@@ -128,7 +128,7 @@ class ScaleUpRules(ScalingRules):
     policies: Annotated[list[ScalingPolicy], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [
             ScalingPolicy(type=ScalingPolicyType.PERCENT, value=100, period_seconds=15),
-            ScalingPolicy(type=ScalingPolicyType.PODS, value=4, period_seconds=15),
+            ScalingPolicy(type=ScalingPolicyType.PODS, value=16, period_seconds=15),
         ],
         description="Rate limits; the one that allows the largest change applies.",
     )

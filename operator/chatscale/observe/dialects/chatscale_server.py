@@ -14,7 +14,7 @@ from chatscale.observe.dialects.dialect import Dialect, ExitMeaning, Series
 from chatscale.observe.problems import ProblemReason
 from chatscale.scaling.signals import ReplicaSample, WorkCounters
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_contract.server.metrics import CHATMODEL_LABEL, Metric, RejectReason
+from chatscale_contract.server.metrics import BATCH_SIZE_LABEL, CHATMODEL_LABEL, Metric, RejectReason
 
 GAUGES: Final = (Metric.QUEUE_DEPTH, Metric.REQUESTS_RUNNING, Metric.SLOTS, Metric.KV_CACHE_USAGE_RATIO)
 WORK: Final = (
@@ -25,6 +25,8 @@ WORK: Final = (
     Metric.SLO_MISSES_TOTAL,
 )
 """Counters of work, and the capacity that the replica measured of itself. Without any of them the work is unknown."""
+OPTIONAL: Final = (Metric.MAX_TOKENS_PER_STEP, Metric.DECODE_STEP_SECONDS, Metric.PREFIX_CACHE_HITS_TOTAL)
+"""Series that an older server does not have."""
 REASON_LABEL: Final = "reason"
 NO_CAPACITY: Final = (RejectReason.QUEUE_FULL, RejectReason.DEADLINE, RejectReason.ABANDONED)
 """Rejections that another replica would have prevented."""
@@ -48,10 +50,14 @@ def _to_sample(series: Iterable[Series], taken_at: datetime) -> ReplicaSample:
     """Several series of one name add up."""
     sums: dict[str, float] = {}
     rejected = 0.0
+    decode_steps_s: dict[int, float] = {}
     for name, labels, value in series:
         if not math.isfinite(value) or value < 0:
             raise MetricsUnavailableError(f"{name} is {value}, expected a number from 0")
-        if name != Metric.REQUESTS_REJECTED_TOTAL:
+        if name == Metric.DECODE_STEP_SECONDS:
+            if (size := labels.get(BATCH_SIZE_LABEL, "")).isdecimal():
+                decode_steps_s[int(size)] = value
+        elif name != Metric.REQUESTS_REJECTED_TOTAL:
             sums[name] = sums.get(name, 0.0) + value
         elif labels.get(REASON_LABEL) in NO_CAPACITY:
             rejected += value
@@ -65,11 +71,11 @@ def _to_sample(series: Iterable[Series], taken_at: datetime) -> ReplicaSample:
         slots=_count(Metric.SLOTS, sums),
         kv_cache_usage_ratio=min(sums[Metric.KV_CACHE_USAGE_RATIO], 1.0),
         rejected_total=rejected,
-        work=_work(sums),
+        work=_work(sums, decode_steps_s),
     )
 
 
-def _work(sums: Mapping[str, float]) -> WorkCounters | None:
+def _work(sums: Mapping[str, float], decode_steps_s: Mapping[int, float]) -> WorkCounters | None:
     """None unless every counter of `WORK` is there and the replica has measured its capacity.
 
     Prompt tokens that were found in the prefix cache are no work. A server without that counter found none.
@@ -82,6 +88,8 @@ def _work(sums: Mapping[str, float]) -> WorkCounters | None:
         generated_tokens=sums[Metric.GENERATED_TOKENS_TOTAL],
         finished=sums[Metric.REQUESTS_TOTAL],
         slo_misses=sums[Metric.SLO_MISSES_TOTAL],
+        max_tokens_per_step=sums.get(Metric.MAX_TOKENS_PER_STEP) or None,
+        decode_step_s=decode_steps_s.get(round(sums[Metric.SLOTS])) or None,
     )
 
 
@@ -92,11 +100,9 @@ def _count(name: Metric, sums: Mapping[str, float]) -> int:
 
 
 CHATSCALE_SERVER: Final = Dialect(
-    names=tuple(
-        name.value for name in (*GAUGES, Metric.REQUESTS_REJECTED_TOTAL, *WORK, Metric.PREFIX_CACHE_HITS_TOTAL)
-    ),
+    names=tuple(name.value for name in (*GAUGES, Metric.REQUESTS_REJECTED_TOTAL, *WORK, *OPTIONAL)),
     timestamp_name=Metric.QUEUE_DEPTH.value,
-    distinct_labels=(REASON_LABEL, "finish_reason", "objective"),
+    distinct_labels=(REASON_LABEL, "finish_reason", "objective", BATCH_SIZE_LABEL),
     promql_matchers=_promql_matchers,
     to_sample=_to_sample,
     exit_meanings={code: ExitMeaning(reason, code.name) for code, reason in _EXIT_REASONS.items()},

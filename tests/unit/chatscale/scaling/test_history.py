@@ -24,13 +24,15 @@ DEFAULT = a_behavior()
 @pytest.mark.parametrize(
     ("current", "recommendation", "allowed"),
     [
-        pytest.param(1, 10, 5, id="1-plus-4-pods"),
-        pytest.param(10, 40, 20, id="10-doubled"),
+        pytest.param(1, 30, 17, id="1-plus-16-pods"),
+        pytest.param(20, 80, 40, id="20-doubled"),
         pytest.param(10, 12, 12, id="less-than-allowed"),
         pytest.param(10, 1, 1, id="100-percent-down"),
     ],
 )
-def test_default_rates_are_those_of_the_hpa(current: int, recommendation: int, allowed: int) -> None:
+def test_default_rates_are_those_of_the_hpa_with_more_pods_at_once(
+    current: int, recommendation: int, allowed: int
+) -> None:
     assert History.starting_with(current, at(0)).rate_limited(current, recommendation, DEFAULT, at(0)) == allowed
 
 
@@ -38,8 +40,8 @@ def test_limits_count_from_the_start_of_the_period() -> None:
     history = History.starting_with(1, at(0)).with_decision(5, at(0)).with_current(5, DEFAULT, at(5))
 
     assert history.changes == (CountChange(at(0), 4),)
-    assert history.rate_limited(5, 20, DEFAULT, at(5)) == 5, "1 at the start, 4 already added"
-    assert history.rate_limited(5, 20, DEFAULT, at(15)) == 10, "the period is over"
+    assert history.rate_limited(5, 20, DEFAULT, at(5)) == 17, "1 at the start, 4 of 16 already added"
+    assert history.rate_limited(5, 30, DEFAULT, at(15)) == 21, "the period is over"
 
 
 def test_percentages_round_in_favour_of_the_change() -> None:

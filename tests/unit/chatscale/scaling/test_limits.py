@@ -33,10 +33,10 @@ def test_only_recommendations_for_a_load_are_stabilized_and_rate_limited(basis: 
 
 
 def test_each_limit_adds_its_name_to_the_message() -> None:
-    limited = limit(inputs(4, maxReplicas=7), recommended(20), History.starting_with(4, at(0)))
+    limited = limit(inputs(4, maxReplicas=7), recommended(30), History.starting_with(4, at(0)))
 
     assert limited.replicas == 7
-    assert limited.message == "as recommended; scaleUp rate limit allows 8 now; maxReplicas is 7"
+    assert limited.message == "as recommended; scaleUp rate limit allows 20 now; maxReplicas is 7"
 
 
 @pytest.mark.parametrize(

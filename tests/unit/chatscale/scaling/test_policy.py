@@ -54,6 +54,9 @@ def test_a_decision_carries_its_numbers() -> None:
     assert decision.metrics_ok
 
 
+FOUR_PODS = {"type": "Pods", "value": 4, "periodSeconds": 15}
+
+
 class TestScaleUp:
     def test_follows_the_mean_of_the_window_without_a_burst(self) -> None:
         operator = an_operator(2, windowSeconds=20)
@@ -101,7 +104,8 @@ class TestScaleUp:
         assert refusing.replicas == 4, "24, then 24 and 48 refused: 48 in the mean of the short window"
 
     def test_is_limited_in_rate(self) -> None:
-        operator = an_operator(1)
+        limit = {"policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}, FOUR_PODS]}
+        operator = an_operator(1, behavior={"scaleUp": limit})
 
         first = operator.sees_load(0, 200, count=1)
         within = operator.sees_load(5, 200, count=1)

@@ -40,7 +40,7 @@ def test_sizes_for_the_load_and_explains_it_in_one_sentence() -> None:
 
     assert decision.replicas == 5
     assert decision.reason == "LoadAboveTarget"
-    assert decision.message.startswith("load 3.0 replicas (8000 tokens/s each), 3.")
+    assert decision.message.startswith("load 3.0 replicas (8.0 requests/s each), 3.")
     assert decision.message.endswith(": recommended 5, current 2")
 
 

@@ -46,7 +46,7 @@ def test_work_before_the_first_observation_does_not_count() -> None:
     after = counted((0, [first]), (15, [old.replica(15)]))
 
     assert not before.is_known
-    assert after.token_load(at(15), LOAD_WINDOW) == pytest.approx(1.0 * 1000 / 8000, rel=0.05)
+    assert after.modelled_load(at(15), LOAD_WINDOW) == pytest.approx(1.0 * 1000 / 8000, rel=0.05)
 
 
 def test_all_work_of_a_new_replica_counts() -> None:
@@ -69,7 +69,7 @@ def test_a_new_replica_that_takes_all_requests_for_a_moment_does_not_double_the_
     new.serves(2)
     joined = count_work(work, [old.replica(58), new.replica(60)], at(60))
 
-    assert joined.token_load(at(60), LOAD_WINDOW) == pytest.approx(work.token_load(at(45), LOAD_WINDOW), rel=0.05)
+    assert joined.modelled_load(at(60), LOAD_WINDOW) == pytest.approx(work.modelled_load(at(45), LOAD_WINDOW), rel=0.05)
 
 
 def test_counters_reset_by_a_container_restart_count_from_zero() -> None:
@@ -98,15 +98,15 @@ def test_stale_samples_do_not_lower_the_load_and_new_ones_do_not_spike_it() -> N
         worker.serves(15)
         last = worker.replica(tick * 15)
         work = count_work(work, [last], at(tick * 15))
-    steady_load = work.token_load(at(60), LOAD_WINDOW)
+    steady_load = work.modelled_load(at(60), LOAD_WINDOW)
     for seconds in (75, 90, 105):
         worker.serves(15)
         work = count_work(work, [last], at(seconds))
-        assert work.token_load(at(seconds), LOAD_WINDOW) == pytest.approx(steady_load)
+        assert work.modelled_load(at(seconds), LOAD_WINDOW) == pytest.approx(steady_load)
     worker.serves(15)
     work = count_work(work, [worker.replica(120)], at(120))
 
-    assert work.token_load(at(120), LOAD_WINDOW) == pytest.approx(steady_load, rel=0.02)
+    assert work.modelled_load(at(120), LOAD_WINDOW) == pytest.approx(steady_load, rel=0.02)
 
 
 def test_a_long_outage_does_not_outweigh_the_samples_after_it() -> None:
@@ -115,7 +115,7 @@ def test_a_long_outage_does_not_outweigh_the_samples_after_it() -> None:
         seen = fleet.after(span, requests_per_s)
         work = count_work(work, seen.replicas, seen.taken_at)
 
-    assert work.token_load(at(660), LOAD_WINDOW) == pytest.approx(2.5 * 1000 / 8000, rel=0.05)
+    assert work.modelled_load(at(660), LOAD_WINDOW) == pytest.approx(2.5 * 1000 / 8000, rel=0.05)
 
 
 def test_a_new_replica_counts_while_all_others_are_unread() -> None:
@@ -125,7 +125,7 @@ def test_a_new_replica_counts_while_all_others_are_unread() -> None:
         new.serves(15 * 4)
         work = count_work(work, [new.replica(seconds)], at(seconds), unread=["silent"])
 
-    assert work.token_load(at(105), LOAD_WINDOW) >= 4.0 * 1000 / 8000
+    assert work.modelled_load(at(105), LOAD_WINDOW) >= 4.0 * 1000 / 8000
 
 
 def test_a_pod_that_was_unready_for_a_moment_does_not_add_its_old_work() -> None:
@@ -140,7 +140,7 @@ def test_a_pod_that_was_unready_for_a_moment_does_not_add_its_old_work() -> None
         else:
             work = count_work(work, [steady.replica(seconds), blinking.replica(seconds)], at(seconds))
 
-    assert work.token_load(at(45), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.5)
+    assert work.modelled_load(at(45), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.5)
 
 
 def test_a_pod_first_observed_while_unready_does_not_add_its_old_work() -> None:
@@ -166,8 +166,8 @@ def test_each_replica_is_counted_over_the_time_between_its_own_scrapes() -> None
         worker.serves(15)
     whole = count_work(half, [first.replica(30), second.replica(30)], at(30))
 
-    assert half.token_load(at(15), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
-    assert whole.token_load(at(30), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
+    assert half.modelled_load(at(15), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
+    assert whole.modelled_load(at(30), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
 
 
 def test_an_unread_replica_is_counted_from_its_last_sample() -> None:
@@ -181,7 +181,7 @@ def test_an_unread_replica_is_counted_from_its_last_sample() -> None:
     again = count_work(blind, [first.replica(30), second.replica(30)], at(30))
 
     assert again.growth.requests == 45
-    assert again.token_load(at(30), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
+    assert again.modelled_load(at(30), LOAD_WINDOW) == pytest.approx(2.0 * 1000 / 8000, rel=0.05)
 
 
 def test_slots_that_an_overload_fills_are_not_load() -> None:

@@ -55,6 +55,26 @@ def test_work_counts_the_prompt_tokens_that_were_computed(hits: str, computed: f
     )
 
 
+STEPS = """
+inference_max_tokens_per_step 512
+inference_decode_step_seconds{batch_size="1"} 0.01
+inference_decode_step_seconds{batch_size="4"} 0.015
+inference_decode_step_seconds{batch_size="8"} 0.02
+"""
+
+
+def test_reads_the_decode_step_with_all_slots_in_use():
+    work = sample_of(an_exposition(slots=8) + WORK.lstrip() + STEPS.lstrip()).work
+    assert work is not None
+    assert (work.max_tokens_per_step, work.decode_step_s) == (512, 0.02)
+
+
+def test_a_decode_step_of_fewer_sequences_than_slots_is_not_used():
+    work = sample_of(an_exposition(slots=16) + WORK.lstrip() + STEPS.lstrip()).work
+    assert work is not None
+    assert work.decode_step_s is None
+
+
 @pytest.mark.parametrize("name", [metric.value for metric in chatscale_server.WORK])
 def test_work_with_a_counter_missing_is_unknown(name: str):
     rest = "".join(line for line in WORK.lstrip().splitlines(keepends=True) if not line.startswith(name))
