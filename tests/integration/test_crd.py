@@ -88,7 +88,7 @@ def test_an_autoscaling_block_that_is_added_later_scales(namespace: str):
         pytest.param({"autoscaling": {"mode": "Operator"}}, "spec.autoscaling.maxReplicas is required unless mode is Fixed", id="no upper bound"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "minReplicas": 5}}, "spec.autoscaling.minReplicas 5 is above maxReplicas 4", id="min above max"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "minReplicas": 0}}, "spec.autoscaling.minReplicas: Invalid value: 0", id="min zero"),  # noqa: E501
-        pytest.param({"autoscaling": {**HPA, "dryRun": True}}, "spec.autoscaling.dryRun needs mode Operator", id="dry run with HPA"),  # noqa: E501
+        pytest.param({"autoscaling": {**HPA, "dryRun": True}}, "spec.autoscaling.dryRun must be false in mode HPA", id="dry run with HPA"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "windowSeconds": 5, "panicWindowSeconds": 9}}, "spec.autoscaling.panicWindowSeconds 9 is above windowSeconds 5", id="windows"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "source": {"type": "Prometheus"}}}, "spec.autoscaling.source.prometheusURL is required with type Prometheus", id="no address"),  # noqa: E501
         pytest.param({"autoscaling": {**HPA, "source": {"type": "Prometheus", "prometheusURL": "http://p/x?y="}}}, "spec.autoscaling.source.prometheusURL must be an http:// or https:// URL without query, fragment or user", id="a URL with a query"),  # noqa: E501

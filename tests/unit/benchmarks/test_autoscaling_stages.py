@@ -147,7 +147,7 @@ def test_the_reduced_set_runs_and_chatscale_wins_an_ordinary_half_hour(tmp_path:
     The other excerpt is different: its load more than doubles in its second minute, before anything is learned.
     """
     out = tmp_path / "scores.json"
-    arguments = ["--set", "reduced", "--store", str(tmp_path / "runs.jsonl"), "--json", str(out), "--budget", "0.1"]
+    arguments = ["--set", "reduced", "--store", str(tmp_path / "runs.jsonl"), "--json", str(out), "--budget", "0.5"]
 
     assert bench.main(arguments) == 0
 
