@@ -30,7 +30,7 @@ the server, because their shipped targets (100 requests) would never be reached 
 | policy | follows | reads | decides every |
 |---|---|---|---|
 | Chatscale | the SLO: default settings, `maxReplicas: 64` | each pod, live | 2 s |
-| HPA | 4 waiting, or 80 % of the slots running, per replica | Prometheus, every 15 s | 15 s |
+| HPA (Kubernetes' rate limits) | 4 waiting, or 80 % of the slots running, per replica | Prometheus, every 15 s | 15 s |
 | KEDA | 5 waiting per replica (vLLM production-stack) | Prometheus, every 15 s | 15 s |
 | Knative | 70 % of the slots in flight per replica | its proxies, live | 2 s |
 | KubeAI | one request in flight per slot, mean of 10 minutes | its proxies, live | 10 s |
@@ -39,7 +39,7 @@ the server, because their shipped targets (100 requests) would never be reached 
 until `spec.replicas` is at least the smallest fixed fleet that serves 99 % of the crowd within the SLO; 0 if it was
 before. *Late or refused*: share of the crowd's requests outside the SLO. No policy can avoid those that arrive before
 new replicas are ready. *Hours*: replica-hours of a whole run, from the creation of each pod: GPU-hours on the A10G,
-node-hours on the CPU. One seed. "-": not before the end of the run.
+node-hours on the CPU. One seed; no peer was tuned. "-": not before the end of the run.
 """
 
 

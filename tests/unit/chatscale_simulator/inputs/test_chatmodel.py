@@ -52,8 +52,8 @@ def test_the_track_is_native_where_the_operator_reads_pods(
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        pytest.param({}, (True, 5.0), id="pods"),
-        pytest.param({"intervalSeconds": 2}, (True, 2.0), id="pods, oftener"),
+        pytest.param({}, (True, 2.0), id="pods"),
+        pytest.param({"intervalSeconds": 1}, (True, 1.0), id="pods, oftener"),
         pytest.param(PROMETHEUS, (False, 20.0), id="Prometheus"),
     ],
 )
@@ -108,7 +108,7 @@ def test_an_hpa_follows_the_queue_and_running_requests(tmp_path: Path) -> None:
         behavior=HpaBehavior(
             min_replicas=2,
             max_replicas=20,
-            up=(RateLimit(percent=100.0), RateLimit(pods=4)),
+            up=(RateLimit(percent=100.0), RateLimit(pods=16)),
             down_stabilization_s=630.0,
             down=(RateLimit(percent=100.0),),
         ),

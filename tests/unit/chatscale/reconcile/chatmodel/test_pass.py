@@ -18,7 +18,7 @@ from tests.support.world import a_settled_world, a_world
 @pytest.mark.parametrize("mode", ["Fixed", "Operator", "HPA"])
 async def test_a_second_pass_writes_nothing(mode: str):
     world = await a_settled_world(a_chatmodel().in_mode(mode), a_pod().ready().manifest())
-    assert await world.tick(times=5) == 5.0
+    assert await world.tick(times=5) == 2.0
     assert world.cluster.written() == []
     assert world.cluster.event_reasons() == []
 
@@ -115,7 +115,7 @@ async def test_a_refused_change_of_the_spec_stops_neither_scaling_nor_the_status
     world = await a_settled_world(a_chatmodel().in_mode("Operator", metrics=targets), a_pod().ready().manifest())
     world.cluster.user_sets_spec(server={"engine": "Simulated", "image": "bad image"})
     world.cluster.refuse_templates("bad image")
-    assert await world.tick() == 5.0
+    assert await world.tick() == 2.0
     assert world.cluster.condition("Ready") == ("False", "InvalidSpec")
     assert world.cluster.condition("Progressing") == ("False", "InvalidSpec")
     assert world.cluster.condition("Available") == ("True", "ReplicasReady")
