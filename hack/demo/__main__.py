@@ -1,6 +1,8 @@
-"""The whole product in one run: install, serve a real model, answer a customer, live through a burst, report.
+"""The whole product in one run: install, answer with a real model, scale through a burst, report time and cost.
 
-Exits 0 only if every step happened. Leaves the cluster and the model running, and says what to try next.
+The real model answers one question. The burst goes to replicas of the Simulated engine, because real replicas on one
+machine share its cores: a second one adds nothing. Exits 0 only if every step happened. Leaves the cluster and both
+models running, and says what to try next.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import aiohttp
 
+from chatscale.api.v1alpha1 import ServerSpec
 from chatscale.names import API_VERSION, KIND
 from hack import kube
 from hack.demo.steps import Recorder, StepFailedError, step
@@ -23,45 +26,54 @@ from hack.load import QUESTIONS, Fate, LoadReport, ask, run_load
 from hack.paths import cache_dir
 
 NAMESPACE = "chatscale-demo"
-MODEL = "assistant"
-MAX_REPLICAS = 3
+REAL_MODEL = "assistant"
+SHOP = "shop"
+MAX_REPLICAS = 6
 QUESTION = "My order arrived damaged. What should I do?"
 ANSWER_TOKENS = 80
-BURST_TOKENS = 32
-BURST_S = 75.0
+BURST_TOKENS = 100
+BURST_S = 60.0
 CALM_S = 5.0
 CALM_RATE_PER_S = 0.1
-SLOTS = 4
 MEASURED_ROUNDS = 4
-SALE = 1.5
-"""Questions for each one that a replica answers: what was a sale on one machine is an ordinary minute on the next."""
+SALE = 2.0
+"""Requests for each one that a replica answers."""
 
 FAILURES = (StepFailedError, TimeoutError, HelmError, aiohttp.ClientError, *kube.FAILURES)
 """What a step may meet; anything else is a bug and shows its traceback."""
 
 
-def manifest(image: str) -> kube.Manifest:
-    """The ChatModel of `manifests/samples/cpu-smollm2.yaml`, with windows short enough to watch."""
+def real_model(image: str) -> kube.Manifest:
+    """One replica of the model that the image contains, on the CPU; mode Fixed."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {"name": MODEL, "namespace": NAMESPACE},
+        "metadata": {"name": REAL_MODEL, "namespace": NAMESPACE},
         "spec": {
             "model": {"uri": "file:///models/SmolLM2-135M-Instruct"},
             "device": "CPU",
-            "server": {"image": image, "maxConcurrency": SLOTS, "maxQueue": 64, "maxModelLen": 1024},
+            "server": {"image": image, "maxModelLen": 1024},
             "resources": {
                 "requests": {"cpu": "250m", "memory": "1Gi"},
                 "limits": {"cpu": "2", "memory": "3Gi"},
             },
+        },
+    }
+
+
+def shop() -> kube.Manifest:
+    """The default policy: `autoscaling` has `maxReplicas`, and a scale down fast enough to watch."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": SHOP, "namespace": NAMESPACE},
+        "spec": {
+            "model": {"uri": "hf://meta-llama/Llama-3.1-8B-Instruct"},
+            "device": "CPU",
+            "server": {"engine": "Simulated", "simulated": {"profile": "8b-a100", "startupSeconds": 5}},
+            "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
             "autoscaling": {
-                "mode": "Operator",
-                "minReplicas": 1,
                 "maxReplicas": MAX_REPLICAS,
-                "metrics": [{"type": "QueueDepth", "target": 2}],
-                "source": {"type": "PodScrape", "intervalSeconds": 3},
-                "windowSeconds": 15,
-                "panicWindowSeconds": 6,
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
             },
             "drain": {"timeoutSeconds": 60, "preStopDelaySeconds": 5},
@@ -77,24 +89,28 @@ def server_image() -> str:
     return str(json.loads(path.read_text())["server-smollm2"])
 
 
-def look() -> kube.Manifest | None:
-    """The ChatModel as it is."""
-    return kube.get("chatmodel", MODEL, NAMESPACE)
+def look(model: str = SHOP) -> kube.Manifest | None:
+    """The ChatModel in its present state."""
+    return kube.get("chatmodel", model, NAMESPACE)
 
 
-def what_it_waits_for() -> str:
-    """In the ChatModel's own words, for a line of progress."""
-    try:
-        return f"waiting: {kube.condition(look(), 'Ready').get('message', 'no status yet')}"
-    except kube.FAILURES as error:
-        return f"waiting: {error}"
+def waiting_for(model: str) -> Callable[[], str]:
+    """The message of the condition Ready, for a line of progress."""
+
+    def message() -> str:
+        try:
+            return f"waiting: {kube.condition(look(model), 'Ready').get('message', 'no status yet')}"
+        except kube.FAILURES as error:
+            return f"waiting: {error}"
+
+    return message
 
 
-def wait_for_replicas(count: int, within_s: float) -> None:
-    """Until exactly this many replicas are wanted, exist and answer."""
+def wait_for_replicas(model: str, count: int, within_s: float) -> None:
+    """Until exactly this many replicas are desired, exist and are ready."""
 
     def probe() -> bool:
-        status = (look() or {}).get("status", {})
+        status = (look(model) or {}).get("status", {})
         return all(status.get(name) == count for name in ("desiredReplicas", "replicas", "readyReplicas"))
 
     kube.wait_for(f"{count} replica(s), and no more", probe, within_s)
@@ -110,7 +126,7 @@ async def ask_once(base_url: str) -> float:
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
         print(f"   customer:  {QUESTION}\n   assistant: ", end="")
-        fate, detail, ttft_s = await ask(session, base_url, MODEL, QUESTION, ANSWER_TOKENS, show)
+        fate, detail, ttft_s = await ask(session, base_url, REAL_MODEL, QUESTION, ANSWER_TOKENS, show)
     print()
     if fate is not Fate.ANSWERED or ttft_s is None:
         raise StepFailedError(f"the question was not answered: {fate} ({detail})")
@@ -120,18 +136,19 @@ async def ask_once(base_url: str) -> float:
 
 
 async def answers_per_s(base_url: str) -> float:
-    """What the one replica answers with all of its slots in use."""
+    """Requests per second that one replica serves with all of its slots in use."""
+    slots = ServerSpec().max_concurrency
 
     async def customer(session: aiohttp.ClientSession, questions: Sequence[str]) -> None:
         for question in questions:
-            fate, detail, _ = await ask(session, base_url, MODEL, question, BURST_TOKENS)
+            fate, detail, _ = await ask(session, base_url, SHOP, question, BURST_TOKENS)
             if fate is not Fate.ANSWERED:
                 raise StepFailedError(f"a question was not answered: {fate} ({detail})")
 
     began = time.monotonic()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
-        await asyncio.gather(*(customer(session, QUESTIONS[:MEASURED_ROUNDS]) for _ in range(SLOTS)))
-    return SLOTS * MEASURED_ROUNDS / (time.monotonic() - began)
+        await asyncio.gather(*(customer(session, QUESTIONS[:MEASURED_ROUNDS]) for _ in range(slots)))
+    return slots * MEASURED_ROUNDS / (time.monotonic() - began)
 
 
 def burst(base_url: str, sale_per_s: float) -> LoadReport:
@@ -139,7 +156,7 @@ def burst(base_url: str, sale_per_s: float) -> LoadReport:
     return asyncio.run(
         run_load(
             base_url,
-            MODEL,
+            SHOP,
             rate_per_s=lambda at_s: sale_per_s if at_s > CALM_S else CALM_RATE_PER_S,
             duration_s=BURST_S,
             max_tokens=BURST_TOKENS,
@@ -148,30 +165,36 @@ def burst(base_url: str, sale_per_s: float) -> LoadReport:
 
 
 def serve(image: str) -> tuple[str, float]:
-    """Install, apply the ChatModel, and return the address that answers, and how many questions a second."""
+    """Install, apply both ChatModels. Returns the address of the shop and the requests/s that one replica serves."""
     with step("Install the chart with Helm", lambda: "helm waits for the operator") as done:
         install()
         done("the operator is running in namespace chatscale-system")
 
-    with step("Make room: an earlier demo goes", lambda: "its pods finish what they admitted") as done:
+    with step("Remove an earlier demo", lambda: "its pods finish the requests that they admitted") as done:
         kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=150s", timeout_s=160)
         kube.kubectl("create", "namespace", NAMESPACE)
         done(f"namespace {NAMESPACE} is empty")
 
-    with step("kubectl apply a ChatModel with SmolLM2-135M-Instruct on the CPU", what_it_waits_for) as done:
-        kube.apply(manifest(image))
-        wait_for_replicas(1, within_s=300)
+    with step("kubectl apply a ChatModel with SmolLM2-135M-Instruct on the CPU", waiting_for(REAL_MODEL)) as done:
+        kube.apply(real_model(image))
+        wait_for_replicas(REAL_MODEL, 1, within_s=300)
+        done("one replica is ready")
+
+    with step("A customer asks, the answer streams") as done:
+        ttft_s = asyncio.run(ask_once(kube.expose(REAL_MODEL, NAMESPACE)))
+        done(f"first token after {ttft_s:.2f} s")
+
+    with step("kubectl apply a ChatModel with the default policy and simulated 8B replicas", waiting_for(SHOP)) as done:
+        kube.apply(shop())
+        wait_for_replicas(SHOP, 1, within_s=120)
         done("one replica is ready")
         print(kube.kubectl("get", "chatmodel", "-n", NAMESPACE).rstrip())
 
-    with step("A customer asks, the answer streams") as done:
-        base_url = kube.expose(MODEL, NAMESPACE)
-        ttft_s = asyncio.run(ask_once(base_url))
-        done(f"first token after {ttft_s:.2f} s")
-
-    with step("What one replica answers on this machine") as done:
+    with step("Measure what one replica serves") as done:
+        base_url = kube.expose(SHOP, NAMESPACE)
         known_per_s = asyncio.run(answers_per_s(base_url))
-        done(f"{known_per_s:.1f} questions a second, {SLOTS} at a time")
+        done(f"{known_per_s:.1f} requests/s of {BURST_TOKENS} tokens")
+    wait_for_replicas(SHOP, 1, within_s=240)
     return base_url, known_per_s
 
 
@@ -180,13 +203,13 @@ def live_through_a_sale(base_url: str, known_per_s: float) -> None:
     recorder = Recorder(look, MAX_REPLICAS)
     with recorder.running():
         sale_per_s = SALE * known_per_s
-        sale = f"A sale begins: {CALM_RATE_PER_S} -> {sale_per_s:.1f} questions a second for {BURST_S:.0f} s"
+        sale = f"A sale begins: {CALM_RATE_PER_S} -> {sale_per_s:.1f} requests/s for {BURST_S:.0f} s"
         with step(sale) as done:
             report = burst(base_url, sale_per_s)
             peak = max((moment.ready for moment in recorder.moments), default=0)
             done(f"{report}; {peak} replicas at the peak")
-        with step("The sale is over: replicas go") as done:
-            wait_for_replicas(1, within_s=240)
+        with step("The sale is over, the count falls") as done:
+            wait_for_replicas(SHOP, 1, within_s=300)
             done("one replica again")
 
     history = ((look() or {}).get("status", {})).get("autoscaling", {}).get("history", [])
@@ -203,10 +226,10 @@ def next_commands(base_url: str, tools: Path) -> str:
     return f"""
 == Done. The cluster is still running. Try:
 {path}   kubectl --context {kube.CONTEXT} -n {NAMESPACE} get chatmodel
-   kubectl --context {kube.CONTEXT} -n {NAMESPACE} describe chatmodel {MODEL}
+   kubectl --context {kube.CONTEXT} -n {NAMESPACE} describe chatmodel {SHOP}
    kubectl --context {kube.CONTEXT} -n {NAMESPACE} get events --field-selector involvedObject.kind=ChatModel
    curl -N {base_url}/v1/chat/completions -H 'Content-Type: application/json' \\
-     -d '{{"model":"{MODEL}","stream":true,"messages":[{{"role":"user","content":"Where is my parcel?"}}]}}'
+     -d '{{"model":"{SHOP}","max_tokens":60,"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
    make clean-cluster    # when you are done"""
 
 

@@ -5,6 +5,7 @@ Data and text only; who looks and when is `__main__`'s business.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hack import kube
 from hack.load import Fate, LoadReport
@@ -69,9 +70,19 @@ def summary(moments: Sequence[Moment], report: LoadReport, history: Sequence[kub
     half, tail = report.percentile_ttft_s(50), report.percentile_ttft_s(95)
     if half is not None and tail is not None:
         lines.append(f"time to first token: median {half:.1f} s, p95 {tail:.1f} s")
+    lines.append(cost(moments))
     lines.append("decisions, newest first:")
     lines += [f"  {record['time']}  {record['from']} -> {record['to']}  {record['reason']}" for record in history]
     return lines
+
+
+def cost(moments: Sequence[Moment]) -> str:
+    """Replica-minutes beside those of a fixed fleet that has the highest count all the time."""
+    peak = max((moment.desired for moment in moments), default=0)
+    pairs = list(pairwise(moments))
+    used_min = sum(before.desired * (after.at_s - before.at_s) for before, after in pairs) / 60
+    fixed_min = peak * sum(after.at_s - before.at_s for before, after in pairs) / 60
+    return f"cost: {used_min:.1f} replica-minutes; a fixed fleet of {peak} costs {fixed_min:.1f}"
 
 
 def _columns(moments: Sequence[Moment]) -> list[Moment]:

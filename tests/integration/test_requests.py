@@ -11,9 +11,11 @@ from tests.integration.operator_process import OperatorProcess
 from tests.support.counting_proxy import CountingProxy, counting_proxy
 from tests.support.quiet_minute import kubeconfig_through, many_chatmodels, measure, upstream, wait_until_settled
 
-COUNT = 200
+COUNT = 60
+"""A sample: `python -m tests.benchmarks.operator` measures 200."""
 IN_MODE_OPERATOR = 5
-MOST_REQUESTS_PER_MINUTE = 60
+MOST_REQUESTS_PER_MINUTE = 30
+"""Of the 60 for 200 ChatModels, so that a cost that grows with their number shows in the sample."""
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def proxy(namespace: str, tmp_path: Path) -> Iterator[tuple[CountingProxy, Path]
 
 
 @pytest.mark.usefixtures("chart_operator_paused")
-def test_a_quiet_minute_of_200_chatmodels_costs_at_most_60_requests(
+def test_a_quiet_minute_costs_few_requests_whatever_the_number_of_chatmodels(
     namespace: str, proxy: tuple[CountingProxy, Path], tmp_path: Path
 ):
     counting, kubeconfig = proxy

@@ -61,6 +61,7 @@ def test_the_summary_draws_replicas_and_queue_and_counts_requests():
         "queue depth: at most 20 requests waiting",
         "requests: 2 sent, 1 answered, 1 refused, 0 lost",
         "time to first token: median 0.5 s, p95 0.5 s",
+        "cost: 0.5 replica-minutes; a fixed fleet of 3 costs 0.6",
         "decisions, newest first:",
         "  2026-01-01T00:00:00Z  1 -> 3  Burst: 20 wait",
     ]
