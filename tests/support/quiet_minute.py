@@ -86,7 +86,7 @@ def wait_until_settled(namespace: str, count: int, proxy: CountingProxy, within_
 
 
 def measure(operator: OperatorProcess, proxy: CountingProxy, minutes: float) -> Cost:
-    """Count for some minutes, Lease renewals left out. Watches reconnect every 4 minutes, so a longer time gives a steadier number."""
+    """Count for some minutes, without Lease renewals. Watches reconnect every 4 minutes: longer is steadier."""
     proxy.reset()
     cpu_before = operator.cpu_s()
     _wait(minutes * 60, operator.read_health)
