@@ -154,7 +154,7 @@ async def test_a_rejected_status_is_logged_as_a_bug_and_never_an_error_of_the_sp
     before = world.cluster.the(CHATMODEL)["status"]
     world.cluster.fail("patch_status", *[RejectedRequestError("PATCH status: HTTP 422: status.queueDepth")] * 100)
     world.reader.queue, world.reader.running = 30, 8
-    assert await world.tick(times=24) == 5.0
+    assert await world.tick(times=24) == 2.0
     assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] > 1
     assert world.cluster.the(CHATMODEL)["status"] == before
     assert "InvalidSpec" not in world.cluster.event_reasons()
