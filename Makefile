@@ -1,4 +1,4 @@
-# `make demo` and `make test` need nothing before them; everything else is a part of those two.
+# `make demo` and `make test` have no prerequisites; the other targets are parts of them, benchmarks and releases.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

@@ -1,9 +1,8 @@
-"""Steps that tell what they do.
+"""Steps of a bring-up, with the progress of the whole run.
 
-A bring-up of fifteen minutes that prints nothing looks like one that hangs.
-Every subprocess runs inside a named step, which owns a log file.  Each line
-says how far the whole run is, once `expect` was told what it consists of.
-The first step that fails stops the others.
+Every subprocess runs inside a named step, which owns a log file.  `expect`
+takes the list of steps; from then on each line shows the share that is done
+and the remaining time.  The first step that fails stops the others.
 """
 
 import sys
