@@ -32,6 +32,7 @@ def observe(pods: tuple[Pod, ...], samples: Samples, taken_at: datetime) -> Obse
                 since=pod.since,
                 sample=samples.get(pod.name),
                 created=pod.created,
+                scheduled=pod.scheduled,
                 detail=pod.waits_for,
                 reason=pod.problem.reason.value if pod.problem and pod.waits_for else "",
             )
