@@ -69,6 +69,16 @@ class Reserve:
         """From the middle of the load's averaging window until a replica requested now is Ready."""
         return timedelta(seconds=self.starts.until_ready_s) + DECISION_DELAY + LOAD_WINDOW / 2
 
+    @property
+    def learning_horizon(self) -> timedelta:
+        """The time after which a forecast is compared with the load: the horizon, but never an assumed cold start.
+
+        Otherwise the first recommendation for a new model would depend on the assumption.
+        """
+        if self.starts.measured_s is None:
+            return DECISION_DELAY + LOAD_WINDOW
+        return self.horizon
+
     def sized_for(self, work: Work, slo: SloSpec, now: datetime, *, is_full: bool = False) -> "Need":
         """The replicas that the load one horizon ahead needs, in fractions. The work must be known.
 
@@ -106,7 +116,7 @@ def learn_reserve(reserve: Reserve, work: Work, slo: SloSpec, now: datetime) -> 
     if not work.is_known:
         return reserve
     load = max(work.load(now), _MIN_LOAD)
-    due = [forecast for forecast in reserve.forecasts if forecast[0] <= now - reserve.horizon]
+    due = [forecast for forecast in reserve.forecasts if forecast[0] <= now - reserve.learning_horizon]
     variance = reserve.error_variance
     if due:
         observed = max(work.short_load(now), load / 2, MIN_FORECAST)
@@ -125,7 +135,7 @@ def _request_rate(reserve: Reserve, work: Work, now: datetime) -> float | None:
     """Requests per second that misses are weighted with: smoothed, but while the replicas for a jump start the rate
     after the jump. A minute of misses would otherwise count as many hours of the quiet time before.
     """
-    if work.requests_per_s is None or work.jumped_at is None or now >= work.jumped_at + reserve.horizon:
+    if work.requests_per_s is None or work.jumped_at is None or now >= work.jumped_at + reserve.learning_horizon:
         return work.requests_per_s
     return max(work.requests_per_s, work.arrival_rps(now))
 
