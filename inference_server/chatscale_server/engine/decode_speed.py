@@ -51,7 +51,7 @@ def choose_batch(model: SlotModel, most: int, tpot_s: float, new_cache: Callable
     slots, problem = model.slots, ""
     try:
         resize(most)
-        slots = choose_slots(step_s, tpot_s, most)
+        slots = choose_slots(step_s, tpot_s, most, time.perf_counter)
     except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as RuntimeError
         problem = str(error)
     resize(slots)
