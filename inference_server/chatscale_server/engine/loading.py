@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_contract.server.slots import UNMEASURED_SLOTS, slots_in_memory
+from chatscale_contract.server.slots import MIN_SLOTS, slots_in_memory
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
 from chatscale_server.engine.context_length import context_length
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
@@ -112,7 +112,7 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     )
     return LoadPlan(
         folder, config, device, dtype, shape, max_model_len,
-        slots=settings.max_concurrency or min(UNMEASURED_SLOTS, most_slots),
+        slots=settings.max_concurrency or min(MIN_SLOTS, most_slots),
         most_slots=most_slots,
         tpot_s=settings.slo_tpot_milliseconds / 1000,
         pickled=bool(pickled), trust_remote_code=settings.trust_remote_code,

@@ -15,7 +15,7 @@ from chatscale.api.v1alpha1.status import ChatModelStatus
 from chatscale.names import CANARY_SUFFIX, MAX_NAME_LENGTH
 from chatscale_contract.server.environment import EngineName
 from chatscale_contract.server.profiles import PROFILES
-from chatscale_contract.server.slots import UNMEASURED_SLOTS, profile_slots
+from chatscale_contract.server.slots import MIN_SLOTS, profile_slots
 
 
 class ChatModelSpec(ApiModel):
@@ -117,7 +117,7 @@ class ChatModel(ApiModel):
     def slots(self) -> int:
         """Batch slots of each replica: as the spec says, or as last read.
 
-        Before the first reading: as the profile of the Simulated engine says, or UNMEASURED_SLOTS.
+        Before the first reading: as the profile of the Simulated engine says, or MIN_SLOTS.
         """
         server, capacity = self.spec.server, self.status.autoscaling.capacity
         if server.max_concurrency is not None:
@@ -127,4 +127,4 @@ class ChatModel(ApiModel):
         if server.engine is EngineName.SIMULATED:
             tpot_s = self.spec.autoscaling.slo.tpot_milliseconds / 1000
             return profile_slots(PROFILES[server.simulated.profile], tpot_s)
-        return UNMEASURED_SLOTS
+        return MIN_SLOTS
