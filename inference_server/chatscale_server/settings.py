@@ -101,7 +101,8 @@ class Settings(BaseSettings):
     dtype: Dtype = Field(Dtype.AUTO, validation_alias=Env.DTYPE)
     max_model_len: int | None = Field(None, ge=16, le=1_048_576, validation_alias=Env.MAX_MODEL_LEN)
     """Tokens of prompt plus output; None means the model's limit."""
-    max_concurrency: int = Field(8, ge=1, le=512, validation_alias=Env.MAX_CONCURRENCY)
+    max_concurrency: int | None = Field(None, ge=1, le=512, validation_alias=Env.MAX_CONCURRENCY)
+    """Batch slots; None means as many as memory and the objective for the time per output token allow."""
     max_queue: int = Field(64, ge=0, le=100_000, validation_alias=Env.MAX_QUEUE)
     max_waiting_prompt_tokens: int | None = Field(None, ge=1, le=10**9, validation_alias=Env.MAX_WAITING_PROMPT_TOKENS)
     """None means as many as the engine can prefill within the queue timeout."""

@@ -17,6 +17,7 @@ def build_engine(settings: Settings) -> Engine:
             return SimulatedEngine(
                 PROFILES[settings.simulated_profile],
                 slots=settings.max_concurrency,
+                tpot_s=settings.slo_tpot_milliseconds / 1000,
                 startup_s=settings.simulated_startup_s,
                 max_model_len=settings.max_model_len,
             )

@@ -6,9 +6,11 @@ cache with a plain forward pass, so that a model family with wrong results is re
 
 import inspect
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,16 +19,17 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_contract.server.metrics import decode_batch_sizes
+from chatscale_contract.server.slots import MIN_SLOTS, slots_in_memory
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
 from chatscale_server.engine.context_length import context_length
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
+from chatscale_server.engine.decode_speed import choose_batch, decode_seconds
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
 from chatscale_server.engine.prefill_cost import PrefillCost
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.scheduler import Chunk, Sequence
-from chatscale_server.engine.weights import check_fit, count_parameters, pickled_files
+from chatscale_server.engine.weights import PROCESS_BYTES, check_fit, count_parameters, pickled_files
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Device, Dtype, Settings
 
@@ -41,11 +44,12 @@ NEIGHBOUR_COLUMNS: Final = 1024
 PREFILL_PROBES: Final = (32, 160)
 """Prompt tokens."""
 CUDA_TOKENS_PER_STEP: Final = 2048
+CUDA_MEMORY_SHARE: Final = 0.9
+"""Of the free GPU memory, for weights and KV cache if the server chooses the slots. The rest is for activations and
+decode graphs. vLLM uses the same share."""
 GRAPH_GAIN: Final = 1.05
 """Minimum speed-up to keep decode graphs, because they use memory and compute padding."""
 GRAPH_PROBES: Final = 5
-DECODE_PROBES: Final = {"cpu": 2, "cuda": 3}
-"""Decode steps to measure for each batch size. On a GPU the first one may record a graph."""
 _FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 """Errors of a model that does not work here or does not fit. torch raises RuntimeError."""
 _NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory")
@@ -64,6 +68,12 @@ class LoadPlan:
     dtype: torch.dtype
     shape: CacheShape
     max_model_len: int
+    slots: int
+    """Batch slots to load the model with."""
+    most_slots: int
+    """More do not fit into memory; `slots` if the settings name their number."""
+    tpot_s: float
+    """Objective for the time per output token."""
     pickled: bool = False
     """True if the weights are in torch's pickle format."""
     trust_remote_code: bool = False
@@ -86,17 +96,25 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         kv_heads=getattr(config, "num_key_value_heads", None) or heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
     )
+    weight_bytes, token_bytes = parameters * dtype.itemsize, shape.token_bytes(dtype)
     available = _available_bytes(device, settings.memory_limit_bytes)
     if available is not None:
         check_fit(
-            weight_bytes=parameters * dtype.itemsize,
-            kv_bytes=(settings.max_concurrency * max_model_len + _beam_tokens(settings)) * shape.token_bytes(dtype),
+            weight_bytes=weight_bytes,
+            kv_bytes=((settings.max_concurrency or 1) * max_model_len + _beam_tokens(settings)) * token_bytes,
             available_bytes=available,
             what=settings.model_uri,
             where="the GPU's free memory" if device.type == "cuda" else "the memory limit",
         )
+    kv_bytes = _choosable_bytes(device, available) - weight_bytes - PROCESS_BYTES
+    most_slots = settings.max_concurrency or max(
+        slots_in_memory(kv_bytes // token_bytes - _beam_tokens(settings), max_model_len), 1
+    )
     return LoadPlan(
         folder, config, device, dtype, shape, max_model_len,
+        slots=settings.max_concurrency or min(MIN_SLOTS, most_slots),
+        most_slots=most_slots,
+        tpot_s=settings.slo_tpot_milliseconds / 1000,
         pickled=bool(pickled), trust_remote_code=settings.trust_remote_code,
     )  # fmt: skip
 
@@ -106,7 +124,7 @@ def _beam_tokens(settings: Settings) -> int:
     return BEAM_CACHES * BEAM_TOKENS if settings.max_beams > 1 else 0
 
 
-def load_model(plan: LoadPlan, slots: int) -> SlotModel:
+def load_model(plan: LoadPlan) -> SlotModel:
     """Read the weights and allocate the cache. Raises StartupError."""
     try:
         network: Any = AutoModelForCausalLM.from_pretrained(
@@ -114,12 +132,16 @@ def load_model(plan: LoadPlan, slots: int) -> SlotModel:
             use_safetensors=not plan.pickled, trust_remote_code=plan.trust_remote_code, local_files_only=True,
         )  # fmt: skip
         network.to(plan.device).eval()
-        cache = SlotCache(plan.shape, slots, plan.max_model_len, dtype=plan.dtype, device=plan.device)
+        cache = _new_cache(plan, plan.slots)
     except (OSError, ImportError, *_FAILURES) as error:
         raise _failed(plan.folder, "loading failed", error) from error
     if "logits_to_keep" not in inspect.signature(network.forward).parameters:
         raise _unsupported(plan.folder, f"{type(network).__name__} is not a standard causal language model")
-    return SlotModel(network, cache, slots, plan.device, plan.dtype)
+    return SlotModel(network, cache, plan.slots, plan.device, plan.dtype)
+
+
+def _new_cache(plan: LoadPlan, slots: int) -> SlotCache:
+    return SlotCache(plan.shape, slots, plan.max_model_len, dtype=plan.dtype, device=plan.device)
 
 
 def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
@@ -148,12 +170,14 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
     siblings.clear()
     if problem:
         # There is memory for one model only: nothing may reference the first, not even the frames of the error.
-        slots, model.network = model.slots, None
-        model = load_model(plan, slots)
+        model.network = None
+        model = load_model(plan)
         log.warning("weights not packed", extra={"reason": problem})
     if problem or not packs:
         # Check without packing, to see whether the packing or the model itself failed.
         _check(model, plan, ids, expected)
+    if plan.most_slots > plan.slots:
+        choose_batch(model, plan.most_slots, plan.tpot_s, partial(_new_cache, plan))
     if plan.device.type == "cuda":
         record_decodes(model, plan, cuda_recorder())
     return model
@@ -162,12 +186,12 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
 def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
     """Use decode graphs if their results are equal and they are faster. After any failure the model works without."""
     try:
-        without_s = _decode_seconds(model, model.slots, GRAPH_PROBES)
+        without_s = decode_seconds(model, model.slots, GRAPH_PROBES)
         model.graphs = DecodeGraphs(
             model.compute, model.slots, plan.max_model_len, plan.config.vocab_size, plan.device, record
         )
         _check(model, plan, *_expect(model, plan))
-        gain = without_s / _decode_seconds(model, model.slots, GRAPH_PROBES)
+        gain = without_s / decode_seconds(model, model.slots, GRAPH_PROBES)
         reason = model.graphs.failure or ("" if gain >= GRAPH_GAIN else "not faster")
         log.info("decode graphs", extra={"used": not reason, "times_as_fast": round(gain, 2), "reason": reason})
     except (StartupError, *_FAILURES) as error:
@@ -175,22 +199,6 @@ def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
         log.warning("decode graphs", extra={"used": False, "reason": reason})
     if reason:
         model.graphs = None
-
-
-def measure_decode(model: SlotModel) -> dict[int, float]:
-    """Seconds of one decode step by number of sequences, for the sizes of `decode_batch_sizes`."""
-    runs = DECODE_PROBES[model.device.type]
-    return {size: _decode_seconds(model, size, runs) for size in decode_batch_sizes(model.slots)}
-
-
-def _decode_seconds(model: SlotModel, size: int, runs: int) -> float:
-    """Shortest of several decode steps of the first `size` slots."""
-    times = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        model.decode(range(size), [1] * size, [1] * size).argmax(dim=-1).tolist()
-        times.append(time.perf_counter() - began)
-    return min(times)
 
 
 def _expect(model: SlotModel, plan: LoadPlan) -> tuple[list[int], torch.Tensor]:
@@ -344,6 +352,13 @@ def _available_bytes(device: torch.device, limit: int | None) -> int | None:
         free: int = torch.cuda.mem_get_info()[0]
         return free
     return limit
+
+
+def _choosable_bytes(device: torch.device, available: int | None) -> int:
+    """Memory that the server may fill if it chooses the slots itself. available: None if no limit is known."""
+    if available is None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(available * CUDA_MEMORY_SHARE) if device.type == "cuda" else available
 
 
 def _failed(folder: Path, what: str, error: Exception) -> StartupError:

@@ -24,6 +24,8 @@ class ModelInfo:
     """`tokens_per_step` divided by the time of a full step, measured in the warm-up."""
     vocab_size: int
     end_tokens: frozenset[int]
+    slots: int = 1
+    """Batch slots: those of the settings, or those that the engine chose."""
     decode_step_s: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
     """Seconds of one decode step by number of sequences, with a short context; empty if unknown."""
     reuses_prefixes: bool = False

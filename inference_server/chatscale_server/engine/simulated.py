@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_contract.server.profiles import Profile
+from chatscale_contract.server.slots import profile_slots
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Score
@@ -71,20 +72,24 @@ class _WordDecoder:
 
 
 class SimulatedEngine(Engine):
-    """See the module. Tests replace `clock` and `sleep`."""
+    """See the module. Tests replace `clock` and `sleep`.
+
+    slots: None chooses them from the profile. tpot_s: objective for the time per output token.
+    """
 
     def __init__(
         self,
         profile: Profile,
         *,
-        slots: int = 1,
+        slots: int | None = 1,
+        tpot_s: float = 0.1,
         startup_s: float = 0.0,
         max_model_len: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._profile = profile
-        self._slots = slots
+        self._slots = slots or profile_slots(profile, tpot_s)
         self._startup_s = startup_s
         self._max_model_len = min(max_model_len or profile.max_model_len, profile.kv_tokens)
         self._sleep = sleep
@@ -99,6 +104,7 @@ class SimulatedEngine(Engine):
             max_model_len=self._max_model_len,
             kv_capacity_tokens=self._profile.kv_tokens,
             tokens_per_step=self._profile.tokens_per_step,
+            slots=self._slots,
             max_tokens_per_second=self._profile.max_tokens_per_second,
             decode_step_s={
                 size: self._profile.step_ms(size, kv_tokens=size) / 1000 for size in decode_batch_sizes(self._slots)

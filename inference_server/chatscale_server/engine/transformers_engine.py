@@ -48,7 +48,7 @@ class TransformersEngine(Engine):
         import torch
         from transformers.utils import logging as transformers_logging
 
-        from chatscale_server.engine import loading, slot_sampler
+        from chatscale_server.engine import decode_speed, loading, slot_sampler
 
         transformers_logging.disable_progress_bar()
         torch.set_num_threads(self._settings.cpu_threads)
@@ -66,9 +66,7 @@ class TransformersEngine(Engine):
         self._tokenizer = Tokenizer(
             folder, self._settings.chat_template, trust_remote_code=self._settings.trust_remote_code
         )
-        slots = self._settings.max_concurrency
-        self._model = loading.load_model(plan, slots)
-        self._sampler = slot_sampler.SlotSampler(slots, plan.device)
+        self._model = loading.load_model(plan)
         self._vocab_size: int = plan.config.vocab_size
         self._end_tokens = loading.end_tokens(plan, self._tokenizer.end_token)
         # During loading, because it blocks all threads for 0.3 s.
@@ -77,6 +75,8 @@ class TransformersEngine(Engine):
 
         began = time.monotonic()
         self._model = loading.warm_up(self._model, plan)
+        slots = self._model.slots
+        self._sampler = slot_sampler.SlotSampler(slots, plan.device)
         if plan.device.type == "cpu":
             cost = loading.measure_prefill(self._model, plan)
             tokens_per_step, burst_factor = cost.step_tokens, cost.burst_factor
@@ -84,13 +84,14 @@ class TransformersEngine(Engine):
         else:
             tokens_per_step, burst_factor = loading.CUDA_TOKENS_PER_STEP, 1
             max_tokens_per_second = self._measure_rate(tokens_per_step, plan.max_model_len)
-        decode_step_s = loading.measure_decode(self._model)
+        decode_step_s = decode_speed.measure_decode(self._model)
         phase("warm_up", time.monotonic() - began)
         return ModelInfo(
             max_model_len=plan.max_model_len,
             kv_capacity_tokens=slots * plan.max_model_len,
             tokens_per_step=tokens_per_step,
             max_tokens_per_second=max_tokens_per_second,
+            slots=slots,
             decode_step_s=decode_step_s,
             reuses_prefixes=True,
             burst_factor=burst_factor,
@@ -158,7 +159,7 @@ class TransformersEngine(Engine):
 
     def _measure_rate(self, tokens: int, max_model_len: int) -> float:
         """Tokens per second of a full step; the fastest run counts, because other load only makes a step slower."""
-        plan = full_step(tokens, self._settings.max_concurrency, max_model_len)
+        plan = full_step(tokens, self._model.slots, max_model_len)
         self.prepare(plan)
         times_s = []
         for _ in range(FULL_STEPS):

@@ -60,7 +60,8 @@ class Worker:
 
     engine: Engine
     listener: Listener
-    slots: int
+    slots: int | None
+    """None: those of the engine."""
     queue_timeout_s: float
     clock: Callable[[], float] = time.monotonic
     _commands: deque[Request | Search | str] = field(default_factory=deque)
@@ -108,7 +109,7 @@ class Worker:
             info = self.engine.load(self.listener.phase)
             budget = KvBudget(info.kv_capacity_tokens)
             scheduler = Scheduler(
-                self.slots, budget, info.tokens_per_step, self.queue_timeout_s,
+                self.slots or info.slots, budget, info.tokens_per_step, self.queue_timeout_s,
                 reuse_prefixes=info.reuses_prefixes, burst_factor=info.burst_factor,
             )  # fmt: skip
             self.listener.loaded(info)

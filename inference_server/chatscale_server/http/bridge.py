@@ -45,7 +45,8 @@ class EnginePort(Protocol):
 class Bridge:
     """Admission, delivery and accounting. Only the four `Listener` methods may be called from another thread."""
 
-    slots: int
+    max_concurrency: int | None
+    """Batch slots of the settings; None if the engine chooses them."""
     max_queue: int
     queue_timeout_s: float = 60.0
     max_waiting_prompt_tokens: int | None = None
@@ -105,6 +106,11 @@ class Bridge:
         return self._loop
 
     # ---- called on the event loop ----
+
+    @property
+    def slots(self) -> int:
+        """Batch slots; 0 until the engine has chosen them."""
+        return self.max_concurrency or (self.info.slots if self.info else 0)
 
     @property
     def in_flight(self) -> int:

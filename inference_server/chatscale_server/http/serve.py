@@ -185,7 +185,14 @@ async def _await_ready(bridge: Bridge, when_ready: Callable[[], None]) -> None:
     await bridge.loaded_or_failed.wait()
     if bridge.info is not None:
         when_ready()
-        log.info("ready", extra={"phases_s": bridge.counts.startup_phase_s, "max_model_len": bridge.info.max_model_len})
+        log.info(
+            "ready",
+            extra={
+                "phases_s": bridge.counts.startup_phase_s,
+                "max_model_len": bridge.info.max_model_len,
+                "slots": bridge.slots,
+            },
+        )
 
 
 def _as_startup_error(failure: BaseException) -> StartupError:

@@ -48,11 +48,10 @@ def build_hpa(chatmodel: ChatModel, least: int) -> Manifest | None:
 
 def _metrics(chatmodel: ChatModel) -> list[Manifest]:
     """One entry per metric name; if two targets use the same metric, the stricter target serves both."""
-    server = chatmodel.spec.server
-    external = RUNTIMES[server.engine].external_metrics
+    external = RUNTIMES[chatmodel.spec.server.engine].external_metrics
     targets: dict[str, int] = {}
     for metric in chatmodel.spec.autoscaling.targets:
-        for name, milli in _milli_targets(metric, server.max_concurrency, external):
+        for name, milli in _milli_targets(metric, chatmodel.slots, external):
             targets[name] = min(milli, targets.get(name, milli))
     matched = {external.chatmodel_label: chatmodel.metadata.name}
     return [_external(name, matched, milli) for name, milli in targets.items()]

@@ -25,6 +25,8 @@ class WorkCounters:
     """Gauge: most tokens of one engine step, prompts and output together; None if it is not reported."""
     decode_step_s: float | None = None
     """Gauge: duration of one decode step with all slots in use; None if it is not reported (an older server)."""
+    half_decode_step_s: float | None = None
+    """The same with half of the slots (rounded up) in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ class Observation:
     def in_phase(self, phase: ReplicaPhase) -> tuple[Replica, ...]:
         """The replicas that are in `phase`, in the order given."""
         return tuple(replica for replica in self.replicas if replica.phase is phase)
+
+    @property
+    def slots(self) -> int | None:
+        """The smallest number of batch slots in the newest samples of all ready replicas; None without any sample."""
+        samples = [replica.sample for replica in self.in_phase(ReplicaPhase.READY) if replica.sample is not None]
+        return min((sample.slots for sample in samples if sample.slots > 0), default=None)
 
     @property
     def queue_depth(self) -> int | None:

@@ -13,6 +13,7 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Final
 
+from chatscale.api.v1alpha1 import BindingLimit
 from chatscale.scaling.jump import ArrivalNoise, Jump, find_jump, span_since
 from chatscale.scaling.saturation import Saturation, is_full
 from chatscale.scaling.signals import Replica, ReplicaSample
@@ -166,6 +167,17 @@ class Work:
     def replica_rps(self) -> float:
         """Mean requests per second that one full replica serves. The work must be known."""
         return 1 / max(self.request_s * self.bottleneck_factor, _MIN_REQUEST_S)
+
+    @property
+    def capacity(self) -> tuple[BindingLimit, float] | None:
+        """What limits one full replica, and the requests per second that it serves; None before both are known."""
+        if not (self.is_known and self.has_sizes and self.request_s > 0):
+            return None
+        modelled, kv, slots = self.resource_sums
+        binding = self.speed.binding_limit(self.prompt_tokens, self.generated_tokens)
+        if max(kv, slots) > modelled:
+            binding = BindingLimit.KV_CACHE if kv > slots else BindingLimit.SLOTS
+        return binding, self.replica_rps
 
     @property
     def is_known(self) -> bool:

@@ -19,6 +19,7 @@ from chatscale.api.v1alpha1 import (
 )
 from chatscale_contract.server.environment import EngineName, SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
+from chatscale_contract.server.slots import profile_slots
 from chatscale_simulator.errors import InputError
 from chatscale_simulator.inputs.events import Event
 from chatscale_simulator.inputs.hpa import hpa_settings
@@ -63,11 +64,12 @@ def read_model(
     model = _read(path)
     spec, scaling = model.spec, model.spec.autoscaling
     base, named = SERVERS[profile or "S"], _named_steps(model) if profile is None else None
+    steps = PROFILES[named] if named else base.steps
     fixed = scaling.mode is AutoscalingMode.FIXED
     server = replace(
         base,
-        steps=PROFILES[named] if named else base.steps,
-        max_sequences=spec.server.max_concurrency,
+        steps=steps,
+        max_sequences=spec.server.max_concurrency or profile_slots(steps, scaling.slo.tpot_milliseconds / 1000),
         max_queue=spec.server.max_queue,
         queue_timeout_s=float(spec.server.queue_timeout_seconds),
     )
@@ -149,7 +151,7 @@ def _policy_maker(
         case AutoscalingMode.FIXED:
             return lambda _: Static(StaticSettings(replicas=model.spec.replicas))
         case AutoscalingMode.HPA:
-            settings = hpa_settings(model, server.steps.kv_tokens)
+            settings = hpa_settings(model, server)
             return lambda _: Hpa(settings)
         case _:
             assert_never(scaling.mode)

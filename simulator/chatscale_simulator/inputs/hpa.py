@@ -6,11 +6,19 @@ They are read from the operator's own HPA manifest, so that only the operator tr
 from decimal import Decimal
 from typing import Any, Final
 
-from chatscale.api.v1alpha1 import ChatModel, ScalingPolicyType, ScalingRules
+from chatscale.api.v1alpha1 import (
+    AutoscalingStatus,
+    CapacityStatus,
+    ChatModel,
+    ChatModelStatus,
+    ScalingPolicyType,
+    ScalingRules,
+)
 from chatscale.desired.autoscaler import build_hpa
 from chatscale_contract.server.metrics import Metric
 from chatscale_simulator.policies.behavior import HpaBehavior, RateLimit
 from chatscale_simulator.policies.hpa import HpaMetric, HpaSettings
+from chatscale_simulator.simulation.profiles import ServerProfile
 from chatscale_simulator.simulation.snapshot import Column
 
 _COLUMNS: Final = {
@@ -20,10 +28,12 @@ _COLUMNS: Final = {
 }
 
 
-def hpa_settings(model: ChatModel, kv_tokens: int) -> HpaSettings:
-    """Settings for a ChatModel in mode HPA. kv_tokens: the KV cache of one replica."""
-    scaling = model.spec.autoscaling
-    manifest = build_hpa(model, scaling.min_replicas)
+def hpa_settings(model: ChatModel, server: ServerProfile) -> HpaSettings:
+    """Settings for a ChatModel in mode HPA, with the slots that the operator reads from the replicas."""
+    scaling, kv_tokens = model.spec.autoscaling, server.steps.kv_tokens
+    capacity = CapacityStatus(max_concurrency=server.max_sequences)
+    status = ChatModelStatus(autoscaling=AutoscalingStatus(capacity=capacity))
+    manifest = build_hpa(model.model_copy(update={"status": status}), scaling.min_replicas)
     assert manifest is not None  # noqa: S101 - for the type checker
     return HpaSettings(
         metrics=tuple(_metric(entry["external"], kv_tokens) for entry in manifest["spec"]["metrics"]),

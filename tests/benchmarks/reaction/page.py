@@ -5,7 +5,7 @@ from statistics import fmean, median
 from typing import Final
 
 from tests.benchmarks.reaction.measure import POLICIES, Reaction
-from tests.benchmarks.reaction.scenes import LOW_LOAD, MAIN_SLOTS, MAX_QUEUE, Scene
+from tests.benchmarks.reaction.scenes import LOW_LOAD, MAX_QUEUE, Scene
 
 Results = Mapping[Scene, Mapping[str, Reaction]]
 """By scene and policy."""
@@ -56,8 +56,7 @@ def render(results: Results) -> str:
 def _by_server(results: Results) -> dict[str, list[Scene]]:
     servers: dict[str, list[Scene]] = {}
     for scene in sorted(results, key=lambda scene: (scene.profile.value, scene.slots)):
-        default = " (the default)" if scene.slots == MAIN_SLOTS else ""
-        name = f"{MACHINES[scene.profile.value]} (`{scene.profile.value}`), {scene.slots} slots{default}"
+        name = f"{MACHINES[scene.profile.value]} (`{scene.profile.value}`), {scene.slots} slots"
         servers.setdefault(name, []).append(scene)
     return servers
 

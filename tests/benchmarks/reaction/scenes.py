@@ -22,7 +22,7 @@ SLOTS: Final = (8, 32, 64)
 FACTORS: Final = (2, 5, 10, 30)
 STARTUPS_S: Final = (5, 30, 80, 295)
 MAIN_SLOTS: Final = 8
-"""The default of spec.server.maxConcurrency. All factors and startup times are run with it."""
+"""The fewest, where slots bind soonest. All factors and startup times are run with it."""
 OTHER_FACTORS: Final = (5, 30)
 OTHER_STARTUP_S: Final = 30
 """Of the servers with other slots."""

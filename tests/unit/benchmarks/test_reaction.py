@@ -55,6 +55,6 @@ def test_the_page_says_the_setting_of_every_number() -> None:
 
     page = render({scene: dict.fromkeys(("chatscale", "hpa", "keda", "knative", "kubeai"), reaction)})
 
-    assert "**8B model on an A10G (`8b-a10g`), 8 slots (the default)**, 1 scenes" in page
+    assert "**8B model on an A10G (`8b-a10g`), 8 slots**, 1 scenes" in page
     assert "| Chatscale | 1.5 | - | 1 | 25.0% | 0.5 |" in page
     assert "| idle | 5 | 30 s | 2 / -, 25.0% |" in page

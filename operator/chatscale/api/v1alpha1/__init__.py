@@ -69,6 +69,8 @@ from chatscale.api.v1alpha1.server import (
 from chatscale.api.v1alpha1.status import (
     AutoscalingPhase,
     AutoscalingStatus,
+    BindingLimit,
+    CapacityStatus,
     ChatModelStatus,
     Condition,
     ConditionStatus,
@@ -90,6 +92,8 @@ __all__ = [
     "AutoscalingPhase",
     "AutoscalingSpec",
     "AutoscalingStatus",
+    "BindingLimit",
+    "CapacityStatus",
     "CelRule",
     "ChatModel",
     "ChatModelSpec",

@@ -13,6 +13,9 @@ from chatscale.api.v1alpha1.scheduling import SchedulingSpec
 from chatscale.api.v1alpha1.server import Device, DrainSpec, ResourceRequirements, ServerSpec
 from chatscale.api.v1alpha1.status import ChatModelStatus
 from chatscale.names import CANARY_SUFFIX, MAX_NAME_LENGTH
+from chatscale_contract.server.environment import EngineName
+from chatscale_contract.server.profiles import PROFILES
+from chatscale_contract.server.slots import MIN_SLOTS, profile_slots
 
 
 class ChatModelSpec(ApiModel):
@@ -109,3 +112,19 @@ class ChatModel(ApiModel):
     def served_name(self) -> str:
         """The `model` in requests to the OpenAI API."""
         return self.spec.model.served_name or self.metadata.name
+
+    @property
+    def slots(self) -> int:
+        """Batch slots of each replica: as the spec says, or as last read.
+
+        Before the first reading: as the profile of the Simulated engine says, or MIN_SLOTS.
+        """
+        server, capacity = self.spec.server, self.status.autoscaling.capacity
+        if server.max_concurrency is not None:
+            return server.max_concurrency
+        if capacity is not None:
+            return capacity.max_concurrency
+        if server.engine is EngineName.SIMULATED:
+            tpot_s = self.spec.autoscaling.slo.tpot_milliseconds / 1000
+            return profile_slots(PROFILES[server.simulated.profile], tpot_s)
+        return MIN_SLOTS

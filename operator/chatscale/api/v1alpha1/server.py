@@ -106,8 +106,11 @@ class ServerSpec(ApiModel):
         description="Maximum tokens of one request, prompt plus response. Defaults to the model's own limit. Each slot "
         "reserves KV cache for this many tokens.",
     )
-    max_concurrency: Annotated[int, Field(ge=1, le=512)] = Field(
-        default=8, description="Requests that one replica processes concurrently (batch slots)."
+    max_concurrency: Annotated[int, Field(ge=1, le=512)] | None = Field(
+        default=None,
+        description="Requests that one replica processes concurrently (batch slots). If left out, each replica chooses "
+        "the number at its start: the largest batch that fits into memory and keeps "
+        "spec.autoscaling.slo.tpotMilliseconds, at most 256. status.autoscaling.capacity shows it.",
     )
     max_queue: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=64,

@@ -78,6 +78,34 @@ class LearnedStatus(ApiModel):
     generated_tokens: Annotated[int, Field(ge=0)] = Field(description="Mean generated tokens of a request.")
 
 
+class BindingLimit(StrEnum):
+    """What limits the requests per second of one full replica."""
+
+    SLOTS = "Slots"
+    KV_CACHE = "KvCache"
+    DECODE = "Decode"
+    PREFILL = "Prefill"
+
+
+class CapacityStatus(ApiModel):
+    """What one replica can serve."""
+
+    max_concurrency: Annotated[int, Field(ge=1)] = Field(
+        description="Requests that one replica processes concurrently, as it reports; the smallest of all replicas."
+    )
+    binding_limit: BindingLimit | None = Field(
+        default=None,
+        description="What limits a full replica with the present mix of requests. Slots: a larger maxConcurrency would "
+        "generate more tokens per second. KvCache: the KV cache is full before the slots are. Decode: a larger "
+        "batch would hardly generate more. Prefill: prompts. Absent in modes HPA and Fixed, and before the mix is "
+        "known.",
+    )
+    requests_per_second: str | None = Field(
+        default=None,
+        description="Requests per second that one full replica serves, a decimal number; absent like bindingLimit.",
+    )
+
+
 class AutoscalingStatus(ApiModel):
     """What the autoscaler observed and did."""
 
@@ -111,6 +139,9 @@ class AutoscalingStatus(ApiModel):
         default_factory=list,
         description="Means over the replicas that were read. Metrics with a target: averaged over the window. If none "
         "has a target: the last values of all metrics.",
+    )
+    capacity: CapacityStatus | None = Field(
+        default=None, description="What one replica can serve; absent before one has been read."
     )
     learned: LearnedStatus | None = Field(
         default=None, description="What the scaling policy has learned about this model; absent until it has."

@@ -53,7 +53,8 @@ def _settings(chatmodel: ChatModel) -> dict[Env, str]:
         Env.ENGINE: server.engine.value,
         Env.DEVICE: "cpu" if spec.device is Device.CPU else "cuda",
         Env.DTYPE: server.dtype.value,
-        Env.MAX_CONCURRENCY: str(server.max_concurrency),
+        # Another order would change the pod template of models that exist, and restart their pods.
+        **({Env.MAX_CONCURRENCY: str(server.max_concurrency)} if server.max_concurrency is not None else {}),
         Env.MAX_QUEUE: str(server.max_queue),
         Env.QUEUE_TIMEOUT_SECONDS: str(server.queue_timeout_seconds),
         Env.SLO_TTFT_MILLISECONDS: str(spec.autoscaling.slo.ttft_milliseconds),

@@ -82,6 +82,7 @@ def _work(sums: Mapping[str, float], decode_steps_s: Mapping[int, float]) -> Wor
     """
     if any(name not in sums for name in WORK) or sums[Metric.MAX_TOKENS_PER_SECOND] <= 0:
         return None
+    slots = round(sums[Metric.SLOTS])
     return WorkCounters(
         max_tokens_per_second=sums[Metric.MAX_TOKENS_PER_SECOND],
         prompt_tokens=max(sums[Metric.PROMPT_TOKENS_TOTAL] - sums.get(Metric.PREFIX_CACHE_HITS_TOTAL, 0.0), 0.0),
@@ -89,7 +90,8 @@ def _work(sums: Mapping[str, float], decode_steps_s: Mapping[int, float]) -> Wor
         finished=sums[Metric.REQUESTS_TOTAL],
         slo_misses=sums[Metric.SLO_MISSES_TOTAL],
         max_tokens_per_step=sums.get(Metric.MAX_TOKENS_PER_STEP) or None,
-        decode_step_s=decode_steps_s.get(round(sums[Metric.SLOTS])) or None,
+        decode_step_s=decode_steps_s.get(slots) or None,
+        half_decode_step_s=decode_steps_s.get((slots + 1) // 2) or None,
     )
 
 

@@ -62,7 +62,8 @@ def resolve_replicas(
         starts_from_zero = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
         replicas = floor.replicas if starts_from_zero else current.replicas
         return Resolution(writer, conflict, current, replicas, None, floor, state)
-    decision = decide(autoscaling, chatmodel.spec.server.max_concurrency, current.replicas, seen, state, now)
+    slots = chatmodel.spec.server.max_concurrency or seen.slots or chatmodel.slots
+    decision = decide(autoscaling, slots, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
     replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
     return Resolution(writer, conflict, current, replicas, decision, decision.floor, decision.next_state)

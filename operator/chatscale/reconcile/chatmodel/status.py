@@ -9,6 +9,7 @@ from chatscale import names
 from chatscale.api.conditions import set_condition
 from chatscale.api.v1alpha1 import (
     AutoscalingStatus,
+    CapacityStatus,
     ChatModelStatus,
     Condition,
     MetricStatus,
@@ -101,8 +102,19 @@ def _autoscaling(result: PassResult, before: AutoscalingStatus) -> AutoscalingSt
         current_metrics=_current_metrics(result),
         cold_start_seconds=None if starts.measured_s is None else round(starts.measured_s),
         scheduling_seconds=None if starts.measured_s is None else round(starts.scheduling_s),
+        capacity=_capacity(result) or before.capacity,
         learned=result.scaler.learned or before.learned,
         history=([scaled] if scaled else []) + before.history[: HISTORY - bool(scaled)],
+    )
+
+
+def _capacity(result: PassResult) -> CapacityStatus | None:
+    slots = min((sample.slots for sample in result.samples.values() if sample.slots > 0), default=None)
+    if slots is None:
+        return None
+    binding, rps = result.scaler.work.capacity or (None, None)
+    return CapacityStatus(
+        max_concurrency=slots, binding_limit=binding, requests_per_second=None if rps is None else f"{rps:.2f}"
     )
 
 
@@ -144,13 +156,17 @@ def _without_metrics(status: ChatModelStatus) -> ChatModelStatus:
         condition.model_copy(update={"message": ""}) if condition.type == "ScalingActive" else condition
         for condition in status.conditions
     ]
-    autoscaling = status.autoscaling.model_copy(update={"current_metrics": []})
+    capacity = status.autoscaling.capacity
+    kept = capacity and capacity.model_copy(update={"binding_limit": None})
+    autoscaling = status.autoscaling.model_copy(update={"current_metrics": [], "capacity": kept})
     return _without_drift(status.model_copy(update={"conditions": conditions, "autoscaling": autoscaling}))
 
 
 def _without_drift(status: ChatModelStatus) -> ChatModelStatus:
     """The status without what changes even while a model is idle: the time of the scrape and the learned values."""
-    autoscaling = status.autoscaling.model_copy(update={"last_metric_time": None, "learned": None})
+    capacity = status.autoscaling.capacity
+    kept = capacity and capacity.model_copy(update={"requests_per_second": None})
+    autoscaling = status.autoscaling.model_copy(update={"last_metric_time": None, "learned": None, "capacity": kept})
     return status.model_copy(update={"autoscaling": autoscaling})
 
 

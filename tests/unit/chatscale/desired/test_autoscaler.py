@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from chatscale.api.v1alpha1 import AutoscalingStatus, CapacityStatus, ChatModelStatus
 from chatscale.desired.autoscaler import build_hpa
 from tests.support.chatmodels import a_chatmodel
 from tests.support.golden import assert_golden
@@ -98,3 +99,18 @@ def test_behavior_is_copied_verbatim() -> None:
 
     assert manifest is not None
     assert manifest["spec"]["behavior"] == behavior
+
+
+def test_the_target_of_running_requests_follows_the_slots_that_replicas_report() -> None:
+    chatmodel = a_chatmodel(
+        autoscaling={"mode": "HPA", "maxReplicas": 6, "metrics": [{"type": "QueueDepth", "target": 4}]}
+    )
+
+    def running(status: ChatModelStatus) -> str:
+        manifest = build_hpa(chatmodel.model_copy(update={"status": status}), 1)
+        assert manifest is not None
+        return str(manifest["spec"]["metrics"][1]["external"]["target"]["averageValue"])
+
+    read = AutoscalingStatus(capacity=CapacityStatus(max_concurrency=40))
+    assert running(ChatModelStatus(autoscaling=read)) == "32"
+    assert running(ChatModelStatus()) == "6400m"

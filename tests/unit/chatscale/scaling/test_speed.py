@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from chatscale.api.v1alpha1 import BindingLimit
 from chatscale.scaling.signals import ReplicaSample, WorkCounters
 from chatscale.scaling.speed import Decode, Speed, mean_speed
 from tests.support.replicas import at
@@ -58,3 +59,29 @@ def test_the_speed_is_the_mean_over_the_replicas() -> None:
 )
 def test_one_replica_without_the_gauges_makes_the_decode_rate_unknown(other: ReplicaSample) -> None:
     assert mean_speed([a_sample(0.02), other]) == Speed(3000.0)
+
+
+@pytest.mark.parametrize(
+    ("speed", "prompt", "answer", "limit"),
+    [
+        pytest.param(A100, 20, 100, BindingLimit.SLOTS, id="16 slots would generate nearly twice as much"),
+        pytest.param(A10G, 1500, 20, BindingLimit.PREFILL, id="long prompts with short answers"),
+        pytest.param(replace(A100, decode=None), 20, 100, BindingLimit.PREFILL, id="an older server"),
+        pytest.param(
+            replace(H100S, decode=Decode(0.0559, 256, 512, batch_gain=1.2)), 200, 1000, BindingLimit.DECODE,
+            id="256 slots generate little more than 128",
+        ),
+    ],
+)  # fmt: skip
+def test_a_replica_names_what_limits_it(speed: Speed, prompt: float, answer: float, limit: BindingLimit) -> None:
+    assert speed.binding_limit(prompt, answer) is limit
+
+
+def test_the_gain_of_a_batch_is_measured_from_half_of_the_slots_to_all_of_them() -> None:
+    work = WorkCounters(14065, 0, 0, 0, 0, max_tokens_per_step=2048, decode_step_s=0.02, half_decode_step_s=0.015)
+    sample = ReplicaSample(at(0), 0, 0, slots=8, kv_cache_usage_ratio=0.0, rejected_total=0, work=work)
+
+    decode = mean_speed([sample]).decode
+
+    assert decode is not None
+    assert decode.batch_gain == pytest.approx(1.5)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from chatscale.api.v1alpha1 import BindingLimit
 from chatscale.scaling.policy import Decision, decide
 from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample, WorkCounters
 from chatscale.scaling.state import ScalerState
@@ -164,3 +165,15 @@ def test_an_older_server_without_decode_steps_scales_on_its_queue_first() -> Non
     decision = shop.decides(76.0)
 
     assert (decision.replicas, decision.reason) == (2, "QueueGrowing")
+
+
+def test_a_served_step_tells_what_limits_a_replica_and_what_it_serves() -> None:
+    replica = OneReplica()
+    replica.at_rate(6, 0, 60)
+    before = replica.until(2)[-1].next_state.work.capacity
+    after = replica.until(60)[-1].next_state.work.capacity
+
+    assert before is None
+    assert after is not None
+    assert after[0] is BindingLimit.SLOTS
+    assert 4 < after[1] <= 8.1

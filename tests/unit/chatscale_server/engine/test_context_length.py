@@ -54,5 +54,5 @@ def test_the_self_check_finds_a_model_whose_long_requests_change_short_ones(mode
     plan = plan_load(models(family), SETTINGS.model_copy(update={"model_uri": f"file://{models(family)}"}))
     plan = replace(plan, max_model_len=CONTEXT)
     with pytest.raises(StartupError, match="a long request changes the output of a short one") as caught:
-        warm_up(load_model(plan, 4), plan)
+        warm_up(load_model(plan), plan)
     assert caught.value.code == ExitCode.MODEL_UNSUPPORTED

@@ -97,9 +97,9 @@ def stale(step: Step) -> Step:
 def test_graphs_are_kept_only_where_they_answer_alike_and_faster(models, record, times_s, reason, monkeypatch, caplog):
     settings = Settings(model_uri=f"file://{models('llama')}", served_name="m", max_concurrency=4, dtype=Dtype.FLOAT32)
     plan = plan_load(models("llama"), settings)
-    model = load_model(plan, 4)
+    model = load_model(plan)
     times: Iterator[float] = iter(times_s)
-    monkeypatch.setattr("chatscale_server.engine.loading._decode_seconds", lambda *_: next(times))
+    monkeypatch.setattr("chatscale_server.engine.loading.decode_seconds", lambda *_: next(times))
     with caplog.at_level("INFO", "chatscale_server.engine.loading"):
         record_decodes(model, plan, record)
     assert (model.graphs is not None) is (not reason)

@@ -10,10 +10,12 @@ import torch
 from transformers import LlamaForCausalLM
 
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.slots import MAX_SLOTS
+from chatscale_server.engine.loading import LoadPlan, plan_load
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Chunk, Sequence, StepPlan
 from chatscale_server.engine.transformers_engine import TransformersEngine
-from chatscale_server.engine.weights import find_model
+from chatscale_server.engine.weights import PROCESS_BYTES, count_parameters, find_model
 from chatscale_server.errors import StartupError
 from chatscale_server.metrics import STARTUP_PHASES
 from chatscale_server.settings import Dtype, Settings
@@ -147,3 +149,36 @@ def test_a_download_is_pinned_and_brings_only_what_will_be_read(monkeypatch, tmp
     assert {name for name in asked["files"] if name.endswith((".bin", ".py", ".bin.index.json"))} == more
     (record,) = [record for record in caplog.records if record.message == "model found"]
     assert (record.revision, record.commit) == ("v1.0", "0123abc")
+
+
+def a_plan(folder: Path, **changes: object) -> LoadPlan:
+    settings = Settings(model_uri=f"file://{folder}", served_name="m", dtype=Dtype.FLOAT32, **changes)
+    return plan_load(folder, settings)
+
+
+def test_without_a_setting_memory_bounds_the_slots(tmp_path):
+    folder = save_model("llama", tmp_path)
+    spacious = a_plan(folder, max_beams=1, memory_limit_bytes=2**40)
+    slot_bytes = spacious.max_model_len * spacious.shape.token_bytes(torch.float32)
+    weight_bytes = 4 * count_parameters(folder)
+    tight = a_plan(folder, max_beams=1, memory_limit_bytes=PROCESS_BYTES + weight_bytes + 5 * slot_bytes)
+    assert (spacious.slots, spacious.most_slots) == (8, MAX_SLOTS)
+    assert (tight.slots, tight.most_slots) == (5, 5)
+
+
+def test_a_setting_is_the_number_of_slots(tmp_path):
+    plan = a_plan(save_model("llama", tmp_path), max_concurrency=3, memory_limit_bytes=2**40)
+    assert (plan.slots, plan.most_slots) == (3, 3)
+
+
+def test_a_server_without_a_setting_serves_with_the_slots_that_it_chose(tmp_path):
+    settings = Settings(
+        model_uri=f"file://{save_model('llama', tmp_path)}", served_name="m", dtype=Dtype.FLOAT32,
+        slo_tpot_milliseconds=60_000,
+    )  # fmt: skip
+    engine = TransformersEngine(settings)
+    info = engine.load(lambda _name, _seconds: None)
+    assert info.slots > 8
+    assert info.kv_capacity_tokens == info.slots * info.max_model_len
+    assert max(info.decode_step_s) == info.slots
+    assert first_token(engine) >= 0

@@ -143,3 +143,10 @@ print(sorted({"torch", "transformers", "numpy", "huggingface_hub"} & set(sys.mod
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_without_a_setting_the_profile_chooses_the_slots():
+    profile = PROFILES[SimulatedProfile.LLAMA_8B_A10G]
+    info = SimulatedEngine(profile, slots=None, tpot_s=0.1).load(lambda _name, _seconds: None)
+    assert info.slots == 64
+    assert list(info.decode_step_s) == [1, 32, 64]

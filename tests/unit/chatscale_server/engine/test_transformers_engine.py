@@ -120,7 +120,7 @@ def test_output_with_packed_weights_equals_generate(models, family):
     engine, _info = loaded(models(family))
     plan = plan_load(models(family), SETTINGS.model_copy(update={"model_uri": f"file://{models(family)}"}))
     everything = partial(pack_linears, pays=lambda _weight, _rows: True)
-    engine._model = warm_up(load_model(plan, 4), plan, everything)
+    engine._model = warm_up(load_model(plan), plan, everything)
     shared = [layer for layer in engine._model.network.modules() if isinstance(layer, LinearPart)]
     assert bool(shared) == (family != "gpt2")
     requests = requests_of(random.Random(7), 256, 6)
@@ -141,9 +141,9 @@ def test_weights_that_cannot_be_packed_stay_as_they_are(models, caplog):
 
     for spoil, reason in ((half, "no such operator"), (wrong, "does not reproduce a plain forward pass")):
         caplog.clear()
-        model = warm_up(load_model(plan, 4), plan, spoil)
+        model = warm_up(load_model(plan), plan, spoil)
         assert [reason in record.reason for record in caplog.records] == [True]
-        assert torch.equal(model.network.lm_head.weight, load_model(plan, 4).network.lm_head.weight)
+        assert torch.equal(model.network.lm_head.weight, load_model(plan).network.lm_head.weight)
 
 
 @pytest.mark.parametrize(

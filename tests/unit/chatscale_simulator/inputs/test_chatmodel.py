@@ -167,3 +167,17 @@ def test_an_hpa_has_the_rate_limits_of_behavior(tmp_path: Path) -> None:
         down_stabilization_s=120.0,
         down=(RateLimit(pods=1, period_s=30.0), RateLimit(percent=10.0, period_s=300.0)),
     )
+
+
+@pytest.mark.parametrize(
+    ("server", "slots"),
+    [
+        pytest.param({"engine": "Simulated", "simulated": {"profile": "8b-a10g"}}, 64, id="A10G"),
+        pytest.param({"engine": "Simulated", "simulated": {"profile": "smollm2-135m-cpu"}}, 32, id="CPU"),
+        pytest.param({"engine": "Simulated", "maxConcurrency": 5}, 5, id="set"),
+    ],
+)
+def test_replicas_have_the_slots_that_they_would_choose(tmp_path: Path, server: dict[str, Any], slots: int) -> None:
+    path = write_chatmodel(tmp_path, server=server, autoscaling={"maxReplicas": 20})
+
+    assert read_model(path, None).server.max_sequences == slots

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chatscale.api.v1alpha1 import ChatModelStatus
+from chatscale.api.v1alpha1 import CapacityStatus, ChatModelStatus
 from chatscale.observe.pods import read_pods
 from chatscale.reconcile.chatmodel.events import EventDraft, status_events
 from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
@@ -288,6 +288,29 @@ def test_a_status_is_written_as_often_as_its_change_matters(
     before, after = status(0, 3, 0), status(seconds, queue_depth, running)
     assert write_due_in_s(before, after, seconds, "uid-tiny") == due_in_s
     assert write_due_in_s(before, before, seconds, "uid-tiny") is None
+
+
+def test_the_capacity_has_the_smallest_number_of_slots_and_stays_when_no_replica_is_read():
+    few, many = (replace(a_sample(at(0)), slots=slots) for slots in (16, 32))
+    found = compute_status(a_result(a_pod().ready(), samples={"tiny-1": many, "tiny-2": few}), at(0))
+    silent = a_result(a_pod().ready())
+    later = compute_status(replace(silent, chatmodel=silent.chatmodel.model_copy(update={"status": found})), at(9))
+    assert found.autoscaling.capacity == CapacityStatus(max_concurrency=16)
+    assert later.autoscaling.capacity == found.autoscaling.capacity
+
+
+@pytest.mark.parametrize(
+    ("capacity", "due_in_s"),
+    [
+        pytest.param(CapacityStatus(max_concurrency=16), 9, id="slots"),
+        pytest.param(CapacityStatus(max_concurrency=8, binding_limit="Slots"), 59, id="what binds"),
+    ],
+)
+def test_a_capacity_is_written_as_often_as_its_change_matters(capacity: CapacityStatus, due_in_s: float):
+    before = compute_status(a_result(a_pod().ready(), samples={"tiny-1": a_sample(at(0))}), at(0))
+    scaling = before.autoscaling.model_copy(update={"capacity": capacity})
+    after = before.model_copy(update={"autoscaling": scaling})
+    assert write_due_in_s(before, after, 1, "uid-tiny") == due_in_s
 
 
 def test_the_time_of_the_metrics_alone_is_not_written_within_ten_minutes():
