@@ -40,6 +40,8 @@ TRACK_LABEL: Final = "chatscale.dev/track"
 """On a Deployment and its pods, and in the Deployment's selector: which Deployment of its ChatModel it is (0012)."""
 STABLE_TRACK: Final = "stable"
 """The Deployment that has the ChatModel's name."""
+SLO_SUFFIX: Final = "-slo"
+"""The end of the name of a ChatModel's ConfigMap with its latency objectives."""
 CANARY_SUFFIX: Final = "-canary"
 """Reserved: the end of a canary Deployment's name. No ChatModel's name may end in it."""
 ENGINE_LABEL: Final = "chatscale.dev/engine"
@@ -74,3 +76,8 @@ def deployment_selector(chatmodel: str, track: str = STABLE_TRACK) -> dict[str, 
 def selector_string(labels: dict[str, str]) -> str:
     """The selector in the format of `status.selector` and of the query parameter `labelSelector`, keys sorted."""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def slo_configmap(chatmodel: str) -> str:
+    """The name of the ConfigMap with the latency objectives of a ChatModel."""
+    return chatmodel + SLO_SUFFIX

@@ -62,6 +62,11 @@ class World:
             delay = await self.operator.reconcile(TINY)
         return delay
 
+    async def reconcile(self, name: str) -> float | None:
+        """The watches deliver, and a pass over this ChatModel follows."""
+        self.deliver()
+        return await self.operator.reconcile(chatmodel_key("demo", name))
+
 
 def is_watched(manifest: Manifest) -> bool:
     return any(matches(manifest, watch) for watch in WATCHES)

@@ -39,7 +39,7 @@ class ObjectivesFile:
             refreshing.cancel()
 
     async def refresh(self) -> None:
-        """Read the file. If it is missing or invalid, the last valid objectives stay; invalid content is logged once."""
+        """Read the file. If it is missing or invalid, the last objectives stay; invalid content is logged once."""
         try:
             content = await asyncio.to_thread(self._path.read_bytes)
         except OSError as error:

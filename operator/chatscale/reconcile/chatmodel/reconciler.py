@@ -19,6 +19,7 @@ from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import ObjectKey
+from chatscale.desired.objectives import build_objectives
 from chatscale.desired.plan import Plan
 from chatscale.desired.service import build_service
 from chatscale.desired.workload import ServerImages, build_deployment
@@ -161,7 +162,10 @@ class ChatModelReconciler:
     def _build(self, chatmodel: ChatModel, resolution: Resolution) -> list[Manifest]:
         # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
         autoscaler = build_hpa(chatmodel, resolution.floor.replicas) if resolution.conflict is None else None
-        children = [build_deployment(chatmodel, self._images), build_service(chatmodel), autoscaler]
+        # The ConfigMap comes first: a new pod then finds its objectives at its start.
+        children = [
+            build_objectives(chatmodel), build_deployment(chatmodel, self._images), build_service(chatmodel), autoscaler,
+        ]  # fmt: skip
         return [child for child in children if child is not None]
 
     async def _scale(

@@ -99,7 +99,7 @@ async def test_invalid_content_keeps_the_last_objectives_and_is_logged_once(
     bridge = Bridge(1, 1)
     followed = ObjectivesFile(path, bridge)
     await followed.refresh()
-    path.write_bytes(content)
+    path.write_bytes(content)  # noqa: ASYNC240 - nothing else runs on this loop
     with caplog.at_level(logging.WARNING):
         await followed.refresh()
         await followed.refresh()
@@ -115,6 +115,6 @@ async def test_a_file_that_vanishes_keeps_the_last_objectives(path: Path):
     bridge = Bridge(1, 1)
     followed = ObjectivesFile(path, bridge)
     await followed.refresh()
-    path.unlink()
+    path.unlink()  # noqa: ASYNC240 - nothing else runs on this loop
     await followed.refresh()
     assert bridge.objectives == LOOSE
