@@ -74,7 +74,8 @@ class FakeCluster:
         deployment = self.objects[key]
         replicas = deployment["spec"]["replicas"]
         generation = deployment["metadata"]["generation"]
-        deployment["status"] = {"observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas}
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
+        deployment["status"] = {"observedGeneration": generation, **counts}
         self._bump(key)
 
     def watch_events(self) -> list[tuple[str, Manifest]]:

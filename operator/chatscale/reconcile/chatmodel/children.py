@@ -47,8 +47,8 @@ async def existing_children(
 ) -> list[Manifest]:
     """Our children, and foreign objects that have the name of a desired child.
 
-    The watches of Deployments, Services and ConfigMaps select by label. Before an apply creates a child, the API server is asked
-    whether a foreign object without the label already has the name: the apply would take that object over.
+    The watches of Deployments, Services and ConfigMaps select by label. Before an apply creates a child, the API
+    server is asked whether a foreign object without the label already has the name: the apply would take it over.
     """
     wanted = {key_of(child) for child in desired}
     name = chatmodel.metadata.name
@@ -85,9 +85,12 @@ def plan_children(
     planned = {change.key for change in plan.apply}
     edited = {key_of(found) for found in ours if applied.get(key_of(found)) != _fingerprint(found)}
     misowned = {key_of(found) for found in ours if _is_count_misowned(found)}
-    again = [m for m in possible if key_of(m) in (edited | misowned) - planned]
+    found = {key_of(manifest): manifest for manifest in ours}
+    outdated = {key_of(m) for m in possible if key_of(m) in found and _has_other_annotations(found[key_of(m)], m)}
+    again = [m for m in possible if key_of(m) in (edited | misowned | outdated) - planned]
     repairs = [
-        Change(manifest, f"{key_of(manifest)} was edited, or this process has just started") for manifest in again
+        Change(manifest, f"{key_of(manifest)} was edited, its annotations changed, or this process has just started")
+        for manifest in again
     ]
     return Plan(apply=(*plan.apply, *repairs), delete=plan.delete)
 
@@ -163,6 +166,12 @@ def _autoscalers(snapshot: Snapshot, chatmodel: ChatModel) -> list[Manifest]:
 
 def _is_count_misowned(manifest: Manifest) -> bool:
     return manifest["kind"] == DEPLOYMENT.name and owns_replicas(manifest, names.FIELD_MANAGER)
+
+
+def _has_other_annotations(found: Manifest, desired: Manifest) -> bool:
+    """Whether an annotation that we want is missing or has another value."""
+    ours, theirs = (manifest["metadata"].get("annotations") or {} for manifest in (desired, found))
+    return any(theirs.get(name) != value for name, value in ours.items())
 
 
 def _fingerprint(manifest: Manifest) -> str:
