@@ -53,3 +53,9 @@ def test_namespace_scope_serves_the_release_namespace_by_default():
 
 def test_starts_the_image_without_arguments():
     assert operator_container().keys().isdisjoint({"args", "command"})
+
+
+def test_values_reused_from_a_chart_without_the_limit_of_rollouts_give_its_default():
+    values = {"operator": {"maxConcurrentModelRollouts": None}}
+
+    assert Settings.from_env(operator_env(values)).max_concurrent_model_rollouts == 1
