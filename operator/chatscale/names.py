@@ -36,10 +36,20 @@ MANAGED_BY: Final = "chatscale"
 SERVER_NAME: Final = "chatscale-server"
 MODEL_LABEL: Final = CHATMODEL.label
 TEMPLATE_HASH_ANNOTATION: Final = "chatscale.dev/template-hash"
+APPLIED_SPEC_ANNOTATION: Final = "chatscale.dev/applied-spec"
+"""On a Deployment: the part of the ChatModel's spec that its template was built from, as JSON."""
+OPERATOR_BUILD_ANNOTATION: Final = "chatscale.dev/operator-build"
+"""On a Deployment: a digest of the operator that applied it last, with its default images."""
+UPDATE_ANNOTATION: Final = "chatscale.dev/update"
+"""On a Deployment: whether a rollout that the operator caused runs. One of the next two values."""
+UPDATE_IN_PROGRESS: Final = "in-progress"
+NO_UPDATE: Final = "none"
 TRACK_LABEL: Final = "chatscale.dev/track"
 """On a Deployment and its pods, and in the Deployment's selector: which Deployment of its ChatModel it is (0012)."""
 STABLE_TRACK: Final = "stable"
 """The Deployment that has the ChatModel's name."""
+SLO_SUFFIX: Final = "-slo"
+"""The end of the name of a ChatModel's ConfigMap with its latency objectives."""
 CANARY_SUFFIX: Final = "-canary"
 """Reserved: the end of a canary Deployment's name. No ChatModel's name may end in it."""
 ENGINE_LABEL: Final = "chatscale.dev/engine"
@@ -74,3 +84,8 @@ def deployment_selector(chatmodel: str, track: str = STABLE_TRACK) -> dict[str, 
 def selector_string(labels: dict[str, str]) -> str:
     """The selector in the format of `status.selector` and of the query parameter `labelSelector`, keys sorted."""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def slo_configmap(chatmodel: str) -> str:
+    """The name of the ConfigMap with the latency objectives of a ChatModel."""
+    return chatmodel + SLO_SUFFIX

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     """Namespace of the Lease that all operators of one installation share; one of them writes at a time. Empty: the
     first of `namespaces`, or `default` for the whole cluster."""
     lease_name: LeaseName = Field(default="chatscale-operator", description="the name of a Lease")
+    max_concurrent_model_rollouts: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=1, description="a whole number from 1 to 10000"
+    )
+    """ChatModels that roll out a new default image or another change by the operator at a time."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="one of DEBUG, INFO, WARNING, ERROR"
     )

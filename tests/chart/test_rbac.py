@@ -11,7 +11,7 @@ OPERATOR_RULES = [
     {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels/status", "chatmodels/scale"], "verbs": ["patch"]},
     {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels/finalizers"], "verbs": ["update"]},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch"]},
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch", "create", "patch"]},
+    {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {
         "apiGroups": ["autoscaling"],
         "resources": ["horizontalpodautoscalers"],

@@ -18,6 +18,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
         "scope": "Namespace",
         "namespaces": ["shop", "support"],
         "server": {"image": "r.example/server:1", "simulatedImage": "r.example/simulated:1"},
+        "operator": {"maxConcurrentModelRollouts": 3},
         "logLevel": "DEBUG",
         "logFormat": "text",
         "metrics": {"port": 9200},
@@ -29,6 +30,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
         simulated_server_image="r.example/simulated:1",
         namespaces=("shop", "support"),
         lease_namespace="models",
+        max_concurrent_model_rollouts=3,
         log_level="DEBUG",
         log_format=LogFormat.TEXT,
         metrics_port=9200,
@@ -51,3 +53,9 @@ def test_namespace_scope_serves_the_release_namespace_by_default():
 
 def test_starts_the_image_without_arguments():
     assert operator_container().keys().isdisjoint({"args", "command"})
+
+
+def test_values_reused_from_a_chart_without_the_limit_of_rollouts_give_its_default():
+    values = {"operator": {"maxConcurrentModelRollouts": None}}
+
+    assert Settings.from_env(operator_env(values)).max_concurrent_model_rollouts == 1

@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 
+from chatscale.desired.objectives import build_objectives
 from chatscale.desired.workload import ServerImages, build_deployment
+from chatscale_contract.server.endpoints import SLO_FILE_PATH
 from chatscale_contract.server.environment import EngineName, Env, SimulatedProfile
+from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.settings import Device, Dtype, Settings, read_settings
 from tests.support.builders import a_chatmodel
 
+IMAGES = ServerImages("server:1", "simulated:1")
 FROM_THE_POD = {Env.CPU_LIMIT.value: "2", Env.MEMORY_LIMIT_BYTES.value: "8589934592", Env.HF_TOKEN.value: "hf_secret"}
 """Values that the kubelet inserts for `valueFrom`."""
 
@@ -30,19 +34,24 @@ EVERYTHING: dict[str, Any] = {
         "maxQueue": 0,
         "queueTimeoutSeconds": 30,
     },
-    "autoscaling": {"slo": {"ttftMilliseconds": 750, "tpotMilliseconds": 40}},
     "drain": {"timeoutSeconds": 240, "preStopDelaySeconds": 0},
 }
 
 
 def environment(**spec: Any) -> dict[str, str]:
     """As the container sees it: the kubelet resolves `valueFrom` and turns `$$(` into `$(`."""
-    deployment = build_deployment(a_chatmodel().with_spec(**spec).build(), ServerImages("server:1", "simulated:1"))
+    deployment = build_deployment(a_chatmodel().with_spec(**spec).build(), IMAGES)
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {
         entry["name"]: entry["value"].replace("$$(", "$(") if "value" in entry else FROM_THE_POD[entry["name"]]
         for entry in container["env"]
     }
+
+
+def objectives(**spec: Any) -> LatencyObjectives:
+    """As the server reads them."""
+    (content,) = build_objectives(a_chatmodel().with_spec(**spec).build())["data"].values()
+    return LatencyObjectives.from_json(content)
 
 
 def test_a_replica_gets_every_field_of_the_spec():
@@ -59,8 +68,6 @@ def test_a_replica_gets_every_field_of_the_spec():
         max_concurrency=16,
         max_queue=0,
         queue_timeout_s=30.0,
-        slo_ttft_milliseconds=750,
-        slo_tpot_milliseconds=40,
         drain_delay_s=0.0,
         drain_timeout_s=240.0,
         cpu_limit=2.0,
@@ -83,6 +90,7 @@ def test_every_variable_of_the_contract_is_set_for_some_model():
     known = set(Env) - {
         Env.LOG_LEVEL, Env.MAX_WAITING_PROMPT_TOKENS, Env.MAX_BEAMS, Env.OTLP_ENDPOINT, Env.ALLOW_PICKLED_WEIGHTS,
         Env.TRUST_REMOTE_CODE,
+        Env.SLO_TTFT_MILLISECONDS, Env.SLO_TPOT_MILLISECONDS,  # of a server without a file
     }  # fmt: skip
 
     assert {name for name in {**environment(**EVERYTHING), **simulated} if name in set(Env)} == known
@@ -114,5 +122,17 @@ def test_the_server_accepts_every_drain_that_the_crd_allows(field: str, end: str
 @pytest.mark.parametrize("end", ["minimum", "maximum"])
 def test_the_server_accepts_every_objective_that_the_crd_allows(field: str, end: str, spec_schema: dict[str, Any]):
     bound = spec_schema["properties"]["autoscaling"]["properties"]["slo"]["properties"][field][end]
+    limits_ms = {"ttftMilliseconds": 2000, "tpotMilliseconds": 100, field: bound}
 
-    read_settings(environment(autoscaling={"slo": {field: bound}}))
+    assert objectives(autoscaling={"slo": {field: bound}}) == LatencyObjectives(
+        limits_ms["ttftMilliseconds"] / 1000, limits_ms["tpotMilliseconds"] / 1000
+    )
+
+
+def test_the_file_that_the_server_reads_is_the_one_that_the_pod_mounts():
+    chatmodel = a_chatmodel().build()
+    (container,) = build_deployment(chatmodel, IMAGES)["spec"]["template"]["spec"]["containers"]
+    (key,) = build_objectives(chatmodel)["data"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+
+    assert f"{mounts['slo']}/{key}" == SLO_FILE_PATH

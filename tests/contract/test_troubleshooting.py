@@ -16,6 +16,7 @@ NOT_REASONS = {
     "ModelLoaded", "Available", "Progressing", "ScalingActive",  # types of conditions; `Ready` is also a reason
     "Deployment", "Service", "Event", "True", "False", "Normal", "Warning",  # kinds and values of Kubernetes' own
     "User", "Operator", "ForeignAutoscaler",  # writers of the count
+    "ProgressDeadlineExceeded",  # a reason of the Deployment, not of the ChatModel
 }  # fmt: skip
 """CamelCase strings of the code of one pass that no condition and no Event has as its reason."""
 CAMEL_CASE = re.compile(r"[A-Z]+[a-z]+([A-Z]+[a-z]*)*")

@@ -23,6 +23,7 @@ class OperatorProcess:
         self.namespace = namespace
         self.log = log
         self.kubeconfig = kubeconfig
+        self.server_image = SERVER_IMAGE
         self.probes_port, self.metrics_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -31,8 +32,8 @@ class OperatorProcess:
         settings = {
             "KUBE_CONTEXT": kube.CONTEXT,
             "NAMESPACES": self.namespace,
-            "SERVER_IMAGE": SERVER_IMAGE,
-            "SIMULATED_SERVER_IMAGE": SERVER_IMAGE,
+            "SERVER_IMAGE": self.server_image,
+            "SIMULATED_SERVER_IMAGE": self.server_image,
             "PROBES_PORT": str(self.probes_port),
             "METRICS_PORT": str(self.metrics_port),
         }

@@ -119,6 +119,15 @@ def test_mode_fixed_obeys_kubectl_scale_and_a_later_change_keeps_the_count(apply
     assert get("deployment", "fixed")["spec"]["replicas"] == 3
 
 
+def test_a_change_of_the_slo_reaches_the_configmap_and_leaves_the_deployment(apply, get):
+    apply("slo", replicas=0, autoscaling={"mode": "Fixed"})
+    eventually(lambda: get("configmap", "slo-slo"))
+    generation = eventually(lambda: get("deployment", "slo"))["metadata"]["generation"]
+    apply("slo", replicas=0, autoscaling={"mode": "Fixed", "slo": {"ttftMilliseconds": 500}})
+    eventually(lambda: _assert_in('"ttft_seconds": 0.5', get("configmap", "slo-slo")["data"]["slo.json"]))
+    assert get("deployment", "slo")["metadata"]["generation"] == generation
+
+
 def test_quiet_passes_write_nothing(apply, get):
     """Over many ticks no resourceVersion moves, ChatModel and status included."""
     apply("quiet", replicas=0, autoscaling={"mode": "Fixed", **FAST})
@@ -232,9 +241,10 @@ def test_a_missing_image_is_reported(apply, get, namespace: str):
 def test_a_deleted_chatmodel_is_gone_at_once_and_its_children_follow(apply, get, namespace: str):
     apply("gone")
     eventually(lambda: get("service", "gone"))
+    eventually(lambda: get("configmap", "gone-slo"))
     kube.kubectl("delete", "chatmodel", "gone", "-n", namespace, timeout_s=20)
-    for kind in ("deployment", "service"):
-        eventually(lambda kind=kind: _assert_equal(kube.get(kind, "gone", namespace), None), within=60)
+    for kind, name in (("deployment", "gone"), ("service", "gone"), ("configmap", "gone-slo")):
+        eventually(lambda kind=kind, name=name: _assert_equal(kube.get(kind, name, namespace), None), within=60)
 
 
 def test_serves_its_own_metrics(apply, get, namespace: str, operator: OperatorProcess):

@@ -74,7 +74,8 @@ class FakeCluster:
         deployment = self.objects[key]
         replicas = deployment["spec"]["replicas"]
         generation = deployment["metadata"]["generation"]
-        deployment["status"] = {"observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas}
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
+        deployment["status"] = {"observedGeneration": generation, **counts}
         self._bump(key)
 
     def watch_events(self) -> list[tuple[str, Manifest]]:
@@ -164,7 +165,7 @@ class FakeCluster:
 
     async def apply(self, manifest: Manifest, manager: str) -> Manifest:
         self._called("apply", manifest["kind"])
-        if self._refusal and "template" in manifest["spec"]:
+        if self._refusal and "template" in manifest.get("spec", {}):
             raise InvalidSpecError(self._refusal)
         key, owner = _key(manifest), (manager, "")
         before = copy.deepcopy(self.objects.get(key))
@@ -187,7 +188,7 @@ class FakeCluster:
             found["spec"].setdefault("replicas", 1)
         if found != before or owners != owners_before:
             self.writes.append(f"apply {key[0]} as {manager}")
-            self._bump(key, spec_changed=before is None or found["spec"] != before["spec"])
+            self._bump(key, spec_changed=before is None or found.get("spec") != before.get("spec"))
         return self._read(key)
 
     async def delete(self, manifest: Manifest) -> None:
@@ -316,7 +317,7 @@ def _leaves(manifest: Manifest) -> dict[Path, Any]:
         else:
             found[path] = value
 
-    walk({part: value for part, value in manifest.items() if part in {"metadata", "spec"}}, ())
+    walk({part: value for part, value in manifest.items() if part in {"metadata", "spec", "data"}}, ())
     return found
 
 

@@ -25,14 +25,27 @@ class World:
     reader: FakeReader = field(default_factory=FakeReader)
     clock: FakeClock = field(default_factory=FakeClock)
 
+    images: ServerImages = IMAGES
+    max_updates: int = 1
+    woken: list[ObjectKey] = field(default_factory=list)
+    """What passes woke, in order."""
+
     def __post_init__(self) -> None:
+        self.restart_operator()
+
+    def upgrade_operator(self, images: ServerImages) -> None:
+        """Another operator with other default images takes over."""
+        self.images = images
         self.restart_operator()
 
     def restart_operator(self) -> None:
         """A new process lists what exists, so its cache is complete."""
         self.cache = WatchCache(owners_of=chatmodels_concerned)
         cluster = WriteThrough(self.cluster, self.cache)
-        self.operator = ChatModelReconciler(cluster, self.cache, self.reader, IMAGES, self.clock, self.clock.monotonic)
+        self.operator = ChatModelReconciler(
+            cluster, self.cache, self.reader, self.images, self.clock, self.clock.monotonic,
+            max_updates=self.max_updates, wake=self.woken.append,
+        )  # fmt: skip
         self.deliver()
         for manifest in self.cluster.snapshot():
             if is_watched(manifest):
@@ -61,6 +74,11 @@ class World:
                 self.deliver()
             delay = await self.operator.reconcile(TINY)
         return delay
+
+    async def reconcile(self, name: str) -> float | None:
+        """The watches deliver, and a pass over this ChatModel follows."""
+        self.deliver()
+        return await self.operator.reconcile(chatmodel_key("demo", name))
 
 
 def is_watched(manifest: Manifest) -> bool:

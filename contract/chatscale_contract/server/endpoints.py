@@ -21,5 +21,11 @@ READYZ_PATH: Final = "/readyz"
 MODEL_MOUNT_PATH: Final = "/models"
 """Mount path of `pvc://` volumes, and location of models that are part of an image."""
 
+SLO_MOUNT_PATH: Final = "/etc/chatscale/slo"
+"""Folder of `SLO_FILE_NAME`. The kubelet updates the file while the server runs."""
+SLO_FILE_NAME: Final = "slo.json"
+"""The latency objectives, as `slo.LatencyObjectives` writes and reads them."""
+SLO_FILE_PATH: Final = f"{SLO_MOUNT_PATH}/{SLO_FILE_NAME}"
+
 TERMINATION_MESSAGE_PATH: Final = "/dev/termination-log"
 """The server writes one sentence here before it exits with an `ExitCode`."""

@@ -44,9 +44,12 @@ class Env(StrEnum):
     DRAIN_TIMEOUT_SECONDS = "CHATSCALE_DRAIN_TIMEOUT_SECONDS"
     """Seconds after the drain delay for in-flight requests to finish."""
     SLO_TTFT_MILLISECONDS = "CHATSCALE_SLO_TTFT_MILLISECONDS"
-    """Objective for the time to first token. Long prompts may take longer (`SLO_PREFILL_FACTOR`)."""
+    """Objective for the time to first token. Long prompts may take longer (`SLO_PREFILL_FACTOR`).
+
+    For a server that is started by hand. The file `endpoints.SLO_FILE_PATH` replaces both objectives where it exists,
+    and the operator sets only that file: a change of the environment would restart the pods."""
     SLO_TPOT_MILLISECONDS = "CHATSCALE_SLO_TPOT_MILLISECONDS"
-    """Objective for the mean time per output token after the first."""
+    """Objective for the mean time per output token after the first. As above."""
     CPU_LIMIT = "CHATSCALE_CPU_LIMIT"
     """Cores that the pod may use (resourceFieldRef limits.cpu); sets the thread count."""
     MEMORY_LIMIT_BYTES = "CHATSCALE_MEMORY_LIMIT_BYTES"

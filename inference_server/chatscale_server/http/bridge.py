@@ -52,6 +52,7 @@ class Bridge:
     max_waiting_prompt_tokens: int | None = None
     """See `WaitingQueue.max_prompt_tokens`."""
     objectives: LatencyObjectives = field(default_factory=LatencyObjectives)
+    """Of requests that are admitted from now on."""
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
@@ -151,7 +152,8 @@ class Bridge:
             self._waiting.reset_rate()
         updated, queued_s = asyncio.Event(), self.clock()
         in_flight = [
-            InFlightRequest(replace(request, queued_s=queued_s), updated, schema_param) for request in requests
+            InFlightRequest(replace(request, queued_s=queued_s), updated, schema_param, self.objectives)
+            for request in requests
         ]
         for request in in_flight:
             self._waiting.append(request)
@@ -264,7 +266,7 @@ class Bridge:
         if request.last_token_s is None:
             request.first_token_s = now_s
             self.counts.time_to_first_token_s.observe(now_s - request.engine_request.arrived_s)
-            if self._is_late(request.engine_request, now_s if request.left_s is None else request.left_s):
+            if self._is_late(request, now_s if request.left_s is None else request.left_s):
                 self._count_miss(request, SloObjective.TTFT)
             if request.started_s is not None:
                 self.counts.prefill_time_s.observe(now_s - request.started_s)
@@ -272,11 +274,11 @@ class Bridge:
             self.counts.inter_token_s.observe((now_s - request.last_token_s) / tokens, tokens)
         request.last_token_s = now_s
 
-    def _is_late(self, request: Request, at_s: float) -> bool:
+    def _is_late(self, request: InFlightRequest, at_s: float) -> bool:
         """True if the limit for the first token has passed."""
-        speed = self.info.max_tokens_per_second if self.info else 0.0
+        speed, asked = self.info.max_tokens_per_second if self.info else 0.0, request.engine_request
         # A beam search returns all tokens at once, so the objective does not apply to it.
-        return request.beams == 1 and self.objectives.misses_ttft(at_s - request.arrived_s, len(request.prompt), speed)
+        return asked.beams == 1 and request.objectives.misses_ttft(at_s - asked.arrived_s, len(asked.prompt), speed)
 
     def _count_miss(self, request: InFlightRequest, objective: SloObjective) -> None:
         """Count a request that misses its SLO, once."""
@@ -296,7 +298,7 @@ class Bridge:
             # A beam search returns all tokens at once, so there is no time between them.
             if request.engine_request.beams == 1:
                 self.counts.time_per_output_token_s.observe(decode_time_s / max(1, request.generated - 1))
-                if request.left_s is None and self.objectives.misses_tpot(decode_time_s, request.generated):
+                if request.left_s is None and request.objectives.misses_tpot(decode_time_s, request.generated):
                     self._count_miss(request, SloObjective.TPOT)
 
     def _end(self, request: InFlightRequest, finish: FinishReason, now_s: float) -> None:
@@ -321,7 +323,7 @@ class Bridge:
             self.counts.rejected[RejectReason.DEADLINE] += 1
         elif request.left_s is not None and request.first_token_s is None:
             # Not among the finished requests: their prompts are not computed, or only a part of them.
-            is_late = self._is_late(request.engine_request, request.left_s)
+            is_late = self._is_late(request, request.left_s)
             self.counts.rejected[RejectReason.ABANDONED if is_late else RejectReason.CANCELLED] += 1
         else:
             self.counts.finished["error" if finish is FinishReason.FAILED else str(finish)] += 1

@@ -12,6 +12,7 @@ from typing import Final
 
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.metrics import SloObjective
+from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.request import FinishReason, Output, Request, Score
 
 RETRY_AFTER_RANGE_S: Final = (1, 30)
@@ -34,8 +35,16 @@ class InFlightRequest:
     `updated` is set when there is something to read. Requests of one response share it and are read together.
     """
 
-    def __init__(self, request: Request, updated: asyncio.Event | None = None, schema_param: str | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        updated: asyncio.Event | None = None,
+        schema_param: str | None = None,
+        objectives: LatencyObjectives | None = None,
+    ) -> None:
         self.engine_request = request
+        self.objectives: Final = objectives or LatencyObjectives()
+        """Those at its admission: a later change of the SLO does not apply to it."""
         self.schema_param = schema_param
         """The body's field that constrains the response to a schema, if there is one."""
         self.started_s: float | None = None

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -24,6 +25,7 @@ from chatscale_server.errors import StartupError
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.handlers import CompletionHandlers, TokenizationHandlers
 from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, ProbeHandlers
+from chatscale_server.http.objectives import READ_EVERY_S, ObjectivesFile
 from chatscale_server.http.preparation import RequestPreparation, SchemaCompiler
 from chatscale_server.http.tracing import Tracing, build_tracing
 from chatscale_server.http.transport import MAX_BODY_BYTES, Connection, UploadBudget, openai_errors, unsent_bytes
@@ -91,6 +93,8 @@ async def listening(
     host: str,
     port: int,
     tracing: Tracing | None = None,
+    objectives_path: Path = Path(endpoints.SLO_FILE_PATH),
+    read_objectives_every_s: float = READ_EVERY_S,
 ) -> AsyncIterator[Server]:
     """Listen and start the engine's thread. Port 0 selects a free port."""
     bridge = Bridge(
@@ -104,6 +108,7 @@ async def listening(
     worker = Worker(engine, bridge, settings.max_concurrency, settings.queue_timeout_s)
     bridge.attach(worker, asyncio.get_running_loop())
     app = build_app(engine, bridge, lifecycle, settings, tracing)
+    app.cleanup_ctx.append(ObjectivesFile(objectives_path, bridge, read_objectives_every_s).follow)
     # Without handler_cancellation a handler that does not write would not notice that its client has disconnected.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_TIMEOUT_S)
     await runner.setup()

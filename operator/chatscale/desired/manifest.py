@@ -35,11 +35,14 @@ def key_of(manifest: Manifest) -> ObjectKey:
     return ObjectKey(manifest["kind"], metadata["namespace"], metadata["name"])
 
 
-def child_metadata(chatmodel: ChatModel) -> Manifest:
-    """Metadata of a child with its ChatModel's name. The garbage collector deletes it with the ChatModel."""
+def child_metadata(chatmodel: ChatModel, child: str | None = None) -> Manifest:
+    """Metadata of a child. The garbage collector deletes it with the ChatModel.
+
+    child: its name; None means the ChatModel's name.
+    """
     name = chatmodel.metadata.name
     return {
-        "name": name,
+        "name": child or name,
         "namespace": chatmodel.metadata.namespace,
         "labels": {
             **names.pod_selector(name),

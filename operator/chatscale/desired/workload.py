@@ -22,6 +22,7 @@ RUN_AS: Final = 65532
 """User and group of the server process: `nonroot` in the common base images."""
 REVISIONS_KEPT: Final = 3
 _PVC_SCHEME: Final = "pvc://"
+_OBJECTIVES_VOLUME: Final = "slo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _pod_spec(chatmodel: ChatModel, images: ServerImages) -> Manifest:
     scratch = [{"name": _volume_name(path), "emptyDir": dict(options)} for path, options in runtime.scratch.items()]
     pod: Manifest = {
         "containers": [_container(chatmodel, runtime, images)],
-        "volumes": [*scratch, *_model_volumes(spec.model.uri)],
+        "volumes": [*scratch, _objectives_volume(chatmodel), *_model_volumes(spec.model.uri)],
         "terminationGracePeriodSeconds": runtime.grace_period_s(chatmodel),
         "automountServiceAccountToken": False,
         # A Service named chatscale-* would add variables that look like settings.
@@ -124,6 +125,7 @@ def _container(chatmodel: ChatModel, runtime: Runtime, images: ServerImages) -> 
     server = chatmodel.spec.server
     own = runtime.container(chatmodel)
     scratch = [{"name": _volume_name(path), "mountPath": path} for path in runtime.scratch]
+    objectives = {"name": _OBJECTIVES_VOLUME, "mountPath": runtime.objectives_path, "readOnly": True}
     container: Manifest = {
         "name": names.SERVER_CONTAINER,
         "image": server.image or images.for_engine(server.engine),
@@ -137,7 +139,7 @@ def _container(chatmodel: ChatModel, runtime: Runtime, images: ServerImages) -> 
         },
         "terminationMessagePath": endpoints.TERMINATION_MESSAGE_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [*scratch, *_model_mounts(chatmodel.spec.model.uri)],
+        "volumeMounts": [*scratch, objectives, *_model_mounts(chatmodel.spec.model.uri)],
     }
     if server.env_from:
         container["envFrom"] = env_from(server.env_from)
@@ -154,6 +156,12 @@ def _volume_name(path: str) -> str:
 def _resources(resources: ResourceRequirements) -> Manifest:
     parts = {"limits": resources.limits, "requests": resources.requests}
     return {part: {name: str(amount) for name, amount in amounts.items()} for part, amounts in parts.items() if amounts}
+
+
+def _objectives_volume(chatmodel: ChatModel) -> Manifest:
+    """Optional, so that a pod starts without the ConfigMap too, with the server's defaults."""
+    name = names.slo_configmap(chatmodel.metadata.name)
+    return {"name": _OBJECTIVES_VOLUME, "configMap": {"name": name, "optional": True}}
 
 
 def _claim_of(uri: str) -> str | None:

@@ -39,7 +39,7 @@ from chatscale.handlers.signals import Stopped, StopSignal
 from chatscale.observe.source import ConfiguredReader, metrics_session
 from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
 from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodels_concerned
-from chatscale.reconcile.controller import Controller
+from chatscale.reconcile.controller import Controller, Reconciler
 from chatscale.settings import Settings
 
 START_RETRY_S: Final = 2.0
@@ -74,8 +74,12 @@ async def _run(settings: Settings, stop: StopSignal) -> None:
             await _fill_cache(cluster, cache, namespaces)
         images = ServerImages(transformers=settings.server_image, simulated=settings.simulated_server_image)
         reader = ConfiguredReader(session)
-        chatmodels = ChatModelReconciler(cluster, cache, reader, images, _clock, time.monotonic)
-        controller = Controller({CHATMODEL.name: chatmodels})
+        reconcilers: dict[str, Reconciler] = {}
+        controller = Controller(reconcilers)
+        chatmodels = reconcilers[CHATMODEL.name] = ChatModelReconciler(
+            cluster, cache, reader, images, _clock, time.monotonic,
+            max_updates=settings.max_concurrent_model_rollouts, wake=controller.wake,
+        )  # fmt: skip
         async with lease.kept(), asyncio.TaskGroup() as group:
             existing = partial(cache.keys, CHATMODEL.name)
             terms = group.create_task(lead_forever(lease, controller, existing, chatmodels.forget_all))

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 
@@ -60,12 +61,23 @@ def gated_engine() -> tuple[SimulatedEngine, Gate]:
 
 @asynccontextmanager
 async def a_server(
-    engine: Engine | None = None, *, loaded: bool = True, tracing: Tracing | None = None, **changes: object
+    engine: Engine | None = None,
+    *,
+    loaded: bool = True,
+    tracing: Tracing | None = None,
+    objectives_path: Path = Path("/nonexistent/slo.json"),
+    **changes: object,
 ) -> AsyncIterator[tuple[Server, aiohttp.ClientSession]]:
     """The real application on a free port, with a client."""
     settings = SETTINGS.model_copy(update=changes)
     async with listening(
-        engine or SimulatedEngine(FAST), settings, host="127.0.0.1", port=0, tracing=tracing
+        engine or SimulatedEngine(FAST),
+        settings,
+        host="127.0.0.1",
+        port=0,
+        tracing=tracing,
+        objectives_path=objectives_path,
+        read_objectives_every_s=0.01,
     ) as server:
         if loaded:
             # A first import of transformers without its compiled files takes ten seconds alone.

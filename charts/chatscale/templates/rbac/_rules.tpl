@@ -22,8 +22,9 @@ children. RBAC has no label selectors, so no rule can be limited to the operator
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch]
+# One ConfigMap per ChatModel holds its SLO.
 - apiGroups: [""]
-  resources: [services]
+  resources: [services, configmaps]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

@@ -57,8 +57,6 @@ def _settings(chatmodel: ChatModel) -> dict[Env, str]:
         **({Env.MAX_CONCURRENCY: str(server.max_concurrency)} if server.max_concurrency is not None else {}),
         Env.MAX_QUEUE: str(server.max_queue),
         Env.QUEUE_TIMEOUT_SECONDS: str(server.queue_timeout_seconds),
-        Env.SLO_TTFT_MILLISECONDS: str(spec.autoscaling.slo.ttft_milliseconds),
-        Env.SLO_TPOT_MILLISECONDS: str(spec.autoscaling.slo.tpot_milliseconds),
         Env.DRAIN_DELAY_SECONDS: str(spec.drain.pre_stop_delay_seconds),
         Env.DRAIN_TIMEOUT_SECONDS: str(spec.drain.timeout_seconds),
         **{name: str(value) for name, value in optional.items() if value is not None},
@@ -79,6 +77,7 @@ CHATSCALE_SERVER: Final = Runtime(
     container=_container,
     grace_period_s=_grace_period_s,
     scratch={WRITABLE_PATH: {}},
+    objectives_path=endpoints.SLO_MOUNT_PATH,
     external_metrics=ExternalMetrics(
         queue_depth=Metric.QUEUE_DEPTH.value,
         requests_running=Metric.REQUESTS_RUNNING.value,

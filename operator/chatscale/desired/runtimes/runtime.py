@@ -36,4 +36,6 @@ class Runtime:
     """terminationGracePeriodSeconds: the longest drain, then the time to exit."""
     scratch: Mapping[str, Manifest] = field(default_factory=dict)
     """Folders that the server writes, by mount path, each with the options of its emptyDir volume."""
+    objectives_path: str
+    """Mount path of the ConfigMap with the latency objectives. The server rereads its file while it runs."""
     external_metrics: ExternalMetrics

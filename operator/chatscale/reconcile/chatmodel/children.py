@@ -1,4 +1,6 @@
-"""Makes a ChatModel's Deployment, Service and HPA match the plan. Design/0004 has the order of the steps and why.
+"""Makes a ChatModel's children match the plan: Deployment, Service, HPA, and ConfigMap with the SLO.
+
+Design/0004 has the order of the steps and why.
 
 The field manager chatscale-scaler owns the Deployment's `replicas`, and chatscale owns the rest. If an apply omits a
 field that only its manager owns, the API server removes the field, and a Deployment without `replicas` gets 1.
@@ -11,7 +13,7 @@ from collections.abc import MutableMapping, Sequence
 
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
-from chatscale.cluster.interface import DEPLOYMENT, SERVICE, Cluster, Kind, Manifest
+from chatscale.cluster.interface import CONFIGMAP, DEPLOYMENT, SERVICE, Cluster, Kind, Manifest
 from chatscale.desired.manifest import ObjectKey, key_of
 from chatscale.desired.plan import Change, Plan, plan_changes
 from chatscale.desired.workload import build_replicas
@@ -30,7 +32,7 @@ Applied = MutableMapping[ObjectKey, str]
 
 def children_input(snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution) -> ChildrenInput:
     """What the plan for the children depends on."""
-    children = (snapshot.deployment, snapshot.service, *_autoscalers(snapshot, chatmodel))
+    children = (snapshot.objectives, snapshot.deployment, snapshot.service, *_autoscalers(snapshot, chatmodel))
     return ChildrenInput(
         uid=chatmodel.metadata.uid,
         generation=chatmodel.metadata.generation,
@@ -45,14 +47,16 @@ async def existing_children(
 ) -> list[Manifest]:
     """Our children, and foreign objects that have the name of a desired child.
 
-    The watches of Deployments and Services select by label. Before an apply creates a child, the API server is asked
-    whether a foreign object without the label already has the name: the apply would take that object over.
+    The watches of Deployments, Services and ConfigMaps select by label. Before an apply creates a child, the API
+    server is asked whether a foreign object without the label already has the name: the apply would take it over.
     """
     wanted = {key_of(child) for child in desired}
-    deployment = snapshot.deployment or await _get_if_exists(cluster, DEPLOYMENT, chatmodel)
-    service = snapshot.service or await _get_if_exists(cluster, SERVICE, chatmodel)
+    name = chatmodel.metadata.name
+    objectives = snapshot.objectives or await _get_if_exists(cluster, CONFIGMAP, chatmodel, names.slo_configmap(name))
+    deployment = snapshot.deployment or await _get_if_exists(cluster, DEPLOYMENT, chatmodel, name)
+    service = snapshot.service or await _get_if_exists(cluster, SERVICE, chatmodel, name)
     autoscalers = [hpa for hpa in _autoscalers(snapshot, chatmodel) if is_ours(hpa, chatmodel) or key_of(hpa) in wanted]
-    return [child for child in (deployment, service, *autoscalers) if child is not None]
+    return [child for child in (objectives, deployment, service, *autoscalers) if child is not None]
 
 
 def find_taken_name(chatmodel: ChatModel, existing: Sequence[Manifest]) -> Refusal | None:
@@ -81,9 +85,12 @@ def plan_children(
     planned = {change.key for change in plan.apply}
     edited = {key_of(found) for found in ours if applied.get(key_of(found)) != _fingerprint(found)}
     misowned = {key_of(found) for found in ours if _is_count_misowned(found)}
-    again = [m for m in possible if key_of(m) in (edited | misowned) - planned]
+    found = {key_of(manifest): manifest for manifest in ours}
+    outdated = {key_of(m) for m in possible if key_of(m) in found and _has_other_annotations(found[key_of(m)], m)}
+    again = [m for m in possible if key_of(m) in (edited | misowned | outdated) - planned]
     repairs = [
-        Change(manifest, f"{key_of(manifest)} was edited, or this process has just started") for manifest in again
+        Change(manifest, f"{key_of(manifest)} was edited, its annotations changed, or this process has just started")
+        for manifest in again
     ]
     return Plan(apply=(*plan.apply, *repairs), delete=plan.delete)
 
@@ -143,9 +150,9 @@ async def _create_deployment(cluster: Cluster, chatmodel: ChatModel, template: M
     return await cluster.apply(template, names.FIELD_MANAGER)
 
 
-async def _get_if_exists(cluster: Cluster, kind: Kind, chatmodel: ChatModel) -> Manifest | None:
+async def _get_if_exists(cluster: Cluster, kind: Kind, chatmodel: ChatModel, name: str) -> Manifest | None:
     try:
-        return await cluster.get(kind, chatmodel.metadata.namespace, chatmodel.metadata.name)
+        return await cluster.get(kind, chatmodel.metadata.namespace, name)
     except NotFoundError:
         return None
 
@@ -161,8 +168,14 @@ def _is_count_misowned(manifest: Manifest) -> bool:
     return manifest["kind"] == DEPLOYMENT.name and owns_replicas(manifest, names.FIELD_MANAGER)
 
 
+def _has_other_annotations(found: Manifest, desired: Manifest) -> bool:
+    """Whether an annotation that we want is missing or has another value."""
+    ours, theirs = (manifest["metadata"].get("annotations") or {} for manifest in (desired, found))
+    return any(theirs.get(name) != value for name, value in ours.items())
+
+
 def _fingerprint(manifest: Manifest) -> str:
     """What others could have edited. `replicas` is compared separately."""
     meta = manifest["metadata"]
-    spec = {key: value for key, value in manifest["spec"].items() if key != "replicas"}
-    return json.dumps([spec, meta.get("labels"), meta.get("ownerReferences")], sort_keys=True)
+    spec = {key: value for key, value in manifest.get("spec", {}).items() if key != "replicas"}
+    return json.dumps([spec, manifest.get("data"), meta.get("labels"), meta.get("ownerReferences")], sort_keys=True)

@@ -119,7 +119,9 @@ def _progressing(result: PassResult, problem: Problem | None) -> ConditionState:
         )
     if result.ready < desired:
         return ConditionState(kind, ConditionStatus.TRUE, "Starting", ready_count(result.ready, desired))
-    return ConditionState(kind, ConditionStatus.TRUE, "Complete", "all replicas match the spec")
+    waits = result.update_waits
+    reason, message = ("UpdateWaiting", waits) if waits else ("Complete", "all replicas match the spec")
+    return ConditionState(kind, ConditionStatus.TRUE, reason, message)
 
 
 def _scaling_active(result: PassResult) -> ConditionState:

@@ -13,6 +13,7 @@ from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.chatmodel.events import REPLICAS_RESTORED
 from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import Refusal
+from chatscale.reconcile.chatmodel.updates import Update
 from chatscale.scaling.signals import ReplicaSample
 from chatscale.scaling.state import ScalerState
 
@@ -64,6 +65,10 @@ class Memory:
     """When to plan again even if the input stays the same."""
     refusal: Refusal | None = None
     """What the API server refused in the last plan."""
+    update: Update | None = None
+    """How far the last plan found the operator's own change of the template; None before the first plan."""
+    leaves_queue: bool = False
+    """Whether the last plan changed that, so that another ChatModel may have its turn."""
     deployment_replicas: int | None = None
     """The Deployment's count after the last pass; None if unknown."""
     restores: list[str] = field(default_factory=list)

@@ -63,6 +63,8 @@ class PassResult:
     scaled: ScalingRecord | None = None
     """The change of the count in this pass."""
     refusal: Refusal | None = None
+    update_waits: str = ""
+    """Why a template that the operator changed is not rolled out yet; empty if none waits."""
 
     @property
     def ready(self) -> int:

@@ -19,6 +19,7 @@ from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import ObjectKey
+from chatscale.desired.objectives import build_objectives
 from chatscale.desired.plan import Plan
 from chatscale.desired.service import build_service
 from chatscale.desired.workload import ServerImages, build_deployment
@@ -54,20 +55,17 @@ from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
 from chatscale.reconcile.chatmodel.resolution import Resolution, count_to_write, record_change, resolve_replicas
+from chatscale.reconcile.chatmodel.schedule import REFUSED_RETRY_S, RESYNC_S, due_in_s, plan_again_in_s
 from chatscale.reconcile.chatmodel.snapshot import Snapshot, take_snapshot
 from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, write_due_in_s
+from chatscale.reconcile.chatmodel.turns import UpdateTurns
+from chatscale.reconcile.chatmodel.updates import UpdateState
 from chatscale.scaling.signals import Observation, ReplicaPhase
 
-REFUSED_RETRY_S: Final = 60.0
-"""After a refusal. Its cause can be outside the spec, such as a quota or a name that is taken."""
 STATUS_RETRY_S: Final = 60.0
 """After the API server rejected a status."""
 GONE_RETRY_S: Final = 1.0
 """After a request of this pass found no object: most likely someone deleted the ChatModel meanwhile."""
-RESYNC_S: Final = 600.0
-"""Maximum time between two full passes. They cost no requests, and repair whatever an event should have caused."""
-MIN_WAIT_S: Final = 1.0
-"""Minimum wait for the start or end of an announced event."""
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +81,21 @@ class ChatModelReconciler:
         images: ServerImages,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        *,
+        max_updates: int = 1,
+        wake: Callable[[ObjectKey], None] = lambda _: None,
     ) -> None:
-        """clock: the wall clock. monotonic: seconds, from any start."""
+        """clock: the wall clock. monotonic: seconds, from any start.
+
+        max_updates: ChatModels that roll out a change by the operator at a time. wake: runs a pass over another
+        ChatModel soon.
+        """
         self._cluster = cluster
         self._cache = cache
         self._reader = reader
         self._images = images
+        self._turns = UpdateTurns(cache, images, max_updates)
+        self._wake = wake
         self._clock = clock
         self._monotonic = monotonic
         self._memories: dict[ObjectKey, Memory] = {}
@@ -139,14 +146,17 @@ class ChatModelReconciler:
             )
             memory.refusal = taken or refused_child
             memory.planned = children
-            memory.plan_again_at_s = now.monotonic_s + (REFUSED_RETRY_S if memory.refusal else RESYNC_S)
+            memory.plan_again_at_s = now.monotonic_s + plan_again_in_s(memory)
+            if memory.leaves_queue:
+                self._turns.wake_next(self._plan_soon)
 
-        refusal = refused_count or memory.refusal
-        result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, now.wall)
+        refusal, waits = refused_count or memory.refusal, memory.update.message if memory.update else ""
+        result = _result(snapshot, chatmodel, resolution, seen, scraped, deployment, refusal, waits, now.wall)
         events = [*restored_events(memory.take_restores(now)), *_scaling_events(resolution, result, memory)]
         _measure(key, result, resolution, len(restores))
         status_due_s = await self._report(snapshot, chatmodel.status, compute_status(result, now.wall), events, now)
-        return min(_due_in_s(chatmodel, resolution, result), status_due_s, memory.restores_due_in_s(now))
+        due_s = due_in_s(chatmodel, resolution, result, memory)
+        return min(due_s, status_due_s, memory.restores_due_in_s(now))
 
     async def _plan(
         self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
@@ -154,14 +164,25 @@ class ChatModelReconciler:
         """The plan for the children, a name that is taken, and our Deployment as it is."""
         desired = self._build(chatmodel, resolution)
         existing = await existing_children(self._cluster, snapshot, chatmodel, desired)
-        plan = plan_children(chatmodel, desired, existing, memory.applied)
         deployment = next((child for child in existing if child["kind"] == DEPLOYMENT.name), None)
+        held = self._turns.hold(chatmodel, desired, existing, snapshot.pods)
+        memory.leaves_queue = held.update != memory.update if memory.update else held.was_queued
+        memory.update = held.update
+        plan = plan_children(chatmodel, held.desired, held.existing, memory.applied)
         return plan, find_taken_name(chatmodel, existing), _ours(deployment, chatmodel)
+
+    def _plan_soon(self, key: ObjectKey) -> None:
+        """Plan again for another ChatModel, although its own input has not changed."""
+        if memory := self._memories.get(key):
+            memory.plan_again_at_s = None
+        self._wake(key)
 
     def _build(self, chatmodel: ChatModel, resolution: Resolution) -> list[Manifest]:
         # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
         autoscaler = build_hpa(chatmodel, resolution.floor.replicas) if resolution.conflict is None else None
-        children = [build_deployment(chatmodel, self._images), build_service(chatmodel), autoscaler]
+        # The ConfigMap comes first: a new pod then finds its objectives at its start.
+        deployment = build_deployment(chatmodel, self._images)
+        children = [build_objectives(chatmodel), deployment, build_service(chatmodel), autoscaler]
         return [child for child in children if child is not None]
 
     async def _scale(
@@ -243,12 +264,15 @@ class ChatModelReconciler:
 
     def forget_all(self) -> None:
         """Drop the memory of every ChatModel: another process has taken over. The next pass starts from the status."""
-        for key in list(self._memories):
-            self._forget(key)
+        for key in self._memories:
+            metrics.forget(key.namespace, key.name)
+        self._memories.clear()
 
     def _forget(self, key: ObjectKey) -> None:
-        self._memories.pop(key, None)
+        memory = self._memories.pop(key, None)
         metrics.forget(key.namespace, key.name)
+        if memory and memory.update and memory.update.state is not UpdateState.NONE:
+            self._turns.wake_next(self._plan_soon)
 
     async def _drop_if_deleted(self, key: ObjectKey, snapshot: Snapshot) -> None:
         """Remove the ChatModel from the cache if it is deleted, whether or not a watch has reported that."""
@@ -283,21 +307,6 @@ def _since_write_s(memory: Memory | None, before: ChatModelStatus, now: Moment) 
     return since_s if since_s is not None and since_s >= 0 else None
 
 
-def _due_in_s(chatmodel: ChatModel, resolution: Resolution, result: PassResult) -> float:
-    """Seconds until the next pass, if nothing changes before.
-
-    Without a decision to make or a ready pod to scrape, there is no tick.
-    """
-    waits_s = [RESYNC_S]
-    if resolution.decision is not None or result.ready:
-        waits_s.append(float(chatmodel.spec.autoscaling.source.interval_seconds))
-    if result.refusal is not None:
-        waits_s.append(REFUSED_RETRY_S)
-    if resolution.floor.due_in is not None:
-        waits_s.append(max(resolution.floor.due_in.total_seconds(), MIN_WAIT_S))
-    return min(waits_s)
-
-
 def _result(
     snapshot: Snapshot,
     chatmodel: ChatModel,
@@ -306,6 +315,7 @@ def _result(
     scraped: ScrapeResult,
     deployment: Manifest | None,
     refusal: Refusal | None,
+    update_waits: str,
     now: datetime,
 ) -> PassResult:
     ready = seen.in_phase(ReplicaPhase.READY)
@@ -328,6 +338,7 @@ def _result(
         read_whole_at=scraped.taken_at if ready and len(samples) == len(ready) else None,
         scaled=record_change(chatmodel, resolution, now),
         refusal=refusal,
+        update_waits=update_waits,
     )
 
 

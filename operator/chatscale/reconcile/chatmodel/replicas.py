@@ -11,7 +11,7 @@ from typing import Any
 
 from chatscale import names
 from chatscale.api.v1alpha1 import AutoscalingMode, AutoscalingSpec, ChatModel
-from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT
+from chatscale.cluster.interface import CHATMODEL, CONFIGMAP, DEPLOYMENT
 
 
 class Writer(StrEnum):
@@ -78,10 +78,13 @@ def is_ours(manifest: Mapping[str, Any], chatmodel: ChatModel) -> bool:
     """
     meta = manifest["metadata"]
     labels = meta.get("labels") or {}
-    identity = (meta["name"], labels.get(names.CHATMODEL.label), labels.get(names.MANAGED_BY_LABEL))
+    identity = (labels.get(names.CHATMODEL.label), labels.get(names.MANAGED_BY_LABEL))
     name = chatmodel.metadata.name
+    has_name = meta["name"] == (names.slo_configmap(name) if manifest.get("kind") == CONFIGMAP.name else name)
     owners = meta.get("ownerReferences") or ()
-    return identity == (name, name, names.MANAGED_BY) or any(o.get("uid") == chatmodel.metadata.uid for o in owners)
+    return (has_name and identity == (name, names.MANAGED_BY)) or any(
+        o.get("uid") == chatmodel.metadata.uid for o in owners
+    )
 
 
 def writer_of(autoscaling: AutoscalingSpec, conflict: Conflict | None) -> Writer:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chatscale import names
 from chatscale.api.v1alpha1 import ChatModelStatus, ObjectMeta, parse_status
 from chatscale.cluster.cache import WatchCache
-from chatscale.cluster.interface import AUTOSCALER, DEPLOYMENT, POD, SERVICE, Manifest
+from chatscale.cluster.interface import AUTOSCALER, CONFIGMAP, DEPLOYMENT, POD, SERVICE, Manifest
 from chatscale.desired.manifest import ObjectKey
 from chatscale.errors import ConflictError
 from chatscale.observe.pods import Pod, read_pods
@@ -19,6 +20,8 @@ class Snapshot:
     """The ChatModel, including managedFields."""
     deployment: Manifest | None
     service: Manifest | None
+    objectives: Manifest | None
+    """The ConfigMap with the latency objectives."""
     autoscalers: Sequence[Manifest]
     """Every HPA that concerns the ChatModel, whether the operator created it or not."""
     pods: tuple[Pod, ...]
@@ -48,6 +51,7 @@ def take_snapshot(cache: WatchCache, key: ObjectKey) -> Snapshot | None:
         manifest=manifest,
         deployment=cache.get(key._replace(kind=DEPLOYMENT.name)),
         service=cache.get(key._replace(kind=SERVICE.name)),
+        objectives=cache.get(ObjectKey(CONFIGMAP.name, key.namespace, names.slo_configmap(key.name))),
         autoscalers=cache.concerning(key, AUTOSCALER.name),
         pods=read_pods(cache.concerning(key, POD.name)),
     )

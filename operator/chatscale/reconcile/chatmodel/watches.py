@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from chatscale import names
-from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, DEPLOYMENT, POD, SERVICE, Watch
+from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, CONFIGMAP, DEPLOYMENT, POD, SERVICE, Watch
 from chatscale.desired.manifest import ObjectKey
 
 WATCHES: Final = (
     Watch(CHATMODEL),
     Watch(DEPLOYMENT, selector=names.CHATMODEL.label),
     Watch(SERVICE, selector=names.CHATMODEL.label),
+    Watch(CONFIGMAP, selector=names.CHATMODEL.label),
     Watch(POD, selector=f"{names.NAME_LABEL}={names.SERVER_NAME},{names.CHATMODEL.label}"),
     # All HPAs: an HPA without our label can scale a ChatModel or its Deployment.
     Watch(AUTOSCALER),

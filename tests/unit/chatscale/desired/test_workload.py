@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -205,12 +206,28 @@ def test_a_pod_runs_without_privileges_on_a_read_only_root_and_needs_no_shell(ch
 def test_a_volume_is_read_only_in_both_places() -> None:
     pod = build_deployment(ON_A_VOLUME, IMAGES)["spec"]["template"]["spec"]
 
-    assert pod["volumes"][1:] == [
+    assert pod["volumes"][2:] == [
         {"name": "model", "persistentVolumeClaim": {"claimName": "weights", "readOnly": True}}
     ]
-    assert container(ON_A_VOLUME)["volumeMounts"][1:] == [
+    assert container(ON_A_VOLUME)["volumeMounts"][2:] == [
         {"name": "model", "mountPath": "/models/weights", "readOnly": True}
     ]
+
+
+@pytest.mark.parametrize("slo", [{"ttftMilliseconds": 500}, {"tpotMilliseconds": 20}, {"objectivePercent": 90}])
+def test_a_change_of_the_slo_leaves_the_deployment_byte_identical(slo: dict[str, int]) -> None:
+    before = build_deployment(a_chatmodel(autoscaling={"maxReplicas": 4}), IMAGES)
+    after = build_deployment(a_chatmodel(autoscaling={"maxReplicas": 4, "slo": slo}), IMAGES)
+
+    assert json.dumps(after) == json.dumps(before)
+
+
+def test_pods_mount_the_objectives_of_their_chatmodel_and_start_without_them() -> None:
+    pod = build_deployment(REHEARSAL, IMAGES)["spec"]["template"]["spec"]
+
+    assert {"name": "slo", "configMap": {"name": "rehearsal-slo", "optional": True}} in pod["volumes"]
+    mount = {"name": "slo", "mountPath": "/etc/chatscale/slo", "readOnly": True}
+    assert mount in container(REHEARSAL)["volumeMounts"]
 
 
 def test_a_users_labels_cannot_break_a_selector() -> None:

@@ -18,7 +18,8 @@ async def test_a_new_deployment_starts_with_the_desired_count():
     world = a_world(a_chatmodel().with_replicas(4))
     await world.tick()
     assert replicas(world) == (4, 4)
-    assert world.cluster.written()[:3] == [
+    assert world.cluster.written()[:4] == [
+        "apply ConfigMap as chatscale",
         "apply Deployment as chatscale",
         "apply Deployment as chatscale-scaler",
         "apply Deployment as chatscale",
