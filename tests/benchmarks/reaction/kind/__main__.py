@@ -66,7 +66,7 @@ def measure_rounds(measured: Measured, todo: Sequence[Turn], data: Path) -> Meas
             assert coming is not None
             prepared = coming.result()
             begin_at_s = max(prepared.ready_at_s + IDLE_S, time.monotonic() + STARTS_EARLIER_S)
-            time.sleep(begin_at_s - STARTS_EARLIER_S - time.monotonic())
+            time.sleep(max(0.0, begin_at_s - STARTS_EARLIER_S - time.monotonic()))
             coming = None if following is None else _start(starter, following)
             burst = measure(prepared, turn.number, begin_at_s)
             measured = measured.with_burst(turn.number, turn.variant, burst)

@@ -55,8 +55,8 @@ def section(measured: Measured) -> str:
             *_fixed(measured),
             "",
             (
-                "**Every burst.** First write / sufficient in seconds, and the share late, refused or lost. *Load*: load "
-                "average of the machine in the last minute of each burst."
+                "**Every burst.** First write / sufficient in seconds, and the share late, refused or lost. *Load*: "
+                "load average of the machine in the last minute of each burst."
             ),
             "",
             *_rounds(measured),
@@ -184,5 +184,5 @@ def _plain(at_s: float | None) -> str:
     return "-" if at_s is None else f"{at_s:.1f}"
 
 
-def _yes(reached: bool) -> str:
+def _yes(reached: bool) -> str:  # noqa: FBT001 - the only argument
     return "yes" if reached else "**no**"
