@@ -71,7 +71,7 @@ bench-server: .venv/.synced ## The server beside its peers, 32 minutes of an idl
 bench-autoscaling: .venv/.synced ## The policy beside its peers on public traces, hours, resumable: docs/benchmarks/autoscaling.md
 	$(PY) -m tests.benchmarks.autoscaling $(BENCH)
 
-bench-reaction: .venv/.synced ## Policies on simulated flash crowds, 5 minutes of one core: docs/benchmarks/reaction.md
+bench-reaction: .venv/.synced ## Policies on simulated flash crowds, 5 minutes (on the cluster, 50 minutes: BENCH="--kind"): docs/benchmarks/reaction.md
 	$(PY) -m tests.benchmarks.reaction $(BENCH)
 
 bench-replay: .venv/.synced ## Traffic on the cluster beside its forecast, 20 minutes after make install: docs/benchmarks/replay.md

@@ -18,7 +18,7 @@ OPERATOR_NAMESPACE = "chatscale-system"
 QUICK_BEHAVIOR = {
     "scaleDown": {"stabilizationWindowSeconds": 15, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}
 }
-"""Tests cannot wait the five minutes that users want before a scale-down."""
+"""Tests cannot wait for the default stabilization window of 630 s."""
 
 
 def chatmodel(name: str, namespace: str, **spec: Any) -> kube.Manifest:
@@ -44,13 +44,11 @@ def chatmodel(name: str, namespace: str, **spec: Any) -> kube.Manifest:
 
 
 def autoscaling(mode: str = "Operator", **fields: Any) -> dict[str, Any]:
-    """An autoscaling block that reacts within seconds."""
+    """The default policy, with short windows, so that it scales down within seconds."""
     return {
         "mode": mode,
         "minReplicas": 1,
         "maxReplicas": 4,
-        "metrics": [{"type": "QueueDepth", "target": 2}],
-        "source": {"type": "PodScrape", "intervalSeconds": 2},
         "windowSeconds": 10,
         "panicWindowSeconds": 4,
         "behavior": QUICK_BEHAVIOR,

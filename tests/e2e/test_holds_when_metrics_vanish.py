@@ -27,7 +27,7 @@ def test_holds_when_metrics_vanish_and_recovers(make_model: Callable[..., Model]
     assert "holding the count at 3" in message
     assert timeline.changes == [3]
 
-    model.manifest["spec"]["autoscaling"]["source"] = {"type": "PodScrape", "intervalSeconds": 2}
+    del model.manifest["spec"]["autoscaling"]["source"]
     model.apply()
     model.wait_ready(1, within_s=90)
     model.wait_condition("ScalingActive", "True")

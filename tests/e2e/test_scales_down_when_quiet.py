@@ -7,11 +7,12 @@ from tests.e2e.support import Model, assert_served, autoscaling, start_load, wat
 
 
 def test_scales_down_when_quiet_without_cutting_an_answer(make_model: Callable[..., Model]) -> None:
-    model = make_model(autoscaling=autoscaling(minReplicas=3))
+    server = {"engine": "Simulated", "simulated": {"profile": "8b-a10g", "startupSeconds": 2}, "maxConcurrency": 8}
+    model = make_model(server=server, autoscaling=autoscaling(minReplicas=3))
     model.wait_ready(3)
 
     with watching(model) as timeline:
-        # A trickle that one replica carries: some of it streams from the replicas that are sent away.
+        # One replica of 8 slots serves this load. Some of the answers stream from the replicas that are removed.
         load = start_load(model, rate_per_s=1, duration_s=50, max_tokens=64)
         model.manifest["spec"]["autoscaling"]["minReplicas"] = 1
         model.apply()

@@ -1,14 +1,14 @@
-"""Promise: when customers queue, replicas are added, and the reason can be read."""
+"""Promise: with `metrics: [QueueDepth]`, replicas are added when requests queue, and the reason can be read."""
 
 import re
 from collections.abc import Callable
 
 from hack import kube
-from tests.e2e.support import Model, assert_served, start_load
+from tests.e2e.support import Model, assert_served, autoscaling, start_load
 
 
 def test_scales_up_on_queue(make_model: Callable[..., Model]) -> None:
-    model = make_model()
+    model = make_model(autoscaling=autoscaling(metrics=[{"type": "QueueDepth", "target": 2}]))
     model.wait_ready(1)
 
     load = start_load(model, rate_per_s=8, duration_s=90)

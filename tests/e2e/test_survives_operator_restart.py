@@ -19,18 +19,13 @@ pytestmark = pytest.mark.operator_alone
 
 
 def test_survives_operator_restart_in_a_burst(make_model: Callable[..., Model]) -> None:
-    slow_start = {
-        "engine": "Simulated",
-        "simulated": {"profile": "8b-a10g", "startupSeconds": 2},
-        "maxConcurrency": 4,
-        "maxQueue": 32,
-    }
+    # One replica in 10 s, so that the burst has not ended when the operator is killed.
     policies = [{"type": "Pods", "value": 1, "periodSeconds": 10}]
     behavior = {
         "scaleUp": {"stabilizationWindowSeconds": 0, "policies": policies},
         "scaleDown": {"stabilizationWindowSeconds": 60},
     }
-    model = make_model(server=slow_start, autoscaling=autoscaling(maxReplicas=4, behavior=behavior))
+    model = make_model(autoscaling=autoscaling(maxReplicas=4, behavior=behavior))
     model.wait_ready(1)
 
     load = start_load(model, rate_per_s=10, duration_s=180)

@@ -14,8 +14,8 @@ MACHINES: Final = {"8b-a10g": "8B model on an A10G", "smollm2-135m-cpu": "SmolLM
 _HEADER: Final = """\
 # How fast policies react to a flash crowd
 
-`make bench-reaction` writes this page: a simulation, no measurement on a cluster. The server profile `8b-a10g` is
-derived from data sheets and was not measured; `smollm2-135m-cpu` was measured on 2 cores.
+`make bench-reaction` writes this page from a simulation. The last section is measured on a kind cluster. The server
+profile `8b-a10g` is derived from data sheets and was not measured; `smollm2-135m-cpu` was measured on 2 cores.
 
 **Setting.** One replica runs at the start, at most 64 may run. The load is idle for 75 s, or has for 300 s a low
 level: {low:.0%} of what one replica serves under overload. Then the arrival rate is 2, 5, 10 or 30 times the low
