@@ -9,6 +9,7 @@ from chatscale.api.v1alpha1.autoscaling import AutoscalingMode, AutoscalingSpec
 from chatscale.api.v1alpha1.common import ApiModel, CelRule, not_stored
 from chatscale.api.v1alpha1.model import ModelSource
 from chatscale.api.v1alpha1.pod import PodMetadataSpec
+from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale.api.v1alpha1.scheduling import SchedulingSpec
 from chatscale.api.v1alpha1.server import Device, DrainSpec, ResourceRequirements, ServerSpec
 from chatscale.api.v1alpha1.status import ChatModelStatus
@@ -58,6 +59,11 @@ class ChatModelSpec(ApiModel):
     autoscaling: AutoscalingSpec = Field(
         default_factory=lambda: AutoscalingSpec(mode=AutoscalingMode.FIXED),
         description="Who sets the replica count. If left out: mode Fixed.",
+        json_schema_extra=not_stored,
+    )
+    routing: RoutingSpec = Field(
+        default_factory=RoutingSpec,
+        description="How the gateway names, holds and distributes requests for this model.",
         json_schema_extra=not_stored,
     )
     drain: DrainSpec = Field(

@@ -1,0 +1,115 @@
+"""What one gateway reports to the operator and to its peers: the demand for each ChatModel, as its clients see it.
+
+Counters start at zero with the gateway process. The operator adds up all gateways.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final, Self
+
+_LARGEST: Final = 1e15
+"""A larger value is a bug or an attack."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDemand:
+    """One ChatModel in one gateway."""
+
+    held: int = 0
+    """Gauge: requests that wait in this gateway for a replica."""
+    held_prompt_tokens: int = 0
+    """Gauge: estimated prompt tokens of the held requests."""
+    in_flight: int = 0
+    """Gauge: requests sent to a replica and not ended."""
+    oldest_held_s: float = 0.0
+    """Gauge: age of the oldest held request, seconds."""
+    arrived: int = 0
+    """Counter: admitted requests, i.e. held or sent at once."""
+    sent: int = 0
+    """Counter: requests that a replica began."""
+    finished: int = 0
+    """Counter: requests that ended with a replica's complete answer or error."""
+    refused: int = 0
+    """Counter: requests refused because a bound of the hold was full or the hold's deadline passed."""
+    abandoned: int = 0
+    """Counter: requests whose client left before the end."""
+    prompt_tokens: int = 0
+    """Counter: prompt tokens from the `usage` of replicas, cached ones included."""
+    cached_tokens: int = 0
+    """Counter: prompt tokens that replicas found in their prefix cache."""
+    generated_tokens: int = 0
+    """Counter: tokens that replicas generated."""
+    slo_misses: int = 0
+    """Counter: requests that missed the SLO, counted from arrival in the gateway, each once. Refusals are not included.
+    Misses of `wake_misses` are not included."""
+    wake_misses: int = 0
+    """Counter: requests that missed the SLO because they waited for a model with no ready replica."""
+    in_flight_by_pod: Mapping[str, int] = field(default_factory=dict)
+    """Gauge: in-flight requests by pod UID. A pod without any is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayDemand:
+    """The report of one gateway."""
+
+    gateway: str
+    """Name of the gateway's pod."""
+    instance: str
+    """Changes with each start of the process: counters restart at zero."""
+    wake_seq: int
+    """Grows each time the gateway begins to hold requests for a model without a replica."""
+    draining: bool
+    """The gateway has received SIGTERM."""
+    models: Mapping[str, ModelDemand]
+    """By `namespace/name`. A model without any request since the start may be missing."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of the response to GET `DEMAND_PATH`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Validate a response. Unknown fields are ignored, missing counters are 0: versions may differ.
+
+        Raises ValueError with the field and the found value.
+        """
+        report = _mapping(value, "demand")
+        models = _mapping(report.get("models"), "models")
+        return cls(
+            gateway=_text(report.get("gateway"), "gateway"),
+            instance=_text(report.get("instance"), "instance"),
+            wake_seq=int(_number(report.get("wake_seq"), "wake_seq")),
+            draining=report.get("draining") is True,
+            models={key: _model_demand(key, found) for key, found in models.items()},
+        )
+
+
+def _model_demand(key: str, value: object) -> ModelDemand:
+    found = _mapping(value, f"models.{key}")
+    numbers: dict[str, Any] = {}
+    for each in fields(ModelDemand):
+        if each.name == "in_flight_by_pod" or each.name not in found:
+            continue
+        number = _number(found[each.name], f"models.{key}.{each.name}")
+        numbers[each.name] = number if each.name == "oldest_held_s" else int(number)
+    by_pod = _mapping(found.get("in_flight_by_pod", {}), f"models.{key}.in_flight_by_pod")
+    in_flight = {uid: int(_number(count, f"models.{key}.in_flight_by_pod.{uid}")) for uid, count in by_pod.items()}
+    return ModelDemand(**numbers, in_flight_by_pod=in_flight)
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be an object, found {type(value).__name__}")  # noqa: TRY004 - one class
+    return value
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be a non-empty string, found {value!r}")
+    return value
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+        raise ValueError(f"{name} must be a number from 0, found {value!r}")
+    return value

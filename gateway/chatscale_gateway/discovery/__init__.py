@@ -1,0 +1,1 @@
+"""Watches ChatModels, pods and peer gateways, and reads the load of replicas."""

@@ -1,0 +1,1 @@
+"""Connects requests with replicas: waits in the hold, leases slots, ejects replicas."""

@@ -1,0 +1,93 @@
+"""What the HTTP front needs from the dispatcher, and what discovery reports to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from chatscale_contract.gateway.demand import GatewayDemand
+from chatscale_contract.server.load import ReplicaLoad
+from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
+from chatscale_gateway.routing.outcomes import Outcome, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One admitted request, before it has a replica."""
+
+    model: ModelKey
+    body_bytes: int
+    prompt_tokens: int
+    """Estimated."""
+    streamed: bool
+    arrived_s: float
+    """Monotonic clock."""
+    prefix: bytes = b""
+    """What `PrefixHash` hashes: system prompt and first user message. Empty: no preference."""
+    session: str = ""
+    """Value of the model's session header. Empty: no preference."""
+
+
+class Lease(Protocol):
+    """A place on a replica for one attempt of a request."""
+
+    @property
+    def replica(self) -> Replica:
+        """The chosen replica."""
+        ...
+
+    @property
+    def held_s(self) -> float:
+        """Seconds that the request has waited since it arrived."""
+        ...
+
+    def first_token(self, now_s: float) -> None:
+        """Record the time to first token, from arrival. Call it once."""
+        ...
+
+    def end(self, outcome: Outcome, now_s: float, usage: Usage | None = None) -> None:
+        """Give the place back and count the outcome. Later calls change nothing."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """Holds requests and leases replicas. Runs on one event loop."""
+
+    def resolve(self, name: str, namespace: str | None = None) -> Model:
+        """The ChatModel for the `model` of a request. Raises ApiError 404 with the names that exist."""
+        ...
+
+    def models(self) -> tuple[Model, ...]:
+        """All known models, sorted by namespace and name."""
+        ...
+
+    async def lease(self, arrival: Arrival, *, after: Lease | None = None) -> Lease:
+        """Wait for a place on a replica.
+
+        after: the lease of a failed attempt, which has ended. The request goes to the front of the queue, keeps its
+        deadline and, if the attempt was a fault, avoids that replica where there is another one.
+        Raises ApiError 429 (a bound is full, or the model holds no requests) or 503 (deadline, or the gateway stops).
+        Cancellation takes the request out of the queue.
+        """
+        ...
+
+    def demand(self) -> GatewayDemand:
+        """The report for the operator and for peers."""
+        ...
+
+    async def wait_for_wake(self, wake_seq: int) -> None:
+        """Return when `wake_seq` differs from the gateway's."""
+        ...
+
+    # ---- reports of discovery ----
+
+    def catalog_changed(self, catalog: Catalog) -> None:
+        """Models or replicas changed."""
+        ...
+
+    def loads_read(self, loads: Mapping[str, ReplicaLoad | None], now_s: float) -> None:
+        """A reading of the replicas' loads, by pod UID. None: the replica did not answer in time."""
+        ...
+
+    def peers_read(self, peers: Mapping[str, GatewayDemand]) -> None:
+        """The other gateways that exist, by pod name, with their last report."""
+        ...

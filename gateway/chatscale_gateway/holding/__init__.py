@@ -1,0 +1,1 @@
+"""The bounded queue of requests that wait for a replica. Pure."""

@@ -1,0 +1,1 @@
+"""The HTTP server: clients' requests, streams, probes and the demand report."""

@@ -1,0 +1,1 @@
+"""Where a request goes: model names, choice of a replica, shares of slots, request outcomes. Pure."""

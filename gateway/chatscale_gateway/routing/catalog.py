@@ -1,0 +1,69 @@
+"""Models and replicas as the gateway knows them, and how a request's `model` becomes a ChatModel.
+
+Known models come from ChatModels, never from running pods: a model with no replica is known, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from typing_extensions import override
+
+from chatscale.api.v1alpha1.routing import RoutingSpec
+from chatscale_contract.server.slo import LatencyObjectives
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKey:
+    """Identity of a ChatModel."""
+
+    namespace: str
+    name: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One ChatModel."""
+
+    key: ModelKey
+    uid: str
+    served_name: str
+    """The `model` that its replicas expect in requests."""
+    created: datetime
+    routing: RoutingSpec
+    slo: LatencyObjectives
+    replicas: int
+    """`spec.replicas`."""
+    max_model_len: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One pod of a model that exists and is not ended. Identity is the UID: a name can be used again."""
+
+    uid: str
+    name: str
+    address: str
+    """IP address."""
+    port: int
+    ready: bool
+    """The pod's Ready condition."""
+    leaving: bool
+    """It has a deletion timestamp or `DRAIN_ANNOTATION`: it gets no new request."""
+
+    @property
+    def accepting(self) -> bool:
+        """Whether it may get a new request."""
+        return self.ready and not self.leaving
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All models and their replicas at one time."""
+
+    models: Mapping[ModelKey, Model] = field(default_factory=dict)
+    replicas: Mapping[ModelKey, tuple[Replica, ...]] = field(default_factory=dict)
