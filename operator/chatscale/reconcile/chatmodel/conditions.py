@@ -1,4 +1,4 @@
-"""The five conditions of a ChatModel, computed from the result of a pass. Pure. True is always the good state.
+"""The conditions of a ChatModel, computed from the result of a pass. Pure. True is always the good state.
 
 `Ready` follows the ready pods and not what was applied; its reason is the ChatModel's phase.
 """
@@ -17,6 +17,7 @@ from chatscale.scaling.signals import ReplicaPhase
 CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
 SLO_NOT_FOLLOWED: Final = "SLONotFollowed"
+ALIAS_CONFLICT: Final = "AliasConflict"
 
 RETRIED_BY_REPLICASET: Final = (
     "the ReplicaSet tries again with growing pauses, so this can remain for up to 17 minutes after the cause is gone"
@@ -24,7 +25,15 @@ RETRIED_BY_REPLICASET: Final = (
 """The ReplicaSet controller doubles its pause from 5 ms up to 1000 s (client-go, DefaultTypedControllerRateLimiter)."""
 
 BAD_REASONS: Final = frozenset(
-    {INVALID_SPEC, FORBIDDEN, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, SLO_NOT_FOLLOWED, *ProblemReason}
+    {
+        INVALID_SPEC,
+        FORBIDDEN,
+        CONFLICTING_AUTOSCALER,
+        METRICS_UNAVAILABLE,
+        SLO_NOT_FOLLOWED,
+        ALIAS_CONFLICT,
+        *ProblemReason,
+    }
 )
 """Reasons that cause a Warning when they appear."""
 
@@ -40,7 +49,7 @@ class ConditionState:
 
 
 def compute_conditions(result: PassResult) -> list[ConditionState]:
-    """All five, in the order in which the status lists them."""
+    """All, in the order in which the status lists them."""
     problem = current_problem(result.pods) or _refusal_of_pods(result)
     return [
         _ready(result, problem),
@@ -48,6 +57,7 @@ def compute_conditions(result: PassResult) -> list[ConditionState]:
         _available(result),
         _progressing(result, problem),
         _scaling_active(result),
+        _routing_ready(result),
     ]
 
 
@@ -144,6 +154,14 @@ def _scaling_active(result: PassResult) -> ConditionState:
             kind, ConditionStatus.FALSE, "DryRun", f"would run {decision.replicas} replicas: {message}"
         )
     return ConditionState(kind, ConditionStatus.TRUE, SLO_NOT_FOLLOWED if obstacle else decision.reason, message)
+
+
+def _routing_ready(result: PassResult) -> ConditionState:
+    kind, chatmodel = "RoutingReady", result.chatmodel
+    if result.alias_conflict:
+        return ConditionState(kind, ConditionStatus.FALSE, ALIAS_CONFLICT, result.alias_conflict)
+    found = ", ".join([chatmodel.key, chatmodel.metadata.name, *chatmodel.spec.routing.aliases])
+    return ConditionState(kind, ConditionStatus.TRUE, "NamesAccepted", f"the gateway accepts the names {found}")
 
 
 def _obstacle_to_slo(result: PassResult, decision: Decision) -> str | None:

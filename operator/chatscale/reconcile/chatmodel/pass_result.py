@@ -63,6 +63,8 @@ class PassResult:
     scaled: ScalingRecord | None = None
     """The change of the count in this pass."""
     refusal: Refusal | None = None
+    alias_conflict: str | None = None
+    """Which names at the gateway mean two ChatModels; None if none does."""
 
     @property
     def ready(self) -> int:

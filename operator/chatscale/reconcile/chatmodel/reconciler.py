@@ -54,6 +54,7 @@ from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
 from chatscale.reconcile.chatmodel.resolution import Resolution, count_to_write, record_change, resolve_replicas
+from chatscale.reconcile.chatmodel.routing import find_alias_conflict
 from chatscale.reconcile.chatmodel.snapshot import Snapshot, take_snapshot
 from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, write_due_in_s
 from chatscale.scaling.signals import Observation, ReplicaPhase
@@ -328,6 +329,7 @@ def _result(
         read_whole_at=scraped.taken_at if ready and len(samples) == len(ready) else None,
         scaled=record_change(chatmodel, resolution, now),
         refusal=refusal,
+        alias_conflict=find_alias_conflict(chatmodel, snapshot.namesakes),
     )
 
 
