@@ -18,6 +18,7 @@ CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
 SLO_NOT_FOLLOWED: Final = "SLONotFollowed"
 ALIAS_CONFLICT: Final = "AliasConflict"
+GATEWAY_UNREADABLE: Final = "GatewayUnreadable"
 
 RETRIED_BY_REPLICASET: Final = (
     "the ReplicaSet tries again with growing pauses, so this can remain for up to 17 minutes after the cause is gone"
@@ -160,6 +161,13 @@ def _routing_ready(result: PassResult) -> ConditionState:
     kind, chatmodel = "RoutingReady", result.chatmodel
     if result.alias_conflict:
         return ConditionState(kind, ConditionStatus.FALSE, ALIAS_CONFLICT, result.alias_conflict)
+    if result.unread_gateways:
+        pods = ", ".join(result.unread_gateways[:3])
+        message = (
+            f"{len(result.unread_gateways)} gateway pods cannot be read and are ignored ({pods}): "
+            "scaling does not see the requests that they hold"
+        )
+        return ConditionState(kind, ConditionStatus.FALSE, GATEWAY_UNREADABLE, message)
     found = ", ".join([chatmodel.key, chatmodel.metadata.name, *chatmodel.spec.routing.aliases])
     return ConditionState(kind, ConditionStatus.TRUE, "NamesAccepted", f"the gateway accepts the names {found}")
 

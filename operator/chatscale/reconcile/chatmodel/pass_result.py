@@ -65,6 +65,8 @@ class PassResult:
     refusal: Refusal | None = None
     alias_conflict: str | None = None
     """Which names at the gateway mean two ChatModels; None if none does."""
+    unread_gateways: tuple[str, ...] = ()
+    """Names of the gateways that could not be read for too long."""
 
     @property
     def ready(self) -> int:

@@ -31,6 +31,7 @@ from chatscale.errors import (
     RejectedRequestError,
 )
 from chatscale.observe.aggregate import observe
+from chatscale.observe.gateways import DemandSource
 from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.chatmodel.children import (
     apply_children,
@@ -84,14 +85,16 @@ class ChatModelReconciler:
         images: ServerImages,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        gateways: DemandSource | None = None,
     ) -> None:
-        """clock: the wall clock. monotonic: seconds, from any start."""
+        """clock: the wall clock. monotonic: seconds, from any start. gateways: None if there are none."""
         self._cluster = cluster
         self._cache = cache
         self._reader = reader
         self._images = images
         self._clock = clock
         self._monotonic = monotonic
+        self._gateways = gateways
         self._memories: dict[ObjectKey, Memory] = {}
 
     async def reconcile(self, key: ObjectKey) -> float | None:
@@ -120,7 +123,8 @@ class ChatModelReconciler:
     async def _pass(self, key: ObjectKey, snapshot: Snapshot, chatmodel: ChatModel, now: Moment) -> float:
         memory = self._memory(key, chatmodel, now)
         scraped = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
-        seen = observe(snapshot.pods, memory.samples, scraped.taken_at)
+        clients = self._gateways.demand(chatmodel.key, now.wall) if self._gateways else None
+        seen = observe(snapshot.pods, memory.samples, scraped.taken_at, clients)
         resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now.wall)
 
         children = children_input(snapshot, chatmodel, resolution)
@@ -249,6 +253,8 @@ class ChatModelReconciler:
 
     def _forget(self, key: ObjectKey) -> None:
         self._memories.pop(key, None)
+        if self._gateways:
+            self._gateways.forget(f"{key.namespace}/{key.name}")
         metrics.forget(key.namespace, key.name)
 
     async def _drop_if_deleted(self, key: ObjectKey, snapshot: Snapshot) -> None:
@@ -330,6 +336,7 @@ def _result(
         scaled=record_change(chatmodel, resolution, now),
         refusal=refusal,
         alias_conflict=find_alias_conflict(chatmodel, snapshot.namesakes),
+        unread_gateways=seen.clients.unread if seen.clients else (),
     )
 
 
