@@ -151,6 +151,10 @@ class PodBuilder:
         """Accepted by the kubelet; its containers do not run yet."""
         return replace(self.scheduled(node, since), started=since)
 
+    def running(self, node: str, since: datetime = START) -> "PodBuilder":
+        """Accepted by the kubelet at that time; its containers run."""
+        return replace(self.accepted(node, since), address=self.address, pod_phase="Running")
+
     def without_sandbox(self, since: datetime = START) -> "PodBuilder":
         """Volumes or network are not ready."""
         return self._with_condition("PodReadyToStartContainers", "False", since)

@@ -16,6 +16,9 @@ class Worker:
     name: str
     since: float = -3600.0
     started_in: float = 80.0
+    """Seconds from scheduled to Ready."""
+    scheduled_in: float = 0.0
+    """Seconds from creation to scheduled."""
     finished: float = 0.0
     misses: float = 0.0
 
@@ -27,7 +30,11 @@ class Worker:
         started = self.finished + running
         work = WorkCounters(TOKENS_PER_SECOND, started * PROMPT, self.finished * ANSWER, self.finished, self.misses)
         sample = ReplicaSample(at(seconds), waiting, running, SLOTS * 8, kv, 0.0, work)
-        return Replica(self.name, ReplicaPhase.READY, at(self.since), sample, created=at(self.since - self.started_in))
+        scheduled = self.since - self.started_in
+        created = scheduled - self.scheduled_in
+        return Replica(
+            self.name, ReplicaPhase.READY, at(self.since), sample, created=at(created), scheduled=at(scheduled)
+        )
 
 
 @dataclass

@@ -37,6 +37,7 @@ def observe(
                 since=pod.since,
                 sample=samples.get(pod.name),
                 created=pod.created,
+                scheduled=pod.scheduled,
                 detail=pod.waits_for,
                 reason=pod.problem.reason.value if pod.problem and pod.waits_for else "",
             )

@@ -90,6 +90,18 @@ def created_at(manifest: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(manifest["metadata"]["creationTimestamp"])
 
 
+def scheduled_at(manifest: Mapping[str, Any]) -> datetime | None:
+    """When the pod was scheduled, or else when the kubelet accepted it; None before that.
+
+    The API server sets the condition's time as it binds the pod. A pod that was created with a node name may have none.
+    """
+    scheduled = condition_of(manifest, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return None
+    found = scheduled.get("lastTransitionTime") or status_of(manifest).get("startTime")
+    return datetime.fromisoformat(found) if found else None
+
+
 def since(condition: Mapping[str, Any], manifest: Mapping[str, Any]) -> datetime:
     """The condition's last transition. The API server writes some conditions at creation, without a time."""
     found = condition.get("lastTransitionTime")

@@ -18,6 +18,7 @@ from chatscale.observe.pending import (
     created_at,
     current_wait,
     lost_node,
+    scheduled_at,
     shortened,
     since,
     status_of,
@@ -41,6 +42,8 @@ class Pod:
     since: datetime
     """When it entered the phase."""
     created: datetime
+    scheduled: datetime | None = None
+    """When the scheduler placed it on a node; None if it has not yet, or if the time is unknown."""
     address: str = ""
     """IP address; empty until it has one."""
     template: str = ""
@@ -100,6 +103,7 @@ def _read(manifest: Mapping[str, Any]) -> tuple[Pod, Wait | None]:
         phase=phase,
         since=entered,
         created=created_at(manifest),
+        scheduled=scheduled_at(manifest),
         address=status_of(manifest).get("podIP") or "",
         template=labels.get(TEMPLATE_HASH_LABEL, ""),
         engine=engine,

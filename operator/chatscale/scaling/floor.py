@@ -26,19 +26,19 @@ class Floor:
     """Names of all active events."""
 
 
-def floor_at(spec: AutoscalingSpec, cold_start_s: float, now: datetime, active: Collection[str] = ()) -> Floor:
+def floor_at(spec: AutoscalingSpec, until_ready_s: float, now: datetime, active: Collection[str] = ()) -> Floor:
     """The largest of `minReplicas` and the active events, never above maxReplicas.
 
-    An event is active from its lead time before `start` until `end`. active: names of the events that were active in
-    the previous decision. They stay active even if their own pods have shortened the measured cold start, which would
-    move the beginning of their lead time into the future.
+    An event is active from its lead time before `start` until `end`. until_ready_s: seconds from the creation of a pod
+    until it is Ready, see `ColdStarts`. active: names of the events that were active in the previous decision. They
+    stay active even if their own pods start faster, which would move the beginning of their lead time into the future.
     """
     floor = Floor(spec.min_replicas, f"minReplicas is {spec.min_replicas}")
     changes: list[timedelta] = []
     events: list[AnnouncedEvent] = []
     for event in spec.events:
         # Differences of times, because `start` minus the lead time may lie before the year 1.
-        lead, left = lead_of(event, cold_start_s, is_active=event.name in active), event.end - now
+        lead, left = lead_of(event, until_ready_s, is_active=event.name in active), event.end - now
         if left <= timedelta(0):
             continue
         ahead = event.start - now - lead
@@ -54,13 +54,16 @@ def floor_at(spec: AutoscalingSpec, cold_start_s: float, now: datetime, active: 
     return replace(floor, due_in=min(changes, default=None), events=frozenset(event.name for event in events))
 
 
-def lead_of(event: AnnouncedEvent, cold_start_s: float, *, is_active: bool = False) -> timedelta:
-    """How long before `start` the event becomes active; for an active event, the longest lead time that keeps it so."""
+def lead_of(event: AnnouncedEvent, until_ready_s: float, *, is_active: bool = False) -> timedelta:
+    """How long before `start` the event becomes active; for an active event, the longest possible lead time.
+
+    E.g. a scheduling time of 60 s and a cold start of 40 s: 2 x 100 s + 25 s = 225 s.
+    """
     if event.lead_seconds is not None:
         return timedelta(seconds=event.lead_seconds)
     if is_active:
         return _LONGEST_LEAD
-    return timedelta(seconds=SLOWEST_POD_FACTOR * cold_start_s) + DECISION_DELAY
+    return timedelta(seconds=SLOWEST_POD_FACTOR * until_ready_s) + DECISION_DELAY
 
 
 def _explain(event: AnnouncedEvent, now: datetime) -> str:

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.scaling.cold_start import measure_cold_starts
 from chatscale.scaling.demand import average_demand, is_burst
 from chatscale.scaling.load import LoadSummary
-from chatscale.scaling.reserve import learn_reserve, measure_cold_starts
+from chatscale.scaling.reserve import learn_reserve
 from chatscale.scaling.signals import Observation, ReplicaPhase
 from chatscale.scaling.state import Averages, ScalerState
 from chatscale.scaling.work import Work, count_work
@@ -40,7 +41,8 @@ def learn(
 
 def learn_cold_starts(state: ScalerState, seen: Observation) -> ScalerState:
     """Measure the cold start of each pod that became Ready. Needs no metrics."""
-    return replace(state, reserve=measure_cold_starts(state.reserve, seen.replicas))
+    starts = measure_cold_starts(state.reserve.starts, seen.replicas)
+    return replace(state, reserve=replace(state.reserve, starts=starts))
 
 
 def _count_reading(state: ScalerState, load: LoadSummary, seen: Observation) -> ScalerState:

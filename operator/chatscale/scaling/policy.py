@@ -47,7 +47,7 @@ def decide(
     """
     load = read_load(seen, state.refusals, spec.source, now)
     state = learn(state, spec, max_concurrency, current, seen, load, now)
-    floor = floor_at(spec, state.reserve.cold_start_s, now, state.events)
+    floor = floor_at(spec, state.reserve.starts.until_ready_s, now, state.events)
     inputs = DecisionInput(spec, max_concurrency, current, seen, load, now, floor)
     recommendation = recommend(inputs, state)
     limited = limit(inputs, recommendation, state.history)

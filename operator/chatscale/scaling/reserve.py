@@ -5,23 +5,19 @@ how much reserve this model's traffic needs to stay within the error budget of i
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from chatscale.api.v1alpha1 import AutoscalingStatus, SloSpec
-from chatscale.scaling.signals import Replica, ReplicaPhase
+from chatscale.scaling.cold_start import ColdStarts
 from chatscale.scaling.tuning import (
     BUDGET_SHARE,
     DECISION_DELAY,
-    DEFAULT_COLD_START,
     FORECAST_ERROR_MEMORY,
     GAIN_PER_HOUR,
     INITIAL_FORECAST_ERROR,
     LOAD_WINDOW,
-    MAX_COLD_START,
     MAX_FORECAST_ERROR,
-    MAX_MEASURED_COLD_START,
     MAX_MISS_RATIO,
     MAX_RESERVE,
     MIN_FORECAST,
@@ -41,28 +37,20 @@ _MIN_LOAD = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """What is learned of one ChatModel. `status.autoscaling` keeps all of it but the pending forecasts."""
+    """What is learned about one ChatModel. `status.autoscaling` keeps everything except the pending forecasts."""
 
     factor: float = 1.0
     """Multiplies the reserve."""
     error_variance: float = INITIAL_FORECAST_ERROR**2
     """Variance of ln(load / forecast), where the load was above the forecast."""
-    measured_cold_start_s: float | None = None
-    """None before a cold start was measured."""
-    started: frozenset[str] | None = None
-    """Names of the pods that have been Ready; None before the first observation."""
+    starts: ColdStarts = field(default_factory=ColdStarts)
     forecasts: tuple[tuple[datetime, float], ...] = ()
     """(time of the forecast, load expected one horizon later in replicas), oldest first."""
 
     @classmethod
     def learned(cls, status: AutoscalingStatus) -> "Reserve":
         """The reserve that an earlier process left in the status."""
-        cold_start_s, learned = status.cold_start_seconds, status.learned
-        reserve = cls(
-            measured_cold_start_s=None
-            if cold_start_s is None
-            else min(float(cold_start_s), MAX_COLD_START.total_seconds())
-        )
+        reserve, learned = cls(starts=ColdStarts.learned(status)), status.learned
         if learned is None:
             return reserve
         return replace(
@@ -72,19 +60,24 @@ class Reserve:
         )
 
     @property
-    def cold_start_s(self) -> float:
-        """Seconds from the creation of a pod until it is Ready."""
-        return DEFAULT_COLD_START.total_seconds() if self.measured_cold_start_s is None else self.measured_cold_start_s
-
-    @property
     def _drain_s(self) -> float:
         """Seconds in which a backlog should be served. An assumed cold start does not count."""
-        return max(self.measured_cold_start_s or 0.0, LOAD_WINDOW.total_seconds() / 2)
+        return max(self.starts.measured_s or 0.0, LOAD_WINDOW.total_seconds() / 2)
 
     @property
     def horizon(self) -> timedelta:
         """From the middle of the load's averaging window until a replica requested now is Ready."""
-        return timedelta(seconds=self.cold_start_s) + DECISION_DELAY + LOAD_WINDOW / 2
+        return timedelta(seconds=self.starts.until_ready_s) + DECISION_DELAY + LOAD_WINDOW / 2
+
+    @property
+    def learning_horizon(self) -> timedelta:
+        """The time after which a forecast is compared with the load: the horizon, but never an assumed cold start.
+
+        Otherwise the first recommendation for a new model would depend on the assumption.
+        """
+        if self.starts.measured_s is None:
+            return DECISION_DELAY + LOAD_WINDOW
+        return self.horizon
 
     def sized_for(self, work: Work, slo: SloSpec, now: datetime, *, is_full: bool = False) -> "Need":
         """The replicas that the load one horizon ahead needs, in fractions. The work must be known.
@@ -118,43 +111,12 @@ class Need:
         return self.expected + self.spare
 
 
-def measure_cold_starts(reserve: Reserve, replicas: Iterable[Replica]) -> Reserve:
-    """Measure pods that are Ready for the first time. replicas: all, in any phase. Needs no metrics.
-
-    Each new cold start has the weight of all earlier ones together, so that a cache that was lost shows soon. A pod
-    that was Ready before the first observation, or was Ready once already, is not measured: a readiness probe that
-    failed for a moment would look like a cold start of hours.
-    """
-    by_name = {replica.name: replica for replica in replicas}
-    ready = {name for name, replica in by_name.items() if replica.phase is ReplicaPhase.READY}
-    if reserve.started is None:
-        return replace(reserve, started=frozenset(ready))
-    measured_s = [
-        took.total_seconds() for name in sorted(ready - reserve.started) if (took := _cold_start(by_name[name]))
-    ]
-    mean_s = reserve.cold_start_s
-    for each_s in measured_s:
-        mean_s = (mean_s + each_s) / 2
-    return replace(
-        reserve,
-        measured_cold_start_s=mean_s if measured_s else reserve.measured_cold_start_s,
-        started=frozenset(ready | (reserve.started & by_name.keys())),
-    )
-
-
-def _cold_start(replica: Replica) -> timedelta | None:
-    """None if it is unknown, or so long that it says nothing about the next one."""
-    if replica.created is None or not timedelta(0) < replica.since - replica.created <= MAX_MEASURED_COLD_START:
-        return None
-    return min(replica.since - replica.created, MAX_COLD_START)
-
-
 def learn_reserve(reserve: Reserve, work: Work, slo: SloSpec, now: datetime) -> Reserve:
     """Add one observation, which `work` has counted already."""
     if not work.is_known:
         return reserve
     load = max(work.load(now), _MIN_LOAD)
-    due = [forecast for forecast in reserve.forecasts if forecast[0] <= now - reserve.horizon]
+    due = [forecast for forecast in reserve.forecasts if forecast[0] <= now - reserve.learning_horizon]
     variance = reserve.error_variance
     if due:
         observed = max(work.short_load(now), load / 2, MIN_FORECAST)
@@ -173,7 +135,7 @@ def _request_rate(reserve: Reserve, work: Work, now: datetime) -> float | None:
     """Requests per second that misses are weighted with: smoothed, but while the replicas for a jump start the rate
     after the jump. A minute of misses would otherwise count as many hours of the quiet time before.
     """
-    if work.requests_per_s is None or work.jumped_at is None or now >= work.jumped_at + reserve.horizon:
+    if work.requests_per_s is None or work.jumped_at is None or now >= work.jumped_at + reserve.learning_horizon:
         return work.requests_per_s
     return max(work.requests_per_s, work.arrival_rps(now))
 

@@ -75,7 +75,11 @@ class Replica:
     detail: str = ""
     """For UNSCHEDULABLE what the pod waits for, such as `0/3 nodes are available: 3 Insufficient nvidia.com/gpu`."""
     created: datetime | None = None
-    """Creation time of the pod. `since` minus this is the cold start of a ready replica. Aware."""
+    """Creation time of the pod. Aware."""
+    scheduled: datetime | None = None
+    """When the scheduler placed the pod on a node; None if it has not yet, or if the time is unknown. Aware.
+
+    `since` minus this is the cold start of a ready replica."""
     reason: str = ""
     """For UNSCHEDULABLE the reason of the pod's problem, such as `InsufficientGPU`; empty without a problem."""
 

@@ -31,14 +31,15 @@ MAX_FORECAST_ERROR: Final = 0.7
 unannounced spike, and the next hour needs no replicas for another one: without the bound a day with one spike of 12x
 cost 14 % more, for no gain."""
 DEFAULT_COLD_START: Final = timedelta(seconds=80)
-"""Before any cold start is measured: an 8B model with its files cached on the node."""
+"""Assumed until a start is measured: an 8B model with its files cached on the node. The measured start replaces it."""
 MAX_COLD_START: Final = timedelta(minutes=15)
-"""Forecasts and event lead times look no further ahead."""
+"""Upper bound of the time from the creation of a pod until it is Ready. Forecasts look no further ahead."""
 MAX_MEASURED_COLD_START: Final = timedelta(minutes=30)
-"""A longer start-up was a fault, and says nothing about the next. The startup probe gives up at the same time."""
+"""A longer start is a fault and is not measured. The startup probe fails after the same time."""
 SLOWEST_POD_FACTOR: Final = 2.0
-"""Lead time of an announced event, in cold starts. The slowest of many pods takes longer than the mean: 1.6 times for
-the slowest of twenty (published start-up times of an 8B model: 80 s, and 130 s for 5 of 100)."""
+"""Lead time of an announced event, as a multiple of the time from creation to Ready. The slowest of many pods takes
+longer than the mean: 1.6 times for the slowest of twenty (published start-up times of an 8B model: 80 s, and 130 s for
+5 of 100)."""
 
 RESERVE_FACTOR: Final = 2.0
 """Reserve for a load of W replicas: RESERVE_FACTOR * sqrt(x / T) * W ** POOLING_EXPONENT, with x the seconds of work in

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from chatscale.api.v1alpha1 import AutoscalingSpec, MetricSource, SourceType
+from chatscale.scaling.cold_start import ColdStarts
 from chatscale.scaling.floor import floor_at
 from chatscale.scaling.policy import decide
-from chatscale.scaling.reserve import Reserve
 from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample, WorkCounters
 from chatscale.scaling.state import ScalerState
 from chatscale_simulator.simulation.policy import Policy
@@ -43,7 +43,7 @@ class ChatscalePolicy:
     @property
     def min_replicas_at_start(self) -> int:
         """`minReplicas`, or the count of an event that is active at second 0."""
-        return floor_at(self._spec, Reserve().cold_start_s, self._starts_at).replicas
+        return floor_at(self._spec, ColdStarts().until_ready_s, self._starts_at).replicas
 
     def decide(self, snapshot: MetricsSnapshot) -> int:
         """Return the recommended replica count."""
@@ -62,6 +62,7 @@ class ChatscalePolicy:
                 since=self._at(float(snapshot.ready_since_s[row])),
                 sample=self._sample(snapshot, row),
                 created=self._at(float(snapshot.created_s[row])),
+                scheduled=self._at(float(snapshot.created_s[row])),
             )
             for row in range(snapshot.ready)
         ]
@@ -71,6 +72,7 @@ class ChatscalePolicy:
                 phase=ReplicaPhase.STARTING,
                 since=self._at(float(since_s)),
                 created=self._at(float(since_s)),
+                scheduled=self._at(float(since_s)),
             )
             for at, since_s in enumerate(snapshot.starting_since_s)
         ]

@@ -370,7 +370,9 @@ def _finish_due(f: Any, m: Any, r: int) -> None:
             f.outcome[request] = SERVED
             f.now[r, FINISHED] += 1
             more = f.output[request] - 1
-            if more > 0 and (f.clock[r] - f.first[request]) / more > m.slow_tpot_s:
+            # A request counts as one miss: the server counts the objective that it misses first.
+            is_counted = f.first[request] - f.arrival[request] > f.ttft_limit[request]
+            if more > 0 and not is_counted and (f.clock[r] - f.first[request]) / more > m.slow_tpot_s:
                 f.now[r, TPOT_SLOW] += 1
             continue
         if at < f.n_dec[r]:

@@ -37,7 +37,7 @@ class Column(IntEnum):
     TTFT_SLOW = 14
     """First tokens later than the SLO allows for a prompt of that length."""
     TPOT_SLOW = 15
-    """Finished requests whose mean time per output token was above the SLO."""
+    """Finished requests whose mean time per output token was above the SLO, without those in TTFT_SLOW."""
     ARRIVED = 16
     """Requests that were routed to this replica, refused ones included."""
 

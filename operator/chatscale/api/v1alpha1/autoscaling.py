@@ -210,8 +210,9 @@ class AnnouncedEvent(ApiModel):
     )
     lead_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
         default=None,
-        description="Create the pods this many seconds before start. Default: twice the measured cold start of this "
-        "model, because the last of many pods takes longer than the mean.",
+        description="Create the pods this many seconds before start. Default: twice the sum of "
+        "status.autoscaling.schedulingSeconds and coldStartSeconds, because the last of many pods takes longer than "
+        "the mean, plus 25 seconds. Before the first measured start, the sum is assumed to be 80 seconds.",
     )
 
 

@@ -93,8 +93,13 @@ class AutoscalingStatus(ApiModel):
     )
     cold_start_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
         default=None,
-        description="What the last cold starts took: a mean in which newer starts weigh more. Absent before the "
-        "first start that was measured.",
+        description="How long the last pods took to start: from when a pod was scheduled until it was Ready. Only "
+        "measured starts count, and newer ones weigh more. Absent before the first start that was measured.",
+    )
+    scheduling_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
+        default=None,
+        description="How long the same pods waited for a node: from the creation of a pod until it was scheduled. "
+        "Newer ones weigh more.",
     )
     last_metric_time: datetime | None = Field(
         default=None,

@@ -57,7 +57,7 @@ def resolve_replicas(
     state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling)
     if writer is not Writer.OPERATOR and not autoscaling.dry_run:
         state = learn_cold_starts(state.without_history(current.replicas, now), seen)
-        floor = floor_at(autoscaling, state.reserve.cold_start_s, now, state.events)
+        floor = floor_at(autoscaling, state.reserve.starts.until_ready_s, now, state.events)
         state = memory.scaler = replace(state, events=floor.events)
         starts_from_zero = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
         replicas = floor.replicas if starts_from_zero else current.replicas

@@ -91,7 +91,7 @@ def as_patch(status: ChatModelStatus) -> dict[str, Any]:
 
 def _autoscaling(result: PassResult, before: AutoscalingStatus) -> AutoscalingStatus:
     decision, scaled = result.decision, result.scaled
-    cold_start_s = result.scaler.reserve.measured_cold_start_s
+    starts = result.scaler.reserve.starts
     return AutoscalingStatus(
         mode=result.chatmodel.spec.autoscaling.mode,
         phase=decision.phase if decision else None,
@@ -99,7 +99,8 @@ def _autoscaling(result: PassResult, before: AutoscalingStatus) -> AutoscalingSt
         last_metric_time=result.read_whole_at or before.last_metric_time,
         last_scale_time=scaled.time if scaled else before.last_scale_time,
         current_metrics=_current_metrics(result),
-        cold_start_seconds=None if cold_start_s is None else round(cold_start_s),
+        cold_start_seconds=None if starts.measured_s is None else round(starts.measured_s),
+        scheduling_seconds=None if starts.measured_s is None else round(starts.scheduling_s),
         learned=result.scaler.learned or before.learned,
         history=([scaled] if scaled else []) + before.history[: HISTORY - bool(scaled)],
     )

@@ -21,11 +21,13 @@ def test_the_samples_of_a_deleted_pod_are_dropped():
 
 
 def test_every_pod_is_a_replica_with_its_phase():
-    pods = read_pods([a_pod("a").ready(at(1)).manifest(), a_pod("b").unschedulable("no room", at(2)).manifest()])
+    pods = read_pods(
+        [a_pod("a").running("n1", at(0)).ready(at(1)).manifest(), a_pod("b").unschedulable("no room", at(2)).manifest()]
+    )
     assert observe(pods, {"a": a_sample(at(5))}, at(5)) == Observation(
         taken_at=at(5),
         replicas=(
-            Replica("a", ReplicaPhase.READY, at(1), a_sample(at(5)), created=pods[0].created),
+            Replica("a", ReplicaPhase.READY, at(1), a_sample(at(5)), created=pods[0].created, scheduled=at(0)),
             Replica(
                 "b",
                 ReplicaPhase.UNSCHEDULABLE,

@@ -1,5 +1,6 @@
 """Pods from their manifests: phase, since when, and why they are not Ready."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,21 @@ def read(*builders: PodBuilder) -> tuple[Pod, ...]:
 def test_a_pod_is_in_exactly_one_phase(pod: PodBuilder, phase: ReplicaPhase, since):
     (found,) = read(pod)
     assert (found.phase, found.since) == (phase, since)
+
+
+@pytest.mark.parametrize(
+    ("pod", "scheduled"),
+    [
+        pytest.param(a_pod(), None, id="no condition yet"),
+        pytest.param(a_pod().unschedulable("no room", at(2)), None, id="no room"),
+        pytest.param(a_pod().gated("quota"), None, id="behind a scheduling gate"),
+        pytest.param(a_pod().scheduled("n1", at(3)), at(3), id="bound to a node"),
+        pytest.param(a_pod().running("n1", at(3)).ready(at(25)), at(3), id="ready"),
+        pytest.param(replace(a_pod(), started=at(4)).ready(at(25)), at(4), id="created with a node name"),
+    ],
+)
+def test_a_pod_has_the_time_when_it_was_scheduled(pod: PodBuilder, scheduled: datetime | None):
+    assert [found.scheduled for found in read(pod)] == [scheduled]
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])

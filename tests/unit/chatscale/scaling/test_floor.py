@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chatscale.api.v1alpha1 import AnnouncedEvent, AutoscalingPhase
+from chatscale.scaling.cold_start import ColdStarts
 from chatscale.scaling.floor import floor_at, lead_of
-from chatscale.scaling.reserve import Reserve
 from chatscale.scaling.signals import Replica, ReplicaPhase
 from tests.support.replicas import Operator, a_sample, a_spec, at, in_phase, ready, seen
 
@@ -21,7 +21,8 @@ def an_event(start_s: float = HOUR_S, end_s: float = 2 * HOUR_S, least: int = 8,
 
 
 def started_in(name: str, since_s: float, took_s: float) -> Replica:
-    return replace(ready(name, a_sample(since_s), since_s), created=at(since_s - took_s))
+    created = at(since_s - took_s)
+    return replace(ready(name, a_sample(since_s), since_s), created=created, scheduled=created)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +72,15 @@ def test_pods_that_became_ready_faster_than_expected_stay_until_the_event() -> N
     shop = Operator(
         replicas=1, spec=a_spec(events=[an_event()], behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
     )
-    shop.state = replace(shop.state, reserve=Reserve(measured_cold_start_s=300.0, started=frozenset()))
+    starts = ColdStarts(measured_s=300.0, ready_before=frozenset())
+    shop.state = replace(shop.state, reserve=replace(shop.state.reserve, starts=starts))
     prepared_at = HOUR_S - 625
 
     assert shop.sees_load(prepared_at - 5, active=1).replicas == 1
     assert shop.sees_load(prepared_at, active=1).replicas == 8
     fast = [started_in(f"r{index}", prepared_at + 30, 30) for index in range(8)]
     shop.sees(seen(prepared_at + 30, *fast))
-    assert shop.state.reserve.cold_start_s < 40
+    assert shop.state.reserve.starts.until_ready_s < 40
     assert {decision.replicas for decision in shop.watches(prepared_at + 35, HOUR_S, active=1)} == {8}
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given, settings
@@ -6,12 +7,12 @@ from hypothesis import strategies as st
 
 from chatscale.api.v1alpha1 import AutoscalingSpec
 from chatscale.scaling.policy import decide
-from chatscale.scaling.signals import Observation, Replica, ReplicaPhase
+from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, WorkCounters
 from tests.support.replicas import SLOTS, Operator, a_sample, a_spec, at, in_phase, seen, under_load
+from tests.support.workers import Fleet
 
-METRICS = st.lists(
-    st.sampled_from(["QueueDepth", "ActiveRequests", "KVCacheUtilization"]), min_size=1, max_size=3, unique=True
-)
+METRICS = st.lists(st.sampled_from(["QueueDepth", "ActiveRequests", "KVCacheUtilization"]), max_size=3, unique=True)
+"""Without any, the SLO decides."""
 
 
 @st.composite
@@ -53,6 +54,21 @@ def specs(draw: st.DrawFn) -> AutoscalingSpec:
 
 
 @st.composite
+def work_counters(draw: st.DrawFn) -> WorkCounters:
+    """Any counters: also ones that go down, or do not fit each other or the time."""
+    counts = st.floats(0, 1e6)
+    return WorkCounters(
+        max_tokens_per_second=draw(st.sampled_from([1.0, 8000.0, 1e6])),
+        prompt_tokens=draw(counts),
+        generated_tokens=draw(counts),
+        finished=draw(counts),
+        slo_misses=draw(counts),
+        max_tokens_per_step=draw(st.sampled_from([None, 8.0, 2048.0])),
+        decode_step_s=draw(st.sampled_from([None, 0.01, 1.0])),
+    )
+
+
+@st.composite
 def observations(draw: st.DrawFn, seconds: float = 0) -> Observation:
     def replica(index: int) -> Replica:
         age = draw(st.sampled_from([0, 1, 14, 16, 1000]))
@@ -63,13 +79,21 @@ def observations(draw: st.DrawFn, seconds: float = 0) -> Observation:
             draw(st.floats(0, 1)),
             draw(st.floats(0, 1000)),
         )
+        if counts_work:
+            sample = replace(sample, work=draw(work_counters()))
+        since = at(seconds - draw(st.sampled_from([0, 10, 400])))
+        created = since - timedelta(seconds=draw(st.sampled_from([1, 40, 5000])))
         return Replica(
             f"r{index}",
             draw(st.sampled_from(ReplicaPhase)),
-            at(seconds - draw(st.sampled_from([0, 10, 400]))),
+            since,
             draw(st.sampled_from([sample, None])),
+            created=created,
+            scheduled=draw(st.sampled_from([created, since, None])),
         )
 
+    # Either all replicas count their work, or none: the policy follows the SLO only if all do.
+    counts_work = draw(st.booleans())
     return seen(seconds, *(replica(index) for index in range(draw(st.integers(0, 6)))))
 
 
@@ -136,6 +160,33 @@ def test_more_load_never_gives_fewer_replicas(past: tuple[Operator, float], coun
         kv = min(active / (100 * count), 1)
         observation = under_load(seconds, active, count, kv)
         return decide(operator.spec, SLOTS, current, observation, operator.state, at(seconds)).replicas
+
+    assert replicas(less) <= replicas(more)
+
+
+@given(
+    st.integers(1, 20),
+    st.integers(0, 300),
+    st.integers(1, 10),
+    st.integers(1, 60),
+    st.integers(0, 3000),
+    st.integers(0, 3000),
+)
+@settings(max_examples=200)
+def test_more_arrivals_never_give_fewer_replicas(
+    count: int, quiet_s: int, rate: int, span_s: int, less: int, more: int
+) -> None:
+    less, more = sorted((less, more))
+    spec, fleet = a_spec(maxReplicas=1000), Fleet(count)
+    operator = Operator(count, spec)
+    for _ in range(0, quiet_s + 1, 15):
+        operator.sees(fleet.after(15, rate))
+
+    def replicas(arrived: int) -> int:
+        """Recommended if so many more requests wait on each replica."""
+        waiting = tuple(worker.replica(fleet.now + span_s, running=SLOTS, waiting=arrived) for worker in fleet.workers)
+        observation = Observation(at(fleet.now + span_s), waiting)
+        return decide(spec, SLOTS, count, observation, operator.state, observation.taken_at).replicas
 
     assert replicas(less) <= replicas(more)
 

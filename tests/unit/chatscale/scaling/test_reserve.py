@@ -1,4 +1,4 @@
-"""The reserve above the load: learned from forecast errors, SLO misses and cold starts."""
+"""The reserve above the load: learned from forecast errors and SLO misses."""
 
 import math
 from dataclasses import replace
@@ -6,23 +6,13 @@ from dataclasses import replace
 import pytest
 
 from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus, SloSpec
-from chatscale.desired.workload import STARTUP_TIMEOUT_S
-from chatscale.scaling.reserve import Reserve, learn_reserve, measure_cold_starts
-from chatscale.scaling.signals import Replica, ReplicaPhase
+from chatscale.scaling.reserve import Reserve, learn_reserve
 from chatscale.scaling.tuning import BUDGET_SHARE, MAX_RESERVE, MIN_RESERVE
 from chatscale.scaling.work import Work, count_work
 from tests.support.replicas import at
-from tests.support.workers import Fleet, Worker
+from tests.support.workers import Fleet
 
 SLO = SloSpec()
-
-
-def a_start(took_s: float) -> Replica:
-    return Worker("w0", since=0, started_in=took_s).replica(0)
-
-
-def unready() -> Replica:
-    return replace(a_start(40), phase=ReplicaPhase.STARTING)
 
 
 class Student:
@@ -122,50 +112,10 @@ def test_falling_load_is_no_error() -> None:
     assert student.reserve.error_variance <= before
 
 
-def test_new_cold_starts_outweigh_earlier_ones_soon() -> None:
-    reserve = Reserve(started=frozenset())
-    for number in range(4):
-        slow = Worker(f"slow{number}", since=100.0 * number, started_in=300)
-        reserve = measure_cold_starts(reserve, [slow.replica(100.0 * number)])
-
-    assert 280 < reserve.cold_start_s < 300
-
-
-def test_a_cold_start_of_half_an_hour_counts_as_the_maximum() -> None:
-    reserve = Reserve(started=frozenset())
-    for number in range(6):
-        reserve = measure_cold_starts(reserve, [Worker(f"w{number}", since=0, started_in=STARTUP_TIMEOUT_S).replica(0)])
-
-    assert 880 < reserve.cold_start_s <= 900
-
-
-def test_cold_starts_of_unread_pods_are_measured_too() -> None:
-    unread = replace(Worker("w0", since=0, started_in=300).replica(0), sample=None)
-
-    assert measure_cold_starts(Reserve(started=frozenset()), [unread]).cold_start_s == pytest.approx((80 + 300) / 2)
-
-
-@pytest.mark.parametrize(
-    ("before", "then"),
-    [
-        pytest.param([], [a_start(5 * 3600)], id="a pod that was in trouble for hours"),
-        pytest.param([a_start(300)], [a_start(300)], id="who was ready before anyone looked"),
-        pytest.param([a_start(40), unready()], [a_start(600)], id="a probe that failed, or a restart in place"),
-        pytest.param([], [unready()], id="who is not ready"),
-    ],
-)
-def test_what_is_no_cold_start_is_not_measured(before: list[Replica], then: list[Replica]) -> None:
-    reserve = measure_cold_starts(Reserve(), before[:1])
-    for replica in (*before[1:], *then):
-        reserve = measure_cold_starts(reserve, [replica])
-
-    assert reserve.measured_cold_start_s is None
-
-
 def test_a_new_process_continues_with_what_the_last_one_learned() -> None:
     learned = LearnedStatus(reserve_percent=150, forecast_error_percent=20, prompt_tokens=1, generated_tokens=1)
 
-    reserve = Reserve.learned(AutoscalingStatus(cold_start_seconds=120, learned=learned))
+    reserve = Reserve.learned(AutoscalingStatus(cold_start_seconds=120, scheduling_seconds=40, learned=learned))
 
-    assert (reserve.factor, reserve.cold_start_s) == (1.5, 120.0)
+    assert (reserve.factor, reserve.starts.until_ready_s) == (1.5, 160.0)
     assert reserve.error_variance == pytest.approx(0.04)

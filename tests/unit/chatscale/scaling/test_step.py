@@ -1,6 +1,6 @@
 """The default policy on a step of the load: one replica with 8 slots that serves 8 requests/s, readings every 2 s."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -20,6 +20,11 @@ class OneReplica:
     decode_step_s: float | None = STEP_S
     arrived: list[float] = field(default_factory=list)
     state: ScalerState = field(default_factory=lambda: ScalerState.rebuilt(1, at(0)))
+
+    def assume(self, cold_start_s: float) -> None:
+        reserve = self.state.reserve
+        starts = replace(reserve.starts, assumed_s=cold_start_s)
+        self.state = replace(self.state, reserve=replace(reserve, starts=starts))
 
     def at_rate(self, requests_per_s: float, from_s: float, to_s: float) -> None:
         count = round((to_s - from_s) * requests_per_s)
@@ -48,7 +53,8 @@ class OneReplica:
         started = finished + running
         work = WorkCounters(14000.0, started * PROMPT, tokens, finished, 0.0, 2048.0, self.decode_step_s)
         sample = ReplicaSample(at(now), depth, running, SLOTS, 0.0, refused, work)
-        replica = Replica("one", ReplicaPhase.READY, at(created + 5), sample, created=at(created))
+        ready, start = at(created + 5), at(created)
+        replica = Replica("one", ReplicaPhase.READY, ready, sample, created=start, scheduled=start)
         decision = decide(SPEC, SLOTS, 1, Observation(at(now), (replica,)), self.state, at(now))
         self.state = decision.next_state
         return decision
@@ -108,12 +114,39 @@ def test_refusals_are_named_first() -> None:
 
 
 @pytest.mark.parametrize("created", [-3600.0, 0.0], ids=["start not observed", "a start of 5 s was measured"])
-def test_the_first_recommendation_does_not_depend_on_an_assumed_cold_start(created: float) -> None:
+def test_the_first_recommendation_does_not_depend_on_a_measured_start(created: float) -> None:
     shop = OneReplica()
     shop.at_rate(14, 75.0, 150.0)
     decisions = [shop.decides(float(now), created) for now in range(6, 80, 2)]
 
     assert [decision.replicas for decision in decisions[-2:]] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("quiet_s", "before", "after"),
+    [
+        pytest.param(20, 0, 14, id="a new model"),
+        pytest.param(74, 0, 14, id="idle for a minute"),
+        pytest.param(200, 2, 60, id="a low rate for minutes"),
+        pytest.param(300, 1, 60, id="longer than most horizons"),
+        pytest.param(1000, 4, 40, id="longer than every horizon"),
+    ],
+)
+def test_the_first_recommendation_is_the_same_for_every_assumed_cold_start(
+    quiet_s: int, before: float, after: float
+) -> None:
+    found = []
+    for assumed_s in (20.0, 80.0, 300.0):
+        shop = OneReplica()
+        shop.assume(assumed_s)
+        shop.at_rate(before, 0.0, quiet_s)
+        shop.at_rate(after, quiet_s, quiet_s + 20)
+        shop.until(quiet_s)
+        first, second = shop.decides(quiet_s + 2.0), shop.decides(quiet_s + 4.0)
+        found.append((first.replicas, second.replicas, first.next_state.reserve.error_variance))
+
+    assert found[0] == found[1] == found[2]
+    assert found[0][1] > 1
 
 
 def test_a_steady_load_is_no_evidence() -> None:

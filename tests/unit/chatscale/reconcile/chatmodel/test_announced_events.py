@@ -57,21 +57,44 @@ async def test_a_pass_is_due_when_the_lead_begins_however_long_the_interval(mode
     assert least(world, mode) == 3
 
 
-@MODES
-async def test_the_lead_is_twice_the_cold_start_that_was_measured(mode: str):
-    world = await a_shop(mode)
-    slow = a_pod("tiny-2").created_at(START - timedelta(seconds=500))
-    world.cluster.put(slow.manifest())
+async def a_pod_starts(world: World, scheduled_in_s: float, took_s: float) -> None:
+    """A second pod, observed before and after it becomes Ready."""
+    scheduled = START - timedelta(seconds=took_s)
+    pod = a_pod("tiny-2").created_at(scheduled - timedelta(seconds=scheduled_in_s)).running("node-a", scheduled)
+    world.cluster.put(pod.manifest())
     await world.tick()
-    assert least(world, mode) == 1
-    world.cluster.put(slow.ready(START).manifest())
+    world.cluster.put(pod.ready(START).manifest())
     await world.tick(times=2)
-    # (80 + 500) / 2 s, and so its lead has begun.
-    assert autoscaling(world)["coldStartSeconds"] == 290
+
+
+@MODES
+async def test_a_start_of_22_s_shows_22_s_and_shortens_the_lead(mode: str):
+    world = await a_shop(mode)
+    assert "coldStartSeconds" not in autoscaling(world)
+
+    await a_pod_starts(world, scheduled_in_s=0, took_s=22)
+
+    assert (autoscaling(world)["coldStartSeconds"], autoscaling(world)["schedulingSeconds"]) == (22, 0)
+    # 08:05:00 less the lead of 2 x 22 s + 25 s is 08:03:51.
+    await world.tick(seconds=180)
+    assert autoscaling(world).get("activeEvent") is None
+    await world.tick(seconds=30)
+    assert (least(world, mode), autoscaling(world)["activeEvent"]) == (3, "sale")
+
+
+@MODES
+async def test_time_without_a_node_is_shown_apart_and_lengthens_the_lead(mode: str):
+    world = await a_shop(mode)
+
+    await a_pod_starts(world, scheduled_in_s=120, took_s=22)
+
+    # The lead of 2 x (120 s + 22 s) + 25 s began at 07:59:51.
+    assert (autoscaling(world)["coldStartSeconds"], autoscaling(world)["schedulingSeconds"]) == (22, 120)
     assert least(world, mode) == 3
     world.restart_operator()
     await world.tick()
-    assert (autoscaling(world)["coldStartSeconds"], autoscaling(world)["activeEvent"]) == (290, "sale")
+    assert (autoscaling(world)["coldStartSeconds"], autoscaling(world)["schedulingSeconds"]) == (22, 120)
+    assert autoscaling(world)["activeEvent"] == "sale"
 
 
 @MODES
