@@ -12,6 +12,7 @@ from tests.support.builders import ChatModelBuilder, Manifest
 from tests.support.clock import FakeClock
 from tests.support.fake_cluster import FakeCluster, matches
 from tests.support.fake_reader import FakeReader
+from tests.support.gateways import FakeGateways
 
 IMAGES = ServerImages(transformers="server:1", simulated="simulated:1")
 TINY = chatmodel_key("demo", "tiny")
@@ -24,6 +25,7 @@ class World:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     reader: FakeReader = field(default_factory=FakeReader)
     clock: FakeClock = field(default_factory=FakeClock)
+    gateways: FakeGateways | None = None
 
     def __post_init__(self) -> None:
         self.restart_operator()
@@ -32,7 +34,9 @@ class World:
         """A new process lists what exists, so its cache is complete."""
         self.cache = WatchCache(owners_of=chatmodels_concerned)
         cluster = WriteThrough(self.cluster, self.cache)
-        self.operator = ChatModelReconciler(cluster, self.cache, self.reader, IMAGES, self.clock, self.clock.monotonic)
+        self.operator = ChatModelReconciler(
+            cluster, self.cache, self.reader, IMAGES, self.clock, self.clock.monotonic, self.gateways
+        )
         self.deliver()
         for manifest in self.cluster.snapshot():
             if is_watched(manifest):

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from chatscale.api.v1alpha1 import AutoscalingSpec
 from chatscale.scaling.cold_start import measure_cold_starts
 from chatscale.scaling.demand import average_demand, is_burst
-from chatscale.scaling.load import LoadSummary
+from chatscale.scaling.idleness import Idleness, count_idleness
+from chatscale.scaling.load import LoadSummary, max_sample_age
 from chatscale.scaling.reserve import learn_reserve
 from chatscale.scaling.signals import Observation, ReplicaPhase
 from chatscale.scaling.state import Averages, ScalerState
@@ -32,6 +33,7 @@ def learn(
     slots: batch slots of each replica. current: the present replica count.
     """
     state = learn_cold_starts(state, seen)
+    state = learn_idleness(state, spec, current, seen, load, now)
     state = replace(state, history=state.history.with_current(current, spec.behavior, now))
     if state.counted_at is None or seen.taken_at > state.counted_at:
         state = _count_reading(state, load, seen)
@@ -43,6 +45,16 @@ def learn_cold_starts(state: ScalerState, seen: Observation) -> ScalerState:
     """Measure the cold start of each pod that became Ready. Needs no metrics."""
     starts = measure_cold_starts(state.reserve.starts, seen.replicas)
     return replace(state, reserve=replace(state.reserve, starts=starts))
+
+
+def learn_idleness(
+    state: ScalerState, spec: AutoscalingSpec, current: int, seen: Observation, load: LoadSummary, now: datetime
+) -> ScalerState:
+    """Count the time without requests of a model that may scale to zero."""
+    if spec.scale_to_zero is None:
+        return state if state.idleness == Idleness() else replace(state, idleness=Idleness())
+    gap = max_sample_age(spec.source)
+    return replace(state, idleness=count_idleness(state.idleness, current, seen, load, gap, now))
 
 
 def _count_reading(state: ScalerState, load: LoadSummary, seen: Observation) -> ScalerState:

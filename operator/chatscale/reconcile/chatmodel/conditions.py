@@ -11,7 +11,7 @@ from chatscale.api.v1alpha1 import ConditionStatus
 from chatscale.observe.pods import Problem, ProblemReason, current_problem, refusal_of_pods
 from chatscale.reconcile.chatmodel.pass_result import FORBIDDEN, INVALID_SPEC, PassResult
 from chatscale.reconcile.chatmodel.replicas import Writer
-from chatscale.scaling.policy import Decision
+from chatscale.scaling.policy import Decision, Recommendation
 from chatscale.scaling.signals import ReplicaPhase
 
 CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
@@ -85,6 +85,10 @@ def _ready(result: PassResult, problem: Problem | None) -> ConditionState:
     count = ready_count(ready, desired)
     if result.refusal:
         return ConditionState("Ready", ConditionStatus.FALSE, result.refusal.reason, result.refusal.message)
+    if result.is_asleep:
+        # True, so that `kubectl wait --for=condition=Ready` ends: the model answers the next request.
+        message = "no replica runs; the first request at the gateway starts one"
+        return ConditionState("Ready", ConditionStatus.TRUE, "ScaledToZero", message)
     if desired == 0:
         return ConditionState("Ready", ConditionStatus.FALSE, "ScaledToZero", "spec.replicas is 0")
     if ready >= desired:
@@ -140,7 +144,7 @@ def _scaling_active(result: PassResult) -> ConditionState:
             kind, ConditionStatus.FALSE, CONFLICTING_AUTOSCALER, result.conflict.describe(result.chatmodel)
         )
     if result.writer is Writer.AUTOSCALER:
-        return _condition_of_autoscaler(result.autoscaler)
+        return _condition_of_autoscaler(result.autoscaler, result.at_zero)
     if decision is None:
         return ConditionState(kind, ConditionStatus.FALSE, "ScalingDisabled", "mode Fixed: you set spec.replicas")
     if result.source_failure or not decision.metrics_ok:
@@ -184,8 +188,10 @@ def _obstacle_to_slo(result: PassResult, decision: Decision) -> str | None:
     )
 
 
-def _condition_of_autoscaler(autoscaler: Mapping[str, Any] | None) -> ConditionState:
-    """Our HPA's own condition ScalingActive, with its reason and message."""
+def _condition_of_autoscaler(autoscaler: Mapping[str, Any] | None, at_zero: Recommendation | None) -> ConditionState:
+    """Our HPA's own condition ScalingActive, with its reason and message; at 0 replicas the operator's decision."""
+    if at_zero is not None:
+        return ConditionState("ScalingActive", ConditionStatus.TRUE, at_zero.reason, at_zero.message)
     found: list[Mapping[str, Any]] = ((autoscaler or {}).get("status") or {}).get("conditions") or []
     own = next((condition for condition in found if condition.get("type") == "ScalingActive"), None)
     if own is None:

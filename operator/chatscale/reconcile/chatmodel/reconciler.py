@@ -296,7 +296,8 @@ def _due_in_s(chatmodel: ChatModel, resolution: Resolution, result: PassResult) 
     Without a decision to make or a ready pod to scrape, there is no tick.
     """
     waits_s = [RESYNC_S]
-    if resolution.decision is not None or result.ready:
+    may_sleep = chatmodel.spec.autoscaling.scale_to_zero is not None
+    if resolution.decision is not None or result.ready or may_sleep:
         waits_s.append(float(chatmodel.spec.autoscaling.source.interval_seconds))
     if result.refusal is not None:
         waits_s.append(REFUSED_RETRY_S)
@@ -327,6 +328,7 @@ def _result(
         conflict=resolution.conflict,
         autoscaler=next((hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel)), None),
         decision=resolution.decision,
+        at_zero=resolution.at_zero,
         event=resolution.floor.event if resolution.conflict is None else None,
         samples=samples,
         queue_depth=seen.queue_depth,
