@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.scaling.client_work import skip_clients
 from chatscale.scaling.cold_start import measure_cold_starts
 from chatscale.scaling.demand import average_demand, is_burst
 from chatscale.scaling.idleness import Idleness, count_idleness
@@ -37,7 +38,7 @@ def learn(
     state = replace(state, history=state.history.with_current(current, spec.behavior, now))
     if state.counted_at is None or seen.taken_at > state.counted_at:
         state = _count_reading(state, load, seen)
-        state = _learn_load(state, load, seen, spec) if load.read else state
+        state = _learn_load(state, load, seen, spec) if load.read else _learn_nothing(state, seen)
     return _detect_burst(state, spec, slots, load, now)
 
 
@@ -74,7 +75,7 @@ def _learn_load(state: ScalerState, load: LoadSummary, seen: Observation, spec: 
     at, work, reserve = seen.taken_at, Work(), state.reserve
     if load.counting:
         not_ready = [replica.name for replica in seen.replicas if replica.phase is not ReplicaPhase.READY]
-        work = count_work(state.work, load.counting, at, load.unread, not_ready)
+        work = count_work(state.work, load.counting, at, load.unread, not_ready, seen.clients)
         reserve = learn_reserve(reserve, work, spec.slo, at) if work.counted_at == at else reserve
     return replace(
         state,
@@ -85,6 +86,12 @@ def _learn_load(state: ScalerState, load: LoadSummary, seen: Observation, spec: 
         kv_percent=_average(state.kv_percent, at, load.kv_percent, spec),
         refusals=MappingProxyType(dict(load.refusals)),
     )
+
+
+def _learn_nothing(state: ScalerState, seen: Observation) -> ScalerState:
+    """No replica was read: what clients waited for meanwhile says nothing about the reserve."""
+    clients = skip_clients(seen.clients)
+    return state if clients is None else replace(state, work=replace(state.work, clients=clients))
 
 
 def _average(averages: Averages, at: datetime, value: float, spec: AutoscalingSpec) -> Averages:

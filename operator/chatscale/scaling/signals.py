@@ -141,6 +141,9 @@ class Observation:
 
     @property
     def queue_depth(self) -> int | None:
-        """Waiting requests in the newest samples of all ready replicas; None without any sample."""
+        """Requests that wait in replicas, by their newest samples, and in gateways; None if neither could be read."""
         samples = [replica.sample for replica in self.in_phase(ReplicaPhase.READY) if replica.sample is not None]
-        return sum(sample.queue_depth for sample in samples) if samples else None
+        held = self.clients.held if self.clients is not None and self.clients.gateways else None
+        if not samples and held is None:
+            return None
+        return sum(sample.queue_depth for sample in samples) + (held or 0)
