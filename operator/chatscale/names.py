@@ -55,6 +55,9 @@ CANARY_SUFFIX: Final = "-canary"
 ENGINE_LABEL: Final = "chatscale.dev/engine"
 """On pods: the engine that the pod runs. It tells how to read the pod's metrics and exit codes."""
 
+ROUTING_NAME: Final = "RoutingName"
+"""Kind of the keys under which the watch cache lists the ChatModels that use one name at the gateway. No API object."""
+
 FIELD_MANAGER: Final = "chatscale"
 """Applies all fields of the children, except the Deployment's `replicas`."""
 SCALER_FIELD_MANAGER: Final = "chatscale-scaler"

@@ -20,6 +20,8 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
+from chatscale_contract.gateway.endpoints import GATEWAY_NAME
+
 ENV_PREFIX: Final = "CHATSCALE_OPERATOR_"
 
 _SERVICE_LINK: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT(_\d+_.*)?)")
@@ -28,6 +30,13 @@ _SERVICE_LINK: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT(_
 Image = Annotated[str, StringConstraints(pattern=r"^\S+$"), Field(description="a container image")]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 LeaseName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+LabelSelector = Annotated[
+    str,
+    StringConstraints(
+        min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9._/-]+=[A-Za-z0-9._-]+(,[A-Za-z0-9._/-]+=[A-Za-z0-9._-]+)*$"
+    ),
+    Field(description="a label selector such as app.kubernetes.io/name=chatscale-gateway"),
+]
 Port = Annotated[int, Field(ge=0, le=65_535, description="a TCP port from 0 (off) to 65535")]
 
 
@@ -70,6 +79,10 @@ class Settings(BaseSettings):
         default="INFO", description="one of DEBUG, INFO, WARNING, ERROR"
     )
     log_format: LogFormat = Field(default=LogFormat.JSON, description=f"one of {', '.join(LogFormat)}")
+    gateway_namespace: Namespace | Literal[""] = Field(default="", description="the name of a namespace")
+    """Namespace of the gateway's pods. Empty: there is no gateway."""
+    gateway_selector: LabelSelector = f"app.kubernetes.io/name={GATEWAY_NAME}"
+    """Label selector of the gateway's pods."""
     metrics_port: Port = 9100
     """Of the operator's own Prometheus metrics."""
     probes_port: Port = 8080

@@ -3,6 +3,7 @@
 from chatscale.settings import ENV_PREFIX, LogFormat, Settings
 from tests.chart.support import operator_container, operator_env
 
+GATEWAY_SELECTOR = "app.kubernetes.io/name=chatscale-gateway,app.kubernetes.io/instance=chatscale"
 NOT_IN_THE_CLUSTER = {"kube_context"}
 """Settings that only a developer's machine needs."""
 
@@ -31,6 +32,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
         namespaces=("shop", "support"),
         lease_namespace="models",
         max_concurrent_model_rollouts=3,
+        gateway_selector=GATEWAY_SELECTOR,
         log_level="DEBUG",
         log_format=LogFormat.TEXT,
         metrics_port=9200,
@@ -44,6 +46,7 @@ def test_operator_serves_the_whole_cluster_by_default():
         simulated_server_image="chatscale/server-simulated:0.1.0",
         namespaces=(),
         lease_namespace="models",
+        gateway_selector=GATEWAY_SELECTOR,
     )
 
 

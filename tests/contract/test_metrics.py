@@ -10,7 +10,7 @@ from chatscale.desired.autoscaler import build_hpa
 from chatscale.observe.dialects.chatscale_server import CHATSCALE_SERVER
 from chatscale.observe.exposition import read_series
 from chatscale.scaling.signals import ReplicaSample
-from chatscale.scaling.work import Totals
+from chatscale.scaling.totals import Totals
 from chatscale_contract.server.metrics import CHATMODEL_LABEL, MODEL_NAME_LABEL, Metric, RejectReason
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.request import FinishReason, Output, StepReport

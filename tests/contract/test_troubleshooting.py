@@ -13,7 +13,7 @@ from hack.paths import ROOT
 GUIDE = ROOT / "docs/guide/troubleshooting.md"
 RECONCILE = ROOT / "operator/chatscale/reconcile"
 NOT_REASONS = {
-    "ModelLoaded", "Available", "Progressing", "ScalingActive",  # types of conditions; `Ready` is also a reason
+    "ModelLoaded", "Available", "Progressing", "ScalingActive", "RoutingReady",  # conditions; `Ready` is also a reason
     "Deployment", "Service", "Event", "True", "False", "Normal", "Warning",  # kinds and values of Kubernetes' own
     "User", "Operator", "ForeignAutoscaler",  # writers of the count
     "ProgressDeadlineExceeded",  # a reason of the Deployment, not of the ChatModel
@@ -53,7 +53,7 @@ def test_the_guide_explains(reason: str):
 
 def test_the_guide_explains_no_reason_twice_and_none_that_does_not_exist():
     documented = documented_reasons()
-    conditions = {"Ready", "ModelLoaded", "Available", "Progressing", "ScalingActive"}
+    conditions = {"Ready", "ModelLoaded", "Available", "Progressing", "ScalingActive", "RoutingReady"}
     # `Ready` is a condition and a reason, so it has a row in both tables.
     rows = sorted(set(documented) - (conditions - {"Ready"}))
 

@@ -12,6 +12,7 @@ from tests.support.builders import ChatModelBuilder, Manifest
 from tests.support.clock import FakeClock
 from tests.support.fake_cluster import FakeCluster, matches
 from tests.support.fake_reader import FakeReader
+from tests.support.gateways import FakeGateways
 
 IMAGES = ServerImages(transformers="server:1", simulated="simulated:1")
 TINY = chatmodel_key("demo", "tiny")
@@ -24,6 +25,7 @@ class World:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     reader: FakeReader = field(default_factory=FakeReader)
     clock: FakeClock = field(default_factory=FakeClock)
+    gateways: FakeGateways | None = None
 
     images: ServerImages = IMAGES
     max_updates: int = 1
@@ -43,7 +45,7 @@ class World:
         self.cache = WatchCache(owners_of=chatmodels_concerned)
         cluster = WriteThrough(self.cluster, self.cache)
         self.operator = ChatModelReconciler(
-            cluster, self.cache, self.reader, self.images, self.clock, self.clock.monotonic,
+            cluster, self.cache, self.reader, self.images, self.clock, self.clock.monotonic, self.gateways,
             max_updates=self.max_updates, wake=self.woken.append,
         )  # fmt: skip
         self.deliver()

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from chatscale import names
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Listing, Manifest
 from chatscale.desired.manifest import ObjectKey, key_of
 
@@ -29,7 +30,8 @@ class WatchCache:
     """Objects by key, and an index of the objects that concern each owner.
 
     owners_of: the custom resources that a change of the object concerns; they need not exist. A custom resource
-    concerns itself.
+    concerns itself. A key of kind `names.ROUTING_NAME` stands for all objects that have it: if an object gains or
+    loses such a key, the change concerns all of them.
     """
 
     def __init__(self, owners_of: Callable[[Manifest], Iterable[ObjectKey]]) -> None:
@@ -79,7 +81,7 @@ class WatchCache:
         kept = self._objects[key] = _without_managers(manifest)
         for owner in (found := set(self._owners_of(kept))):
             self._by_owner[owner][key] = kept
-        return self._existing(owners | found)
+        return self._existing(owners | found) | self._sharing(owners ^ found if known else found)
 
     def remove(self, manifest: Manifest) -> set[ObjectKey]:
         """Forget an object that was deleted, or that no longer matches its watch's label selector.
@@ -96,7 +98,7 @@ class WatchCache:
             return set()
         self._required.pop(key, None)
         owners = self._drop(key)
-        return self._existing(owners) | (owners & {key})
+        return self._existing(owners) | (owners & {key}) | self._sharing(owners)
 
     def require(self, key: ObjectKey, version: int) -> None:
         """Mark the object as behind until a state of at least this resource version arrives."""
@@ -121,6 +123,11 @@ class WatchCache:
 
     def _existing(self, owners: Iterable[ObjectKey]) -> set[ObjectKey]:
         return {owner for owner in owners if owner in self._objects}
+
+    def _sharing(self, owners: Iterable[ObjectKey]) -> set[ObjectKey]:
+        """The objects that have one of these routing names."""
+        shared = (owner for owner in owners if owner.kind == names.ROUTING_NAME)
+        return {key for owner in shared for key in self._by_owner.get(owner, ())}
 
     def _drop(self, key: ObjectKey) -> set[ObjectKey]:
         owners = set(self._owners_of(self._objects.pop(key)))

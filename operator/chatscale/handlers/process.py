@@ -27,7 +27,7 @@ from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.client import KubernetesCluster, connect
 from chatscale.cluster.connection import bearer_token, load_configuration
 from chatscale.cluster.guarded import Guarded
-from chatscale.cluster.interface import CHATMODEL
+from chatscale.cluster.interface import CHATMODEL, POD
 from chatscale.cluster.lease import Lease
 from chatscale.cluster.write_through import WriteThrough
 from chatscale.desired.workload import ServerImages
@@ -36,10 +36,11 @@ from chatscale.handlers.caches import Namespaces, fill_cache, remove_vanished_fo
 from chatscale.handlers.events import register, watch_settings
 from chatscale.handlers.leadership import lead_forever
 from chatscale.handlers.signals import Stopped, StopSignal
+from chatscale.observe.gateways import GatewayReader
 from chatscale.observe.source import ConfiguredReader, metrics_session
 from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
-from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodels_concerned
-from chatscale.reconcile.controller import Controller, Reconciler
+from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodel_key, chatmodels_concerned
+from chatscale.reconcile.controller import Controller
 from chatscale.settings import Settings
 
 START_RETRY_S: Final = 2.0
@@ -74,19 +75,24 @@ async def _run(settings: Settings, stop: StopSignal) -> None:
             await _fill_cache(cluster, cache, namespaces)
         images = ServerImages(transformers=settings.server_image, simulated=settings.simulated_server_image)
         reader = ConfiguredReader(session)
-        reconcilers: dict[str, Reconciler] = {}
-        controller = Controller(reconcilers)
-        chatmodels = reconcilers[CHATMODEL.name] = ChatModelReconciler(
-            cluster, cache, reader, images, _clock, time.monotonic,
+        controller = Controller({})
+        gateways = _gateways(client, session, settings, controller)
+        chatmodels = ChatModelReconciler(
+            cluster, cache, reader, images, _clock, time.monotonic, gateways,
             max_updates=settings.max_concurrent_model_rollouts, wake=controller.wake,
         )  # fmt: skip
+        controller.add(CHATMODEL.name, chatmodels)
         async with lease.kept(), asyncio.TaskGroup() as group:
             existing = partial(cache.keys, CHATMODEL.name)
             terms = group.create_task(lead_forever(lease, controller, existing, chatmodels.forget_all))
             check = group.create_task(remove_vanished_forever(cluster, cache, WATCHES, namespaces, controller.wake))
+            # Always, so that a process that takes over has a complete picture.
+            demand = group.create_task(gateways.run()) if gateways else None
             try:
                 await _watch(settings, configuration, cache, controller)
             finally:
+                if demand:
+                    demand.cancel()
                 check.cancel()
                 terms.cancel()
 
@@ -100,6 +106,21 @@ def _lease(client: KubernetesCluster, settings: Settings) -> Lease:
     namespace = settings.lease_namespace or next(iter(settings.namespaces), "default")
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     return Lease(client, namespace, settings.lease_name, identity, _clock)
+
+
+def _gateways(
+    client: KubernetesCluster, session: aiohttp.ClientSession, settings: Settings, controller: Controller
+) -> GatewayReader | None:
+    """Reads the gateways; None if there are none."""
+    if not settings.gateway_namespace:
+        return None
+
+    def wake(model: str) -> None:
+        namespace, _, name = model.partition("/")
+        controller.wake(chatmodel_key(namespace, name))
+
+    list_pods = partial(client.list, POD, settings.gateway_namespace, settings.gateway_selector)
+    return GatewayReader(session, list_pods, wake)
 
 
 async def _watch(settings: Settings, configuration: Any, cache: WatchCache, controller: Controller) -> None:

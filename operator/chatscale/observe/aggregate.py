@@ -9,7 +9,7 @@ from datetime import datetime
 
 from chatscale.observe.pods import Pod
 from chatscale.observe.reader import ScrapeResult
-from chatscale.scaling.signals import Observation, Replica, ReplicaSample
+from chatscale.scaling.signals import ClientDemand, Observation, Replica, ReplicaSample
 
 Samples = Mapping[str, ReplicaSample]
 """The newest sample of each pod, by name."""
@@ -21,8 +21,13 @@ def merge_samples(earlier: Samples, scraped: ScrapeResult, pods: tuple[Pod, ...]
     return {name: sample for name, sample in {**earlier, **scraped.samples}.items() if name in alive}
 
 
-def observe(pods: tuple[Pod, ...], samples: Samples, taken_at: datetime) -> Observation:
-    """The input of the policy. `taken_at` is the time of the last scrape, not of this call."""
+def observe(
+    pods: tuple[Pod, ...], samples: Samples, taken_at: datetime, clients: ClientDemand | None = None
+) -> Observation:
+    """The input of the policy. `taken_at` is the time of the last scrape, not of this call.
+
+    clients: what the gateways report now; None if the operator reads no gateways.
+    """
     return Observation(
         taken_at=taken_at,
         replicas=tuple(
@@ -38,4 +43,5 @@ def observe(pods: tuple[Pod, ...], samples: Samples, taken_at: datetime) -> Obse
             )
             for pod in pods
         ),
+        clients=clients,
     )

@@ -50,11 +50,15 @@ class Controller:
     """
 
     def __init__(self, reconcilers: Mapping[str, Reconciler], jitter: Callable[[], float] = random.random) -> None:
-        self._reconcilers = reconcilers
+        self._reconcilers = dict(reconcilers)
         self._jitter = jitter
         self._workers: dict[ObjectKey, _Worker] = {}
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
+
+    def add(self, kind: str, reconciler: Reconciler) -> None:
+        """Add the reconciler of one more kind, before `run`."""
+        self._reconcilers[kind] = reconciler
 
     async def run(self, existing: Iterable[ObjectKey] = ()) -> None:
         """Work until `stop` or until cancelled, beginning with a pass over each existing object.

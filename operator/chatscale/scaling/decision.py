@@ -47,6 +47,14 @@ class Reason(StrEnum):
     """Replicas are Ready but none can be read. The count is held."""
     METRICS_INCOMPLETE = "MetricsIncomplete"
     """Some Ready replicas cannot be read, so the count is not lowered."""
+    REQUESTS_HELD = "RequestsHeld"
+    """Gateways hold requests for which no replica has room, or none is there."""
+    IDLE = "Idle"
+    """No request has come for `scaleToZero.idleSeconds`: the last replica goes."""
+    SCALED_TO_ZERO = "ScaledToZero"
+    """At 0 replicas, and no gateway holds a request."""
+    NO_GATEWAY = "NoGateway"
+    """At 0 replicas, and no gateway can be read: nobody could start the model, so it starts now."""
     FALLBACK = "Fallback"
     """Metrics have been missing for `fallback.failureThreshold` readings. The spec's fallback sets the count."""
 
@@ -60,6 +68,8 @@ class Basis(StrEnum):
     """One reading gives no request rate: the count is held, and the recommendation history stays as it is."""
     NOTHING_READY = "NothingReady"
     """No Ready replica to read: the count is held, and a shortage of nodes is reported."""
+    ZERO = "Zero"
+    """The model is at 0 replicas or goes there: no limit applies, and the recommendation history stays as it is."""
     MISSING_METRICS = "MissingMetrics"
     """No Ready replica could be read: the count is held."""
     FALLBACK = "Fallback"
@@ -76,7 +86,7 @@ class Decision:
     """The replica count, its reason, and the state for the next decision."""
 
     replicas: int
-    """Always between minReplicas (or the minReplicas of an announced event) and maxReplicas."""
+    """Between minReplicas (or the minReplicas of an announced event) and maxReplicas, or 0 with scaleToZero."""
     reason: str
     """A `Reason`."""
     message: str

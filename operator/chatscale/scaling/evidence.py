@@ -12,8 +12,10 @@ class Evidence:
     """What was seen in the newest reading."""
 
     refused_per_s: float = 0.0
+    held: float = 0.0
+    """Requests that gateways hold, if their number and that of the queues grows; otherwise 0."""
     waiting: float = 0.0
-    """Requests in the queues, if every replica is full and the queues grow; otherwise 0."""
+    """Requests in the queues and held ones, if every replica is full and the queues grow; otherwise 0."""
     arriving_rps: float = 0.0
     """Arrival rate after a jump; 0 without one."""
     rps_before: float = 0.0
@@ -29,6 +31,8 @@ class Evidence:
         """The strongest evidence; None if there is none."""
         if self.refused_per_s > 0:
             return Reason.REQUESTS_REFUSED
+        if self.held > 0:
+            return Reason.REQUESTS_HELD
         if self.waiting > 0:
             return Reason.QUEUE_GROWING
         return Reason.ARRIVAL_RATE_JUMPED if self.arriving_rps > 0 else None
@@ -39,6 +43,8 @@ class Evidence:
         found = []
         if self.refused_per_s > 0:
             found.append(f"{self.refused_per_s:.1f} requests/s refused")
+        if self.held > 0:
+            found.append(f"gateways hold {self.held:.0f} requests")
         if self.waiting > 0:
             found.append(f"queue growing ({self.waiting:.0f} waiting)")
         if self.arriving_rps > 0:
@@ -52,6 +58,7 @@ def find_evidence(inputs: DecisionInput, work: Work) -> Evidence:
     grows = load.is_full and work.waiting > work.waiting_before
     return Evidence(
         refused_per_s=load.refused_per_s,
+        held=load.held if grows else 0.0,
         waiting=work.waiting if grows else 0.0,
         arriving_rps=work.arrival_rps(inputs.now) if jump is not None else 0.0,
         rps_before=jump.rps_before if jump is not None else 0.0,

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from chatscale.api.v1alpha1 import AutoscalingSpec
+from chatscale.scaling.client_work import skip_clients
 from chatscale.scaling.cold_start import measure_cold_starts
 from chatscale.scaling.demand import average_demand, is_burst
-from chatscale.scaling.load import LoadSummary
+from chatscale.scaling.idleness import Idleness, count_idleness
+from chatscale.scaling.load import LoadSummary, max_sample_age
 from chatscale.scaling.reserve import learn_reserve
 from chatscale.scaling.signals import Observation, ReplicaPhase
 from chatscale.scaling.state import Averages, ScalerState
@@ -32,10 +34,11 @@ def learn(
     slots: batch slots of each replica. current: the present replica count.
     """
     state = learn_cold_starts(state, seen)
+    state = learn_idleness(state, spec, current, seen, load, now)
     state = replace(state, history=state.history.with_current(current, spec.behavior, now))
     if state.counted_at is None or seen.taken_at > state.counted_at:
         state = _count_reading(state, load, seen)
-        state = _learn_load(state, load, seen, spec) if load.read else state
+        state = _learn_load(state, load, seen, spec) if load.read else _learn_nothing(state, seen)
     return _detect_burst(state, spec, slots, load, now)
 
 
@@ -43,6 +46,16 @@ def learn_cold_starts(state: ScalerState, seen: Observation) -> ScalerState:
     """Measure the cold start of each pod that became Ready. Needs no metrics."""
     starts = measure_cold_starts(state.reserve.starts, seen.replicas)
     return replace(state, reserve=replace(state.reserve, starts=starts))
+
+
+def learn_idleness(
+    state: ScalerState, spec: AutoscalingSpec, current: int, seen: Observation, load: LoadSummary, now: datetime
+) -> ScalerState:
+    """Count the time without requests of a model that may scale to zero."""
+    if spec.scale_to_zero is None:
+        return state if state.idleness == Idleness() else replace(state, idleness=Idleness())
+    gap = max_sample_age(spec.source)
+    return replace(state, idleness=count_idleness(state.idleness, current, seen, load, gap, now))
 
 
 def _count_reading(state: ScalerState, load: LoadSummary, seen: Observation) -> ScalerState:
@@ -62,7 +75,7 @@ def _learn_load(state: ScalerState, load: LoadSummary, seen: Observation, spec: 
     at, work, reserve = seen.taken_at, Work(), state.reserve
     if load.counting:
         not_ready = [replica.name for replica in seen.replicas if replica.phase is not ReplicaPhase.READY]
-        work = count_work(state.work, load.counting, at, load.unread, not_ready)
+        work = count_work(state.work, load.counting, at, load.unread, not_ready, seen.clients)
         reserve = learn_reserve(reserve, work, spec.slo, at) if work.counted_at == at else reserve
     return replace(
         state,
@@ -73,6 +86,12 @@ def _learn_load(state: ScalerState, load: LoadSummary, seen: Observation, spec: 
         kv_percent=_average(state.kv_percent, at, load.kv_percent, spec),
         refusals=MappingProxyType(dict(load.refusals)),
     )
+
+
+def _learn_nothing(state: ScalerState, seen: Observation) -> ScalerState:
+    """No replica was read: what clients waited for meanwhile says nothing about the reserve."""
+    clients = skip_clients(seen.clients)
+    return state if clients is None else replace(state, work=replace(state.work, clients=clients))
 
 
 def _average(averages: Averages, at: datetime, value: float, spec: AutoscalingSpec) -> Averages:

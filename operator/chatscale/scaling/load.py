@@ -20,6 +20,8 @@ REFUSED_FOR_S: Final = 5.0
 
 Refusals per second times this is a number of requests that does not depend on the scrape interval.
 """
+HELD_SLOT_SHARE: Final = 0.5
+"""Share of the slots in use from which on held requests are evidence that the replicas have no room."""
 MOST_REQUESTS: Final = 1e9
 """Upper bound of any count of one replica: far above real values, and still exact as a float."""
 _LOST_READINGS: Final = 3
@@ -53,9 +55,9 @@ class LoadSummary:
     """Sums over the ready replicas that could be read."""
 
     active: float
-    """Requests running, waiting, or refused because the queue was full: a full queue hides demand."""
+    """Requests running, waiting, held by gateways, or refused because the queue was full: it hides demand."""
     waiting: float
-    """Requests waiting or refused."""
+    """Requests waiting, held or refused."""
     kv_percent: float
     """Percent of KV cache in use, summed: 2 replicas at 40 % are 80."""
     ready: int
@@ -68,6 +70,8 @@ class LoadSummary:
     """Requests refused because no replica had room, per second."""
     is_full: bool = False
     """Whether every replica that was read has no room."""
+    held: float = 0.0
+    """Requests that gateways hold while at least half of the slots is in use."""
     counting: tuple[Replica, ...] = ()
     """The replicas that were read if all of them count their work, otherwise empty."""
 
@@ -99,9 +103,13 @@ def read_load(seen: Observation, before: Mapping[str, Refusals], source: MetricS
     refused = refused_per_s * REFUSED_FOR_S
     waiting = sum(_bounded(sample.queue_depth) for sample in samples.values())
     running = sum(_bounded(sample.running) for sample in samples.values())
+    held = _bounded(seen.clients.held) if seen.clients is not None else 0.0
+    # One of two gateways has a share of half the slots. It may hold requests while the share of the other is free.
+    has_no_room = running + waiting >= HELD_SLOT_SHARE * sum(_bounded(sample.slots) for sample in samples.values())
     return LoadSummary(
-        active=running + waiting + refused,
-        waiting=waiting + refused,
+        active=running + waiting + held + refused,
+        waiting=waiting + held + refused,
+        held=held if has_no_room else 0.0,
         kv_percent=100 * sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples.values()),
         ready=len(ready),
         read=len(samples),
@@ -109,7 +117,7 @@ def read_load(seen: Observation, before: Mapping[str, Refusals], source: MetricS
             replica.name for replica in ready if replica.name not in samples and not _is_new(replica, now, max_age)
         ),
         refused_per_s=refused_per_s,
-        is_full=bool(samples) and all(is_full(sample) for sample in samples.values()),
+        is_full=bool(samples) and (all(map(is_full, samples.values())) or (held > 0 and has_no_room)),
         counting=_counting([replica for replica in ready if replica.name in samples]),
         refusals={**{replica.name: before[replica.name] for replica in ready if replica.name in before}, **refusals},
     )

@@ -8,6 +8,8 @@
 4. limit (`limits.py`): stabilization windows, rate limits, maxReplicas, cluster capacity, bounds
 5. conclude: the `Decision` and the state for the next one
 
+A model with `scaleToZero` that is at 0 replicas, or that is idle, takes another way after stage 2: `zero.py`.
+
 All stages are pure. The operator and the simulator call the same `decide`.
 """
 
@@ -17,15 +19,16 @@ from datetime import datetime
 from chatscale.api.v1alpha1 import AutoscalingPhase, AutoscalingSpec
 from chatscale.scaling.decision import Basis, Decision, DecisionInput, Reason, Recommendation
 from chatscale.scaling.demand import MetricValue
-from chatscale.scaling.floor import floor_at
-from chatscale.scaling.learning import learn
+from chatscale.scaling.floor import Floor, floor_at
+from chatscale.scaling.learning import learn, learn_idleness
 from chatscale.scaling.limits import limit
 from chatscale.scaling.load import read_load
 from chatscale.scaling.recommendation import recommend
 from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
+from chatscale.scaling.zero import decide_at_zero
 
-__all__ = ["Decision", "MetricValue", "Reason", "decide"]
+__all__ = ["Decision", "MetricValue", "Reason", "Recommendation", "decide", "decide_beside_hpa"]
 
 
 def decide(
@@ -49,9 +52,34 @@ def decide(
     state = learn(state, spec, max_concurrency, current, seen, load, now)
     floor = floor_at(spec, state.reserve.starts.until_ready_s, now, state.events)
     inputs = DecisionInput(spec, max_concurrency, current, seen, load, now, floor)
+    at_zero = decide_at_zero(inputs, state.idleness, state.work, state.reserve)
+    if at_zero is not None:
+        return _conclude(inputs, at_zero, at_zero, state)
     recommendation = recommend(inputs, state)
     limited = limit(inputs, recommendation, state.history)
     return _conclude(inputs, recommendation, limited, state)
+
+
+def decide_beside_hpa(
+    spec: AutoscalingSpec,
+    max_concurrency: int,
+    current: int,
+    seen: Observation,
+    state: ScalerState,
+    floor: Floor,
+    now: datetime,
+) -> tuple[Recommendation | None, ScalerState]:
+    """Whether a model in mode HPA goes to zero or back, and the next state. None: the HPA sets the count.
+
+    An HPA does nothing while its target has 0 replicas ("scaling is disabled since the replica count of the target is
+    zero"), and never goes below its own minReplicas, which is at least 1. So both changes are the operator's.
+    """
+    if spec.scale_to_zero is None:
+        return None, state
+    load = read_load(seen, state.refusals, spec.source, now)
+    state = learn_idleness(state, spec, current, seen, load, now)
+    inputs = DecisionInput(spec, max_concurrency, current, seen, load, now, floor)
+    return decide_at_zero(inputs, state.idleness, state.work, state.reserve), state
 
 
 def _conclude(
@@ -59,7 +87,7 @@ def _conclude(
 ) -> Decision:
     """Build the decision, and remember what was recommended and decided."""
     history = state.history
-    if recommendation.basis is not Basis.FIRST_READING:
+    if recommendation.basis not in (Basis.FIRST_READING, Basis.ZERO):
         history = history.with_recommendation(recommendation.replicas, inputs.spec.behavior, inputs.now)
     return Decision(
         replicas=limited.replicas,

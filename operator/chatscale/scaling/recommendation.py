@@ -12,6 +12,7 @@ from chatscale.scaling.missing import hold_or_fall_back, hold_until_ready
 from chatscale.scaling.slo import recommend_for_slo
 from chatscale.scaling.state import ScalerState
 from chatscale.scaling.targets import recommend_for_targets
+from chatscale.scaling.zero import describe_held, replicas_for_held
 
 
 def recommend(inputs: DecisionInput, state: ScalerState) -> Recommendation:
@@ -22,13 +23,24 @@ def recommend(inputs: DecisionInput, state: ScalerState) -> Recommendation:
 def _follow(inputs: DecisionInput, state: ScalerState) -> Recommendation:
     match inputs.load.coverage:
         case Coverage.NOTHING_READY:
-            return hold_until_ready(inputs)
+            return _start_for_held(inputs, state) or hold_until_ready(inputs)
         case Coverage.NONE:
             return hold_or_fall_back(inputs, state.failed_readings)
         case Coverage.COMPLETE | Coverage.PARTIAL if inputs.load.follows_targets(inputs.spec):
             return recommend_for_targets(inputs, state)
         case Coverage.COMPLETE | Coverage.PARTIAL:
             return recommend_for_slo(inputs, state)
+
+
+def _start_for_held(inputs: DecisionInput, state: ScalerState) -> Recommendation | None:
+    """More replicas for what gateways hold while no replica is Ready; None if the present count is enough."""
+    if inputs.seen.clients is None or not inputs.seen.clients.held:
+        return None
+    replicas = replicas_for_held(inputs, state.work, state.reserve)
+    if replicas <= inputs.bounded:
+        return None
+    message = f"{describe_held(inputs)}, no replica is ready: recommended {replicas}, current {inputs.current}"
+    return Recommendation(replicas, Reason.REQUESTS_HELD, message)
 
 
 def _hold_while_uncertain(inputs: DecisionInput, recommendation: Recommendation, state: ScalerState) -> Recommendation:

@@ -60,7 +60,7 @@ class Reserve:
         )
 
     @property
-    def _drain_s(self) -> float:
+    def drain_s(self) -> float:
         """Seconds in which a backlog should be served. An assumed cold start does not count."""
         return max(self.starts.measured_s or 0.0, LOAD_WINDOW.total_seconds() / 2)
 
@@ -86,7 +86,7 @@ class Reserve:
         """
         load = max(work.load(now, recent=is_full), _MIN_LOAD)
         rising = load * math.exp(self.factor * math.sqrt(self.error_variance))
-        expected = max(rising, load + work.backlog_s / self._drain_s)
+        expected = max(rising, load + work.backlog_s / self.drain_s)
         prefill_s = work.prompt_tokens / work.speed.tokens_per_s
         ttft_s = max(slo.ttft_milliseconds / 1000, SLO_PREFILL_FACTOR * prefill_s)
         unevenness = math.sqrt(max(work.request_s, MIN_REQUEST_S) / ttft_s)

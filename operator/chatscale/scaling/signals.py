@@ -4,9 +4,11 @@ The reader of the metrics fills these in and decides nothing. A replica keeps it
 checks the age, so that one lost scrape is not an outage.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,55 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCounters:
+    """Requests and tokens as the gateways count them, over all gateways. They never fall; only differences matter.
+
+    The fields have the meaning and the names of `chatscale_contract.gateway.demand.ModelDemand`.
+    """
+
+    arrived: int = 0
+    sent: int = 0
+    finished: int = 0
+    refused: int = 0
+    abandoned: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    generated_tokens: int = 0
+    slo_misses: int = 0
+    wake_misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDemand:
+    """The demand for one ChatModel, summed over the gateways that could be read in the last seconds."""
+
+    taken_at: datetime
+    """Aware."""
+    gateways: int = 0
+    """Gateways in these sums. 0: no gateway exists or none can be read."""
+    unread: tuple[str, ...] = ()
+    """Names of the gateways that exist and are ignored, because they could not be read for too long."""
+    is_current: bool = False
+    """Whether every gateway that exists was read within the last readings: nothing can have happened unseen."""
+    held: int = 0
+    held_prompt_tokens: int = 0
+    """Estimated prompt tokens of the held requests."""
+    in_flight: int = 0
+    oldest_held_s: float = 0.0
+    counters: ClientCounters = field(default_factory=ClientCounters)
+    in_flight_by_pod: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """By pod UID."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """All replicas of one ChatModel at one time."""
 
     taken_at: datetime
     """When the reading was finished. Two decisions on one observation count as one reading."""
     replicas: tuple[Replica, ...]
+    clients: ClientDemand | None = None
+    """What the gateways report; None if the operator reads no gateways."""
 
     def in_phase(self, phase: ReplicaPhase) -> tuple[Replica, ...]:
         """The replicas that are in `phase`, in the order given."""
@@ -104,6 +149,9 @@ class Observation:
 
     @property
     def queue_depth(self) -> int | None:
-        """Waiting requests in the newest samples of all ready replicas; None without any sample."""
+        """Requests that wait in replicas, by their newest samples, and in gateways; None if neither could be read."""
         samples = [replica.sample for replica in self.in_phase(ReplicaPhase.READY) if replica.sample is not None]
-        return sum(sample.queue_depth for sample in samples) if samples else None
+        held = self.clients.held if self.clients is not None and self.clients.gateways else None
+        if not samples and held is None:
+            return None
+        return sum(sample.queue_depth for sample in samples) + (held or 0)

@@ -12,6 +12,7 @@ from typing import Self
 
 from chatscale.api.v1alpha1 import AutoscalingStatus, LearnedStatus
 from chatscale.scaling.history import History
+from chatscale.scaling.idleness import Idleness
 from chatscale.scaling.load import Refusals
 from chatscale.scaling.reserve import Reserve
 from chatscale.scaling.windows import Window
@@ -48,6 +49,7 @@ class ScalerState:
     work: Work = field(default_factory=Work)
     """Empty while replicas do not count their work."""
     reserve: Reserve = field(default_factory=Reserve)
+    idleness: Idleness = field(default_factory=Idleness)
     events: frozenset[str] = frozenset()
     """Names of the announced events that were active in the previous decision."""
 
@@ -74,6 +76,7 @@ class ScalerState:
             self.rebuilt(current, now),
             work=Work(sizes=self.work.sizes),
             reserve=replace(self.reserve, forecasts=()),
+            idleness=self.idleness,
             events=self.events,
         )
 

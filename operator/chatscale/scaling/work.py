@@ -14,10 +14,12 @@ from types import MappingProxyType
 from typing import Final
 
 from chatscale.api.v1alpha1 import BindingLimit
+from chatscale.scaling.client_work import CountedClients, count_clients
 from chatscale.scaling.jump import ArrivalNoise, Jump, find_jump, span_since
 from chatscale.scaling.saturation import Saturation, is_full
-from chatscale.scaling.signals import Replica, ReplicaSample
+from chatscale.scaling.signals import ClientDemand, Replica, ReplicaSample
 from chatscale.scaling.speed import Speed, mean_speed
+from chatscale.scaling.totals import Totals
 from chatscale.scaling.tuning import (
     JUMP_WINDOW,
     LOAD_WINDOW,
@@ -33,63 +35,6 @@ _READINESS_DELAY_S: Final = 30.0
 _MIN_ANSWERS: Final = 20.0
 """Before this many answers the mean length is an underestimate."""
 _MIN_REQUEST_S: Final = 1e-6
-MAX_COUNTER_GROWTH: Final = 1e12
-"""Upper bound of one counter's growth between two samples: far above any machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Counters of one replica, or their growth."""
-
-    requests: float = 0.0
-    """Requests that arrived: finished, running, waiting or refused."""
-    started: float = 0.0
-    """Requests that got a slot."""
-    finished: float = 0.0
-    prompt_tokens: float = 0.0
-    generated_tokens: float = 0.0
-    misses: float = 0.0
-    """SLO misses, refused requests included."""
-
-    @classmethod
-    def of(cls, sample: ReplicaSample) -> "Totals":
-        """The counters in a sample, which must have work counters."""
-        assert sample.work is not None  # noqa: S101 - for the type checker
-        work, refused = sample.work, _bounded(sample.rejected_total)
-        started = work.finished + sample.running
-        return cls(
-            requests=_bounded(started + sample.queue_depth + refused),
-            started=_bounded(started),
-            finished=_bounded(work.finished),
-            prompt_tokens=_bounded(work.prompt_tokens),
-            generated_tokens=_bounded(work.generated_tokens),
-            misses=_bounded(work.slo_misses + refused),
-        )
-
-    def since(self, before: "Totals") -> "Totals":
-        """The growth. Answers or tokens that went down were reset by a container restart."""
-        was_reset = self.finished < before.finished or self.generated_tokens < before.generated_tokens
-        start = Totals() if was_reset else before
-        return Totals(
-            # These include gauges, which are read a moment apart from the counters: the difference can be negative.
-            requests=max(self.requests - start.requests, 0.0),
-            started=max(self.started - start.started, 0.0),
-            finished=self.finished - start.finished,
-            prompt_tokens=max(self.prompt_tokens - start.prompt_tokens, 0.0),
-            generated_tokens=self.generated_tokens - start.generated_tokens,
-            misses=max(self.misses - start.misses, 0.0),
-        )
-
-    def plus(self, other: "Totals", kept: float = 1.0) -> "Totals":
-        """The sum. This one is multiplied by `kept` (0 to 1) first."""
-        return Totals(
-            requests=self.requests * kept + other.requests,
-            started=self.started * kept + other.started,
-            finished=self.finished * kept + other.finished,
-            prompt_tokens=self.prompt_tokens * kept + other.prompt_tokens,
-            generated_tokens=self.generated_tokens * kept + other.generated_tokens,
-            misses=self.misses * kept + other.misses,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +86,8 @@ class Work:
     jumped_at: datetime | None = None
     """When the last jump was seen, however long ago; None if there was none."""
     saturation: Saturation = field(default_factory=Saturation)
+    clients: CountedClients | None = None
+    """The last reading of the gateways; None without a readable one."""
 
     @property
     def prompt_tokens(self) -> float:
@@ -244,12 +191,18 @@ def sizes_of(prompt_tokens: float, generated_tokens: float) -> Totals:
 
 
 def count_work(
-    before: Work, replicas: Sequence[Replica], at: datetime, unread: Iterable[str] = (), not_ready: Iterable[str] = ()
+    before: Work,
+    replicas: Sequence[Replica],
+    at: datetime,
+    unread: Iterable[str] = (),
+    not_ready: Iterable[str] = (),
+    clients: ClientDemand | None = None,
 ) -> Work:
     """Add one observation. replicas: Ready and read; all of them must have work counters.
 
     unread: names of Ready replicas that could not be read. not_ready: names of all other replicas. Both are counted
-    from their last sample once they are read again. If no sample is newer than before (Prometheus lost the scrapes),
+    from their last sample once they are read again. clients: what the gateways report; their arrivals and SLO misses
+    replace those of the replicas. If no sample is newer than before (Prometheus lost the scrapes),
     the work stays as it is, and the next new samples cover the whole time.
     """
     by_name = {replica.name: replica for replica in replicas}
@@ -269,17 +222,24 @@ def count_work(
         if last is not None and last.is_full and counted[name].is_full:
             elapsed_s = (sample.taken_at - last.taken_at).total_seconds()
             saturation = saturation.with_work(speed, grown.prompt_tokens, grown.generated_tokens, elapsed_s)
+    counted_clients, from_clients = count_clients(before.clients, clients, growth.requests)
+    span_s = covered_s
+    if from_clients is not None:
+        span_s = from_clients.seconds
+        misses = growth.misses if from_clients.misses is None else from_clients.misses
+        growth = replace(growth, requests=from_clients.requests, misses=misses)
     work = replace(
         before,
+        clients=counted_clients,
         replicas=MappingProxyType(counted),
         sizes=before.sizes.plus(growth, _kept_sizes(before.sizes, covered_s)),
         growth=growth,
         counted_at=at,
         speed=speed,
         saturation=saturation,
-        requests_per_s=_smoothed_rate(before, growth, covered_s),
+        requests_per_s=_smoothed_rate(before, growth, span_s),
     )
-    return _with_load(work, list(samples.values()), covered_s, is_complete=not unread)
+    return _with_load(work, list(samples.values()), span_s, clients, is_complete=not unread)
 
 
 def _covered_s(before: Work, by_name: Mapping[str, Replica], unread: Iterable[str], at: datetime) -> float:
@@ -299,11 +259,14 @@ def _covered_s(before: Work, by_name: Mapping[str, Replica], unread: Iterable[st
     return (at - before.counted_at).total_seconds() if before.counted_at else 0.0
 
 
-def _with_load(work: Work, samples: list[ReplicaSample], covered_s: float, *, is_complete: bool) -> Work:
+def _with_load(
+    work: Work, samples: list[ReplicaSample], covered_s: float, clients: ClientDemand | None, *, is_complete: bool
+) -> Work:
     at = work.counted_at
     if at is None or covered_s <= 0:
         return work  # The first observation: when its requests arrived is unknown.
-    waiting = sum(sample.queue_depth for sample in samples)
+    queued = sum(sample.queue_depth for sample in samples)
+    held = clients.held if clients is not None else 0
     kv_use = sum(min(max(sample.kv_cache_usage_ratio, 0.0), 1.0) for sample in samples)
     slot_use = sum(min(sample.running / max(sample.slots, 1), 1.0) for sample in samples)
     # After an outage one observation covers minutes, at their mean rate. It must not outweigh the next ones.
@@ -312,13 +275,15 @@ def _with_load(work: Work, samples: list[ReplicaSample], covered_s: float, *, is
         work,
         arrivals=work.arrivals.with_value(at, work.growth.requests * weight, LOAD_WINDOW),
         spans_s=work.spans_s.with_value(at, covered_s * weight, LOAD_WINDOW),
-        waiting=waiting,
+        waiting=queued + held,
         waiting_before=work.waiting,
-        backlog_s=waiting * work.request_s * work.bottleneck_factor if work.speed.tokens_per_s > 0 else 0.0,
+        backlog_s=_backlog_s(work, queued, clients),
     )
     work = _with_jump(work, work.growth.requests * weight, covered_s * weight, at)
-    is_overloaded = (work.is_known and work.modelled_load(at, SHORT_WINDOW) > OVERLOAD_THRESHOLD * len(samples)) or any(
-        sample.queue_depth > 0 and sample.running >= sample.slots for sample in samples
+    is_overloaded = (
+        held > 0
+        or (work.is_known and work.modelled_load(at, SHORT_WINDOW) > OVERLOAD_THRESHOLD * len(samples))
+        or any(sample.queue_depth > 0 and sample.running >= sample.slots for sample in samples)
     )
     if not is_complete or not work.is_known or is_overloaded:
         # An overload fills KV cache and slots whatever the bottleneck is, and would recommend too many replicas.
@@ -339,6 +304,21 @@ def _with_load(work: Work, samples: list[ReplicaSample], covered_s: float, *, is
     kept = _decay(covered_s, REQUEST_SIZE_MEMORY)
     modelled, kv, slots = (sum_ * kept + mean for sum_, mean in zip(work.resource_sums, means, strict=True))
     return replace(work, resource_sums=(modelled, kv, slots))
+
+
+def _backlog_s(work: Work, queued: int, clients: ClientDemand | None) -> float:
+    """Seconds that one replica needs for the requests in the queues and in the gateways.
+
+    The prompts of held requests are known; their answers, and all of the queued requests, are taken as mean ones.
+    """
+    if work.speed.tokens_per_s <= 0:
+        return 0.0
+    backlog_s = queued * work.request_s
+    if clients is not None and clients.held:
+        backlog_s += clients.held * work.speed.request_s(
+            clients.held_prompt_tokens / clients.held, work.generated_tokens
+        )
+    return backlog_s * work.bottleneck_factor
 
 
 def _with_jump(work: Work, requests: float, seconds: float, at: datetime) -> Work:
@@ -392,7 +372,3 @@ def _kept_sizes(sizes: Totals, covered_s: float) -> float:
 def _decay(elapsed_s: float, time_constant: timedelta) -> float:
     """The share (0 to 1) of an exponentially weighted sum that is left after `elapsed_s`."""
     return math.exp(-elapsed_s / time_constant.total_seconds())
-
-
-def _bounded(count: float) -> float:
-    return min(max(count, 0.0), MAX_COUNTER_GROWTH)

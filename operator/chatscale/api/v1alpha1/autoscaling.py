@@ -216,6 +216,16 @@ class AnnouncedEvent(ApiModel):
     )
 
 
+class ScaleToZero(ApiModel):
+    """When a model without requests gives up its last replica. The gateway starts it again."""
+
+    idle_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
+        default=600,
+        description="Scale to 0 after this many seconds without a request, at any gateway and in the replicas. The "
+        "time begins when a replica is Ready. Seconds in which a gateway or a replica cannot be read do not count.",
+    )
+
+
 class AutoscalingSpec(ApiModel):
     """Who sets the replica count, from which metrics, within which limits."""
 
@@ -244,6 +254,10 @@ class AutoscalingSpec(ApiModel):
             "spec.autoscaling.events needs mode Operator or HPA: in mode Fixed only the user sets the replica count",
         ),
         CelRule(
+            "!has(self.scaleToZero) || self.mode != 'Fixed'",
+            "spec.autoscaling.scaleToZero needs mode Operator or HPA: in mode Fixed the user sets the replica count",
+        ),
+        CelRule(
             "!has(self.events) || !has(self.maxReplicas) || "
             "self.events.all(event, event.minReplicas <= self.maxReplicas)",
             "spec.autoscaling.events[].minReplicas must not be above maxReplicas",
@@ -258,7 +272,10 @@ class AutoscalingSpec(ApiModel):
         description="Operator: Chatscale's scaling policy. HPA: a HorizontalPodAutoscaler on external metrics. Fixed: "
         "the user, through spec.replicas or kubectl scale. Each mode has exactly one writer of spec.replicas.",
     )
-    min_replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(default=1, description="Minimum number of replicas.")
+    min_replicas: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=1,
+        description="Minimum number of replicas. With scaleToZero it applies while the model is not scaled to zero.",
+    )
     max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         default=None, description="Maximum number of replicas; required unless mode is Fixed."
     )
@@ -300,6 +317,12 @@ class AutoscalingSpec(ApiModel):
         description="Traffic spikes that are known in advance, such as sales: replicas are Ready when they start. An "
         "autoscaler cannot prepare for a spike it does not know about. If events overlap, the largest minReplicas "
         "applies; past events have no effect.",
+    )
+    scale_to_zero: ScaleToZero | None = Field(
+        default=None,
+        description="Scale an idle model to 0 replicas, and up again when a gateway holds a request for it. First the "
+        "count falls to minReplicas as usual, then to 0. It needs the gateway: without a readable gateway the model "
+        "keeps minReplicas. Left out: never to 0.",
     )
     pending_timeout_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
         default=300,

@@ -162,7 +162,8 @@ class ChatModelStatus(ApiModel):
     updated_replicas: int = Field(default=0, description="Pods that have the current pod template.")
     desired_replicas: int | None = Field(default=None, description="Replica count set by the current mode's writer.")
     queue_depth: int | None = Field(
-        default=None, description="Requests that wait for a slot in all replicas, as last read."
+        default=None,
+        description="Requests that wait in gateways for a replica, and in replicas for a slot, as last read.",
     )
     selector: str | None = Field(default=None, description="Label selector of all pods, for the scale subresource.")
     endpoint: str | None = Field(default=None, description="Base URL of the OpenAI-compatible API inside the cluster.")
@@ -173,4 +174,6 @@ class ChatModelStatus(ApiModel):
     conditions: Annotated[
         list[Condition],
         Field(max_length=16, json_schema_extra=KEYED_BY_TYPE),
-    ] = Field(default_factory=list, description="Ready, ModelLoaded, Available, Progressing, ScalingActive.")
+    ] = Field(
+        default_factory=list, description="Ready, ModelLoaded, Available, Progressing, ScalingActive, RoutingReady."
+    )

@@ -1,4 +1,4 @@
-"""The five conditions of a ChatModel, computed from the result of a pass. Pure. True is always the good state.
+"""The conditions of a ChatModel, computed from the result of a pass. Pure. True is always the good state.
 
 `Ready` follows the ready pods and not what was applied; its reason is the ChatModel's phase.
 """
@@ -11,12 +11,14 @@ from chatscale.api.v1alpha1 import ConditionStatus
 from chatscale.observe.pods import Problem, ProblemReason, current_problem, refusal_of_pods
 from chatscale.reconcile.chatmodel.pass_result import FORBIDDEN, INVALID_SPEC, PassResult
 from chatscale.reconcile.chatmodel.replicas import Writer
-from chatscale.scaling.policy import Decision
+from chatscale.scaling.policy import Decision, Recommendation
 from chatscale.scaling.signals import ReplicaPhase
 
 CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
 SLO_NOT_FOLLOWED: Final = "SLONotFollowed"
+ALIAS_CONFLICT: Final = "AliasConflict"
+GATEWAY_UNREADABLE: Final = "GatewayUnreadable"
 
 RETRIED_BY_REPLICASET: Final = (
     "the ReplicaSet tries again with growing pauses, so this can remain for up to 17 minutes after the cause is gone"
@@ -24,7 +26,15 @@ RETRIED_BY_REPLICASET: Final = (
 """The ReplicaSet controller doubles its pause from 5 ms up to 1000 s (client-go, DefaultTypedControllerRateLimiter)."""
 
 BAD_REASONS: Final = frozenset(
-    {INVALID_SPEC, FORBIDDEN, CONFLICTING_AUTOSCALER, METRICS_UNAVAILABLE, SLO_NOT_FOLLOWED, *ProblemReason}
+    {
+        INVALID_SPEC,
+        FORBIDDEN,
+        CONFLICTING_AUTOSCALER,
+        METRICS_UNAVAILABLE,
+        SLO_NOT_FOLLOWED,
+        ALIAS_CONFLICT,
+        *ProblemReason,
+    }
 )
 """Reasons that cause a Warning when they appear."""
 
@@ -40,7 +50,7 @@ class ConditionState:
 
 
 def compute_conditions(result: PassResult) -> list[ConditionState]:
-    """All five, in the order in which the status lists them."""
+    """All, in the order in which the status lists them."""
     problem = current_problem(result.pods) or _refusal_of_pods(result)
     return [
         _ready(result, problem),
@@ -48,6 +58,7 @@ def compute_conditions(result: PassResult) -> list[ConditionState]:
         _available(result),
         _progressing(result, problem),
         _scaling_active(result),
+        _routing_ready(result),
     ]
 
 
@@ -74,6 +85,10 @@ def _ready(result: PassResult, problem: Problem | None) -> ConditionState:
     count = ready_count(ready, desired)
     if result.refusal:
         return ConditionState("Ready", ConditionStatus.FALSE, result.refusal.reason, result.refusal.message)
+    if result.is_asleep:
+        # True, so that `kubectl wait --for=condition=Ready` ends: the model answers the next request.
+        message = "no replica runs; the first request at the gateway starts one"
+        return ConditionState("Ready", ConditionStatus.TRUE, "ScaledToZero", message)
     if desired == 0:
         return ConditionState("Ready", ConditionStatus.FALSE, "ScaledToZero", "spec.replicas is 0")
     if ready >= desired:
@@ -131,7 +146,7 @@ def _scaling_active(result: PassResult) -> ConditionState:
             kind, ConditionStatus.FALSE, CONFLICTING_AUTOSCALER, result.conflict.describe(result.chatmodel)
         )
     if result.writer is Writer.AUTOSCALER:
-        return _condition_of_autoscaler(result.autoscaler)
+        return _condition_of_autoscaler(result.autoscaler, result.at_zero)
     if decision is None:
         return ConditionState(kind, ConditionStatus.FALSE, "ScalingDisabled", "mode Fixed: you set spec.replicas")
     if result.source_failure or not decision.metrics_ok:
@@ -148,6 +163,21 @@ def _scaling_active(result: PassResult) -> ConditionState:
     return ConditionState(kind, ConditionStatus.TRUE, SLO_NOT_FOLLOWED if obstacle else decision.reason, message)
 
 
+def _routing_ready(result: PassResult) -> ConditionState:
+    kind, chatmodel = "RoutingReady", result.chatmodel
+    if result.alias_conflict:
+        return ConditionState(kind, ConditionStatus.FALSE, ALIAS_CONFLICT, result.alias_conflict)
+    if result.unread_gateways:
+        pods = ", ".join(result.unread_gateways[:3])
+        message = (
+            f"{len(result.unread_gateways)} gateway pods cannot be read and are ignored ({pods}): "
+            "scaling does not see the requests that they hold"
+        )
+        return ConditionState(kind, ConditionStatus.FALSE, GATEWAY_UNREADABLE, message)
+    found = ", ".join([chatmodel.key, chatmodel.metadata.name, *chatmodel.spec.routing.aliases])
+    return ConditionState(kind, ConditionStatus.TRUE, "NamesAccepted", f"the gateway accepts the names {found}")
+
+
 def _obstacle_to_slo(result: PassResult, decision: Decision) -> str | None:
     """Why the policy used a target and not the SLO; None if it used the SLO or the spec names targets."""
     autoscaling, silent = result.chatmodel.spec.autoscaling, result.not_counting
@@ -160,8 +190,10 @@ def _obstacle_to_slo(result: PassResult, decision: Decision) -> str | None:
     )
 
 
-def _condition_of_autoscaler(autoscaler: Mapping[str, Any] | None) -> ConditionState:
-    """Our HPA's own condition ScalingActive, with its reason and message."""
+def _condition_of_autoscaler(autoscaler: Mapping[str, Any] | None, at_zero: Recommendation | None) -> ConditionState:
+    """Our HPA's own condition ScalingActive, with its reason and message; at 0 replicas the operator's decision."""
+    if at_zero is not None:
+        return ConditionState("ScalingActive", ConditionStatus.TRUE, at_zero.reason, at_zero.message)
     found: list[Mapping[str, Any]] = ((autoscaler or {}).get("status") or {}).get("conditions") or []
     own = next((condition for condition in found if condition.get("type") == "ScalingActive"), None)
     if own is None:

@@ -66,7 +66,7 @@ def status_events(before: ChatModelStatus, after: ChatModelStatus) -> list[Event
     known = {condition.reason for condition in before.conditions}
     new = {c.reason: c.message for c in reversed(after.conditions) if c.reason in BAD_REASONS - known}
     events = [EventDraft(reason, message, warning=True) for reason, message in new.items()]
-    if _is_ready(after) and not _is_ready(before):
+    if _is_ready(after) and not _is_ready(before) and after.desired_replicas:
         events.append(EventDraft("Ready", ready_count(after.ready_replicas, after.desired_replicas or 0)))
     return events
 

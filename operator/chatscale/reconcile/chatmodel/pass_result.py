@@ -9,7 +9,7 @@ from chatscale.api.v1alpha1 import ChatModel, ScalingRecord
 from chatscale.errors import ForbiddenError
 from chatscale.observe.pods import Pod
 from chatscale.reconcile.chatmodel.replicas import Conflict, Writer
-from chatscale.scaling.policy import Decision
+from chatscale.scaling.policy import Decision, Recommendation
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 from chatscale.scaling.state import ScalerState
 
@@ -49,6 +49,8 @@ class PassResult:
     """Our own HPA, in mode HPA."""
     decision: Decision | None = None
     """The policy's decision, in mode Operator and in a dry run."""
+    at_zero: Recommendation | None = None
+    """In mode HPA: the operator's change to or from 0 replicas, or why the count stays at 0."""
     event: str | None = None
     """Name of the announced event that sets the least count now."""
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
@@ -65,6 +67,16 @@ class PassResult:
     refusal: Refusal | None = None
     update_waits: str = ""
     """Why a template that the operator changed is not rolled out yet; empty if none waits."""
+    alias_conflict: str | None = None
+    """Which names at the gateway mean two ChatModels; None if none does."""
+    unread_gateways: tuple[str, ...] = ()
+    """Names of the gateways that could not be read for too long."""
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the model is at 0 replicas and the first request at a gateway starts it."""
+        operator_acts = self.writer in (Writer.OPERATOR, Writer.AUTOSCALER) and self.conflict is None
+        return operator_acts and self.replicas == 0 and self.chatmodel.spec.autoscaling.scale_to_zero is not None
 
     @property
     def ready(self) -> int:

@@ -32,6 +32,7 @@ from chatscale.errors import (
     RejectedRequestError,
 )
 from chatscale.observe.aggregate import observe
+from chatscale.observe.gateways import DemandSource
 from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.chatmodel.children import (
     apply_children,
@@ -55,6 +56,7 @@ from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
 from chatscale.reconcile.chatmodel.resolution import Resolution, count_to_write, record_change, resolve_replicas
+from chatscale.reconcile.chatmodel.routing import find_alias_conflict
 from chatscale.reconcile.chatmodel.schedule import REFUSED_RETRY_S, RESYNC_S, due_in_s, plan_again_in_s
 from chatscale.reconcile.chatmodel.snapshot import Snapshot, take_snapshot
 from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, write_due_in_s
@@ -81,11 +83,12 @@ class ChatModelReconciler:
         images: ServerImages,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        gateways: DemandSource | None = None,
         *,
         max_updates: int = 1,
         wake: Callable[[ObjectKey], None] = lambda _: None,
     ) -> None:
-        """clock: the wall clock. monotonic: seconds, from any start.
+        """clock: the wall clock. monotonic: seconds, from any start. gateways: None if there are none.
 
         max_updates: ChatModels that roll out a change by the operator at a time. wake: runs a pass over another
         ChatModel soon.
@@ -98,6 +101,7 @@ class ChatModelReconciler:
         self._wake = wake
         self._clock = clock
         self._monotonic = monotonic
+        self._gateways = gateways
         self._memories: dict[ObjectKey, Memory] = {}
 
     async def reconcile(self, key: ObjectKey) -> float | None:
@@ -126,7 +130,8 @@ class ChatModelReconciler:
     async def _pass(self, key: ObjectKey, snapshot: Snapshot, chatmodel: ChatModel, now: Moment) -> float:
         memory = self._memory(key, chatmodel, now)
         scraped = await memory.refresh(self._reader, chatmodel, snapshot.pods, now)
-        seen = observe(snapshot.pods, memory.samples, scraped.taken_at)
+        clients = self._gateways.demand(chatmodel.key, now.wall) if self._gateways else None
+        seen = observe(snapshot.pods, memory.samples, scraped.taken_at, clients)
         resolution = resolve_replicas(snapshot, chatmodel, memory, seen, now.wall)
 
         children = children_input(snapshot, chatmodel, resolution)
@@ -270,6 +275,8 @@ class ChatModelReconciler:
 
     def _forget(self, key: ObjectKey) -> None:
         memory = self._memories.pop(key, None)
+        if self._gateways:
+            self._gateways.forget(f"{key.namespace}/{key.name}")
         metrics.forget(key.namespace, key.name)
         if memory and memory.update and memory.update.state is not UpdateState.NONE:
             self._turns.wake_next(self._plan_soon)
@@ -330,6 +337,7 @@ def _result(
         conflict=resolution.conflict,
         autoscaler=next((hpa for hpa in snapshot.autoscalers if is_ours(hpa, chatmodel)), None),
         decision=resolution.decision,
+        at_zero=resolution.at_zero,
         event=resolution.floor.event if resolution.conflict is None else None,
         samples=samples,
         queue_depth=seen.queue_depth,
@@ -339,6 +347,8 @@ def _result(
         scaled=record_change(chatmodel, resolution, now),
         refusal=refusal,
         update_waits=update_waits,
+        alias_conflict=find_alias_conflict(chatmodel, snapshot.namesakes),
+        unread_gateways=seen.clients.unread if seen.clients else (),
     )
 
 

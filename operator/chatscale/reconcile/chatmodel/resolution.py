@@ -18,7 +18,7 @@ from chatscale.reconcile.chatmodel.replicas import (
 from chatscale.reconcile.chatmodel.snapshot import Snapshot
 from chatscale.scaling.floor import Floor, floor_at
 from chatscale.scaling.learning import learn_cold_starts
-from chatscale.scaling.policy import Decision, decide
+from chatscale.scaling.policy import Decision, Recommendation, decide, decide_beside_hpa
 from chatscale.scaling.signals import Observation
 from chatscale.scaling.state import ScalerState
 
@@ -40,6 +40,8 @@ class Resolution:
     """The least count that minReplicas or an announced event asks for now."""
     state: ScalerState
     """The policy's state after this pass."""
+    at_zero: Recommendation | None = None
+    """In mode HPA: the operator's change to or from 0 replicas, or why the count stays at 0; None: the HPA decides."""
 
 
 def resolve_replicas(
@@ -47,22 +49,24 @@ def resolve_replicas(
 ) -> Resolution:
     """Find the writer of the count, and decide in mode Operator. A dry run decides too, only for the status.
 
-    An HPA never scales up from 0 replicas. A model can be at 0 when it enters mode HPA, so the operator restores
-    minReplicas there.
+    An HPA never scales up from 0 replicas, nor down to 0. With scaleToZero the operator does both. Without it a model
+    can be at 0 when it enters mode HPA, so the operator restores minReplicas there.
     """
     autoscaling = chatmodel.spec.autoscaling
     conflict = find_conflict(chatmodel, snapshot.autoscalers)
     writer = writer_of(autoscaling, conflict)
     current = current_replicas(chatmodel, snapshot.manifest, writer, snapshot.deployment)
     state = memory.scaler or ScalerState.rebuilt(current.replicas, now, chatmodel.status.autoscaling)
+    slots = chatmodel.spec.server.max_concurrency or seen.slots or chatmodel.slots
     if writer is not Writer.OPERATOR and not autoscaling.dry_run:
         state = learn_cold_starts(state.without_history(current.replicas, now), seen)
         floor = floor_at(autoscaling, state.reserve.starts.until_ready_s, now, state.events)
-        state = memory.scaler = replace(state, events=floor.events)
-        starts_from_zero = writer is Writer.AUTOSCALER and conflict is None and current.replicas == 0
-        replicas = floor.replicas if starts_from_zero else current.replicas
-        return Resolution(writer, conflict, current, replicas, None, floor, state)
-    slots = chatmodel.spec.server.max_concurrency or seen.slots or chatmodel.slots
+        state, at_zero, replicas = replace(state, events=floor.events), None, current.replicas
+        if writer is Writer.AUTOSCALER and conflict is None:
+            at_zero, state = decide_beside_hpa(autoscaling, slots, current.replicas, seen, state, floor, now)
+            replicas = at_zero.replicas if at_zero else current.replicas or floor.replicas
+        memory.scaler = state
+        return Resolution(writer, conflict, current, replicas, None, floor, state, at_zero)
     decision = decide(autoscaling, slots, current.replicas, seen, state, now)
     memory.scaler = decision.next_state
     replicas = decision.replicas if writer is Writer.OPERATOR else current.replicas
@@ -87,6 +91,8 @@ def record_change(chatmodel: ChatModel, resolution: Resolution, now: datetime) -
     match resolution.writer:
         case Writer.OPERATOR if resolution.decision is not None:
             why = f"{resolution.decision.reason}: {resolution.decision.message}"
+        case Writer.AUTOSCALER if resolution.at_zero is not None:
+            why = f"{resolution.at_zero.reason.value}: {resolution.at_zero.message}"
         case Writer.AUTOSCALER if resolution.replicas != resolution.current.replicas:
             why = f"{resolution.floor.because}, and a HorizontalPodAutoscaler does not act on 0 replicas"
         case Writer.AUTOSCALER:

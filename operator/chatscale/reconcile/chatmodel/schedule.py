@@ -31,7 +31,8 @@ def due_in_s(chatmodel: ChatModel, resolution: Resolution, result: PassResult, m
     Without a decision to make or a ready pod to scrape, there is no tick.
     """
     waits_s = [RESYNC_S, plan_again_in_s(memory)]
-    if resolution.decision is not None or result.ready:
+    may_sleep = chatmodel.spec.autoscaling.scale_to_zero is not None
+    if resolution.decision is not None or result.ready or may_sleep:
         waits_s.append(float(chatmodel.spec.autoscaling.source.interval_seconds))
     if result.refusal is not None:
         waits_s.append(REFUSED_RETRY_S)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModelStatus, ObjectMeta, parse_status
 from chatscale.cluster.cache import WatchCache
-from chatscale.cluster.interface import AUTOSCALER, CONFIGMAP, DEPLOYMENT, POD, SERVICE, Manifest
-from chatscale.desired.manifest import ObjectKey
+from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, CONFIGMAP, DEPLOYMENT, POD, SERVICE, Manifest
+from chatscale.desired.manifest import ObjectKey, key_of
 from chatscale.errors import ConflictError
 from chatscale.observe.pods import Pod, read_pods
+from chatscale.reconcile.chatmodel.watches import routing_key, routing_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Snapshot:
     autoscalers: Sequence[Manifest]
     """Every HPA that concerns the ChatModel, whether the operator created it or not."""
     pods: tuple[Pod, ...]
+    namesakes: Sequence[Manifest] = ()
+    """Other ChatModels that have a name at the gateway in common with this one."""
 
     @property
     def meta(self) -> ObjectMeta:
@@ -54,4 +57,11 @@ def take_snapshot(cache: WatchCache, key: ObjectKey) -> Snapshot | None:
         objectives=cache.get(ObjectKey(CONFIGMAP.name, key.namespace, names.slo_configmap(key.name))),
         autoscalers=cache.concerning(key, AUTOSCALER.name),
         pods=read_pods(cache.concerning(key, POD.name)),
+        namesakes=_namesakes(cache, key, manifest),
     )
+
+
+def _namesakes(cache: WatchCache, key: ObjectKey, manifest: Manifest) -> tuple[Manifest, ...]:
+    shared = (cache.concerning(routing_key(name), CHATMODEL.name) for name in routing_names(manifest))
+    found = {key_of(other): other for others in shared for other in others}
+    return tuple(found[each] for each in sorted(found) if each != key)

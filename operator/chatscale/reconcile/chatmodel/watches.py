@@ -23,15 +23,39 @@ def chatmodel_key(namespace: str, name: str) -> ObjectKey:
     return ObjectKey(CHATMODEL.name, namespace, name)
 
 
+def routing_key(name: str) -> ObjectKey:
+    """The key under which the cache lists the ChatModels that have this name at the gateway."""
+    return ObjectKey(names.ROUTING_NAME, "", name)
+
+
+def routing_names(manifest: Mapping[str, Any]) -> set[str]:
+    """All values of `model` in requests that may mean this ChatModel. The spec need not be valid."""
+    return {*own_names(manifest), *aliases_of(manifest)}
+
+
+def own_names(manifest: Mapping[str, Any]) -> set[str]:
+    """Name, namespace/name and served name of a ChatModel."""
+    meta, spec = manifest["metadata"], manifest.get("spec") or {}
+    served = (spec.get("model") or {}).get("servedName")
+    found = {meta["name"], f"{meta['namespace']}/{meta['name']}", served}
+    return {name for name in found if name}
+
+
+def aliases_of(manifest: Mapping[str, Any]) -> list[str]:
+    """`spec.routing.aliases`."""
+    return list(((manifest.get("spec") or {}).get("routing") or {}).get("aliases") or ())
+
+
 def chatmodels_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
     """The ChatModels whose pass depends on this object; some of them may not exist.
 
-    A ChatModel concerns itself. A child and a pod concern the ChatModel of their label. An HPA also concerns its
-    target and a ChatModel of its own name, which needs that name in mode HPA.
+    A ChatModel concerns itself, and through the keys of its names the ChatModels with an equal name. A child and a pod
+    concern the ChatModel of their label. An HPA also concerns its target and a ChatModel of its own name, which needs
+    that name in mode HPA.
     """
     meta = manifest["metadata"]
     if manifest["kind"] == CHATMODEL.name:
-        return {chatmodel_key(meta["namespace"], meta["name"])}
+        return {chatmodel_key(meta["namespace"], meta["name"]), *map(routing_key, routing_names(manifest))}
     concerned = {(meta.get("labels") or {}).get(names.CHATMODEL.label)}
     if manifest["kind"] == AUTOSCALER.name:
         target = manifest["spec"]["scaleTargetRef"]

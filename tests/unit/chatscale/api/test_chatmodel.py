@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, ResourceRequirements
+from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, ResourceRequirements, ScaleToZero
 from tests.support.chatmodels import a_chatmodel
 
 
@@ -39,3 +39,16 @@ def test_accepts_quantities(amount: str | int) -> None:
 def test_rejects_what_is_not_a_quantity(amount: str) -> None:
     with pytest.raises(ValidationError, match=r"limits\.cpu"):
         ResourceRequirements(limits={"cpu": amount})
+
+
+def test_a_model_never_scales_to_zero_unless_its_spec_says_so() -> None:
+    assert a_chatmodel(autoscaling={"maxReplicas": 3}).spec.autoscaling.scale_to_zero is None
+    assert a_chatmodel(autoscaling={"maxReplicas": 3, "scaleToZero": {}}).spec.autoscaling.scale_to_zero == (
+        ScaleToZero(idle_seconds=600)
+    )
+
+
+@pytest.mark.parametrize("seconds", [9, 86_401])
+def test_the_idle_time_has_bounds(seconds: int) -> None:
+    with pytest.raises(ValidationError, match="idleSeconds"):
+        ScaleToZero.model_validate({"idleSeconds": seconds})

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from chatscale.scaling.signals import Replica
+from chatscale.scaling.totals import Totals
 from chatscale.scaling.tuning import LOAD_WINDOW
-from chatscale.scaling.work import Totals, Work, count_work, sizes_of
+from chatscale.scaling.work import Work, count_work, sizes_of
 from tests.support.replicas import at
 from tests.support.workers import Fleet, Worker
 

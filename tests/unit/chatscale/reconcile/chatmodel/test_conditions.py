@@ -131,7 +131,7 @@ def reasons(found: PassResult) -> dict[str, str]:
     ],
 )
 def test_conditions_match_the_observed_state(found: PassResult, expected: dict[str, str]):
-    assert reasons(found) == expected | {"ScalingActive": "False/ScalingDisabled"}
+    assert reasons(found) == expected | {"ScalingActive": "False/ScalingDisabled", "RoutingReady": "True/NamesAccepted"}
 
 
 @pytest.mark.parametrize(
