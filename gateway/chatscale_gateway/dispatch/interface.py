@@ -85,7 +85,10 @@ class Dispatcher(Protocol):
         ...
 
     def loads_read(self, loads: Mapping[str, ReplicaLoad | None], now_s: float) -> None:
-        """A reading of the replicas' loads, by pod UID. None: the replica did not answer in time."""
+        """A reading of the replicas' loads, by pod UID. None: the replica did not answer in time.
+
+        A ready replica that answers 404 has no load to report: pass a `ReplicaLoad` with 0 slots, not None.
+        """
         ...
 
     def peers_read(self, peers: Mapping[str, GatewayDemand]) -> None:
