@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chatscale_contract.openai.bounded_json import DEFAULT_BOUNDS
 from tests.unit.chatscale_server.builders import a_server, chat
 
 PATHS = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
