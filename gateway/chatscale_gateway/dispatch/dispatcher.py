@@ -14,8 +14,9 @@ from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.dispatch.events import DispatchEvents, NoEvents
 from chatscale_gateway.dispatch.interface import Arrival, Lease
 from chatscale_gateway.dispatch.model_state import ModelState
+from chatscale_gateway.dispatch.placed_lease import PlacedLease
 from chatscale_gateway.dispatch.pods import Pod
-from chatscale_gateway.dispatch.request import PlacedLease, Request
+from chatscale_gateway.dispatch.request import Request
 from chatscale_gateway.holding.queue import HoldBudget, hold_deadline_s
 from chatscale_gateway.holding.refusals import BOUND_REASONS, RefusalReason, refuse
 from chatscale_gateway.routing.candidates import Rng
@@ -70,7 +71,7 @@ class HoldingDispatcher:
         """All known models, sorted by namespace and name."""
         return self._names.models
 
-    async def lease(self, arrival: Arrival, *, after: Lease | None = None) -> PlacedLease:
+    async def lease(self, arrival: Arrival, *, after: Lease | None = None) -> Lease:
         """Wait for a place on a replica. See `Dispatcher.lease`.
 
         After an attempt that allows no other one, raises ValueError; after the last `NOT_CONNECTED`, ApiError 503.
@@ -285,7 +286,7 @@ class HoldingDispatcher:
         # Requests at the front that avoid the only free replica leave its places to those behind them.
         self._release(state)
 
-    async def _wait(self, state: ModelState, request: Request) -> PlacedLease:
+    async def _wait(self, state: ModelState, request: Request) -> Lease:
         future = request.future
         if future is None:
             raise ValueError("the request is not held")
@@ -295,17 +296,17 @@ class HoldingDispatcher:
             self._leave(state, request, future)
             raise
 
-    def _leave(self, state: ModelState, request: Request, future: "asyncio.Future[PlacedLease]") -> None:
+    def _leave(self, state: ModelState, request: Request, future: "asyncio.Future[Lease]") -> None:
         """The client left, before the request was sent."""
         now_s = self._now()
         if request in state.queue:
             self._end_hold(state, request, now_s)
-        elif future.done() and not future.cancelled() and future.exception() is not None:
-            return  # it was refused at the same time, and has been counted
         elif future.done() and not future.cancelled():
-            lease = future.result()
-            lease.outcome = Outcome.CLIENT_LEFT
-            self._give_back(state, lease.pod)
+            if future.exception() is not None:
+                return  # it was refused at the same time, and has been counted
+            if isinstance(lease := future.result(), PlacedLease):
+                lease.outcome = Outcome.CLIENT_LEFT
+                self._give_back(state, lease.pod)
         state.accounts.left_before_sent(request, state.model.slo, state.prefill_rate, now_s)
 
     def _end_hold(self, state: ModelState, request: Request, now_s: float) -> None:
