@@ -56,6 +56,14 @@ STREAMS_BROKEN = Counter(
     "gateway_streams_broken_total", "Responses that a replica began and did not complete", MODEL_LABELS,
     registry=REGISTRY,
 )  # fmt: skip
+EJECTIONS = Counter(
+    "gateway_ejections_total", "Replicas that got no requests for a while, by cause", (*MODEL_LABELS, "cause"),
+    registry=REGISTRY,
+)  # fmt: skip
+PREFIX_CHOICES = Counter(
+    "gateway_prefix_choices_total", "Replicas chosen by prefix or session: home, spilled or spread",
+    (*MODEL_LABELS, "result"), registry=REGISTRY,
+)  # fmt: skip
 EVENT_LOOP_LAG_SECONDS = Histogram(
     "gateway_event_loop_lag_seconds", "Delay of a timer that fires each second: how busy the process is",
     buckets=OVERHEAD_BUCKETS_S, registry=REGISTRY,

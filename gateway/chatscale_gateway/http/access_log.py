@@ -32,6 +32,8 @@ class RequestRecord:
     held_s: float = 0.0
     ttft_s: float | None = None
     attempts: int = 0
+    ended_attempt: int = 0
+    """The last attempt whose outcome is known."""
     pod: str = ""
     outcome: str = ""
     code: str = ""

@@ -95,7 +95,9 @@ class Connection(web.RequestHandler):
             response = error_response(headers_too_large(self._options))
         else:
             text = "the request is not valid HTTP" if status == _BAD_REQUEST else "the gateway failed"
-            response = error_response(ApiError(status, text, code="malformed_request" if status == _BAD_REQUEST else None))
+            response = error_response(
+                ApiError(status, text, code="malformed_request" if status == _BAD_REQUEST else None)
+            )
         response.force_close()
         return response
 

@@ -14,13 +14,11 @@ _LARGEST: Final = 10**9
 
 def find_usage(text: bytes) -> Usage | None:
     """The last `usage` object in JSON text; None if there is none or it is not valid."""
-    last = None
-    for last in _MARK.finditer(text):
-        pass
-    if last is None:
+    found = [*_MARK.finditer(text)] if b'"usage"' in text else []
+    if not found:
         return None
     try:
-        value, _ = json.JSONDecoder().raw_decode(text[last.end() - 1 :].decode(errors="replace"))
+        value, _ = json.JSONDecoder().raw_decode(text[found[-1].end() - 1 :].decode(errors="replace"))
     except ValueError:
         return None
     return read_usage(value)

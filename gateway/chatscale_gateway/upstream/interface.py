@@ -1,4 +1,4 @@
-"""What the relay needs from an HTTP client: one POST to one replica, with failures that tell what the replica may know."""
+"""What the relay needs from an HTTP client: one POST to one replica. Failures tell what it may know."""
 
 from collections.abc import Mapping
 from typing import Protocol
