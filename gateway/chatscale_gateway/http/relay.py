@@ -91,7 +91,7 @@ class Relay:
             if not stream.begun:
                 raise
             record.code = error.code or ""
-            await stream.fail(error)
+            return await stream.fail(error)
         except asyncio.CancelledError:
             if record.cut_off and stream.begun and (task := asyncio.current_task()):
                 task.uncancel()
@@ -210,7 +210,7 @@ class Relay:
         metrics.STREAMS_BROKEN.labels(call.model.key.name, call.model.key.namespace).inc()
         if not stream.begun:
             raise _broken()
-        await stream.fail(None if scanner.failed else _broken())
+        return await stream.fail(None if scanner.failed else _broken())
 
     async def _read_end(self, response: UpstreamResponse) -> None:
         """Read the end of the body, so that the connection can be kept."""

@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 import termios
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -36,7 +36,7 @@ class Connection(web.RequestHandler):
 
     __slots__ = ("_headers_timer", "_options")
 
-    def __init__(self, server: "web.Server[Any]", *, loop: asyncio.AbstractEventLoop, options: HttpOptions) -> None:
+    def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop, options: HttpOptions) -> None:
         super().__init__(
             server,
             loop=loop,

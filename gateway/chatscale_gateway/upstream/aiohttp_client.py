@@ -1,6 +1,7 @@
 """The `Upstream` over aiohttp's client."""
 
 import asyncio
+import io
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 5.0
 KEEP_ALIVE_S: Final = 4.0
 """Idle connections are closed before uvicorn, the server of most runtimes, closes them after 5 s."""
+WHOLE_BODY_BYTES: Final = 256 * 1024
 READ_BUFFER_BYTES: Final = 64 * 1024
 _UNSET_HEADERS: Final = (hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE)
 
@@ -97,7 +99,7 @@ class AiohttpUpstream:
         try:
             async with asyncio.timeout(self._response_timeout_s):
                 response = await session.post(
-                    f"http://{host}:{replica.port}{path}", data=body, headers=headers, allow_redirects=False
+                    f"http://{host}:{replica.port}{path}", data=_payload(body), headers=headers, allow_redirects=False
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotConnectedError(f"cannot connect: {error}", sent=False) from error
@@ -110,6 +112,11 @@ class AiohttpUpstream:
         except aiohttp.ClientError as error:
             raise BrokenError(f"not a valid HTTP response: {type(error).__name__}") from error
         return _Response(response)
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    """A large body is written in parts, so that it does not block the event loop."""
+    return body if len(body) <= WHOLE_BODY_BYTES else io.BytesIO(body)
 
 
 class _Response:
