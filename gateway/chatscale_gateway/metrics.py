@@ -4,6 +4,8 @@ Gauges come from the dispatcher when `/metrics` is read; everything else is coun
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -68,6 +70,34 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
     "gateway_event_loop_lag_seconds", "Delay of a timer that fires each second: how busy the process is",
     buckets=OVERHEAD_BUCKETS_S, registry=REGISTRY,
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """The series of one model that every request touches. To look them up by labels would cost more than to count."""
+
+    hold_s: Histogram
+    ttft_s: Histogram
+    overhead_s: Histogram
+    prompt_tokens: Counter
+    cached_tokens: Counter
+    generated_tokens: Counter
+    answered: Counter
+    """Requests with status 200."""
+
+
+@cache
+def of_model(name: str, namespace: str) -> ModelMetrics:
+    """The series of one model. Call it for models of the catalog only: nothing is forgotten."""
+    return ModelMetrics(
+        hold_s=HOLD_SECONDS.labels(name, namespace),
+        ttft_s=TIME_TO_FIRST_TOKEN_SECONDS.labels(name, namespace),
+        overhead_s=OVERHEAD_SECONDS.labels(name, namespace),
+        prompt_tokens=TOKENS.labels(name, namespace, "prompt"),
+        cached_tokens=TOKENS.labels(name, namespace, "cached"),
+        generated_tokens=TOKENS.labels(name, namespace, "generated"),
+        answered=REQUESTS.labels(name, namespace, "200"),
+    )
 
 
 class DemandCollector(Collector):

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NoReturn
 
 from chatscale_contract.openai.errors import bad_request
@@ -35,18 +36,23 @@ def parse_object(body: bytes, bounds: JsonBounds = DEFAULT_BOUNDS) -> dict[str, 
         raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
     _check_bounds(text, bounds)
 
-    def bounded_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(members) > bounds.members:
-            raise bad_request(f"an object in the body has more than {bounds.members} members")
-        return dict(members)
-
     try:
-        value = json.loads(text, parse_constant=_reject_constant, object_pairs_hook=bounded_object)
+        value = _decoder(bounds.members).decode(text)
     except ValueError as error:
         raise bad_request(f"the body is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise bad_request(f"the body must be a JSON object, found {type(value).__name__}")
     return value
+
+
+@cache
+def _decoder(most_members: int) -> json.JSONDecoder:
+    def bounded_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(members) > most_members:
+            raise bad_request(f"an object in the body has more than {most_members} members")
+        return dict(members)
+
+    return json.JSONDecoder(parse_constant=_reject_constant, object_pairs_hook=bounded_object)
 
 
 def _check_bounds(text: str, bounds: JsonBounds) -> None:

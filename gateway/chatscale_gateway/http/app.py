@@ -17,7 +17,7 @@ from chatscale_gateway.http.options import HttpOptions
 HANDLERS: Final = web.AppKey("handlers", ApiHandlers)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 OPTIONS: Final = web.AppKey("options", HttpOptions)
-_EXPOSED_HEADERS: Final = ", ".join((REQUEST_ID_HEADER, HELD_SECONDS_HEADER, hdrs.RETRY_AFTER))
+_EXPOSED_HEADERS: Final = f"{REQUEST_ID_HEADER}, {HELD_SECONDS_HEADER}, {hdrs.RETRY_AFTER}"
 _PREFLIGHT_AGE_S: Final = 600
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]

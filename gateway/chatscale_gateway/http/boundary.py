@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import os
 import re
 import traceback
-import uuid
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
@@ -96,14 +97,17 @@ class RequestBoundary:
             metrics.CLIENT_DISCONNECTS.labels(model, namespace).inc()
         if record.code:
             metrics.REFUSALS.labels(model, namespace, record.code).inc()
-        metrics.REQUESTS.labels(model, namespace, str(record.status)).inc()
+        if key and record.status == HTTPStatus.OK:
+            metrics.of_model(model, namespace).answered.inc()
+        else:
+            metrics.REQUESTS.labels(model, namespace, str(record.status)).inc()
         self._access_log.write(record, self._clock() - record.started_s)
 
 
 def choose_request_id(request: web.BaseRequest) -> str:
     """The client's id if it has the contract's pattern, otherwise a new one."""
     found = request.headers.get(REQUEST_ID_HEADER)
-    return found if found and _REQUEST_ID.fullmatch(found) else uuid.uuid4().hex
+    return found if found and _REQUEST_ID.fullmatch(found) else os.urandom(16).hex()
 
 
 def _refused(record: RequestRecord, error: ApiError, allow: str | None = None) -> web.Response:

@@ -13,7 +13,9 @@ _MESSAGE_TOKENS: Final = 4
 """Role and separators in usual chat templates."""
 _IMAGE_TOKENS: Final = 1000
 """A guess: data URLs must not count as text."""
+_PREFIX_ROLES: Final = frozenset({"system", "developer", "user"})
 _PREFIX_BYTES: Final = 64 * 1024
+_PREFIX_TOKENS: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +81,18 @@ def read_prefix(body: dict[str, Any]) -> bytes:
             if not isinstance(message, dict):
                 break
             role = message.get("role")
-            if role in {"system", "developer", "user"}:
-                parts += (str(role), *_texts(message.get("content")))
+            if isinstance(role, str) and role in _PREFIX_ROLES:
+                parts += (role, *_texts(message.get("content")))
             if role == "user":
                 break
     else:
         prompt = body.get("prompt", body.get("input"))
         if isinstance(prompt, list):
             prompt = prompt[0] if prompt and isinstance(prompt[0], str | list) else prompt
-        parts = [prompt] if isinstance(prompt, str) else [",".join(map(str, (prompt or [])[:_PREFIX_BYTES]))]
+        if isinstance(prompt, str):
+            parts = [prompt]
+        elif isinstance(prompt, list):
+            parts = [",".join(map(str, prompt[:_PREFIX_TOKENS]))]
     return "\0".join(parts).encode(errors="surrogatepass")[:_PREFIX_BYTES]
 
 

@@ -85,7 +85,7 @@ class ApiHandlers:
             prefix=read_prefix(received.body) if routing.strategy is RoutingStrategy.PREFIX_HASH else b"",
             session=http.headers.get(routing.session_header, "")[:_MAX_SESSION_CHARS] if routing.session_header else "",
         )
-        metrics.OVERHEAD_SECONDS.labels(model.key.name, model.key.namespace).observe(self.clock() - record.started_s)
+        metrics.of_model(model.key.name, model.key.namespace).overhead_s.observe(self.clock() - record.started_s)
         return await self.relay.run(Call(http, path, model, received, arrival, record))
 
 

@@ -46,6 +46,8 @@ class Intake:
         if stated is not None and stated > limit:
             raise _too_large(f"the body has {stated} bytes", limit)
         with self._counting() as count:
+            if http.content.is_eof():  # nearly always: it came with the headers, and needs no timer
+                return await self._read_parts(http, count)
             try:
                 async with asyncio.timeout(self.options.request_timeout_s):
                     return await self._read_parts(http, count)

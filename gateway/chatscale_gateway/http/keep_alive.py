@@ -15,7 +15,7 @@ from chatscale.api.v1alpha1.routing import KeepAlive
 from chatscale_contract.openai import sse
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH
-from chatscale_gateway.http.transport import ResponseAbortedError
+from chatscale_gateway.http.transport import ResponseAbortedError, reset_if_unframed
 
 STREAM_HEADERS: Final = {
     hdrs.CACHE_CONTROL: "no-cache",
@@ -96,6 +96,7 @@ class ClientStream:
         if self._response is not None and error is not None:
             body = error.body() if isinstance(error, ApiError) else dict(error)
             await self._response.write(sse.event(body))
+        reset_if_unframed(self._http)
         raise ResponseAbortedError("the stream cannot be completed")
 
     def _start_sender(self) -> None:

@@ -25,7 +25,7 @@ from chatscale_gateway.http.keep_alive import ClientStream, keep_alive_event
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.rewriting import rewrite
 from chatscale_gateway.http.stream_scanner import StreamScanner
-from chatscale_gateway.http.transport import ResponseAbortedError
+from chatscale_gateway.http.transport import ResponseAbortedError, reset_if_unframed
 from chatscale_gateway.http.usage import find_usage
 from chatscale_gateway.routing.catalog import Model
 from chatscale_gateway.routing.outcomes import MAX_ATTEMPTS, Failure, Outcome, Usage, classify
@@ -151,7 +151,7 @@ class Relay:
                 response.close()
 
     async def _send(self, call: Call, lease: Lease) -> UpstreamResponse:
-        received, replica = call.received, lease.replica
+        received = call.received
         body = rewrite(
             received.raw,
             received.body,
@@ -262,20 +262,21 @@ class Relay:
         except BrokenError as error:
             self._end(call, lease, Outcome.BROKEN)
             metrics.STREAMS_BROKEN.labels(call.model.key.name, call.model.key.namespace).inc()
+            reset_if_unframed(call.http)
             raise ResponseAbortedError("the replica did not complete its response") from error
         self._end(call, lease, _final_outcome(response.status), find_usage(tail))
         return answer
 
     def _observe_lease(self, call: Call, lease: Lease) -> None:
         key = call.model.key
-        metrics.HOLD_SECONDS.labels(key.name, key.namespace).observe(lease.held_s)
+        metrics.of_model(key.name, key.namespace).hold_s.observe(lease.held_s)
 
     def _observe_first_token(self, call: Call, lease: Lease) -> None:
         now_s = self._clock()
         lease.first_token(now_s)
         call.record.ttft_s = now_s - call.arrival.arrived_s
         key = call.model.key
-        metrics.TIME_TO_FIRST_TOKEN_SECONDS.labels(key.name, key.namespace).observe(call.record.ttft_s)
+        metrics.of_model(key.name, key.namespace).ttft_s.observe(call.record.ttft_s)
 
     def _end(self, call: Call, lease: Lease, outcome: Outcome, usage: Usage | None = None) -> None:
         if call.record.ended_attempt == call.record.attempts:
@@ -286,13 +287,10 @@ class Relay:
         if usage is None:
             return
         call.record.usage = usage
-        key = call.model.key
-        for direction, count in (
-            ("prompt", usage.prompt_tokens),
-            ("cached", usage.cached_tokens),
-            ("generated", usage.generated_tokens),
-        ):
-            metrics.TOKENS.labels(key.name, key.namespace, direction).inc(count)
+        counted = metrics.of_model(call.model.key.name, call.model.key.namespace)
+        counted.prompt_tokens.inc(usage.prompt_tokens)
+        counted.cached_tokens.inc(usage.cached_tokens)
+        counted.generated_tokens.inc(usage.generated_tokens)
 
 
 def _headers(lease: Lease, response: UpstreamResponse) -> dict[str, str]:

@@ -7,11 +7,12 @@ import asyncio
 import fcntl
 import logging
 import socket
+import struct
 import sys
 import termios
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import LineTooLong
 from typing_extensions import override
 
@@ -117,6 +118,15 @@ def check_header_size(request: web.BaseRequest, options: HttpOptions) -> None:
 def error_response(error: ApiError) -> web.Response:
     """The complete response to a request that failed before the first byte of its response."""
     return web.json_response(error.body(), status=error.status, headers=error.headers())
+
+
+def reset_if_unframed(request: web.BaseRequest) -> None:
+    """Reset the connection of an HTTP/1.0 client. There the end of a connection is the end of a complete body."""
+    transport = request.transport
+    if request.version < HttpVersion11 and transport is not None:
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
 
 
 def unsent_bytes(connection: asyncio.Protocol) -> int:

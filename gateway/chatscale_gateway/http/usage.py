@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from chatscale_gateway.routing.outcomes import Usage
 
 _MARK: Final = re.compile(rb'"usage"\s*:\s*\{')
 """Text of prompts and answers cannot match: quotes are escaped there."""
+_DECODER: Final = json.JSONDecoder()
 _LARGEST: Final = 10**9
 
 
@@ -18,7 +18,7 @@ def find_usage(text: bytes) -> Usage | None:
     if not found:
         return None
     try:
-        value, _ = json.JSONDecoder().raw_decode(text[found[-1].end() - 1 :].decode(errors="replace"))
+        value, _ = _DECODER.raw_decode(text[found[-1].end() - 1 :].decode(errors="replace"))
     except ValueError:
         return None
     return read_usage(value)
@@ -31,10 +31,10 @@ def has_usage(text: bytes) -> bool:
 
 def read_usage(value: object) -> Usage | None:
     """OpenAI's `usage` object. None if it is not valid."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     details = value.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
     counts = [_count(value.get("prompt_tokens")), _count(cached), _count(value.get("completion_tokens"))]
     return Usage(*counts)
 

@@ -78,9 +78,7 @@ class AiohttpUpstream:
         options: dict[str, Any] = {} if force_close else {"keepalive_timeout": KEEP_ALIVE_S}
         return aiohttp.ClientSession(
             connector=_Connector(limit=0, limit_per_host=0, force_close=force_close, use_dns_cache=False, **options),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._response_timeout_s
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_UNSET_HEADERS,
@@ -111,7 +109,7 @@ class AiohttpUpstream:
             raise NoAnswerError(f"no response within {self._response_timeout_s:g} s") from error
         except aiohttp.ClientError as error:
             raise BrokenError(f"not a valid HTTP response: {type(error).__name__}") from error
-        return _Response(response)
+        return _Response(response, self._response_timeout_s)
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO:
@@ -120,18 +118,41 @@ def _payload(body: bytes) -> bytes | io.BytesIO:
 
 
 class _Response:
-    __slots__ = ("_response", "headers", "status")
+    __slots__ = ("_heard_s", "_loop", "_response", "_timeout_s", "_waits", "_watch", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, timeout_s: float) -> None:
         self._response = response
+        self._timeout_s = timeout_s
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
+        self._loop = asyncio.get_running_loop()
+        self._waits = False
+        self._heard_s = self._loop.time()
+        self._watch = self._loop.call_later(timeout_s, self._check)
 
     async def read(self) -> bytes:
+        self._heard_s = self._loop.time()
+        self._waits = True
         try:
             return await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise BrokenError(f"the connection was lost before the end of the response: {error!r}") from error
+        finally:
+            self._waits = False
 
     def close(self) -> None:
+        self._watch.cancel()
         self._response.close()
+
+    def _check(self) -> None:
+        """End a `read` that waits too long. One timer per response, because one per part would cost more than the part.
+
+        Time in which nobody reads does not count: then the client is slow, not the replica.
+        """
+        silent_s = self._loop.time() - self._heard_s
+        if silent_s < self._timeout_s:
+            self._watch = self._loop.call_later(self._timeout_s - silent_s, self._check)
+        elif self._waits:
+            self._response.content.set_exception(TimeoutError("the replica sent nothing for too long"))
+        else:
+            self._watch = self._loop.call_later(self._timeout_s, self._check)

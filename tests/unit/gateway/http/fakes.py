@@ -30,7 +30,8 @@ Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def chunk(text: str = "x", **fields: object) -> bytes:
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-    return sse.event({"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "tiny", "choices": [choice], **fields})  # fmt: skip
+    envelope = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "tiny"}
+    return sse.event({**envelope, "choices": [choice], **fields})
 
 
 async def start_stream(http: web.Request) -> web.StreamResponse:
@@ -53,7 +54,7 @@ async def answer(http: web.Request) -> web.StreamResponse:
                 "model": body["model"],
                 "choices": [choice],
                 "usage": USAGE,
-            }  # fmt: skip
+            }
         )
     response = await start_stream(http)
     for text in ("a", "b", "c"):

@@ -58,9 +58,12 @@ async def test_never_forwards_keys_cookies_or_hop_by_hop_headers():
         "Authorization": "Bearer s", "Cookie": "a=b", "Connection": "x-secret", "X-Secret": "1", "TE": "trailers",
         "traceparent": "00-aa-bb-01", "tracestate": "v=1",
     }  # fmt: skip
-    async with serving(Pod()) as pod, a_gateway(pod) as world:
-        async with world.client.post(CHAT, json=chat(), headers=sent) as response:
-            assert response.status == 200
+    async with (
+        serving(Pod()) as pod,
+        a_gateway(pod) as world,
+        world.client.post(CHAT, json=chat(), headers=sent) as response,
+    ):
+        assert response.status == 200
     found = pod.headers[0]
     assert not {"authorization", "cookie", "x-secret", "te"} & set(found)
     assert (found["traceparent"], found["tracestate"]) == ("00-aa-bb-01", "v=1")

@@ -98,6 +98,15 @@ async def test_does_not_send_again_what_a_replica_never_answered():
         assert sum(len(pod.bodies) for pod in pods) == 1
 
 
+async def test_ends_a_stream_whose_replica_falls_silent_as_an_error():
+    async with serving(Pod(behaviour=stream_for_ever)) as pod, a_gateway(pod, response_timeout_s=0.2) as world:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            async with world.client.post(CHAT, json=chat(stream=True)) as response:
+                await response.read()
+        assert world.lines[0]["outcome"] == "broken"
+        await eventually(lambda: pod.left == 1)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_holds_what_a_full_replica_refuses_and_blames_nobody(status):
     async def full_once(http: web.Request) -> web.StreamResponse:
@@ -118,10 +127,13 @@ async def test_relays_a_replicas_error(status):
     async def refuse(_http: web.Request) -> web.StreamResponse:
         return web.json_response({"error": {"message": "why", "type": "t", "param": "p", "code": "c"}}, status=status)
 
-    async with serving(Pod(behaviour=refuse)) as pod, a_gateway(pod) as world:
-        async with world.client.post(CHAT, json=chat(stream=True)) as response:
-            assert response.status == status
-            assert (await response.json())["error"]["message"] == "why"
+    async with (
+        serving(Pod(behaviour=refuse)) as pod,
+        a_gateway(pod) as world,
+        world.client.post(CHAT, json=chat(stream=True)) as response,
+    ):
+        assert response.status == status
+        assert (await response.json())["error"]["message"] == "why"
 
 
 async def test_does_not_count_a_stale_connection_against_the_replica():
@@ -177,11 +189,14 @@ async def test_cuts_a_large_body_that_is_cut():
         return response
 
     begun = asyncio.Event()
-    async with serving(Pod(behaviour=cut)) as pod, a_gateway(pod) as world:
-        async with world.client.post("/v1/embeddings", json=chat()) as response:
-            begun.set()
-            with pytest.raises(aiohttp.ClientPayloadError):
-                await response.read()
+    async with (
+        serving(Pod(behaviour=cut)) as pod,
+        a_gateway(pod) as world,
+        world.client.post("/v1/embeddings", json=chat()) as response,
+    ):
+        begun.set()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
 
 
 async def test_never_collects_a_stream():
@@ -278,32 +293,42 @@ async def test_keeps_a_stream_alive_until_the_replicas_first_byte():
         await go.wait()
         return await answer(http)
 
-    async with serving(Pod(behaviour=slow)) as pod, a_gateway(pod) as world:
-        async with world.client.post(CHAT, json=chat(stream=True)) as response:
-            for _ in range(3):
-                assert (await response.content.readuntil(b"\n\n")).startswith(b": ")
-            go.set()
-            assert (await response.text()).endswith("data: [DONE]\n\n")
+    async with (
+        serving(Pod(behaviour=slow)) as pod,
+        a_gateway(pod) as world,
+        world.client.post(CHAT, json=chat(stream=True)) as response,
+    ):
+        for _ in range(3):
+            assert (await response.content.readuntil(b"\n\n")).startswith(b": ")
+        go.set()
+        assert (await response.text()).endswith("data: [DONE]\n\n")
 
 
 async def test_sends_an_error_event_when_a_kept_stream_is_refused():
     async def refuse(_http: web.Request) -> web.StreamResponse:
         return web.json_response({"error": {"message": "why"}}, status=400)
 
-    async with serving(Pod(behaviour=refuse)) as pod, a_gateway() as world:
-        async with world.client.post(CHAT, json=chat(stream=True)) as response:
-            await response.content.readuntil(b"\n\n")
-            world.show(pod)
-            with pytest.raises(aiohttp.ClientPayloadError):
-                while True:
-                    event = await response.content.readuntil(b"\n\n")
-            assert json.loads(event.removeprefix(b"data: "))["error"]["message"] == "why"
+    async with (
+        serving(Pod(behaviour=refuse)) as pod,
+        a_gateway() as world,
+        world.client.post(CHAT, json=chat(stream=True)) as response,
+    ):
+        await response.content.readuntil(b"\n\n")
+        world.show(pod)
+        event = b": "
+        while event.startswith(b": "):
+            event = await response.content.readuntil(b"\n\n")
+        assert json.loads(event.removeprefix(b"data: "))["error"]["message"] == "why"
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
 
 
 async def test_keeps_the_status_of_quick_refusals():
-    async with a_gateway(routing=RoutingSpec(hold=HoldSpec(max_requests=0))) as world:
-        async with world.client.post(CHAT, json=chat(stream=True)) as response:
-            assert response.status == 429
+    async with (
+        a_gateway(routing=RoutingSpec(hold=HoldSpec(max_requests=0))) as world,
+        world.client.post(CHAT, json=chat(stream=True)) as response,
+    ):
+        assert response.status == 429
 
 
 # ---- refusals, as OpenAI's client obeys them ----
