@@ -18,10 +18,12 @@ import yaml
 from typing_extensions import override
 
 import chatscale.metrics
+import chatscale_gateway.metrics
 import chatscale_server.metrics
 from chatscale.api.crd import chatmodel_crd
 from chatscale.desired.runtimes.chatscale_server import CHATSCALE_SERVER as CHATSCALE_SERVER_RUNTIME
 from chatscale.observe.dialects.chatscale_server import CHATSCALE_SERVER as CHATSCALE_SERVER_DIALECT
+from chatscale_contract.gateway.demand import GatewayDemand, ModelDemand
 from chatscale_contract.server.metrics import Metric
 from hack.generators import chart_readme, crd_reference, metrics_reference
 from hack.helm import CHART, NAMESPACE, HelmError, template
@@ -94,9 +96,19 @@ def metrics_md() -> str:
         metrics_reference.of_families(registry.collect()),
         metrics_reference.of_module(vars(chatscale.metrics)),
         contract=list(Metric),
+        gateway=[
+            *metrics_reference.of_module(vars(chatscale_gateway.metrics)),
+            *metrics_reference.of_families(chatscale_gateway.metrics.DemandCollector(_demand_of_one_model).collect()),
+        ],
         scaling=CHATSCALE_SERVER_DIALECT.names,
         external=(external.queue_depth, external.requests_running, external.kv_cache_usage_ratio),
     )
+
+
+def _demand_of_one_model() -> GatewayDemand:
+    """So that every gauge has a sample, and with it its labels."""
+    model = ModelDemand(in_flight_by_pod={"": 0})
+    return GatewayDemand(gateway="", instance="", wake_seq=0, draining=False, models={"/": model})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""docs/metrics.md: every Prometheus metric of server and operator, as the processes themselves expose it.
+"""docs/metrics.md: every Prometheus metric of server, operator and gateway, as the processes themselves expose it.
 
 Reads the collectors, not a list kept beside them; a metric of the wire contract that the server does not
 expose is an error.
@@ -49,6 +49,8 @@ def render(
     server: list[MetricRow],
     operator: list[MetricRow],
     contract: Iterable[str],
+    *,
+    gateway: Iterable[MetricRow] = (),
     scaling: Iterable[str] = (),
     external: Iterable[str] = (),
 ) -> str:
@@ -62,14 +64,13 @@ def render(
     own = [row for row in server if ":" not in row.name]
     twins = [row for row in server if ":" in row.name]
     return _TEMPLATE.format(
-        generated=GENERATED.format(
-            source="inference_server/chatscale_server/metrics.py and operator/chatscale/metrics.py"
-        ),
+        generated=GENERATED.format(source="the modules metrics.py of server, operator and gateway"),
         scaling=_sequence(scaling),
         external=_sequence(external),
         server=_table(own),
         twins=_table(twins),
         operator=_table(operator),
+        gateway=_table([*gateway]),
     )
 
 
@@ -119,4 +120,7 @@ The same numbers under vLLM's names, for dashboards that exist already:
 
 C is the number of ChatModels. Beside these, the usual series of a Python process.
 
-{operator}"""
+{operator}
+## Gateway, port 9100, `/metrics`
+
+{gateway}"""

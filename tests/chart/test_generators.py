@@ -92,3 +92,8 @@ def test_a_release_without_notes_or_with_another_tag_is_refused():
         notes("## [Unreleased]\n", "r")
     with pytest.raises(ReleaseError, match=r"v9\.9\.9 does not fit"):
         check_tag("v9.9.9")
+
+
+def test_the_metrics_reference_has_the_gateways_metrics_with_their_labels():
+    assert "| `gateway_requests_in_flight` | gauge | `model`, `namespace`, `pod` |" in generate.metrics_md()
+    assert "| `gateway_refusals_total` | counter | `model`, `namespace`, `reason` |" in generate.metrics_md()

@@ -85,9 +85,22 @@ class Dispatcher(Protocol):
         ...
 
     def loads_read(self, loads: Mapping[str, ReplicaLoad | None], now_s: float) -> None:
-        """A reading of the replicas' loads, by pod UID. None: the replica did not answer in time."""
+        """A reading of the replicas' loads, by pod UID. None: the replica did not answer in time.
+
+        A ready replica that answers 404 has no load to report: pass a `ReplicaLoad` with 0 slots, not None.
+        """
         ...
 
     def peers_read(self, peers: Mapping[str, GatewayDemand]) -> None:
         """The other gateways that exist, by pod name, with their last report."""
+        ...
+
+    # ---- shutdown ----
+
+    def stop_accepting(self) -> None:
+        """Report `draining`. Held requests wait on, and requests that arrive on open connections are served."""
+        ...
+
+    def refuse_held(self) -> None:
+        """The grace period is over: refuse all held and all further requests with 503 and Retry-After 1."""
         ...

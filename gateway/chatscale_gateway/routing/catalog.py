@@ -39,6 +39,13 @@ class Model:
     replicas: int
     """`spec.replicas`."""
     max_model_len: int | None = None
+    scale_to_zero: bool = False
+    """`spec.autoscaling.scaleToZero`: a held request starts the first replica."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the model stays at 0 replicas, however long a request waits."""
+        return self.replicas == 0 and not self.scale_to_zero
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,173 @@
+"""The API as clients see it: answers, models, errors, headers."""
+
+import io
+import json
+
+import pytest
+
+from chatscale.api.v1alpha1.routing import RoutingSpec
+from chatscale_gateway.routing.catalog import ModelKey
+from tests.support.gateway_world import a_model
+from tests.unit.gateway.http.fakes import CHAT, Pod, a_gateway, chat, eventually, serving, stream_for_ever
+
+
+async def test_answers_a_request_and_counts_what_the_replica_counted():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        async with world.client.post(CHAT, json=chat(), headers={"X-Request-Id": "abc-1"}) as response:
+            assert response.status == 200
+            assert (await response.json())["choices"][0]["message"]["content"] == "hello"
+            assert response.headers["X-Request-Id"] == "abc-1"
+            assert float(response.headers["X-Chatscale-Held-Seconds"]) < 1
+        demand = world.demand()
+        assert (demand.in_flight, demand.finished, demand.prompt_tokens, demand.cached_tokens) == (0, 1, 7, 2)
+        assert pod.headers[0]["x-request-id"] == "abc-1"
+        [line] = world.lines
+        assert (line["request_id"], line["status"], line["generated_tokens"], line["outcome"]) == (
+            "abc-1", 200, 3, "completed",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "chunks"), [pytest.param(False, 3, id="not asked"), pytest.param(True, 4, id="asked")]
+)
+async def test_reads_usage_from_each_stream_and_shows_it_to_those_who_asked(asked, chunks):
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        body = chat(stream=True, **({"stream_options": {"include_usage": True}} if asked else {}))
+        async with world.client.post(CHAT, json=body) as response:
+            events = (await response.text()).split("\n\n")[:-1]
+            assert response.headers["X-Accel-Buffering"] == "no"
+            assert response.headers["Cache-Control"] == "no-cache"
+        assert len(events) == chunks + 1
+        assert events[-1] == "data: [DONE]"
+        assert ("usage" in events[-2]) is asked
+        assert pod.bodies[0]["stream_options"] == {"include_usage": True}
+        assert world.demand().generated_tokens == 3
+        assert world.lines[0]["ttft_s"] > 0
+
+
+async def test_keeps_the_clients_bytes_unless_the_model_has_another_name():
+    model = a_model(ModelKey("demo", "tiny"), served_name="org/tiny")
+    async with serving(Pod()) as pod, a_gateway(pod, models=(model,)) as world:
+        async with world.client.post(CHAT, json=chat(seed=5, stream_options=None)) as response:
+            assert response.status == 200
+        assert pod.bodies[0] == {**chat(seed=5, stream_options=None), "model": "org/tiny"}
+
+
+async def test_never_forwards_keys_cookies_or_hop_by_hop_headers():
+    sent = {
+        "Authorization": "Bearer s", "Cookie": "a=b", "Connection": "x-secret", "X-Secret": "1", "TE": "trailers",
+        "traceparent": "00-aa-bb-01", "tracestate": "v=1",
+    }  # fmt: skip
+    async with (
+        serving(Pod()) as pod,
+        a_gateway(pod) as world,
+        world.client.post(CHAT, json=chat(), headers=sent) as response,
+    ):
+        assert response.status == 200
+    found = pod.headers[0]
+    assert not {"authorization", "cookie", "x-secret", "te"} & set(found)
+    assert (found["traceparent"], found["tracestate"]) == ("00-aa-bb-01", "v=1")
+
+
+async def test_lists_known_models_and_never_wakes_one():
+    models = (
+        a_model(ModelKey("a", "org"), replicas=0),
+        a_model(ModelKey("b", "org"), replicas=0),
+        a_model(ModelKey("b", "tiny"), replicas=0),
+    )
+    async with a_gateway(models=models) as world:
+        async with world.client.get("/v1/models") as response:
+            assert [model["id"] for model in (await response.json())["data"]] == ["a/org", "b/org", "tiny"]
+        async with world.client.get("/v1/models/a/org") as response:
+            assert ((await response.json())["id"], response.status) == ("a/org", 200)
+        async with world.client.get("/v1/models/org") as response:
+            assert response.status == 404
+            assert "a/org" in (await response.json())["error"]["message"]
+        assert world.dispatcher.demand().wake_seq == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        pytest.param("GET", CHAT, 405, "POST", id="method"),
+        pytest.param("DELETE", "/v1/models", 405, "GET,HEAD", id="models"),
+        pytest.param("GET", "/v1/nothing", 404, None, id="path"),
+        pytest.param("POST", "/tokenize", 404, None, id="runtime path"),
+        pytest.param("GET", "/metrics", 404, None, id="admin path"),
+    ],
+)
+async def test_answers_unknown_paths_and_methods_in_openais_shape(method, path, status, allow):
+    async with a_gateway() as world, world.client.request(method, path, json=chat()) as response:
+        assert (response.status, response.headers.get("Allow")) == (status, allow)
+        assert set((await response.json())["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_forwards_the_paths_that_the_chatmodel_allows():
+    async with serving(Pod()) as pod, a_gateway(pod, routing=RoutingSpec(extra_paths=["/tokenize"])) as world:
+        for path, status in (("/tokenize", 200), ("/v1/embeddings", 200), ("/detokenize", 404)):
+            async with world.client.post(path, json=chat()) as response:
+                assert response.status == status
+
+
+async def test_serves_under_a_path_prefix_and_to_listed_origins():
+    origin = {"Origin": "https://shop.example"}
+    options = {"path_prefix": "/llm", "cors_origins": frozenset({"https://shop.example"})}
+    async with serving(Pod()) as pod, a_gateway(pod, **options) as world:
+        async with world.client.post("/llm" + CHAT, json=chat(), headers=origin) as response:
+            assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, origin["Origin"])
+        async with world.client.options("/llm" + CHAT, headers=origin) as response:
+            assert (response.status, response.headers["Access-Control-Allow-Methods"]) == (204, "GET, POST")
+        async with world.client.get("/v1/models", headers={"Origin": "https://evil.example"}) as response:
+            assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_takes_long_prompts_and_names_the_limit_when_it_does_not():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        long = chat(messages=[{"role": "user", "content": "word " * 3_000_000}])
+        async with world.client.post(CHAT, data=io.BytesIO(json.dumps(long).encode())) as response:
+            assert response.status == 200
+        longer = chat(messages=[{"role": "user", "content": "word " * 3_500_000}])
+        async with world.client.post(CHAT, data=io.BytesIO(json.dumps(longer).encode())) as response:
+            assert response.status == 413
+            assert "16777216" in (await response.json())["error"]["message"]
+
+
+async def test_logs_no_text_from_headers_or_bodies():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        headers = {"X-Request-Id": 'a" b canary', "User-Agent": "canary", "X-Canary": "canary"}
+        async with world.client.post(CHAT + "?canary=1", json=chat(user="canary"), headers=headers) as response:
+            assert response.headers["X-Request-Id"] != headers["X-Request-Id"]
+        async with world.client.post("/canary", json=chat(model="canary"), headers=headers):
+            pass
+        async with world.client.post(CHAT, json=chat(model="canary"), headers=headers) as response:
+            assert response.status == 404
+        assert len(world.lines) == 3
+        assert "canary" not in json.dumps(world.lines)
+
+
+async def test_balances_requests_of_one_kept_connection():
+    async with serving(Pod("pod-0")) as one, serving(Pod("pod-1")) as two:
+        for pod in (one, two):
+            pod.behaviour = stream_for_ever
+        async with a_gateway(one, two) as world:
+            opened = [await world.client.post(CHAT, json=chat(stream=True)) for _ in range(8)]
+            assert (len(one.bodies), len(two.bodies)) == (4, 4)
+            for response in opened:
+                response.close()
+            await eventually(lambda: world.demand().in_flight == 0)
+
+
+async def test_tells_metrics_readiness_and_demand_on_the_admin_port_only():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        async with world.client.post(CHAT, json=chat()):
+            pass
+        async with world.client.get(f"{world.admin_url}/metrics") as response:
+            text = await response.text()
+        assert 'gateway_requests_total{code="200",model="tiny",namespace="demo"}' in text
+        assert 'gateway_requests_held{model="tiny",namespace="demo"} 0.0' in text
+        async with world.client.get(f"{world.admin_url}/readyz") as response:
+            assert response.status == 200
+        async with world.client.get(f"{world.admin_url}/demand") as response:
+            assert (await response.json())["models"]["demo/tiny"]["finished"] == 1
+        async with world.client.get(f"http://127.0.0.1:{world.gateway.ports.liveness}/livez") as response:
+            assert response.status == 200
