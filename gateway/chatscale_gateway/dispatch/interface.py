@@ -94,3 +94,13 @@ class Dispatcher(Protocol):
     def peers_read(self, peers: Mapping[str, GatewayDemand]) -> None:
         """The other gateways that exist, by pod name, with their last report."""
         ...
+
+    # ---- shutdown ----
+
+    def stop_accepting(self) -> None:
+        """Report `draining`. Held requests wait on, and requests that arrive on open connections are served."""
+        ...
+
+    def refuse_held(self) -> None:
+        """The grace period is over: refuse all held and all further requests with 503 and Retry-After 1."""
+        ...

@@ -1,1 +1,1 @@
-"""The HTTP server: clients' requests, streams, probes and the demand report."""
+"""The HTTP server of the gateway."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, assert_never
 
 
 class Outcome(StrEnum):
@@ -34,3 +35,63 @@ class Usage:
     prompt_tokens: int
     cached_tokens: int
     generated_tokens: int
+
+
+class Failure(StrEnum):
+    """Why an attempt has no complete response."""
+
+    CONNECTION = "connection"
+    """The connection failed, was refused, reset or closed too early. A connect timeout is one, too."""
+    TIMEOUT = "timeout"
+    """The connection exists, but the response, or its next part, did not arrive in time."""
+    CLIENT_LEFT = "client_left"
+    SHUTDOWN = "shutdown"
+    """The gateway stops."""
+
+
+MAX_ATTEMPTS: Final = 2
+"""Attempts of one request. `BACKPRESSURE` is no attempt: the replica has not taken the request."""
+
+FAULTS: Final = frozenset({Outcome.NOT_CONNECTED, Outcome.NO_ANSWER, Outcome.BROKEN, Outcome.SERVER_ERROR})
+"""Outcomes that count against the replica. Answers 4xx (429 too) and 503 do not, nor does a client that leaves."""
+
+_TOO_MANY_REQUESTS: Final = 429
+_UNAVAILABLE: Final = 503
+_LOWEST_CLIENT_ERROR: Final = 400
+_LOWEST_SERVER_ERROR: Final = 500
+
+
+def classify(status: int | None, failure: Failure | None) -> Outcome:
+    """The outcome of one attempt.
+
+    status: HTTP status of the replica; None if no response headers arrived.  failure: None for a complete response.
+    Raises ValueError if both are None.
+    """
+    match failure:
+        case None:
+            if status is None:
+                raise ValueError("an attempt without a response needs a failure")
+            return _classify_status(status)
+        case Failure.CONNECTION:
+            return Outcome.NOT_CONNECTED if status is None else Outcome.BROKEN
+        case Failure.TIMEOUT:
+            return Outcome.NO_ANSWER if status is None else Outcome.BROKEN
+        case Failure.CLIENT_LEFT:
+            return Outcome.CLIENT_LEFT
+        case Failure.SHUTDOWN:
+            return Outcome.CUT_OFF
+        case _:
+            assert_never(failure)
+
+
+def may_try_again(outcome: Outcome, attempts: int) -> bool:
+    """Whether the request may go to a replica again. attempts: those that have ended, without `BACKPRESSURE`."""
+    return outcome is Outcome.BACKPRESSURE or (outcome is Outcome.NOT_CONNECTED and attempts < MAX_ATTEMPTS)
+
+
+def _classify_status(status: int) -> Outcome:
+    if status in {_TOO_MANY_REQUESTS, _UNAVAILABLE}:
+        return Outcome.BACKPRESSURE
+    if status >= _LOWEST_SERVER_ERROR:
+        return Outcome.SERVER_ERROR
+    return Outcome.CLIENT_ERROR if status >= _LOWEST_CLIENT_ERROR else Outcome.COMPLETED

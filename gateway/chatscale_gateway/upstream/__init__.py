@@ -1,1 +1,1 @@
-"""The HTTP client to replicas."""
+"""HTTP requests to replicas."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 from typing_extensions import override
 
+from chatscale_contract.openai.bounded_json import parse_object
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.http import tool_calls
@@ -21,7 +22,6 @@ from chatscale_server.http.schema import (
     invalid_combination,
     unsupported_with_beams,
 )
-from chatscale_server.http.transport import parse_object
 
 MAX_MESSAGES: Final = 1024
 MAX_TOOLS: Final = 128

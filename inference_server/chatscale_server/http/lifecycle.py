@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 
 from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.load import ReplicaLoad
 from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.metrics import State, render
@@ -133,7 +134,7 @@ class Lifecycle:
 
 
 class ProbeHandlers:
-    """Handlers of /livez, /readyz and /metrics. They never wait for the engine."""
+    """Handlers of /livez, /readyz, /load and /metrics. They never wait for the engine."""
 
     def __init__(self, lifecycle: Lifecycle, registry: CollectorRegistry) -> None:
         self._lifecycle = lifecycle
@@ -151,6 +152,18 @@ class ProbeHandlers:
         """200 from the end of the warm-up until SIGTERM, otherwise 503."""
         phase = self._lifecycle.phase
         return web.Response(status=200 if phase is Phase.READY else 503, text=f"{phase}\n")
+
+    async def load(self, _request: web.Request) -> web.Response:
+        """The load of this replica, for the gateway. It answers in all phases."""
+        state = self._lifecycle.state()
+        load = ReplicaLoad(
+            running=state.requests_running,
+            waiting=state.queue_depth,
+            slots=state.slots if self._lifecycle.bridge.info is not None else 0,
+            prefill_tokens_per_second=state.max_tokens_per_second,
+            draining=state.draining,
+        )
+        return web.json_response(load.to_json())
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """The Prometheus text exposition."""

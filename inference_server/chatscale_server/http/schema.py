@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import ErrorDetails
 from typing_extensions import override
 
+from chatscale_contract.openai.bounded_json import parse_object
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.request import Sampling
-from chatscale_server.http.transport import parse_object
 
 MAX_TEXT_CHARS: Final = 1_000_000
 MAX_PROMPT_TOKENS: Final = 1_048_576

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from chatscale_contract.server import endpoints
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.load import LOAD_PATH
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.worker import Worker
@@ -78,6 +79,7 @@ def build_app(
     app.router.add_post(endpoints.DETOKENIZE_PATH, tokenization.detokenize)
     app.router.add_get(endpoints.MODELS_PATH, completions.models)
     app.router.add_get(endpoints.METRICS_PATH, probes.metrics)
+    app.router.add_get(LOAD_PATH, probes.load)
     app.router.add_get(endpoints.LIVEZ_PATH, probes.livez)
     app.router.add_get(endpoints.READYZ_PATH, probes.readyz)
     return app

@@ -1,21 +1,19 @@
 """HTTP below the API: connections, request bodies and error responses.
 
-Every cost that a client can cause is bounded here before it is paid: bytes in flight, JSON depth and size,
-time to send a body, time to accept a response.
+Every cost that a client can cause is bounded before it is paid: here bytes in flight, time to send a body and time to
+accept a response; JSON depth and size in `chatscale_contract.openai.bounded_json`.
 """
 
 import asyncio
 import fcntl
-import json
 import logging
-import re
 import socket
 import sys
 import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 from aiohttp import hdrs, web
 from typing_extensions import override
@@ -42,17 +40,9 @@ MAX_LARGE_UPLOAD_BYTES: Final = 64 * 1024 * 1024
 """Upper bounds of the bodies that are being received or tokenized. Large bodies have a limit of their own, so that
 sixteen slow uploads do not block chat requests."""
 UPLOAD_RETRY_AFTER_S: Final = 1
-MAX_JSON_DEPTH: Final = 32
-MAX_CONTAINERS: Final = 20_000
-"""Objects and lists in one body. A thousand messages with a dozen parts each need fewer."""
-MAX_COMMAS: Final = 1_100_000
-"""In one body, outside strings. The longest field, a prompt of 2^20 token ids, needs fewer."""
-MAX_MEMBERS: Final = 512
-"""Of one object. The largest valid object is `logit_bias`."""
 MAX_PATH_CHARS: Final = 200
 INLINE_CHARS: Final = 4096
 """Longer texts are processed in a thread, because they can block the event loop for a millisecond or more."""
-_BRACKET: Final = re.compile(r"[\[\]{}]")
 _ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 417: "expectation_failed"}
 
 
@@ -160,48 +150,6 @@ async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[b
         except web.RequestPayloadError as error:
             raise bad_request("the body does not match its Content-Encoding or Transfer-Encoding") from error
         yield body
-
-
-def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`. Raises ApiError 400 for anything else."""
-    try:
-        # Decode here: json.loads would also accept UTF-16, and the bounds must be checked on the same characters.
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise bad_request(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
-    _check_bounds(text)
-    try:
-        value = json.loads(text, parse_constant=_reject_constant, object_pairs_hook=_bounded_object)
-    except ValueError as error:
-        raise bad_request(f"the body is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise bad_request(f"the body must be a JSON object, found {type(value).__name__}")
-    return value
-
-
-def _check_bounds(text: str) -> None:
-    # Keep the text outside strings. A backslash outside a string is invalid JSON: json.loads stops at it.
-    structure = "".join(text.replace(r"\\", "").replace(r"\"", "").split('"')[::2])
-    if structure.count(",") > MAX_COMMAS:
-        raise bad_request(f"the body has more than {MAX_COMMAS} commas outside strings")
-    # Count closing brackets too: the loop below visits each of them, matched or not.
-    if max(structure.count("[") + structure.count("{"), structure.count("]") + structure.count("}")) > MAX_CONTAINERS:
-        raise bad_request(f"the body has more than {MAX_CONTAINERS} objects and lists")
-    depth = 0
-    for bracket in _BRACKET.finditer(structure):
-        depth += 1 if bracket[0] in "[{" else -1
-        if depth > MAX_JSON_DEPTH:
-            raise bad_request(f"the body is nested deeper than {MAX_JSON_DEPTH} levels")
-
-
-def _bounded_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(members) > MAX_MEMBERS:
-        raise bad_request(f"an object in the body has more than {MAX_MEMBERS} members")
-    return dict(members)
-
-
-def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 async def off_loop(work: Callable[[], T], chars: int) -> T:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatscale_server.http.transport import MAX_JSON_DEPTH
+from chatscale_contract.openai.bounded_json import DEFAULT_BOUNDS
 from tests.unit.chatscale_server.builders import a_server, chat
 
 PATHS = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
@@ -109,7 +109,7 @@ def test_no_value_of_any_field_makes_the_server_fail(port, path, fields, valid):
     check(*answer_to(port, post(path, body)))
 
 
-deep = st.integers(1, 3 * MAX_JSON_DEPTH)
+deep = st.integers(1, 3 * DEFAULT_BOUNDS.depth)
 
 
 @fuzz(60)

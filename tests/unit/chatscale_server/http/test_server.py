@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typing_extensions import override
 
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_contract.server.load import ReplicaLoad
 from chatscale_contract.server.metrics import Metric
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.errors import StartupError
@@ -226,10 +227,10 @@ async def test_http_answers_while_the_model_is_loading():
     gate._permits.acquire()
     async with a_server(engine, loaded=False) as (server, client):
         statuses = {}
-        for path in ("/livez", "/readyz", "/metrics", "/v1/models"):
+        for path in ("/livez", "/readyz", "/load", "/metrics", "/v1/models"):
             async with client.get(path) as response:
                 statuses[path] = response.status
-        assert statuses == {"/livez": 200, "/readyz": 503, "/metrics": 200, "/v1/models": 200}
+        assert statuses == {"/livez": 200, "/readyz": 503, "/load": 200, "/metrics": 200, "/v1/models": 200}
         status, headers, body = await _post(client)
         assert (status, headers["Retry-After"], body["error"]["code"]) == (503, "5", "model_loading")
         assert (await gauges(client))[Metric.SLOTS] == 2
@@ -359,3 +360,22 @@ async def test_a_busy_server_responds_to_every_request_once():
                 assert answer.result().endswith(b"[DONE]\n\n")
         assert server.bridge.counts.finished["length"] == 60
         assert server.bridge.counts.generated_tokens == sum(count for count, _ in asked)
+
+
+async def test_reports_its_load_while_loading_and_under_load():
+    engine, gate = gated_engine()
+    async with a_server(engine) as (server, client), asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(ask(client))
+        await eventually(lambda: server.bridge.in_flight == 3)
+        async with client.get("/load") as response:
+            load = ReplicaLoad.from_json(await response.json())
+        assert (load.running + load.waiting, load.slots, load.draining) == (3, 2, False)
+        assert server.lifecycle._open_requests == 3
+        gate.open()
+
+
+async def ask(client: aiohttp.ClientSession) -> int:
+    async with client.post("/v1/chat/completions", json=chat()) as response:
+        await response.read()
+        return response.status

@@ -1,0 +1,355 @@
+"""Holds requests and leases replicas, on one event loop, in memory.
+
+Binding is late: a held request gets its replica when a place becomes free, so a new replica takes held requests at
+once, and requests leave the queue no faster than places appear.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from chatscale_contract.gateway.demand import GatewayDemand
+from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.load import ReplicaLoad
+from chatscale_gateway.dispatch.events import DispatchEvents, NoEvents
+from chatscale_gateway.dispatch.interface import Arrival, Lease
+from chatscale_gateway.dispatch.model_state import ModelState
+from chatscale_gateway.dispatch.placed_lease import PlacedLease
+from chatscale_gateway.dispatch.pods import Pod
+from chatscale_gateway.dispatch.request import Request
+from chatscale_gateway.holding.queue import HoldBudget, hold_deadline_s
+from chatscale_gateway.holding.refusals import BOUND_REASONS, RefusalReason, refuse
+from chatscale_gateway.routing.candidates import Rng
+from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey
+from chatscale_gateway.routing.names import NameIndex, model_not_found
+from chatscale_gateway.routing.outcomes import FAULTS, Outcome, Usage, may_try_again
+from chatscale_gateway.routing.prefix_hash import PrefixChoice
+
+_RETRY_AFTER_SHUTDOWN_S: Final = 1
+"""Another gateway is ready already."""
+_COUNTED_REFUSALS: Final = BOUND_REASONS | {RefusalReason.DEADLINE}
+
+
+class HoldingDispatcher:
+    """The `Dispatcher` of one gateway.
+
+    gateway: name of the gateway's pod, as peers know it.  instance: changes with each start of the process.
+    now: monotonic seconds, the clock of `Arrival.arrived_s`.  max_held_bytes: bodies of held requests, all models.
+    """
+
+    def __init__(
+        self,
+        *,
+        gateway: str,
+        instance: str,
+        now: Callable[[], float],
+        rng: Rng,
+        max_held_bytes: int,
+        events: DispatchEvents | None = None,
+    ) -> None:
+        self._gateway: Final = gateway
+        self._instance: Final = instance
+        self._now: Final = now
+        self._rng: Final = rng
+        self._budget: Final = HoldBudget(max_held_bytes)
+        self._events: Final[DispatchEvents] = events or NoEvents()
+        self._states: Final[dict[ModelKey, ModelState]] = {}
+        self._names = NameIndex(Catalog())
+        self._peers: Mapping[str, GatewayDemand] = {}
+        self._wake_seq = 0
+        self._woken = asyncio.Event()
+        self._draining = False
+        self._refusing = False
+
+    # ---- requests ----
+
+    def resolve(self, name: str, namespace: str | None = None) -> Model:
+        """The ChatModel for the `model` of a request. Raises ApiError 404."""
+        return self._names.resolve(name, namespace)
+
+    def models(self) -> tuple[Model, ...]:
+        """All known models, sorted by namespace and name."""
+        return self._names.models
+
+    async def lease(self, arrival: Arrival, *, after: Lease | None = None) -> Lease:
+        """Wait for a place on a replica. See `Dispatcher.lease`.
+
+        After an attempt that allows no other one, raises ValueError; after the last `NOT_CONNECTED`, ApiError 503.
+        """
+        state = self._states.get(arrival.model)
+        if state is None or state.deleted:
+            raise model_not_found(str(arrival.model))
+        if self._refusing:
+            raise self._refusal(state, RefusalReason.SHUTDOWN)
+        if after is None:
+            hold = state.model.routing.hold
+            request = Request(arrival, hold_deadline_s(arrival.arrived_s, hold, streamed=arrival.streamed))
+        else:
+            request = self._next_attempt(state, after)
+        # A request that comes back goes to the front, so it may be served before those that wait.
+        if (after is not None or not state.queue) and (chosen := state.choose(request, self._rng)):
+            if after is None:
+                state.accounts.arrived += 1
+            return self._place(state, request, *chosen, self._now())
+        self._hold(state, request, is_new=after is None)
+        return await self._wait(state, request)
+
+    def demand(self) -> GatewayDemand:
+        """The report for the operator and for peers."""
+        now_s = self._now()
+        return GatewayDemand(
+            gateway=self._gateway,
+            instance=self._instance,
+            wake_seq=self._wake_seq,
+            draining=self._draining,
+            models={str(state.key): state.report(now_s) for state in self._states.values()},
+        )
+
+    async def wait_for_wake(self, wake_seq: int) -> None:
+        """Return when `wake_seq` differs from the gateway's."""
+        while self._wake_seq == wake_seq:
+            await self._woken.wait()
+
+    # ---- reports of discovery ----
+
+    def catalog_changed(self, catalog: Catalog) -> None:
+        """Apply new models and replicas; give free places to held requests."""
+        self._names = NameIndex(catalog)
+        for state in [each for key, each in self._states.items() if key not in catalog.models]:
+            state.deleted = True
+            state.set_replicas(())
+            self._refuse_all(state, RefusalReason.DELETED)
+            self._forget_if_unused(state)
+        for key, model in catalog.models.items():
+            state = self._states.get(key) or ModelState(model, self._budget)
+            self._states[key] = state
+            state.model = model
+            state.deleted = False
+            state.set_replicas(catalog.replicas.get(key, ()))
+            state.set_limits(self._gateway, self._peers)
+            if model.stopped and not state.accepting:
+                self._refuse_all(state, RefusalReason.STOPPED)
+            self._release(state)
+            self._ask_for_start(state)
+
+    def loads_read(self, loads: Mapping[str, ReplicaLoad | None], now_s: float) -> None:
+        """Apply a reading of loads; eject and readmit replicas; give free places to held requests."""
+        for state in self._states.values():
+            read = {uid: loads[uid] for uid in state.pods if uid in loads}
+            if not read:
+                continue
+            slots = [pod.slots for pod in state.pods.values()]
+            # Answers first: a missed reading ejects only while another replica answers.
+            for uid, load in sorted(read.items(), key=lambda item: item[1] is None):
+                self._apply_reading(state, state.pods[uid], load, now_s)
+            state.refresh()
+            if slots != [pod.slots for pod in state.pods.values()]:
+                state.set_limits(self._gateway, self._peers)
+            self._release(state)
+            self._ask_for_start(state)
+
+    def peers_read(self, peers: Mapping[str, GatewayDemand]) -> None:
+        """Compute the shares of this gateway again."""
+        self._peers = {name: report for name, report in peers.items() if name != self._gateway}
+        for state in self._states.values():
+            state.set_limits(self._gateway, self._peers)
+            self._release(state)
+
+    # ---- shutdown ----
+
+    def stop_accepting(self) -> None:
+        """Report `draining`. Held requests wait on, and requests that arrive on open connections are served."""
+        self._draining = True
+
+    def refuse_held(self) -> None:
+        """The grace period is over: refuse all held and all further requests with 503 and Retry-After 1."""
+        self._draining = True
+        self._refusing = True
+        for state in self._states.values():
+            self._refuse_all(state, RefusalReason.SHUTDOWN)
+
+    # ---- leases report here ----
+
+    def first_token_seen(self, lease: PlacedLease, now_s: float) -> None:
+        """Record the time to first token."""
+        state = lease.state
+        state.accounts.first_token(lease.request, state.model.slo, lease.pod.prefill_rate, now_s)
+
+    def lease_ended(self, lease: PlacedLease, now_s: float, usage: Usage | None) -> None:
+        """Count the outcome and give the place to the next request."""
+        state, pod, outcome = lease.state, lease.pod, lease.outcome
+        if outcome is None:
+            raise ValueError("the lease has not ended")
+        if outcome is Outcome.BACKPRESSURE:
+            pod.mark_full()
+        else:
+            lease.request.attempts += 1
+        state.accounts.attempt_ended(lease.request, outcome, state.model.slo, pod.prefill_rate, now_s, usage)
+        if outcome in FAULTS and (cause := state.ejections.record_fault(pod.uid, state.accepting, now_s)):
+            state.refresh()
+            self._events.ejected(state.key, pod.replica, cause)
+        self._give_back(state, pod)
+
+    # ---- places ----
+
+    def _place(
+        self, state: ModelState, request: Request, pod: Pod, choice: PrefixChoice | None, now_s: float
+    ) -> PlacedLease:
+        pod.take()
+        state.in_flight += 1
+        if choice is not None:
+            self._events.chosen_by_hash(state.key, choice)
+        return PlacedLease(self, state, request, pod, now_s)
+
+    def _give_back(self, state: ModelState, pod: Pod) -> None:
+        pod.give_back()
+        state.in_flight -= 1
+        state.forget_if_unused(pod)
+        self._forget_if_unused(state)
+        self._release(state)
+
+    def _release(self, state: ModelState) -> None:
+        """Give free places to held requests, in order."""
+        while state.queue and (found := self._next_placeable(state)):
+            request, pod, choice = found
+            now_s = self._now()
+            future = request.future
+            self._end_hold(state, request, now_s)
+            state.drain_rate.record(now_s)
+            if future is not None:
+                future.set_result(self._place(state, request, pod, choice, now_s))
+
+    def _next_placeable(self, state: ModelState) -> tuple[Request, Pod, PrefixChoice | None] | None:
+        for request in state.queue:
+            if request.future is None or request.future.done():
+                continue  # cancelled; its task takes it out of the queue
+            if chosen := state.choose(request, self._rng):
+                return request, *chosen
+            if not request.avoid:
+                return None
+        return None
+
+    def _apply_reading(self, state: ModelState, pod: Pod, load: ReplicaLoad | None, now_s: float) -> None:
+        state.read(pod, load)
+        was_ejected = state.ejections.is_ejected(pod.uid)
+        cause = state.ejections.record_reading(
+            pod.uid, answered=load is not None, accepting=state.accepting, now_s=now_s
+        )
+        if cause is not None:
+            self._events.ejected(state.key, pod.replica, cause)
+        elif was_ejected and not state.ejections.is_ejected(pod.uid):
+            self._events.readmitted(state.key, pod.replica)
+
+    def _forget_if_unused(self, state: ModelState) -> None:
+        if state.deleted and state.in_flight == 0:
+            self._states.pop(state.key, None)
+
+    # ---- held requests ----
+
+    def _next_attempt(self, state: ModelState, after: Lease) -> Request:
+        if not isinstance(after, PlacedLease) or after.outcome is None:
+            raise TypeError("after must be a lease of this dispatcher that has ended")
+        request = after.request
+        if after.outcome is Outcome.NOT_CONNECTED and not may_try_again(after.outcome, request.attempts):
+            raise self._refusal(state, RefusalReason.UNREACHABLE)
+        if not may_try_again(after.outcome, request.attempts):
+            raise ValueError(f"no further attempt is allowed after {after.outcome}")
+        if after.outcome in FAULTS:
+            request.avoid |= {after.pod.uid}
+        self._events.retried(state.key, after.outcome)
+        return request
+
+    def _hold(self, state: ModelState, request: Request, *, is_new: bool) -> None:
+        """Put a request into the queue. Raises ApiError if it cannot wait."""
+        hold = state.model.routing.hold
+        if state.model.stopped and not state.accepting:
+            raise self._refusal(state, RefusalReason.STOPPED)
+        if request.deadline_s <= self._now():
+            raise self._refusal(state, RefusalReason.DEADLINE)
+        if not state.queue:
+            state.start_requested = False
+        request.waited_for_start |= not state.accepting
+        if is_new:
+            if reason := state.queue.refusal(request, hold):
+                raise self._refusal(state, reason)
+            state.accounts.arrived += 1
+            state.queue.append(request)
+        else:
+            if hold.max_requests == 0:
+                raise self._refusal(state, RefusalReason.HOLDS_NONE)
+            state.queue.put_back(request)
+        loop = asyncio.get_running_loop()
+        request.future = loop.create_future()
+        request.timer = loop.call_later(request.deadline_s - self._now(), self._expire, state, request)
+        self._events.held(state.key)
+        self._ask_for_start(state)
+        # Requests at the front that avoid the only free replica leave its places to those behind them.
+        self._release(state)
+
+    async def _wait(self, state: ModelState, request: Request) -> Lease:
+        future = request.future
+        if future is None:
+            raise ValueError("the request is not held")
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._leave(state, request, future)
+            raise
+
+    def _leave(self, state: ModelState, request: Request, future: "asyncio.Future[Lease]") -> None:
+        """The client left, before the request was sent."""
+        now_s = self._now()
+        if request in state.queue:
+            self._end_hold(state, request, now_s)
+        elif future.done() and not future.cancelled():
+            if future.exception() is not None:
+                return  # it was refused at the same time, and has been counted
+            if isinstance(lease := future.result(), PlacedLease):
+                lease.outcome = Outcome.CLIENT_LEFT
+                self._give_back(state, lease.pod)
+        state.accounts.left_before_sent(request, state.model.slo, state.prefill_rate, now_s)
+
+    def _end_hold(self, state: ModelState, request: Request, now_s: float) -> None:
+        state.queue.remove(request)
+        if request.timer is not None:
+            request.timer.cancel()
+            request.timer = None
+        request.future = None
+        self._events.hold_ended(state.key, max(0.0, now_s - request.arrival.arrived_s))
+
+    def _expire(self, state: ModelState, request: Request) -> None:
+        self._refuse_one(state, request, RefusalReason.DEADLINE)
+
+    def _refuse_all(self, state: ModelState, reason: RefusalReason) -> None:
+        for request in list(state.queue):
+            self._refuse_one(state, request, reason)
+
+    def _refuse_one(self, state: ModelState, request: Request, reason: RefusalReason) -> None:
+        future = request.future
+        if future is None or future.done():
+            return
+        self._end_hold(state, request, self._now())
+        future.set_exception(self._refusal(state, reason))
+
+    def _refusal(self, state: ModelState, reason: RefusalReason) -> ApiError:
+        """Count a refusal and build its response."""
+        if reason in _COUNTED_REFUSALS:
+            state.accounts.refused += 1
+        self._events.refused(state.key, reason)
+        if reason is RefusalReason.SHUTDOWN:
+            return refuse(reason, state.key, _RETRY_AFTER_SHUTDOWN_S)
+        retry_after_s = state.drain_rate.retry_after_s(len(state.queue), self._now())
+        can_start = reason is not RefusalReason.HOLDS_NONE or bool(state.accepting) or state.model.replicas > 0
+        return refuse(reason, state.key, retry_after_s, can_start=can_start)
+
+    def _ask_for_start(self, state: ModelState) -> None:
+        """Let `wake_seq` grow, once, when requests begin to wait for a model without an accepting replica."""
+        if state.accepting or not state.queue or state.start_requested:
+            return
+        for request in state.queue:
+            request.waited_for_start = True
+        state.start_requested = True
+        self._wake_seq += 1
+        self._woken.set()
+        self._woken = asyncio.Event()
+        self._events.wake_requested(state.key)

@@ -1,0 +1,97 @@
+"""Handlers of the API: generation, models, and paths that a ChatModel allows."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from chatscale.api.v1alpha1.routing import RoutingStrategy
+from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.openai.models import model_list, model_object
+from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH, MODELS_PATH
+from chatscale_gateway import metrics
+from chatscale_gateway.dispatch.interface import Arrival, Dispatcher
+from chatscale_gateway.http.boundary import RECORD
+from chatscale_gateway.http.extraction import read_prefix
+from chatscale_gateway.http.intake import Intake, ReceivedRequest
+from chatscale_gateway.http.relay import Call, Relay
+from chatscale_gateway.routing.catalog import Model
+
+EMBEDDINGS_PATH: Final = "/v1/embeddings"
+POST_PATHS: Final = (CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH, EMBEDDINGS_PATH)
+_MAX_SESSION_CHARS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ApiHandlers:
+    """Handlers of the API port."""
+
+    dispatcher: Dispatcher
+    relay: Relay
+    intake: Intake
+    clock: Callable[[], float]
+
+    async def forward(self, http: web.Request, path: str) -> web.StreamResponse:
+        """POST of a path that all models have."""
+        record = http[RECORD]
+        record.path = path
+        received = await self.intake.receive(http)
+        model = self.dispatcher.resolve(received.facts.model)
+        return await self._run(http, path, model, received)
+
+    async def forward_extra(self, http: web.Request, path: str) -> web.StreamResponse:
+        """POST of a path in `spec.routing.extraPaths`. 404 if the model of the request does not have it."""
+        if not any(path in model.routing.extra_paths for model in self.dispatcher.models()):
+            raise _unknown_path()
+        received = await self.intake.receive(http)
+        model = self.dispatcher.resolve(received.facts.model)
+        if path not in model.routing.extra_paths:
+            raise _unknown_path()
+        http[RECORD].path = path
+        return await self._run(http, path, model, received)
+
+    async def list_models(self, http: web.Request) -> web.Response:
+        """GET /v1/models. A name that several namespaces use is listed with its namespace."""
+        http[RECORD].path = MODELS_PATH
+        models = self.dispatcher.models()
+        uses = Counter(model.key.name for model in models)
+        return web.json_response(
+            model_list(
+                _describe(model, model.key.name if uses[model.key.name] == 1 else str(model.key)) for model in models
+            )
+        )
+
+    async def get_model(self, http: web.Request) -> web.Response:
+        """GET /v1/models/{id}; an id may contain slashes."""
+        record = http[RECORD]
+        record.path = MODELS_PATH
+        name = http.match_info["id"]
+        model = self.dispatcher.resolve(name)
+        record.model = model.key
+        return web.json_response(_describe(model, name))
+
+    async def _run(self, http: web.Request, path: str, model: Model, received: ReceivedRequest) -> web.StreamResponse:
+        record = http[RECORD]
+        record.model, record.streamed = model.key, received.facts.streamed
+        routing = model.routing
+        arrival = Arrival(
+            model=model.key,
+            body_bytes=len(received.raw),
+            prompt_tokens=received.facts.prompt_tokens,
+            streamed=received.facts.streamed,
+            arrived_s=record.started_s,
+            prefix=read_prefix(received.body) if routing.strategy is RoutingStrategy.PREFIX_HASH else b"",
+            session=http.headers.get(routing.session_header, "")[:_MAX_SESSION_CHARS] if routing.session_header else "",
+        )
+        metrics.OVERHEAD_SECONDS.labels(model.key.name, model.key.namespace).observe(self.clock() - record.started_s)
+        return await self.relay.run(Call(http, path, model, received, arrival, record))
+
+
+def _describe(model: Model, name: str) -> dict[str, object]:
+    return model_object(name, int(model.created.timestamp()), max_model_len=model.max_model_len)
+
+
+def _unknown_path() -> ApiError:
+    return ApiError(404, "the gateway does not serve this path", code="not_found")

@@ -1,0 +1,44 @@
+"""Finds the replica's token counts in a response without parsing all of it. Pure."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from chatscale_gateway.routing.outcomes import Usage
+
+_MARK: Final = re.compile(rb'"usage"\s*:\s*\{')
+"""Text of prompts and answers cannot match: quotes are escaped there."""
+_LARGEST: Final = 10**9
+
+
+def find_usage(text: bytes) -> Usage | None:
+    """The last `usage` object in JSON text; None if there is none or it is not valid."""
+    found = [*_MARK.finditer(text)] if b'"usage"' in text else []
+    if not found:
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text[found[-1].end() - 1 :].decode(errors="replace"))
+    except ValueError:
+        return None
+    return read_usage(value)
+
+
+def has_usage(text: bytes) -> bool:
+    """Whether the text contains a `usage` object. Cheap."""
+    return b'"usage"' in text and _MARK.search(text) is not None
+
+
+def read_usage(value: object) -> Usage | None:
+    """OpenAI's `usage` object. None if it is not valid."""
+    if not isinstance(value, Mapping):
+        return None
+    details = value.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
+    counts = [_count(value.get("prompt_tokens")), _count(cached), _count(value.get("completion_tokens"))]
+    return Usage(*counts)
+
+
+def _count(value: object) -> int:
+    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+    return int(value) if valid else 0  # type: ignore[call-overload]  # an int, as checked

@@ -1,0 +1,74 @@
+"""A small world for tests of the gateway's core: catalogs, arrivals, a dispatcher on a clock of the test."""
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from chatscale.api.v1alpha1.routing import RoutingSpec
+from chatscale_contract.server.load import ReplicaLoad
+from chatscale_contract.server.slo import LatencyObjectives
+from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
+from chatscale_gateway.dispatch.events import DispatchEvents
+from chatscale_gateway.dispatch.interface import Arrival
+from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
+
+TINY = ModelKey("demo", "tiny")
+CREATED = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
+
+
+def a_model(key: ModelKey = TINY, *, served_name: str | None = None, routing: RoutingSpec | None = None,
+            replicas: int = 1, scale_to_zero: bool = True) -> Model:  # fmt: skip
+    """A ChatModel."""
+    return Model(
+        key=key,
+        uid=f"uid-{key}",
+        served_name=served_name or key.name,
+        created=CREATED,
+        routing=routing or RoutingSpec(),
+        slo=LatencyObjectives(),
+        replicas=replicas,
+        scale_to_zero=scale_to_zero,
+    )
+
+
+def a_replica(uid: str, *, ready: bool = True, leaving: bool = False, name: str | None = None) -> Replica:
+    """A pod."""
+    return Replica(uid=uid, name=name or uid, address="127.0.0.1", port=8000, ready=ready, leaving=leaving)
+
+
+def a_catalog(
+    pods: Mapping[str, int], *, routing: RoutingSpec | None = None, replicas: int = 1, scale_to_zero: bool = True
+) -> Catalog:
+    """Models of namespace demo with their number of ready pods; UIDs are tiny-0, tiny-1, ..."""
+    keys = {ModelKey("demo", name): count for name, count in pods.items()}
+    return Catalog(
+        models={
+            key: a_model(key, routing=routing, replicas=replicas, scale_to_zero=scale_to_zero) for key in keys
+        },
+        replicas={key: tuple(a_replica(f"{key.name}-{n}") for n in range(count)) for key, count in keys.items()},
+    )
+
+
+def an_arrival(model: ModelKey = TINY, *, arrived_s: float = 0.0, prompt_tokens: int = 10, body_bytes: int = 100,
+               streamed: bool = True, prefix: bytes = b"", session: str = "") -> Arrival:  # fmt: skip
+    """An admitted request."""
+    return Arrival(model, body_bytes, prompt_tokens, streamed, arrived_s, prefix, session)
+
+
+def slots(count: int, *uids: str, running: int = 0) -> dict[str, ReplicaLoad | None]:
+    """A reading in which every pod has the same load."""
+    return {uid: ReplicaLoad(running=running, waiting=0, slots=count) for uid in uids}
+
+
+def a_dispatcher(
+    *,
+    now: Callable[[], float],
+    gateway: str = "gateway-0",
+    max_held_bytes: int = 10**9,
+    events: DispatchEvents | None = None,
+    seed: int = 1,
+) -> HoldingDispatcher:
+    """A dispatcher without models."""
+    return HoldingDispatcher(
+        gateway=gateway, instance="i1", now=now, rng=random.Random(seed), max_held_bytes=max_held_bytes, events=events
+    )
