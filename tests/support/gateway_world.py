@@ -42,9 +42,7 @@ def a_catalog(
     """Models of namespace demo with their number of ready pods; UIDs are tiny-0, tiny-1, ..."""
     keys = {ModelKey("demo", name): count for name, count in pods.items()}
     return Catalog(
-        models={
-            key: a_model(key, routing=routing, replicas=replicas, scale_to_zero=scale_to_zero) for key in keys
-        },
+        models={key: a_model(key, routing=routing, replicas=replicas, scale_to_zero=scale_to_zero) for key in keys},
         replicas={key: tuple(a_replica(f"{key.name}-{n}") for n in range(count)) for key, count in keys.items()},
     )
 
