@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         default=600, description="a number of seconds from 1 to 3600"
     )
     """After SIGTERM streams and held requests may last for this long, the endpoint delay included."""
+    response_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=600, description="a number of seconds from 1 to 86400"
+    )
+    """Of a replica: until the headers of its response, and between two parts of a stream."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="one of DEBUG, INFO, WARNING, ERROR"
     )

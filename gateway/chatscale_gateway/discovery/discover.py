@@ -7,7 +7,7 @@ replicas.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from chatscale.errors import InvalidSpecError
 from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.gateway.endpoints import GATEWAY_NAME
 from chatscale_contract.server.load import ReplicaLoad
+from chatscale_gateway import metrics
 from chatscale_gateway.discovery.api_server import Manifest, Resource
 from chatscale_gateway.discovery.loads import LoadReader, LoadTarget
 from chatscale_gateway.discovery.peers import PeerReader
@@ -32,6 +33,9 @@ from chatscale_gateway.discovery.translate import (
     read_replica,
 )
 from chatscale_gateway.routing.catalog import Catalog
+
+PERIOD_S: Final = 1.0
+"""Of the readings of loads and of peers."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -77,8 +81,8 @@ class Discovery:
         self, source: Source, session: aiohttp.ClientSession, reports: Reports, scope: Scope, *, admin_port: int
     ) -> None:
         self._reports: Final = reports
-        self._session: Final = session
-        self._admin_port: Final = admin_port
+        self._load_reader: Final = LoadReader(session)
+        self._peer_reader: Final = PeerReader(session, admin_port, asyncio.get_running_loop().time)
         self._changed: Final = asyncio.Event()
         self._ready: Final = asyncio.Event()
         self._invalid: Final[dict[str, str]] = {}
@@ -110,16 +114,14 @@ class Discovery:
 
     async def run(self) -> None:
         """Follow the cluster until cancelled."""
-        loop = asyncio.get_running_loop()
-        peers = PeerReader(self._session, self._admin_port, loop.time)
         async with asyncio.TaskGroup() as group:
             for run in self._runs():
                 group.create_task(run)
             group.create_task(self._report_catalog_forever())
             await self._ready.wait()
-            group.create_task(LoadReader(self._session).read_forever(self._load_targets, self._reports.loads_read))
+            group.create_task(_repeat("loads", self._read_loads))
             if self._gateways:
-                group.create_task(peers.read_forever(self._peers, self._reports.peers_read))
+                group.create_task(_repeat("peers", self._read_peers))
 
     async def _report_catalog_forever(self) -> NoReturn:
         while True:
@@ -144,14 +146,18 @@ class Discovery:
             and all(each.listed for each in self._gateways)
         )
 
+    async def _read_loads(self) -> None:
+        loads = await self._load_reader.read(self._load_targets())
+        self._reports.loads_read(loads, asyncio.get_running_loop().time())
+
+    async def _read_peers(self) -> None:
+        self._reports.peers_read(await self._peer_reader.read(_all(self._gateways)))
+
     def _load_targets(self) -> Iterator[LoadTarget]:
         slots = {found.model.key: found.slots for found in _all(self._models)}
         for found in _all(self._pods):
             if found.replica.ready and found.model in slots:
                 yield LoadTarget(found.replica, slots[found.model])
-
-    def _peers(self) -> Iterator[GatewayPod]:
-        return _all(self._gateways)
 
     def _reflector(
         self, source: Source, resource: Resource, keep: Callable[[Manifest, T | None], T | None]
@@ -173,6 +179,19 @@ class Discovery:
         if self._invalid.pop(uid, None) is not None:
             log.info("valid ChatModel", extra={"model": _key(manifest)})
         return found
+
+
+async def _repeat(name: str, read: Callable[[], Awaitable[None]]) -> NoReturn:
+    """Read each `PERIOD_S`, or as soon as the last reading has ended. A bug in one reading must not end the gateway."""
+    loop = asyncio.get_running_loop()
+    while True:
+        started_s = loop.time()
+        try:
+            await read()
+        except Exception:
+            metrics.DISCOVERY_ERRORS.labels(name).inc()
+            log.exception("reading failed", extra={"of": name})
+        await asyncio.sleep(max(0.0, started_s + PERIOD_S - loop.time()))
 
 
 def _keep_replica(manifest: Manifest, _before: FoundReplica | None) -> FoundReplica | None:

@@ -1,13 +1,13 @@
-"""Reads GET `LOAD_PATH` of ready replicas once a second.
+"""Reads GET `LOAD_PATH` of ready replicas.
 
 Replicas are untrusted: redirects are not followed and answers are bounded. A replica that cannot be read is None, never
 a load of zero.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
 import aiohttp
 
@@ -15,7 +15,6 @@ from chatscale_contract.server.load import LOAD_PATH, ReplicaLoad
 from chatscale_gateway.discovery.pod_http import UnexpectedStatusError, get_json, url_of
 from chatscale_gateway.routing.catalog import Replica
 
-PERIOD_S: Final = 1.0
 READ_TIMEOUT_S: Final = 1.0
 AT_ONCE: Final = 64
 """Concurrent readings. 1,000 replicas that answer in 20 ms take 0.3 s."""
@@ -39,19 +38,6 @@ class LoadReader:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session: Final = session
         self._places: Final = asyncio.Semaphore(AT_ONCE)
-
-    async def read_forever(
-        self,
-        targets: Callable[[], Iterable[LoadTarget]],
-        report: Callable[[Mapping[str, ReplicaLoad | None], float], None],
-    ) -> NoReturn:
-        """Report a reading of the current targets each `PERIOD_S`, with its time on the loop's clock."""
-        loop = asyncio.get_running_loop()
-        while True:
-            started_s = loop.time()
-            loads = await self.read(targets())
-            report(loads, loop.time())
-            await asyncio.sleep(max(0.0, started_s + PERIOD_S - loop.time()))
 
     async def read(self, targets: Iterable[LoadTarget]) -> dict[str, ReplicaLoad | None]:
         """One reading, by pod UID. None: no valid answer within `READ_TIMEOUT_S`."""

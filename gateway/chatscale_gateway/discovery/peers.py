@@ -1,4 +1,4 @@
-"""Reads GET `DEMAND_PATH` of the other gateway pods once a second: the shares of slots depend on their demand.
+"""Reads GET `DEMAND_PATH` of the other gateway pods: the shares of slots depend on their demand.
 
 A peer that cannot be read keeps its last report for `KEEP_S` while its pod exists. A pod that is gone counts no more.
 """
@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
 import aiohttp
 
@@ -16,7 +16,6 @@ from chatscale_contract.gateway.endpoints import DEMAND_PATH
 from chatscale_gateway.discovery.pod_http import UnexpectedStatusError, get_json, url_of
 from chatscale_gateway.discovery.translate import GatewayPod
 
-PERIOD_S: Final = 1.0
 READ_TIMEOUT_S: Final = 1.0
 KEEP_S: Final = 10.0
 MAX_BYTES: Final = 4 * 1024**2
@@ -44,17 +43,6 @@ class PeerReader:
         self._reports: dict[str, _Report] = {}
         """By pod UID."""
         self._unreadable: frozenset[str] = frozenset()
-
-    async def read_forever(
-        self,
-        peers: Callable[[], Iterable[GatewayPod]],
-        report: Callable[[Mapping[str, GatewayDemand]], None],
-    ) -> NoReturn:
-        """Report the demand of the current peers each `PERIOD_S`."""
-        while True:
-            started_s = self._now()
-            report(await self.read(peers()))
-            await asyncio.sleep(max(0.0, started_s + PERIOD_S - self._now()))
 
     async def read(self, peers: Iterable[GatewayPod]) -> dict[str, GatewayDemand]:
         """One reading: by pod name, the last report of each peer that exists and was read within `KEEP_S`."""

@@ -17,6 +17,20 @@ class UnexpectedStatusError(Exception):
         self.status: Final = status
 
 
+def pod_session() -> aiohttp.ClientSession:
+    """The session for `get_json`. It keeps connections between readings, and no cookies.
+
+    Compressed answers are not expanded: a small one could expand to gigabytes.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
+        trust_env=False,
+    )
+
+
 def url_of(address: str, port: int, path: str) -> str:
     """The URL of a path on a pod. address: IPv4 or IPv6."""
     return f"http://[{address}]:{port}{path}" if ":" in address else f"http://{address}:{port}{path}"

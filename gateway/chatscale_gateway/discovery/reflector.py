@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Final, Generic, NoReturn, Protocol, TypeVar
 
+from chatscale_gateway import metrics
 from chatscale_gateway.discovery.api_server import (
     ApiServerError,
     Event,
@@ -87,6 +88,7 @@ class Reflector(Generic[T]):
     ) -> None:
         self._source: Final = source
         self._resource: Final = resource
+        self._name: Final = resource.path.rpartition("/")[2]
         self._keep: Final = keep
         self._changed: Final = changed
         self._backoff: Final = backoff
@@ -114,6 +116,12 @@ class Reflector(Generic[T]):
                 if not self._fails:
                     log.warning("API server unavailable", extra={"path": self._resource.path, "error": str(error)})
                 self._fails = True
+                metrics.DISCOVERY_ERRORS.labels(self._name).inc()
+                await asyncio.sleep(self._backoff.next_s())
+            except Exception:
+                # A manifest that the gateway cannot read must not end the streams that it serves.
+                log.exception("cannot follow", extra={"path": self._resource.path})
+                metrics.DISCOVERY_ERRORS.labels(self._name).inc()
                 await asyncio.sleep(self._backoff.next_s())
 
     async def _list_and_watch(self) -> None:
