@@ -53,4 +53,7 @@ async def get_json(session: aiohttp.ClientSession, url: str, timeout_s: float, m
             body += chunk
             if len(body) > max_bytes:
                 raise ValueError(f"the answer has more than {max_bytes} bytes")
-    return json.loads(bytes(body))
+    try:
+        return json.loads(bytes(body))
+    except RecursionError as error:
+        raise ValueError("the answer is nested too deeply") from error
