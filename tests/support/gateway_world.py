@@ -1,7 +1,9 @@
 """A small world for tests of the gateway's core: catalogs, arrivals, a dispatcher on a clock of the test."""
 
+import asyncio
+import functools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
@@ -11,6 +13,7 @@ from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
 from chatscale_gateway.dispatch.events import DispatchEvents
 from chatscale_gateway.dispatch.interface import Arrival
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
+from tests.support.clock import virtual_time_loop
 
 TINY = ModelKey("demo", "tiny")
 CREATED = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
@@ -70,3 +73,14 @@ def a_dispatcher(
     return HoldingDispatcher(
         gateway=gateway, instance="i1", now=now, rng=random.Random(seed), max_held_bytes=max_held_bytes, events=events
     )
+
+
+def virtual_time(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Run an async test on a loop whose time starts at 0 and jumps over every wait."""
+
+    @functools.wraps(test)
+    def run(*args: object, **fields: object) -> None:
+        with asyncio.Runner(loop_factory=virtual_time_loop) as runner:
+            runner.run(test(*args, **fields))
+
+    return run

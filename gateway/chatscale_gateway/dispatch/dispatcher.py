@@ -91,8 +91,12 @@ class HoldingDispatcher:
             if after is None:
                 state.accounts.arrived += 1
             return self._place(state, request, *chosen, self._now())
-        self._hold(state, request, is_new=after is None)
-        return await self._wait(state, request)
+        future = self._hold(state, request, is_new=after is None)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._leave(state, request, future)
+            raise
 
     def demand(self) -> GatewayDemand:
         """The report for the operator and for peers."""
@@ -259,8 +263,8 @@ class HoldingDispatcher:
         self._events.retried(state.key, after.outcome)
         return request
 
-    def _hold(self, state: ModelState, request: Request, *, is_new: bool) -> None:
-        """Put a request into the queue. Raises ApiError if it cannot wait."""
+    def _hold(self, state: ModelState, request: Request, *, is_new: bool) -> asyncio.Future[Lease]:
+        """Put a request into the queue. The result is its lease. Raises ApiError if it cannot wait."""
         hold = state.model.routing.hold
         if state.model.stopped and not state.accepting:
             raise self._refusal(state, RefusalReason.STOPPED)
@@ -279,22 +283,13 @@ class HoldingDispatcher:
                 raise self._refusal(state, RefusalReason.HOLDS_NONE)
             state.queue.put_back(request)
         loop = asyncio.get_running_loop()
-        request.future = loop.create_future()
+        future = request.future = loop.create_future()
         request.timer = loop.call_later(request.deadline_s - self._now(), self._expire, state, request)
         self._events.held(state.key)
         self._ask_for_start(state)
         # Requests at the front that avoid the only free replica leave its places to those behind them.
         self._release(state)
-
-    async def _wait(self, state: ModelState, request: Request) -> Lease:
-        future = request.future
-        if future is None:
-            raise ValueError("the request is not held")
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._leave(state, request, future)
-            raise
+        return future
 
     def _leave(self, state: ModelState, request: Request, future: "asyncio.Future[Lease]") -> None:
         """The client left, before the request was sent."""

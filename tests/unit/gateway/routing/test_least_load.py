@@ -40,5 +40,3 @@ def test_prefers_more_free_places_among_two_ties():
     rng = random.Random(3)
     replicas = [Some("a", 1, 1), Some("b", 1, 5)]
     assert {chosen.uid for _ in range(20) if (chosen := choose_least_loaded(replicas, rng))} == {"b"}
-        "b"
-    }
