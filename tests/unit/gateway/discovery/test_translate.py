@@ -58,7 +58,7 @@ def test_a_model_that_scales_to_zero_is_told_from_a_stopped_one():
 
 
 def test_a_chatmodel_that_cannot_be_parsed_is_named():
-    with pytest.raises(InvalidSpecError, match="demo/tiny: spec.replicas"):
+    with pytest.raises(InvalidSpecError, match=r"demo/tiny: spec\.replicas"):
         model(replicas="many")
 
 
