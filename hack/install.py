@@ -21,11 +21,11 @@ def image_values() -> Values:
     if not path.exists():
         raise HelmError(f"{path} is missing: run `make images` first")
     images = json.loads(path.read_text(encoding="utf-8"))
-    if missing := {"operator", "server-simulated"} - images.keys():
+    if missing := {"operator", "gateway", "server-simulated"} - images.keys():
         raise HelmError(f"{path} names no image {', '.join(sorted(missing))}: run `make images` first")
-    repository, _, tag = images["operator"].rpartition(":")
     return {
-        "operator": {"image": {"repository": repository, "tag": tag}},
+        "operator": {"image": _repository_and_tag(images["operator"])},
+        "gateway": {"image": _repository_and_tag(images["gateway"])},
         # On the cluster's CPUs the image with a model in it serves other models too.  It may still be building:
         # ChatModels that need it name it or wait.
         "server": {
@@ -35,10 +35,15 @@ def image_values() -> Values:
     }
 
 
+def _repository_and_tag(reference: str) -> dict[str, str]:
+    repository, _, tag = reference.rpartition(":")
+    return {"repository": repository, "tag": tag}
+
+
 def install(
     values: Values | None = None, *, namespace: str = NAMESPACE, release: str = RELEASE, chart: Path = CHART
 ) -> str:
-    """Install or upgrade, and wait for the operator to be ready.
+    """Install or upgrade, and wait for the operator and the gateway to be ready.
 
     `values` come on top of the images' and of nothing else: values of an earlier release are forgotten.
     HelmError if it does not become ready within WAIT_S.
@@ -74,7 +79,9 @@ def main() -> int:
     try:
         values = image_values()
         print(f"installing {CHART.name} as {RELEASE} into {NAMESPACE} of {CONTEXT}, with")
-        print(f"  operator   {values['operator']['image']['repository']}:{values['operator']['image']['tag']}")
+        for program in ("operator", "gateway"):
+            image = values[program]["image"]
+            print(f"  {program:<10} {image['repository']}:{image['tag']}")
         print(f"  server     {values['server']['image'] or 'not built yet'}")
         print(f"  simulated  {values['server']['simulatedImage']}", flush=True)
         print(install())

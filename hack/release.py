@@ -87,7 +87,7 @@ _INSTALL = """\
 
 ```sh
 helm upgrade --install chatscale chatscale-{version}.tgz --namespace chatscale-system --create-namespace --wait \\
-  --set operator.image.repository={registry}/operator \\
+  --set operator.image.repository={registry}/operator --set gateway.image.repository={registry}/gateway \\
   --set server.image={registry}/server:{version} \\
   --set server.simulatedImage={registry}/server-simulated:{version}
 ```

@@ -58,6 +58,10 @@ STREAMS_BROKEN = Counter(
     "gateway_streams_broken_total", "Responses that a replica began and did not complete", MODEL_LABELS,
     registry=REGISTRY,
 )  # fmt: skip
+DISCOVERY_ERRORS = Counter(
+    "gateway_discovery_errors_total", "Failed lists, watches and readings: chatmodels, pods, loads, peers. A pod that "
+    "does not answer is not counted", ("resource",), registry=REGISTRY,
+)  # fmt: skip
 EJECTIONS = Counter(
     "gateway_ejections_total", "Replicas that got no requests for a while, by cause", (*MODEL_LABELS, "cause"),
     registry=REGISTRY,

@@ -1,1 +1,151 @@
-"""The gateway's settings."""
+"""The gateway's settings: read from the environment once and validated before anything starts.
+
+Nothing else in the gateway reads the environment. A bad value or an unknown `CHATSCALE_GATEWAY_*` variable stops the
+process with one line that names the variable, the expected and the found value: a typo must not become a default.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from typing_extensions import override
+
+from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT, LIVENESS_PORT
+
+ENV_PREFIX: Final = "CHATSCALE_GATEWAY_"
+
+_MIB: Final = 1024**2
+_SERVICE_LINK: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT(_\d+_.*)?)")
+"""Variables that a kubelet sets for each Service of the namespace; those of chatscale-gateway-* have our prefix."""
+
+Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+PodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
+Port = Annotated[int, Field(ge=1, le=65_535, description="a TCP port from 1 to 65535")]
+
+
+class SettingsError(Exception):
+    """A setting is invalid; the message is for the person who set it."""
+
+
+class LogFormat(StrEnum):
+    """The format of log lines."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class Settings(BaseSettings):
+    """One gateway process. Every field is the environment variable `CHATSCALE_GATEWAY_<FIELD>`.
+
+    A field's description is the expectation that an error message states.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX)
+
+    namespaces: Annotated[tuple[Namespace, ...], NoDecode] = Field(
+        default=(), description="a comma-separated list of namespace names"
+    )
+    """Namespaces of ChatModels, comma-separated in the environment; empty serves the whole cluster."""
+    pod_name: PodName = Field(default="gateway", description="the name of a pod")
+    """Name of this pod: peers and the operator know the gateway by it."""
+    pod_namespace: Namespace | Literal[""] = Field(default="", description="the name of a namespace")
+    """Namespace of the gateway's pods. Empty outside a cluster: the gateway then has no peers."""
+    instance: LabelValue = Field(default="", description="the value of a label")
+    """Value of the label `app.kubernetes.io/instance` on the gateway's pods, i.e. the Helm release. Empty: any."""
+    api_port: Port = API_PORT
+    admin_port: Port = ADMIN_PORT
+    liveness_port: Port = LIVENESS_PORT
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1024 * _MIB)] = Field(
+        default=16 * _MIB, description="a number of bytes from 1024 to 1073741824"
+    )
+    """Of one request; a larger body gets 413."""
+    max_held_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * _MIB)] = Field(
+        default=192 * _MIB, description="a number of bytes from 1024 to 68719476736"
+    )
+    """Of the bodies of held requests, over all models: below the memory limit of the container."""
+    endpoint_delay_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
+        default=10, description="a number of seconds from 0 to 300"
+    )
+    """After SIGTERM the gateway still accepts connections for this long, while its endpoints are removed."""
+    grace_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        default=600, description="a number of seconds from 1 to 3600"
+    )
+    """After SIGTERM streams and held requests may last for this long, the endpoint delay included."""
+    response_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=600, description="a number of seconds from 1 to 86400"
+    )
+    """Of a replica: until the headers of its response, and between two parts of a stream."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="one of DEBUG, INFO, WARNING, ERROR"
+    )
+    log_format: LogFormat = Field(default=LogFormat.JSON, description=f"one of {', '.join(LogFormat)}")
+    kube_context: str = ""
+    """Context of the kubeconfig; empty means in-cluster credentials, or the current context outside a cluster."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read and validate all settings. Raises SettingsError for a bad value or an unknown variable."""
+        known = {ENV_PREFIX + field.upper() for field in cls.model_fields}
+        ours = {name: value for name, value in environ.items() if name.startswith(ENV_PREFIX)}
+        unknown = sorted(name for name in ours.keys() - known if not _SERVICE_LINK.fullmatch(name))
+        if unknown:
+            raise SettingsError(f"{unknown[0]} is not a setting of the gateway; known are {', '.join(sorted(known))}")
+        source = EnvSettingsSource(cls)
+        source.env_vars = {name.lower(): value for name, value in ours.items()}
+        try:
+            return cls(**source())
+        except ValidationError as error:
+            raise SettingsError(_explain(error.errors()[0])) from error
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the constructor's arguments: `from_env` gets the environment as a value."""
+        return (init_settings,)
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = {"API_PORT": self.api_port, "ADMIN_PORT": self.admin_port, "LIVENESS_PORT": self.liveness_port}
+        if len(set(ports.values())) < len(ports):
+            found = ", ".join(f"{ENV_PREFIX}{name} {port}" for name, port in ports.items())
+            raise PydanticCustomError("equal_ports", f"the ports must differ, found {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _delay_fits_grace(self) -> Self:
+        if self.endpoint_delay_seconds >= self.grace_seconds:
+            found = f"found {self.endpoint_delay_seconds} and {self.grace_seconds}"
+            message = f"{ENV_PREFIX}ENDPOINT_DELAY_SECONDS must be below {ENV_PREFIX}GRACE_SECONDS, {found}"
+            raise PydanticCustomError("long_delay", message)
+        return self
+
+
+def _explain(error: ErrorDetails) -> str:
+    """One line: variable, expectation, found value. An error of the whole model has its own text."""
+    if not error["loc"]:
+        return error["msg"]
+    field = str(error["loc"][0])
+    return f"{ENV_PREFIX}{field.upper()} must be {Settings.model_fields[field].description}, found {error['input']!r}"

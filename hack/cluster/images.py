@@ -49,6 +49,7 @@ SERVER = "inference_server/Dockerfile"
 DEPENDENCIES = "inference_server/dependencies.Dockerfile"
 IMAGES = (
     Image("operator", "operator/Dockerfile"),
+    Image("gateway", "gateway/Dockerfile"),
     Image("server-simulated-base", DEPENDENCIES, {"ENGINE": "simulated"}, is_base=True),
     Image("server-simulated", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-simulated-base")),
     Image("server-cpu-base", DEPENDENCIES, {"ENGINE": "transformers", "DEVICE": "cpu"}, is_base=True),

@@ -93,6 +93,7 @@ _TEMPLATE = """\
 helm upgrade --install chatscale charts/chatscale \\
   --namespace chatscale-system --create-namespace --wait \\
   --set operator.image.repository=REGISTRY/operator --set operator.image.tag=TAG \\
+  --set gateway.image.repository=REGISTRY/gateway --set gateway.image.tag=TAG \\
   --set server.image=REGISTRY/server:TAG --set server.simulatedImage=REGISTRY/server-simulated:TAG
 ```
 
@@ -100,18 +101,18 @@ No image is published yet. Build the images, push them to a registry that your n
 above. [The install guide](../../docs/guide/install.md) has every step. On the kind cluster of this repository,
 `make install` does all of this.
 
-## Where the operator may act
+## Where the operator and the gateway may act
 
 With `scope: Cluster` (the default), a ClusterRole lets the operator serve the ChatModels of every namespace. With
 `scope: Namespace` the operator has a Role in each of `namespaces` and no right elsewhere. The person who installs then
 needs no cluster-wide rights either, if the CRD exists already (`crds.install: false`). In neither case may the operator
-read Secrets or execute commands in pods.
+read Secrets or execute commands in pods. The gateway reads ChatModels and pods by the same scope, and writes nothing.
 
 ## Upgrade and uninstall
 
 `helm upgrade` also upgrades the CRD, because the CRD is one of the chart's templates. `helm uninstall` removes the
-operator and keeps the CRD, every ChatModel and their running pods. Nothing scales those pods any more. To remove
-everything, delete the ChatModels first:
+operator and the gateway, and keeps the CRD, every ChatModel and their running pods. Nothing scales those pods any more.
+To remove everything, delete the ChatModels first:
 
 ```sh
 kubectl delete chatmodels --all --all-namespaces

@@ -67,7 +67,12 @@ def test_install_yaml_is_the_release_and_its_namespace():
     [
         pytest.param(
             {},
-            ["in all namespaces", "It keeps the ChatModel CRD", "kubectl delete chatmodels --all --all-namespaces"],
+            [
+                "in all namespaces",
+                "It keeps the ChatModel CRD",
+                "http://chatscale-gateway.default.svc/v1",
+                "kubectl delete chatmodels --all --all-namespaces",
+            ],
             id="whole cluster",
         ),
         pytest.param(

@@ -12,6 +12,7 @@ from hack.paths import ROOT
 PROGRAMS = {
     "operator": "chatscale",
     "inference_server": "chatscale_server",
+    "gateway": "chatscale_gateway",
     "simulator": "chatscale_simulator",
     "cli": "chatscale_cli",
     "contract": "chatscale_contract",
@@ -37,6 +38,7 @@ def test_the_wheel_holds_every_program() -> None:
     ("image", "packages"),
     [
         pytest.param("operator", {"chatscale", "chatscale_contract"}, id="operator"),
+        pytest.param("gateway", {"chatscale_gateway", "chatscale", "chatscale_contract"}, id="gateway"),
         pytest.param("server", {"chatscale_server", "chatscale_contract"}, id="server"),
         pytest.param("server-simulated", {"chatscale_server", "chatscale_contract"}, id="server-simulated"),
     ],
@@ -47,6 +49,16 @@ def test_an_image_holds_its_program_and_the_contract_only(image: str, packages: 
     copied = {path.relative_to(ROOT).parts[1] for path in inputs_of(ROOT, found) if path.suffix == ".py"}
 
     assert copied == packages
+
+
+def test_the_gateways_image_holds_nothing_of_the_operator_but_its_api() -> None:
+    [found] = [each for each in IMAGES if each.name == "gateway"]
+    paths = {path.relative_to(ROOT).as_posix() for path in inputs_of(ROOT, found)}
+
+    of_the_operator = {path for path in paths if path.startswith("operator/")}
+    assert {path for path in of_the_operator if not path.startswith("operator/chatscale/api/")} == {
+        f"operator/chatscale/{name}.py" for name in ("__init__", "names", "errors")
+    }
 
 
 @pytest.mark.parametrize("extra", ["cli", "simulator"])

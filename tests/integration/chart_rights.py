@@ -12,7 +12,7 @@ RIGHTS = {"ServiceAccount", "Role", "RoleBinding"}
 
 def kubeconfig_of_chart(namespace: str, folder: Path) -> Path:
     """Apply the chart's account and rights (scope Namespace) and write a kubeconfig for it."""
-    rendered = helm.template({"scope": "Namespace"}, namespace=namespace)
+    rendered = helm.template({"scope": "Namespace", "gateway": {"enabled": False}}, namespace=namespace)
     manifests = [m for m in yaml.safe_load_all(rendered) if m and m["kind"] in RIGHTS]
     assert {m["kind"] for m in manifests} == RIGHTS
     for manifest in manifests:

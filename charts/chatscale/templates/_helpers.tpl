@@ -40,3 +40,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.namespaces | default (list .Release.Namespace) | join "," }}
 {{- end -}}
 {{- end -}}
+
+{{- define "chatscale.gatewayName" -}}
+{{ include "chatscale.fullname" . }}-gateway
+{{- end -}}
+
+{{- define "chatscale.gatewayServiceAccountName" -}}
+{{ .Values.gateway.serviceAccount.name | default (include "chatscale.gatewayName" .) }}
+{{- end -}}
+
+{{/* Gateways find each other by these, and the operator finds them: `GATEWAY_NAME` in the contract. */}}
+{{- define "chatscale.gatewaySelectorLabels" -}}
+app.kubernetes.io/name: chatscale-gateway
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "chatscale.gatewayLabels" -}}
+{{ include "chatscale.gatewaySelectorLabels" . }}
+app.kubernetes.io/part-of: chatscale
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "chatscale.gatewayImage" -}}
+{{- $tag := .Values.gateway.image.tag | default .Chart.AppVersion -}}
+{{ .Values.gateway.image.repository }}{{ hasPrefix "sha256:" $tag | ternary "@" ":" }}{{ $tag }}
+{{- end -}}

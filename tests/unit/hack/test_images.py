@@ -22,7 +22,7 @@ RUN echo COPY nor this
 
 @pytest.fixture
 def repository(tmp_path):
-    for name in ("operator", "inference_server"):
+    for name in ("operator", "gateway", "inference_server"):
         (tmp_path / name / "code").mkdir(parents=True)
         (tmp_path / name / "code" / "main.py").write_text("1")
         (tmp_path / name / "Dockerfile").write_text(f"FROM x\nCOPY {name}/code /opt/code\n")
@@ -89,7 +89,7 @@ def test_says_which_copied_path_is_missing(repository):
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        pytest.param([], ["operator", "server-simulated", "server-smollm2"], id="what-tests-run"),
+        pytest.param([], ["operator", "gateway", "server-simulated", "server-smollm2"], id="what-tests-run"),
         pytest.param(["server"], ["server"], id="for-gpus-by-name"),
         pytest.param(["server-simulated", "operator"], ["operator", "server-simulated"], id="in-building-order"),
     ],
@@ -100,7 +100,7 @@ def test_chooses_images(names, expected):
 
 def test_names_the_images_there_are_when_one_is_unknown():
     with pytest.raises(
-        BringUpError, match="No image named typo; there are operator, server-simulated, server-smollm2, server"
+        BringUpError, match="No image named typo; there are operator, gateway, server-simulated, server-smollm2, server"
     ):
         choose_images(["typo"])
 

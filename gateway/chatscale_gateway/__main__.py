@@ -1,0 +1,116 @@
+"""`python -m chatscale_gateway`: read the settings, run the gateway, map failures to exit codes."""
+
+import asyncio
+import logging
+import os
+import random
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import disable_created_metrics
+
+from chatscale import __version__
+from chatscale_contract.sysexits import SysExit
+from chatscale_gateway.discovery.api_server import ApiServerError
+from chatscale_gateway.discovery.connection import connect
+from chatscale_gateway.discovery.discover import Discovery, Scope
+from chatscale_gateway.discovery.pod_http import pod_session
+from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
+from chatscale_gateway.http.lifecycle import Lifecycle
+from chatscale_gateway.http.metric_events import MetricEvents
+from chatscale_gateway.http.options import HttpOptions
+from chatscale_gateway.http.serve import Ports, listening, serve
+from chatscale_gateway.logs import set_up_logs
+from chatscale_gateway.settings import LogFormat, Settings, SettingsError
+from chatscale_gateway.upstream.aiohttp_client import AiohttpUpstream
+
+HOST: Final = "0.0.0.0"  # noqa: S104 - all addresses of the pod
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run until SIGTERM and the drain. Returns the exit code."""
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"chatscale-gateway: {error}\n")
+        return SysExit.BAD_SETTINGS
+    set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    code = 0
+    # A task group raises a group even if a single task failed, so both clauses look into groups.
+    try:
+        asyncio.run(run_gateway(settings))
+    except* ApiServerError as group:
+        sys.stderr.writelines(f"chatscale-gateway: {error}\n" for error in _errors_in(group))
+        code = SysExit.UNAVAILABLE
+    except* Exception:
+        log.exception("the gateway failed")
+        code = SysExit.BUG
+    return code
+
+
+async def run_gateway(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then drain. Discovery goes on while the gateway drains.
+
+    Raises ApiServerError without credentials. An API server that does not answer is no error: the gateway waits.
+    """
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
+    log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})
+    dispatcher = HoldingDispatcher(
+        gateway=settings.pod_name,
+        instance=uuid.uuid4().hex,
+        now=time.monotonic,
+        rng=random.Random(),  # noqa: S311 - for ties between replicas
+        max_held_bytes=settings.max_held_bytes,
+        events=MetricEvents(),
+    )
+    options = HttpOptions(
+        max_body_bytes=settings.max_body_bytes,
+        endpoint_delay_s=settings.endpoint_delay_seconds,
+        grace_period_s=settings.grace_seconds,
+    )
+    ports = Ports(settings.api_port, settings.admin_port, settings.liveness_port)
+    async with (
+        connect(settings.kube_context) as api_server,
+        pod_session() as session,
+        AiohttpUpstream(response_timeout_s=settings.response_timeout_seconds) as upstream,
+        listening(dispatcher, upstream, options, host=HOST, ports=ports) as gateway,
+        asyncio.TaskGroup() as group,
+    ):
+        discovery = Discovery(api_server, session, dispatcher, _scope(settings), admin_port=settings.admin_port)
+        tasks = (
+            group.create_task(discovery.run()),
+            group.create_task(_become_ready(discovery, gateway.lifecycle)),
+        )
+        try:
+            await serve(gateway)
+        finally:
+            for task in tasks:
+                task.cancel()
+    log.info("stopped")
+
+
+async def _become_ready(discovery: Discovery, lifecycle: Lifecycle) -> None:
+    await discovery.wait_until_ready()
+    lifecycle.catalog_complete()
+
+
+def _scope(settings: Settings) -> Scope:
+    return Scope(settings.namespaces, settings.pod_namespace, settings.pod_name, settings.instance)
+
+
+def _errors_in(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    """The errors themselves, out of nested groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _errors_in(error)
+        else:
+            yield error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

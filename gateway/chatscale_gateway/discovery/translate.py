@@ -1,0 +1,145 @@
+"""What the gateway keeps of the manifests that it watches. Pure.
+
+Almost every field of a pod's manifest may be missing: the pod may be a second old.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from chatscale import names
+from chatscale.api.v1alpha1 import ChatModel, parse_chatmodel
+from chatscale_contract.gateway.endpoints import DRAIN_ANNOTATION
+from chatscale_contract.server.endpoints import HTTP_PORT
+from chatscale_contract.server.slo import LatencyObjectives
+from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
+
+TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
+"""Set by the Deployment controller. A ReplicaSet's name is the Deployment's name, a dash and this value."""
+_FINISHED: Final = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """One valid ChatModel."""
+
+    model: Model
+    slots: int
+    """Batch slots of a replica that reports no load; 0 if the ChatModel does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundReplica:
+    """One pod of a ChatModel."""
+
+    model: ModelKey
+    replica: Replica
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPod:
+    """One pod of the gateway that is not ended."""
+
+    uid: str
+    name: str
+    address: str
+    """IP address; empty until it has one."""
+
+
+def read_model(manifest: Mapping[str, Any]) -> FoundModel:
+    """Raises InvalidSpecError, with the object and its faults, for a ChatModel that cannot be parsed."""
+    chatmodel = parse_chatmodel(manifest)
+    meta, spec = chatmodel.metadata, chatmodel.spec
+    slo = spec.autoscaling.slo
+    model = Model(
+        key=ModelKey(meta.namespace, meta.name),
+        uid=meta.uid,
+        served_name=chatmodel.served_name,
+        created=datetime.fromisoformat(manifest["metadata"]["creationTimestamp"]),
+        routing=spec.routing,
+        slo=LatencyObjectives(slo.ttft_milliseconds / 1000, slo.tpot_milliseconds / 1000),
+        replicas=spec.replicas,
+        max_model_len=spec.server.max_model_len,
+        scale_to_zero=_scales_to_zero(manifest),
+    )
+    return FoundModel(model, _slots(chatmodel))
+
+
+def read_replica(manifest: Mapping[str, Any]) -> FoundReplica | None:
+    """None for a pod that is ended, or that no Deployment of the ChatModel in its label controls.
+
+    Anyone who may create pods can copy our labels. The name of the controlling ReplicaSet tells the Deployment.
+    """
+    meta = manifest["metadata"]
+    chatmodel = (meta.get("labels") or {}).get(names.MODEL_LABEL, "")
+    if not chatmodel or _is_finished(manifest) or not _is_controlled_by(manifest, chatmodel):
+        return None
+    address = _address(manifest)
+    replica = Replica(
+        uid=meta["uid"],
+        name=meta["name"],
+        address=address,
+        port=HTTP_PORT,
+        ready=bool(address) and _is_ready(manifest),
+        leaving=bool(meta.get("deletionTimestamp")) or DRAIN_ANNOTATION in (meta.get("annotations") or {}),
+    )
+    return FoundReplica(ModelKey(meta["namespace"], chatmodel), replica)
+
+
+def read_gateway_pod(manifest: Mapping[str, Any]) -> GatewayPod | None:
+    """None for a pod that is ended. A pod that is being deleted still has requests in flight, so it counts."""
+    if _is_finished(manifest):
+        return None
+    meta = manifest["metadata"]
+    return GatewayPod(meta["uid"], meta["name"], _address(manifest))
+
+
+def build_catalog(models: Iterable[FoundModel], replicas: Iterable[FoundReplica]) -> Catalog:
+    """All models and their replicas, replicas ordered by name. A replica without its ChatModel is left out."""
+    known = {found.model.key: found.model for found in models}
+    by_model: dict[ModelKey, list[Replica]] = defaultdict(list)
+    for found in replicas:
+        by_model[found.model].append(found.replica)
+    ordered = {key: tuple(sorted(by_model.get(key, ()), key=lambda each: (each.name, each.uid))) for key in known}
+    return Catalog(known, ordered)
+
+
+def _slots(chatmodel: ChatModel) -> int:
+    return chatmodel.spec.server.max_concurrency or 0
+
+
+def _scales_to_zero(manifest: Mapping[str, Any]) -> bool:
+    autoscaling = (manifest.get("spec") or {}).get("autoscaling") or {}
+    return autoscaling.get("scaleToZero") is not None
+
+
+def _is_controlled_by(manifest: Mapping[str, Any], chatmodel: str) -> bool:
+    meta = manifest["metadata"]
+    template = (meta.get("labels") or {}).get(TEMPLATE_HASH_LABEL, "")
+    replica_sets = {f"{chatmodel}-{template}", f"{chatmodel}{names.CANARY_SUFFIX}-{template}"}
+    return bool(template) and any(
+        owner.get("controller")
+        and owner.get("kind") == "ReplicaSet"
+        and str(owner.get("apiVersion", "")).startswith("apps/")
+        and owner.get("name") in replica_sets
+        for owner in meta.get("ownerReferences") or ()
+    )
+
+
+def _is_ready(manifest: Mapping[str, Any]) -> bool:
+    conditions = _status(manifest).get("conditions") or ()
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+
+
+def _is_finished(manifest: Mapping[str, Any]) -> bool:
+    return _status(manifest).get("phase") in _FINISHED
+
+
+def _address(manifest: Mapping[str, Any]) -> str:
+    return _status(manifest).get("podIP") or ""
+
+
+def _status(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    return manifest.get("status") or {}

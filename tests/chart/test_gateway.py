@@ -1,0 +1,203 @@
+"""The gateway in the chart: on by default, each value reaches its setting, and it may read and not write."""
+
+from typing import Any
+
+import pytest
+
+from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT, GATEWAY_NAME, LIVENESS_PORT
+from chatscale_gateway.settings import ENV_PREFIX, LogFormat, Settings
+from hack.helm import HelmError
+from tests.chart.support import Manifest, render
+
+NOT_IN_THE_CHART = {"kube_context", "api_port", "admin_port", "liveness_port"}
+"""The context is for a developer's machine; peers and the operator expect the contract's ports."""
+DOWNWARD = {"metadata.name": "gw-1", "metadata.namespace": "models"}
+GATEWAY_RULES = [
+    {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+]
+
+
+def deployment(values: dict[str, Any] | None = None) -> Manifest:
+    return render(values)["Deployment", "models", "chatscale-gateway"]
+
+
+def container(values: dict[str, Any] | None = None) -> Manifest:
+    (found,) = deployment(values)["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def env(values: dict[str, Any] | None = None) -> dict[str, str]:
+    return {
+        entry["name"]: entry["value"] if "value" in entry else DOWNWARD[entry["valueFrom"]["fieldRef"]["fieldPath"]]
+        for entry in container(values)["env"]
+    }
+
+
+def gateway_objects(values: dict[str, Any]) -> dict[tuple[str, str, str], Manifest]:
+    return {key: manifest for key, manifest in render(values).items() if "gateway" in key[2]}
+
+
+def test_chart_sets_every_setting_and_nothing_else():
+    known = {ENV_PREFIX + field.upper() for field in Settings.model_fields if field not in NOT_IN_THE_CHART}
+
+    assert set(env()) == known
+
+
+def test_each_value_of_the_chart_reaches_its_setting():
+    values = {
+        "scope": "Namespace",
+        "namespaces": ["shop", "support"],
+        "logLevel": "DEBUG",
+        "logFormat": "text",
+        "gateway": {
+            "maxBodyBytes": 33554432,
+            "maxHeldBytes": 1073741824,
+            "endpointDelaySeconds": 5,
+            "graceSeconds": 120,
+            "responseTimeoutSeconds": 300,
+        },
+    }
+
+    assert Settings.from_env(env(values)) == Settings(
+        namespaces=("shop", "support"),
+        pod_name="gw-1",
+        pod_namespace="models",
+        instance="chatscale",
+        max_body_bytes=33554432,
+        max_held_bytes=1073741824,
+        endpoint_delay_seconds=5,
+        grace_seconds=120,
+        response_timeout_seconds=300,
+        log_level="DEBUG",
+        log_format=LogFormat.TEXT,
+    )
+
+
+def test_the_charts_defaults_are_the_settings_defaults():
+    assert Settings.from_env(env()) == Settings(pod_name="gw-1", pod_namespace="models", instance="chatscale")
+
+
+def test_two_gateways_run_by_default_and_one_is_ready_before_another_leaves():
+    spec = deployment()["spec"]
+
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 660
+
+
+def test_it_can_be_left_out():
+    assert gateway_objects({"gateway": {"enabled": False}}) == {}
+
+
+def test_clients_reach_the_api_port_only():
+    service = render()["Service", "models", "chatscale-gateway"]["spec"]
+
+    assert service["type"] == "ClusterIP"
+    assert service["ports"] == [{"name": "http", "port": 80, "targetPort": "api", "appProtocol": "http"}]
+    assert service["selector"] == deployment()["spec"]["selector"]["matchLabels"]
+    assert service["selector"]["app.kubernetes.io/name"] == GATEWAY_NAME
+
+
+def test_ports_and_probes_are_the_contracts():
+    found = container()
+
+    assert {port["name"]: port["containerPort"] for port in found["ports"]} == {
+        "api": API_PORT, "admin": ADMIN_PORT, "liveness": LIVENESS_PORT,
+    }  # fmt: skip
+    assert found["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "liveness"}
+    assert found["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "admin"}
+
+
+def test_metrics_service_is_found_by_prometheus_annotations():
+    service = render()["Service", "models", "chatscale-gateway-metrics"]
+
+    assert service["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true", "prometheus.io/port": str(ADMIN_PORT), "prometheus.io/path": "/metrics",
+    }  # fmt: skip
+    assert service["spec"]["ports"] == [{"name": "metrics", "port": ADMIN_PORT, "targetPort": "admin"}]
+
+
+def test_node_drains_take_one_gateway_at_a_time():
+    budget = render()["PodDisruptionBudget", "models", "chatscale-gateway"]["spec"]
+
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"] == deployment()["spec"]["selector"]
+
+
+def test_pods_prefer_different_nodes_and_zones():
+    spread = deployment()["spec"]["template"]["spec"]["topologySpreadConstraints"]
+
+    assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert {each["whenUnsatisfiable"] for each in spread} == {"ScheduleAnyway"}
+
+
+def test_passes_the_restricted_pod_security_standard():
+    pod = deployment()["spec"]["template"]["spec"]
+
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"},
+    }  # fmt: skip
+    assert container()["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+
+
+def test_placement_and_resources_are_the_gateways_own():
+    own = {"nodeSelector": {"pool": "edge"}, "tolerations": [{"operator": "Exists"}], "affinity": {"podAffinity": {}}}
+    values = {"nodeSelector": {"pool": "control"}, "gateway": {**own, "podAnnotations": {"team": "chat"}}}
+    template = deployment(values)["spec"]["template"]
+
+    assert {key: template["spec"][key] for key in own} == own
+    assert template["metadata"]["annotations"] == {"team": "chat"}
+    assert container()["resources"] == {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def test_cluster_scope_is_one_cluster_role_that_only_reads():
+    objects = {key: found for key, found in gateway_objects({}).items() if "Role" in key[0]}
+
+    assert set(objects) == {
+        ("ClusterRole", "", "chatscale-gateway"), ("ClusterRoleBinding", "", "chatscale-gateway"),
+    }  # fmt: skip
+    assert objects["ClusterRole", "", "chatscale-gateway"]["rules"] == GATEWAY_RULES
+    assert objects["ClusterRoleBinding", "", "chatscale-gateway"]["subjects"] == [
+        {"kind": "ServiceAccount", "name": "chatscale-gateway", "namespace": "models"}
+    ]
+
+
+def test_namespace_scope_adds_only_the_peers_to_the_served_namespaces():
+    objects = gateway_objects({"scope": "Namespace", "namespaces": ["shop", "support"]})
+    roles = {key[1:]: found["rules"] for key, found in objects.items() if key[0] == "Role"}
+
+    assert roles == {
+        ("shop", "chatscale-gateway"): GATEWAY_RULES,
+        ("support", "chatscale-gateway"): GATEWAY_RULES,
+        ("models", "chatscale-gateway-peers"): GATEWAY_RULES[1:],
+    }
+    assert not [key for key in objects if key[0].startswith("Cluster")]
+    bindings = {key[1:] for key in objects if key[0] == "RoleBinding"}
+    assert bindings == set(roles)
+
+
+def test_another_service_account_is_bound_and_not_created():
+    objects = render({"gateway": {"serviceAccount": {"create": False, "name": "given"}}})
+
+    assert ("ServiceAccount", "models", "chatscale-gateway") not in objects
+    assert objects["ClusterRoleBinding", "", "chatscale-gateway"]["subjects"][0]["name"] == "given"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param({"terminationGracePeriodSeconds": 600}, "must be above gateway.graceSeconds", id="short grace"),
+        pytest.param({"replicas": 0}, "at '/gateway/replicas': minimum: got 0, want 1", id="no replicas"),
+        pytest.param({"resource": {}}, "additional properties 'resource' not allowed", id="unknown value"),
+        pytest.param({"image": "me/gateway:1"}, "at '/gateway/image': got string, want object", id="image as text"),
+        pytest.param({"service": {"type": "Ingress"}}, "at '/gateway/service/type': value must be one of", id="type"),
+    ],
+)
+def test_refuses(values: dict[str, Any], message: str):
+    with pytest.raises(HelmError) as refusal:
+        render({"gateway": values})
+
+    assert message in str(refusal.value)

@@ -1,0 +1,33 @@
+"""The process ends with an exit code that tells settings from credentials."""
+
+from pathlib import Path
+
+import pytest
+
+from chatscale_contract.sysexits import SysExit
+from chatscale_gateway.__main__ import main
+
+
+def test_a_bad_setting_is_one_line_and_exit_code_64(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("CHATSCALE_GATEWAY_LOG_LEVEL", "loud")
+
+    assert main() == SysExit.BAD_SETTINGS
+    assert capsys.readouterr().err == (
+        "chatscale-gateway: CHATSCALE_GATEWAY_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, found 'loud'\n"
+    )
+
+
+def test_no_credentials_is_one_line_and_exit_code_69(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text("apiVersion: v1\nkind: Config\ncontexts: []\nclusters: []\nusers: []\n")
+    monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+    monkeypatch.setenv("CHATSCALE_GATEWAY_KUBE_CONTEXT", "nowhere")
+
+    assert main() == SysExit.UNAVAILABLE
+    assert "chatscale-gateway: no credentials for a cluster: not in a pod, and context 'nowhere'" in (
+        capsys.readouterr().err
+    )

@@ -1,0 +1,59 @@
+"""Settings: a variable is either valid, or refused in one line that names it."""
+
+import pytest
+
+from chatscale_gateway.settings import LogFormat, Settings, SettingsError
+
+
+def test_an_empty_environment_gives_the_defaults():
+    assert Settings.from_env({"PATH": "/bin"}) == Settings()
+
+
+def test_reads_every_setting():
+    values = {
+        "namespaces": "sales, support", "pod_name": "gw-1", "pod_namespace": "system", "instance": "prod",
+        "api_port": "1", "admin_port": "2", "liveness_port": "3", "max_body_bytes": "2048", "max_held_bytes": "4096",
+        "endpoint_delay_seconds": "5", "grace_seconds": "60", "response_timeout_seconds": "30", "log_level": "DEBUG",
+        "log_format": "text", "kube_context": "kind-chatscale",
+    }  # fmt: skip
+    assert values.keys() == Settings.model_fields.keys()
+
+    found = Settings.from_env({f"CHATSCALE_GATEWAY_{name.upper()}": value for name, value in values.items()})
+
+    assert found == Settings(
+        namespaces=("sales", "support"), pod_name="gw-1", pod_namespace="system", instance="prod", api_port=1,
+        admin_port=2, liveness_port=3, max_body_bytes=2048, max_held_bytes=4096, endpoint_delay_seconds=5,
+        grace_seconds=60, response_timeout_seconds=30, log_level="DEBUG", log_format=LogFormat.TEXT,
+        kube_context="kind-chatscale",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("API_PORT", "0", "CHATSCALE_GATEWAY_API_PORT must be a TCP port from 1 to 65535, found '0'"),
+        ("ADMIN_PORT", "8080", "the ports must differ, found CHATSCALE_GATEWAY_API_PORT 8080, CHATSCALE_GATEWAY_ADMIN"),
+        (
+            "GRACE_SECONDS",
+            "10",
+            "ENDPOINT_DELAY_SECONDS must be below CHATSCALE_GATEWAY_GRACE_SECONDS, found 10 and 10",
+        ),
+        ("NAMESPACES", "a,B", "must be a comma-separated list of namespace names, found 'B'"),
+        ("MAX_BODY_BYTES", "lots", "must be a number of bytes from 1024 to 1073741824, found 'lots'"),
+        ("LOG_FORMAT", "xml", "must be one of json, text, found 'xml'"),
+        ("LOGLEVEL", "DEBUG", "CHATSCALE_GATEWAY_LOGLEVEL is not a setting of the gateway; known are"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_was_expected(name: str, value: str, message: str):
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_env({f"CHATSCALE_GATEWAY_{name}": value})
+    assert message in str(refusal.value)
+
+
+def test_variables_that_the_kubelet_sets_for_services_are_ignored():
+    links = {
+        "CHATSCALE_GATEWAY_PORT": "tcp://10.96.0.7:80",
+        "CHATSCALE_GATEWAY_SERVICE_HOST": "10.96.0.7",
+        "CHATSCALE_GATEWAY_METRICS_SERVICE_PORT_METRICS": "9100",
+    }
+    assert Settings.from_env(links) == Settings()
