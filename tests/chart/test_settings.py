@@ -32,6 +32,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
         namespaces=("shop", "support"),
         lease_namespace="models",
         max_concurrent_model_rollouts=3,
+        gateway_namespace="models",
         gateway_selector=GATEWAY_SELECTOR,
         log_level="DEBUG",
         log_format=LogFormat.TEXT,
@@ -46,6 +47,7 @@ def test_operator_serves_the_whole_cluster_by_default():
         simulated_server_image="chatscale/server-simulated:0.1.0",
         namespaces=(),
         lease_namespace="models",
+        gateway_namespace="models",
         gateway_selector=GATEWAY_SELECTOR,
     )
 

@@ -8,6 +8,12 @@ from chatscale_contract.sysexits import SysExit
 from chatscale_gateway.__main__ import main
 
 
+@pytest.fixture(autouse=True)
+def logging_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep pytest's own log handlers."""
+    monkeypatch.setattr("chatscale_gateway.__main__.set_up_logs", lambda *_, **__: None)
+
+
 def test_a_bad_setting_is_one_line_and_exit_code_64(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -17,7 +17,8 @@ MODES = ["Operator", "HPA"]
 
 
 def a_sleeper(mode: str, replicas: int = 1) -> ChatModelBuilder:
-    return a_chatmodel().in_mode(mode, scaleToZero={"idleSeconds": 60}).with_replicas(replicas)
+    sleeper = a_chatmodel().with_spec(server={"maxConcurrency": 8})
+    return sleeper.in_mode(mode, scaleToZero={"idleSeconds": 60}).with_replicas(replicas)
 
 
 async def a_world_with_a_gateway(chatmodel: ChatModelBuilder, *, ready: bool = False) -> World:
