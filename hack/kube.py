@@ -79,19 +79,16 @@ def condition(chatmodel: Manifest | None, kind: str) -> Manifest:
     return next((c for c in conditions if c["type"] == kind), {})
 
 
-def node_port_service(chatmodel: str, namespace: str, node_port: int) -> Manifest:
-    """A Service that lets this machine reach a ChatModel's pods at 127.0.0.1:`node_port` (30080 to 30089)."""
-    from chatscale.names import pod_selector
-    from chatscale_contract.server.endpoints import HTTP_PORT
-
+def node_port_service(name: str, namespace: str, selector: dict[str, str], port: int, node_port: int) -> Manifest:
+    """A Service that lets this machine reach pods at 127.0.0.1:`node_port` (30080 to 30089)."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": f"{chatmodel}-nodeport", "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "type": "NodePort",
-            "selector": pod_selector(chatmodel),
-            "ports": [{"port": HTTP_PORT, "targetPort": HTTP_PORT, "nodePort": node_port}],
+            "selector": selector,
+            "ports": [{"port": port, "targetPort": port, "nodePort": node_port}],
         },
     }
 
@@ -107,24 +104,42 @@ def free_node_port() -> int:
 
 
 def expose(chatmodel: str, namespace: str) -> str:
-    """Make a ChatModel's replicas reachable from this machine; returns the base address once it answers.
+    """Make a ChatModel's replicas reachable from this machine, without the gateway; returns the base address."""
+    from chatscale.names import pod_selector
+    from chatscale_contract.server.endpoints import HTTP_PORT
+
+    return _expose(f"{chatmodel}-nodeport", namespace, pod_selector(chatmodel), HTTP_PORT)
+
+
+def expose_gateway(namespace: str, release: str) -> str:
+    """Make the gateway of a release reachable from this machine; returns the base address."""
+    from chatscale_contract.gateway.endpoints import API_PORT
+
+    selector = {"app.kubernetes.io/name": "chatscale-gateway", "app.kubernetes.io/instance": release}
+    return _expose("chatscale-gateway-nodeport", namespace, selector, API_PORT)
+
+
+def _expose(service: str, namespace: str, selector: dict[str, str], port: int) -> str:
+    """The base address, once it answers. An existing Service is used again.
 
     kube-proxy needs a moment for a new Service, in which connections are reset: no loss of the model's.
     """
     from chatscale_contract.server.endpoints import MODELS_PATH
 
     def allocate() -> int | None:
-        port = free_node_port()
+        if found := get("service", service, namespace):
+            return int(found["spec"]["ports"][0]["nodePort"])
+        node_port = free_node_port()
         try:
-            apply(node_port_service(chatmodel, namespace, port))
+            apply(node_port_service(service, namespace, selector, port, node_port))
         except KubectlError as error:
             if "already allocated" in str(error):  # by somebody who looked at the same time
                 return None
             raise
-        return port
+        return node_port
 
-    port = wait_for("a node port from 30080 to 30089", allocate, within_s=60)
-    base_url = f"http://127.0.0.1:{port}"
+    node_port = wait_for("a node port from 30080 to 30089", allocate, within_s=60)
+    base_url = f"http://127.0.0.1:{node_port}"
 
     def answers() -> bool:
         with urllib.request.urlopen(base_url + MODELS_PATH, timeout=5) as response:

@@ -11,6 +11,7 @@ from typing import Any
 
 from chatscale.names import API_VERSION, KIND, MODEL_LABEL
 from hack import kube
+from hack.helm import RELEASE
 from hack.load import Fate, LoadReport, run_load
 
 OPERATOR_NAMESPACE = "chatscale-system"
@@ -203,15 +204,29 @@ class RunningLoad:
         return self.join()
 
 
-def start_load(model: Model, rate_per_s: float, duration_s: float, max_tokens: int = 48, seed: int = 1) -> RunningLoad:
+def gateway_url() -> str:
+    """The address of the gateway on this machine."""
+    return kube.expose_gateway(OPERATOR_NAMESPACE, RELEASE)
+
+
+def start_load(
+    model: Model,
+    rate_per_s: float,
+    duration_s: float,
+    max_tokens: int = 48,
+    seed: int = 1,
+    *,
+    through_gateway: bool = False,
+) -> RunningLoad:
     """Customers ask at a constant mean rate while the test goes on."""
-    base_url = model.expose()
+    base_url = gateway_url() if through_gateway else model.expose()
+    asked_for = f"{model.namespace}/{model.name}" if through_gateway else model.name
     load = RunningLoad(threading.Thread(target=lambda: None), time.monotonic())
 
     def run() -> None:
         coroutine = run_load(
             base_url,
-            model.name,
+            asked_for,
             rate_per_s=lambda _at_s: rate_per_s,
             duration_s=duration_s,
             max_tokens=max_tokens,
