@@ -91,7 +91,10 @@ def _learn_load(state: ScalerState, load: LoadSummary, seen: Observation, spec: 
 def _learn_nothing(state: ScalerState, seen: Observation) -> ScalerState:
     """No replica was read: what clients waited for meanwhile says nothing about the reserve."""
     clients = skip_clients(seen.clients)
-    return state if clients is None else replace(state, work=replace(state.work, clients=clients))
+    if clients is None or seen.clients is None:
+        return state
+    held_at = seen.taken_at if seen.clients.held else state.work.held_at
+    return replace(state, work=replace(state.work, clients=clients, held_at=held_at))
 
 
 def _average(averages: Averages, at: datetime, value: float, spec: AutoscalingSpec) -> Averages:

@@ -88,6 +88,8 @@ class Work:
     saturation: Saturation = field(default_factory=Saturation)
     clients: CountedClients | None = None
     """The last reading of the gateways; None without a readable one."""
+    held_at: datetime | None = None
+    """The last reading in which gateways held requests; None if none did."""
 
     @property
     def prompt_tokens(self) -> float:
@@ -277,6 +279,7 @@ def _with_load(
         spans_s=work.spans_s.with_value(at, covered_s * weight, LOAD_WINDOW),
         waiting=queued + held,
         waiting_before=work.waiting,
+        held_at=at if held else work.held_at,
         backlog_s=_backlog_s(work, queued, clients),
     )
     work = _with_jump(work, work.growth.requests * weight, covered_s * weight, at)
@@ -296,6 +299,8 @@ def _with_load(
     )
     if not work.has_sizes:
         return work  # Answers in progress are too short, and so is the modelled load.
+    if work.held_at is not None and at - work.held_at < LOAD_WINDOW:
+        return work  # The slots are in use by requests that arrived long before they got one: the model counts too few.
     means = (
         work.arrival_rps(at) * work.request_s,
         work.kv_use.mean(at, SHORT_WINDOW),

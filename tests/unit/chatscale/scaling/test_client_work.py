@@ -165,3 +165,22 @@ def test_the_queue_depth_includes_held_requests():
     assert replace(seen(0, waiting), clients=clients(0, held=3)).queue_depth == 5
     assert replace(seen(0), clients=clients(0, held=3)).queue_depth == 3
     assert replace(seen(0), clients=clients(0, gateways=0)).queue_depth is None
+
+
+def test_requests_that_were_held_do_not_make_replicas_look_slow():
+    """They fill the slots long after they arrived: arrivals and slots in use do not belong together."""
+    worker, state = Worker("w"), None
+    for second in range(0, 120, 2):
+        worker.serves(4)
+        seen_now = Observation(at(second), (worker.replica(second, running=1),), clients(second, arrived=2 * second))
+        state = decided(state, 1, seen_now, **SLO).next_state
+    assert state is not None
+    before = state.work.replica_rps
+    for second in range(120, 180, 2):
+        waking = clients(second, held=50, arrived=290)
+        state = decided(state, 1, Observation(at(second), (), waking), **SLO).next_state
+    for second in range(180, 220, 2):
+        worker.serves(1)
+        seen_now = Observation(at(second), (worker.replica(second, running=64),), clients(second, arrived=290))
+        state = decided(state, 1, seen_now, **SLO).next_state
+    assert state.work.replica_rps == pytest.approx(before, rel=0.05)
