@@ -3,6 +3,7 @@
 Manifests have the API server's JSON format. Callers that need types parse them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -102,6 +103,10 @@ class Cluster(Protocol):
 
     async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
         """Merge `status` into the status subresource; None removes a field. Returns the resulting object."""
+        ...
+
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str | None]) -> Manifest:
+        """Merge into an object's annotations; None removes one. Returns the resulting object."""
         ...
 
     async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> Manifest:

@@ -13,16 +13,17 @@ from collections.abc import MutableMapping, Sequence
 
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
-from chatscale.cluster.interface import CONFIGMAP, DEPLOYMENT, SERVICE, Cluster, Kind, Manifest
+from chatscale.cluster.interface import CONFIGMAP, DEPLOYMENT, POD, SERVICE, Cluster, Kind, Manifest
 from chatscale.desired.manifest import ObjectKey, key_of
 from chatscale.desired.plan import Change, Plan, plan_changes
 from chatscale.desired.workload import build_replicas
-from chatscale.errors import ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.errors import ConflictError, ForbiddenError, InvalidSpecError, NotFoundError, RejectedRequestError
 from chatscale.reconcile.chatmodel.memory import ChildrenInput
 from chatscale.reconcile.chatmodel.pass_result import INVALID_SPEC, Refusal
 from chatscale.reconcile.chatmodel.replicas import is_ours, owns_replicas
 from chatscale.reconcile.chatmodel.resolution import Resolution
 from chatscale.reconcile.chatmodel.snapshot import Snapshot
+from chatscale.reconcile.chatmodel.victims import Mark
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,21 @@ async def delete_leftovers(cluster: Cluster, plan: Plan) -> None:
     for change in plan.delete:
         await cluster.delete(change.manifest)
         log.info("deleted", extra={"object": str(change.key), "why": change.reason})
+
+
+async def apply_marks(cluster: Cluster, namespace: str, marks: Sequence[Mark]) -> None:
+    """Mark the pods that the next lower count removes, and remove outdated marks.
+
+    A failed patch raises no error, unless the API server does not answer: the ReplicaSet may then delete another pod.
+    """
+    for mark in marks:
+        extra = {"object": f"{POD.name} {namespace}/{mark.pod}"}
+        try:
+            await cluster.annotate(POD, namespace, mark.pod, mark.annotations)
+        except (NotFoundError, ConflictError, ForbiddenError, RejectedRequestError) as error:
+            log.warning("pod not marked", extra={**extra, "why": str(error)})
+            continue
+        log.info("marked for removal" if mark.is_set else "mark removed", extra=extra)
 
 
 async def apply_count(
