@@ -13,6 +13,11 @@ OPERATOR_RULES = [
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {
+        "apiGroups": ["policy"],
+        "resources": ["poddisruptionbudgets"],
+        "verbs": ["get", "list", "watch", "create", "patch"],
+    },
+    {
         "apiGroups": ["autoscaling"],
         "resources": ["horizontalpodautoscalers"],
         "verbs": ["list", "watch", "create", "patch", "delete"],

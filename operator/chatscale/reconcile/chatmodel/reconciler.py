@@ -17,12 +17,9 @@ from chatscale import metrics, names
 from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ObjectMeta, parse_chatmodel
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
-from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import ObjectKey
-from chatscale.desired.objectives import build_objectives
 from chatscale.desired.plan import Plan
-from chatscale.desired.service import build_service
-from chatscale.desired.workload import ServerImages, build_deployment
+from chatscale.desired.workload import ServerImages
 from chatscale.errors import (
     ClusterUnavailableError,
     ConflictError,
@@ -38,6 +35,7 @@ from chatscale.reconcile.chatmodel.children import (
     apply_children,
     apply_count,
     apply_marks,
+    build_children,
     children_input,
     delete_leftovers,
     existing_children,
@@ -175,7 +173,7 @@ class ChatModelReconciler:
         self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
     ) -> tuple[Plan, Refusal | None, Manifest | None]:
         """The plan for the children, a name that is taken, and our Deployment as it is."""
-        desired = self._build(chatmodel, resolution)
+        desired = build_children(chatmodel, resolution, self._images)
         existing = await existing_children(self._cluster, snapshot, chatmodel, desired)
         deployment = next((child for child in existing if child["kind"] == DEPLOYMENT.name), None)
         held = self._turns.hold(chatmodel, desired, existing, snapshot.pods)
@@ -189,14 +187,6 @@ class ChatModelReconciler:
         if memory := self._memories.get(key):
             memory.plan_again_at_s = None
         self._wake(key)
-
-    def _build(self, chatmodel: ChatModel, resolution: Resolution) -> list[Manifest]:
-        # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
-        autoscaler = build_hpa(chatmodel, resolution.floor.replicas) if resolution.conflict is None else None
-        # The ConfigMap comes first: a new pod then finds its objectives at its start.
-        deployment = build_deployment(chatmodel, self._images)
-        children = [build_objectives(chatmodel), deployment, build_service(chatmodel), autoscaler]
-        return [child for child in children if child is not None]
 
     async def _scale(
         self,
