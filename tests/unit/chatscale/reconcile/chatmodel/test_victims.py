@@ -15,7 +15,9 @@ from chatscale.reconcile.chatmodel.victims import MARK_LASTS, plan_marks
 from chatscale.scaling.signals import ClientDemand
 from chatscale_contract.gateway.endpoints import DRAIN_ANNOTATION
 from tests.support.builders import Manifest, PodBuilder, a_chatmodel, a_pod, at
+from tests.support.fake_cluster import FakeCluster
 from tests.support.fake_reader import a_sample
+from tests.support.gateways import FakeGateways
 from tests.support.world import World, a_settled_world
 
 NOW = at(600)
@@ -188,3 +190,25 @@ async def test_a_pod_that_cannot_be_marked_does_not_stop_the_scale_down(error: t
     await scale(world, 1)
     assert [name for name in "abc" if annotations(world, name)] == ["b"], "a was the first to be marked, and failed"
     assert world.cluster.the(CHATMODEL)["spec"]["replicas"] == 1
+
+
+async def test_a_lower_count_of_an_hpa_is_marked_too():
+    world = await a_settled_world(
+        a_chatmodel().in_mode("HPA").with_replicas(2), *(a_ready_pod(name).manifest() for name in ("a", "b"))
+    )
+    world.reader.running_by_pod = {"a": 1, "b": 2}
+    world.cluster.autoscaler_sets_replicas(1)
+    await world.tick()
+    assert world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == 1
+    assert [name for name in "ab" if annotations(world, name)] == ["a"]
+
+
+async def test_the_last_replica_is_marked_before_a_model_goes_to_zero():
+    asleep = a_chatmodel().with_spec(server={"maxConcurrency": 8}).in_mode("Operator", scaleToZero={"idleSeconds": 60})
+    world = World(FakeCluster(asleep.manifest(), a_ready_pod("a").manifest()), gateways=FakeGateways())
+    for _ in range(20):
+        await world.tick()
+        if world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == 0:
+            break
+    assert world.cluster.the(CHATMODEL)["spec"]["replicas"] == 0
+    assert annotations(world, "a")[names.DELETION_COST_ANNOTATION] == "-100"
