@@ -55,6 +55,11 @@ CANARY_SUFFIX: Final = "-canary"
 ENGINE_LABEL: Final = "chatscale.dev/engine"
 """On pods: the engine that the pod runs. It tells how to read the pod's metrics and exit codes."""
 
+DELETION_COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""On a pod: a ReplicaSet that removes Ready pods begins with the lowest value; a pod without one has 0."""
+VICTIM_COST: Final = "-100"
+"""The deletion cost of a pod that the operator removes next."""
+
 ROUTING_NAME: Final = "RoutingName"
 """Kind of the keys under which the watch cache lists the ChatModels that use one name at the gateway. No API object."""
 

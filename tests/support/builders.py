@@ -10,6 +10,7 @@ from typing import Any
 
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
+from chatscale_contract.gateway.endpoints import DRAIN_ANNOTATION
 from chatscale_contract.server.metrics import Metric, RejectReason
 
 Manifest = dict[str, Any]
@@ -109,6 +110,7 @@ class PodBuilder:
     spec: Manifest = field(default_factory=dict)
     started: datetime | None = None
     """When the kubelet accepted it."""
+    annotations: dict[str, str] = field(default_factory=dict)
 
     def of_template(self, template: str) -> "PodBuilder":
         return replace(self, template=template)
@@ -181,6 +183,11 @@ class PodBuilder:
     def terminating(self, since: datetime = START) -> "PodBuilder":
         return replace(self, deleted=since)
 
+    def marked(self, since: datetime = START, cost: str = names.VICTIM_COST) -> "PodBuilder":
+        """By the operator, as the next to be removed."""
+        annotations = {names.DELETION_COST_ANNOTATION: cost, DRAIN_ANNOTATION: k8s_time(since)}
+        return replace(self, annotations=annotations)
+
     def finished(self, phase: str) -> "PodBuilder":
         return replace(self, pod_phase=phase)
 
@@ -196,6 +203,8 @@ class PodBuilder:
             "creationTimestamp": k8s_time(self.created),
             "labels": {**names.pod_selector(self.chatmodel), "pod-template-hash": self.template},
         }
+        if self.annotations:
+            meta["annotations"] = self.annotations
         if self.deleted is not None:
             meta["deletionTimestamp"] = k8s_time(self.deleted)
         status: Manifest = {"phase": self.pod_phase, "conditions": list(self.conditions), "podIP": self.address}

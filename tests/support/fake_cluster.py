@@ -8,7 +8,7 @@ changes, and `calls` every request.
 import copy
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, LEASE, POD, Kind, Listing, Watch
@@ -210,6 +210,17 @@ class FakeCluster:
         if after != before:
             self.objects[key]["status"] = after
             self.writes.append("patch status")
+            self._bump(key)
+        return self._read(key)
+
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str | None]) -> Manifest:
+        self._called("annotate", kind.name)
+        key = (kind.name, namespace, name)
+        before = self._read(key)["metadata"].get("annotations") or {}
+        after = _merged(before, dict(annotations))
+        if after != before:
+            self.objects[key]["metadata"]["annotations"] = after
+            self.writes.append(f"annotate {kind.name} {name}")
             self._bump(key)
         return self._read(key)
 

@@ -41,6 +41,8 @@ class FakeReader:
     broken: str = ""
     unreachable: str = ""
     old: tuple[str, ...] = ()
+    running_by_pod: dict[str, int] = field(default_factory=dict)
+    """Instead of `running`, for these pods."""
     readings: int = field(default=0, init=False)
 
     async def read(self, _chatmodel: ChatModel, pods: tuple[Pod, ...], now: datetime) -> ScrapeResult:
@@ -51,4 +53,5 @@ class FakeReader:
         return ScrapeResult(now, samples={name: self._sample(name, now) for name in ready})
 
     def _sample(self, name: str, now: datetime) -> ReplicaSample:
-        return a_sample(now, self.queue, self.running, work=None if name in self.old else NOTHING_DONE)
+        running = self.running_by_pod.get(name, self.running)
+        return a_sample(now, self.queue, running, work=None if name in self.old else NOTHING_DONE)

@@ -99,6 +99,12 @@ class KubernetesCluster(Cluster):
         return await self._call("patch", kind, path, query=query, body={"status": status}, content_type=MERGE)
 
     @override
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str | None]) -> Manifest:
+        query = [("fieldManager", names.FIELD_MANAGER)]
+        body = {"metadata": {"annotations": dict(annotations)}}
+        return await self._call("patch", kind, kind.path(namespace, name), query=query, body=body, content_type=MERGE)
+
+    @override
     async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> Manifest:
         meta = chatmodel["metadata"]
         path = CHATMODEL.path(meta["namespace"], meta["name"], "scale")

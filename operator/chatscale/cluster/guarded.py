@@ -1,5 +1,7 @@
 """A `Cluster` that writes only while this process holds the Lease. Reads need no Lease."""
 
+from collections.abc import Mapping
+
 from typing_extensions import override
 
 from chatscale.cluster.interface import Cluster, Kind, Listing, Manifest
@@ -39,6 +41,11 @@ class Guarded(Cluster):
     async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
         async with self._lease.writing():
             return await self._cluster.patch_status(kind, namespace, name, status)
+
+    @override
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str | None]) -> Manifest:
+        async with self._lease.writing():
+            return await self._cluster.annotate(kind, namespace, name, annotations)
 
     @override
     async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> Manifest:

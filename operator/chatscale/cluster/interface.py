@@ -3,6 +3,7 @@
 Manifests have the API server's JSON format. Callers that need types parse them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -44,11 +45,12 @@ DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 SERVICE: Final = Kind("v1", "Service", "services")
 CONFIGMAP: Final = Kind("v1", "ConfigMap", "configmaps")
 AUTOSCALER: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+DISRUPTION_BUDGET: Final = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD: Final = Kind("v1", "Pod", "pods")
 EVENT: Final = Kind("v1", "Event", "events")
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
-CHILD_KINDS: Final = {kind.name: kind for kind in (CONFIGMAP, DEPLOYMENT, SERVICE, AUTOSCALER)}
+CHILD_KINDS: Final = {kind.name: kind for kind in (CONFIGMAP, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, AUTOSCALER)}
 """Kinds that the operator creates for a ChatModel."""
 WRITTEN_KINDS: Final = {**CHILD_KINDS, EVENT.name: EVENT, LEASE.name: LEASE}
 """Kinds that the operator writes as whole objects."""
@@ -102,6 +104,10 @@ class Cluster(Protocol):
 
     async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
         """Merge `status` into the status subresource; None removes a field. Returns the resulting object."""
+        ...
+
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str | None]) -> Manifest:
+        """Merge into an object's annotations; None removes one. Returns the resulting object."""
         ...
 
     async def write_scale(self, chatmodel: Manifest, replicas: int, manager: str) -> Manifest:

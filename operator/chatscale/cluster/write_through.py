@@ -4,6 +4,8 @@ The next pass therefore reads its own writes, even before the watch delivers the
 not change the cache: no watch would keep an object up to date that its label selector excludes.
 """
 
+from collections.abc import Mapping
+
 from typing_extensions import override
 
 from chatscale.cluster.cache import WatchCache, version_of
@@ -44,6 +46,12 @@ class WriteThrough(Cluster):
     @override
     async def patch_status(self, kind: Kind, namespace: str, name: str, status: Manifest) -> Manifest:
         result = await self._cluster.patch_status(kind, namespace, name, status)
+        self._cache.store(result)
+        return result
+
+    @override
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str | None]) -> Manifest:
+        result = await self._cluster.annotate(kind, namespace, name, annotations)
         self._cache.store(result)
         return result
 

@@ -6,7 +6,7 @@ Pure. Almost every field of a manifest may be missing: the pod may be a second o
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from chatscale import names
@@ -25,6 +25,7 @@ from chatscale.observe.pending import (
 )
 from chatscale.observe.problems import Problem, ProblemReason
 from chatscale.scaling.signals import ReplicaPhase
+from chatscale_contract.gateway.endpoints import DRAIN_ANNOTATION
 
 __all__ = ["Pod", "Problem", "ProblemReason", "current_problem", "read_pods", "refusal_of_pods"]
 
@@ -54,6 +55,9 @@ class Pod:
     """Why the pod is not Ready; None for a ready pod."""
     waits_for: str = ""
     """What an UNSCHEDULABLE pod needs before it can start; empty in every other phase."""
+    uid: str = ""
+    marked_at: datetime | None = None
+    """When the operator marked it as the next to be removed; None if it has not. Aware."""
 
 
 def read_pods(manifests: Iterable[Mapping[str, Any]]) -> tuple[Pod, ...]:
@@ -108,8 +112,24 @@ def _read(manifest: Mapping[str, Any]) -> tuple[Pod, Wait | None]:
         template=labels.get(TEMPLATE_HASH_LABEL, ""),
         engine=engine,
         problem=_problem(manifest, wait, dialect_of(engine)) if is_starting else None,
+        uid=meta.get("uid", ""),
+        marked_at=_marked_at(meta.get("annotations") or {}),
     )
     return pod, wait
+
+
+def _marked_at(annotations: Mapping[str, str]) -> datetime | None:
+    """A drain annotation that someone else set has no deletion cost of ours, and is no mark of the operator.
+
+    An unreadable time is the earliest one, so that the mark is too old.
+    """
+    if DRAIN_ANNOTATION not in annotations or annotations.get(names.DELETION_COST_ANNOTATION) != names.VICTIM_COST:
+        return None
+    try:
+        found = datetime.fromisoformat(annotations[DRAIN_ANNOTATION])
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _phase(manifest: Mapping[str, Any]) -> tuple[ReplicaPhase, datetime]:

@@ -1,4 +1,4 @@
-"""Makes a ChatModel's children match the plan: Deployment, Service, HPA, and ConfigMap with the SLO.
+"""Makes a ChatModel's children match the plan: Deployment, Service, HPA and so on.
 
 Design/0004 has the order of the steps and why.
 
@@ -13,16 +13,21 @@ from collections.abc import MutableMapping, Sequence
 
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
-from chatscale.cluster.interface import CONFIGMAP, DEPLOYMENT, SERVICE, Cluster, Kind, Manifest
+from chatscale.cluster.interface import CONFIGMAP, DEPLOYMENT, DISRUPTION_BUDGET, POD, SERVICE, Cluster, Kind, Manifest
+from chatscale.desired.autoscaler import build_hpa
+from chatscale.desired.disruption import build_disruption_budget
 from chatscale.desired.manifest import ObjectKey, key_of
+from chatscale.desired.objectives import build_objectives
 from chatscale.desired.plan import Change, Plan, plan_changes
-from chatscale.desired.workload import build_replicas
-from chatscale.errors import ForbiddenError, InvalidSpecError, NotFoundError
+from chatscale.desired.service import build_service
+from chatscale.desired.workload import ServerImages, build_deployment, build_replicas
+from chatscale.errors import ConflictError, ForbiddenError, InvalidSpecError, NotFoundError, RejectedRequestError
 from chatscale.reconcile.chatmodel.memory import ChildrenInput
 from chatscale.reconcile.chatmodel.pass_result import INVALID_SPEC, Refusal
 from chatscale.reconcile.chatmodel.replicas import is_ours, owns_replicas
 from chatscale.reconcile.chatmodel.resolution import Resolution
 from chatscale.reconcile.chatmodel.snapshot import Snapshot
+from chatscale.reconcile.chatmodel.victims import Mark
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +35,25 @@ Applied = MutableMapping[ObjectKey, str]
 """A fingerprint of each child after this process last applied it. A different one means that someone edited it."""
 
 
+def build_children(chatmodel: ChatModel, resolution: Resolution, images: ServerImages) -> list[Manifest]:
+    """The desired children, in the order in which they are applied."""
+    # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
+    autoscaler = build_hpa(chatmodel, resolution.floor.replicas) if resolution.conflict is None else None
+    # The ConfigMap comes first: a new pod then finds its objectives at its start.
+    children = [
+        build_objectives(chatmodel),
+        build_deployment(chatmodel, images),
+        build_service(chatmodel),
+        build_disruption_budget(chatmodel),
+        autoscaler,
+    ]
+    return [child for child in children if child is not None]
+
+
 def children_input(snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution) -> ChildrenInput:
     """What the plan for the children depends on."""
-    children = (snapshot.objectives, snapshot.deployment, snapshot.service, *_autoscalers(snapshot, chatmodel))
+    single = (snapshot.objectives, snapshot.deployment, snapshot.service, snapshot.disruption_budget)
+    children = (*single, *_autoscalers(snapshot, chatmodel))
     return ChildrenInput(
         uid=chatmodel.metadata.uid,
         generation=chatmodel.metadata.generation,
@@ -47,16 +68,17 @@ async def existing_children(
 ) -> list[Manifest]:
     """Our children, and foreign objects that have the name of a desired child.
 
-    The watches of Deployments, Services and ConfigMaps select by label. Before an apply creates a child, the API
-    server is asked whether a foreign object without the label already has the name: the apply would take it over.
+    The watches of children other than HPAs select by label. Before an apply creates a child, the API server is asked
+    whether a foreign object without the label already has the name: the apply would take it over.
     """
     wanted = {key_of(child) for child in desired}
     name = chatmodel.metadata.name
     objectives = snapshot.objectives or await _get_if_exists(cluster, CONFIGMAP, chatmodel, names.slo_configmap(name))
     deployment = snapshot.deployment or await _get_if_exists(cluster, DEPLOYMENT, chatmodel, name)
     service = snapshot.service or await _get_if_exists(cluster, SERVICE, chatmodel, name)
+    budget = snapshot.disruption_budget or await _get_if_exists(cluster, DISRUPTION_BUDGET, chatmodel, name)
     autoscalers = [hpa for hpa in _autoscalers(snapshot, chatmodel) if is_ours(hpa, chatmodel) or key_of(hpa) in wanted]
-    return [child for child in (objectives, deployment, service, *autoscalers) if child is not None]
+    return [child for child in (objectives, deployment, service, budget, *autoscalers) if child is not None]
 
 
 def find_taken_name(chatmodel: ChatModel, existing: Sequence[Manifest]) -> Refusal | None:
@@ -100,6 +122,21 @@ async def delete_leftovers(cluster: Cluster, plan: Plan) -> None:
     for change in plan.delete:
         await cluster.delete(change.manifest)
         log.info("deleted", extra={"object": str(change.key), "why": change.reason})
+
+
+async def apply_marks(cluster: Cluster, namespace: str, marks: Sequence[Mark]) -> None:
+    """Mark the pods that the next lower count removes, and remove outdated marks.
+
+    A failed patch raises no error, unless the API server does not answer: the ReplicaSet may then delete another pod.
+    """
+    for mark in marks:
+        extra = {"object": f"{POD.name} {namespace}/{mark.pod}"}
+        try:
+            await cluster.annotate(POD, namespace, mark.pod, mark.annotations)
+        except (NotFoundError, ConflictError, ForbiddenError, RejectedRequestError) as error:
+            log.warning("pod not marked", extra={**extra, "why": str(error)})
+            continue
+        log.info("marked for removal" if mark.is_set else "mark removed", extra=extra)
 
 
 async def apply_count(

@@ -17,12 +17,9 @@ from chatscale import metrics, names
 from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ObjectMeta, parse_chatmodel
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
-from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.manifest import ObjectKey
-from chatscale.desired.objectives import build_objectives
 from chatscale.desired.plan import Plan
-from chatscale.desired.service import build_service
-from chatscale.desired.workload import ServerImages, build_deployment
+from chatscale.desired.workload import ServerImages
 from chatscale.errors import (
     ClusterUnavailableError,
     ConflictError,
@@ -37,6 +34,8 @@ from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.chatmodel.children import (
     apply_children,
     apply_count,
+    apply_marks,
+    build_children,
     children_input,
     delete_leftovers,
     existing_children,
@@ -55,13 +54,20 @@ from chatscale.reconcile.chatmodel.memory import Memory
 from chatscale.reconcile.chatmodel.moment import Moment
 from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
 from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
-from chatscale.reconcile.chatmodel.resolution import Resolution, count_to_write, record_change, resolve_replicas
+from chatscale.reconcile.chatmodel.resolution import (
+    Resolution,
+    count_to_write,
+    record_change,
+    reset_count,
+    resolve_replicas,
+)
 from chatscale.reconcile.chatmodel.routing import find_alias_conflict
 from chatscale.reconcile.chatmodel.schedule import REFUSED_RETRY_S, RESYNC_S, due_in_s, plan_again_in_s
 from chatscale.reconcile.chatmodel.snapshot import Snapshot, take_snapshot
 from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, write_due_in_s
 from chatscale.reconcile.chatmodel.turns import UpdateTurns
 from chatscale.reconcile.chatmodel.updates import UpdateState
+from chatscale.reconcile.chatmodel.victims import plan_marks
 from chatscale.scaling.signals import Observation, ReplicaPhase
 
 STATUS_RETRY_S: Final = 60.0
@@ -140,8 +146,8 @@ class ChatModelReconciler:
             plan, taken, deployment = await self._plan(snapshot, chatmodel, resolution, memory)
             await delete_leftovers(self._cluster, plan)
 
-        reset = _reset_count(memory, resolution, deployment)
-        deployment, refused_count = await self._scale(snapshot, chatmodel, resolution, deployment)
+        reset = reset_count(memory, resolution, deployment)
+        deployment, refused_count = await self._scale(snapshot, chatmodel, resolution, deployment, seen, now.wall)
         memory.deployment_replicas = deployment["spec"].get("replicas") if deployment else None
         restores = describe_restores(chatmodel, resolution.current.reverted, reset, resolution.replicas)
         memory.restores += restores
@@ -167,7 +173,7 @@ class ChatModelReconciler:
         self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
     ) -> tuple[Plan, Refusal | None, Manifest | None]:
         """The plan for the children, a name that is taken, and our Deployment as it is."""
-        desired = self._build(chatmodel, resolution)
+        desired = build_children(chatmodel, resolution, self._images)
         existing = await existing_children(self._cluster, snapshot, chatmodel, desired)
         deployment = next((child for child in existing if child["kind"] == DEPLOYMENT.name), None)
         held = self._turns.hold(chatmodel, desired, existing, snapshot.pods)
@@ -182,20 +188,24 @@ class ChatModelReconciler:
             memory.plan_again_at_s = None
         self._wake(key)
 
-    def _build(self, chatmodel: ChatModel, resolution: Resolution) -> list[Manifest]:
-        # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
-        autoscaler = build_hpa(chatmodel, resolution.floor.replicas) if resolution.conflict is None else None
-        # The ConfigMap comes first: a new pod then finds its objectives at its start.
-        deployment = build_deployment(chatmodel, self._images)
-        children = [build_objectives(chatmodel), deployment, build_service(chatmodel), autoscaler]
-        return [child for child in children if child is not None]
-
     async def _scale(
-        self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, deployment: Manifest | None
+        self,
+        snapshot: Snapshot,
+        chatmodel: ChatModel,
+        resolution: Resolution,
+        deployment: Manifest | None,
+        seen: Observation,
+        now: datetime,
     ) -> tuple[Manifest | None, Refusal | None]:
-        """Write the count to the ChatModel and to the Deployment. Returns the Deployment, and a refusal of it."""
+        """Write the count to the ChatModel and, after the marks on the pods that it removes, to the Deployment.
+
+        Returns the Deployment, and a refusal of its count.
+        """
         if (count := count_to_write(chatmodel, resolution)) is not None:
             await self._cluster.write_scale(snapshot.manifest, count, names.SCALER_FIELD_MANAGER)
+        if deployment is not None:
+            marks = plan_marks(snapshot.pods, seen, deployment["spec"].get("replicas", 1), resolution.replicas, now)
+            await apply_marks(self._cluster, chatmodel.metadata.namespace, marks)
         try:
             return await apply_count(self._cluster, chatmodel, deployment, resolution.replicas), None
         except (InvalidSpecError, ForbiddenError) as error:
@@ -350,14 +360,6 @@ def _result(
         alias_conflict=find_alias_conflict(chatmodel, snapshot.namesakes),
         unread_gateways=seen.clients.unread if seen.clients else (),
     )
-
-
-def _reset_count(memory: Memory, resolution: Resolution, deployment: Manifest | None) -> int | None:
-    """The Deployment's count if someone else set it since the last pass and this pass restores it."""
-    if deployment is None or memory.deployment_replicas is None or resolution.writer is Writer.FOREIGN:
-        return None
-    found: int | None = deployment["spec"].get("replicas")
-    return None if found in (memory.deployment_replicas, resolution.replicas) else found
 
 
 def _scaling_events(resolution: Resolution, result: PassResult, memory: Memory) -> list[EventDraft]:

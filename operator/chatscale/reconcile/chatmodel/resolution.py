@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from chatscale.api.v1alpha1 import ChatModel, ScalingRecord
+from chatscale.cluster.interface import Manifest
 from chatscale.reconcile.chatmodel.memory import Memory
 from chatscale.reconcile.chatmodel.replicas import (
     Conflict,
@@ -81,6 +82,14 @@ def count_to_write(chatmodel: ChatModel, resolution: Resolution) -> int | None:
     """
     user_keeps_count = resolution.writer is Writer.FOREIGN and user_sets_replicas(chatmodel.spec.autoscaling)
     return None if user_keeps_count or resolution.replicas == chatmodel.spec.replicas else resolution.replicas
+
+
+def reset_count(memory: Memory, resolution: Resolution, deployment: Manifest | None) -> int | None:
+    """The Deployment's count if someone else set it since the last pass and this pass restores it."""
+    if deployment is None or memory.deployment_replicas is None or resolution.writer is Writer.FOREIGN:
+        return None
+    found: int | None = deployment["spec"].get("replicas")
+    return None if found in (memory.deployment_replicas, resolution.replicas) else found
 
 
 def record_change(chatmodel: ChatModel, resolution: Resolution, now: datetime) -> ScalingRecord | None:

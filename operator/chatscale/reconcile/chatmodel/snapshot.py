@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModelStatus, ObjectMeta, parse_status
 from chatscale.cluster.cache import WatchCache
-from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, CONFIGMAP, DEPLOYMENT, POD, SERVICE, Manifest
+from chatscale.cluster.interface import (
+    AUTOSCALER,
+    CHATMODEL,
+    CONFIGMAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    POD,
+    SERVICE,
+    Manifest,
+)
 from chatscale.desired.manifest import ObjectKey, key_of
 from chatscale.errors import ConflictError
 from chatscale.observe.pods import Pod, read_pods
@@ -23,6 +32,7 @@ class Snapshot:
     service: Manifest | None
     objectives: Manifest | None
     """The ConfigMap with the latency objectives."""
+    disruption_budget: Manifest | None
     autoscalers: Sequence[Manifest]
     """Every HPA that concerns the ChatModel, whether the operator created it or not."""
     pods: tuple[Pod, ...]
@@ -55,6 +65,7 @@ def take_snapshot(cache: WatchCache, key: ObjectKey) -> Snapshot | None:
         deployment=cache.get(key._replace(kind=DEPLOYMENT.name)),
         service=cache.get(key._replace(kind=SERVICE.name)),
         objectives=cache.get(ObjectKey(CONFIGMAP.name, key.namespace, names.slo_configmap(key.name))),
+        disruption_budget=cache.get(key._replace(kind=DISRUPTION_BUDGET.name)),
         autoscalers=cache.concerning(key, AUTOSCALER.name),
         pods=read_pods(cache.concerning(key, POD.name)),
         namesakes=_namesakes(cache, key, manifest),

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from chatscale import names
-from chatscale.cluster.interface import AUTOSCALER, CHATMODEL, CONFIGMAP, DEPLOYMENT, POD, SERVICE, Watch
+from chatscale.cluster.interface import (
+    AUTOSCALER,
+    CHATMODEL,
+    CONFIGMAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    POD,
+    SERVICE,
+    Watch,
+)
 from chatscale.desired.manifest import ObjectKey
 
 WATCHES: Final = (
@@ -12,6 +21,7 @@ WATCHES: Final = (
     Watch(DEPLOYMENT, selector=names.CHATMODEL.label),
     Watch(SERVICE, selector=names.CHATMODEL.label),
     Watch(CONFIGMAP, selector=names.CHATMODEL.label),
+    Watch(DISRUPTION_BUDGET, selector=names.CHATMODEL.label),
     Watch(POD, selector=f"{names.NAME_LABEL}={names.SERVER_NAME},{names.CHATMODEL.label}"),
     # All HPAs: an HPA without our label can scale a ChatModel or its Deployment.
     Watch(AUTOSCALER),

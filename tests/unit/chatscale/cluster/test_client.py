@@ -143,6 +143,14 @@ async def test_writes_status_to_its_subresource(server: ApiServer, cluster: Kube
     assert server.asked[0][4] == {"status": {"replicas": 1, "phase": None}}
 
 
+async def test_merges_into_the_annotations_of_an_object(server: ApiServer, cluster: KubernetesCluster):
+    await cluster.annotate(POD, "demo", "tiny-1", {"a": "1", "b": None})
+    method, path, query, content_type, body = server.asked[0]
+    assert (method, path) == ("PATCH", "/api/v1/namespaces/demo/pods/tiny-1")
+    assert (query, content_type) == ({"fieldManager": "chatscale"}, "application/merge-patch+json")
+    assert body == {"metadata": {"annotations": {"a": "1", "b": None}}}
+
+
 async def test_deletes_exactly_this_object_and_treats_absence_as_success(server: ApiServer, cluster: KubernetesCluster):
     server.status = 404
     await cluster.delete(MANIFEST)
@@ -166,6 +174,7 @@ CALLS: dict[str, Callable[[KubernetesCluster], Awaitable[object]]] = {
     "list": lambda cluster: cluster.list(DEPLOYMENT, "demo"),
     "delete": lambda cluster: cluster.delete(MANIFEST),
     "patch_status": lambda cluster: cluster.patch_status(CHATMODEL, "demo", "tiny", {"replicas": -1}),
+    "annotate": lambda cluster: cluster.annotate(POD, "demo", "tiny-1", {"a": None}),
     "write_scale": lambda cluster: cluster.write_scale(a_chatmodel().manifest(), 3, "chatscale-scaler"),
     "create": lambda cluster: cluster.create({**MANIFEST, "kind": "Event"}),
     "replace": lambda cluster: cluster.replace({**MANIFEST, "kind": "Lease"}),

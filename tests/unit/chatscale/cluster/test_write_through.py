@@ -2,10 +2,10 @@
 
 from chatscale import names
 from chatscale.cluster.cache import WatchCache
-from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT
+from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, POD
 from chatscale.cluster.write_through import WriteThrough
 from chatscale.reconcile.chatmodel.watches import chatmodel_key, chatmodels_concerned
-from tests.support.builders import a_chatmodel
+from tests.support.builders import a_chatmodel, a_pod
 from tests.support.fake_cluster import FakeCluster
 
 TINY = chatmodel_key("demo", "tiny")
@@ -35,6 +35,15 @@ async def test_a_written_status_is_in_the_cache_and_its_watch_event_concerns_nob
     await cluster.patch_status(CHATMODEL, "demo", "tiny", {"phase": "Ready"})
     assert cache.get(TINY)["status"] == {"phase": "Ready"}
     assert cache.store(await fake.get(CHATMODEL, "demo", "tiny")) == set()
+
+
+async def test_written_annotations_are_in_the_cache():
+    fake, cache, cluster = await connected()
+    fake.put(a_pod().manifest())
+    cache.store(await fake.get(POD, "demo", "tiny-1"))
+    await cluster.annotate(POD, "demo", "tiny-1", {"a": "1"})
+    assert cache.concerning(TINY, "Pod")[0]["metadata"]["annotations"] == {"a": "1"}
+    assert cache.store(await fake.get(POD, "demo", "tiny-1")) == set()
 
 
 async def test_a_written_scale_is_awaited():

@@ -61,7 +61,7 @@ def test_a_new_pod_may_have_no_status_and_no_labels():
     manifest = a_pod().manifest() | {"status": {}}
     del manifest["metadata"]["labels"]
     (found,) = read_pods([manifest])
-    assert found == Pod(name="tiny-1", phase=ReplicaPhase.STARTING, since=at(0), created=at(0))
+    assert found == Pod(name="tiny-1", phase=ReplicaPhase.STARTING, since=at(0), created=at(0), uid="uid-tiny-1")
 
 
 @pytest.mark.parametrize(
