@@ -170,17 +170,19 @@ def test_the_queue_depth_includes_held_requests():
 def test_requests_that_were_held_do_not_make_replicas_look_slow():
     """They fill the slots long after they arrived: arrivals and slots in use do not belong together."""
     worker, state = Worker("w"), None
-    for second in range(0, 120, 2):
+    for second in range(0, 30, 2):
         worker.serves(4)
-        seen_now = Observation(at(second), (worker.replica(second, running=1),), clients(second, arrived=2 * second))
-        state = decided(state, 1, seen_now, **SLO).next_state
+        demand = clients(second, arrived=2 * second, sent=2 * second)
+        state = decided(
+            state, 1, Observation(at(second), (worker.replica(second, running=1),), demand), **SLO
+        ).next_state
     assert state is not None
     before = state.work.replica_rps
-    for second in range(120, 180, 2):
-        waking = clients(second, held=50, arrived=290)
-        state = decided(state, 1, Observation(at(second), (), waking), **SLO).next_state
-    for second in range(180, 220, 2):
-        worker.serves(1)
-        seen_now = Observation(at(second), (worker.replica(second, running=64),), clients(second, arrived=290))
-        state = decided(state, 1, seen_now, **SLO).next_state
+    for second in range(30, 100, 2):
+        demand = clients(second, held=64, arrived=60 + 64, sent=60)
+        state = decided(state, 1, Observation(at(second), (), demand), **SLO).next_state
+    for second in range(100, 150, 2):
+        demand = clients(second, arrived=60 + 64, sent=60 + 64)
+        busy = worker.replica(second, running=64)
+        state = decided(state, 1, Observation(at(second), (busy,), demand), **SLO).next_state
     assert state.work.replica_rps == pytest.approx(before, rel=0.05)
