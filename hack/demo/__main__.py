@@ -1,8 +1,8 @@
-"""The whole product in one run: install, answer with a real model, scale through a burst, report time and cost.
+"""The whole product in one run: install, answer with a real model, wake from zero, scale through a burst, report.
 
-The real model answers one question. The burst goes to replicas of the Simulated engine, because real replicas on one
-machine share its cores: a second one adds nothing. Exits 0 only if every step happened. Leaves the cluster and both
-models running, and says what to try next.
+All requests go through the gateway. The real model answers one question. The burst goes to replicas of the Simulated
+engine, because real replicas on one machine share its cores: a second one adds nothing. Exits 0 only if every step
+happened. Leaves the cluster and both models running, and says what to try next.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from chatscale.names import API_VERSION, KIND
 from hack import kube
 from hack.demo.steps import Recorder, StepFailedError, step
 from hack.demo.story import shortcomings, summary
-from hack.helm import HelmError
+from hack.helm import NAMESPACE as OPERATOR_NAMESPACE
+from hack.helm import RELEASE, HelmError
 from hack.install import install
 from hack.load import QUESTIONS, Fate, LoadReport, ask, run_load
 from hack.paths import cache_dir
@@ -37,6 +38,10 @@ BURST_S = 60.0
 CALM_S = 5.0
 CALM_RATE_PER_S = 0.1
 MEASURED_ROUNDS = 4
+FIRST_CUSTOMERS = 20
+"""They ask while the model has no replica."""
+IDLE_S = 90
+"""Without a request for so long, the last replica goes."""
 SALE = 2.0
 """Requests for each one that a replica answers."""
 
@@ -63,7 +68,7 @@ def real_model(image: str) -> kube.Manifest:
 
 
 def shop() -> kube.Manifest:
-    """The default policy: `autoscaling` has `maxReplicas`, and a scale down fast enough to watch."""
+    """The default policy with scale to zero, and a scale down fast enough to watch. Starts with no replica."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -77,8 +82,10 @@ def shop() -> kube.Manifest:
                 "maxConcurrency": SLOTS,
             },
             "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
+            "replicas": 0,
             "autoscaling": {
                 "maxReplicas": MAX_REPLICAS,
+                "scaleToZero": {"idleSeconds": IDLE_S},
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
             },
             "drain": {"timeoutSeconds": 60, "preStopDelaySeconds": 5},
@@ -140,6 +147,16 @@ async def ask_once(base_url: str) -> float:
     return ttft_s
 
 
+async def first_customers(base_url: str) -> float:
+    """Ask many questions at once while no replica runs; returns the longest wait for a first token in seconds."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
+        questions = [QUESTIONS[number % len(QUESTIONS)] for number in range(FIRST_CUSTOMERS)]
+        answers = await asyncio.gather(*(ask(session, base_url, SHOP, each, ANSWER_TOKENS) for each in questions))
+    if lost := [f"{fate} ({detail})" for fate, detail, _ in answers if fate is not Fate.ANSWERED]:
+        raise StepFailedError(f"{len(lost)} of {FIRST_CUSTOMERS} questions were not answered: {lost[0]}")
+    return max(ttft_s for _, _, ttft_s in answers if ttft_s is not None)
+
+
 async def answers_per_s(base_url: str) -> float:
     """Requests per second that one replica serves with all of its slots in use."""
 
@@ -169,10 +186,11 @@ def burst(base_url: str, sale_per_s: float) -> LoadReport:
 
 
 def serve(image: str) -> tuple[str, float]:
-    """Install, apply both ChatModels. Returns the address of the shop and the requests/s that one replica serves."""
-    with step("Install the chart with Helm", lambda: "helm waits for the operator") as done:
+    """Install, apply both ChatModels. Returns the gateway's address and the requests/s that one replica serves."""
+    with step("Install the chart with Helm", lambda: "helm waits for operator and gateway") as done:
         install()
-        done("the operator is running in namespace chatscale-system")
+        base_url = kube.expose_gateway(OPERATOR_NAMESPACE, RELEASE)
+        done(f"operator and gateway are running in namespace {OPERATOR_NAMESPACE}")
 
     with step("Remove an earlier demo", lambda: "its pods finish the requests that they admitted") as done:
         kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=150s", timeout_s=160)
@@ -185,17 +203,21 @@ def serve(image: str) -> tuple[str, float]:
         done("one replica is ready")
 
     with step("A customer asks, the answer streams") as done:
-        ttft_s = asyncio.run(ask_once(kube.expose(REAL_MODEL, NAMESPACE)))
+        ttft_s = asyncio.run(ask_once(base_url))
         done(f"first token after {ttft_s:.2f} s")
 
     with step("kubectl apply a ChatModel with the default policy and simulated 8B replicas", waiting_for(SHOP)) as done:
         kube.apply(shop())
-        wait_for_replicas(SHOP, 1, within_s=120)
-        done("one replica is ready")
+        wait_for_replicas(SHOP, 0, within_s=60)
+        done("no replica runs, and none costs anything")
+
+    with step(f"{FIRST_CUSTOMERS} customers ask a model that has no replica", waiting_for(SHOP)) as done:
+        longest_s = asyncio.run(first_customers(base_url))
+        done(f"all {FIRST_CUSTOMERS} answered; the longest wait for a first token was {longest_s:.1f} s")
         print(kube.kubectl("get", "chatmodel", "-n", NAMESPACE).rstrip())
 
-    with step("Measure what one replica serves") as done:
-        base_url = kube.expose(SHOP, NAMESPACE)
+    with step("Measure what one replica serves", lambda: "waiting for one replica") as done:
+        wait_for_replicas(SHOP, 1, within_s=240)
         known_per_s = asyncio.run(answers_per_s(base_url))
         done(f"{known_per_s:.1f} requests/s of {BURST_TOKENS} tokens")
     wait_for_replicas(SHOP, 1, within_s=240)
@@ -215,6 +237,10 @@ def live_through_a_sale(base_url: str, known_per_s: float) -> None:
         with step("The sale is over, the count falls") as done:
             wait_for_replicas(SHOP, 1, within_s=300)
             done("one replica again")
+
+    with step(f"Nobody asks for {IDLE_S} s, the last replica goes", waiting_for(SHOP)) as done:
+        wait_for_replicas(SHOP, 0, within_s=300)
+        done("no replica; the next request starts one")
 
     history = ((look() or {}).get("status", {})).get("autoscaling", {}).get("history", [])
     print("\n== Summary")

@@ -62,6 +62,7 @@ def test_serves_its_own_namespace_and_has_no_rights_outside(
     never("a ChatModel elsewhere was touched", lambda: _was_touched(stranger), for_s=5)
     assert sorted(_bindings_of_operator(namespace)) == [
         ("RoleBinding", namespace, "Role", OPERATOR),
+        ("RoleBinding", namespace, "Role", f"{OPERATOR}-gateway"),
         ("RoleBinding", namespace, "Role", f"{OPERATOR}-lease"),
     ]
     assert not {kind for kind in _kinds_of_release(namespace) if kind.startswith(("Cluster", "CustomResource"))}
