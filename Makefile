@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-gateway
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -76,6 +76,9 @@ bench-reaction: .venv/.synced ## Policies on simulated flash crowds, 5 minutes (
 
 bench-replay: .venv/.synced ## Traffic on the cluster beside its forecast, 20 minutes after make install: docs/benchmarks/replay.md
 	$(PY) -m tests.benchmarks.replay $(BENCH)
+
+bench-gateway: .venv/.synced ## The gateway beside other proxies, 6 minutes: docs/benchmarks/gateway.md
+	$(PY) -m tests.benchmarks.gateway $(BENCH)
 
 clean-cluster: ## Delete the cluster; caches stay
 	python3 -m hack.cluster down
