@@ -31,6 +31,7 @@ class Cost:
     p95_s: float
 
 
+_Started = tuple[str, Process | None, str, float]
 Round = dict[str, Cost]
 """By peer."""
 
@@ -69,17 +70,17 @@ async def measure_costs(peers: Sequence[Peer], rounds: int, loads: Sequence[Load
         async with AsyncExitStack() as stack:
             port = free_port()
             replica = await stack.enter_async_context(running(module("replica", port), port))
-            started: list[tuple[str, Process | None, str, float]] = [(DIRECT, None, replica.url, 1.0)]
+            started: list[_Started] = [(DIRECT, None, replica.url, 1.0)]
             for peer in peers:
-                process = await stack.enter_async_context(peer.start(port, Path(folder)))
-                started.append((peer.name, process, process.url, peer.share))
-            for each in started:
-                await _warm_up(*each[1:])
+                proxy = await stack.enter_async_context(peer.start(port, Path(folder)))
+                started.append((peer.name, proxy, proxy.url, peer.share))
+            for _, process, url, share in started:
+                await _warm_up(process, url, share)
             for number in range(rounds):
                 first = number % len(started)
                 found: dict[str, dict[str, Cost]] = {}
-                for name, *rest in started[first:] + started[:first]:
-                    found[name] = {load.name: await _measure(load, *rest) for load in loads}
+                for name, process, url, share in started[first:] + started[:first]:
+                    found[name] = {load.name: await _measure(load, process, url, share) for load in loads}
                 for load in loads:
                     costs.rounds[load.name][number].update({each[0]: found[each[0]][load.name] for each in started})
                 print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)

@@ -27,10 +27,10 @@ A bare proxy is the least that a proxy with aiohttp can do: it parses, counts, l
 ## CPU time and latency
 
 Load generator, proxies and one replica are processes on this machine. The replica is a stub with the wire format of
-the server. Prompts have about 2 kB, answers {tokens} tokens; a stream has one chunk every {every_ms:g} ms. CPU time is
-that of the proxy's processes, user and system. Added latency is the latency minus that of direct requests in the same
-round: of a whole answer or, of a stream, of the first chunk. The gateway is the real process with its access log and
-its metrics; only discovery is replaced by a fixed catalog.
+the server. Prompts have about 2 kB, answers {tokens} tokens; a stream has one chunk every {every_ms:g} ms. CPU time
+is that of the proxy's processes, user and system. Added latency is the latency minus that of direct requests in the
+same round: of a whole answer or, of a stream, of the first chunk. The gateway has all its parts, also access log and
+metrics; only discovery is replaced by a fixed catalog.
 
 """
 _MISSING: Final = "Not measured: {}.\n"
@@ -115,7 +115,7 @@ def _rest(results: Results) -> str:
     found = results.capacity
     capacity = [
         ("memory before the first request", f"{found.memory_idle_mib:.0f} MiB"),
-        (f"memory with {OPEN_STREAMS:,} open streams, one chunk per second each", f"{found.memory_streams_mib:.0f} MiB"),
+        (f"memory with {OPEN_STREAMS:,} open streams of one chunk per second", f"{found.memory_streams_mib:.0f} MiB"),
         (f"from a disconnect to the end of the replica's work, {DISCONNECTS:,} disconnects",
          f"p50 {1000 * found.disconnect_p50_s:.0f} ms, maximum {1000 * found.disconnect_max_s:.0f} ms"),
         (f"from the first pod to the last answer of {HELD} held requests", f"{found.held_seconds:.1f} s"),

@@ -99,7 +99,7 @@ def _install(name: str) -> str:
         return ""
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, timeout=INSTALL_TIMEOUT_S)
-        command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", PACKAGES[name]]
+        command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", PACKAGES[name]]
         subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return f"did not install within {INSTALL_TIMEOUT_S} s"

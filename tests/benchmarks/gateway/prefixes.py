@@ -29,8 +29,8 @@ KEPT_PREFIXES: Final = 40
 ARRIVALS_PER_S: Final = 38.0
 MEAN_SERVICE_S: Final = 2.0
 """With these, 60 % of all slots are in use."""
-REQUESTS: Final = 4000
-WARM_UP: Final = 800
+REQUESTS: Final = 8000
+WARM_UP: Final = 1000
 SEEDS: Final = (1, 2, 3)
 _READING_S: Final = 1.0
 _KEY: Final = ModelKey("bench", "tiny")

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from typing import Any
 
 from aiohttp import web
 
@@ -44,7 +45,7 @@ class Replica:
             return web.json_response(self._running)
         return web.json_response(self._stops if http.path == STOPS_PATH else {})
 
-    async def _answer(self, body: dict) -> web.Response:
+    async def _answer(self, body: dict[str, Any]) -> web.Response:
         plan = Plan.of(body)
         if plan.first_s:
             await asyncio.sleep(plan.first_s)
@@ -53,7 +54,7 @@ class Replica:
         answer = {**_ENVELOPE, "object": "chat.completion", "choices": [choice], "usage": _usage(plan)}
         return web.Response(body=json.dumps(answer).encode(), content_type="application/json")
 
-    async def _stream(self, http: web.Request, body: dict) -> web.StreamResponse:
+    async def _stream(self, http: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         plan = Plan.of(body)
         if plan.first_s:
             await asyncio.sleep(plan.first_s)

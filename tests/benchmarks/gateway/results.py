@@ -87,11 +87,11 @@ def load(path: Path) -> Results:
 
 
 def _at_most(name: str, limit: float, found: float, unit: str) -> Goal:
-    return Goal(name, f"<= {limit:g}{unit}", f"{found:.3g}{unit}", found <= limit)
+    return Goal(name, f"<= {limit:g}{unit}", f"{found:.2f}{unit}", found <= limit)
 
 
 def _at_least(name: str, limit: float, found: float, unit: str) -> Goal:
-    return Goal(name, f">= {limit:g}{unit}", f"{found:.3g}{unit}", found >= limit)
+    return Goal(name, f">= {limit:g}{unit}", f"{found:.2f}{unit}", found >= limit)
 
 
 def _count(name: str, wanted: int, found: int) -> Goal:
