@@ -58,7 +58,7 @@ def measure(rounds: int, *, others: bool) -> Results:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 if every goal is reached."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gateway", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help=f"at least {LEAST_ROUNDS} for a page; default 7")
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="default %(default)s; a page needs as many")
     parser.add_argument("--without-others", action="store_true", help="leave out LiteLLM and vllm-router")
     parser.add_argument("--render", action="store_true", help="write the page from the last run's JSON file")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"file to write ({PAGE.relative_to(ROOT)})")
