@@ -62,6 +62,14 @@ class Costs:
         """Added p50, over that of the bare proxy. Of the medians: the difference of one round can be near 0."""
         return self.added_s(load, peer, lambda cost: cost.p50_s) / self.added_s(load, BARE, lambda cost: cost.p50_s)
 
+    def cpu_ratios(self, load: Load, peer: str) -> list[float]:
+        """`cpu_ratio` of each round."""
+        return [each[peer].cpu_s / each[BARE].cpu_s for each in self.rounds[load.name]]
+
+    def added_ratios(self, load: Load, peer: str) -> list[float]:
+        """`added_ratio` of each round."""
+        return [Costs({load.name: [each]}).added_ratio(load, peer) for each in self.rounds[load.name]]
+
 
 async def measure_costs(peers: Sequence[Peer], rounds: int, loads: Sequence[Load] = LOADS) -> Costs:
     """Measure all peers in `rounds` rounds. Each round begins with another peer."""

@@ -22,7 +22,9 @@ proxies one after the other; every number is the median of {rounds} rounds.
 
 {goals}
 
-A bare proxy is the least that a proxy with aiohttp can do: it parses, counts, logs and retries nothing.
+A bare proxy is the least that a proxy with aiohttp can do: it parses, counts, logs and retries nothing. In brackets:
+the lowest and the highest ratio of a round. Other work on the machine changes latency more than CPU time: a goal inside
+a wide range can be reached in one run and missed in the next.
 
 ## CPU time and latency
 
@@ -30,7 +32,7 @@ Load generator, proxies and one replica are processes on this machine. The repli
 the server. Prompts have about 2 kB, answers {tokens} tokens; a stream has one chunk every {every_ms:g} ms. CPU time
 is that of the proxy's processes, user and system. Added latency is the latency minus that of direct requests in the
 same round: of a whole answer or, of a stream, of the first chunk. The gateway has all its parts, also access log and
-metrics; only discovery is replaced by a fixed catalog.
+metrics; only discovery is replaced by a fixed catalog. A negative added latency is noise of the machine.
 
 """
 _MISSING: Final = "Not measured: {}.\n"

@@ -55,7 +55,7 @@ def test_every_goal_can_be_reached() -> None:
         ),
         pytest.param(
             {"costs": Costs({each.name: [{**ROUND, GATEWAY: Cost(0.002, 0.0024, 0.004)}] for each in LOADS})},
-            "| CPU time per request over the bare proxy, answers | <= 1.3x | 2.00x | **no** |",
+            "| CPU time per request over the bare proxy, answers | <= 1.3x | 2.00x (2.00 to 2.00) | **no** |",
             id="CPU time",
         ),
     ],
