@@ -7,11 +7,14 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from chatscale_gateway.routing.catalog import ModelKey
 from chatscale_gateway.routing.outcomes import Usage
 
 WriteLine = Callable[[str], None]
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+"""`json.dumps` would create one for each line."""
 CLIENT_LEFT_STATUS = 499
 """As nginx logs it: no response was sent."""
 
@@ -54,7 +57,7 @@ class AccessLog:
         """Write the line of a request that has ended. Every text in it is checked or the gateway's own."""
         usage = record.usage
         self.write_line(
-            json.dumps(
+            _ENCODER.encode(
                 {
                     "time": round(self.wall_clock(), 3),
                     "event": "request",
@@ -75,7 +78,6 @@ class AccessLog:
                     "pod": record.pod,
                     "outcome": record.outcome,
                     "code": record.code,
-                },
-                separators=(",", ":"),
+                }
             )
         )

@@ -6,6 +6,7 @@ from typing import Final
 
 from chatscale_gateway.routing.outcomes import Usage
 
+_NAME: Final = b'"usage"'
 _MARK: Final = re.compile(rb'"usage"\s*:\s*\{')
 """Text of prompts and answers cannot match: quotes are escaped there."""
 _DECODER: Final = json.JSONDecoder()
@@ -14,11 +15,14 @@ _LARGEST: Final = 10**9
 
 def find_usage(text: bytes) -> Usage | None:
     """The last `usage` object in JSON text; None if there is none or it is not valid."""
-    found = [*_MARK.finditer(text)] if b'"usage"' in text else []
-    if not found:
+    # From the end, where it nearly always is: a regular expression over a long answer would cost more.
+    at = text.rfind(_NAME)
+    while at >= 0 and not (mark := _MARK.match(text, at)):
+        at = text.rfind(_NAME, 0, at)
+    if at < 0 or mark is None:
         return None
     try:
-        value, _ = _DECODER.raw_decode(text[found[-1].end() - 1 :].decode(errors="replace"))
+        value, _ = _DECODER.raw_decode(text[mark.end() - 1 :].decode(errors="replace"))
     except ValueError:
         return None
     return read_usage(value)
@@ -26,7 +30,7 @@ def find_usage(text: bytes) -> Usage | None:
 
 def has_usage(text: bytes) -> bool:
     """Whether the text contains a `usage` object. Cheap."""
-    return b'"usage"' in text and _MARK.search(text) is not None
+    return _NAME in text and _MARK.search(text) is not None
 
 
 def read_usage(value: object) -> Usage | None:

@@ -1,0 +1,84 @@
+"""`python -m tests.benchmarks.gateway`: the gateway beside other proxies, and docs/benchmarks/gateway.md.
+
+All processes run on this machine; there is no cluster. A run takes less than 6 minutes, and up to 6 more once if
+LiteLLM and vllm-router have to be installed into the cache.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from chatscale.api.v1alpha1.routing import RoutingStrategy
+from hack.paths import ROOT
+from tests.benchmarks.gateway.capacity import measure_capacity
+from tests.benchmarks.gateway.costs import measure_costs
+from tests.benchmarks.gateway.page import render
+from tests.benchmarks.gateway.peers import find_peers
+from tests.benchmarks.gateway.prefixes import Routed, route
+from tests.benchmarks.gateway.processes import allow_many_files
+from tests.benchmarks.gateway.results import LEAST_LOAD, ONE_GATEWAY, TWO_GATEWAYS, Results, goals, load, save
+from tests.benchmarks.server.machine import describe
+
+PAGE: Final = ROOT / "docs" / "benchmarks" / "gateway.md"
+LEAST_ROUNDS: Final = 5
+"""A page needs as many."""
+
+
+def measure(rounds: int, *, others: bool) -> Results:
+    """Measure everything."""
+    facts = dict(describe("cpu"))
+    before = os.getloadavg()[0]
+    peers = find_peers(others=others)
+    costs = asyncio.run(measure_costs(peers.found, rounds))
+    _tell("CPU time and latency measured")
+    capacity = asyncio.run(measure_capacity())
+    _tell("streams, disconnects and held requests measured")
+    routed: dict[str, Routed] = {
+        ONE_GATEWAY: route(RoutingStrategy.PREFIX_HASH, 1),
+        TWO_GATEWAYS: route(RoutingStrategy.PREFIX_HASH, 2),
+        LEAST_LOAD: route(RoutingStrategy.LEAST_LOAD, 2),
+    }
+    machine = f"{facts['CPU']}, Python {facts['Python']}, aiohttp {facts['aiohttp']}"
+    return Results(
+        date=facts["date"],
+        revision=facts["revision"],
+        machine=machine,
+        load_average=(before, os.getloadavg()[0]),
+        costs=costs,
+        missing=peers.missing,
+        capacity=capacity,
+        routed=routed,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 if every goal is reached."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gateway", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="default %(default)s; a page needs as many")
+    parser.add_argument("--without-others", action="store_true", help="leave out LiteLLM and vllm-router")
+    parser.add_argument("--render", action="store_true", help="write the page from the last run's JSON file")
+    parser.add_argument("--page", type=Path, default=PAGE, help=f"file to write ({PAGE.relative_to(ROOT)})")
+    options = parser.parse_args(arguments)
+    data = options.page.with_suffix(".json")
+    allow_many_files()
+    results = load(data) if options.render else measure(options.rounds, others=not options.without_others)
+    text = render(results)
+    print(text)
+    if options.render or options.rounds >= LEAST_ROUNDS:
+        save(results, data)
+        options.page.write_text(text, encoding="utf-8")
+    else:
+        _tell(f"no page is written with fewer than {LEAST_ROUNDS} rounds")
+    return 0 if all(goal.reached for goal in goals(results)) else 1
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

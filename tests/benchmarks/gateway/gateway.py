@@ -1,0 +1,84 @@
+"""`python -m tests.benchmarks.gateway.gateway PORT ADMIN_PORT [REPLICA_PORT]`: the gateway with a fixed catalog.
+
+All parts are those of `python -m chatscale_gateway`; only discovery is replaced. Without a replica's port the model has
+no pods. Each line on standard input is the port of a pod that appears.
+"""
+
+import asyncio
+import cProfile
+import os
+import random
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import disable_created_metrics
+
+from chatscale.api.v1alpha1.routing import RoutingSpec
+from chatscale_contract.server.load import ReplicaLoad
+from chatscale_contract.server.slo import LatencyObjectives
+from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
+from chatscale_gateway.http.metric_events import MetricEvents
+from chatscale_gateway.http.options import HttpOptions
+from chatscale_gateway.http.serve import Ports, listening
+from chatscale_gateway.logs import set_up_logs
+from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
+from chatscale_gateway.upstream.aiohttp_client import AiohttpUpstream
+from tests.benchmarks.gateway.wire import MODEL
+
+KEY: Final = ModelKey("bench", MODEL)
+SLOTS: Final = 2000
+"""More than the benchmark has open requests, so that the gateway holds none of them while there is a pod."""
+RESPONSE_TIMEOUT_S: Final = 300.0
+PROFILE: Final = "GATEWAY_PROFILE"
+"""Environment variable: file for a profile of the process, written at its end."""
+
+
+def catalog(*replica_ports: int) -> Catalog:
+    """One model with a ready pod on each port."""
+    model = Model(
+        key=KEY, uid="uid", served_name=MODEL, created=datetime(2026, 1, 1, tzinfo=UTC), routing=RoutingSpec(),
+        slo=LatencyObjectives(), replicas=len(replica_ports), scale_to_zero=True,
+    )  # fmt: skip
+    pods = tuple(
+        Replica(f"uid-{port}", f"pod-{port}", "127.0.0.1", port, ready=True, leaving=False) for port in replica_ports
+    )
+    return Catalog({KEY: model}, {KEY: pods})
+
+
+async def main(port: int, admin_port: int, *replica_ports: int) -> None:
+    """Serve until the process is ended."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
+    set_up_logs("INFO", as_json=True)
+    dispatcher = HoldingDispatcher(
+        gateway="gateway-0", instance="i", now=time.monotonic, rng=random.Random(1), max_held_bytes=10**9,
+        events=MetricEvents(),
+    )  # fmt: skip
+
+    def show(*ports: int) -> None:
+        dispatcher.catalog_changed(catalog(*ports))
+        loads: dict[str, ReplicaLoad | None] = {f"uid-{each}": ReplicaLoad(0, 0, SLOTS) for each in ports}
+        dispatcher.loads_read(loads, time.monotonic())
+
+    show(*replica_ports)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_reader(sys.stdin, lambda: show(*map(int, sys.stdin.readline().split())))
+    async with (
+        AiohttpUpstream(response_timeout_s=RESPONSE_TIMEOUT_S) as upstream,
+        listening(dispatcher, upstream, HttpOptions(), host="127.0.0.1", ports=Ports(port, admin_port, 0)) as gateway,
+    ):
+        gateway.lifecycle.catalog_complete()
+        await ended.wait()
+
+
+if __name__ == "__main__":
+    if path := os.environ.get(PROFILE):
+        with cProfile.Profile() as profile:
+            asyncio.run(main(*map(int, sys.argv[1:])))
+        profile.dump_stats(path)
+    else:
+        asyncio.run(main(*map(int, sys.argv[1:])))

@@ -1,0 +1,81 @@
+"""What the page of `make bench-gateway` shows, from numbers of a test."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.gateway.capacity import Capacity
+from tests.benchmarks.gateway.costs import LOADS, Cost, Costs
+from tests.benchmarks.gateway.page import render
+from tests.benchmarks.gateway.peers import BARE, DIRECT, GATEWAY, NGINX
+from tests.benchmarks.gateway.prefixes import Routed
+from tests.benchmarks.gateway.results import LEAST_LOAD, ONE_GATEWAY, TWO_GATEWAYS, Results, goals, load, save
+from tests.benchmarks.gateway.wire import Plan, body
+
+ROUND = {DIRECT: Cost(0, 0.001, 0.002), BARE: Cost(0.001, 0.002, 0.003), GATEWAY: Cost(0.0012, 0.0024, 0.004)}
+"""The gateway needs 1.2 times the CPU time of the bare proxy and adds 1.4 times its latency."""
+
+
+def results(**changes: object) -> Results:
+    found = Results(
+        date="2026-11-27",
+        revision="0123456789ab",
+        machine="a CPU",
+        load_average=(0.5, 1.5),
+        costs=Costs({each.name: [ROUND] * 5 for each in LOADS}),
+        missing={NGINX: "not installed on this machine"},
+        capacity=Capacity(50.0, 94.0, 1000, 1000, 0.02, 0.001, 200, 1.0),
+        routed={
+            ONE_GATEWAY: Routed(0.95, 1.2, 1.3),
+            TWO_GATEWAYS: Routed(0.9, 1.24, 1.3),
+            LEAST_LOAD: Routed(0.6, 1, 1),
+        },
+    )
+    return replace(found, **changes)
+
+
+def test_every_goal_can_be_reached() -> None:
+    assert [goal.name for goal in goals(results()) if not goal.reached] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "row"),
+    [
+        pytest.param(
+            {"capacity": Capacity(50.0, 151.0, 1000, 1000, 0.02, 0.001, 200, 1.0)},
+            "| memory with 1,000 open streams | <= 150 MiB | 151.00 MiB | **no** |",
+            id="memory",
+        ),
+        pytest.param(
+            {"capacity": Capacity(50.0, 94.0, 1000, 999, 2.0, 0.001, 200, 1.0)},
+            "| disconnects that stop the replica's work within 1 s | 1,000 | 999 | **no** |",
+            id="a disconnect",
+        ),
+        pytest.param(
+            {"costs": Costs({each.name: [{**ROUND, GATEWAY: Cost(0.002, 0.0024, 0.004)}] for each in LOADS})},
+            "| CPU time per request over the bare proxy, answers | <= 1.3x | 2.00x (2.00 to 2.00) | **no** |",
+            id="CPU time",
+        ),
+    ],
+)  # fmt: skip
+def test_a_goal_that_is_not_reached_is_shown_as_not_reached(changes: dict, row: str) -> None:
+    assert row in render(results(**changes))
+
+
+def test_the_page_says_which_peers_were_not_measured() -> None:
+    assert "Not measured: nginx (not installed on this machine)." in render(results())
+
+
+def test_the_json_file_gives_the_same_page(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.json"
+    save(results(), path)
+
+    assert render(load(path)) == render(results())
+
+
+def test_a_request_carries_its_plan_to_the_replica() -> None:
+    plan = Plan(tokens=3, first_s=1.0, every_s=0.5)
+
+    assert Plan.of(json.loads(body(plan, streamed=True))) == plan
