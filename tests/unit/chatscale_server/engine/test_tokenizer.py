@@ -125,9 +125,11 @@ def test_characters_that_are_split_into_bytes_come_out_whole_and_in_order(text):
     assert ("".join(pieces), decoder.flush()) == (text, "")
 
 
-@given(
-    parts=st.lists(st.sampled_from(["the", "x", " "]) | st.characters(min_codepoint=0x80, codec="utf-8"), max_size=20)
-)
+# U+FFFD is excluded: a decoder shows an incomplete character as it, and one at the end is dropped.
+OTHER_CHARACTERS = st.characters(min_codepoint=0x80, codec="utf-8", exclude_characters="\ufffd")
+
+
+@given(parts=st.lists(st.sampled_from(["the", "x", " "]) | OTHER_CHARACTERS, max_size=20))
 def test_incremental_text_of_a_sentencepiece_tokenizer_is_the_text_of_the_whole_sequence(parts):
     words = {"the": [0], "x": [1], " ": [2]}
     tokens = [token for part in parts for token in words.get(part) or [3 + byte for byte in part.encode()]]
