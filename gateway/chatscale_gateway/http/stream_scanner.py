@@ -24,7 +24,7 @@ class StreamScanner:
     __slots__ = ("_drop_usage", "_rest", "began", "done", "failed", "usage")
 
     def __init__(self, *, drop_usage: bool) -> None:
-        """drop_usage: remove the chunk that contains only `usage`; the client has not asked for it."""
+        """drop_usage: remove the chunk that contains only `usage`; the client did not request it."""
         self._drop_usage = drop_usage
         self._rest = b""
         self.began = False

@@ -31,7 +31,8 @@ def page(counts: Sequence[Count], machine: Mapping[str, str]) -> str:
             (
                 "All requests are streamed chats through the gateway on the kind cluster, engine Simulated, each on a "
                 "connection of its own. An answer counts if it has a finish reason and `[DONE]`. The goal is 0 refused "
-                f"and 0 lost: {'reached' if failed == 0 else f'not reached, {failed} failed'}."
+                f"and 0 lost: {'reached' if failed == 0 else f'not reached, {failed} failed'}. A rollout of the "
+                "gateway counts once its new pods are ready; its old pods still finish their streams during the next one."
             ),
             "",
             "| Event | Times | Requests sent | Answered | Refused | Lost |",
