@@ -1,6 +1,7 @@
 """Promise: with two operators one writes; when it is killed, the other takes over."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -31,21 +32,33 @@ def test_survives_loss_of_the_leader(make_model: Callable[..., Model]) -> None:
     model = make_model()
     model.wait_ready(1)
     leader = _leader()
+    (follower,) = _operators() - {leader}
 
     with watching(model) as timeline:
-        kube.kubectl("delete", "pod", leader, "-n", OPERATOR_NAMESPACE, "--grace-period=0", "--force")
-        model.manifest["spec"]["autoscaling"]["minReplicas"] = 2
-        model.apply()
-        # The one that waited, or the dead one's replacement: whoever reads the free Lease first.
-        kube.wait_for("another operator leads", lambda: _leader() in _operators() - {leader}, within_s=TAKEOVER_S)
+        with _no_new_pods():
+            kube.kubectl("delete", "pod", leader, "-n", OPERATOR_NAMESPACE, "--grace-period=0", "--force")
+            model.manifest["spec"]["autoscaling"]["minReplicas"] = 2
+            model.apply()
+            kube.wait_for("the other operator leads", lambda: _leader() == follower, within_s=TAKEOVER_S)
         model.wait_ready(2, within_s=60)
 
     assert timeline.changes == [1, 2]
-    successor = _leader()
-    (other,) = _operators() - {successor}
-    assert _says(successor, '"event": "leading"')
-    assert not _says(other, '"event": "leading"')
-    assert not _says(other, '"event": "applied"'), "a second operator wrote to the cluster"
+    kube.kubectl("rollout", "status", f"deployment/{LEASE}", "-n", OPERATOR_NAMESPACE, "--timeout=60s")
+    (newcomer,) = _operators() - {follower}
+    assert _says(follower, '"event": "leading"')
+    assert not _says(newcomer, '"event": "leading"')
+    assert not _says(newcomer, '"event": "applied"'), "a second operator wrote to the cluster"
+
+
+@contextmanager
+def _no_new_pods() -> Iterator[None]:
+    """The dead leader's replacement must not start: it could read the free Lease before the operator that waits."""
+    nodes = [node["metadata"]["name"] for node in kube.list_items("nodes", OPERATOR_NAMESPACE)]
+    kube.kubectl("cordon", *nodes)
+    try:
+        yield
+    finally:
+        kube.kubectl("uncordon", *nodes)
 
 
 def _leader() -> str:

@@ -1,4 +1,4 @@
-"""The counters of one model, and the SLO verdict of each request, counted from arrival in the gateway."""
+"""The counters of one model, and whether each request kept the SLO, counted from arrival in the gateway."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -35,7 +35,7 @@ class Accounts:
     def first_token(self, request: Request, objectives: LatencyObjectives, prefill_rate: float, now_s: float) -> None:
         """A replica has begun. A late first token of a streamed answer misses the SLO at once.
 
-        An answer that is not streamed shows no first token. Its verdict falls with its end.
+        An answer that is not streamed shows no first token. It is judged at its end.
         """
         self._begin(request)
         if request.first_token_s is None and request.arrival.streamed:

@@ -26,7 +26,9 @@ def recommend_for_slo(inputs: DecisionInput, state: ScalerState) -> Recommendati
     if evidence.is_full and not work.has_sizes:
         needed = max(needed, replicas_in_flight(inputs))
     replicas = max(needed, inputs.lower)
-    load = f"load {need.load:.1f} replicas ({work.replica_rps:.1f} requests/s each)"
+    # The rate of a replica follows from the mean length of an answer.
+    each = f" ({work.replica_rps:.1f} requests/s each)" if work.has_sizes else ""
+    load = f"load {need.load:.1f} replicas{each}"
     ahead = f"{need.expected:.1f} expected within {reserve.horizon.total_seconds():.0f} s, reserve {need.spare:.1f}"
     message = f"{load}, {ahead}: recommended {needed}, current {inputs.current}"
     reason = reason_for(inputs, replicas)

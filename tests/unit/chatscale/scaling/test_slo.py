@@ -44,6 +44,12 @@ def test_sizes_for_the_load_and_explains_it_in_one_sentence() -> None:
     assert decision.message.endswith(": recommended 5, current 2")
 
 
+def test_names_no_rate_of_a_replica_before_answers_have_finished() -> None:
+    message = Shop().watches(60, 0)[-1].message
+
+    assert message.startswith("load 0.0 replicas, ")
+
+
 def test_holds_the_count_after_one_reading() -> None:
     decision = Shop(3).watches(15, 24)[0]
 

@@ -125,7 +125,8 @@ def test_characters_that_are_split_into_bytes_come_out_whole_and_in_order(text):
     assert ("".join(pieces), decoder.flush()) == (text, "")
 
 
-# U+FFFD is excluded: a decoder shows an incomplete character as it, and one at the end is dropped.
+# Known defect: a U+FFFD that the model itself generates looks like an incomplete character. At the end it is dropped,
+# and two in a row from byte tokens become several.
 OTHER_CHARACTERS = st.characters(min_codepoint=0x80, codec="utf-8", exclude_characters="\ufffd")
 
 

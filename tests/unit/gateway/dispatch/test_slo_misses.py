@@ -1,4 +1,4 @@
-"""One SLO verdict per request, counted from its arrival. Objectives: 2 s to the first token, 0.1 s per token."""
+"""Each request keeps or misses the SLO once, counted from its arrival: 2 s to the first token, 0.1 s per token."""
 
 import asyncio
 
