@@ -25,7 +25,7 @@ from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Ports, listening, serve
 from chatscale_gateway.logs import set_up_logs
 from chatscale_gateway.settings import LogFormat, Settings, SettingsError
-from chatscale_gateway.upstream.aiohttp_client import AiohttpUpstream
+from chatscale_gateway.upstream.client import ReplicaClient
 
 HOST: Final = "0.0.0.0"  # noqa: S104 - all addresses of the pod
 
@@ -77,7 +77,7 @@ async def run_gateway(settings: Settings) -> None:
     async with (
         connect(settings.kube_context) as api_server,
         pod_session() as session,
-        AiohttpUpstream(response_timeout_s=settings.response_timeout_seconds) as upstream,
+        ReplicaClient(response_timeout_s=settings.response_timeout_seconds) as upstream,
         listening(dispatcher, upstream, options, host=HOST, ports=ports) as gateway,
         asyncio.TaskGroup() as group,
     ):

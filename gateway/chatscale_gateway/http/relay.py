@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER
 from chatscale_contract.openai import sse
@@ -121,7 +121,7 @@ class Relay:
                 self._end(call, lease, Outcome.BACKPRESSURE)
                 return None
             self._observe_lease(call, lease)
-            is_stream = response.headers.get(hdrs.CONTENT_TYPE, "").startswith(sse.CONTENT_TYPE)
+            is_stream = response.headers.get("content-type", "").startswith(sse.CONTENT_TYPE)
             if is_stream and response.status < _LOWEST_ERROR:
                 return await self._relay_stream(call, lease, response)
             return await self._relay_body(call, lease, response)
@@ -237,7 +237,7 @@ class Relay:
             if call.stream.begun:
                 await call.stream.fail(_as_error(response, body))
         headers = _headers(lease, response)
-        is_json = response.headers.get(hdrs.CONTENT_TYPE, "").startswith("application/json")
+        is_json = response.headers.get("content-type", "").startswith("application/json")
         if response.status >= _LOWEST_ERROR and not is_json:
             body = json.dumps(_as_error(response, body)).encode()
             headers["content-type"] = "application/json"
@@ -249,7 +249,7 @@ class Relay:
         if call.stream is not None:
             await call.stream.stop_keep_alive()
         answer = web.StreamResponse(status=response.status, headers=_headers(lease, response))
-        length = response.headers.get(hdrs.CONTENT_LENGTH, "")
+        length = response.headers.get("content-length", "")
         if length.isdecimal():
             answer.content_length = int(length)
         await answer.prepare(call.http)

@@ -1,4 +1,4 @@
-"""What the relay needs from an HTTP client: one POST to one replica. Failures tell what it may know."""
+"""What the relay needs from an HTTP client: one POST to one replica. Exceptions say what the replica may have got."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,10 +7,10 @@ from chatscale_gateway.routing.catalog import Replica
 
 
 class NotConnectedError(Exception):
-    """No connection, or it was lost before the headers of the response."""
+    """No connection, or it was lost before the first byte of the response."""
 
     def __init__(self, message: str, *, sent: bool, stale: bool = False) -> None:
-        """sent: the replica may have received the request.  stale: a kept-alive connection, not a new one, was lost."""
+        """sent: the replica may have received the request.  stale: the connection had carried an earlier request."""
         super().__init__(message)
         self.sent = sent
         self.stale = stale
@@ -34,7 +34,7 @@ class UpstreamResponse(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Header names compare without case."""
+        """Names in lower case. The values of a repeated header are one list."""
         ...
 
     async def read(self) -> bytes:

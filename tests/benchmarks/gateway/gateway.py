@@ -25,7 +25,7 @@ from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Ports, listening
 from chatscale_gateway.logs import set_up_logs
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
-from chatscale_gateway.upstream.aiohttp_client import AiohttpUpstream
+from chatscale_gateway.upstream.client import ReplicaClient
 from tests.benchmarks.gateway.wire import MODEL
 
 KEY: Final = ModelKey("bench", MODEL)
@@ -68,7 +68,7 @@ async def main(port: int, admin_port: int, *replica_ports: int) -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_reader(sys.stdin, lambda: show(*map(int, sys.stdin.readline().split())))
     async with (
-        AiohttpUpstream(response_timeout_s=RESPONSE_TIMEOUT_S) as upstream,
+        ReplicaClient(response_timeout_s=RESPONSE_TIMEOUT_S) as upstream,
         listening(dispatcher, upstream, HttpOptions(), host="127.0.0.1", ports=Ports(port, admin_port, 0)) as gateway,
     ):
         gateway.lifecycle.catalog_complete()

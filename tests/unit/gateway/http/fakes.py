@@ -18,7 +18,7 @@ from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Gateway, Ports, listening
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
-from chatscale_gateway.upstream.aiohttp_client import AiohttpUpstream
+from chatscale_gateway.upstream.client import ReplicaClient
 from tests.support.gateway_world import TINY, a_model
 
 CHAT = "/v1/chat/completions"
@@ -169,7 +169,7 @@ async def a_gateway(
     )
     lines: list[dict] = []
     async with (
-        AiohttpUpstream(response_timeout_s=response_timeout_s) as upstream,
+        ReplicaClient(response_timeout_s=response_timeout_s) as upstream,
         listening(
             dispatcher,
             upstream,
