@@ -16,6 +16,8 @@ MAX_HEAD_BYTES: Final = 32 * 1024
 _LOWEST_FINAL: Final = 200
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
+_START: Final = b"HTTP/"
+"""The parser of httptools also reads RTSP and ICE."""
 
 
 class MalformedResponseError(Exception):
@@ -26,8 +28,8 @@ class ResponseParser:
     """The responses of one connection, one after the other. `begin` before each."""
 
     __slots__ = (
-        "_count", "_field_bytes", "_head_bytes", "_parser", "_until_eof", "complete", "has_head", "headers",
-        "keep_alive", "parts", "received", "size", "status",
+        "_count", "_field_bytes", "_head_bytes", "_parser", "_start", "_until_eof", "complete", "has_head", "headers",
+        "keep_alive", "parts", "size", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -36,8 +38,7 @@ class ResponseParser:
 
     def begin(self) -> None:
         """Expect the response to the next request."""
-        self.received = False
-        """At least one byte has arrived."""
+        self._start = b""
         self.has_head = False
         """The headers of the final response have arrived: `status` and `headers` are valid."""
         self.complete = False
@@ -56,12 +57,20 @@ class ResponseParser:
         self._field_bytes = 0
         self._head_bytes = 0
 
+    @property
+    def received(self) -> bool:
+        """At least one byte has arrived."""
+        return bool(self._start)
+
     def feed(self, data: bytes) -> None:
         """Parse what has arrived. Raises MalformedResponseError.
 
         Bytes after the end of the response set `keep_alive` to False; the response stays complete.
         """
-        self.received = True
+        if len(self._start) < len(_START):
+            self._start += data[: len(_START)]
+            if not self._start.startswith(_START[: len(self._start)]):
+                raise MalformedResponseError("the response does not begin with HTTP")
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)

@@ -90,6 +90,28 @@ async def test_never_sends_again_what_a_replica_has_begun(behaviour):
         assert (world.lines[0]["outcome"], world.lines[0]["attempts"]) == ("broken", 1)
 
 
+async def test_never_sends_again_after_the_first_byte_of_a_response():
+    async def half_a_head(http: web.Request) -> web.StreamResponse:
+        http.transport.write(b"HTTP/1.1 200 OK\r\n")
+        http.transport.close()
+        return web.Response()
+
+    pods = [Pod("pod-0", half_a_head), Pod("pod-1", half_a_head)]
+    async with serving(pods[0]), serving(pods[1]), a_gateway(*pods) as world:
+        assert await status_of(world) == 502
+        assert sum(len(pod.bodies) for pod in pods) == 1
+
+
+async def test_refuses_a_malformed_response():
+    async def malformed(http: web.Request) -> web.StreamResponse:
+        http.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok")
+        return web.Response()
+
+    async with serving(Pod(behaviour=malformed)) as pod, a_gateway(pod) as world:
+        assert await status_of(world) == 502
+        assert world.lines[0]["outcome"] == "broken"
+
+
 async def test_does_not_send_again_what_a_replica_never_answered():
     pods = [Pod("pod-0", never_answer), Pod("pod-1", never_answer)]
     async with serving(pods[0]), serving(pods[1]), a_gateway(*pods, response_timeout_s=0.2) as world:

@@ -1,0 +1,427 @@
+"""The client to replicas, against servers that behave and servers that do not."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatscale_gateway.routing.catalog import Replica
+from chatscale_gateway.upstream.client import ReplicaClient
+from chatscale_gateway.upstream.interface import BrokenError, NoAnswerError, NotConnectedError, UpstreamResponse
+from tests.unit.gateway.http.fakes import Pod, answer, eventually, serving, start_stream
+from tests.unit.gateway.upstream.raw_replica import OK, RawReplica, answering, hang_up, in_turn, raw_replica, silent
+
+PATH = "/v1/chat/completions"
+LARGE = b"x" * 12 * 1024**2
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@asynccontextmanager
+async def a_client(response_timeout_s: float = 5.0) -> AsyncIterator[ReplicaClient]:
+    async with asyncio.timeout(20), ReplicaClient(response_timeout_s=response_timeout_s) as client:
+        yield client
+
+
+async def read(response: UpstreamResponse) -> bytes:
+    """The whole body; the response is closed."""
+    parts = []
+    try:
+        while part := await response.read():
+            parts.append(part)
+    finally:
+        response.close()
+    return b"".join(parts)
+
+
+async def post(client: ReplicaClient, replica: RawReplica | Pod, body: bytes = b"{}", **options: bool) -> bytes:
+    return await read(await client.send(replica.as_replica(), PATH, {}, body, **options))
+
+
+async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    raw = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    writer.transport.abort()
+
+
+# ---- requests and responses ----
+
+
+async def test_sends_a_request_and_reads_its_response():
+    data = b"HTTP/1.1 418 Teapot\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello"
+    async with raw_replica(answering(data)) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {"Content-Type": "a/b", "x": "y"}, b"{}")
+        assert (response.status, response.headers) == (418, {"x-a": "1", "content-length": "5"})
+        assert await read(response) == b"hello"
+        head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{replica.port}\r\nContent-Type: a/b\r\nx: y\r\n"
+        assert replica.requests == [head.encode() + b"Content-Length: 2\r\n\r\n{}"]
+
+
+async def test_talks_to_aiohttp_servers():
+    async def stream(http: web.Request) -> web.StreamResponse:
+        response = await start_stream(http)
+        for _ in range(100):
+            await response.write(b"data: x\n\n")
+        return response
+
+    async with serving(Pod(behaviour=stream)) as pod, a_client() as client:
+        for _ in range(3):
+            assert await post(client, pod) == b"data: x\n\n" * 100
+        pod.behaviour = answer
+        assert b"hello" in await post(client, pod, b'{"model": "m"}')
+
+
+async def test_names_an_ipv6_host_in_brackets():
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK)
+        writer.close()
+
+    heads: list[bytes] = []
+    try:
+        server = await asyncio.start_server(handle, "::1", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    port = server.sockets[0].getsockname()[1]
+    async with server, a_client() as client:
+        await read(await client.send(Replica("u", "p", "::1", port, ready=True, leaving=False), PATH, {}, b""))
+    assert f"\r\nHost: [::1]:{port}\r\n".encode() in heads[0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 400), max_size=12), st.booleans())
+def test_reads_the_same_however_a_replica_writes(at, chunked):
+    body = b"0123456789" * 30
+    coded = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    data = CHUNKED + coded if chunked else b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n" + body
+    edges = [0, *sorted(at), len(data)]
+    parts = [data[start:end] for start, end in pairwise(edges)]
+
+    async def run() -> None:
+        async with raw_replica(answering(*parts)) as replica, a_client() as client:
+            for _ in range(2):
+                assert await post(client, replica) == body
+            assert replica.connections == 1
+
+    asyncio.run(run())
+
+
+async def test_ignores_interim_responses():
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n"
+    async with raw_replica(answering(interim, OK)) as replica, a_client() as client:
+        assert await post(client, replica) == b"ok"
+
+
+async def test_reads_a_body_that_ends_with_its_connection():
+    async with (
+        raw_replica(answering(b"HTTP/1.1 200 OK\r\n\r\n", b"a", b"b", close=True)) as replica,
+        a_client() as client,
+    ):
+        assert await post(client, replica) == b"ab"
+
+
+async def test_does_not_follow_redirects():
+    data = b"HTTP/1.1 307 Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+    async with raw_replica(answering(data)) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        assert response.status == 307
+        response.close()
+        assert len(replica.requests) == 1
+
+
+# ---- kept connections ----
+
+
+async def test_keeps_a_connection_after_a_complete_response():
+    async with raw_replica(answering(OK)) as replica, a_client() as client:
+        assert [await post(client, replica) for _ in range(3)] == [b"ok"] * 3
+        assert replica.connections == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"), id="close"),
+        pytest.param(answering(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"), id="HTTP/1.0"),
+        pytest.param(answering(OK + OK), id="two responses"),
+        pytest.param(answering(OK + b"x"), id="a byte too many"),
+        pytest.param(answering(b"HTTP/1.1 200 OK\r\n\r\nok", close=True), id="no length"),
+    ],
+)
+async def test_keeps_no_connection_that_is_not_clean(script):
+    async with raw_replica(script) as replica, a_client() as client:
+        assert [await post(client, replica) for _ in range(2)] == [b"ok"] * 2
+        assert replica.connections == 2
+
+
+async def test_never_takes_what_an_idle_connection_sent_for_a_response():
+    evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+    async def later(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK)
+        await idle.wait()
+        writer.write(evil)
+        sent.set()
+
+    idle, sent = asyncio.Event(), asyncio.Event()
+    async with raw_replica(in_turn(later, answering(OK))) as replica, a_client() as client:
+        assert await post(client, replica) == b"ok"
+        idle.set()
+        await sent.wait()
+        await eventually(lambda: replica.left == 1)
+        assert await post(client, replica) == b"ok"
+        assert replica.connections == 2
+
+
+async def test_closes_a_connection_whose_body_is_not_read():
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"
+    async with raw_replica(in_turn(answering(data), answering(OK))) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        response.close()
+        response.close()
+        await eventually(lambda: replica.left == 1, within_s=1)
+        assert await post(client, replica) == b"ok"
+
+
+async def test_uses_a_new_connection_on_request():
+    async with raw_replica(answering(OK)) as replica, a_client() as client:
+        await post(client, replica)
+        await post(client, replica, fresh=True)
+        assert replica.connections == 2
+
+
+async def test_gives_a_new_pod_no_connection_of_the_pod_that_had_its_address():
+    async with raw_replica(answering(OK)) as replica, a_client() as client:
+        for uid in ("old", "new"):
+            await read(await client.send(replica.as_replica(uid), PATH, {}, b""))
+        assert replica.connections == 2
+
+
+async def test_closes_its_connections_at_the_end():
+    async with raw_replica(answering(OK)) as replica:
+        async with a_client() as client:
+            await post(client, replica)
+        await eventually(lambda: replica.left == 1, within_s=1)
+
+
+# ---- failures ----
+
+
+async def test_says_that_a_refused_connection_sent_nothing():
+    async with raw_replica(answering(OK)) as replica:
+        pass
+    async with a_client() as client:
+        with pytest.raises(NotConnectedError) as raised:
+            await post(client, replica)
+        assert (raised.value.sent, raised.value.stale) == (False, False)
+
+
+async def test_says_that_a_connection_that_is_not_accepted_sent_nothing():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)  # noqa: FBT003 - the socket module's signature
+            filler.connect_ex(address)
+        replica = RawReplica(hang_up, port=address[1])
+        async with a_client(response_timeout_s=0.2) as client:
+            with pytest.raises(NotConnectedError) as raised:
+                await post(client, replica)
+            assert not raised.value.sent
+        for filler in fillers:
+            filler.close()
+
+
+@pytest.mark.parametrize("end", [hang_up, reset], ids=["closed", "reset"])
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "kept"])
+async def test_tells_a_lost_new_connection_from_a_kept_one(reused, end):
+    scripts = (answering(OK), end) if reused else (end,)
+    async with raw_replica(in_turn(*scripts)) as replica, a_client() as client:
+        if reused:
+            await post(client, replica)
+        with pytest.raises(NotConnectedError) as raised:
+            await post(client, replica)
+        assert (raised.value.sent, raised.value.stale) == (True, reused)
+        assert replica.connections == 1
+
+
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "kept"])
+@pytest.mark.parametrize("data", [b"H", b"HTTP/1.1 200 OK\r\nX: y\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_one_byte_of_a_response_means_that_the_replica_has_begun(data, reused):
+    half = answering(data, close=True)
+    async with raw_replica(in_turn(answering(OK), half) if reused else half) as replica, a_client() as client:
+        if reused:
+            await post(client, replica)
+        with pytest.raises(BrokenError):
+            await post(client, replica)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", id="length"),
+        pytest.param(CHUNKED + b"2\r\nab\r\n", id="no last chunk"),
+        pytest.param(CHUNKED + b"9\r\nab", id="half a chunk"),
+        pytest.param(CHUNKED + b"2\r\nab\r\n0\r\n", id="no end of trailers"),
+    ],
+)
+@pytest.mark.parametrize("end", [hang_up, reset], ids=["closed", "reset"])
+async def test_never_takes_a_cut_body_for_a_whole_one(data, end):
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await got.wait()
+        await end(reader, writer)
+
+    got = asyncio.Event()
+    async with raw_replica(script) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        assert await response.read() == b"ab"
+        got.set()
+        with pytest.raises(BrokenError):
+            await response.read()
+        response.close()
+
+
+async def test_a_reset_does_not_end_a_body_without_a_length():
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nab")
+        await got.wait()
+        await reset(reader, writer)
+
+    got = asyncio.Event()
+    async with raw_replica(script) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        assert await response.read() == b"ab"
+        got.set()
+        with pytest.raises(BrokenError):
+            await response.read()
+        response.close()
+
+
+@pytest.mark.parametrize("data", [b"garbage\r\n\r\n", CHUNKED + b"zz\r\n"], ids=["head", "body"])
+async def test_closes_a_connection_with_a_malformed_response(data):
+    async with raw_replica(answering(data)) as replica, a_client() as client:
+        with pytest.raises(BrokenError, match="not a valid HTTP response"):
+            await post(client, replica)
+        await eventually(lambda: replica.left == 1, within_s=1)
+
+
+async def test_gives_what_arrived_before_a_malformed_chunk():
+    async with raw_replica(answering(CHUNKED + b"2\r\nab\r\nzz\r\n")) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        assert await response.read() == b"ab"
+        with pytest.raises(BrokenError):
+            await response.read()
+        response.close()
+
+
+async def test_ends_a_request_that_a_replica_does_not_answer():
+    async with raw_replica(silent) as replica, a_client(response_timeout_s=0.1) as client:
+        with pytest.raises(NoAnswerError):
+            await post(client, replica)
+        await eventually(lambda: replica.left == 1, within_s=1)
+
+
+async def test_ends_a_body_that_falls_silent():
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED + b"2\r\nab\r\n")
+        await silent(reader, writer)
+
+    async with raw_replica(half) as replica, a_client(response_timeout_s=0.1) as client:
+        with pytest.raises(BrokenError, match="too long"):
+            await post(client, replica)
+        await eventually(lambda: replica.left == 1, within_s=1)
+
+
+# ---- flow control ----
+
+
+async def test_reads_a_body_that_is_larger_than_all_buffers():
+    body = LARGE * 3
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with raw_replica(answering(data + body)) as replica, a_client() as client:
+        for _ in range(2):
+            assert await post(client, replica) == body
+        assert replica.connections == 1
+
+
+async def test_sends_a_large_body_as_the_replica_accepts_it():
+    async with raw_replica(answering(OK)) as replica, a_client() as client:
+        for _ in range(2):
+            assert await post(client, replica, LARGE) == b"ok"
+        assert [request.partition(b"\r\n\r\n")[2] == LARGE for request in replica.requests] == [True, True]
+        assert replica.connections == 1
+
+
+async def test_returns_an_early_response_and_sends_no_more_of_the_body():
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\nno")
+        await reader.read(0)
+        await left.wait()
+        writer.close()
+
+    heads: list[bytes] = []
+    left = asyncio.Event()
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    replica = RawReplica(hang_up, port=server.sockets[0].getsockname()[1])
+    async with server, a_client() as client:
+        for _ in range(2):
+            response = await client.send(replica.as_replica(), PATH, {}, LARGE)
+            assert (response.status, await read(response)) == (413, b"no")
+        assert len(heads) == 2
+        left.set()
+
+
+# ---- cancellation ----
+
+
+@pytest.mark.parametrize("body", [b"", LARGE], ids=["sent", "being sent"])
+async def test_a_cancelled_request_closes_its_connection_at_once(body):
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        began.set()
+        await asyncio.wait_for(cancelled.wait(), 5)
+        try:
+            while await reader.read(65_536):
+                pass
+        except ConnectionError:
+            pass
+        closed.set()
+        writer.close()
+
+    began, cancelled, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    server = await asyncio.start_server(stall, "127.0.0.1", 0)
+    replica = RawReplica(hang_up, port=server.sockets[0].getsockname()[1])
+    async with server, a_client() as client:
+        sent = asyncio.ensure_future(post(client, replica, body))
+        await began.wait()
+        sent.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sent
+        cancelled.set()
+        async with asyncio.timeout(1):
+            await closed.wait()
+
+
+async def test_a_cancelled_read_closes_its_connection():
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED + b"2\r\nab\r\n")
+        await silent(reader, writer)
+
+    async with raw_replica(half) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        assert await response.read() == b"ab"
+        waiting = asyncio.ensure_future(read(response))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await eventually(lambda: replica.left == 1, within_s=1)
