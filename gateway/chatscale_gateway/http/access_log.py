@@ -1,20 +1,21 @@
 """One JSON line per request: what happened, never what was said.
 
-Lines do not go through `logging`: its formatter costs as much as the rest of a short request.
+Lines do not go through `logging`: its formatter costs as much as the rest of a short request. Nor are they made by
+`json.dumps`, which needs three times as long: the fields are fixed, so only texts have to be encoded.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii
 from typing import Final
 
 from chatscale_gateway.routing.catalog import ModelKey
 from chatscale_gateway.routing.outcomes import Usage
 
 WriteLine = Callable[[str], None]
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
-"""`json.dumps` would create one for each line."""
+_text: Final = encode_basestring_ascii
+_NULL: Final = "null"
 CLIENT_LEFT_STATUS = 499
 """As nginx logs it: no response was sent."""
 
@@ -55,29 +56,25 @@ class AccessLog:
 
     def write(self, record: RequestRecord, duration_s: float) -> None:
         """Write the line of a request that has ended. Every text in it is checked or the gateway's own."""
-        usage = record.usage
+        key, usage, ttft_s = record.model, record.usage, record.ttft_s
+        counts = (usage.prompt_tokens, usage.cached_tokens, usage.generated_tokens) if usage else (_NULL, _NULL, _NULL)
         self.write_line(
-            _ENCODER.encode(
-                {
-                    "time": round(self.wall_clock(), 3),
-                    "event": "request",
-                    "request_id": record.request_id,
-                    "model": record.model.name if record.model else "",
-                    "namespace": record.model.namespace if record.model else "",
-                    "method": record.method,
-                    "path": record.path,
-                    "status": record.status,
-                    "streamed": record.streamed,
-                    "held_s": round(record.held_s, 4),
-                    "ttft_s": None if record.ttft_s is None else round(record.ttft_s, 4),
-                    "duration_s": round(duration_s, 4),
-                    "prompt_tokens": usage.prompt_tokens if usage else None,
-                    "cached_tokens": usage.cached_tokens if usage else None,
-                    "generated_tokens": usage.generated_tokens if usage else None,
-                    "attempts": record.attempts,
-                    "pod": record.pod,
-                    "outcome": record.outcome,
-                    "code": record.code,
-                }
-            )
+            f'{{"time":{self.wall_clock():.3f},"event":"request"'
+            f',"request_id":{_text(record.request_id)}'
+            f',"model":{_text(key.name if key else "")}'
+            f',"namespace":{_text(key.namespace if key else "")}'
+            f',"method":{_text(record.method)}'
+            f',"path":{_text(record.path)}'
+            f',"status":{record.status}'
+            f',"streamed":{"true" if record.streamed else "false"}'
+            f',"held_s":{record.held_s:.4f}'
+            f',"ttft_s":{_NULL if ttft_s is None else format(ttft_s, ".4f")}'
+            f',"duration_s":{duration_s:.4f}'
+            f',"prompt_tokens":{counts[0]}'
+            f',"cached_tokens":{counts[1]}'
+            f',"generated_tokens":{counts[2]}'
+            f',"attempts":{record.attempts}'
+            f',"pod":{_text(record.pod)}'
+            f',"outcome":{_text(record.outcome)}'
+            f',"code":{_text(record.code)}}}'
         )
