@@ -43,6 +43,12 @@ def keep_alive_event(kind: KeepAlive, path: str, model: str, request_id: str) ->
     return sse.event({**named, **fields, "choices": [choice]})
 
 
+class _Response(web.StreamResponse):
+    """Sends its headers together with the first bytes of the body, as `web.Response` does: one system call less."""
+
+    _send_headers_immediately = False
+
+
 class ClientStream:
     """One streamed response. Used by one handler."""
 
@@ -80,15 +86,17 @@ class ClientStream:
 
     async def write(self, data: bytes, headers: Mapping[str, str]) -> None:
         """Begin with `headers` unless the response has begun, and wait while the client's buffers are full."""
-        await self.stop_keep_alive()
+        if self._timer is not None or self._sender is not None:
+            await self.stop_keep_alive()
         response = self._response or await self._begin(headers)
         await response.write(data)
 
-    async def end(self) -> web.StreamResponse:
-        """The response, for aiohttp to end."""
-        if self._response is None:
-            raise RuntimeError("a stream that has not begun cannot end")
-        return self._response
+    async def end(self, data: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
+        """Write the last bytes together with the end of the body. Begins as `write` does."""
+        await self.stop_keep_alive()
+        response = self._response or await self._begin(headers)
+        await response.write_eof(data)
+        return response
 
     async def fail(self, error: ApiError | Mapping[str, Any] | None) -> NoReturn:
         """Send an error event (none: it was sent) and abort the connection."""
@@ -118,7 +126,7 @@ class ClientStream:
             return  # aiohttp cancels the handler of a lost connection
 
     async def _begin(self, headers: Mapping[str, str]) -> web.StreamResponse:
-        response = web.StreamResponse(headers={**headers, **STREAM_HEADERS, hdrs.CONTENT_TYPE: sse.CONTENT_TYPE})
+        response = _Response(headers={**headers, **STREAM_HEADERS, hdrs.CONTENT_TYPE: sse.CONTENT_TYPE})
         self._response = response
         await response.prepare(self._http)
         return response

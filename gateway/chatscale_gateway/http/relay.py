@@ -44,8 +44,6 @@ BUFFERED_BYTES: Final = 1024**2
 """A response that is not streamed is held back up to this size, so that a cut one becomes a 502."""
 TAIL_BYTES: Final = 4096
 """Where `usage` is in a larger response."""
-END_TIMEOUT_S: Final = 1.0
-"""From `[DONE]` to the end of the replica's response."""
 _LOWEST_ERROR: Final = 400
 
 
@@ -184,8 +182,12 @@ class Relay:
             stream = ClientStream(call.http, keep_alive=b"", interval_s=self._options.keep_alive_s)
         scanner = StreamScanner(drop_usage=call.path in GENERATING_PATHS and not facts.wants_usage)
         headers = _headers(lease, response)
+        out = b""
         broken: BrokenError | None = None
         while not scanner.done:
+            if out:
+                await stream.write(out, headers)
+                out = b""
             try:
                 part = await response.read()
             except BrokenError as error:
@@ -196,30 +198,19 @@ class Relay:
             out = scanner.feed(part)
             if scanner.began and call.record.ttft_s is None:
                 self._observe_first_token(call, lease)
-            if out:
-                await stream.write(out, headers)
         complete = scanner.done or (call.path not in GENERATING_PATHS and broken is None)
         if complete:
             self._end(call, lease, Outcome.SERVER_ERROR if scanner.failed else Outcome.COMPLETED, scanner.usage)
-            if rest := scanner.rest():
-                await stream.write(rest, headers)
-            await self._read_end(response)
-            return await stream.end()
+            response.finish()
+            return await stream.end(out + scanner.rest(), headers)
+        if out:
+            await stream.write(out, headers)
         outcome = Outcome.SERVER_ERROR if scanner.failed and broken is None else Outcome.BROKEN
         self._end(call, lease, outcome, scanner.usage)
         metrics.STREAMS_BROKEN.labels(call.model.key.name, call.model.key.namespace).inc()
         if not stream.begun:
             raise _broken()
         return await stream.fail(None if scanner.failed else _broken())
-
-    async def _read_end(self, response: UpstreamResponse) -> None:
-        """Read the end of the body, so that the connection can be kept."""
-        try:
-            async with asyncio.timeout(END_TIMEOUT_S):
-                while await response.read():
-                    pass
-        except (TimeoutError, BrokenError):
-            return
 
     async def _relay_body(self, call: Call, lease: Lease, response: UpstreamResponse) -> web.StreamResponse:
         """Relay a response that is not streamed. A cut one raises BrokenError or ResponseAbortedError."""

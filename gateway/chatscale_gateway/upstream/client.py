@@ -16,6 +16,8 @@ from chatscale_gateway.upstream.interface import NotConnectedError, UpstreamResp
 from chatscale_gateway.upstream.request_head import request_head
 
 CONNECT_TIMEOUT_S: Final = 5.0
+END_TIMEOUT_S: Final = 1.0
+"""For the end of a body whose rest nobody reads."""
 _CHECK_S: Final = 1.0
 """Period in which timeouts are enforced."""
 
@@ -40,6 +42,8 @@ class ReplicaClient:
         self._period_s = min(_CHECK_S, response_timeout_s / 4)
         self._pool = IdlePool()
         self._busy: set[Connection] = set()
+        self._ending: dict[Connection, tuple[Replica, float]] = {}
+        """Connections whose body nobody reads any more, with the time at which they are closed."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -52,7 +56,7 @@ class ReplicaClient:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for connection in self._busy:
+        for connection in (*self._busy, *self._ending):
             connection.abort()
         self._pool.close()
         await asyncio.sleep(0)  # transports close in the next iteration of the loop
@@ -84,6 +88,20 @@ class ReplicaClient:
         else:
             connection.abort()
 
+    def release_at_end(self, replica: Replica, connection: Connection) -> None:
+        """Release a connection as soon as its response is complete or the connection is lost."""
+        if connection.ended:
+            self.release(replica, connection)
+            return
+        self._busy.discard(connection)
+        self._ending[connection] = (replica, self._loop.time() + END_TIMEOUT_S)
+        connection.on_end = self._release_ended
+
+    def _release_ended(self, connection: Connection) -> None:
+        connection.on_end = None
+        replica, _ = self._ending.pop(connection)
+        self.release(replica, connection)
+
     async def _connect(self, replica: Replica) -> Connection:
         try:
             async with asyncio.timeout(min(CONNECT_TIMEOUT_S, self._response_timeout_s)):
@@ -98,6 +116,9 @@ class ReplicaClient:
         now_s = self._loop.time()
         for connection in self._busy:
             connection.check(now_s, self._response_timeout_s)
+        for connection, (_, deadline_s) in self._ending.items():
+            if now_s >= deadline_s:
+                connection.abort()
         self._pool.close_unused(now_s)
         self._timer = self._loop.call_later(self._period_s, self._check)
 
@@ -117,6 +138,11 @@ class _Response:
         if connection is None:
             raise RuntimeError("the response is closed")
         return await connection.read()
+
+    def finish(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._client.release_at_end(self._replica, connection)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

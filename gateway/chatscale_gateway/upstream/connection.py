@@ -5,6 +5,7 @@ the bytes that have arrived.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, cast
 
 from typing_extensions import override
@@ -23,7 +24,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body_timeout_s", "_error", "_head_deadline_s", "_lost", "_paused_reading", "_paused_writing", "_transport",
-        "_wait_began_s", "_waiter", "_waiter_seen", "response", "reused", "unused_since_s", "writing",
+        "_wait_began_s", "_waiter", "_waiter_seen", "on_end", "response", "reused", "unused_since_s", "writing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -34,6 +35,8 @@ class Connection(asyncio.Protocol):
         """A request is not written completely."""
         self.unused_since_s = 0.0
         """Set by the pool."""
+        self.on_end: Callable[[Connection], None] | None = None
+        """Called when the response is complete or the connection is lost."""
         self._transport: asyncio.Transport | None = None
         self._lost = False
         self._error: Exception | None = None
@@ -93,6 +96,11 @@ class Connection(asyncio.Protocol):
             and not self._transport.is_closing()
             and self._transport.get_write_buffer_size() == 0
         )
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more of the response will arrive."""
+        return self.response.complete or self._lost
 
     def rest(self, now_s: float) -> None:
         """Keep it for the next request."""
@@ -181,6 +189,8 @@ class Connection(asyncio.Protocol):
                 self._paused_reading = True
                 self._transport.pause_reading()
             self._wake()
+            if self.on_end is not None and self.ended:
+                self.on_end(self)
 
     @override
     def eof_received(self) -> None:
@@ -199,6 +209,8 @@ class Connection(asyncio.Protocol):
         else:
             text = "the connection was lost before the response"
             self._fail(NotConnectedError(text, sent=True, stale=self.reused))
+        if self.on_end is not None:
+            self.on_end(self)
 
     @override
     def pause_writing(self) -> None:

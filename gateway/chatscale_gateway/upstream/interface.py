@@ -41,6 +41,13 @@ class UpstreamResponse(Protocol):
         """The bytes that have arrived, at least one; empty at the end of the body. Raises BrokenError."""
         ...
 
+    def finish(self) -> None:
+        """Discard the rest of the body, without a wait. The connection is kept if the end arrives within a second.
+
+        Nothing may be read afterwards, and `close` does nothing.
+        """
+        ...
+
     def close(self) -> None:
         """Close the connection, unless the body was read to its end: then the connection is kept for the next request.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from chatscale_gateway.routing.catalog import Replica
@@ -54,7 +54,8 @@ async def raw_replica(script: Script) -> AsyncIterator[RawReplica]:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        await replica.handle(reader, writer)
+        with suppress(asyncio.CancelledError):  # by the end of the test; asyncio would log it
+            await replica.handle(reader, writer)
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     replica.port = server.sockets[0].getsockname()[1]

@@ -188,6 +188,57 @@ async def test_closes_a_connection_whose_body_is_not_read():
         assert await post(client, replica) == b"ok"
 
 
+@pytest.mark.parametrize("parts", [[b"0\r\n\r\n"], [b"1\r\nc\r\n", b"0\r\n\r\n"]], ids=["end", "rest and end"])
+async def test_keeps_a_connection_whose_body_ends_after_its_last_reader(parts):
+    async def later(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED + b"2\r\nab\r\n")
+        await finished.wait()
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0)
+        ended.set()
+
+    finished, ended = asyncio.Event(), asyncio.Event()
+    async with raw_replica(in_turn(later, answering(OK))) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        assert await response.read() == b"ab"
+        response.finish()
+        response.close()
+        finished.set()
+        await ended.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)  # the client reads what was written, on this loop
+        assert await post(client, replica) == b"ok"
+        assert replica.connections == 1
+
+
+async def test_closes_a_connection_whose_body_does_not_end_after_its_last_reader():
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED + b"2\r\nab\r\n")
+        await silent(reader, writer)
+
+    async with raw_replica(never) as replica, a_client(response_timeout_s=0.1) as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        response.finish()
+        await eventually(lambda: replica.left == 1, within_s=5)
+
+
+@pytest.mark.parametrize("end", [hang_up, reset], ids=["closed", "reset"])
+async def test_forgets_a_connection_that_is_lost_after_its_last_reader(end):
+    async def lose(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED + b"2\r\nab\r\n")
+        await finished.wait()
+        await end(reader, writer)
+
+    finished = asyncio.Event()
+    async with raw_replica(in_turn(lose, answering(OK))) as replica, a_client() as client:
+        response = await client.send(replica.as_replica(), PATH, {}, b"")
+        response.finish()
+        finished.set()
+        assert await post(client, replica) == b"ok"
+        assert replica.connections == 2
+
+
 async def test_uses_a_new_connection_on_request():
     async with raw_replica(answering(OK)) as replica, a_client() as client:
         await post(client, replica)
