@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks.gateway`: the gateway beside other proxies, and docs/benchmarks/gateway.md.
 
 All processes run on this machine; there is no cluster. A run takes less than 6 minutes, and up to 6 more once if
-LiteLLM and vllm-router have to be installed into the cache.
+nginx, LiteLLM and vllm-router have to be installed into the cache.
 """
 
 import argparse
@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 if every goal is reached."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gateway", description=__doc__)
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="default %(default)s; a page needs as many")
-    parser.add_argument("--without-others", action="store_true", help="leave out LiteLLM and vllm-router")
+    parser.add_argument(
+        "--without-others", action="store_true", help="leave out LiteLLM and vllm-router; install nothing"
+    )
     parser.add_argument("--render", action="store_true", help="write the page from the last run's JSON file")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"file to write ({PAGE.relative_to(ROOT)})")
     options = parser.parse_args(arguments)

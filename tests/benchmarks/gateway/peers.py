@@ -21,6 +21,7 @@ NGINX: Final = "nginx"
 LITELLM: Final = "LiteLLM proxy"
 VLLM_ROUTER: Final = "vllm-router"
 INSTALL_TIMEOUT_S: Final = 180
+NGINX_TIMEOUT_S: Final = 120
 PACKAGES: Final = {LITELLM: "litellm[proxy]==1.77.7", VLLM_ROUTER: "vllm-router==0.1.17"}
 
 _NGINX: Final = """\
@@ -68,16 +69,17 @@ class Peers:
 
 
 def find_peers(*, others: bool) -> Peers:
-    """others: install LiteLLM and vllm-router into the cache where they are missing."""
+    """others: install nginx, LiteLLM and vllm-router into the cache where they are missing."""
     found = [
         Peer(BARE, lambda port, replica, _: module("bare_proxy", port, replica)),
         Peer(GATEWAY, lambda port, replica, _: module("gateway", port, 0, replica)),
     ]
     missing: dict[str, str] = {}
-    if nginx := shutil.which("nginx"):
+    nginx, reason = _find_nginx(install=others)
+    if nginx:
         found.append(Peer(NGINX, lambda port, replica, folder: _nginx(nginx, port, replica, folder)))
     else:
-        missing[NGINX] = "not installed on this machine"
+        missing[NGINX] = reason
     for name, peer in ((LITELLM, _litellm), (VLLM_ROUTER, _vllm_router)):
         reason = _install(name) if others else "left out of this run"
         if reason:
@@ -109,10 +111,55 @@ def _install(name: str) -> str:
     return ""
 
 
+def _find_nginx(*, install: bool) -> tuple[str, str]:
+    """Path of nginx, or an empty one and the reason.
+
+    Debian's package is unpacked into the cache, not installed: installed, it would start a service on this machine.
+    """
+    if program := shutil.which("nginx"):
+        return program, ""
+    folder = _folder(NGINX)
+    unpacked = folder / "usr" / "sbin" / "nginx"
+    if unpacked.exists():
+        return str(unpacked), ""
+    reason = _unpack_nginx(folder, unpacked) if install else "left out of this run"
+    return "" if reason else str(unpacked), reason
+
+
+def _unpack_nginx(folder: Path, unpacked: Path) -> str:
+    """The reason if that fails."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        return "not installed, and this machine has no apt"
+    folder.mkdir(parents=True, exist_ok=True)
+    # The lists of packages can be missing or old. Only root may renew them.
+    if not _download_nginx(folder) and not (_apt_get("update", folder=folder) and _download_nginx(folder)):
+        return "not installed, and apt cannot download it"
+    package = next(folder.glob("nginx_*.deb"))
+    subprocess.run(["dpkg-deb", "-x", package, folder], check=True, timeout=NGINX_TIMEOUT_S)
+    if subprocess.run([unpacked, "-v"], check=False, capture_output=True).returncode:
+        shutil.rmtree(folder)
+        return "does not start on this machine"
+    return ""
+
+
+def _download_nginx(folder: Path) -> bool:
+    return _apt_get("download", "nginx", folder=folder) and any(folder.glob("nginx_*.deb"))
+
+
+def _apt_get(*arguments: str, folder: Path) -> bool:
+    """Run apt-get in `folder`; False if it fails or takes too long."""
+    command = ["apt-get", "-q", *arguments]
+    try:
+        done = subprocess.run(command, check=False, cwd=folder, capture_output=True, timeout=NGINX_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
 def _nginx(program: str, port: int, replica_port: int, folder: Path) -> list[str]:
     config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder, port=port, replica=replica_port))
-    return [program, "-c", str(config), "-p", str(folder)]
+    return [program, "-c", str(config), "-p", str(folder), "-e", "stderr"]
 
 
 def _litellm() -> Peer:

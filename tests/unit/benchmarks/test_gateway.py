@@ -25,7 +25,7 @@ def results(**changes: object) -> Results:
         machine="a CPU",
         load_average=(0.5, 1.5),
         costs=Costs({each.name: [ROUND] * 5 for each in LOADS}),
-        missing={NGINX: "not installed on this machine"},
+        missing={NGINX: "left out of this run"},
         capacity=Capacity(50.0, 94.0, 1000, 1000, 0.02, 0.001, 200, 1.0),
         routed={
             ONE_GATEWAY: Routed(0.95, 1.2, 1.3),
@@ -65,7 +65,7 @@ def test_a_goal_that_is_not_reached_is_shown_as_not_reached(changes: dict, row: 
 
 
 def test_the_page_says_which_peers_were_not_measured() -> None:
-    assert "Not measured: nginx (not installed on this machine)." in render(results())
+    assert "Not measured: nginx (left out of this run)." in render(results())
 
 
 def test_the_json_file_gives_the_same_page(tmp_path: Path) -> None:
