@@ -1,7 +1,8 @@
 """Takes a request to a replica and the response back: lease, send, relay.
 
-A replica gets a request at most once, and a request goes to at most two connections. A broken response never looks
-like a complete one: the client gets an error event, and its connection ends without the end of the body.
+A request goes to at most two connections, and to no other one after the first byte of a response or a timeout: then
+the replica has begun. A broken response never looks like a complete one: the client gets an error event, and its
+connection ends without the end of the body.
 """
 
 import asyncio

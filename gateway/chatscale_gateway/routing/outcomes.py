@@ -17,7 +17,11 @@ class Outcome(StrEnum):
     SERVER_ERROR = "server_error"
     """5xx but 503. The replica may have begun the request: no second attempt."""
     NOT_CONNECTED = "not_connected"
-    """No connection, or the connection was lost before the response's headers: one more attempt on another replica."""
+    """No connection, or it was lost before the first byte of the response: one more attempt on another replica.
+
+    A replica that got the whole request may have begun. It has lost the connection, which ends its work, and the client
+    has seen nothing.
+    """
     NO_ANSWER = "no_answer"
     """No response within the timeout. The replica may have begun: no second attempt."""
     BROKEN = "broken"

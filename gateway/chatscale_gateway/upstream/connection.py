@@ -6,6 +6,7 @@ the bytes that have arrived.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 from typing_extensions import override
@@ -23,7 +24,7 @@ class Connection(asyncio.Protocol):
     """A connection that exists, from `connection_made` on."""
 
     __slots__ = (
-        "_body_timeout_s", "_error", "_head_deadline_s", "_lost", "_paused_reading", "_paused_writing", "_transport",
+        "_failure", "_head_deadline_s", "_lost", "_paused_reading", "_paused_writing", "_transport",
         "_wait_began_s", "_waiter", "_waiter_seen", "on_end", "response", "reused", "unused_since_s", "writing",
     )  # fmt: skip
 
@@ -39,7 +40,8 @@ class Connection(asyncio.Protocol):
         """Called when the response is complete or the connection is lost."""
         self._transport: asyncio.Transport | None = None
         self._lost = False
-        self._error: Exception | None = None
+        self._failure: Callable[[], Exception] | None = None
+        """Makes the exception. A kept exception would keep the frames that raised it, and the bodies in them."""
         self._waiter: asyncio.Future[None] | None = None
         self._paused_reading = False
         self._paused_writing = False
@@ -126,12 +128,12 @@ class Connection(asyncio.Protocol):
             self._waiter_seen = None
         elif self._head_deadline_s:
             if now_s >= self._head_deadline_s:
-                self._fail(NoAnswerError("no response in time"))
+                self._fail(partial(NoAnswerError, "no response in time"))
         elif waiter is not self._waiter_seen:
             self._waiter_seen = waiter
             self._wait_began_s = now_s
         elif now_s - self._wait_began_s >= silence_s:
-            self._fail(BrokenError("the replica sent nothing for too long"))
+            self._fail(partial(BrokenError, "the replica sent nothing for too long"))
 
     async def _write_parts(self, transport: asyncio.Transport, head: bytes, body: bytes) -> None:
         self.writing = True
@@ -146,9 +148,9 @@ class Connection(asyncio.Protocol):
         self.writing = False
 
     async def _wait(self) -> None:
-        """Wait until the state changes. Raises the connection's error if it has one already."""
-        if self._error is not None:
-            raise self._error
+        """Wait until the state changes. Raises at once if the connection has failed already."""
+        if self._failure is not None:
+            raise self._failure()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -159,9 +161,9 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _fail(self, error: Exception) -> None:
-        if self._error is None:
-            self._error = error
+    def _fail(self, failure: Callable[[], Exception]) -> None:
+        if self._failure is None:
+            self._failure = failure
         self._wake()
 
     # ---- asyncio.Protocol ----
@@ -181,7 +183,7 @@ class Connection(asyncio.Protocol):
         try:
             response.feed(data)
         except MalformedResponseError as error:
-            self._fail(BrokenError(f"not a valid HTTP response: {error}"))
+            self._fail(partial(BrokenError, f"not a valid HTTP response: {error}"))
             self.abort()
             return
         if response.has_head:
@@ -205,10 +207,10 @@ class Connection(asyncio.Protocol):
         if response.complete:
             self._wake()
         elif response.received:
-            self._fail(BrokenError("the connection was lost before the end of the response"))
+            self._fail(partial(BrokenError, "the connection was lost before the end of the response"))
         else:
             text = "the connection was lost before the response"
-            self._fail(NotConnectedError(text, sent=True, stale=self.reused))
+            self._fail(partial(NotConnectedError, text, sent=True, stale=self.reused))
         if self.on_end is not None:
             self.on_end(self)
 

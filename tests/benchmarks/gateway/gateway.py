@@ -6,6 +6,7 @@ no pods. Each line on standard input is the port of a pod that appears.
 
 import asyncio
 import cProfile
+import gc
 import os
 import random
 import signal
@@ -71,6 +72,7 @@ async def main(port: int, admin_port: int, *replica_ports: int) -> None:
         ReplicaClient(response_timeout_s=RESPONSE_TIMEOUT_S) as upstream,
         listening(dispatcher, upstream, HttpOptions(), host="127.0.0.1", ports=Ports(port, admin_port, 0)) as gateway,
     ):
+        gc.freeze()
         gateway.lifecycle.catalog_complete()
         await ended.wait()
 

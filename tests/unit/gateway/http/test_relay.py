@@ -231,7 +231,7 @@ async def test_never_collects_a_stream():
         await response.write(chunk("b") + sse.DONE)
         return response
 
-    async with serving(Pod(behaviour=slow)) as pod, a_gateway(pod) as world:
+    async with serving(Pod(behaviour=slow)) as pod, a_gateway(pod, keep_alive_s=60.0) as world:
         headers = {"Accept-Encoding": "gzip"}
         async with world.client.post(CHAT, json=chat(stream=True), headers=headers) as response:
             assert await response.content.readuntil(b"\n\n") == chunk("a")
