@@ -15,6 +15,7 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
+import uvloop
 from prometheus_client import disable_created_metrics
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
@@ -78,9 +79,10 @@ async def main(port: int, admin_port: int, *replica_ports: int) -> None:
 
 
 if __name__ == "__main__":
-    if path := os.environ.get(PROFILE):
-        with cProfile.Profile() as profile:
-            asyncio.run(main(*map(int, sys.argv[1:])))
-        profile.dump_stats(path)
-    else:
-        asyncio.run(main(*map(int, sys.argv[1:])))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if path := os.environ.get(PROFILE):
+            with cProfile.Profile() as profile:
+                runner.run(main(*map(int, sys.argv[1:])))
+            profile.dump_stats(path)
+        else:
+            runner.run(main(*map(int, sys.argv[1:])))

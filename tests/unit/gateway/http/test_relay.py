@@ -179,11 +179,12 @@ async def test_does_not_count_a_stale_connection_against_the_replica():
 @pytest.mark.parametrize("behaviour", [die_in_mid_stream, end_without_done], ids=["killed", "no end"])
 async def test_ends_a_broken_stream_as_an_error_never_as_an_answer(behaviour):
     async with serving(Pod(behaviour=behaviour)) as pod, a_gateway(pod) as world:
-        stream = await an_openai(world).chat.completions.create(
-            model="tiny", messages=[{"role": "user", "content": "x"}], stream=True
-        )
-        with pytest.raises(openai.APIError, match="did not complete"):
-            [part async for part in stream]
+        async with an_openai(world) as api:
+            stream = await api.chat.completions.create(
+                model="tiny", messages=[{"role": "user", "content": "x"}], stream=True
+            )
+            with pytest.raises(openai.APIError, match="did not complete"):
+                [part async for part in stream]
         assert world.demand().in_flight == 0
 
 
@@ -296,8 +297,7 @@ FORMATS = [(KeepAlive.COMMENT, CHAT), (KeepAlive.CHUNK, CHAT), (KeepAlive.CHUNK,
 @pytest.mark.parametrize(("kind", "path"), FORMATS)
 async def test_keeps_a_waiting_stream_alive_in_a_form_that_clients_parse(kind, path):
     routing = RoutingSpec(hold=HoldSpec(keep_alive=kind))
-    async with serving(Pod()) as pod, a_gateway(routing=routing) as world:
-        api = an_openai(world)
+    async with serving(Pod()) as pod, a_gateway(routing=routing) as world, an_openai(world) as api:
         message = {"messages": [{"role": "user", "content": "x"}]} if path == CHAT else {"prompt": "x"}
         create = api.chat.completions.create if path == CHAT else api.completions.create
         stream = await create(model="tiny", stream=True, **message)
@@ -358,10 +358,10 @@ async def test_keeps_the_status_of_quick_refusals():
 
 async def test_lets_clients_retry_when_waiting_helps(monkeypatch):
     waits = []
-    async with serving(Pod()) as pod, a_gateway(routing=RoutingSpec(hold=HoldSpec(max_requests=1))) as world:
+    routing = RoutingSpec(hold=HoldSpec(max_requests=1))
+    async with serving(Pod()) as pod, a_gateway(routing=routing) as world, an_openai(world, max_retries=1) as api:
         blocker = asyncio.ensure_future(status_of(world))
         await eventually(lambda: world.demand().held == 1)
-        api = an_openai(world, max_retries=1)
 
         async def sleep_for_retry(*, response, **_rest: object) -> None:
             waits.append(response.headers["Retry-After"])
@@ -375,13 +375,11 @@ async def test_lets_clients_retry_when_waiting_helps(monkeypatch):
 
 
 async def test_stops_retries_where_waiting_cannot_help():
-    async with a_gateway() as world:
+    async with a_gateway() as world, an_openai(world, max_retries=3) as api:
         world.models = (replace(world.models[0], replicas=0, scale_to_zero=False),)
         world.show()
         with pytest.raises(openai.InternalServerError, match="does not start"):
-            await an_openai(world, max_retries=3).chat.completions.create(
-                model="tiny", messages=[{"role": "user", "content": "x"}]
-            )
+            await api.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x"}])
         assert len(world.lines) == 1
 
 

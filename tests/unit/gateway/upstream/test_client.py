@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
+import uvloop
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,7 +109,8 @@ def test_reads_the_same_however_a_replica_writes(at, chunked):
                 assert await post(client, replica) == body
             assert replica.connections == 1
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 async def test_ignores_interim_responses():
