@@ -204,8 +204,6 @@ class Relay:
             self._end(call, lease, Outcome.SERVER_ERROR if scanner.failed else Outcome.COMPLETED, scanner.usage)
             response.finish()
             return await stream.end(out + scanner.rest(), headers)
-        if out:
-            await stream.write(out, headers)
         outcome = Outcome.SERVER_ERROR if scanner.failed and broken is None else Outcome.BROKEN
         self._end(call, lease, outcome, scanner.usage)
         metrics.STREAMS_BROKEN.labels(call.model.key.name, call.model.key.namespace).inc()
