@@ -22,10 +22,10 @@ proxies one after the other; every number is the median of {rounds} rounds.
 
 {goals}
 
-A bare proxy is the least that a proxy with aiohttp can do: it parses, counts, logs and retries nothing. It uses aiohttp's
-client on asyncio's own event loop; the gateway uses a client of its own on uvloop. In brackets: the lowest and the
-highest ratio of a round. Other work on the machine changes latency more than CPU time: a goal inside a wide range can be
-reached in one run and missed in the next.
+A bare proxy is the least that a proxy with aiohttp can do: it parses, counts, logs and retries nothing. It uses
+aiohttp's client on asyncio's own event loop; the gateway uses a client of its own on uvloop. In brackets: the lowest
+and the highest ratio of a round. Other work on the machine changes latency more than CPU time: a goal inside a wide
+range can be reached in one run and missed in the next.
 
 ## CPU time and latency
 
