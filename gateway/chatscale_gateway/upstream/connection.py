@@ -24,7 +24,7 @@ class Connection(asyncio.Protocol):
     """A connection that exists, from `connection_made` on."""
 
     __slots__ = (
-        "_failure", "_head_deadline_s", "_lost", "_paused_reading", "_paused_writing", "_transport",
+        "_failure", "_head_deadline_s", "_lost", "_paused_reading", "_paused_writing", "_sent", "_transport",
         "_wait_began_s", "_waiter", "_waiter_seen", "on_end", "response", "reused", "unused_since_s", "writing",
     )  # fmt: skip
 
@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
         """Called when the response is complete or the connection is lost."""
         self._transport: asyncio.Transport | None = None
         self._lost = False
+        self._sent = False
         self._failure: Callable[[], Exception] | None = None
         """Makes the exception. A kept exception would keep the frames that raised it, and the bodies in them."""
         self._waiter: asyncio.Future[None] | None = None
@@ -63,10 +64,12 @@ class Connection(asyncio.Protocol):
         response = self.response
         response.begin()
         self._head_deadline_s = deadline_s
-        if len(body) <= PART_BYTES:
-            transport.write(head + body)
-        else:
-            await self._write_parts(transport, head, body)
+        if not transport.is_closing():  # a new connection can be lost already, and uvloop raises if it is written to
+            self._sent = True
+            if len(body) <= PART_BYTES:
+                transport.write(head + body)
+            else:
+                await self._write_parts(transport, head, body)
         while not response.has_head:
             await self._wait()
         self._head_deadline_s = 0.0
@@ -140,7 +143,7 @@ class Connection(asyncio.Protocol):
         view = memoryview(body)
         transport.write(head)
         for start in range(0, len(body), PART_BYTES):
-            while self._paused_writing and not self.response.has_head:
+            while (self._paused_writing or transport.is_closing()) and not self.response.has_head:
                 await self._wait()
             if self.response.has_head:
                 return  # an early response; `writing` stays set, so the connection cannot be used again
@@ -210,7 +213,7 @@ class Connection(asyncio.Protocol):
             self._fail(partial(BrokenError, "the connection was lost before the end of the response"))
         else:
             text = "the connection was lost before the response"
-            self._fail(partial(NotConnectedError, text, sent=True, stale=self.reused))
+            self._fail(partial(NotConnectedError, text, sent=self._sent, stale=self.reused))
         if self.on_end is not None:
             self.on_end(self)
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from chatscale_gateway.upstream.connection import PART_BYTES, READ_BUFFER_BYTES, Connection
-from chatscale_gateway.upstream.interface import BrokenError, NoAnswerError
+from chatscale_gateway.upstream.interface import BrokenError, NoAnswerError, NotConnectedError
 from tests.unit.gateway.upstream.fake_transport import FakeTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
@@ -108,3 +108,36 @@ async def test_a_connection_whose_request_is_not_complete_is_not_used_again():
     connection.data_received(b"HTTP/1.1 204 None\r\n\r\n")
     await request
     assert (connection.response.complete, connection.reusable) == (True, False)
+
+
+async def test_a_new_connection_that_is_lost_at_once_has_sent_nothing():
+    connection, transport = a_connection()
+    transport.abort()
+    connection.connection_lost(ConnectionResetError())
+    with pytest.raises(NotConnectedError) as raised:
+        await connection.request(b"head", b"", 10.0)
+    assert (raised.value.sent, bytes(transport.written)) == (False, b"")
+
+
+async def test_stops_writing_a_body_when_the_connection_is_lost():
+    connection, transport = a_connection()
+    connection.pause_writing()
+    request = await soon(connection.request(b"head", b"x" * (2 * PART_BYTES), 10.0))
+    transport.abort()
+    connection.resume_writing()  # transports do so when they drop what is not written
+    await asyncio.sleep(0)
+    connection.connection_lost(ConnectionResetError())
+    with pytest.raises(NotConnectedError) as raised:
+        await request
+    assert (raised.value.sent, bytes(transport.written)) == (True, b"head")
+
+
+async def test_a_failed_connection_keeps_no_request_body():
+    connection, _ = a_connection()
+    connection.connection_lost(None)
+    errors = []
+    for _ in range(2):
+        with pytest.raises(NotConnectedError) as raised:
+            await connection.request(b"head", b"", 10.0)
+        errors.append(raised.value)
+    assert errors[0] is not errors[1]  # a kept exception would keep the frames, and so the bodies, of its callers
