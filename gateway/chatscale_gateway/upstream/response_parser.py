@@ -65,7 +65,7 @@ class ResponseParser:
     def feed(self, data: bytes) -> None:
         """Parse what has arrived. Raises MalformedResponseError.
 
-        Bytes after the end of the response set `keep_alive` to False; the response stays complete.
+        Bytes behind the end are not valid either: a length that is too small would make a part of a body complete.
         """
         if len(self._start) < len(_START):
             self._start += data[: len(_START)]
@@ -78,8 +78,8 @@ class ResponseParser:
             raise MalformedResponseError("the replica switches protocols") from error
         except httptools.HttpParserError as error:
             if self.complete:
-                self.keep_alive = False
-                return
+                self.complete = False
+                raise MalformedResponseError("the response has bytes behind its end") from error
             cause = error.__context__
             if isinstance(cause, MalformedResponseError):
                 raise cause from None
