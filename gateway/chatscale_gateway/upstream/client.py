@@ -17,7 +17,7 @@ from chatscale_gateway.upstream.request_head import request_head
 
 CONNECT_TIMEOUT_S: Final = 5.0
 END_TIMEOUT_S: Final = 1.0
-"""For the end of a body whose rest nobody reads."""
+"""For the end of a body that is no longer read."""
 _CHECK_S: Final = 1.0
 """Period in which timeouts are enforced."""
 
@@ -25,12 +25,13 @@ _CHECK_S: Final = 1.0
 class ReplicaClient:
     """An async context manager: connections are closed at its end.
 
-    **When a request is sent again.** This class never does it; its errors say what the caller may do. No byte of a
-    response and a connection that has carried an earlier request (`stale`): the replica closed it while idle, so the
-    same replica may get the request on a new connection. No byte of a response on a new connection: another replica
-    may get it, once. The replica may have begun, but it has lost the connection, so its work is lost or cancelled, and
-    the client has seen nothing. From the first byte of a response on, or after a timeout: never, because the replica
-    has begun or is still at work.
+    This class never sends a request twice. Its errors say when the caller may send it again:
+
+    - A kept connection is lost before the first byte of a response (`stale`): the replica closed it while it was idle.
+      The same replica may get the request on a new connection.
+    - A new connection is lost before the first byte: another replica may get the request, once. The replica may have
+      begun, but without a connection its work is lost or cancelled, and the client has seen nothing.
+    - After the first byte of a response, or after a timeout: never. The replica has begun, or is still at work.
     """
 
     def __init__(self, *, response_timeout_s: float) -> None:
@@ -43,7 +44,7 @@ class ReplicaClient:
         self._pool = IdlePool()
         self._busy: set[Connection] = set()
         self._ending: dict[Connection, tuple[Replica, float]] = {}
-        """Connections whose body nobody reads any more, with the time at which they are closed."""
+        """Connections whose body is no longer read, with the time at which they are closed."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:

@@ -1,7 +1,7 @@
 """One TCP connection to a replica: it carries one request at a time.
 
-Flow control works in both directions: a body is written as the replica accepts it, and reading stops while nobody takes
-the bytes that have arrived.
+Flow control works in both directions: a body is written as fast as the replica accepts it, and reading stops while too
+many bytes wait to be taken.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
     def check(self, now_s: float, silence_s: float) -> None:
         """End a wait that lasts too long. Called about once a second for all connections: no request needs a timer.
 
-        silence_s: longest wait for the next bytes of a body. Only time in which somebody waits counts.
+        silence_s: longest wait for the next bytes of a body. Only the time of a `read` that waits counts.
         """
         waiter = self._waiter
         if waiter is None:

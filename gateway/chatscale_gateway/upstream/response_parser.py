@@ -47,7 +47,7 @@ class ResponseParser:
         self.headers: dict[str, str] = {}
         """Names in lower case. Values of a repeated header are one list (RFC 9110, section 5.3)."""
         self.parts: list[bytes] = []
-        """Body bytes that nobody has taken yet."""
+        """Body bytes that have not been taken."""
         self.size = 0
         """Of `parts`, in bytes."""
         self.keep_alive = False

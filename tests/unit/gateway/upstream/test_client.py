@@ -63,7 +63,7 @@ async def test_sends_a_request_and_reads_its_response():
         assert replica.requests == [head.encode() + b"Content-Length: 2\r\n\r\n{}"]
 
 
-async def test_talks_to_aiohttp_servers():
+async def test_works_with_aiohttp_servers():
     async def stream(http: web.Request) -> web.StreamResponse:
         response = await start_stream(http)
         for _ in range(100):
@@ -292,7 +292,7 @@ async def test_says_that_a_connection_that_is_not_accepted_sent_nothing():
 
 @pytest.mark.parametrize("end", [hang_up, reset], ids=["closed", "reset"])
 @pytest.mark.parametrize("reused", [False, True], ids=["new", "kept"])
-async def test_tells_a_lost_new_connection_from_a_kept_one(reused, end):
+async def test_separates_a_lost_new_connection_from_a_kept_one(reused, end):
     scripts = (answering(OK), end) if reused else (end,)
     async with raw_replica(in_turn(*scripts)) as replica, a_client() as client:
         if reused:
