@@ -49,7 +49,7 @@ class SharedLinear:
     """Several layers with the same input, computed as one. Their outputs are concatenated."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, layers: int) -> None:
-        self._linear = PackedLinear(weight, bias)
+        self.linear = PackedLinear(weight, bias)
         self._layers = layers
         self._left = 0
         self._inputs: torch.Tensor | None = None
@@ -58,7 +58,7 @@ class SharedLinear:
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """The output of all layers. The first call with these inputs computes it, the last one releases it."""
         if inputs is not self._inputs or self._output is None:
-            self._inputs, self._output, self._left = inputs, self._linear(inputs), self._layers
+            self._inputs, self._output, self._left = inputs, self.linear(inputs), self._layers
         output = self._output
         self._left -= 1
         if self._left == 0:
@@ -71,11 +71,12 @@ class LinearPart(torch.nn.Module):  # type: ignore[misc]  # Module is Any to myp
 
     def __init__(self, shared: SharedLinear, start: int, end: int) -> None:
         super().__init__()
-        self._shared, self._start, self._end = shared, start, end
+        self.shared = shared
+        self._start, self._end = start, end
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return self._shared(inputs)[..., self._start : self._end]
+        return self.shared(inputs)[..., self._start : self._end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,32 @@ def watch_siblings(network: Any) -> Iterator[list[Siblings]]:
         biased = {getattr(siblings.parent, name).bias is not None for name in siblings.names}
         if len(members) > 1 and len(biased) == 1 and all(times[id(siblings.parent), n] == 1 for n in siblings.names):
             found.append(siblings)
+
+
+def joint_linear(parent: Any, names: Sequence[str]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The named layers of a module as one, with their outputs side by side.
+
+    Dense layers stay usable: they become views of the joint weight, so there is no second copy of it. Raises TypeError
+    for layers of other kinds.
+    """
+    layers = [getattr(parent, name) for name in names]
+    if all(isinstance(layer, LinearPart) for layer in layers) and len({id(layer.shared) for layer in layers}) == 1:
+        whole: Callable[[torch.Tensor], torch.Tensor] = layers[0].shared.linear
+        return whole
+    if all(isinstance(layer, PackedLinear) for layer in layers):
+        return lambda inputs: torch.cat([layer(inputs) for layer in layers], dim=-1)
+    if any(type(layer) is not torch.nn.Linear for layer in layers):
+        raise TypeError(f"{', '.join(names)} are {', '.join(type(layer).__name__ for layer in layers)}")
+    with torch.no_grad():
+        weight, bias = _side_by_side(layers)
+        start = 0
+        for layer in layers:
+            end = start + layer.out_features
+            layer.weight = torch.nn.Parameter(weight[start:end], requires_grad=False)
+            if bias is not None:
+                layer.bias = torch.nn.Parameter(bias[start:end], requires_grad=False)
+            start = end
+    return lambda inputs: torch.nn.functional.linear(inputs, weight, bias)
 
 
 def pays_off(weight: torch.Tensor, rows: int) -> bool:
@@ -168,6 +195,9 @@ def pack_linears(
 
 
 def _side_by_side(layers: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The weights of several layers as one, and their biases, if they have any."""
+    if len({layer.bias is None for layer in layers}) > 1:
+        raise TypeError("some of the layers have a bias, others have none")
     biases = [layer.bias for layer in layers if layer.bias is not None]
     return torch.cat([layer.weight for layer in layers]), torch.cat(biases) if biases else None
 
