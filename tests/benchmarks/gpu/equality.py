@@ -80,9 +80,9 @@ def _compare_texts(
     """Answers equal to `generate`; in bfloat16 the numbers are for information."""
     texts = [as_text(ids, VOCAB) for ids in prompts]
     crowd = len(LENGTHS)
-    alone = [_ask(server, text, answer) for text in texts[:4]]
-    batch = _ask_all(server, texts[:crowd], answer)
-    beside = _ask_all(server, texts, answer)
+    alone = [_request(server, text, answer) for text in texts[:4]]
+    batch = _request_all(server, texts[:crowd], answer)
+    beside = _request_all(server, texts, answer)
     equal = {
         "alone": _equal(alone, expected[:4]),
         "in_a_batch": _equal(batch, expected[:crowd]),
@@ -92,8 +92,8 @@ def _compare_texts(
     counts = {name: f"{same} of {total}" for name, (same, total) in equal.items()}
     if case.dtype != "float32":
         counts["note"] = "equal answers are no goal in bfloat16"
-    verdict = {"kept": kept} if case.dtype == "float32" else {}
-    bench.add("equality", model=case.family, dtype=case.dtype, compared="text with generate", **counts, **verdict)
+    result = {"kept": kept} if case.dtype == "float32" else {}
+    bench.add("equality", model=case.family, dtype=case.dtype, compared="text with generate", **counts, **result)
 
 
 def _equal(found: Sequence[dict[str, Any]], expected: Sequence[str]) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def _compare_scores(
     bench: Bench, case: Case, server: Server, prompts: Sequence[list[int]], answer: int, reference: "Reference"
 ) -> None:
     """Log-probabilities of the most likely tokens at each position of our own answers, in a batch."""
-    found = _ask_all(server, [as_text(ids, VOCAB) for ids in prompts], answer, logprobs=True, top_logprobs=TOP)
+    found = _request_all(server, [as_text(ids, VOCAB) for ids in prompts], answer, logprobs=True, top_logprobs=TOP)
     rows = [
         {
             "prompt": ids,
@@ -127,7 +127,7 @@ def _compare_scores(
     )  # fmt: skip
 
 
-def _ask(server: Server, text: str, max_tokens: int, **fields: Any) -> dict[str, Any]:
+def _request(server: Server, text: str, max_tokens: int, **fields: Any) -> dict[str, Any]:
     body = {"model": "bench", "messages": [{"role": "user", "content": text}], "max_tokens": max_tokens,
             "temperature": 0, **fields}  # fmt: skip
     request = urllib.request.Request(
@@ -139,9 +139,9 @@ def _ask(server: Server, text: str, max_tokens: int, **fields: Any) -> dict[str,
         return choice
 
 
-def _ask_all(server: Server, texts: Sequence[str], max_tokens: int, **fields: Any) -> list[dict[str, Any]]:
+def _request_all(server: Server, texts: Sequence[str], max_tokens: int, **fields: Any) -> list[dict[str, Any]]:
     with ThreadPoolExecutor(len(texts)) as pool:
-        return list(pool.map(lambda text: _ask(server, text, max_tokens, **fields), texts))
+        return list(pool.map(lambda text: _request(server, text, max_tokens, **fields), texts))
 
 
 class Reference:

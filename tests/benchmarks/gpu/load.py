@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from typing_extensions import override
+
 CONTENT: Final = re.compile(rb'"(?:content|text)": ?"[^"]')
 USAGE: Final = re.compile(rb'"prompt_tokens": ?(\d+), ?"completion_tokens": ?(\d+)')
 FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
@@ -70,9 +72,11 @@ class _Reader(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.open = False
 
+    @override
     def connection_made(self, transport: Any) -> None:
         self.transport, self.open = transport, True
 
+    @override
     def connection_lost(self, _error: Exception | None) -> None:
         self.open = False
         self._end("connection closed")
@@ -92,6 +96,7 @@ class _Reader(asyncio.Protocol):
         answer.last_s = time.monotonic()
         return answer
 
+    @override
     def data_received(self, data: bytes) -> None:
         now_s = time.monotonic()
         self._buffer += data

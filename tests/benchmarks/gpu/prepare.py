@@ -40,12 +40,12 @@ def main() -> None:
         _hold_memory(options.leave_bytes)
         return
     if options.limits:
-        _say(**measure_limits(options.device, small=options.tiny))
+        _print(**measure_limits(options.device, small=options.tiny))
     for name in options.models:
         shape = tiny(SHAPES[name]) if options.tiny else SHAPES[name]
         began_s = time.perf_counter()
         size = write_model(shape, options.folder / name, options.device)
-        _say(model=name, bytes=size, seconds=time.perf_counter() - began_s)
+        _print(model=name, bytes=size, seconds=time.perf_counter() - began_s)
 
 
 def measure_limits(device: str, *, small: bool) -> dict[str, Any]:
@@ -105,11 +105,11 @@ def _hold_memory(leave_bytes: int) -> None:
 
     free, _ = torch.cuda.mem_get_info()
     held = torch.empty(max(free - leave_bytes, 0), dtype=torch.uint8, device="cuda")
-    _say(held_bytes=held.numel(), free_bytes=torch.cuda.mem_get_info()[0])
+    _print(held_bytes=held.numel(), free_bytes=torch.cuda.mem_get_info()[0])
     sys.stdin.read()
 
 
-def _say(**fields: Any) -> None:
+def _print(**fields: Any) -> None:
     print(json.dumps(fields), flush=True)
 
 

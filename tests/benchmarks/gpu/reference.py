@@ -23,14 +23,14 @@ def main() -> None:
     device, folder, *families = sys.argv[1:]
     for family in families:
         write_small(family, Path(folder) / family)
-    _say({"written": families})
+    _print({"written": families})
     for line in sys.stdin:
         job = json.loads(line)
         place = Path(folder) / job["family"]
         if job["work"] == "generate":
-            _say(generate(place, device, job["prompts"], job["max_tokens"]))
+            _print(generate(place, device, job["prompts"], job["max_tokens"]))
         else:
-            _say(errors(place, device, job["dtype"], job["rows"]))
+            _print(errors(place, device, job["dtype"], job["rows"]))
 
 
 def write_small(family: str, folder: Path) -> None:
@@ -124,7 +124,7 @@ def _log_probabilities(model: Any, ids: list[int], count: int) -> Any:
     return torch.log_softmax(logits.float(), -1).cpu()
 
 
-def _say(value: Any) -> None:
+def _print(value: Any) -> None:
     print(json.dumps(value), flush=True)
 
 

@@ -74,7 +74,7 @@ class Server:
         """Wait for /readyz. Raises ServerEndedError."""
         while time.monotonic() < self.began_s + START_TIMEOUT_S:
             if (code := self.process.poll()) is not None:
-                raise ServerEndedError(f"ended with code {code} before it was ready: {self.last_words()}", code)
+                raise ServerEndedError(f"ended with code {code} before it was ready: {self.exit_reason()}", code)
             if not self.port:
                 self.port = next((event["port"] for event in self.events() if event.get("event") == "listening"), 0)
             if self.port and self._is_ready():
@@ -83,7 +83,7 @@ class Server:
                 self.phases_s = ready.get("phases_s", {})
                 return
             time.sleep(POLL_S)
-        raise ServerEndedError(f"not ready within {START_TIMEOUT_S:g} s: {self.last_words()}", None)
+        raise ServerEndedError(f"not ready within {START_TIMEOUT_S:g} s: {self.exit_reason()}", None)
 
     def _is_ready(self) -> bool:
         try:
@@ -92,7 +92,7 @@ class Server:
         except (urllib.error.URLError, OSError):
             return False
 
-    def last_words(self) -> str:
+    def exit_reason(self) -> str:
         """The reason in the last log line, or the end of the output."""
         reasons = [event["reason"] for event in self.events() if "exit_code" in event]
         return reasons[-1] if reasons else self.log()[-1500:]
