@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -82,6 +82,10 @@ bench-zero-lost: images ## Requests lost in wakes, scale-downs and rollouts on t
 
 bench-gateway: .venv/.synced ## The gateway beside other proxies, 6 minutes: docs/benchmarks/gateway.md
 	$(PY) -m tests.benchmarks.gateway $(BENCH)
+
+bench-gpu: .venv/.synced ## The server on a GPU against the limits of the card, 8 minutes: docs/benchmarks/gpu.md
+	$(PY) -m tests.benchmarks.gpu $(BENCH)
+	$(PY) -m tests.benchmarks.gpu --page build/gpu/gpu.json
 
 clean-cluster: ## Delete the cluster; caches stay
 	python3 -m hack.cluster down

@@ -1,0 +1,118 @@
+"""From the JSON of a run to tables, and to docs/benchmarks/gpu.md. Pure, except for the path of the page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+PAGE: Final = Path(__file__).parents[3] / "docs" / "benchmarks" / "gpu.md"
+TITLES: Final = {
+    "8b": "Llama-3.1-8B, closed loop", "1b": "Llama-3.2-1B, closed loop",
+    "first_crowd": "The first crowd after a start", "decode_step": "Decode steps in the warm-up, without HTTP",
+    "prefill": "One prompt at a time", "mixed": "Mixed prompt lengths", "sampled": "Sampled, 0.8 / 0.95",
+    "drain": "Drain", "tight_memory": "Tight memory", "equality": "Equality", "sampling": "Sampling alone",
+    "start": "Start", "models": "Writing the models", "time": "Time of the sections",
+}  # fmt: skip
+HOW: Final = (
+    "A real server process over HTTP on loopback, streamed, random bfloat16 weights in the shapes of the two models, "
+    "64 slots of 5,120 tokens, prompts of 200 and answers of 128 tokens unless the table says otherwise, greedy. "
+    "No prompt comes twice. The limit of a loop is (weight bytes + KV bytes) / bandwidth for each decode step plus "
+    "prefill FLOP / matmul rate for each prompt, with both rates as measured on this card."
+)
+GOALS: Final = (
+    ("8b", "share_of_limit", {1: 0.65, 32: 0.62, 64: 0.60}),
+    ("1b", "share_of_limit", {1: 0.45, 32: 0.33, 64: 0.27}),
+    ("mixed", "tokens_per_s", {32: 2.5 * 928}),
+)
+"""Section, figure, least value by clients."""
+PREFILL_GOAL: Final = (4096, 0.70)
+CROWD_GOAL: Final = 1.5
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def page(found: Mapping[str, Any], revision: str = "") -> str:
+    """The page. revision: of the measured code, if the run could not find it out."""
+    machine = {**found["machine"], **({"revision": revision} if revision else {})}
+    parts = [
+        "<!-- Written by `python -m tests.benchmarks.gpu --page gpu.json`; do not edit. -->",
+        "# The server on a GPU", HOW, attention_path(found),
+        "## Goals", goals(found), tables({**found, "machine": machine}),
+    ]  # fmt: skip
+    return "\n\n".join(parts).rstrip() + "\n"
+
+
+def tables(found: Mapping[str, Any]) -> str:
+    """One table for each section that has rows."""
+    sections: Mapping[str, Rows] = found.get("sections", {})
+    parts = []
+    for name in [*TITLES, *(name for name in sections if name not in TITLES)]:
+        if rows := sections.get(name):
+            parts += [f"## {TITLES.get(name, name)}", table(rows)]
+    facts = {**found.get("machine", {}), **found.get("limits", {}), **found.get("graphs", {})}
+    parts += [
+        "## Machine",
+        "\n".join(["| | |", "|---|---|", *(f"| {key} | {_cell(value)} |" for key, value in facts.items())]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(rows: Rows) -> str:
+    """The rows' fields as columns, in the order of their first appearance."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [columns, ["---"] * len(columns), *([_cell(row.get(column, "")) for column in columns] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def attention_path(found: Mapping[str, Any]) -> str:
+    """Which attention was measured."""
+    if named := found.get("attention"):
+        return f"Attention path, as the server reports it: {named}."
+    limits = found.get("limits", {})
+    what = "has" if limits.get("paged_varlen_attn") else "has no"
+    return (
+        f"The server does not report its attention path. torch {limits.get('torch', 'unknown')} {what} `varlen_attn` "
+        "with a block table."
+    )
+
+
+def goals(found: Mapping[str, Any]) -> str:
+    """Each goal beside the measured value; one without a measurement says so."""
+    sections: Mapping[str, Rows] = found.get("sections", {})
+    rows = []
+    for section, figure, least in GOALS:
+        by_clients = {row.get("clients"): row.get(figure) for row in sections.get(section, ())}
+        rows += [
+            _goal(f"{section}, {clients} clients, {figure}", f">= {goal:g}", by_clients.get(clients), least=goal)
+            for clients, goal in least.items()
+        ]
+    tokens, share = PREFILL_GOAL
+    prefills = {row.get("tokens"): row.get("share_of_limit") for row in sections.get("prefill", ())}
+    rows.append(
+        _goal(f"prefill of {tokens}, share of the compute limit", f">= {share}", prefills.get(tokens), least=share)
+    )
+    ratios = [row.get("ratio") for row in sections.get("first_crowd", ()) if row.get("ratio")]
+    rows.append(
+        _goal("TTFT p95, first 32 against next 32", f"<= {CROWD_GOAL}", ratios[0] if ratios else None, most=CROWD_GOAL)
+    )
+    tight = [row["kept"] for row in sections.get("tight_memory", ()) if "kept" in row]
+    rows.append({"goal": "tight memory: serve or refuse", "wanted": "all", "found": f"{sum(tight)} of {len(tight)}",
+                 "reached": "yes" if tight and all(tight) else "no"})  # fmt: skip
+    equal = [row["kept"] for row in sections.get("equality", ()) if "kept" in row]
+    rows.append({"goal": "equality", "wanted": "all", "found": f"{sum(equal)} of {len(equal)}",
+                 "reached": "yes" if equal and all(equal) else "no"})  # fmt: skip
+    return table(rows)
+
+
+def _goal(
+    what: str, wanted: str, value: float | None, least: float | None = None, most: float | None = None
+) -> dict[str, Any]:
+    if value is None:
+        return {"goal": what, "wanted": wanted, "found": "not measured", "reached": "no"}
+    reached = (least is None or value >= least) and (most is None or value <= most)
+    return {"goal": what, "wanted": wanted, "found": value, "reached": "yes" if reached else "no"}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
