@@ -38,56 +38,61 @@ def attend(
     softcap: bound of the scores, as in Gemma 2.  sinks: (heads,) additional scores of the softmax, as in GPT-OSS.
     Returns (tokens, heads, head_dim).
     """
-    plain = softcap is None and sinks is None
-    if batch.slots is not None and plain and kernels_fit(query.device, kv.shape.head_dim):
-        return _attend_on_gpu(query, fresh, layer, kv, batch, scale=scale, window=window)
     output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    plain = softcap is None and sinks is None
+    first = 0
+    if batch.slots is not None and plain and kernels_fit(query.device, kv.shape.head_dim):
+        _decode_on_gpu(query, layer, kv, batch, output, scale, window)
+        if query.dtype is not torch.float32 or len(query) == batch.decodes:
+            for prompts in batch.prompts:
+                own = slice(prompts.first, prompts.first + prompts.tokens)
+                if prompts.rows is None:
+                    found = (fresh[0][own], fresh[1][own])
+                else:
+                    found = (kv.keys[layer][prompts.rows], kv.values[layer][prompts.rows])
+                output[own] = flash_attention(query[own], *found, prompts, scale, window)
+            return output
+        first = batch.decodes
     for span in batch.spans:
+        if span.tokens.start < first:
+            continue
         keys, values = (span.read(block, kv.page_tokens) for block in (kv.keys[layer], kv.values[layer]))
-        found = (
+        output[span.tokens] = (
             _span_attention(query, keys, values, span, scale, window)
             if plain
             else _exact_attention(query, keys, values, span, scale, window, softcap, sinks)
         )
-        output[span.tokens] = found
     return output
 
 
 @cache
 def kernels_fit(device: torch.device, head_dim: int) -> bool:
-    """True if the GPU kernels compute heads of this size."""
+    """True if the GPU kernels compute heads of this size. Flash attention has no float32."""
     return device.type == "cuda" and head_dim in (64, 128, 256)
 
 
-def _attend_on_gpu(
+def _decode_on_gpu(
     query: torch.Tensor,
-    fresh: tuple[torch.Tensor, torch.Tensor],
     layer: int,
     kv: KvCache,
     batch: PackedBatch,
-    *,
+    output: torch.Tensor,
     scale: float,
     window: int | None,
-) -> torch.Tensor:
+) -> None:
+    """Attention of the tokens that decode, into `output`."""
+    count = batch.decodes
+    if count == 0 or batch.slots is None:
+        return
     from chatscale_server.engine.kernels.attention import attend_pages
 
-    keys, values = kv.keys[layer], kv.values[layer]
-    output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
-    count = batch.decodes
-    if count and batch.slots is not None:
-        attend_pages(
-            query[:count], keys, values, kv.table, batch.slots, batch.positions, output[:count],
-            page_tokens=kv.page_tokens, scale=scale, window=window or 0,
-        )  # fmt: skip
-    for prompts in batch.prompts:
-        first, last = prompts.first, prompts.first + prompts.tokens
-        own = slice(first, last)
-        if prompts.rows is None:
-            k, v = fresh[0][own], fresh[1][own]
-        else:
-            k, v = keys[prompts.rows], values[prompts.rows]
-        output[own] = flash_attention(query[own], k, v, prompts, scale, window)
-    return output
+    rows = query[:count]
+    if rows.stride(1) != rows.shape[2]:
+        rows = rows.contiguous()
+    attend_pages(
+        rows, kv.keys[layer], kv.values[layer], kv.table, batch.slots, batch.positions, output[:count],
+        page_tokens=kv.page_tokens, scale=scale, window=window or 0,
+    )  # fmt: skip
 
 
 @cache
@@ -120,7 +125,8 @@ def flash_attention(
     # Older versions have the same kernel as a private operator only.
     output: torch.Tensor = torch.ops.aten._flash_attention_forward(  # noqa: SLF001
         query, keys, values, prompts.query_starts, prompts.key_starts, prompts.longest_query, prompts.longest_key,
-        0.0, True, False, scale=scale, window_size_left=left if window else None, window_size_right=0 if window else None,
+        0.0, True, False,  # noqa: FBT003 - no dropout, causal, no debug mask
+        scale=scale, window_size_left=left if window else None, window_size_right=0 if window else None,
     )[0]  # fmt: skip
     return output
 

@@ -21,7 +21,9 @@ _STEP: Final = 16
 """Sizes above _FINE_UP_TO are multiples of it, because larger products take time for each row."""
 
 Compute = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""(ids, positions, slots), each (rows,) int64 on the GPU -> logits (rows, vocab), of any float type. Must not synchronise with the GPU."""
+"""(ids, positions, slots), each (rows,) int64 on the GPU -> logits (rows, vocab), of any float type.
+
+Must not synchronise with the GPU."""
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 """Records a step and returns a function that replays it."""
 

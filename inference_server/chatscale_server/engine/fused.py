@@ -59,9 +59,9 @@ class FusedDecoder:
         self._layers = [_layer(layer) for layer in inner.layers]
         device = self._norm.device
         self._on_gpu = kernels_fit(device, self._width)
-        self._cosines, self._sines = self._rotations(max_len, device) if self._on_gpu else (None, None)
+        self._rotations = self._all_rotations(max_len, device) if self._on_gpu else None
 
-    def _rotations(self, max_len: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def _all_rotations(self, max_len: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of all positions, (max_len, head_dim / 2) float32. Both halves of a head have the same."""
         like = torch.empty(1, 1, dtype=torch.float32, device=device)
         with torch.inference_mode():
@@ -79,11 +79,12 @@ class FusedDecoder:
     def _on_gpu_layers(self, residual: torch.Tensor, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
         from chatscale_server.engine.kernels.layers import add_norm, rotate_and_store, silu_mul
 
+        assert self._rotations is not None  # noqa: S101 - made on every GPU
         delta: torch.Tensor | None = None
         for number, layer in enumerate(self._layers):
             states = layer.states(add_norm(delta, residual, layer.before, self._eps))
             rotate_and_store(
-                states, self._cosines, self._sines, batch.positions, batch.targets, kv.keys[number], kv.values[number],
+                states, *self._rotations, batch.positions, batch.targets, kv.keys[number], kv.values[number],
                 layer.norms, self._eps,
             )  # fmt: skip
             attended = self._attend(states, number, batch, kv, layer.window)

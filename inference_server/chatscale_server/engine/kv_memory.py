@@ -3,6 +3,8 @@
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from chatscale_server.engine.pages import PagePool
 from chatscale_server.engine.prefixes import Copy, SlotContents
 from chatscale_server.engine.request import Request
@@ -21,11 +23,12 @@ class SlotMemory(KvMemory):
     capacity_tokens: int
     reserved_tokens: int = 0
 
+    @override
     def fits(self, request: Request) -> bool:
-        """See `KvMemory`."""
         return request.reserved_tokens <= self.capacity_tokens
 
-    def admit(self, sequence: Sequence, running: Ordered[Sequence], source: tuple[int, int]) -> bool:  # noqa: ARG002 - see `KvMemory`
+    @override
+    def admit(self, sequence: Sequence, running: Ordered[Sequence], source: tuple[int, int]) -> bool:
         """Reserve the request's tokens."""
         tokens = sequence.request.reserved_tokens
         if self.reserved_tokens + tokens > self.capacity_tokens:
@@ -33,19 +36,23 @@ class SlotMemory(KvMemory):
         self.reserved_tokens += tokens
         return True
 
+    @override
     def attach(self, sequence: Sequence, source: int, tokens: int) -> list[Copy]:
         """Copy from slot to slot."""
         sequence.prefilled = tokens
         return [Copy(source, sequence.slot, tokens)]
 
-    def grow(self, running: Ordered[Sequence]) -> list[Sequence]:  # noqa: ARG002 - see `KvMemory`
+    @override
+    def grow(self, running: Ordered[Sequence]) -> list[Sequence]:
         """Everything is reserved from the start."""
         return []
 
+    @override
     def release(self, sequence: Sequence) -> None:
         """Release the reservation."""
         self.reserved_tokens -= sequence.request.reserved_tokens
 
+    @override
     def forget(self, slot: int) -> None:
         """A slot keeps its memory."""
 
@@ -64,14 +71,15 @@ class PagedMemory(KvMemory):
     """Slots with a running sequence."""
 
     @property
+    @override
     def capacity_tokens(self) -> int:
-        """See `KvMemory`."""
         return self.pool.capacity_tokens
 
+    @override
     def fits(self, request: Request) -> bool:
-        """See `KvMemory`."""
         return request.reserved_tokens <= self.pool.capacity_tokens
 
+    @override
     def admit(self, sequence: Sequence, running: Ordered[Sequence], source: tuple[int, int]) -> bool:
         """Share the cached prefix and take pages for the rest. Each running sequence may soon need one page more."""
         slot, tokens = source
@@ -89,6 +97,7 @@ class PagedMemory(KvMemory):
         self.contents.note(sequence.slot, sequence.tokens, sequence.prefilled)
         return True
 
+    @override
     def attach(self, sequence: Sequence, source: int, tokens: int) -> list[Copy]:
         """Replace the first pages by those of the other slot. Whole pages only, so nothing is copied."""
         count = tokens // self.pool.page_tokens
@@ -99,6 +108,7 @@ class PagedMemory(KvMemory):
             sequence.prefilled = count * self.pool.page_tokens
         return []
 
+    @override
     def grow(self, running: Ordered[Sequence]) -> list[Sequence]:
         """Pages for the token of this step and for the next one, which the engine may compute ahead."""
         paused: list[Sequence] = []
@@ -113,13 +123,14 @@ class PagedMemory(KvMemory):
                 sequence.pages += self.pool.take(missing)
         return paused
 
+    @override
     def release(self, sequence: Sequence) -> None:
         """The slot keeps the pages."""
         self._active.discard(sequence.slot)
         self.pool.park(sequence.pages)
 
+    @override
     def forget(self, slot: int) -> None:
-        """See `KvMemory`."""
         self.pool.drop(self.contents.pages(slot))
 
     def _pause(self, sequence: Sequence) -> None:

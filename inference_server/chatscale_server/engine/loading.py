@@ -126,7 +126,7 @@ def load_model(plan: LoadPlan) -> SlotModel:
         )  # fmt: skip
         if plan.device.type == "cuda":
             # cuDNN's attention builds a plan for each new length: 40 to 65 ms for each new prompt length on an H100.
-            torch.backends.cuda.enable_cudnn_sdp(False)
+            torch.backends.cuda.enable_cudnn_sdp(False)  # noqa: FBT003 - torch's signature
         network.to(plan.device).eval()
         cache = new_cache(plan, plan.slots, probe_pages(plan) if plan.device.type == "cuda" else None)
     except (OSError, ImportError, *FAILURES) as error:
@@ -160,8 +160,9 @@ def spare_pages(plan: LoadPlan, step_bytes: int) -> int:
     if pages < needed:
         raise StartupError(
             ExitCode.MODEL_TOO_LARGE,
-            f"model {plan.folder}: beside the weights and a step, the GPU has memory for {max(pages - 1, 0) * PAGE_TOKENS} "
-            f"tokens of KV cache, and {Env.MAX_MODEL_LEN} is {plan.max_model_len}: lower it, or use a GPU with more memory",
+            f"model {plan.folder}: beside the weights and a step, the GPU has memory for a KV cache of "
+            f"{max(pages - 1, 0) * PAGE_TOKENS} tokens, but one request may need {plan.max_model_len}: lower "
+            f"{Env.MAX_MODEL_LEN}, or use a GPU with more memory",
         )
     return min(pages, plan.most_slots * (needed - 1) + 1)
 
@@ -272,6 +273,7 @@ def _choosable_bytes(device: torch.device, available: int | None) -> int:
 
 
 def failed(folder: Path, what: str, error: Exception) -> StartupError:
+    """The error of a start that failed in torch: out of memory, or an unsupported model."""
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
         return StartupError(
             ExitCode.MODEL_TOO_LARGE,
@@ -282,4 +284,5 @@ def failed(folder: Path, what: str, error: Exception) -> StartupError:
 
 
 def unsupported(folder: Path, why: str) -> StartupError:
+    """The error of a model that cannot be served."""
     return StartupError(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: {why}")

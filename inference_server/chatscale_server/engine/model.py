@@ -116,7 +116,9 @@ class SlotModel:
                 gathered = self._on_device(torch.cat([self.cache.rows(row.slot, row.pages, row.end) for row in group]))
             query_starts, key_starts = self._upload([queries, keys], torch.int32)
             prompts.append(
-                Prompts(first, sum(sizes), query_starts, key_starts, max(sizes), max(row.end for row in group), gathered)
+                Prompts(
+                    first, sum(sizes), query_starts, key_starts, max(sizes), max(row.end for row in group), gathered
+                )
             )
             first += sum(sizes)
         return tuple(prompts)

@@ -64,9 +64,7 @@ def _attention(
     """The attention function of transformers: (batch, heads, tokens, head_dim) to (batch, tokens, heads, head_dim)."""
     active, layers = _active.get(), _layers.get()
     if active is None or layers is None:
-        found: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, **options
-        )
+        found: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return found
     keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
     active.kv.write(layers.layer, active.batch.targets, keys, values)

@@ -221,10 +221,10 @@ class Scheduler:
 
     def _resume(self, sequence: Sequence) -> list[Copy]:
         """Give a paused sequence memory again, unless an older one still waits for it."""
-        older = [other for other in self._running.values() if other.paused][0]
+        oldest = next(other for other in self._running.values() if other.paused)
         others = [other for other in self._running.values() if not other.paused]
         source = self.contents.longest(sequence.tokens) if self.reuse_prefixes else (sequence.slot, 0)
-        if older is not sequence or not self.memory.admit(sequence, others, source):
+        if oldest is not sequence or not self.memory.admit(sequence, others, source):
             return []
         sequence.paused = False
         return self._begin(sequence)

@@ -53,9 +53,7 @@ class SlotSampler:
         """The last token of each slot, input of its next step."""
         return [self._last[slot] for slot in slots]
 
-    def choose(
-        self, logits: torch.Tensor, slots: Sequence[int], greedy: torch.Tensor | None = None
-    ) -> dict[int, int]:
+    def choose(self, logits: torch.Tensor, slots: Sequence[int], greedy: torch.Tensor | None = None) -> dict[int, int]:
         """Choose and store one token per slot. logits: (slots, vocab) float32.
 
         Any error is raised before the first token is stored, so that the call can be repeated with some of the slots.

@@ -18,11 +18,11 @@ from typing import Final, Protocol
 
 from chatscale_server.engine.beams import BeamQueue, Search
 from chatscale_server.engine.detokenize import SequenceText, StopFilter, TextPiece
-from chatscale_server.engine.protocol import Engine, ModelInfo
-from chatscale_server.engine.request import FinishReason, Output, Request, Sampling, Score, StepReport
 from chatscale_server.engine.kv_memory import make_memory
 from chatscale_server.engine.pages import NO_PAGE
 from chatscale_server.engine.prefixes import SlotContents
+from chatscale_server.engine.protocol import Engine, ModelInfo
+from chatscale_server.engine.request import FinishReason, Output, Request, Sampling, Score, StepReport
 from chatscale_server.engine.scheduler import Scheduler
 from chatscale_server.engine.sequence import Chunk, Sequence, StepPlan
 from chatscale_server.engine.step_isolation import run_isolated, without, yielding

@@ -48,7 +48,7 @@ def attend_pages(
     part_kernel[(rows, kv_heads, parts)](
         query, keys, values, table, slots, positions, partial, sums, query.stride(0), table.stride(0), scale,
         GROUP=group, PADDED=padded, HEADS=kv_heads, WIDTH=width, PAGE=page_tokens, PARTS=parts, WINDOW=window,
-        num_warps=4, num_stages=2,
+        PRECISION="ieee" if query.dtype is torch.float32 else "tf32", num_warps=4, num_stages=2,
     )  # fmt: skip
     join_kernel: Any = _join_parts
     join_kernel[(rows, heads)](
@@ -59,14 +59,14 @@ def attend_pages(
 def parts_for(sequences: int) -> int:
     """Parts of each sequence, a power of two. sequences: rows x KV heads."""
     fewest, most = _PARTS
-    return min(most, max(fewest, triton.next_power_of_2(-(-_PROGRAMS // sequences))))
+    return min(most, max(fewest, 1 << (-(-_PROGRAMS // sequences) - 1).bit_length()))
 
 
-@triton.jit  # type: ignore[misc]
+@triton.jit
 def _attend_part(
     query, keys, values, table, slots, positions, partial, sums, query_stride, table_stride, scale,
     GROUP: tl.constexpr, PADDED: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, PAGE: tl.constexpr,
-    PARTS: tl.constexpr, WINDOW: tl.constexpr,
+    PARTS: tl.constexpr, WINDOW: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1)
@@ -105,13 +105,13 @@ def _attend_part(
         source = (page * PAGE + offset) * HEADS + head
         k = tl.load(keys + source[None, :] * WIDTH + column[:, None], mask=seen[None, :], other=0.0)
         v = tl.load(values + source[:, None] * WIDTH + column[None, :], mask=seen[:, None], other=0.0)
-        scores = tl.dot(queries, k).to(tl.float32) * scale
+        scores = tl.dot(queries, k, input_precision=PRECISION).to(tl.float32) * scale
         scores = tl.where(seen[None, :], scores, -1e30)
         higher = tl.maximum(peak, tl.max(scores, 1))
         weights = tl.exp(scores - higher[:, None])
         weights = tl.where(seen[None, :], weights, 0.0)
         faded = tl.exp(peak - higher)
-        mixed = mixed * faded[:, None] + tl.dot(weights.to(v.dtype), v).to(tl.float32)
+        mixed = mixed * faded[:, None] + tl.dot(weights.to(v.dtype), v, input_precision=PRECISION).to(tl.float32)
         total = total * faded + tl.sum(weights, 1)
         peak = higher
     tl.store(partial + place[:, None] * WIDTH + column[None, :], mixed, mask=lane[:, None] < GROUP)
@@ -119,7 +119,7 @@ def _attend_part(
     tl.store(sums + place * 2 + 1, total, mask=lane < GROUP)
 
 
-@triton.jit  # type: ignore[misc]
+@triton.jit
 def _join_parts(
     partial, sums, output, output_stride,
     GROUP: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, PARTS: tl.constexpr,

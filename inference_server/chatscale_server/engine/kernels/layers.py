@@ -64,7 +64,7 @@ def silu_mul(both: torch.Tensor) -> torch.Tensor:
     return output
 
 
-@triton.jit  # type: ignore[misc]
+@triton.jit
 def _add_norm(delta, residual, weight, output, width, eps, ADDS: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK)
@@ -81,24 +81,24 @@ def _add_norm(delta, residual, weight, output, width, eps, ADDS: tl.constexpr, B
     tl.store(output + row * width + column, (scaled.to(dtype).to(tl.float32) * factor).to(dtype), mask=inside)
 
 
-@triton.jit  # type: ignore[misc]
+@triton.jit
 def _rotate_and_store(
     states, cosines, sines, positions, targets, keys, values, query_norm, key_norm, eps,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, NORMS: tl.constexpr,
 ):  # fmt: skip
-    HALF: tl.constexpr = WIDTH // 2
+    half: tl.constexpr = WIDTH // 2
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1)
-    lane = tl.arange(0, HALF)
+    lane = tl.arange(0, half)
     source = states + (token * (HEADS + 2 * KV_HEADS) + head) * WIDTH
     dtype = states.dtype.element_ty
     left = tl.load(source + lane)
-    right = tl.load(source + HALF + lane)
+    right = tl.load(source + half + lane)
     target = tl.load(targets + token)
     if head >= HEADS + KV_HEADS:
         place = values + (target * KV_HEADS + head - HEADS - KV_HEADS) * WIDTH
         tl.store(place + lane, left)
-        tl.store(place + HALF + lane, right)
+        tl.store(place + half + lane, right)
     else:
         a = left.to(tl.float32)
         b = right.to(tl.float32)
@@ -108,22 +108,22 @@ def _rotate_and_store(
             if head >= HEADS:
                 weight = key_norm
             a = ((a * scale).to(dtype).to(tl.float32) * tl.load(weight + lane).to(tl.float32)).to(dtype).to(tl.float32)
-            b = ((b * scale).to(dtype).to(tl.float32) * tl.load(weight + HALF + lane).to(tl.float32)).to(dtype)
+            b = ((b * scale).to(dtype).to(tl.float32) * tl.load(weight + half + lane).to(tl.float32)).to(dtype)
             b = b.to(tl.float32)
         position = tl.load(positions + token)
-        cosine = tl.load(cosines + position * HALF + lane)
-        sine = tl.load(sines + position * HALF + lane)
+        cosine = tl.load(cosines + position * half + lane)
+        sine = tl.load(sines + position * half + lane)
         left = (a * cosine - b * sine).to(dtype)
         right = (b * cosine + a * sine).to(dtype)
         tl.store(source + lane, left)
-        tl.store(source + HALF + lane, right)
+        tl.store(source + half + lane, right)
         if head >= HEADS:
             place = keys + (target * KV_HEADS + head - HEADS) * WIDTH
             tl.store(place + lane, left)
-            tl.store(place + HALF + lane, right)
+            tl.store(place + half + lane, right)
 
 
-@triton.jit  # type: ignore[misc]
+@triton.jit
 def _silu_mul(both, output, width, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -131,4 +131,5 @@ def _silu_mul(both, output, width, BLOCK: tl.constexpr):
     dtype = output.dtype.element_ty
     gate = tl.load(both + row * 2 * width + column, mask=inside, other=0.0).to(tl.float32)
     up = tl.load(both + row * 2 * width + width + column, mask=inside, other=0.0).to(tl.float32)
-    tl.store(output + row * width + column, ((gate * tl.sigmoid(gate)).to(dtype).to(tl.float32) * up).to(dtype), mask=inside)
+    active = (gate * tl.sigmoid(gate)).to(dtype).to(tl.float32)
+    tl.store(output + row * width + column, (active * up).to(dtype), mask=inside)

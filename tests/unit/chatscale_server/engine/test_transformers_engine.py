@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM
 
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.metrics import decode_batch_sizes
+from chatscale_server.engine.kv_cache import CacheShape, KvCache
 from chatscale_server.engine.linears import LinearPart, pack_linears
 from chatscale_server.engine.loading import load_model, plan_load
-from chatscale_server.engine.kv_cache import CacheShape, KvCache
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.step_isolation import run_isolated, without, yielding

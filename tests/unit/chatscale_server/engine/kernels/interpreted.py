@@ -1,4 +1,4 @@
-"""Runs the GPU kernels in Triton's interpreter on a CPU, and compares them with torch. Its own process: see the test."""
+"""Runs the GPU kernels in Triton's interpreter on a CPU, and compares them with torch. A process of its own."""
 
 import os
 
@@ -24,16 +24,14 @@ def attention(heads: int, kv_heads: int, width: int, lengths: list[int], window:
     slots, positions = torch.randperm(len(lengths)), torch.tensor(lengths) - 1
     states = torch.randn(len(lengths), heads + 2, width)
     query, output = states[:, :heads], torch.empty(len(lengths), heads, width)
-    attend_pages(
-        query, keys, values, table, slots, positions, output, page_tokens=size, scale=0.3, window=window
-    )
+    attend_pages(query, keys, values, table, slots, positions, output, page_tokens=size, scale=0.3, window=window)
     for row, length in enumerate(lengths):
         rows = (table[slots[row]].long()[:, None] * size + torch.arange(size)).flatten()[:length]
         rows = rows[-window:] if window else rows
         k, v = (block[rows].transpose(0, 1)[None] for block in (keys, values))
-        expected = functional.scaled_dot_product_attention(
-            query[row][None, :, None], k, v, scale=0.3, enable_gqa=True
-        )[0, :, 0]
+        expected = functional.scaled_dot_product_attention(query[row][None, :, None], k, v, scale=0.3, enable_gqa=True)[
+            0, :, 0
+        ]
         torch.testing.assert_close(output[row], expected, rtol=1e-4, atol=1e-5)
 
 
