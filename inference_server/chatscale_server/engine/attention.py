@@ -15,6 +15,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from chatscale_server.engine.kv_cache import KvCache
 from chatscale_server.engine.packed import PackedBatch, Prompts, Span
 
+HEAD_DIMS: Final = (64, 128, 256)
+"""Sizes of heads that the GPU kernels compute."""
 GATHERED_TOKENS: Final = 65_536
 """Keys that one call of flash attention may gather from the pages. Bounds the memory of a prefill step."""
 
@@ -68,7 +70,11 @@ def attend(
 @cache
 def kernels_fit(device: torch.device, head_dim: int) -> bool:
     """True if the GPU kernels compute heads of this size. Flash attention has no float32."""
-    return device.type == "cuda" and head_dim in (64, 128, 256)
+    if device.type != "cuda" or head_dim not in HEAD_DIMS:
+        return False
+    from chatscale_server.engine.kernels.available import kernels_work
+
+    return kernels_work()
 
 
 def _decode_on_gpu(

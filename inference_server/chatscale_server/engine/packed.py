@@ -123,7 +123,8 @@ class PackedBatch:
     def spans(self) -> tuple[Span, ...]:
         """The calls of torch's attention. Made when first needed."""
         if self._spans is None:
-            assert self.cache is not None  # noqa: S101 - only a recorded step has no cache, and it uses no spans
+            if self.cache is None:
+                raise RuntimeError("a decode step can be recorded only with the attention kernel for pages")
             self._spans = make_spans(self.rows, self.decodes, self.cache)
         return self._spans
 

@@ -1,1 +1,1 @@
-"""GPU kernels in Triton. Imported only where torch finds a GPU, because images for CPUs have no Triton."""
+"""Triton kernels. Only this package imports Triton, which the images for CPUs do not contain."""

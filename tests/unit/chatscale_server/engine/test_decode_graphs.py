@@ -131,6 +131,8 @@ def test_graphs_are_kept_only_where_they_answer_alike_and_faster(models, record,
     settings = Settings(model_uri=f"file://{models('llama')}", served_name="m", max_concurrency=4, dtype=Dtype.FLOAT32)
     plan = plan_load(models("llama"), settings)
     model = load_model(plan)
+    monkeypatch.setattr(SlotModel, "compute", computed)
+    model.cache = KvCache(plan.shape, 4, 128, dtype=model.dtype, device=model.device, pages=81, page_tokens=8)
     times: Iterator[float] = iter(times_s)
     monkeypatch.setattr("chatscale_server.engine.warm_up.decode_seconds", lambda *_: next(times))
     with caplog.at_level("INFO", "chatscale_server.engine.warm_up"):
