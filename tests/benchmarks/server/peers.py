@@ -21,7 +21,8 @@ from chatscale_contract.server.environment import EngineName, Env
 from tests.benchmarks.server.client import ask, session
 from tests.benchmarks.server.workload import Ask
 
-START_TIMEOUT_S: Final = 180.0
+START_TIMEOUT_S: Final = 420.0
+"""vLLM compiles for minutes on a small machine."""
 STOP_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.02
 SLOTS: Final = 32
@@ -52,6 +53,7 @@ class Started:
     """A server that has answered once."""
 
     process: subprocess.Popen[bytes]
+    """Leader of a process group of its own, which has all processes of the server."""
     base_url: str
     ready_s: float
     """From the start of the process until its probe said so."""
@@ -117,6 +119,7 @@ async def running(peer: Peer) -> AsyncIterator[Started]:
         process = subprocess.Popen(  # noqa: ASYNC220 - a fork of milliseconds, and nothing else runs yet
             [part.format(port=port) for part in peer.command],
             env={**os.environ, **COMMON_ENV, **peer.env}, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
         )  # fmt: skip
         try:
             await _until_ready(process, base_url + peer.ready_path)
