@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -174,10 +175,11 @@ def _beside_vllm(results: report.Results, model: Path, options: argparse.Namespa
     for dtype in VLLM_DTYPES:
         if dtype is Dtype.BFLOAT16 and not machine.has_bfloat16():
             continue
-        ours, vllm = chatscale(model, dtype, options.device), vllm_peer(program, model, dtype)
-        results.vllm[dtype] = asyncio.run(
-            compare(ours, vllm, options.vllm_rounds, lambda number: _closed(number, size), _tell)
-        )
+        with tempfile.TemporaryDirectory() as cache:
+            ours, vllm = chatscale(model, dtype, options.device), vllm_peer(program, model, dtype, Path(cache))
+            results.vllm[dtype] = asyncio.run(
+                compare(ours, vllm, options.vllm_rounds, lambda number: _closed(number, size), _tell)
+            )
         _tell(f"{dtype} beside vLLM done, load average {machine.load_average():.1f}")
 
 

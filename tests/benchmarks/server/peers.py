@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -139,14 +139,14 @@ def _written(output: IO[bytes]) -> str:
 
 
 async def stop(process: subprocess.Popen[bytes]) -> int:
-    """SIGTERM, and SIGKILL for a process that does not mind it; the exit code."""
+    """SIGTERM, and SIGKILL for a process that does not end, and for what it leaves behind; the exit code."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    try:
-        return await asyncio.to_thread(process.wait, STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return await asyncio.to_thread(process.wait)
+    with suppress(subprocess.TimeoutExpired):
+        await asyncio.to_thread(process.wait, STOP_TIMEOUT_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return await asyncio.to_thread(process.wait)
 
 
 async def _until_ready(process: subprocess.Popen[bytes], url: str) -> None:

