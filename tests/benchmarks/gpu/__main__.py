@@ -5,7 +5,8 @@ Needs a machine with torch >= 2.11 and no network, and ends within `--minutes`. 
 time is left is skipped, and its row says so. `--page gpu.json` writes docs/benchmarks/gpu.md from such a run, on any
 machine.
 
-On a machine without package registries the packages that the server needs travel as wheels: hack/gpu_wheels.sh.
+Run it in the root of the checkout. On a machine without package registries the packages that the server needs travel
+as wheels, see hack/gpu_wheels.sh, and PYTHONPATH names `inference_server` and `contract`.
 
 Sections:
   limits         read bandwidth and bfloat16 matmul rate of the card
@@ -46,7 +47,6 @@ from tests.benchmarks.gpu.speed import measure_model
 from tests.benchmarks.gpu.tight_memory import tight_memory
 
 ROOT: Final = Path(__file__).parents[3]
-PROGRAMS: Final = ("inference_server", "contract", "operator", "simulator", "cli", "gateway")
 OF_8B: Final = frozenset({"first_crowd", "8b", "prefill", "mixed", "sampled", "drain"})
 """Sections on the server of the large model."""
 SECTIONS: Final = (
@@ -65,10 +65,6 @@ def main() -> int:
     if options.page:
         PAGE.write_text(page(json.loads(options.page.read_text()), options.revision))
         return 0
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [*(str(ROOT / program) for program in PROGRAMS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
-    os.chdir(ROOT)
     folder = _model_folder(options.tiny)
     workers = max(1, min(WORKERS, (os.cpu_count() or 1) // 2))
     clients = Clients(workers)

@@ -48,10 +48,13 @@ def tables(found: Mapping[str, Any]) -> str:
     for name in [*TITLES, *(name for name in sections if name not in TITLES)]:
         if rows := sections.get(name):
             parts += [f"## {TITLES.get(name, name)}", table(rows)]
-    facts = {**found.get("machine", {}), **found.get("limits", {}), **found.get("graphs", {})}
+    graphs = {f"graphs of {name}": events for name, events in found.get("graphs", {}).items() if events}
+    facts = {**found.get("machine", {}), **found.get("limits", {}), **graphs}
     parts += [
         "## Machine",
-        "\n".join(["| | |", "|---|---|", *(f"| {key} | {_cell(value)} |" for key, value in facts.items())]),
+        "\n".join(
+            ["| | |", "|---|---|", *(f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in facts.items())]
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -59,7 +62,9 @@ def tables(found: Mapping[str, Any]) -> str:
 def table(rows: Rows) -> str:
     """The rows' fields as columns, in the order of their first appearance."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    lines = [columns, ["---"] * len(columns), *([_cell(row.get(column, "")) for column in columns] for row in rows)]
+    heads = [column.replace("_", " ") for column in columns]
+    cells = [[_cell(row.get(column, ""), share=column.startswith("share")) for column in columns] for row in rows]
+    lines = [heads, ["---"] * len(columns), *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -112,7 +117,11 @@ def _goal(
     return {"goal": what, "wanted": wanted, "found": value, "reached": "yes" if reached else "no"}
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, *, share: bool = False) -> str:
+    if value is None:
+        return ""
+    if share and isinstance(value, float):
+        return f"{100 * value:.0f} %"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     return str(value).replace("|", "\\|").replace("\n", " ")

@@ -66,7 +66,7 @@ def measure_limits(device: str, *, small: bool) -> dict[str, Any]:
         "reduction_bytes_per_s": size / 2 / read_s,
         "copy_bytes_per_s": size / copied_s,
         "matmul_flop_per_s": 2 * side**3 / matmul_s,
-        "device": torch.cuda.get_device_name() if device == "cuda" else "CPU",
+        "card": torch.cuda.get_device_name() if device == "cuda" else "none",
         "memory_bytes": torch.cuda.mem_get_info()[1] if device == "cuda" else 0,
         "torch": torch.__version__,
         "paged_varlen_attn": has_paged_varlen_attn(),

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -108,8 +108,9 @@ class Server:
             return None
 
     def kill(self) -> None:
-        """Free the memory at once."""
-        self.process.kill()
+        """End all processes of the server, so that their memory is free at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
@@ -130,8 +131,9 @@ def start(settings: dict[str, str]) -> Server:
     command = [sys.executable, "-m", "chatscale_server", "--host", "127.0.0.1", "--port", "0",
                "--termination-message", "/dev/null"]  # fmt: skip
     process = subprocess.Popen(
-        command, env={**os.environ, "HF_HUB_OFFLINE": "1", **settings}, stdout=output, stderr=subprocess.STDOUT
-    )
+        command, env={**os.environ, "HF_HUB_OFFLINE": "1", **settings}, stdout=output, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
     return Server(process, output, began_s)
 
 
