@@ -84,19 +84,14 @@ class KvCache:
         self.table[slot, same : len(pages)].copy_(added, non_blocking=True)
         self._entered[slot] = list(pages)
 
-    def targets(self, slot: int, pages: list[int], start: int, end: int) -> list[int]:
-        """Rows of the blocks for the tokens `start` to `end` of a sequence."""
-        if not self.pages:
-            return list(range(slot * self.max_len + start, slot * self.max_len + end))
+    def targets(self, slot: int, pages: list[int], start: int, end: int) -> torch.Tensor:
+        """(end - start,) int64 on the CPU: rows of the blocks for the tokens `start` to `end` of a sequence."""
         size = self.page_tokens
-        return [pages[at // size] * size + at % size for at in range(start, end)]
-
-    def rows(self, slot: int, pages: list[int], end: int) -> torch.Tensor:
-        """(end,) int64 on the CPU: rows of the blocks for the first `end` tokens of a sequence."""
         if not self.pages:
-            return torch.arange(slot * self.max_len, slot * self.max_len + end)
-        starts = torch.tensor(pages)[:, None] * self.page_tokens
-        return (starts + torch.arange(self.page_tokens)).flatten()[:end]
+            return torch.arange(slot * size + start, slot * size + end)
+        first = start // size
+        starts = torch.tensor(pages[first : -(-end // size)])[:, None] * size
+        return (starts + torch.arange(size)).flatten()[start - first * size : end - first * size]
 
     def write(self, layer: int, targets: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Store (tokens, kv_heads, head_dim) at the rows `targets` (tokens,) int64."""

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 BFLOAT16_GAIN: Final = 1.3
 """Minimum speed-up for bfloat16 on a CPU. For less, the reproducibility of float32 is worth more."""
 CUDA_TOKENS_PER_STEP: Final = 2048
+CUDA_BURST_FACTOR: Final = 2
+"""See `Scheduler.burst_factor`. A prompt of 4,096 tokens alone is one step instead of two."""
 CUDA_MEMORY_SHARE: Final = 0.95
 """Of the free GPU memory. The rest covers fragments that torch's allocator cannot use."""
 CUDA_RESERVE_BYTES: Final = 2**30
@@ -144,7 +146,7 @@ def new_cache(plan: LoadPlan, slots: int, pages: int | None) -> KvCache:
 
 def probe_pages(plan: LoadPlan) -> int:
     """Pages for the checks of a start: those of a full step, or of the context if it is shorter."""
-    return 2 + 2 * -(-min(CUDA_TOKENS_PER_STEP, plan.max_model_len) // PAGE_TOKENS)
+    return 2 + CUDA_BURST_FACTOR * -(-min(CUDA_TOKENS_PER_STEP, plan.max_model_len) // PAGE_TOKENS)
 
 
 def spare_pages(plan: LoadPlan, step_bytes: int) -> int:

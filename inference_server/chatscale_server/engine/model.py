@@ -6,7 +6,7 @@ Used in the engine's thread only.
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -16,6 +16,9 @@ from chatscale_server.engine.decode_graphs import DecodeGraphs
 from chatscale_server.engine.fused import FusedDecoder
 from chatscale_server.engine.kv_cache import KvCache
 from chatscale_server.engine.packed import PackedBatch, Prompts, Row
+
+_ALIGNED: Final = 4
+"""Numbers of four or eight bytes in a multiple of 16 bytes."""
 
 
 @dataclass(slots=True)
@@ -84,10 +87,11 @@ class SlotModel:
         """The batch of these rows. On a CPU, decodes are in order of their slots: neighbours share a call."""
         rows = (*decodes, *chunks)
         ids = list(chain.from_iterable(row.tokens for row in rows))
-        positions = list(chain.from_iterable(range(row.start, row.end) for row in rows))
-        targets = list(chain.from_iterable(self.cache.targets(row.slot, row.pages, row.start, row.end) for row in rows))
+        positions = torch.cat([torch.arange(row.start, row.end) for row in rows])
+        targets = torch.cat([self.cache.targets(row.slot, row.pages, row.start, row.end) for row in rows])
         ends = list(accumulate(len(row.tokens) for row in rows))
-        longs = self._upload([ids, positions, targets, [end - 1 for end in ends], [row.slot for row in decodes]])
+        slots = [row.slot for row in decodes]
+        longs = self._upload([torch.tensor(ids), positions, targets, torch.tensor(ends) - 1, torch.tensor(slots)])
         batch = PackedBatch(
             longs[0], longs[1], longs[2], longs[3] if chunks else None, len(decodes), rows=rows, cache=self.cache
         )
@@ -113,8 +117,11 @@ class SlotModel:
             queries, keys = (list(accumulate(counts, initial=0)) for counts in (sizes, [row.end for row in group]))
             gathered = None
             if group[0].start:
-                gathered = self._on_device(torch.cat([self.cache.rows(row.slot, row.pages, row.end) for row in group]))
-            query_starts, key_starts = self._upload([queries, keys], torch.int32)
+                gathered = self._on_device(
+                    torch.cat([self.cache.targets(row.slot, row.pages, 0, row.end) for row in group])
+                )
+            starts = [torch.tensor(counts, dtype=torch.int32) for counts in (queries, keys)]
+            query_starts, key_starts = self._upload(starts)
             prompts.append(
                 Prompts(
                     first, sum(sizes), query_starts, key_starts, max(sizes), max(row.end for row in group), gathered
@@ -123,10 +130,19 @@ class SlotModel:
             first += sum(sizes)
         return tuple(prompts)
 
-    def _upload(self, lists: Ordered[list[int]], dtype: torch.dtype = torch.long) -> list[torch.Tensor]:
-        """These numbers on the device, in one copy."""
-        flat = torch.tensor(list(chain.from_iterable(lists)), dtype=dtype)
-        return list(self._on_device(flat).split([len(one) for one in lists]))
+    def _upload(self, parts: Ordered[torch.Tensor]) -> list[torch.Tensor]:
+        """These numbers, of one type, on the device in one copy.
+
+        Each part begins at a multiple of 16 bytes: Triton compiles a kernel anew for arguments that do not.
+        """
+        if self.device.type == "cpu":
+            return list(parts)
+        sizes = [-(-len(part) // _ALIGNED) * _ALIGNED for part in parts]
+        flat = torch.zeros(sum(sizes), dtype=parts[0].dtype, pin_memory=True)
+        for part, place in zip(parts, flat.split(sizes), strict=True):
+            place[: len(part)] = part
+        whole = flat.to(self.device, non_blocking=True).split(sizes)
+        return [place[: len(part)] for part, place in zip(parts, whole, strict=True)]
 
     def _on_device(self, numbers: torch.Tensor) -> torch.Tensor:
         if self.device.type == "cuda":

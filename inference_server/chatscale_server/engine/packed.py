@@ -140,7 +140,7 @@ def make_spans(rows: Ordered[Row], decodes: int, cache: KvCache) -> tuple[Span, 
         size = len(row.tokens)
         positions = torch.arange(row.start, row.end, device=cache.device)[None]
         if cache.pages:
-            where: slice | torch.Tensor = cache.rows(row.slot, row.pages, row.end)[None].to(cache.device)
+            where: slice | torch.Tensor = cache.targets(row.slot, row.pages, 0, row.end)[None].to(cache.device)
         else:
             where = slice(row.slot, row.slot + 1)
         spans.append(Span(slice(at, at + size), where, row.end, positions, causal=row.start == 0))
@@ -155,7 +155,7 @@ def _decode_span(rows: Ordered[Row], at: int, cache: KvCache) -> Span:
     if cache.pages:
         where = torch.zeros(len(rows), columns, dtype=torch.long)
         for at_row, row in enumerate(rows):
-            where[at_row, : row.end] = cache.rows(row.slot, row.pages, row.end)
+            where[at_row, : row.end] = cache.targets(row.slot, row.pages, 0, row.end)
         where = where.to(cache.device)
         return Span(tokens, where, columns, starts)
     first, height = rows[0].slot, rows[-1].slot - rows[0].slot + 1

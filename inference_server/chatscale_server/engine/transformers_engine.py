@@ -85,7 +85,7 @@ class TransformersEngine(Engine):
             tokens_per_step, burst_factor = cost.step_tokens, cost.burst_factor
             max_tokens_per_second = cost.tokens_per_second
         else:
-            tokens_per_step, burst_factor = loading.CUDA_TOKENS_PER_STEP, 1
+            tokens_per_step, burst_factor = loading.CUDA_TOKENS_PER_STEP, loading.CUDA_BURST_FACTOR
             max_tokens_per_second = self._measure_rate(tokens_per_step, plan.max_model_len)
         decode_step_s = decode_speed.measure_decode(self._model)
         phase("warm_up", time.monotonic() - began)

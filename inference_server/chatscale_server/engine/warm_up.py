@@ -12,6 +12,7 @@ from chatscale_server.engine.decode_speed import choose_batch
 from chatscale_server.engine.fused import FAMILIES, FusedDecoder
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
 from chatscale_server.engine.loading import (
+    CUDA_BURST_FACTOR,
     CUDA_TOKENS_PER_STEP,
     FAILURES,
     LoadPlan,
@@ -37,7 +38,7 @@ PREFILL_PROBES: Final = (32, 160)
 GRAPH_GAIN: Final = 1.05
 """Minimum speed-up to keep decode graphs, because they use memory and compute idle rows."""
 GRAPH_PROBES: Final = 5
-REHEARSED_TOKENS: Final = (1, 8, 24, 64, 136, 320, 700, 1400, CUDA_TOKENS_PER_STEP)
+REHEARSED_TOKENS: Final = (1, 8, 24, 64, 136, 320, 700, 1400, 2048, 4096)
 """Prompt tokens of the steps that are computed on a GPU before the server is ready. Libraries choose and load other
 kernels for other sizes: the first crowd of 32 clients waited 0.6 s longer than the next one (8B on an H100)."""
 SAMPLING_COPIES: Final = 6
@@ -83,6 +84,7 @@ def _rehearse(model: SlotModel, plan: LoadPlan) -> None:
     try:
         for count in REHEARSED_TOKENS:
             size = min(count, plan.max_model_len - page)
+            # With few and with many sequences the attention kernel is another one.
             others = [probe_row(model, slot, [1], 1) for slot in range(1, min(model.slots, 1 + count))]
             for start in (0, page):
                 if size > 0:
@@ -117,8 +119,9 @@ def _size_cache(model: SlotModel, plan: LoadPlan) -> None:
 
 def _step_bytes(model: SlotModel, plan: LoadPlan) -> int:
     """GPU memory that the largest step needs: full of prompts, and then all slots choose a token."""
-    size = max(1, min(CUDA_TOKENS_PER_STEP // plan.most_slots, plan.max_model_len))
-    rows = [probe_row(model, slot % model.slots, [1] * size) for slot in range(CUDA_TOKENS_PER_STEP // size)]
+    tokens = CUDA_TOKENS_PER_STEP * CUDA_BURST_FACTOR
+    size = max(1, min(tokens // plan.most_slots, plan.max_model_len))
+    rows = [probe_row(model, slot % model.slots, [1] * size) for slot in range(tokens // size)]
     torch.cuda.reset_peak_memory_stats()
     before: int = torch.cuda.memory_allocated()
     model.forward((), rows)
