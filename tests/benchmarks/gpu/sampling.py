@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import torch
 
-from chatscale_server.engine.kernels.sampling import sample
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.sampling import choose_tokens, greedy, pack_parameters
 from chatscale_server.engine.slot_sampler import SlotSampler
@@ -31,20 +30,26 @@ EVEN_LIMIT: Final = 330.5
 
 
 def run() -> dict[str, Any]:
-    """Compare and time. `differences` and `waits` must be empty, and `chi_square` below `chi_square_limit`."""
-    device = torch.device("cuda")
+    """Compare and time. `differences` and `waits` must be empty, and `chi_square` below `chi_square_limit`.
+
+    `rows` is the table of times. Without a GPU it has the definition's times only.
+    """
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
     generator = torch.Generator(device).manual_seed(1)
-    result: dict[str, Any] = {"device": torch.cuda.get_device_name(), "differences": [], "times_ms": {}, "steps_ms": {}}
-    for rows in ROWS:
-        for shape, logits in _shapes(rows, generator).items():
+    table, differences = [], []
+    for count in ROWS if gpu else ROWS[:1]:
+        for shape, logits in _shapes(count, generator).items():
             for name, rule in RULES.items():
-                key = f"{name}, {shape}, {rows} rows"
-                result["differences"] += _differences(key, logits, rule, generator)
-                result["times_ms"][key] = _times_ms(logits, rule)
-        result["steps_ms"][f"{rows} rows"] = _steps_ms(rows, _shapes(rows, generator)["peaked"])
-    result["chi_square"], result["chi_square_limit"] = _chi_square(generator), EVEN_LIMIT
-    result["waits"] = _waits()
-    return result
+                case = {"rows": count, "logits": shape, "sampling": name}
+                table.append(case | _times_ms(logits, rule) | {"choose_ms": _choose_ms(logits, rule)})
+                differences += [f"{case}: {found}" for found in _differences(logits, rule, generator)] if gpu else []
+    found = {"device": torch.cuda.get_device_name() if gpu else "cpu", "rows": table}
+    if gpu:
+        statistic = _chi_square(generator)
+        found |= {"differences": differences, "waits": _waits()}
+        found |= {"chi_square": statistic, "chi_square_limit": EVEN_LIMIT, "greedy_ms": _greedy_ms(generator)}
+    return found
 
 
 def _shapes(rows: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -61,8 +66,10 @@ def _inputs(rows: int, rule: Sampling, uniforms: torch.Tensor) -> tuple[torch.Te
     return step, torch.tensor([pack_parameters(rule)], dtype=torch.float32, device=uniforms.device)
 
 
-def _differences(key: str, logits: torch.Tensor, rule: Sampling, generator: torch.Generator) -> list[str]:
+def _differences(logits: torch.Tensor, rule: Sampling, generator: torch.Generator) -> list[str]:
     """Rows whose token the definition does not choose, not even if its sums are rounded up or down."""
+    from chatscale_server.engine.kernels.sampling import sample
+
     rows = len(logits)
     uniforms = torch.rand(rows, generator=generator, dtype=torch.float64, device=generator.device)
     tokens = sample(logits, *_inputs(rows, rule, uniforms))
@@ -73,40 +80,46 @@ def _differences(key: str, logits: torch.Tensor, rule: Sampling, generator: torc
             choose_tokens(logits, [varied] * rows, (uniforms + shift).clamp(0, 1 - 1e-12)) for shift in (-1e-5, 1e-5)
         )
         admissible |= (lower <= tokens) & (tokens <= upper)
-    return [f"{key}: row {row} got {int(tokens[row])}" for row in (~admissible).nonzero().flatten().tolist()]
+    return [f"row {row} got {int(tokens[row])}" for row in (~admissible).nonzero().flatten().tolist()]
 
 
 def _times_ms(logits: torch.Tensor, rule: Sampling) -> dict[str, float]:
     """Of the kernel on the device, and of the definition with its waits."""
     rows = len(logits)
     uniforms = torch.full((rows,), 0.5, dtype=torch.float64, device=logits.device)
+    times = {"torch_ms": _wall_ms(lambda: choose_tokens(logits, [rule] * rows, uniforms).tolist(), 3)}
+    if logits.device.type == "cpu":
+        return times
+    from chatscale_server.engine.kernels.sampling import sample
+
     inputs = _inputs(rows, rule, uniforms)
+    sample(logits, *inputs)
     began, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     began.record()
     for _ in range(REPEATS):
         sample(logits, *inputs)
     ended.record()
     ended.synchronize()
-    return {
-        "kernel": round(began.elapsed_time(ended) / REPEATS, 4),
-        "torch": _wall_ms(lambda: choose_tokens(logits, [rule] * rows, uniforms).tolist(), 3),
-    }
+    return {"kernel_ms": round(began.elapsed_time(ended) / REPEATS, 4)} | times
 
 
-def _steps_ms(rows: int, logits: torch.Tensor) -> dict[str, float]:
+def _choose_ms(logits: torch.Tensor, rule: Sampling) -> float:
     """Wall time of `SlotSampler.choose`, with upload and download."""
-    slots = list(range(rows))
-    times = {}
-    for name, rule in RULES.items():
-        sampler = _sampler(rows, rule)
-        times[name] = _wall_ms(lambda sampler=sampler: sampler.choose(logits, slots), REPEATS)
-    sampler, best = _sampler(rows, RULES["greedy"]), greedy(logits)
-    times["greedy, already computed"] = _wall_ms(lambda: sampler.choose(logits, slots, best), REPEATS)
-    return times
+    slots = list(range(len(logits)))
+    sampler = _sampler(len(logits), rule, logits.device)
+    return _wall_ms(lambda: sampler.choose(logits, slots), REPEATS)
 
 
-def _sampler(rows: int, rule: Sampling) -> SlotSampler:
-    sampler = SlotSampler(rows, torch.device("cuda"))
+def _greedy_ms(generator: torch.Generator) -> float:
+    """Wall time of `SlotSampler.choose` for the most rows if the largest logits are already found."""
+    logits = _shapes(ROWS[-1], generator)["wide"]
+    slots = list(range(len(logits)))
+    sampler, best = _sampler(len(logits), RULES["greedy"], logits.device), greedy(logits)
+    return _wall_ms(lambda: sampler.choose(logits, slots, best), REPEATS)
+
+
+def _sampler(rows: int, rule: Sampling, device: torch.device) -> SlotSampler:
+    sampler = SlotSampler(rows, device)
     for slot in range(rows):
         sampler.start(slot, Request(id="r", prompt=(1, 2), max_tokens=9, sampling=rule))
     return sampler
@@ -117,7 +130,8 @@ def _wall_ms(call: Callable[[], object], repeats: int) -> float:
     call()
     times = []
     for _ in range(repeats):
-        torch.cuda.synchronize()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         began = time.perf_counter()
         call()
         times.append(time.perf_counter() - began)
@@ -126,6 +140,8 @@ def _wall_ms(call: Callable[[], object], repeats: int) -> float:
 
 def _chi_square(generator: torch.Generator) -> float:
     """How unevenly a flat distribution over the whole vocabulary is drawn."""
+    from chatscale_server.engine.kernels.sampling import sample
+
     vocab = VOCAB // EVEN_GROUPS * EVEN_GROUPS
     logits = torch.zeros(1, vocab, device=generator.device).expand(EVEN_DRAWS, vocab)
     uniforms = torch.rand(EVEN_DRAWS, generator=generator, dtype=torch.float64, device=generator.device)

@@ -123,9 +123,9 @@ def _threshold(line, vocab, top, scale, floor, guess, need, WEIGHTED: tl.constex
     """Largest value v so that the logits from v on have at least the amount `need`; at least `floor`.
 
     The amount is a number of logits, or their mass relative to the largest one.  The logits from `floor` on have it.
-    Each pass tests three pivots. The first `EVEN_PASSES` divide the range of values evenly, as logits spread over it; further ones
-    divide the number of float32 values in it, so that there are at most 4 + 16 passes. The bracket also shrinks to the
-    logits in it, so 128k normally distributed logits take 3 to 11 passes, and 3 to 8 if they were computed in bfloat16.
+    Each pass tests three pivots. The first `EVEN_PASSES` divide the range of values evenly, as logits spread over it;
+    further ones divide the number of float32 values in it, so that there are at most 4 + 16 passes. The bracket also
+    shrinks to the logits in it: 128k normally distributed logits take 3 to 12 passes, 3 to 8 if computed in bfloat16.
     """
     low = _order(floor)
     high = _order(top) + 1
@@ -152,9 +152,8 @@ def _threshold(line, vocab, top, scale, floor, guess, need, WEIGHTED: tl.constex
             amounts_1 += tl.sum(tl.where(x >= pivot_1, weight, 0.0), axis=1)
             amounts_2 += tl.sum(tl.where(x >= pivot_2, weight, 0.0), axis=1)
             amounts_3 += tl.sum(tl.where(x >= pivot_3, weight, 0.0), axis=1)
-            inside = (x >= bottom) & (x < limit)
-            least = tl.minimum(least, tl.min(tl.where(inside, x, float("inf")), axis=1))
-            most = tl.maximum(most, tl.max(tl.where(inside, x, -float("inf")), axis=1))
+            least = tl.minimum(least, tl.min(tl.where(x >= bottom, x, float("inf")), axis=1))
+            most = tl.maximum(most, tl.max(tl.where(x < limit, x, -float("inf")), axis=1))
         amount_1 = tl.sum(amounts_1, axis=0)
         amount_2 = tl.sum(amounts_2, axis=0)
         amount_3 = tl.sum(amounts_3, axis=0)
