@@ -119,14 +119,15 @@ class SlotSampler:
         changed = [row for row, slot in enumerate(slots) if row in masks or _adjusts(self._rules[slot])]
         if not changed:
             return logits
-        index = upload(changed, self._device)
+        index = upload(changed, self._device) if len(changed) < len(slots) else None
+        part = logits if index is None else logits[index]
         some = [slots[row] for row in changed]
         rules = [self._rules[slot] for slot in some]
         self._allocate(some, rules, logits.shape[-1])
-        part = penalise(logits[index], rules, self._stack(self._counts, some), self._stack(self._seen, some))
+        part = penalise(part, rules, self._stack(self._counts, some), self._stack(self._seen, some))
         masked = [(at, masks[row]) for at, row in enumerate(changed) if row in masks]
         part = self._mask(part, masked) if masked else part
-        return part if len(changed) == len(slots) else logits.index_copy(0, index, part)
+        return part if index is None else logits.index_copy(0, index, part)
 
     def _allocate(self, slots: Sequence[int], rules: Sequence[Sampling], vocab: int) -> None:
         """Allocate the counters that the slots' parameters need, where they are missing."""
@@ -202,7 +203,7 @@ def _load_kernel(logits: torch.Tensor, parameters: torch.Tensor) -> Callable[...
 
         sample(logits, torch.zeros(len(logits), 2, dtype=torch.float64, device=logits.device), parameters).tolist()
     except Exception as error:  # noqa: BLE001 - Triton raises any error without a compiler; torch does the same slower
-        log.warning("sampling without Triton takes milliseconds a step", extra=where(error))
+        log.warning("sampling kernel unavailable", extra=where(error))
         return None
     return sample
 
