@@ -96,7 +96,7 @@ def penalise(
     if counts is not None:
         presence = upload([row.presence_penalty for row in rows], device)
         frequency = upload([row.frequency_penalty for row in rows], device)
-        logits = logits - presence[:, None] * (counts > 0) - frequency[:, None] * counts
+        logits = logits - presence[:, None] * counts.clamp(max=1) - frequency[:, None] * counts
     if any(row.logit_bias for row in rows):
         # The model's output is an inference tensor, which cannot be changed in place here.
         logits = logits.clone()

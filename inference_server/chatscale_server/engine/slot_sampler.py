@@ -25,7 +25,8 @@ UNIFORMS_PER_DRAW: Final = 64
 class SlotSampler:
     """Sampling state of all slots. `start` resets a slot."""
 
-    def __init__(self, slots: int, device: torch.device) -> None:
+    def __init__(self, slots: int, device: torch.device, *, use_kernel: bool | None = None) -> None:
+        """use_kernel: sample with Triton; by default on a GPU."""
         self._device = device
         self._rules = [Sampling()] * slots
         self._tops: list[int | None] = [None] * slots
@@ -46,7 +47,7 @@ class SlotSampler:
         self._parameters = torch.zeros(slots, 4, device=device)
         """What `kernels/sampling.py` reads: (slots, 4) float32, written by `start` only."""
         self._kernel: Callable[..., torch.Tensor] | None = None
-        self._kernel_loaded = device.type == "cpu"
+        self._uses_kernel = device.type != "cpu" if use_kernel is None else use_kernel
 
     def start(self, slot: int, request: Request) -> None:
         """Reset the slot for a new request. Does not wait for the device."""
@@ -62,7 +63,7 @@ class SlotSampler:
             self._generators[slot].seed()
         else:
             self._generators[slot].manual_seed(rule.seed)
-        if self._device.type != "cpu":
+        if self._uses_kernel:
             self._parameters[slot] = upload(pack_parameters(rule), self._device, torch.float32)
 
     def last_tokens(self, slots: Sequence[int]) -> list[int]:
@@ -78,8 +79,9 @@ class SlotSampler:
         Any error is raised before the first token is stored, so that the call can be repeated with some of the slots.
         A slot whose constraint fails on its token is left out of the result.
         """
-        if not self._kernel_loaded:
-            self._kernel, self._kernel_loaded = _load_kernel(logits, self._parameters), True
+        if self._uses_kernel and self._kernel is None:
+            self._kernel = _load_kernel(logits, self._parameters)
+            self._uses_kernel = self._kernel is not None
         rules = [self._rules[slot] for slot in slots]
         adjusted = self._adjust(logits, slots, self._masks(slots))
         if greedy is not None and adjusted is logits and all(rule.temperature == 0 for rule in rules):
@@ -117,14 +119,15 @@ class SlotSampler:
         changed = [row for row, slot in enumerate(slots) if row in masks or _adjusts(self._rules[slot])]
         if not changed:
             return logits
-        index = upload(changed, self._device)
+        index = upload(changed, self._device) if len(changed) < len(slots) else None
+        part = logits if index is None else logits[index]
         some = [slots[row] for row in changed]
         rules = [self._rules[slot] for slot in some]
         self._allocate(some, rules, logits.shape[-1])
-        part = penalise(logits[index], rules, self._stack(self._counts, some), self._stack(self._seen, some))
+        part = penalise(part, rules, self._stack(self._counts, some), self._stack(self._seen, some))
         masked = [(at, masks[row]) for at, row in enumerate(changed) if row in masks]
         part = self._mask(part, masked) if masked else part
-        return part if len(changed) == len(slots) else logits.index_copy(0, index, part)
+        return part if index is None else logits.index_copy(0, index, part)
 
     def _allocate(self, slots: Sequence[int], rules: Sequence[Sampling], vocab: int) -> None:
         """Allocate the counters that the slots' parameters need, where they are missing."""
@@ -200,7 +203,7 @@ def _load_kernel(logits: torch.Tensor, parameters: torch.Tensor) -> Callable[...
 
         sample(logits, torch.zeros(len(logits), 2, dtype=torch.float64, device=logits.device), parameters).tolist()
     except Exception as error:  # noqa: BLE001 - Triton raises any error without a compiler; torch does the same slower
-        log.warning("sampling without Triton takes milliseconds a step", extra=where(error))
+        log.warning("sampling kernel unavailable", extra=where(error))
         return None
     return sample
 

@@ -1,1 +1,1 @@
-"""Triton kernels. Only this package imports Triton, which the images for CPUs do not contain."""
+"""Triton kernels. No other package imports Triton, and this one is imported on a GPU only: images may lack it."""
