@@ -23,7 +23,6 @@ The ready time of each start is in the rows `start`.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
@@ -43,6 +42,7 @@ from tests.benchmarks.gpu.equality import equality
 from tests.benchmarks.gpu.load import Clients
 from tests.benchmarks.gpu.page import PAGE, page
 from tests.benchmarks.gpu.results import TINY, Bench, Sizes
+from tests.benchmarks.gpu.sampling_section import sampling
 from tests.benchmarks.gpu.speed import measure_model
 from tests.benchmarks.gpu.tight_memory import tight_memory
 
@@ -55,7 +55,6 @@ SECTIONS: Final = (
 WORKERS: Final = 8
 """Processes of the load generator, at most half of the cores."""
 MODEL_BYTES: Final = 20 * 10**9
-SAMPLING: Final = "tests.benchmarks.gpu.sampling"
 PACKAGES: Final = ("torch", "triton", "transformers", "aiohttp")
 
 
@@ -118,7 +117,7 @@ def _run_all(bench: Bench, selected: list[str]) -> int:
     if "tight_memory" in chosen:
         steps.append(("tight_memory", lambda: tight_memory(bench)))
     if "sampling" in chosen:
-        steps.append(("sampling", lambda: _sampling(bench)))
+        steps.append(("sampling", lambda: sampling(bench)))
     failures = [name for name, step in steps if not _guarded(bench, name, step)]
     return 1 if failures else 0
 
@@ -151,21 +150,6 @@ def _prepare(bench: Bench, models: list[str]) -> None:
                 print(f"limits: {found}", flush=True)
     if process.returncode:
         raise RuntimeError(f"prepare ended with code {process.returncode}")
-
-
-def _sampling(bench: Bench) -> None:
-    """Run `run()` of the module that measures sampling, in a process of its own; it returns rows for the table."""
-    if importlib.util.find_spec(SAMPLING) is None:
-        bench.add("sampling", skipped="there is no such module")
-        return
-    code = f"import json, {SAMPLING} as module; print(json.dumps(module.run()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=max(bench.left_s, 1), check=True,
-        env={**os.environ, "BENCH_DEVICE": bench.device},
-    )  # fmt: skip
-    found = json.loads(done.stdout.splitlines()[-1])
-    for row in found if isinstance(found, list) else [found]:
-        bench.add("sampling", **row)
 
 
 def _model_folder(small: bool) -> Path:  # noqa: FBT001 - a private helper with one argument
