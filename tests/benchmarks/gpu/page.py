@@ -16,7 +16,8 @@ HOW: Final = (
     "A real server process over HTTP on loopback, streamed, random bfloat16 weights in the shapes of the two models, "
     "64 slots of 5,120 tokens, prompts of 200 and answers of 128 tokens unless the table says otherwise, greedy. "
     "No prompt comes twice. The limit of a loop is (weight bytes + KV bytes) / bandwidth for each decode step plus "
-    "prefill FLOP / matmul rate for each prompt, with both rates as measured on this card."
+    "prefill FLOP / matmul rate for each prompt, with both rates as measured on this card. `earlier` is the first "
+    "measurement, of revision 339584f on an H100."
 )
 GOALS: Final = (
     ("8b", "share_of_limit", {1: 0.65, 32: 0.62, 64: 0.60}),
@@ -32,6 +33,14 @@ CHECKS: Final = {
 }  # fmt: skip
 """Sections whose rows say whether they hold."""
 
+EARLIER: Final = {
+    "8b": {1: 88, 8: 629, 16: 1064, 32: 1957, 64: 3353},
+    "1b": {1: 231, 16: 2801, 32: 4587, 64: 7115},
+    "mixed": {32: 928},
+    "sampled": {32: 1735, 64: 2712},
+}  # fmt: skip
+"""Tokens per second of revision 339584f on an H100, measured on 2026-11-27 with torch 2.11, by section and clients."""
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -41,9 +50,21 @@ def page(found: Mapping[str, Any], revision: str = "") -> str:
     parts = [
         "<!-- Written by `python -m tests.benchmarks.gpu --page gpu.json`; do not edit. -->",
         "# The server on a GPU", HOW, attention_path(found),
-        "## Goals", goals(found), tables({**found, "machine": machine}),
+        "## Goals", goals(found), tables({**found, "machine": machine, "sections": _beside_earlier(found)}),
     ]  # fmt: skip
     return "\n\n".join(parts).rstrip() + "\n"
+
+
+def _beside_earlier(found: Mapping[str, Any]) -> dict[str, Rows]:
+    """The sections, with the throughput of the first measurement where there is one."""
+    sections: dict[str, Rows] = dict(found.get("sections", {}))
+    for section, earlier in EARLIER.items():
+        rows = [dict(row) for row in sections.get(section, ())]
+        for row in rows:
+            if (before := earlier.get(row.get("clients", 0))) and row.get("tokens_per_s"):
+                row |= {"earlier_tokens_per_s": before, "times_the_earlier": row["tokens_per_s"] / before}
+        sections[section] = rows
+    return sections
 
 
 def tables(found: Mapping[str, Any]) -> str:

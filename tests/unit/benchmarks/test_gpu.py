@@ -36,7 +36,10 @@ def test_the_page_compares_each_goal_with_the_run_and_names_what_is_missing():
         "machine": {"device": "cuda", "revision": "unknown"},
         "limits": {"torch": "2.11.0", "paged_varlen_attn": False},
         "sections": {
-            "8b": [{"clients": 1, "share_of_limit": 0.7}, {"clients": 32, "share_of_limit": 0.5}],
+            "8b": [
+                {"clients": 1, "share_of_limit": 0.7, "tokens_per_s": 132.0},
+                {"clients": 32, "share_of_limit": 0.5},
+            ],
             "first_crowd": [{"ratio": 1.2}],
             "tight_memory": [{"kept": True}, {"kept": False}],
         },
@@ -49,6 +52,7 @@ def test_the_page_compares_each_goal_with_the_run_and_names_what_is_missing():
     assert "| tight memory: serve or refuse | all | 1 of 2 | no |" in text
     assert "torch 2.11.0 has no `varlen_attn` with a block table" in text
     assert "| revision | abc123 |" in text
+    assert "| 1 | 70 % | 132 | 88 | 1.5 |" in text
 
 
 async def test_a_reader_counts_tokens_and_text_however_the_bytes_are_cut():
