@@ -16,9 +16,9 @@ HOW: Final = (
     "A real server process over HTTP on loopback, streamed, random bfloat16 weights in the shapes of the two models, "
     "64 slots of 5,120 tokens, prompts of 200 and answers of 128 tokens unless the table says otherwise, greedy. "
     "No prompt comes twice. The limit of a loop is (weight bytes + KV bytes) / bandwidth for each decode step plus "
-    "prefill FLOP / matmul rate for each prompt, with both rates as measured on this card. `share of client core` is the CPU "
-    "time of the busiest of the client processes over the run; near 100 % the clients limit the throughput. `earlier` is the first "
-    "measurement, of revision 339584f on an H100."
+    "prefill FLOP / matmul rate for each prompt, with both rates as measured on this card. `share of client core` is "
+    "the CPU time of the busiest client process over the run; near 100 % the clients limit the throughput. `earlier` "
+    "is the first measurement, of revision 339584f on an H100."
 )
 GOALS: Final = (
     ("8b", "share_of_limit", {1: 0.65, 32: 0.62, 64: 0.60}),
