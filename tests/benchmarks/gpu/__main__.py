@@ -17,17 +17,17 @@ Sections:
   mixed          32 clients, prompts of 30 to 1,200 tokens
   sampled        temperature 0.8, top-p 0.95
   drain          SIGTERM under load
+  sampling       the sampling kernel alone
   tight_memory   little memory: serve or refuse, never die
-  sampling       the sampling operations alone
 The ready time of each start is in the rows `start`.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +43,7 @@ from tests.benchmarks.gpu.equality import equality
 from tests.benchmarks.gpu.load import Clients
 from tests.benchmarks.gpu.page import PAGE, page
 from tests.benchmarks.gpu.results import TINY, Bench, Sizes
+from tests.benchmarks.gpu.sampling_section import sampling
 from tests.benchmarks.gpu.speed import measure_model
 from tests.benchmarks.gpu.tight_memory import tight_memory
 
@@ -50,12 +51,15 @@ ROOT: Final = Path(__file__).parents[3]
 OF_8B: Final = frozenset({"first_crowd", "8b", "prefill", "mixed", "sampled", "drain"})
 """Sections on the server of the large model."""
 SECTIONS: Final = (
-    "limits", "equality", "first_crowd", "8b", "prefill", "mixed", "sampled", "drain", "1b", "tight_memory", "sampling",
+    "limits", "equality", "first_crowd", "8b", "prefill", "mixed", "sampled", "drain", "1b", "sampling", "tight_memory",
 )  # fmt: skip
+NEEDED_S: Final = {"limits": 0, "equality": 60, "8b": 60, "1b": 40, "sampling": 30, "tight_memory": 0}
+"""A step does not begin with less time left. `tight_memory` decides for each of its cases."""
+OVERTIME_S: Final = 20
+"""After the deadline, until the running step is ended."""
 WORKERS: Final = 8
 """Processes of the load generator, at most half of the cores."""
 MODEL_BYTES: Final = 20 * 10**9
-SAMPLING: Final = "tests.benchmarks.gpu.sampling"
 PACKAGES: Final = ("torch", "triton", "transformers", "aiohttp")
 
 
@@ -72,6 +76,8 @@ def main() -> int:
     sizes = TINY if options.tiny else Sizes()
     bench = Bench(options.device, options.tiny, folder, options.output, clients, deadline_s, sizes)
     bench.found["machine"] = _machine(options)
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit("the time is over"))
+    signal.alarm(int(60 * options.minutes) + OVERTIME_S)
     try:
         return _run_all(bench, options.sections)
     finally:
@@ -111,20 +117,21 @@ def _run_all(bench: Bench, selected: list[str]) -> int:
         steps.append(("equality", lambda: equality(bench)))
     if chosen & OF_8B and not bench.small:
         steps.append(("8b", lambda: measure_model(bench, "8b", chosen & OF_8B)))
-    if bench.small and chosen & (OF_8B | {"1b"}):
-        steps.append(("1b", lambda: measure_model(bench, "1b", chosen)))
-    elif "1b" in chosen:
-        steps.append(("1b", lambda: measure_model(bench, "1b", {"1b"})))
+    if "1b" in chosen or (bench.small and chosen & OF_8B):
+        steps.append(("1b", lambda: measure_model(bench, "1b", chosen if bench.small else {"1b"})))
+    if "sampling" in chosen:
+        steps.append(("sampling", lambda: sampling(bench)))
     if "tight_memory" in chosen:
         steps.append(("tight_memory", lambda: tight_memory(bench)))
-    if "sampling" in chosen:
-        steps.append(("sampling", lambda: _sampling(bench)))
     failures = [name for name, step in steps if not _guarded(bench, name, step)]
     return 1 if failures else 0
 
 
 def _guarded(bench: Bench, name: str, step: Callable[[], None]) -> bool:
-    """Run a step; its failure must not take the results of the others."""
+    """Run a step; its failure must not take the results of the others. False if it failed."""
+    if bench.left_s < NEEDED_S[name]:
+        bench.add("time", section=name, skipped=f"{bench.left_s:.0f} s are left")
+        return True
     began_s = time.monotonic()
     failure = ""
     try:
@@ -151,21 +158,6 @@ def _prepare(bench: Bench, models: list[str]) -> None:
                 print(f"limits: {found}", flush=True)
     if process.returncode:
         raise RuntimeError(f"prepare ended with code {process.returncode}")
-
-
-def _sampling(bench: Bench) -> None:
-    """Run `run()` of the module that measures sampling, in a process of its own; it returns rows for the table."""
-    if importlib.util.find_spec(SAMPLING) is None:
-        bench.add("sampling", skipped="there is no such module")
-        return
-    code = f"import json, {SAMPLING} as module; print(json.dumps(module.run()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=max(bench.left_s, 1), check=True,
-        env={**os.environ, "BENCH_DEVICE": bench.device},
-    )  # fmt: skip
-    found = json.loads(done.stdout.splitlines()[-1])
-    for row in found if isinstance(found, list) else [found]:
-        bench.add("sampling", **row)
 
 
 def _model_folder(small: bool) -> Path:  # noqa: FBT001 - a private helper with one argument

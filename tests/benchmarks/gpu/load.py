@@ -166,11 +166,13 @@ async def _client(port: int, requests: Sequence[dict[str, Any]], start_s: float,
     return answers
 
 
-async def _job(job: dict[str, Any]) -> list[dict[str, Any]]:
+async def _job(job: dict[str, Any]) -> dict[str, Any]:
+    began_s, cpu_s = time.monotonic(), time.process_time()
     done = await asyncio.gather(
         *(_client(job["port"], requests, job["start_s"], job["until_s"]) for requests in job["clients"])
     )
-    return [asdict(answer) for answers in done for answer in answers]
+    busy = (time.process_time() - cpu_s) / (time.monotonic() - began_s)
+    return {"busy": busy, "answers": [asdict(answer) for answers in done for answer in answers]}
 
 
 def _work() -> None:
@@ -192,6 +194,8 @@ class Clients:
         ]
         for worker in self._workers:
             _line(worker)
+        self.busiest = 0.0
+        """Share of one core that the busiest worker used in the last job. Near 1 the clients limit the throughput."""
 
     def begin(self, port: int, clients: Sequence[Sequence[dict[str, Any]]], until_s: float = math.inf) -> None:
         """Start one client for each list of requests."""
@@ -206,7 +210,9 @@ class Clients:
 
     def results(self) -> list[Answer]:
         """Wait for all answers of the job."""
-        return [Answer(**found) for worker in self._workers for found in json.loads(_line(worker))]
+        found = [json.loads(_line(worker)) for worker in self._workers]
+        self.busiest = max(job["busy"] for job in found)
+        return [Answer(**answer) for job in found for answer in job["answers"]]
 
     def run(self, port: int, clients: Sequence[Sequence[dict[str, Any]]]) -> list[Answer]:
         """`begin` and `results`."""

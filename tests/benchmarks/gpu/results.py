@@ -23,6 +23,8 @@ class Sizes:
     clients: tuple[int, ...] = (1, 8, 16, 32, 64)
     turns: int = 4
     """Requests of each client."""
+    turns_1b: int = 8
+    """More for the fast model, so that its runs take some seconds too."""
     turns_alone: int = 6
     crowd: int = 32
     mixed: tuple[int, int] = (30, 1200)
@@ -35,8 +37,8 @@ class Sizes:
 
 
 TINY = Sizes(
-    slots=4, slot_tokens=512, prompt=20, answer=8, clients=(1, 4), turns=2, turns_alone=2, crowd=4, mixed=(5, 60),
-    prefills=(64,), prefill_turns=2, sampled=(4,), tight_requests=4, long_prompt=300,
+    slots=4, slot_tokens=512, prompt=20, answer=8, clients=(1, 4), turns=2, turns_1b=2, turns_alone=2, crowd=4,
+    mixed=(5, 60), prefills=(64,), prefill_turns=2, sampled=(4,), tight_requests=4, long_prompt=300,
 )  # fmt: skip
 
 

@@ -64,7 +64,8 @@ def _record_start(bench: Bench, name: str, server: Server) -> None:
 
 
 def _run(bench: Bench, server: Server, bodies: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    return figures(bench.clients.run(server.port, bodies))
+    row = figures(bench.clients.run(server.port, bodies))
+    return {**row, "share_of_client_core": bench.clients.busiest}
 
 
 def _bodies(
@@ -101,7 +102,7 @@ def _loops(bench: Bench, shape: Shape, server: Server) -> None:
     for clients in sizes.clients:
         if not _has_time(bench, shape.name, ONE_S):
             return
-        turns = sizes.turns_alone if clients == 1 else sizes.turns
+        turns = sizes.turns_alone if clients == 1 else sizes.turns if shape.name == "8b" else sizes.turns_1b
         row = _run(bench, server, _bodies(bench, shape, f"loop {clients}", clients, turns))
         limit = bench.limits.loop_tokens_per_s(shape, clients, sizes.prompt, sizes.answer)
         share = row.get("tokens_per_s", 0.0) / limit

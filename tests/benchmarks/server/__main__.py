@@ -120,6 +120,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--drain-engine", choices=["Simulated", "Transformers"], default="Simulated")
     parser.add_argument("--peers", help=f"comma-separated, of {', '.join(PEERS)}; default all, without vllm if --quick")
     parser.add_argument("--vllm-rounds", type=int, help="4 unless --quick")
+    parser.add_argument("--vllm-dtypes", default=",".join(VLLM_DTYPES), help="comma-separated; default both")
     parser.add_argument("--dtype", choices=list(Dtype), default=Dtype.AUTO, help="for every peer; auto as the server")
     parser.add_argument("--rate", type=float, default=1.5, help="arrivals per second of the Poisson cell")
     parser.add_argument("--model", type=Path, help="a folder of safetensors; default SmolLM2-135M-Instruct")
@@ -172,7 +173,7 @@ async def _round(
 
 def _beside_vllm(results: report.Results, model: Path, options: argparse.Namespace, size: Size) -> None:
     program = ensure_installed()
-    for dtype in VLLM_DTYPES:
+    for dtype in map(Dtype, options.vllm_dtypes.split(",")):
         if dtype is Dtype.BFLOAT16 and not machine.has_bfloat16():
             continue
         with tempfile.TemporaryDirectory() as cache:

@@ -10,6 +10,7 @@ from hack.paths import ROOT
 from tests.benchmarks.gpu.load import _Reader
 from tests.benchmarks.gpu.page import page
 from tests.benchmarks.gpu.results import figures
+from tests.benchmarks.gpu.sampling_section import rows
 from tests.benchmarks.gpu.server import parse_metrics
 from tests.benchmarks.gpu.shapes import LLAMA_1B, LLAMA_8B, Limits
 
@@ -35,7 +36,10 @@ def test_the_page_compares_each_goal_with_the_run_and_names_what_is_missing():
         "machine": {"device": "cuda", "revision": "unknown"},
         "limits": {"torch": "2.11.0", "paged_varlen_attn": False},
         "sections": {
-            "8b": [{"clients": 1, "share_of_limit": 0.7}, {"clients": 32, "share_of_limit": 0.5}],
+            "8b": [
+                {"clients": 1, "share_of_limit": 0.7, "tokens_per_s": 132.0},
+                {"clients": 32, "share_of_limit": 0.5},
+            ],
             "first_crowd": [{"ratio": 1.2}],
             "tight_memory": [{"kept": True}, {"kept": False}],
         },
@@ -48,6 +52,7 @@ def test_the_page_compares_each_goal_with_the_run_and_names_what_is_missing():
     assert "| tight memory: serve or refuse | all | 1 of 2 | no |" in text
     assert "torch 2.11.0 has no `varlen_attn` with a block table" in text
     assert "| revision | abc123 |" in text
+    assert "| 1 | 70 % | 132 | 88 | 1.5 |" in text
 
 
 async def test_a_reader_counts_tokens_and_text_however_the_bytes_are_cut():
@@ -80,15 +85,25 @@ def test_metrics_are_read_by_name_and_the_labels_that_differ():
     assert parse_metrics(text) == {"a_total": 2.0, "b{batch_size=32}": 0.5, "c": 1.0}
 
 
+def test_sampling_fails_on_one_difference_and_lists_all_times():
+    found = {
+        "differences": ["top_p: row 3 got 7"], "waits": [], "chi_square": 250.0, "chi_square_limit": 330.5,
+        "times_ms": {"greedy, flat, 1 rows": {"kernel": 0.1}}, "steps_ms": {"1 rows": {"greedy": 0.2}},
+    }  # fmt: skip
+    summary, *times = rows(found)
+    assert (summary["kept"], summary["first_problem"]) == (False, "top_p: row 3 got 7")
+    assert times == [{"case": "greedy, flat, 1 rows", "kernel_ms": 0.1}, {"case": "1 rows", "greedy_ms": 0.2}]
+
+
 def test_the_whole_script_runs_on_a_cpu_with_tiny_shapes(tmp_path):
     command = (sys.executable, "-m", "tests.benchmarks.gpu", "--tiny", "--device", "cpu", "--output", str(tmp_path))
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=480)
     assert done.returncode == 0, done.stdout + done.stderr
     sections = json.loads((tmp_path / "gpu.json").read_text())["sections"]
     assert all(row["kept"] for section in ("equality", "tight_memory") for row in sections[section])
     assert [row["lost"] for row in sections["drain"]] == [0]
     assert {row["failure"] for row in sections["time"]} == {""}
-    assert not [row for rows in sections.values() for row in rows if row.get("failed")]
+    assert not [row for table in sections.values() for row in table if row.get("failed")]
     assert {"start", "first_crowd", "decode_step", "1b", "prefill", "mixed", "sampled"} <= set(sections)
     assert "| clients |" in (tmp_path / "gpu.md").read_text()
 
