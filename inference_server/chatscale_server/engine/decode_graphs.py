@@ -66,9 +66,12 @@ class DecodeGraphs:
         """True if there is a recorded step for this many rows."""
         return bool(self._replays) and rows <= max(self._replays)
 
-    def decode(self, rows: Sequence[tuple[int, int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(
+        self, rows: Sequence[tuple[int, int, int]], drawn: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of the rows (token, position, slot). Does not wait for the GPU.
 
+        drawn: (rows,) int64 on the GPU, to use instead of the rows' tokens.
         Returns logits (rows, vocab) float32 and the most likely tokens (rows,) int64, valid until the next call.
         """
         count = len(rows)
@@ -80,6 +83,8 @@ class DecodeGraphs:
         self._inputs[:, :size].copy_(self._host[:, :size], non_blocking=True)
         if self._copied is not None:
             self._copied.record()
+        if drawn is not None:
+            self._inputs[0, :count].copy_(drawn)
         self._replays[size]()
         return self._logits[:count], self._greedy[:count]
 

@@ -116,17 +116,14 @@ def watch_siblings(network: Any) -> Iterator[list[Siblings]]:
 def joint_linear(parent: Any, names: Sequence[str]) -> Callable[[torch.Tensor], torch.Tensor]:
     """The named layers of a module as one, with their outputs side by side.
 
-    Dense layers stay usable: they become views of the joint weight, so there is no second copy of it. Raises TypeError
-    for layers of other kinds.
+    Dense layers stay usable: they become views of the joint weight, so there is no second copy of it.
     """
     layers = [getattr(parent, name) for name in names]
     if all(isinstance(layer, LinearPart) for layer in layers) and len({id(layer.shared) for layer in layers}) == 1:
         whole: Callable[[torch.Tensor], torch.Tensor] = layers[0].shared.linear
         return whole
-    if all(isinstance(layer, PackedLinear) for layer in layers):
-        return lambda inputs: torch.cat([layer(inputs) for layer in layers], dim=-1)
     if any(type(layer) is not torch.nn.Linear for layer in layers):
-        raise TypeError(f"{', '.join(names)} are {', '.join(type(layer).__name__ for layer in layers)}")
+        return lambda inputs: torch.cat([layer(inputs) for layer in layers], dim=-1)
     with torch.no_grad():
         weight, bias = _side_by_side(layers)
         start = 0
@@ -169,7 +166,8 @@ def pack_linears(
 ) -> int:
     """Replace the layers that are faster packed at `rows` rows; returns their number. Passes on errors of torch.
 
-    siblings: packed as one layer. Dense weights are released layer by layer, so there are never two full copies.
+    siblings: packed as one layer, or not at all. Dense weights are released layer by layer, so there are never two full
+    copies.
     """
     gains: dict[tuple[int, ...], bool] = {}
 
@@ -186,7 +184,10 @@ def pack_linears(
             if gain(weight):
                 _share(group, SharedLinear(weight, bias, len(group.names)))
                 packed += len(group.names)
+        together = {(id(group.parent), name) for group in siblings for name in group.names}
         for parent, name, layer in list(_linears(network)):
+            if (id(parent), name) in together:
+                continue
             weight = layer.weight if isinstance(layer, torch.nn.Linear) else layer.weight.t().contiguous()
             if gain(weight):
                 setattr(parent, name, PackedLinear(weight, layer.bias))

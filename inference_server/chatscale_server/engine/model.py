@@ -51,11 +51,16 @@ class SlotModel:
             return self._replay(self.graphs, decodes)
         return Found(self._run(self._pack(decodes, chunks)).float())
 
-    def decode_ahead(self, rows: Ordered[Row]) -> Found | None:
-        """Start a decode step without waiting for it. None if there is no recorded step for it."""
+    def decode_ahead(self, rows: Ordered[Row], drawn: torch.Tensor, at: list[int]) -> Found | None:
+        """Start a decode step without waiting for it. None if there is no recorded step for it.
+
+        drawn, at: the token of rows[i] is drawn[at[i]], on the device. The tokens of the rows themselves are not used.
+        """
         if self.graphs is None or not self.graphs.fits(len(rows)):
             return None
-        return self._replay(self.graphs, rows)
+        if len(at) < len(drawn):
+            drawn = drawn[self._on_device(torch.tensor(at))]
+        return self._replay(self.graphs, rows, drawn)
 
     def compute(self, ids: torch.Tensor, positions: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
         """Logits of a decode step whose inputs, (rows,) int64 each, are on the GPU.
@@ -67,9 +72,9 @@ class SlotModel:
         batch = PackedBatch(ids, positions, pages.long() * size + positions % size, None, len(ids), slots)
         return self._run(batch)
 
-    def _replay(self, graphs: DecodeGraphs, rows: Ordered[Row]) -> Found:
+    def _replay(self, graphs: DecodeGraphs, rows: Ordered[Row], drawn: torch.Tensor | None = None) -> Found:
         self._enter(rows)
-        return Found(*graphs.decode([(row.tokens[0], row.start, row.slot) for row in rows]))
+        return Found(*graphs.decode([(row.tokens[0], row.start, row.slot) for row in rows], drawn))
 
     def _run(self, batch: PackedBatch) -> torch.Tensor:
         with torch.inference_mode():

@@ -6,7 +6,8 @@ Masks of grammars, penalties and scores cost further uploads and kernels, for th
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 from weakref import ref
 
 import numpy as np
@@ -20,6 +21,36 @@ log = logging.getLogger(__name__)
 
 UNIFORMS_PER_DRAW: Final = 64
 """Random numbers that a slot's generator draws at once. One call of `torch.rand` takes 5 microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Tokens that were chosen on the device, and are on their way to the CPU."""
+
+    tokens: torch.Tensor
+    """(slots,) int64 on the device"""
+    scores: Mapping[int, Score]
+    _host: torch.Tensor
+    _copied: Any
+    """Event after the copy to the CPU; None on a CPU."""
+
+    @classmethod
+    def of(cls, tokens: torch.Tensor, scores: Mapping[int, Score]) -> "Drawn":
+        """Start the copy to the CPU. Later work on the device does not delay it."""
+        if tokens.device.type != "cuda":
+            return cls(tokens, scores, tokens, None)
+        host = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
+        host.copy_(tokens, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+        return cls(tokens, scores, host, copied)
+
+    def wait(self) -> list[int]:
+        """The tokens on the CPU."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        found: list[int] = self._host.tolist()
+        return found
 
 
 class SlotSampler:
@@ -71,13 +102,16 @@ class SlotSampler:
         return [self._last[slot] for slot in slots]
 
     def choose(self, logits: torch.Tensor, slots: Sequence[int], greedy: torch.Tensor | None = None) -> dict[int, int]:
-        """Choose and store one token per slot. Waits for the device once, and once more for scores.
+        """Choose and store one token per slot: `draw`, then `accept`."""
+        return self.accept(self.draw(logits, slots, greedy), slots)
+
+    def draw(self, logits: torch.Tensor, slots: Sequence[int], greedy: torch.Tensor | None = None) -> "Drawn":
+        """Choose one token per slot on the device. Waits for the device only if scores are requested.
 
         logits: (slots, vocab) float32.
         greedy: (slots,) int64 on the device, from `sampling.greedy(logits)`; used if all rows are greedy.
         The first call compiles the kernel, which takes seconds: the engine makes it before it is ready.
-        Any error is raised before the first token is stored, so that the call can be repeated with some of the slots.
-        A slot whose constraint fails on its token is left out of the result.
+        Stores nothing, so that it can be repeated with some of the slots after an error.
         """
         if self._uses_kernel and self._kernel is None:
             self._kernel = _load_kernel(logits, self._parameters)
@@ -85,12 +119,16 @@ class SlotSampler:
         rules = [self._rules[slot] for slot in slots]
         adjusted = self._adjust(logits, slots, self._masks(slots))
         if greedy is not None and adjusted is logits and all(rule.temperature == 0 for rule in rules):
-            tokens = greedy
+            # A copy: the next recorded step, which may start at once, writes to the same tensor.
+            tokens = greedy.clone()
         else:
             tokens = self._draw(adjusted, slots, rules)
-        scores = self._score(logits, slots, tokens)
-        chosen = tokens.tolist()
-        self.scores |= scores
+        return Drawn.of(tokens, self._score(logits, slots, tokens))
+
+    def accept(self, drawn: "Drawn", slots: Sequence[int]) -> dict[int, int]:
+        """Wait for the tokens and store them. A slot whose constraint fails on its token is left out of the result."""
+        chosen = drawn.wait()
+        self.scores |= drawn.scores
         return {slot: token for slot, token in zip(slots, chosen, strict=True) if self._accept(slot, token)}
 
     def _draw(self, logits: torch.Tensor, slots: Sequence[int], rules: Sequence[Sampling]) -> torch.Tensor:

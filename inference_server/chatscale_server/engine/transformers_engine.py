@@ -26,6 +26,8 @@ FULL_STEPS: Final = 3
 """Full steps to measure on a GPU. The fastest one gives the throughput."""
 
 if TYPE_CHECKING:
+    import torch
+
     from chatscale_server.engine.model import Found, SlotModel
     from chatscale_server.engine.packed import Row
     from chatscale_server.engine.slot_sampler import SlotSampler
@@ -153,11 +155,14 @@ class TransformersEngine(Engine):
         logits, greedy = found.logits, found.greedy
         if len(chosen) < len(logits):
             logits, greedy = logits[chosen], None
+        slots = [sequence.slot for sequence in sequences]
         # Once for all rows, after everything was computed: a step that fails before has advanced no sampling state.
-        tokens = self._sampler.choose(logits, [sequence.slot for sequence in sequences], greedy)
-        if len(complete) == len(plan.chunks):
-            # Otherwise the next step has prompts, and reads the weights once for prompts and decodes.
-            self._ahead = self._start_next(sequences, tokens)
+        drawn = self._sampler.draw(logits, slots, greedy)
+        # If prompts are left, the next step reads the weights once for them and the decodes.
+        ahead = self._start_next(sequences, drawn.tokens) if len(complete) == len(plan.chunks) else None
+        tokens = self._sampler.accept(drawn, slots)
+        if ahead is not None:
+            self._ahead = ahead.with_tokens(tokens)
         return tokens
 
     def _compute(self, decodes: Sequence[Running], chunks: Sequence[Chunk], ahead: "Ahead | None") -> "Found":
@@ -175,22 +180,25 @@ class TransformersEngine(Engine):
             return Found(torch.cat([found.logits, self._model.forward((), prompts).logits]))
         return found
 
-    def _start_next(self, sequences: Sequence[Running], tokens: Mapping[int, int]) -> "Ahead | None":
-        """Start the decode step after this one, while the worker delivers the tokens of this one."""
+    def _start_next(self, sequences: Sequence[Running], drawn: "torch.Tensor") -> "Ahead | None":
+        """Start the decode step after this one, before the tokens of this one are known to the CPU.
+
+        drawn: (sequences,) int64 on the device. A sequence that ends with its token is computed in vain.
+        """
         from chatscale_server.engine.packed import Row
 
         size = self._model.cache.page_tokens
-        going = [
-            (sequence, Row(sequence.slot, (token,), len(sequence.tokens), sequence.pages))
-            for sequence in sequences
-            if (token := tokens.get(sequence.slot)) is not None
-            and token not in self._end_tokens
-            and sequence.generated + 1 < sequence.request.max_tokens
+        going = {
+            sequence: at
+            for at, sequence in enumerate(sequences)
+            if sequence.generated + 1 < sequence.request.max_tokens
             and len(sequence.pages) * size > len(sequence.tokens)
-        ]
-        if not going or (found := self._model.decode_ahead([row for _sequence, row in going])) is None:
+        }
+        rows = [Row(sequence.slot, (0,), len(sequence.tokens), sequence.pages) for sequence in going]
+        found = self._model.decode_ahead(rows, drawn, list(going.values())) if rows else None
+        if found is None:
             return None
-        return Ahead({sequence: (at, row.start, row.tokens[0]) for at, (sequence, row) in enumerate(going)}, found)
+        return Ahead({sequence: (at, len(sequence.tokens), -1) for at, sequence in enumerate(going)}, found)
 
     def _measure_rate(self, tokens: int, max_model_len: int) -> float:
         """Tokens per second of a full step; the fastest run counts, because other load only makes a step slower."""
@@ -221,6 +229,14 @@ class Ahead:
     rows: Mapping[Running, tuple[int, int, int]]
     """(row, position, token) of each sequence."""
     found: "Found"
+
+    def with_tokens(self, tokens: Mapping[int, int]) -> "Ahead":
+        """The same with the tokens, by slot, that the step was computed from."""
+        known = {
+            sequence: (row, position, tokens.get(sequence.slot, -1))
+            for sequence, (row, position, _token) in self.rows.items()
+        }
+        return Ahead(known, self.found)
 
     def take(self, decodes: Sequence[Running]) -> "Found | None":
         """The results for these sequences; None if one of them was not computed."""
