@@ -166,7 +166,7 @@ class Scheduler:
         while (following := self._admit_next()) is not None:
             copies += self._begin(following)
             started.append(following)
-        hits = sum(sequence.count(sequence.prefilled) for sequence in self._running.values())
+        hits = sum(one.count(one.prefilled) for one in self._running.values() if one.counted < len(one.request.prompt))
         decodes = tuple(sequence for sequence in self._running.values() if sequence.decoding)
         return StepPlan(
             started=tuple(started),

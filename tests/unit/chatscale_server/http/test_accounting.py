@@ -56,7 +56,13 @@ class ServerHarness:
         self.engine = Counting(FAST, clock=lambda: 0.0, sleep=lambda _seconds: None)
         info: ModelInfo = self.engine.load(lambda _name, _seconds: None)
         self.bridge._on_loaded(info)
-        self.worker = Worker(self.engine, AtOnce(self.bridge._on_step), 2, QUEUE_TIMEOUT_S, clock=lambda: self.now_s)
+        self.worker = Worker(
+            self.engine,
+            AtOnce(lambda report: self.bridge._on_step(report, self.now_s)),
+            2,
+            QUEUE_TIMEOUT_S,
+            clock=lambda: self.now_s,
+        )
         self.bridge._port = self.worker
         self.scheduler = a_scheduler(
             2, info.kv_capacity_tokens, TOKENS_PER_STEP, QUEUE_TIMEOUT_S, reuse_prefixes=info.reuses_prefixes
