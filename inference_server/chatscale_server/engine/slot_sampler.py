@@ -211,9 +211,9 @@ class SlotSampler:
             self._uniforms[slot].pop()
         self._last[slot] = token
         if slot in self._counts:
-            self._counts[slot][token] += 1
+            self._counts[slot].narrow(0, token, 1).add_(1)
         if slot in self._seen:
-            self._seen[slot][token] = True
+            self._seen[slot].narrow(0, token, 1).fill_(True)  # noqa: FBT003 - unlike an assignment, it does not wait
         if (constraint := self._constraints[slot]()) is not None:
             try:
                 constraint.accept(token)

@@ -37,6 +37,5 @@ def rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         "first_problem": problems[0] if problems else "",
         "kept": not problems and found["chi_square"] < found["chi_square_limit"],
     }  # fmt: skip
-    for kind in ("times_ms", "steps_ms"):
-        for case, times in found[kind].items():
-            yield {"case": case, **{f"{name}_ms": value for name, value in times.items()}}
+    for times in found["rows"]:
+        yield {"case": f"{times['sampling']}, {times['logits']} logits", **times}
