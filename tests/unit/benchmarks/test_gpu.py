@@ -88,11 +88,11 @@ def test_metrics_are_read_by_name_and_the_labels_that_differ():
 def test_sampling_fails_on_one_difference_and_lists_all_times():
     found = {
         "differences": ["top_p: row 3 got 7"], "waits": [], "chi_square": 250.0, "chi_square_limit": 330.5,
-        "times_ms": {"greedy, flat, 1 rows": {"kernel": 0.1}}, "steps_ms": {"1 rows": {"greedy": 0.2}},
+        "rows": [{"rows": 1, "logits": "flat", "sampling": "greedy", "kernel_ms": 0.1}],
     }  # fmt: skip
     summary, *times = rows(found)
     assert (summary["kept"], summary["first_problem"]) == (False, "top_p: row 3 got 7")
-    assert times == [{"case": "greedy, flat, 1 rows", "kernel_ms": 0.1}, {"case": "1 rows", "greedy_ms": 0.2}]
+    assert [(row["case"], row["kernel_ms"]) for row in times] == [("greedy, flat logits", 0.1)]
 
 
 def test_the_whole_script_runs_on_a_cpu_with_tiny_shapes(tmp_path):
