@@ -115,6 +115,13 @@ def varlen_options() -> dict[str, Any] | None:
     return {"enable_gqa": True} if {"enable_gqa", "window_size"} <= set(names) else None
 
 
+def describe(device: torch.device, head_dim: int) -> str:
+    """The attention that a model uses here, for the log."""
+    if not kernels_fit(device, head_dim):
+        return "torch, one call for each span"
+    return "Triton over pages; prompts: " + ("varlen_attn" if varlen_options() is not None else "aten flash attention")
+
+
 def flash_attention(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, prompts: Prompts, scale: float, window: int | None
 ) -> torch.Tensor:

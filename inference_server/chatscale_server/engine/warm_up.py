@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 
+from chatscale_server.engine.attention import describe
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.decode_speed import choose_batch
 from chatscale_server.engine.fused import FAMILIES, FusedDecoder
@@ -73,6 +74,7 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
     if plan.most_slots > plan.slots:
         choose_batch(model, plan.most_slots, plan.tpot_s, lambda slots: _resize(model, plan, slots))
     if plan.device.type == "cuda":
+        log.info("attention", extra={"attention": describe(plan.device, plan.shape.head_dim)})
         record_decodes(model, plan, cuda_recorder())
         _rehearse(model, plan)
     return model

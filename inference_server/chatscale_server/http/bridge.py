@@ -1,8 +1,8 @@
 """Connects the engine's thread with the event loop. The only crossing between both.
 
 The thread sends one report per step. Everything else runs on the loop: output buffers, counters, gauges. Scrapes,
-admissions and cancellations therefore see complete steps only, and no lock is needed. Reports of short steps are
-handled together: each time the loop wakes up, it costs the engine's thread the interpreter.
+admissions and cancellations therefore see complete steps only, and no lock is needed. Reports of short steps of
+many streams are handled together: each time the loop wakes up, it costs the engine's thread the interpreter.
 """
 
 import asyncio
@@ -29,8 +29,10 @@ STUCK_AFTER_S: Final = 60.0
 """The engine counts as stuck after this time with pending work and no step. A full CPU prefill step takes seconds."""
 
 TOGETHER_S: Final = 0.004
-"""Reports of steps shorter than this are handled together, at most this late. Nobody reads 250 times a second, and a
-1B model makes 700 steps a second on an H100."""
+"""Reports of steps shorter than this are handled together, at most this late. A 1B model makes 700 steps a second on an
+H100. With 64 streams that are 45,000 tokens, and handling each token alone takes 48 microseconds."""
+FEW_STREAMS: Final = 16
+"""Reports of so few streams are handled one by one."""
 
 
 class EnginePort(Protocol):
@@ -99,7 +101,8 @@ class Bridge:
         """One step is complete."""
         # The loop clears `_timer_set` before it takes the reports, so it sees those that were added while it was set.
         self._reports.append((report, self.clock()))
-        if report.started or report.duration_s >= TOGETHER_S or any(output.finish for output in report.outputs):
+        few = report.duration_s >= TOGETHER_S or len(report.outputs) <= FEW_STREAMS
+        if few or report.started or any(output.finish for output in report.outputs):
             self._call(self._take_reports)
         elif not self._timer_set:
             self._timer_set = True

@@ -1,8 +1,7 @@
 """Admission, delivery and accounting, one engine report at a time."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -435,60 +434,3 @@ async def test_one_failed_choice_ends_the_whole_response():
         await anext(deltas)
     harness.bridge.abandon(in_flight)
     assert (harness.port.cancelled, harness.bridge.counts.client_disconnects) == (["a"], 0)
-
-
-class CountingLoop:
-    """Stands for the event loop: calls wait until the test runs them."""
-
-    def __init__(self) -> None:
-        self.calls: list[Callable[[], None]] = []
-        self.timers: list[Callable[[], None]] = []
-
-    def call_soon_threadsafe(self, function: Callable[..., None], *arguments: Any) -> None:
-        self.calls.append(partial(function, *arguments))
-
-    def call_later(self, _seconds: float, function: Callable[[], None]) -> None:
-        self.timers.append(function)
-
-    def run(self, calls: list[Callable[[], None]]) -> None:
-        while calls:
-            calls.pop(0)()
-
-
-async def test_tokens_of_short_steps_wake_the_loop_once_and_an_end_at_once():
-    """A 1B model makes 700 steps a second on a GPU."""
-    harness, loop = BridgeHarness(), CountingLoop()
-    harness.bridge._loop = loop
-    request = harness.submit(a_request("a"))
-    harness.bridge.stepped(StepReport(started=("a",)))
-    loop.run(loop.calls)
-    for token in "xyz":
-        harness.bridge.stepped(StepReport(outputs=(Output("a", token, 1),), batch_size=1, duration_s=0.001))
-    assert len(loop.calls) == 1
-    loop.run(loop.calls)
-    assert (request.take_delta().text, len(loop.timers)) == ("", 1)
-    loop.run(loop.timers)
-    assert request.take_delta().text == "xyz"
-    harness.bridge.stepped(StepReport(outputs=(Output("a", "!", 1),), batch_size=1, duration_s=0.001))
-    harness.bridge.stepped(
-        StepReport(outputs=(Output("a", "?", 1, FinishReason.STOP),), batch_size=1, duration_s=0.001)
-    )
-    loop.run(loop.calls)
-    assert (request.take_delta().text, request.finish) == ("!?", FinishReason.STOP)
-    loop.run(loop.timers)
-
-
-async def test_a_long_step_is_reported_at_once_and_a_failure_after_the_tokens_before_it():
-    harness, loop = BridgeHarness(), CountingLoop()
-    harness.bridge._loop = loop
-    request = harness.submit(a_request("a"))
-    harness.bridge.stepped(StepReport(started=("a",)))
-    harness.bridge.stepped(StepReport(outputs=(Output("a", "x", 1),), batch_size=1, duration_s=0.05))
-    loop.run(loop.calls)
-    assert (request.take_delta().text, loop.timers) == ("x", [])
-    harness.bridge.stepped(StepReport(outputs=(Output("a", "y", 1),), batch_size=1, duration_s=0.001))
-    harness.bridge.failed(RuntimeError("gone"))
-    loop.run(loop.calls)
-    assert request.take_delta().text == "y"
-    with pytest.raises(ApiError, match="the engine failed"):
-        request.take_delta()
