@@ -211,7 +211,7 @@ class Clients:
     def results(self) -> list[Answer]:
         """Wait for all answers of the job."""
         found = [json.loads(_line(worker)) for worker in self._workers]
-        self.busiest = max(job["busy"] for job in found)
+        self.busiest = max((job["busy"] for job in found if job["answers"]), default=0.0)
         return [Answer(**answer) for job in found for answer in job["answers"]]
 
     def run(self, port: int, clients: Sequence[Sequence[dict[str, Any]]]) -> list[Answer]:
