@@ -21,7 +21,6 @@ from typing_extensions import override
 
 CONTENT: Final = re.compile(rb'"(?:content|text)": ?"[^"]')
 USAGE: Final = re.compile(rb'"prompt_tokens": ?(\d+), ?"completion_tokens": ?(\d+)')
-FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
 LENGTH: Final = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 REQUEST_TIMEOUT_S: Final = 120.0
 PATH: Final = "/v1/chat/completions"
