@@ -21,7 +21,6 @@ from typing_extensions import override
 
 CONTENT: Final = re.compile(rb'"(?:content|text)": ?"[^"]')
 USAGE: Final = re.compile(rb'"prompt_tokens": ?(\d+), ?"completion_tokens": ?(\d+)')
-FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
 LENGTH: Final = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 REQUEST_TIMEOUT_S: Final = 120.0
 PATH: Final = "/v1/chat/completions"
@@ -211,7 +210,7 @@ class Clients:
     def results(self) -> list[Answer]:
         """Wait for all answers of the job."""
         found = [json.loads(_line(worker)) for worker in self._workers]
-        self.busiest = max(job["busy"] for job in found)
+        self.busiest = max((job["busy"] for job in found if job["answers"]), default=0.0)
         return [Answer(**answer) for job in found for answer in job["answers"]]
 
     def run(self, port: int, clients: Sequence[Sequence[dict[str, Any]]]) -> list[Answer]:
