@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway
+.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -65,7 +65,7 @@ test: .venv/.synced ## Every check and test there is
 guide: images ## Follow docs/guide/install.md on a second, plain kind cluster, then delete it
 	$(PY) -m hack.guide_check
 
-bench-server: .venv/.synced ## The server beside its peers, 32 minutes of an idle machine: docs/benchmarks/server.md
+bench-server: .venv/.synced ## The server beside its peers, 55 minutes of an idle machine: docs/benchmarks/server.md
 	$(PY) -m tests.benchmarks.server $(BENCH)
 
 bench-autoscaling: .venv/.synced ## The policy beside its peers on public traces, hours, resumable: docs/benchmarks/autoscaling.md
@@ -82,6 +82,10 @@ bench-zero-lost: images ## Requests lost in wakes, scale-downs and rollouts on t
 
 bench-gateway: .venv/.synced ## The gateway beside other proxies, 6 minutes: docs/benchmarks/gateway.md
 	$(PY) -m tests.benchmarks.gateway $(BENCH)
+
+bench-gpu: .venv/.synced ## The server on a GPU against the limits of the card, 8 minutes: docs/benchmarks/gpu.md
+	$(PY) -m tests.benchmarks.gpu $(BENCH)
+	$(PY) -m tests.benchmarks.gpu --page build/gpu/gpu.json
 
 clean-cluster: ## Delete the cluster; caches stay
 	python3 -m hack.cluster down

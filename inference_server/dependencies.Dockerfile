@@ -10,14 +10,24 @@ FROM ${BASE_IMAGE}
 ARG ENGINE=transformers
 ARG DEVICE=any
 COPY requirements/server.txt requirements/simulated.txt inference_server/drop_cuda.py /tmp/requirements/
-# The lock is complete, so --no-deps omits nothing but triton: 1 GB that only torch.compile imports.
+# The lock is complete, so --no-deps omits nothing but, for CPUs, triton. Triton compiles the GPU kernels when the server
+# starts. For that it needs a C compiler and the headers of Python.
 RUN set -eu; \
     case "${ENGINE}" in \
         transformers) lock=server ;; \
         simulated) lock=simulated ;; \
         *) echo "ENGINE must be transformers or simulated, found ${ENGINE}" >&2; exit 1 ;; \
     esac; \
-    awk '/^[^ ]/ {skip = /^triton==/} !skip' "/tmp/requirements/${lock}.txt" > /tmp/requirements/image.txt; \
+    if [ "${DEVICE}" = cpu ] || [ "${ENGINE}" = simulated ]; then \
+        awk '/^[^ ]/ {skip = /^triton==/} !skip' "/tmp/requirements/${lock}.txt" > /tmp/requirements/image.txt; \
+    else \
+        cp "/tmp/requirements/${lock}.txt" /tmp/requirements/image.txt; \
+        headers="$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')"; \
+        apt-get update -qq; \
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends gcc libc6-dev \
+            $([ -e "${headers}/Python.h" ] || echo libpython3-dev); \
+        rm -rf /var/lib/apt/lists/*; \
+    fi; \
     python3 -m venv /opt/venv; \
     /opt/venv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
         --no-deps --require-hashes -r /tmp/requirements/image.txt; \

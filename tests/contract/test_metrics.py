@@ -59,7 +59,7 @@ async def test_abandoned_requests_are_demand_and_misses_and_do_not_change_the_me
     harness.bridge.abandon(requests[2:3])
     harness.bridge.abandon(requests[3:])
     left = tuple(Output(name, "", 0, FinishReason.CANCELLED) for name in "cd")
-    harness.bridge._on_step(StepReport(outputs=left))
+    harness.bridge._on_step(StepReport(outputs=left), harness.now_s)
 
     text = exposition(harness.bridge.counts, harness.bridge.state(draining=False))
     totals = Totals.of(CHATSCALE_SERVER.to_sample(read_series(text, CHATSCALE_SERVER.names), START))

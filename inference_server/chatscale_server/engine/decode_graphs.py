@@ -1,80 +1,97 @@
-"""Decode steps recorded as CUDA graphs, one for each shape of a step.
+"""Decode steps recorded as CUDA graphs, one for each of a few batch sizes.
 
 The decode step of a small model on a GPU is bound by the CPU, which launches hundreds of kernels one by one. A graph
-launches them at once, but always with the same shapes and addresses. Rows and columns are therefore rounded up to a
-few sizes, and inputs and outputs have fixed buffers. The recorder is a parameter, so that tests need no GPU.
+launches them at once, but always with the same shapes and addresses. The number of rows is therefore rounded up to a
+few sizes, and inputs and outputs have fixed buffers. Lengths of sequences are data, so no other shape is needed. All
+graphs are recorded before the server is ready. The recorder is a parameter, so that tests need no GPU.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
 
 log = logging.getLogger(__name__)
 
-MIN_COLUMNS: Final = 256
-"""Cache columns of the smallest graph. Steps with fewer columns are fast without a graph."""
 _WARM_UP_RUNS: Final = 2
 """Runs before recording, in which libraries allocate their workspaces. torch's examples use three, transformers two."""
+_FINE_UP_TO: Final = 32
+_STEP: Final = 16
+"""Sizes above _FINE_UP_TO are multiples of it, because larger products take time for each row."""
 
-Compute = Callable[[torch.Tensor, torch.Tensor, slice, int], torch.Tensor]
-"""(ids, positions, slots, columns) -> logits, as in `SlotModel.compute`. Must not synchronise with the GPU."""
+Compute = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(ids, positions, slots), each (rows,) int64 on the GPU -> logits (rows, vocab), of any float type.
+
+Must not synchronise with the GPU."""
 Record = Callable[[Callable[[], None]], Callable[[], None]]
 """Records a step and returns a function that replays it."""
 
 
+def graph_sizes(slots: int) -> list[int]:
+    """Batch sizes to record, ascending: powers of two, then multiples of 16, and the number of slots."""
+    powers = [1, 2, 4, 8, 16, _FINE_UP_TO]
+    return sorted({size for size in (*powers, *range(_FINE_UP_TO, slots, _STEP)) if size < slots} | {slots})
+
+
 class DecodeGraphs:
-    """Graphs of one model by (rows, columns), recorded when first needed: at most log2(slots) x log2(max_len)."""
+    """The recorded steps of one model."""
 
-    def __init__(
-        self, compute: Compute, slots: int, max_len: int, vocab: int, device: torch.device, record: Record
-    ) -> None:
+    def __init__(self, compute: Compute, slots: int, vocab: int, device: torch.device) -> None:
         self._compute = compute
-        self._slots, self._max_len = slots, max_len
-        self._record = record
-        self._replays: dict[tuple[int, int], Callable[[], None]] = {}
-        self._ids = torch.zeros(slots, 1, dtype=torch.long, device=device)
-        self._positions = torch.full((slots, 1), -1, dtype=torch.long, device=device)
-        # The graphs share one memory pool whose content does not outlive a replay, so the logits have their own buffer.
+        self._slots = slots
+        self._replays: dict[int, Callable[[], None]] = {}
+        on_gpu = device.type == "cuda"
+        # Ids, positions and slots. Idle rows are at position 0 of the table's last row.
+        self._host = torch.zeros(3, slots, dtype=torch.long, pin_memory=on_gpu)
+        self._inputs = torch.zeros(3, slots, dtype=torch.long, device=device)
+        self._inputs[2] = slots
+        # The graphs share one memory pool whose content does not outlive a replay, so outputs have their own buffers.
         self._logits = torch.zeros(slots, vocab, dtype=torch.float32, device=device)
-        self.failure: str | None = None
-        """Why no more graphs are recorded. Shapes without a graph are computed directly."""
+        self._greedy = torch.zeros(slots, dtype=torch.long, device=device)
+        self._copied: Any = torch.cuda.Event() if on_gpu else None
 
-    def decode(self, ids: torch.Tensor, positions: torch.Tensor, length: int) -> torch.Tensor:
-        """ids, positions: (rows, 1) of the first slots; position -1 marks an idle slot.  length: visible cache columns.
+    @property
+    def sizes(self) -> list[int]:
+        """The recorded batch sizes."""
+        return sorted(self._replays)
 
-        Returns logits (rows, vocab) float32, valid until the next call.
+    def record(self, record: Record) -> None:
+        """Record all sizes. Passes on errors of torch; the sizes recorded before stay usable."""
+        # The largest first: the others then use its memory.
+        for size in reversed(graph_sizes(self._slots)):
+            self._replays[size] = record(lambda size=size: self._step(size))  # type: ignore[misc]
+
+    def fits(self, rows: int) -> bool:
+        """True if there is a recorded step for this many rows."""
+        return bool(self._replays) and rows <= max(self._replays)
+
+    def decode(
+        self, rows: Sequence[tuple[int, int, int]], drawn: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of the rows (token, position, slot). Does not wait for the GPU.
+
+        drawn: (rows,) int64 on the GPU, to use instead of the rows' tokens.
+        Returns logits (rows, vocab) float32 and the most likely tokens (rows,) int64, valid until the next call.
         """
-        rows = size_for(len(ids), 1, self._slots)
-        columns = size_for(length, MIN_COLUMNS, self._max_len)
-        self._positions[len(ids) : rows] = -1
-        self._ids[: len(ids)].copy_(ids)
-        self._positions[: len(ids)].copy_(positions)
-        if (replay := self._replays.get((rows, columns))) is None:
-            replay = self._replays[rows, columns] = self._recorded(lambda: self._step(rows, columns))
-        replay()
-        return self._logits[: len(ids)]
+        count = len(rows)
+        size = min(size for size in self._replays if size >= count)
+        idle = (0, 0, self._slots)
+        if self._copied is not None:
+            self._copied.synchronize()  # the copy before may still read the host's buffer
+        self._host[:, :size] = torch.tensor([*rows, *[idle] * (size - count)]).t()
+        self._inputs[:, :size].copy_(self._host[:, :size], non_blocking=True)
+        if self._copied is not None:
+            self._copied.record()
+        if drawn is not None:
+            self._inputs[0, :count].copy_(drawn)
+        self._replays[size]()
+        return self._logits[:count], self._greedy[:count]
 
-    def _recorded(self, step: Callable[[], None]) -> Callable[[], None]:
-        """The step's graph, or the step itself if there is no memory for one or the model synchronises with the GPU."""
-        if self.failure is not None:
-            return step
-        try:
-            return self._record(step)
-        except RuntimeError as error:
-            self.failure = str(error)
-            log.warning("no more decode graphs", extra={"made": len(self._replays), "reason": self.failure})
-            return step
-
-    def _step(self, rows: int, columns: int) -> None:
-        logits = self._compute(self._ids[:rows], self._positions[:rows], slice(0, rows), columns)
+    def _step(self, rows: int) -> None:
+        logits = self._compute(self._inputs[0, :rows], self._inputs[1, :rows], self._inputs[2, :rows])
         self._logits[:rows].copy_(logits)
-
-
-def size_for(wanted: int, least: int, most: int) -> int:
-    """The smallest power of two >= `wanted`, within the two bounds."""
-    return min(most, max(least, 1 << (wanted - 1).bit_length()))
+        torch.argmax(self._logits[:rows], dim=-1, out=self._greedy[:rows])
 
 
 def cuda_recorder() -> Record:

@@ -7,12 +7,13 @@ from typing import Final
 
 from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_contract.server.slots import HELD_TOKENS, choose_slots
-from chatscale_server.engine.model import SlotCache, SlotModel
+from chatscale_server.engine.model import SlotModel
+from chatscale_server.engine.probes import decode_seconds
 
 log = logging.getLogger(__name__)
 
 DECODE_PROBES: Final = {"cpu": 2, "cuda": 3}
-"""Decode steps to measure for each batch size. On a GPU the first one may record a graph."""
+"""Decode steps to measure for each batch size."""
 
 
 def measure_decode(model: SlotModel) -> dict[int, float]:
@@ -21,28 +22,13 @@ def measure_decode(model: SlotModel) -> dict[int, float]:
     return {size: decode_seconds(model, size, runs) for size in decode_batch_sizes(model.slots)}
 
 
-def decode_seconds(model: SlotModel, size: int, runs: int, position: int = 1) -> float:
-    """Shortest of several decode steps of the first `size` slots, which store their token at `position`."""
-    times = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        model.decode(range(size), [1] * size, [position] * size).argmax(dim=-1).tolist()
-        times.append(time.perf_counter() - began)
-    return min(times)
-
-
-def choose_batch(model: SlotModel, most: int, tpot_s: float, new_cache: Callable[[int], SlotCache]) -> None:
+def choose_batch(model: SlotModel, most: int, tpot_s: float, resize: Callable[[int], None]) -> None:
     """Choose the number of slots from measured steps, at most `most`. If a measurement fails, the number stays.
 
-    tpot_s: objective for the time per output token. new_cache: allocates the cache of that many slots.
+    tpot_s: objective for the time per output token. resize: gives the model that many slots.
     """
     steps_s: dict[int, float] = {}
-    position = min(HELD_TOKENS, model.cache.scratch) - 1
-
-    def resize(slots: int) -> None:
-        # Free the old cache first: there may be no memory for both.
-        model.cache = new_cache(1)
-        model.cache, model.slots = new_cache(slots), slots
+    position = min(HELD_TOKENS, model.cache.max_len) - 1
 
     def step_s(size: int) -> float:
         steps_s[size] = decode_seconds(model, size, 1, position)

@@ -49,7 +49,7 @@ class SharedLinear:
     """Several layers with the same input, computed as one. Their outputs are concatenated."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, layers: int) -> None:
-        self._linear = PackedLinear(weight, bias)
+        self.linear = PackedLinear(weight, bias)
         self._layers = layers
         self._left = 0
         self._inputs: torch.Tensor | None = None
@@ -58,7 +58,7 @@ class SharedLinear:
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """The output of all layers. The first call with these inputs computes it, the last one releases it."""
         if inputs is not self._inputs or self._output is None:
-            self._inputs, self._output, self._left = inputs, self._linear(inputs), self._layers
+            self._inputs, self._output, self._left = inputs, self.linear(inputs), self._layers
         output = self._output
         self._left -= 1
         if self._left == 0:
@@ -71,11 +71,12 @@ class LinearPart(torch.nn.Module):  # type: ignore[misc]  # Module is Any to myp
 
     def __init__(self, shared: SharedLinear, start: int, end: int) -> None:
         super().__init__()
-        self._shared, self._start, self._end = shared, start, end
+        self.shared = shared
+        self._start, self._end = start, end
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return self._shared(inputs)[..., self._start : self._end]
+        return self.shared(inputs)[..., self._start : self._end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,29 @@ def watch_siblings(network: Any) -> Iterator[list[Siblings]]:
             found.append(siblings)
 
 
+def joint_linear(parent: Any, names: Sequence[str]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The named layers of a module as one, with their outputs side by side.
+
+    Dense layers stay usable: they become views of the joint weight, so there is no second copy of it.
+    """
+    layers = [getattr(parent, name) for name in names]
+    if all(isinstance(layer, LinearPart) for layer in layers) and len({id(layer.shared) for layer in layers}) == 1:
+        whole: Callable[[torch.Tensor], torch.Tensor] = layers[0].shared.linear
+        return whole
+    if any(type(layer) is not torch.nn.Linear for layer in layers):
+        return lambda inputs: torch.cat([layer(inputs) for layer in layers], dim=-1)
+    with torch.no_grad():
+        weight, bias = _side_by_side(layers)
+        start = 0
+        for layer in layers:
+            end = start + layer.out_features
+            layer.weight = torch.nn.Parameter(weight[start:end], requires_grad=False)
+            if bias is not None:
+                layer.bias = torch.nn.Parameter(bias[start:end], requires_grad=False)
+            start = end
+    return lambda inputs: torch.nn.functional.linear(inputs, weight, bias)
+
+
 def pays_off(weight: torch.Tensor, rows: int) -> bool:
     """True if a packed layer of this shape is faster by `MIN_GAIN` at `rows` rows, as measured."""
     inputs = torch.ones(rows, weight.shape[1], dtype=weight.dtype)
@@ -142,7 +166,8 @@ def pack_linears(
 ) -> int:
     """Replace the layers that are faster packed at `rows` rows; returns their number. Passes on errors of torch.
 
-    siblings: packed as one layer. Dense weights are released layer by layer, so there are never two full copies.
+    siblings: packed as one layer, or not at all. Dense weights are released layer by layer, so there are never two full
+    copies.
     """
     gains: dict[tuple[int, ...], bool] = {}
 
@@ -159,7 +184,10 @@ def pack_linears(
             if gain(weight):
                 _share(group, SharedLinear(weight, bias, len(group.names)))
                 packed += len(group.names)
+        together = {(id(group.parent), name) for group in siblings for name in group.names}
         for parent, name, layer in list(_linears(network)):
+            if (id(parent), name) in together:
+                continue
             weight = layer.weight if isinstance(layer, torch.nn.Linear) else layer.weight.t().contiguous()
             if gain(weight):
                 setattr(parent, name, PackedLinear(weight, layer.bias))
@@ -168,6 +196,9 @@ def pack_linears(
 
 
 def _side_by_side(layers: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The weights of several layers as one, and their biases, if they have any."""
+    if len({layer.bias is None for layer in layers}) > 1:
+        raise TypeError("some of the layers have a bias, others have none")
     biases = [layer.bias for layer in layers if layer.bias is not None]
     return torch.cat([layer.weight for layer in layers]), torch.cat(biases) if biases else None
 

@@ -1,16 +1,12 @@
-"""Loads a model that the slot engine can run, or reports in one sentence why it cannot.
+"""Loads a model that the engine can run, or reports in one sentence why it cannot.
 
-Configuration, family and size are checked before the weights are read. After loading, a self-check compares the slot
-cache with a plain forward pass, so that a model family with wrong results is rejected.
+Configuration, family and size are checked before the weights are read. `warm_up.py` then checks the results.
 """
 
-import inspect
 import logging
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,16 +15,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_contract.server.slots import MIN_SLOTS, slots_in_memory
+from chatscale_contract.server.slots import MIN_SLOTS, REQUEST_TOKENS, slots_in_memory
+from chatscale_server.engine import network_forward
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
 from chatscale_server.engine.context_length import context_length
-from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
-from chatscale_server.engine.decode_speed import choose_batch, decode_seconds
-from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
-from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
-from chatscale_server.engine.prefill_cost import PrefillCost
-from chatscale_server.engine.request import Request
-from chatscale_server.engine.scheduler import Chunk, Sequence
+from chatscale_server.engine.kv_cache import PAGE_TOKENS, CacheShape, KvCache
+from chatscale_server.engine.model import SlotModel
 from chatscale_server.engine.weights import PROCESS_BYTES, check_fit, count_parameters, pickled_files
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Device, Dtype, Settings
@@ -37,25 +29,21 @@ log = logging.getLogger(__name__)
 
 BFLOAT16_GAIN: Final = 1.3
 """Minimum speed-up for bfloat16 on a CPU. For less, the reproducibility of float32 is worth more."""
-PROBE_TOKENS: Final = 24
-PROBE_CHUNK: Final = 10
-NEIGHBOUR_COLUMNS: Final = 1024
-"""Cache columns of the check with a long neighbour. Enough for the local attention of older models, and fast."""
-PREFILL_PROBES: Final = (32, 160)
-"""Prompt tokens."""
 CUDA_TOKENS_PER_STEP: Final = 2048
-CUDA_MEMORY_SHARE: Final = 0.9
-"""Of the free GPU memory, for weights and KV cache if the server chooses the slots. The rest is for activations and
-decode graphs. vLLM uses the same share."""
-GRAPH_GAIN: Final = 1.05
-"""Minimum speed-up to keep decode graphs, because they use memory and compute padding."""
-GRAPH_PROBES: Final = 5
-_FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+CUDA_BURST_FACTOR: Final = 2
+"""See `Scheduler.burst_factor`. A prompt of 4,096 tokens alone is one step instead of two."""
+CUDA_MEMORY_SHARE: Final = 0.95
+"""Of the free GPU memory. The rest covers fragments that torch's allocator cannot use."""
+CUDA_RESERVE_BYTES: Final = 2**30
+"""GPU memory for decode graphs, and for libraries that allocate when they are first used. 0.5 GiB were too little: the
+server became ready and failed at the first 64 requests (Llama-3.1-8B on an H100)."""
+FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 """Errors of a model that does not work here or does not fit. torch raises RuntimeError."""
-_NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory")
-"""Messages of torch and the kernel that have no exception type of their own."""
-_TOLERANCE: Final = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
-"""Relative to the largest logit. Half formats round differently for different batch shapes."""
+_NO_MEMORY: Final = (
+    "can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory", "alloc_failed",
+    "mha_graph.execute", "cudaerrormemoryallocation", "cublas_status_not_initialized",
+)  # fmt: skip
+"""Parts of messages of torch, its libraries and the kernel that report a lack of memory by no exception of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +62,8 @@ class LoadPlan:
     """More do not fit into memory; `slots` if the settings name their number."""
     tpot_s: float
     """Objective for the time per output token."""
+    beam_tokens: int = 0
+    """KV tokens of a beam search, outside the slots."""
     pickled: bool = False
     """True if the weights are in torch's pickle format."""
     trust_remote_code: bool = False
@@ -97,25 +87,30 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
     )
     weight_bytes, token_bytes = parameters * dtype.itemsize, shape.token_bytes(dtype)
+    # A cache in pages must hold the longest request. Without pages it must hold it once for each slot.
+    fewest = 1 if device.type == "cuda" else settings.max_concurrency or 1
     available = _available_bytes(device, settings.memory_limit_bytes)
     if available is not None:
         check_fit(
             weight_bytes=weight_bytes,
-            kv_bytes=((settings.max_concurrency or 1) * max_model_len + _beam_tokens(settings)) * token_bytes,
+            kv_bytes=(fewest * max_model_len + _beam_tokens(settings)) * token_bytes,
             available_bytes=available,
             what=settings.model_uri,
             where="the GPU's free memory" if device.type == "cuda" else "the memory limit",
         )
     kv_bytes = _choosable_bytes(device, available) - weight_bytes - PROCESS_BYTES
     most_slots = settings.max_concurrency or max(
-        slots_in_memory(kv_bytes // token_bytes - _beam_tokens(settings), max_model_len), 1
+        slots_in_memory(
+            kv_bytes // token_bytes - _beam_tokens(settings), REQUEST_TOKENS if device.type == "cuda" else max_model_len
+        ),
+        1,
     )
     return LoadPlan(
         folder, config, device, dtype, shape, max_model_len,
         slots=settings.max_concurrency or min(MIN_SLOTS, most_slots),
         most_slots=most_slots,
         tpot_s=settings.slo_tpot_milliseconds / 1000,
-        pickled=bool(pickled), trust_remote_code=settings.trust_remote_code,
+        beam_tokens=_beam_tokens(settings), pickled=bool(pickled), trust_remote_code=settings.trust_remote_code,
     )  # fmt: skip
 
 
@@ -128,20 +123,50 @@ def load_model(plan: LoadPlan) -> SlotModel:
     """Read the weights and allocate the cache. Raises StartupError."""
     try:
         network: Any = AutoModelForCausalLM.from_pretrained(
-            plan.folder, config=plan.config, dtype=plan.dtype, attn_implementation="sdpa",
+            plan.folder, config=plan.config, dtype=plan.dtype, attn_implementation=network_forward.ATTENTION,
             use_safetensors=not plan.pickled, trust_remote_code=plan.trust_remote_code, local_files_only=True,
         )  # fmt: skip
+        if plan.device.type == "cuda":
+            # cuDNN's attention builds a plan for each new length: 40 to 65 ms for each new prompt length on an H100.
+            torch.backends.cuda.enable_cudnn_sdp(False)  # noqa: FBT003 - torch's signature
         network.to(plan.device).eval()
-        cache = _new_cache(plan, plan.slots)
-    except (OSError, ImportError, *_FAILURES) as error:
-        raise _failed(plan.folder, "loading failed", error) from error
-    if "logits_to_keep" not in inspect.signature(network.forward).parameters:
-        raise _unsupported(plan.folder, f"{type(network).__name__} is not a standard causal language model")
+        cache = new_cache(plan, plan.slots, probe_pages(plan) if plan.device.type == "cuda" else None)
+    except (OSError, ImportError, *FAILURES) as error:
+        raise failed(plan.folder, "loading failed", error) from error
+    if not getattr(network, "_supports_attention_backend", False):
+        reason = f"{plan.config.model_type} does not use the attention interface of transformers"
+        raise unsupported(plan.folder, reason)
     return SlotModel(network, cache, plan.slots, plan.device, plan.dtype)
 
 
-def _new_cache(plan: LoadPlan, slots: int) -> SlotCache:
-    return SlotCache(plan.shape, slots, plan.max_model_len, dtype=plan.dtype, device=plan.device)
+def new_cache(plan: LoadPlan, slots: int, pages: int | None) -> KvCache:
+    """An empty cache. pages: None gives each slot memory for the whole context."""
+    return KvCache(plan.shape, slots, plan.max_model_len, dtype=plan.dtype, device=plan.device, pages=pages)
+
+
+def probe_pages(plan: LoadPlan) -> int:
+    """Pages for the checks of a start: those of a full step, or of the context if it is shorter."""
+    return 2 + CUDA_BURST_FACTOR * -(-min(CUDA_TOKENS_PER_STEP, plan.max_model_len) // PAGE_TOKENS)
+
+
+def spare_pages(plan: LoadPlan, step_bytes: int) -> int:
+    """Pages that fit into the free GPU memory beside a step. Raises StartupError if they hold no whole context.
+
+    step_bytes: memory that the largest step needs for its own results.
+    """
+    torch.cuda.empty_cache()
+    free: int = torch.cuda.mem_get_info()[0]
+    token_bytes = plan.shape.token_bytes(plan.dtype)
+    usable = int(free * CUDA_MEMORY_SHARE) - step_bytes - CUDA_RESERVE_BYTES - plan.beam_tokens * token_bytes
+    pages, needed = usable // (token_bytes * PAGE_TOKENS), -(-plan.max_model_len // PAGE_TOKENS) + 1
+    if pages < needed:
+        raise StartupError(
+            ExitCode.MODEL_TOO_LARGE,
+            f"model {plan.folder}: beside the weights and a step, the GPU has memory for a KV cache of "
+            f"{max(pages - 1, 0) * PAGE_TOKENS} tokens, but one request may need {plan.max_model_len}: lower "
+            f"{Env.MAX_MODEL_LEN}, or use a GPU with more memory",
+        )
+    return min(pages, plan.most_slots * (needed - 1) + 1)
 
 
 def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
@@ -154,118 +179,6 @@ def end_tokens(plan: LoadPlan, tokenizer_end: int | None) -> frozenset[int]:
     for value in (generation, plan.config.eos_token_id, tokenizer_end):
         found.update(value if isinstance(value, list) else [value] if value is not None else [])
     return frozenset(found)
-
-
-def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_linears) -> SlotModel:
-    """Check the model, then optimise it where its results stay the same. Raises StartupError."""
-    with watch_siblings(model.network) as siblings:
-        ids, expected = _expect(model, plan)
-    packs, problem = plan.device.type == "cpu" and model.slots > 1, ""
-    if packs:
-        try:
-            pack(model.network, min(model.slots, LAYOUT_ROWS), siblings)
-            _check(model, plan, ids, expected)
-        except (StartupError, *_FAILURES) as error:
-            problem = str(error)
-    siblings.clear()
-    if problem:
-        # There is memory for one model only: nothing may reference the first, not even the frames of the error.
-        model.network = None
-        model = load_model(plan)
-        log.warning("weights not packed", extra={"reason": problem})
-    if problem or not packs:
-        # Check without packing, to see whether the packing or the model itself failed.
-        _check(model, plan, ids, expected)
-    if plan.most_slots > plan.slots:
-        choose_batch(model, plan.most_slots, plan.tpot_s, partial(_new_cache, plan))
-    if plan.device.type == "cuda":
-        record_decodes(model, plan, cuda_recorder())
-    return model
-
-
-def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
-    """Use decode graphs if their results are equal and they are faster. After any failure the model works without."""
-    try:
-        without_s = decode_seconds(model, model.slots, GRAPH_PROBES)
-        model.graphs = DecodeGraphs(
-            model.compute, model.slots, plan.max_model_len, plan.config.vocab_size, plan.device, record
-        )
-        _check(model, plan, *_expect(model, plan))
-        gain = without_s / decode_seconds(model, model.slots, GRAPH_PROBES)
-        reason = model.graphs.failure or ("" if gain >= GRAPH_GAIN else "not faster")
-        log.info("decode graphs", extra={"used": not reason, "times_as_fast": round(gain, 2), "reason": reason})
-    except (StartupError, *_FAILURES) as error:
-        reason = str(error)
-        log.warning("decode graphs", extra={"used": False, "reason": reason})
-    if reason:
-        model.graphs = None
-
-
-def _expect(model: SlotModel, plan: LoadPlan) -> tuple[list[int], torch.Tensor]:
-    """A probe prompt and its logits (vocab,) from a plain forward pass. Raises StartupError."""
-    ids = [(7 * at + 3) % plan.config.vocab_size for at in range(min(PROBE_TOKENS, plan.max_model_len))]
-    try:
-        with torch.inference_mode():
-            return ids, model.network(torch.tensor([ids], device=plan.device), use_cache=False).logits[0, -1].float()
-    except _FAILURES as error:
-        raise _failed(plan.folder, "the warm-up failed", error) from error
-
-
-def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
-    """Compare a chunked prefill and a decode with a plain forward pass, alone and beside a long request.
-
-    Raises StartupError(MODEL_UNSUPPORTED).
-    """
-    last = len(ids) - 1
-    try:
-        probe = Sequence(Request(id="probe", prompt=tuple(ids), max_tokens=1), slot=0)
-        model.prefill([Chunk(probe, 0, PROBE_CHUNK)])
-        model.prefill([Chunk(probe, PROBE_CHUNK, last - 1)])
-        # Decode twice, so that a graph is recorded and then replayed with other inputs.
-        model.decode([0], [ids[-2]], [last - 1])
-        found = model.decode([0], [ids[-1]], [last])[0].clone()
-        beside = _decode_beside_long(model, plan, ids[-1], last)
-        model.decode(range(model.slots), [ids[-1]] * model.slots, [last] * model.slots)
-    except _FAILURES as error:
-        raise _failed(plan.folder, "the warm-up failed", error) from error
-    _compare(plan, found, expected, "the slot cache does not reproduce a plain forward pass")
-    if beside is not None:
-        _compare(plan, beside, expected, "a long request changes the output of a short one in the same batch")
-
-
-def _decode_beside_long(model: SlotModel, plan: LoadPlan, token: int, position: int) -> torch.Tensor | None:
-    """Logits (vocab,) of a token in slot 0, decoded together with the last position of the context in slot 1.
-
-    None with a single slot.
-    """
-    if model.slots == 1:
-        return None
-    ids = torch.tensor([[token], [token]], device=model.device)
-    positions = torch.tensor([[position], [plan.max_model_len - 1]], device=model.device)
-    return model.compute(ids, positions, slice(0, 2), min(plan.max_model_len, NEIGHBOUR_COLUMNS))[0]
-
-
-def _compare(plan: LoadPlan, found: torch.Tensor, expected: torch.Tensor, problem: str) -> None:
-    """Raises StartupError(MODEL_UNSUPPORTED) if the logits differ by more than rounding."""
-    difference, scale = float((found - expected).abs().max()), float(expected.abs().max())
-    if not difference <= _TOLERANCE[plan.dtype] * max(scale, 1e-6):
-        raise _unsupported(plan.folder, f"{problem} (logits differ by {difference:.3g} of {scale:.3g})")
-
-
-def measure_prefill(model: SlotModel, plan: LoadPlan) -> PrefillCost:
-    """Measure the cost of a prefill on this machine, from the best of two short and of two long passes."""
-    few, many = (min(count, plan.max_model_len - 1) for count in PREFILL_PROBES)
-    # Alternate them: other load on the machine then affects both equally.
-    times = [(_prefill_seconds(model, few), _prefill_seconds(model, many)) for _ in range(2)]
-    few_s, many_s = map(min, zip(*times, strict=True))
-    return PrefillCost.of_probes((few, few_s), (many, many_s))
-
-
-def _prefill_seconds(model: SlotModel, count: int) -> float:
-    probe = Sequence(Request(id="probe", prompt=tuple([1] * count), max_tokens=1), slot=0)
-    began = time.perf_counter()
-    model.prefill([Chunk(probe, 0, count)])
-    return time.perf_counter() - began
 
 
 def pick_dtype(requested: Dtype, device: torch.device) -> torch.dtype:
@@ -308,8 +221,8 @@ def _read_config(folder: Path, *, trust_remote_code: bool) -> Any:
     except Exception as error:  # an untrusted configuration can raise any error
         if not trust_remote_code and "trust_remote_code" in str(error):
             reason = f"it contains code; set {Env.TRUST_REMOTE_CODE}=true to run it, if you trust its author"
-            raise _unsupported(folder, reason) from error
-        raise _unsupported(folder, f"the configuration cannot be read: {error}") from error
+            raise unsupported(folder, reason) from error
+        raise unsupported(folder, f"the configuration cannot be read: {error}") from error
     return config.get_text_config()
 
 
@@ -317,16 +230,16 @@ def _check_family(folder: Path, config: Any, max_model_len: int) -> None:
     """Reject models that a plain cache of keys and values cannot represent."""
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
-        raise _unsupported(folder, f"{kind} is an encoder-decoder model; only decoder-only models are served")
+        raise unsupported(folder, f"{kind} is an encoder-decoder model; only decoder-only models are served")
     if getattr(config, "quantization_config", None) is not None:
-        raise _unsupported(folder, "the weights are quantised; convert them to dense safetensors")
+        raise unsupported(folder, "the weights are quantised; convert them to dense safetensors")
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     if unknown := layers - {"full_attention", "sliding_attention"}:
-        raise _unsupported(folder, f"{kind} has layers without a plain KV cache: {', '.join(sorted(unknown))}")
+        raise unsupported(folder, f"{kind} has layers without a plain KV cache: {', '.join(sorted(unknown))}")
     window = getattr(config, "sliding_window", None)
     slides = "sliding_attention" in layers or (getattr(config, "layer_types", None) is None and _uses_window(config))
     if window is not None and slides and window < max_model_len:
-        raise _unsupported(
+        raise unsupported(
             folder,
             f"{kind} attends within a sliding window of {window} tokens, shorter than the context of {max_model_len}; "
             f"set spec.server.maxModelLen to {window} or less",
@@ -334,7 +247,7 @@ def _check_family(folder: Path, config: Any, max_model_len: int) -> None:
     missing = [name for name in ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size")
                if getattr(config, name, None) is None]  # fmt: skip
     if missing:
-        raise _unsupported(folder, f"the configuration of {kind} has no {', '.join(missing)}")
+        raise unsupported(folder, f"the configuration of {kind} has no {', '.join(missing)}")
 
 
 def _uses_window(config: Any) -> bool:
@@ -361,15 +274,17 @@ def _choosable_bytes(device: torch.device, available: int | None) -> int:
     return int(available * CUDA_MEMORY_SHARE) if device.type == "cuda" else available
 
 
-def _failed(folder: Path, what: str, error: Exception) -> StartupError:
+def failed(folder: Path, what: str, error: Exception) -> StartupError:
+    """The error of a start that failed in torch: out of memory, or an unsupported model."""
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
         return StartupError(
             ExitCode.MODEL_TOO_LARGE,
             f"model {folder}: {what}, out of memory: raise the memory limit, or lower spec.server.maxConcurrency or "
             f"spec.server.maxModelLen ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
         )
-    return _unsupported(folder, f"{what}: {error}")
+    return unsupported(folder, f"{what}: {error}")
 
 
-def _unsupported(folder: Path, why: str) -> StartupError:
+def unsupported(folder: Path, why: str) -> StartupError:
+    """The error of a model that cannot be served."""
     return StartupError(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: {why}")

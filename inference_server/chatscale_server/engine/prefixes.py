@@ -1,7 +1,8 @@
 """Records the tokens in each slot's cache, so that a prompt with a known prefix is not computed again.
 
-Keys and values of a slot stay valid until they are overwritten. The slots themselves are the prefix cache; it needs no
-memory of its own. Pure: the scheduler uses it to decide, the model performs the copies.
+Keys and values of a slot stay valid until they are overwritten, or until their pages are needed. The slots themselves
+are the prefix cache; it needs no memory of its own. Pure: the scheduler uses it to decide, the model performs the
+copies.
 """
 
 from collections.abc import Collection
@@ -36,6 +37,8 @@ class _Slot:
     """Number of leading `tokens` that are in the cache."""
     used: int = 0
     """Sequence number of the last use; 0 means never."""
+    pages: list[int] = field(default_factory=list)
+    """Pages that hold the tokens, if the cache has pages."""
 
 
 class SlotContents:
@@ -44,6 +47,23 @@ class SlotContents:
     def __init__(self, slots: int) -> None:
         self._slots = [_Slot() for _ in range(slots)]
         self._uses = 0
+
+    @property
+    def slots(self) -> int:
+        """Number of slots."""
+        return len(self._slots)
+
+    def pages(self, slot: int) -> list[int]:
+        """The slot's own list of pages."""
+        return self._slots[slot].pages
+
+    def keep(self, slot: int, pages: list[int]) -> None:
+        """Replace the slot's list of pages. The list may change later."""
+        self._slots[slot].pages = pages
+
+    def by_last_use(self) -> list[int]:
+        """All slots, the least recently used one first."""
+        return sorted(range(len(self._slots)), key=lambda slot: (self._slots[slot].used, slot))
 
     def note(self, slot: int, tokens: list[int], written: int) -> None:
         """Record that the slot's cache holds the first `written` of `tokens`. The list may grow, but not change."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.request import Constraint, Request, Score
-from chatscale_server.engine.scheduler import StepPlan
+from chatscale_server.engine.sequence import StepPlan
 
 PhaseSink = Callable[[str, float], None]
 """Called with a startup phase (import, download, load, warm_up) and its duration in seconds."""
@@ -20,6 +20,8 @@ class ModelInfo:
     max_model_len: int
     kv_capacity_tokens: int
     tokens_per_step: int
+    page_tokens: int | None = None
+    """Tokens of a page of the KV cache; None if each slot has memory for the longest request."""
     max_tokens_per_second: float
     """`tokens_per_step` divided by the time of a full step, measured in the warm-up."""
     vocab_size: int

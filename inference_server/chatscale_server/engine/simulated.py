@@ -20,7 +20,7 @@ from chatscale_contract.server.slots import profile_slots
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Score
-from chatscale_server.engine.scheduler import StepPlan
+from chatscale_server.engine.sequence import StepPlan
 
 DEFAULT_MAX_TOKENS: Final = 128
 """Output limit of a chat request without one."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from chatscale_server.engine.scheduler import Chunk, Sequence, StepPlan
+from chatscale_server.engine.sequence import Chunk, Sequence, StepPlan
 
 STEPS_PER_HALVING: Final = 4
 """Steps until parts of the batch are no longer halved, in multiples of the halvings of the batch. To find one request

@@ -7,6 +7,7 @@ the Simulated engine never imports them.
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
@@ -15,8 +16,8 @@ from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
-from chatscale_server.engine.scheduler import Chunk, StepPlan
-from chatscale_server.engine.scheduler import Sequence as Running
+from chatscale_server.engine.sequence import Chunk, StepPlan
+from chatscale_server.engine.sequence import Sequence as Running
 from chatscale_server.engine.tokenizer import Tokenizer
 from chatscale_server.engine.weights import find_model
 from chatscale_server.settings import Settings
@@ -25,7 +26,10 @@ FULL_STEPS: Final = 3
 """Full steps to measure on a GPU. The fastest one gives the throughput."""
 
 if TYPE_CHECKING:
-    from chatscale_server.engine.model import SlotModel
+    import torch
+
+    from chatscale_server.engine.model import Found, SlotModel
+    from chatscale_server.engine.packed import Row
     from chatscale_server.engine.slot_sampler import SlotSampler
 
 
@@ -38,6 +42,7 @@ class TransformersEngine(Engine):
         self._model: SlotModel
         self._sampler: SlotSampler
         self._tokenizer: Tokenizer
+        self._ahead: Ahead | None = None
 
     @override
     def load(self, phase: PhaseSink) -> ModelInfo:
@@ -48,7 +53,7 @@ class TransformersEngine(Engine):
         import torch
         from transformers.utils import logging as transformers_logging
 
-        from chatscale_server.engine import decode_speed, loading, slot_sampler
+        from chatscale_server.engine import decode_speed, loading, slot_sampler, warm_up
 
         transformers_logging.disable_progress_bar()
         torch.set_num_threads(self._settings.cpu_threads)
@@ -74,21 +79,22 @@ class TransformersEngine(Engine):
         phase("load", time.monotonic() - began)
 
         began = time.monotonic()
-        self._model = loading.warm_up(self._model, plan)
+        self._model = warm_up.warm_up(self._model, plan)
         slots = self._model.slots
         self._sampler = slot_sampler.SlotSampler(slots, plan.device)
         if plan.device.type == "cpu":
-            cost = loading.measure_prefill(self._model, plan)
+            cost = warm_up.measure_prefill(self._model, plan)
             tokens_per_step, burst_factor = cost.step_tokens, cost.burst_factor
             max_tokens_per_second = cost.tokens_per_second
         else:
-            tokens_per_step, burst_factor = loading.CUDA_TOKENS_PER_STEP, 1
+            tokens_per_step, burst_factor = loading.CUDA_TOKENS_PER_STEP, loading.CUDA_BURST_FACTOR
             max_tokens_per_second = self._measure_rate(tokens_per_step, plan.max_model_len)
         decode_step_s = decode_speed.measure_decode(self._model)
         phase("warm_up", time.monotonic() - began)
         return ModelInfo(
             max_model_len=plan.max_model_len,
-            kv_capacity_tokens=slots * plan.max_model_len,
+            kv_capacity_tokens=self._model.cache.capacity_tokens,
+            page_tokens=self._model.cache.page_tokens if self._model.cache.pages else None,
             tokens_per_step=tokens_per_step,
             max_tokens_per_second=max_tokens_per_second,
             slots=slots,
@@ -137,29 +143,66 @@ class TransformersEngine(Engine):
 
     @override
     def step(self, plan: StepPlan) -> Mapping[int, int]:
+        ahead, self._ahead = self._ahead, None
+        # In order of the slots: on a CPU, neighbours in the cache share one call.
+        decodes = sorted(plan.decodes, key=lambda sequence: sequence.slot)
+        found = self._compute(decodes, plan.chunks, ahead)
+        complete = [row for row, chunk in enumerate(plan.chunks, len(decodes)) if chunk.last]
+        chosen = [*range(len(decodes)), *complete]
+        if not chosen:
+            return {}
+        sequences = [*decodes, *(plan.chunks[row - len(decodes)].sequence for row in complete)]
+        logits, greedy = found.logits, found.greedy
+        if len(chosen) < len(logits):
+            logits, greedy = logits[chosen], None
+        slots = [sequence.slot for sequence in sequences]
+        # Once for all rows, after everything was computed: a step that fails before has advanced no sampling state.
+        drawn = self._sampler.draw(logits, slots, greedy)
+        # If prompts are left, the next step reads the weights once for them and the decodes.
+        ahead = self._start_next(sequences, drawn.tokens) if len(complete) == len(plan.chunks) else None
+        tokens = self._sampler.accept(drawn, slots)
+        if ahead is not None:
+            self._ahead = ahead.with_tokens(tokens)
+        return tokens
+
+    def _compute(self, decodes: Sequence[Running], chunks: Sequence[Chunk], ahead: "Ahead | None") -> "Found":
+        """Logits of the decodes, then of the chunks."""
         import torch
 
-        from chatscale_server.engine.model import group_chunks
+        from chatscale_server.engine.model import Found
+        from chatscale_server.engine.packed import Row
 
-        slots = [sequence.slot for sequence in plan.decodes]
-        logits = []
-        if plan.decodes:
-            positions = [sequence.held_tokens for sequence in plan.decodes]
-            logits.append(self._model.decode(slots, self._sampler.last_tokens(slots), positions))
-        for group in group_chunks(plan.chunks, self._model.pass_tokens):
-            found = self._model.prefill(group)
-            complete = [row for row, chunk in enumerate(group) if chunk.last]
-            if complete:
-                logits.append(found[complete])
-                slots += [group[row].sequence.slot for row in complete]
-        if not slots:
-            return {}
-        # Once for all rows, after everything was computed: a step that fails before has advanced no sampling state.
-        return self._sampler.choose(logits[0] if len(logits) == 1 else torch.cat(logits), slots)
+        prompts = [Row.of_chunk(chunk) for chunk in chunks]
+        found = ahead.take(decodes) if ahead is not None else None
+        if found is None:
+            return self._model.forward([_decode_row(sequence) for sequence in decodes], prompts)
+        if prompts:
+            return Found(torch.cat([found.logits, self._model.forward((), prompts).logits]))
+        return found
+
+    def _start_next(self, sequences: Sequence[Running], drawn: "torch.Tensor") -> "Ahead | None":
+        """Start the decode step after this one, before the tokens of this one are known to the CPU.
+
+        drawn: (sequences,) int64 on the device. A sequence that ends with its token is computed in vain.
+        """
+        from chatscale_server.engine.packed import Row
+
+        size = self._model.cache.page_tokens
+        going = {
+            sequence: at
+            for at, sequence in enumerate(sequences)
+            if sequence.generated + 1 < sequence.request.max_tokens
+            and len(sequence.pages) * size > len(sequence.tokens)
+        }
+        rows = [Row(sequence.slot, (0,), len(sequence.tokens), sequence.pages) for sequence in going]
+        found = self._model.decode_ahead(rows, drawn, list(going.values())) if rows else None
+        if found is None:
+            return None
+        return Ahead({sequence: (at, len(sequence.tokens), -1) for at, sequence in enumerate(going)}, found)
 
     def _measure_rate(self, tokens: int, max_model_len: int) -> float:
         """Tokens per second of a full step; the fastest run counts, because other load only makes a step slower."""
-        plan = full_step(tokens, self._model.slots, max_model_len)
+        plan = full_step(tokens, self._model.slots, max_model_len, self._model.cache.page_tokens)
         self.prepare(plan)
         times_s = []
         for _ in range(FULL_STEPS):
@@ -179,14 +222,57 @@ class TransformersEngine(Engine):
         return self._sampler.scores
 
 
-def full_step(tokens: int, slots: int, max_model_len: int) -> StepPlan:
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A decode step that was started before its plan."""
+
+    rows: Mapping[Running, tuple[int, int, int]]
+    """(row, position, token) of each sequence."""
+    found: "Found"
+
+    def with_tokens(self, tokens: Mapping[int, int]) -> "Ahead":
+        """The same with the tokens, by slot, that the step was computed from."""
+        known = {
+            sequence: (row, position, tokens.get(sequence.slot, -1))
+            for sequence, (row, position, _token) in self.rows.items()
+        }
+        return Ahead(known, self.found)
+
+    def take(self, decodes: Sequence[Running]) -> "Found | None":
+        """The results for these sequences; None if one of them was not computed."""
+        from chatscale_server.engine.model import Found
+
+        if not decodes:
+            return None
+        rows = []
+        for sequence in decodes:
+            row, position, token = self.rows.get(sequence, (-1, -1, -1))
+            if (position, token) != (sequence.held_tokens, sequence.tokens[-1]):
+                return None
+            rows.append(row)
+        if rows == list(range(len(self.found.logits))):
+            return self.found
+        greedy = self.found.greedy
+        return Found(self.found.logits[rows], greedy[rows] if greedy is not None else None)
+
+
+def _decode_row(sequence: Running) -> "Row":
+    from chatscale_server.engine.packed import Row
+
+    return Row(sequence.slot, sequence.tokens[-1:], sequence.held_tokens, sequence.pages)
+
+
+def full_step(tokens: int, slots: int, max_model_len: int, page_tokens: int) -> StepPlan:
     """A plan that prefills `tokens` prompt tokens in as few slots as possible; fewer if the slots cannot hold them."""
-    chunks = []
+    chunks: list[Chunk] = []
+    page = 1
     for slot in range(slots):
         size = min(tokens, max_model_len - 1)
         if size == 0:
             break
         request = Request(id="probe", prompt=(1,) * size, max_tokens=1, sampling=Sampling(temperature=0.0))
-        chunks.append(Chunk(Running(request, slot), 0, size))
+        pages = list(range(page, page - (-size // page_tokens)))
+        chunks.append(Chunk(Running(request, slot, pages=pages), 0, size))
+        page += len(pages)
         tokens -= size
     return StepPlan(started=tuple(chunk.sequence for chunk in chunks), chunks=tuple(chunks))

@@ -8,6 +8,7 @@ starts or ends requests. There is no lock: no other thread uses scheduler, model
 reports to the event loop.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -18,9 +19,13 @@ from typing import Final, Protocol
 
 from chatscale_server.engine.beams import BeamQueue, Search
 from chatscale_server.engine.detokenize import SequenceText, StopFilter, TextPiece
+from chatscale_server.engine.kv_memory import make_memory
+from chatscale_server.engine.pages import NO_PAGE
+from chatscale_server.engine.prefixes import SlotContents
 from chatscale_server.engine.protocol import Engine, ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, Sampling, Score, StepReport
-from chatscale_server.engine.scheduler import Chunk, KvBudget, Scheduler, Sequence, StepPlan
+from chatscale_server.engine.scheduler import Scheduler
+from chatscale_server.engine.sequence import Chunk, Sequence, StepPlan
 from chatscale_server.engine.step_isolation import run_isolated, without, yielding
 from chatscale_server.logs import where
 
@@ -107,11 +112,15 @@ class Worker:
     def _run(self) -> None:
         try:
             info = self.engine.load(self.listener.phase)
-            budget = KvBudget(info.kv_capacity_tokens)
+            contents = SlotContents(self.slots or info.slots)
+            memory = make_memory(contents, info.kv_capacity_tokens, info.page_tokens)
             scheduler = Scheduler(
-                self.slots or info.slots, budget, info.tokens_per_step, self.queue_timeout_s,
+                contents, memory, info.tokens_per_step, self.queue_timeout_s,
                 reuse_prefixes=info.reuses_prefixes, burst_factor=info.burst_factor,
             )  # fmt: skip
+            # The collector need not look at the model's objects again and again: a full collection takes 0.1 s.
+            gc.collect()
+            gc.freeze()
             self.listener.loaded(info)
             while True:
                 # Clear before reading `_stopping`: in the other order a stop between both would be missed.
@@ -217,7 +226,7 @@ class Worker:
     def _probe(self, scheduler: Scheduler, slot: int) -> None:
         """Compute one token that belongs to no request, in a free slot. Raises EngineBrokenError."""
         request = Request(id="probe", prompt=(PROBE_TOKEN,), max_tokens=1, sampling=Sampling(temperature=0.0))
-        sequence = Sequence(request, slot)
+        sequence = Sequence(request, slot, pages=[NO_PAGE])
         plan = StepPlan(started=(sequence,), chunks=(Chunk(sequence, 0, 1),))
         try:
             self.engine.prepare(plan)

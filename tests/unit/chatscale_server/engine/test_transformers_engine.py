@@ -17,18 +17,19 @@ from transformers import AutoModelForCausalLM
 
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.metrics import decode_batch_sizes
+from chatscale_server.engine.kv_cache import CacheShape, KvCache
 from chatscale_server.engine.linears import LinearPart, pack_linears
-from chatscale_server.engine.loading import load_model, plan_load, warm_up
-from chatscale_server.engine.model import CacheShape, SlotCache, group_chunks
+from chatscale_server.engine.loading import load_model, plan_load
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
-from chatscale_server.engine.scheduler import Chunk, KvBudget, Scheduler, Sequence
 from chatscale_server.engine.step_isolation import run_isolated, without, yielding
 from chatscale_server.engine.transformers_engine import TransformersEngine, full_step
+from chatscale_server.engine.warm_up import warm_up
 from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Dtype, Settings
 from inference_server.convert_gguf import ensure_converted
+from tests.unit.chatscale_server.builders import a_scheduler
 from tests.unit.chatscale_server.tiny_models import END, FAMILIES, save_model
 
 SETTINGS = Settings(served_name="m", dtype=Dtype.FLOAT32, max_concurrency=4)
@@ -68,7 +69,11 @@ def run(
     reuse_prefixes: bool = True,
 ):
     """All tokens of all requests; a new one comes in with every step, as on a busy day."""
-    scheduler = Scheduler(slots, KvBudget(100_000), tokens_per_step, 1e9, reuse_prefixes=reuse_prefixes)
+    cache = engine._model.cache
+    scheduler = a_scheduler(
+        slots, cache.capacity_tokens if cache.pages else 100_000, tokens_per_step, 1e9,
+        page_tokens=cache.page_tokens if cache.pages else None, reuse_prefixes=reuse_prefixes,
+    )  # fmt: skip
     coming, answers = list(requests), {request.id: [] for request in requests}
     while coming or scheduler.running or scheduler.waiting:
         if coming:
@@ -116,6 +121,23 @@ def test_greedy_answers_equal_generate_alone_and_in_a_busy_batch(models, family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_answers_from_pages_equal_generate_and_follow_the_tokens_in_use(models, family):
+    """A cache of 160 tokens for requests of up to 83: sequences are paused, and prefixes share pages."""
+    engine, _info = loaded(models(family))
+    model = engine._model
+    model.cache = KvCache(
+        model.cache.shape, model.slots, 128, dtype=model.dtype, device=model.device, pages=41, page_tokens=4
+    )
+    requests = requests_of(random.Random(5), 256, 12)
+    wanted = {request.id: expected(models(family), request.prompt, request.max_tokens) for request in requests}
+    assert run(engine, requests) == wanted
+    system = tuple(random.Random(6).randrange(256) for _ in range(50))
+    common = [Request(id=str(at), prompt=(*system, at), max_tokens=6, sampling=Sampling(temperature=0.0))
+              for at in range(6)]  # fmt: skip
+    assert run(engine, common) == {r.id: expected(models(family), r.prompt, 6) for r in common}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_output_with_packed_weights_equals_generate(models, family):
     engine, _info = loaded(models(family))
     plan = plan_load(models(family), SETTINGS.model_copy(update={"model_uri": f"file://{models(family)}"}))
@@ -146,35 +168,18 @@ def test_weights_that_cannot_be_packed_stay_as_they_are(models, caplog):
         assert torch.equal(model.network.lm_head.weight, load_model(plan).network.lm_head.weight)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "passes"),
-    [
-        pytest.param([], [], id="nothing"),
-        pytest.param([105, 105, 56], [[105, 105, 56]], id="padding-is-cheaper-than-a-pass"),
-        pytest.param([7, 105], [[105], [7]], id="a-pass-is-cheaper-than-padding"),
-        pytest.param([105, 41], [[105, 41]], id="as-cheap-in-fewer-passes"),
-        pytest.param([105, 40], [[105], [40]], id="one-token-too-many"),
-        pytest.param([7, 49, 105, 105], [[105, 105], [7, 49]], id="the-short-ones-among-themselves"),
-    ],
-)
-def test_prompts_share_a_pass_where_that_costs_least(sizes, passes):
-    chunks = [Chunk(Sequence(Request(id=str(at), prompt=(1,) * size, max_tokens=1), slot=at), 0, size)
-              for at, size in enumerate(sizes)]  # fmt: skip
-    assert [[chunk.end for chunk in group] for group in group_chunks(chunks, 64)] == passes
-
-
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_an_empty_cache_takes_no_memory_and_is_zero():
     before = resident_bytes()
-    cache = SlotCache(
-        CacheShape(layers=4, kv_heads=8, head_dim=64), 8, 8191, dtype=torch.bfloat16, device=torch.device("cpu")
+    cache = KvCache(
+        CacheShape(layers=4, kv_heads=8, head_dim=64), 8, 8192, dtype=torch.bfloat16, device=torch.device("cpu")
     )
-    assert sum(block.nbytes for block in (*cache._keys, *cache._values)) == 2**29
+    assert sum(block.nbytes for block in (*cache.keys, *cache.values)) == 2**29
     assert resident_bytes() - before < 2**26
-    assert not any(block[-1, :, -9:].any() for block in (*cache._keys, *cache._values))
+    assert not any(block[-9:].any() for block in (*cache.keys, *cache.values))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -219,7 +224,7 @@ def test_a_replica_measures_what_a_full_step_computes_in_a_second(models):
     ],
 )
 def test_a_full_step_reads_prompts_that_fit(tokens, slots, sizes):
-    plan = full_step(tokens, slots, 128)
+    plan = full_step(tokens, slots, 128, 16)
     assert [(chunk.sequence.slot, chunk.start, chunk.end, chunk.last) for chunk in plan.chunks] == [
         (slot, 0, size, True) for slot, size in enumerate(sizes)
     ]
@@ -257,7 +262,7 @@ def test_a_request_that_breaks_its_batch_changes_no_token_of_its_neighbours(mode
 
     outputs: dict[str, list[int]] = {request.id: [] for request in neighbours}
     failed: list[str] = []
-    scheduler = Scheduler(4, KvBudget(info.kv_capacity_tokens), 20, 1e9)
+    scheduler = a_scheduler(4, info.kv_capacity_tokens, 20, 1e9)
     for request in (*neighbours[:2], bad, neighbours[2]):
         scheduler.submit(request)
     while scheduler.running or scheduler.waiting:

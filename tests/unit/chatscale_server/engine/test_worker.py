@@ -7,9 +7,12 @@ from collections.abc import Mapping
 import pytest
 from typing_extensions import override
 
+from chatscale_server.engine.kv_memory import SlotMemory
+from chatscale_server.engine.prefixes import SlotContents
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Constraint, FinishReason, Output, Request, StepReport
-from chatscale_server.engine.scheduler import KvBudget, Scheduler, StepPlan
+from chatscale_server.engine.scheduler import Scheduler
+from chatscale_server.engine.sequence import StepPlan
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.worker import Worker
 from tests.unit.chatscale_server.builders import FAST, a_request, gated_engine
@@ -301,12 +304,13 @@ def test_a_failed_plan_ends_its_requests_and_the_next_ones_are_served():
     reports = Reports()
     worker = Worker(Spelling("One"), reports, 2, 60.0, clock=lambda: 0.0)
     info = worker.engine.load(reports.phase)
-    scheduler = ForgetfulScheduler(2, KvBudget(100), 100, 60.0)
+    memory = SlotMemory(100)
+    scheduler = ForgetfulScheduler(SlotContents(2), memory, 100, 60.0)
     for name in "abc":
         worker.submit(Request(id=name, prompt=(1,), max_tokens=20))
     worker._run_step(scheduler, info)
     assert endings(reports, 3) == dict.fromkeys("abc", ("", FinishReason.FAILED))
-    assert (scheduler.running, scheduler.waiting, scheduler.budget.reserved_tokens) == ((), (), 0)
+    assert (scheduler.running, scheduler.waiting, memory.reserved_tokens) == ((), (), 0)
     worker.submit(Request(id="next", prompt=(1,), max_tokens=20))
     while worker._run_step(scheduler, info):
         pass

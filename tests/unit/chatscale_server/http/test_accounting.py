@@ -11,13 +11,13 @@ from chatscale_contract.server.metrics import RejectReason, SloObjective
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, StepReport
-from chatscale_server.engine.scheduler import KvBudget, Scheduler, StepPlan
+from chatscale_server.engine.sequence import StepPlan
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.engine.worker import Worker
 from chatscale_server.http.bridge import Bridge
 from chatscale_server.http.in_flight import InFlightRequest
 from chatscale_server.metrics import Histogram
-from tests.unit.chatscale_server.builders import FAST, a_request
+from tests.unit.chatscale_server.builders import FAST, a_request, a_scheduler
 
 QUEUE_TIMEOUT_S = 5.0
 TOKENS_PER_STEP = 20
@@ -56,10 +56,16 @@ class ServerHarness:
         self.engine = Counting(FAST, clock=lambda: 0.0, sleep=lambda _seconds: None)
         info: ModelInfo = self.engine.load(lambda _name, _seconds: None)
         self.bridge._on_loaded(info)
-        self.worker = Worker(self.engine, AtOnce(self.bridge._on_step), 2, QUEUE_TIMEOUT_S, clock=lambda: self.now_s)
+        self.worker = Worker(
+            self.engine,
+            AtOnce(lambda report: self.bridge._on_step(report, self.now_s)),
+            2,
+            QUEUE_TIMEOUT_S,
+            clock=lambda: self.now_s,
+        )
         self.bridge._port = self.worker
-        self.scheduler = Scheduler(
-            2, KvBudget(info.kv_capacity_tokens), TOKENS_PER_STEP, QUEUE_TIMEOUT_S, reuse_prefixes=info.reuses_prefixes
+        self.scheduler = a_scheduler(
+            2, info.kv_capacity_tokens, TOKENS_PER_STEP, QUEUE_TIMEOUT_S, reuse_prefixes=info.reuses_prefixes
         )
         self.info = info
         self.requests: list[InFlightRequest] = []

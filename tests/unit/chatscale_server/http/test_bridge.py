@@ -52,9 +52,10 @@ class BridgeHarness:
         """One request alone."""
         return self.bridge.submit([request])[0]
 
-    def step(self, *, started: Iterable[str] = "", tokens: str = "", finished: str = "", **report: float) -> None:
+    def step(self, *, started: Iterable[str] = "", tokens: str = "", finished: str = "", **fields: float) -> None:
         outputs = [Output(name, name, 1, FinishReason.STOP if name in finished else None) for name in tokens]
-        self.bridge._on_step(StepReport(started=tuple(started), outputs=tuple(outputs), batch_size=1, **report))
+        report = StepReport(started=tuple(started), outputs=tuple(outputs), batch_size=1, **fields)
+        self.bridge._on_step(report, self.now_s)
 
     def work_off(self, count: int, seconds_each: float, waiting: int) -> None:
         """Finish requests one after the other while others wait."""
@@ -104,7 +105,7 @@ async def test_prompts_beyond_the_waiting_limit_are_rejected_until_others_get_a_
     harness.submit(a_request("b", prompt=40))
     with pytest.raises(ApiError):
         harness.submit(a_request("c", prompt=1))
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)), harness.now_s)
     harness.submit(a_request("d", prompt=60))
     assert harness.port.submitted == ["alone", "a", "b", "d"]
     assert harness.bridge.counts.rejected[RejectReason.QUEUE_FULL] == 2
@@ -184,7 +185,7 @@ async def test_time_per_output_token_is_one_mean_per_answered_request(token_time
     harness.step(started=["a", "cut"], tokens="")
     for at, harness.now_s in enumerate(token_times_s, start=1):
         harness.step(tokens="a", finished="a" if at == len(token_times_s) else "")
-    harness.bridge._on_step(StepReport(outputs=(Output("cut", "", 0, FinishReason.CANCELLED),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("cut", "", 0, FinishReason.CANCELLED),)), harness.now_s)
     times = harness.bridge.counts.time_per_output_token_s
     assert (sum(times.counts), times.total) == (1, mean_s)
 
@@ -193,7 +194,7 @@ async def test_a_beam_search_has_no_time_between_its_tokens():
     harness = BridgeHarness()
     harness.bridge.submit([replace(a_request("a"), beams=4)])
     harness.step(started="a")
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)), harness.now_s)
     assert (harness.bridge.counts.generated_tokens, sum(harness.bridge.counts.time_per_output_token_s.counts)) == (9, 0)
 
 
@@ -220,7 +221,7 @@ async def test_the_limit_of_the_first_token_depends_on_the_prompt(first_s, promp
     harness.now_s = first_s
     harness.step(started="a", tokens="a")
     assert misses(harness) == (missed, 0)
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)), harness.now_s)
     assert misses(harness) == (missed, 0)
 
 
@@ -248,8 +249,8 @@ async def test_a_request_without_a_token_misses_no_objective():
     with pytest.raises(ApiError):
         harness.submit(a_request("refused"))
     harness.now_s = 60.0
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)))
-    harness.bridge._on_step(StepReport(outputs=(Output("b", "", 0, FinishReason.CANCELLED),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)), harness.now_s)
+    harness.bridge._on_step(StepReport(outputs=(Output("b", "", 0, FinishReason.CANCELLED),)), harness.now_s)
     assert misses(harness) == (0, 0)
 
 
@@ -268,7 +269,7 @@ async def test_a_client_that_leaves_before_its_first_token_is_judged_by_the_time
     harness.now_s = left_s
     harness.bridge.abandon([request])
     harness.now_s = 60.0
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)), harness.now_s)
     counts = harness.bridge.counts
     assert {name: count for name, count in counts.rejected.items() if count} == {reason: 1}
     assert (sum(counts.finished.values()), counts.aborted, misses(harness)) == (0, 1, (0, 0))
@@ -293,7 +294,7 @@ async def test_a_client_that_leaves_during_its_answer_misses_nothing_more():
     harness.step(started="a", tokens="a")
     harness.bridge.abandon([request])
     harness.now_s = 60.0
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)), harness.now_s)
     assert (misses(harness), harness.bridge.counts.finished["cancelled"]) == ((0, 0), 1)
 
 
@@ -302,7 +303,7 @@ async def test_latency_objectives_do_not_apply_to_beam_searches():
     harness.bridge.submit([replace(a_request("a"), beams=4)])
     harness.now_s = 60.0
     harness.step(started="a")
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)), harness.now_s)
     assert misses(harness) == (0, 0)
 
 
@@ -323,7 +324,7 @@ async def test_a_slot_counts_as_occupied_until_the_engine_reports_it_free():
     harness.step(started="a", tokens="a")
     harness.bridge.abandon([request])
     assert (harness.port.cancelled, harness.bridge.in_flight) == (["a"], 1)
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)), harness.now_s)
     assert (harness.bridge.in_flight, harness.bridge.counts.finished["cancelled"]) == (0, 1)
     assert harness.bridge.counts.client_disconnects == 1
 
@@ -350,7 +351,7 @@ async def test_a_reader_that_falls_behind_is_cancelled():
 async def test_the_queue_deadline_is_a_503_and_counts_as_a_refusal():
     harness = BridgeHarness()
     request = harness.submit(a_request("a"))
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)), harness.now_s)
     with pytest.raises(ApiError) as caught:
         request.take_delta()
     assert (caught.value.status, caught.value.retry_after_s) == (503, 5)
@@ -426,7 +427,7 @@ async def test_one_failed_choice_ends_the_whole_response():
     harness = BridgeHarness()
     in_flight = harness.bridge.submit([a_request("a"), a_request("b")])
     harness.step(started="ab", tokens="ab")
-    harness.bridge._on_step(StepReport(outputs=(Output("b", "!", 1, FinishReason.ERROR),)))
+    harness.bridge._on_step(StepReport(outputs=(Output("b", "!", 1, FinishReason.ERROR),)), harness.now_s)
     deltas = read_deltas(in_flight)
     assert [(at, delta.text) async for at, delta in _until(deltas, 2)] == [(0, "a"), (1, "b!")]
     with pytest.raises(ApiError):
