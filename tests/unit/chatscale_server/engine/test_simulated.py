@@ -37,7 +37,7 @@ class Clock:
         pytest.param(SimulatedProfile.LLAMA_8B_A100, 1, 0, 9.724, id="a100-alone"),
         pytest.param(SimulatedProfile.LLAMA_8B_A100, 2048, 0, 145.6128, id="a100-prefill"),
         pytest.param(SimulatedProfile.LLAMA_8B_A100, 1, 100_000, 17.924, id="a100-long-context"),
-        pytest.param(SimulatedProfile.LLAMA_8B_H100, 256, 0, 9.172, id="h100"),
+        pytest.param(SimulatedProfile.LLAMA_8B_H100, 256, 0, 7.48, id="h100"),
         pytest.param(SimulatedProfile.LLAMA_70B_4XH100, 1, 0, 29.4, id="70b-table-start"),
         pytest.param(SimulatedProfile.LLAMA_70B_4XH100, 12, 0, 32.1, id="70b-between"),
         pytest.param(SimulatedProfile.LLAMA_70B_4XH100, 1024, 0, 107.52, id="70b-beyond-table"),
