@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.slots import MIN_SLOTS, slots_in_memory
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
+from chatscale_server.engine.checkpoint import check_family, count_pickled, read_config, unsupported
 from chatscale_server.engine.context_length import context_length
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.decode_speed import choose_batch, decode_seconds
@@ -82,12 +83,12 @@ class LoadPlan:
 def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     """Check family, context length and size. Raises StartupError."""
     pickled = pickled_files(folder) if settings.allow_pickled_weights and not any(folder.glob("*.safetensors")) else []
-    parameters = _count_pickled(pickled) if pickled else count_parameters(folder)
-    config = _read_config(folder, trust_remote_code=settings.trust_remote_code)
+    parameters = count_pickled(pickled) if pickled else count_parameters(folder)
+    config = read_config(folder, trust_remote_code=settings.trust_remote_code)
     max_model_len = context_length(config, settings.max_model_len)
     if settings.max_model_len is None and max_model_len < config.max_position_embeddings:
         log.warning("context limited to the original length", extra={"max_model_len": max_model_len})
-    _check_family(folder, config, max_model_len)
+    check_family(folder, config, max_model_len)
     device = _pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
     heads = config.num_attention_heads
@@ -136,7 +137,7 @@ def load_model(plan: LoadPlan) -> SlotModel:
     except (OSError, ImportError, *_FAILURES) as error:
         raise _failed(plan.folder, "loading failed", error) from error
     if "logits_to_keep" not in inspect.signature(network.forward).parameters:
-        raise _unsupported(plan.folder, f"{type(network).__name__} is not a standard causal language model")
+        raise unsupported(plan.folder, f"{type(network).__name__} is not a standard causal language model")
     return SlotModel(network, cache, plan.slots, plan.device, plan.dtype)
 
 
@@ -249,7 +250,7 @@ def _compare(plan: LoadPlan, found: torch.Tensor, expected: torch.Tensor, proble
     """Raises StartupError(MODEL_UNSUPPORTED) if the logits differ by more than rounding."""
     difference, scale = float((found - expected).abs().max()), float(expected.abs().max())
     if not difference <= _TOLERANCE[plan.dtype] * max(scale, 1e-6):
-        raise _unsupported(plan.folder, f"{problem} (logits differ by {difference:.3g} of {scale:.3g})")
+        raise unsupported(plan.folder, f"{problem} (logits differ by {difference:.3g} of {scale:.3g})")
 
 
 def measure_prefill(model: SlotModel, plan: LoadPlan) -> PrefillCost:
@@ -291,56 +292,6 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
     return min(times)
 
 
-def _count_pickled(files: list[Path]) -> int:
-    """Number of parameters in these files, without reading the tensor data."""
-    try:
-        shapes = [torch.load(file, map_location="meta", mmap=True, weights_only=True) for file in files]
-        return sum(tensor.numel() for tensors in shapes for tensor in tensors.values())
-    except Exception as error:  # an unpickler can raise any error
-        raise StartupError(
-            ExitCode.MODEL_UNSUPPORTED, f"model {files[0].parent}: the pickled weights cannot be read: {error}"
-        ) from error
-
-
-def _read_config(folder: Path, *, trust_remote_code: bool) -> Any:
-    try:
-        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
-    except Exception as error:  # an untrusted configuration can raise any error
-        if not trust_remote_code and "trust_remote_code" in str(error):
-            reason = f"it contains code; set {Env.TRUST_REMOTE_CODE}=true to run it, if you trust its author"
-            raise _unsupported(folder, reason) from error
-        raise _unsupported(folder, f"the configuration cannot be read: {error}") from error
-    return config.get_text_config()
-
-
-def _check_family(folder: Path, config: Any, max_model_len: int) -> None:
-    """Reject models that a plain cache of keys and values cannot represent."""
-    kind = config.model_type
-    if getattr(config, "is_encoder_decoder", False):
-        raise _unsupported(folder, f"{kind} is an encoder-decoder model; only decoder-only models are served")
-    if getattr(config, "quantization_config", None) is not None:
-        raise _unsupported(folder, "the weights are quantised; convert them to dense safetensors")
-    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if unknown := layers - {"full_attention", "sliding_attention"}:
-        raise _unsupported(folder, f"{kind} has layers without a plain KV cache: {', '.join(sorted(unknown))}")
-    window = getattr(config, "sliding_window", None)
-    slides = "sliding_attention" in layers or (getattr(config, "layer_types", None) is None and _uses_window(config))
-    if window is not None and slides and window < max_model_len:
-        raise _unsupported(
-            folder,
-            f"{kind} attends within a sliding window of {window} tokens, shorter than the context of {max_model_len}; "
-            f"set spec.server.maxModelLen to {window} or less",
-        )
-    missing = [name for name in ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size")
-               if getattr(config, name, None) is None]  # fmt: skip
-    if missing:
-        raise _unsupported(folder, f"the configuration of {kind} has no {', '.join(missing)}")
-
-
-def _uses_window(config: Any) -> bool:
-    return bool(getattr(config, "use_sliding_window", True))
-
-
 def _pick_device(requested: Device) -> torch.device:
     if requested is Device.CUDA and not torch.cuda.is_available():
         raise StartupError(ExitCode.BAD_SETTINGS, f"{Env.DEVICE} is cuda, but torch finds no usable GPU")
@@ -368,8 +319,4 @@ def _failed(folder: Path, what: str, error: Exception) -> StartupError:
             f"model {folder}: {what}, out of memory: raise the memory limit, or lower spec.server.maxConcurrency or "
             f"spec.server.maxModelLen ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
         )
-    return _unsupported(folder, f"{what}: {error}")
-
-
-def _unsupported(folder: Path, why: str) -> StartupError:
-    return StartupError(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: {why}")
+    return unsupported(folder, f"{what}: {error}")
