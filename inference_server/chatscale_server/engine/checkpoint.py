@@ -7,7 +7,6 @@ that names the folder, the reason and the change to make. No code of the model r
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoConfig
 
 from chatscale_contract.server.environment import Env
@@ -53,17 +52,6 @@ def check_family(folder: Path, config: Any, max_model_len: int) -> None:
 
 def _uses_window(config: Any) -> bool:
     return bool(getattr(config, "use_sliding_window", True))
-
-
-def count_pickled(files: list[Path]) -> int:
-    """Number of parameters in these files, without reading the tensor data."""
-    try:
-        shapes = [torch.load(file, map_location="meta", mmap=True, weights_only=True) for file in files]
-        return sum(tensor.numel() for tensors in shapes for tensor in tensors.values())
-    except Exception as error:  # an unpickler can raise any error
-        raise StartupError(
-            ExitCode.MODEL_UNSUPPORTED, f"model {files[0].parent}: the pickled weights cannot be read: {error}"
-        ) from error
 
 
 def unsupported(folder: Path, why: str) -> StartupError:

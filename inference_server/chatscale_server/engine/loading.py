@@ -21,16 +21,18 @@ from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.slots import MIN_SLOTS, slots_in_memory
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
-from chatscale_server.engine.checkpoint import check_family, count_pickled, read_config, unsupported
+from chatscale_server.engine.checkpoint import check_family, read_config, unsupported
 from chatscale_server.engine.context_length import context_length
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.decode_speed import choose_batch, decode_seconds
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
+from chatscale_server.engine.loaded_weights import load_network
 from chatscale_server.engine.model import CacheShape, SlotCache, SlotModel
 from chatscale_server.engine.prefill_cost import PrefillCost
 from chatscale_server.engine.request import Request
 from chatscale_server.engine.scheduler import Chunk, Sequence
-from chatscale_server.engine.weights import PROCESS_BYTES, check_fit, count_parameters, pickled_files
+from chatscale_server.engine.weight_files import WeightFiles, read_weight_files
+from chatscale_server.engine.weights import PROCESS_BYTES, check_fit
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Device, Dtype, Settings
 
@@ -64,6 +66,7 @@ class LoadPlan:
     """Properties of the model that are known before the weights are loaded."""
 
     folder: Path
+    weights: WeightFiles
     config: Any
     device: torch.device
     dtype: torch.dtype
@@ -75,15 +78,12 @@ class LoadPlan:
     """More do not fit into memory; `slots` if the settings name their number."""
     tpot_s: float
     """Objective for the time per output token."""
-    pickled: bool = False
-    """True if the weights are in torch's pickle format."""
     trust_remote_code: bool = False
 
 
 def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     """Check family, context length and size. Raises StartupError."""
-    pickled = pickled_files(folder) if settings.allow_pickled_weights and not any(folder.glob("*.safetensors")) else []
-    parameters = count_pickled(pickled) if pickled else count_parameters(folder)
+    weights = read_weight_files(folder, allow_pickled=settings.allow_pickled_weights)
     config = read_config(folder, trust_remote_code=settings.trust_remote_code)
     max_model_len = context_length(config, settings.max_model_len)
     if settings.max_model_len is None and max_model_len < config.max_position_embeddings:
@@ -97,7 +97,7 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         kv_heads=getattr(config, "num_key_value_heads", None) or heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
     )
-    weight_bytes, token_bytes = parameters * dtype.itemsize, shape.token_bytes(dtype)
+    weight_bytes, token_bytes = weights.parameters * dtype.itemsize, shape.token_bytes(dtype)
     available = _available_bytes(device, settings.memory_limit_bytes)
     if available is not None:
         check_fit(
@@ -112,11 +112,11 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         slots_in_memory(kv_bytes // token_bytes - _beam_tokens(settings), max_model_len), 1
     )
     return LoadPlan(
-        folder, config, device, dtype, shape, max_model_len,
+        folder, weights, config, device, dtype, shape, max_model_len,
         slots=settings.max_concurrency or min(MIN_SLOTS, most_slots),
         most_slots=most_slots,
         tpot_s=settings.slo_tpot_milliseconds / 1000,
-        pickled=bool(pickled), trust_remote_code=settings.trust_remote_code,
+        trust_remote_code=settings.trust_remote_code,
     )  # fmt: skip
 
 
@@ -128,9 +128,9 @@ def _beam_tokens(settings: Settings) -> int:
 def load_model(plan: LoadPlan) -> SlotModel:
     """Read the weights and allocate the cache. Raises StartupError."""
     try:
-        network: Any = AutoModelForCausalLM.from_pretrained(
-            plan.folder, config=plan.config, dtype=plan.dtype, attn_implementation="sdpa",
-            use_safetensors=not plan.pickled, trust_remote_code=plan.trust_remote_code, local_files_only=True,
+        network = load_network(
+            AutoModelForCausalLM, plan.folder, plan.weights, config=plan.config, dtype=plan.dtype,
+            attn_implementation="sdpa", trust_remote_code=plan.trust_remote_code,
         )  # fmt: skip
         network.to(plan.device).eval()
         cache = _new_cache(plan, plan.slots)
