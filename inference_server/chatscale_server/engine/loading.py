@@ -21,7 +21,7 @@ from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.slots import MIN_SLOTS, slots_in_memory
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
-from chatscale_server.engine.checkpoint import check_family, read_config, unsupported
+from chatscale_server.engine.checkpoint import check_family, check_window, read_config, unsupported
 from chatscale_server.engine.context_length import context_length
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.decode_speed import choose_batch, decode_seconds
@@ -85,10 +85,11 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     """Check family, context length and size. Raises StartupError."""
     weights = read_weight_files(folder, allow_pickled=settings.allow_pickled_weights)
     config = read_config(folder, trust_remote_code=settings.trust_remote_code)
+    check_family(folder, config)
     max_model_len = context_length(config, settings.max_model_len)
     if settings.max_model_len is None and max_model_len < config.max_position_embeddings:
         log.warning("context limited to the original length", extra={"max_model_len": max_model_len})
-    check_family(folder, config, max_model_len)
+    check_window(folder, config, max_model_len)
     device = _pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
     heads = config.num_attention_heads
