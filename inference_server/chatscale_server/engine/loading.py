@@ -53,7 +53,7 @@ decode graphs. vLLM uses the same share."""
 GRAPH_GAIN: Final = 1.05
 """Minimum speed-up to keep decode graphs, because they use memory and compute padding."""
 GRAPH_PROBES: Final = 5
-_FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+FAILURES: Final = (MemoryError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 """Errors of a model that does not work here or does not fit. torch raises RuntimeError."""
 _NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory")
 """Messages of torch and the kernel that have no exception type of their own."""
@@ -90,7 +90,7 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     if settings.max_model_len is None and max_model_len < config.max_position_embeddings:
         log.warning("context limited to the original length", extra={"max_model_len": max_model_len})
     check_window(folder, config, max_model_len)
-    device = _pick_device(settings.device)
+    device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
     heads = config.num_attention_heads
     shape = CacheShape(
@@ -99,7 +99,7 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
     )
     weight_bytes, token_bytes = weights.parameters * dtype.itemsize, shape.token_bytes(dtype)
-    available = _available_bytes(device, settings.memory_limit_bytes)
+    available = available_bytes(device, settings.memory_limit_bytes)
     if available is not None:
         check_fit(
             weight_bytes=weight_bytes,
@@ -135,8 +135,8 @@ def load_model(plan: LoadPlan) -> SlotModel:
         )  # fmt: skip
         network.to(plan.device).eval()
         cache = _new_cache(plan, plan.slots)
-    except (OSError, ImportError, *_FAILURES) as error:
-        raise _failed(plan.folder, "loading failed", error) from error
+    except (OSError, ImportError, *FAILURES) as error:
+        raise loading_error(plan.folder, "loading failed", error) from error
     if "logits_to_keep" not in inspect.signature(network.forward).parameters:
         raise unsupported(plan.folder, f"{type(network).__name__} is not a standard causal language model")
     return SlotModel(network, cache, plan.slots, plan.device, plan.dtype)
@@ -167,7 +167,7 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
         try:
             pack(model.network, min(model.slots, LAYOUT_ROWS), siblings)
             _check(model, plan, ids, expected)
-        except (StartupError, *_FAILURES) as error:
+        except (StartupError, *FAILURES) as error:
             problem = str(error)
     siblings.clear()
     if problem:
@@ -196,7 +196,7 @@ def record_decodes(model: SlotModel, plan: LoadPlan, record: Record) -> None:
         gain = without_s / decode_seconds(model, model.slots, GRAPH_PROBES)
         reason = model.graphs.failure or ("" if gain >= GRAPH_GAIN else "not faster")
         log.info("decode graphs", extra={"used": not reason, "times_as_fast": round(gain, 2), "reason": reason})
-    except (StartupError, *_FAILURES) as error:
+    except (StartupError, *FAILURES) as error:
         reason = str(error)
         log.warning("decode graphs", extra={"used": False, "reason": reason})
     if reason:
@@ -209,8 +209,8 @@ def _expect(model: SlotModel, plan: LoadPlan) -> tuple[list[int], torch.Tensor]:
     try:
         with torch.inference_mode():
             return ids, model.network(torch.tensor([ids], device=plan.device), use_cache=False).logits[0, -1].float()
-    except _FAILURES as error:
-        raise _failed(plan.folder, "the warm-up failed", error) from error
+    except FAILURES as error:
+        raise loading_error(plan.folder, "the warm-up failed", error) from error
 
 
 def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
@@ -228,8 +228,8 @@ def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Ten
         found = model.decode([0], [ids[-1]], [last])[0].clone()
         beside = _decode_beside_long(model, plan, ids[-1], last)
         model.decode(range(model.slots), [ids[-1]] * model.slots, [last] * model.slots)
-    except _FAILURES as error:
-        raise _failed(plan.folder, "the warm-up failed", error) from error
+    except FAILURES as error:
+        raise loading_error(plan.folder, "the warm-up failed", error) from error
     _compare(plan, found, expected, "the slot cache does not reproduce a plain forward pass")
     if beside is not None:
         _compare(plan, beside, expected, "a long request changes the output of a short one in the same batch")
@@ -293,13 +293,15 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
     return min(times)
 
 
-def _pick_device(requested: Device) -> torch.device:
+def pick_device(requested: Device) -> torch.device:
+    """The requested device. Raises StartupError(BAD_SETTINGS) if torch cannot use it."""
     if requested is Device.CUDA and not torch.cuda.is_available():
         raise StartupError(ExitCode.BAD_SETTINGS, f"{Env.DEVICE} is cuda, but torch finds no usable GPU")
     return torch.device(str(requested))
 
 
-def _available_bytes(device: torch.device, limit: int | None) -> int | None:
+def available_bytes(device: torch.device, limit: int | None) -> int | None:
+    """Memory for model and cache: the GPU's free memory, or the limit; None if no limit is known."""
     if device.type == "cuda":
         free: int = torch.cuda.mem_get_info()[0]
         return free
@@ -313,7 +315,8 @@ def _choosable_bytes(device: torch.device, available: int | None) -> int:
     return int(available * CUDA_MEMORY_SHARE) if device.type == "cuda" else available
 
 
-def _failed(folder: Path, what: str, error: Exception) -> StartupError:
+def loading_error(folder: Path, what: str, error: Exception) -> StartupError:
+    """The error for a model that does not load or compute: MODEL_TOO_LARGE if memory was missing."""
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
         return StartupError(
             ExitCode.MODEL_TOO_LARGE,

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.encoding import Task
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
 from chatscale_server.engine.scheduler import Chunk, StepPlan
@@ -25,6 +26,7 @@ FULL_STEPS: Final = 3
 """Full steps to measure on a GPU. The fastest one gives the throughput."""
 
 if TYPE_CHECKING:
+    from chatscale_server.engine.encoder import Encoder
     from chatscale_server.engine.model import SlotModel
     from chatscale_server.engine.slot_sampler import SlotSampler
 
@@ -38,6 +40,8 @@ class TransformersEngine(Engine):
         self._model: SlotModel
         self._sampler: SlotSampler
         self._tokenizer: Tokenizer
+        self._encoder: Encoder | None = None
+        """Set if the model is an encoder. It then has neither `_model` nor `_sampler`."""
 
     @override
     def load(self, phase: PhaseSink) -> ModelInfo:
@@ -48,7 +52,7 @@ class TransformersEngine(Engine):
         import torch
         from transformers.utils import logging as transformers_logging
 
-        from chatscale_server.engine import decode_speed, loading, slot_sampler
+        from chatscale_server.engine import checkpoint, decode_speed, loading, slot_sampler
 
         transformers_logging.disable_progress_bar()
         torch.set_num_threads(self._settings.cpu_threads)
@@ -60,6 +64,14 @@ class TransformersEngine(Engine):
             pickled=self._settings.allow_pickled_weights, code=self._settings.trust_remote_code,
         )  # fmt: skip
         phase("download", time.monotonic() - began)
+
+        config = checkpoint.read_config(folder, trust_remote_code=self._settings.trust_remote_code)
+        if checkpoint.task_of(folder, config) is not Task.GENERATE:
+            from chatscale_server.engine import encoder_loading
+
+            loaded = encoder_loading.load_encoder(folder, config, self._settings, phase)
+            self._encoder, self._tokenizer = loaded.encoder, loaded.tokenizer
+            return loaded.info
 
         began = time.monotonic()
         plan = loading.plan_load(folder, self._settings)
@@ -104,7 +116,13 @@ class TransformersEngine(Engine):
 
     @override
     def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
+        return self._tokenizer.encode(text if self._encoder is None else self._encoder.text(text))
+
+    @override
+    def embed(self, inputs: Sequence[Sequence[int]]) -> list[bytes]:
+        if self._encoder is None:
+            raise RuntimeError("the model is no encoder")
+        return self._encoder.compute(inputs)
 
     @override
     def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:

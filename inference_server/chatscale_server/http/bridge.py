@@ -251,7 +251,7 @@ class Bridge:
         request = self._running.get(output.request_id) or self._waiting.get(output.request_id)
         if request is None:
             return
-        if output.tokens:
+        if output.tokens or output.vectors:
             self.counts.generated_tokens += output.tokens
             self._time_tokens(request, output.tokens, now_s)
         request.add_output(output)
@@ -295,8 +295,8 @@ class Bridge:
         if request.first_token_s is not None:
             decode_time_s = now_s - request.first_token_s
             self.counts.decode_time_s.observe(decode_time_s)
-            # A beam search returns all tokens at once, so there is no time between them.
-            if request.engine_request.beams == 1:
+            # A beam search returns all tokens at once, and an encoder none, so there is no time between them.
+            if request.engine_request.beams == 1 and request.generated:
                 self.counts.time_per_output_token_s.observe(decode_time_s / max(1, request.generated - 1))
                 if request.left_s is None and request.objectives.misses_tpot(decode_time_s, request.generated):
                     self._count_miss(request, SloObjective.TPOT)
