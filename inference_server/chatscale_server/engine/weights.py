@@ -13,7 +13,9 @@ log = logging.getLogger(__name__)
 PROCESS_BYTES: Final = 500 * 2**20
 """Python, torch and transformers without a model need about 250 MiB; the rest is for activations."""
 _FILES: Final = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "*.jinja",
-                 "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+                 "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+                 "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
+                 "*_Pooling/config.json")  # fmt: skip
 _PICKLED: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 _CODE: Final = ("*.py",)
 

@@ -109,6 +109,18 @@ async def test_forwards_the_paths_that_the_chatmodel_allows():
                 assert response.status == status
 
 
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/classify"])
+async def test_a_request_to_an_encoder_takes_a_slot_and_counts_its_inputs(path):
+    async with serving(Pod(behaviour=never_answer)) as pod, a_gateway(pod) as world:
+        body = {"model": "tiny", "input": ["a" * 40, "b" * 40]}
+        request = asyncio.ensure_future(world.client.post(path, json=body))
+        await eventually(lambda: len(pod.bodies) == 1)
+        assert pod.bodies[0]["input"] == body["input"]
+        assert estimate_prompt_tokens(body) == 20
+        assert sum(world.dispatcher.demand().models[0].in_flight_by_pod.values()) == 1
+        request.cancel()
+
+
 async def test_serves_under_a_path_prefix_and_to_listed_origins():
     origin = {"Origin": "https://shop.example"}
     options = {"path_prefix": "/llm", "cors_origins": frozenset({"https://shop.example"})}
