@@ -9,6 +9,7 @@ transformers cannot save a model that was loaded from GGUF, so a new model of th
 import argparse
 import importlib.metadata
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,27 @@ def find_gguf() -> Path:
     return found[0]
 
 
+def check_complete(gguf: Path, info: Mapping[str, Any]) -> None:
+    """Raises SystemExit with the names of tensors that are missing, unused or of another shape.
+
+    info: the loading info of `from_pretrained`. transformers would initialise a missing tensor at random. The server
+    has the same check (engine/loaded_weights.py), but the image that converts does not contain the server.
+    """
+    problems = {kind: sorted(map(str, names)) for kind, names in info.items() if names}
+    if problems:
+        raise SystemExit(f"{gguf}: the weights do not match the configuration: {problems}")
+
+
 def convert(gguf: Path, target: Path) -> None:
     """Dequantise `gguf` and save model and tokenizer to `target`, readable by all users."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    quantised: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    quantised, info = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    check_complete(gguf, info)
     config = quantised.config
     del config.quantization_config
     dense: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

@@ -9,6 +9,8 @@ HTTP_PORT_NAME: Final = "http"
 
 CHAT_COMPLETIONS_PATH: Final = "/v1/chat/completions"
 COMPLETIONS_PATH: Final = "/v1/completions"
+EMBEDDINGS_PATH: Final = "/v1/embeddings"
+CLASSIFY_PATH: Final = "/v1/classify"
 MODELS_PATH: Final = "/v1/models"
 TOKENIZE_PATH: Final = "/tokenize"
 DETOKENIZE_PATH: Final = "/detokenize"

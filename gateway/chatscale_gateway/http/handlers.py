@@ -10,7 +10,13 @@ from aiohttp import web
 from chatscale.api.v1alpha1.routing import RoutingStrategy
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.openai.models import model_list, model_object
-from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH, MODELS_PATH
+from chatscale_contract.server.endpoints import (
+    CHAT_COMPLETIONS_PATH,
+    CLASSIFY_PATH,
+    COMPLETIONS_PATH,
+    EMBEDDINGS_PATH,
+    MODELS_PATH,
+)
 from chatscale_gateway import metrics
 from chatscale_gateway.dispatch.interface import Arrival, Dispatcher
 from chatscale_gateway.http.boundary import RECORD
@@ -19,8 +25,7 @@ from chatscale_gateway.http.intake import Intake, ReceivedRequest
 from chatscale_gateway.http.relay import Call, Relay
 from chatscale_gateway.routing.catalog import Model
 
-EMBEDDINGS_PATH: Final = "/v1/embeddings"
-POST_PATHS: Final = (CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH, EMBEDDINGS_PATH)
+POST_PATHS: Final = (CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH, EMBEDDINGS_PATH, CLASSIFY_PATH)
 _MAX_SESSION_CHARS: Final = 256
 
 

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.slots import MIN_SLOTS, REQUEST_TOKENS, slots_in_memory
 from chatscale_server.engine import network_forward
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
+from chatscale_server.engine.checkpoint import check_family, check_window, read_config, unsupported
 from chatscale_server.engine.context_length import context_length
 from chatscale_server.engine.kv_cache import PAGE_TOKENS, CacheShape, KvCache
+from chatscale_server.engine.loaded_weights import load_network
 from chatscale_server.engine.model import SlotModel
-from chatscale_server.engine.weights import PROCESS_BYTES, check_fit, count_parameters, pickled_files
+from chatscale_server.engine.weight_files import WeightFiles, read_weight_files
+from chatscale_server.engine.weights import PROCESS_BYTES, check_fit
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Device, Dtype, Settings
 
@@ -51,6 +54,7 @@ class LoadPlan:
     """Properties of the model that are known before the weights are loaded."""
 
     folder: Path
+    weights: WeightFiles
     config: Any
     device: torch.device
     dtype: torch.dtype
@@ -64,21 +68,19 @@ class LoadPlan:
     """Objective for the time per output token."""
     beam_tokens: int = 0
     """KV tokens of a beam search, outside the slots."""
-    pickled: bool = False
-    """True if the weights are in torch's pickle format."""
     trust_remote_code: bool = False
 
 
 def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     """Check family, context length and size. Raises StartupError."""
-    pickled = pickled_files(folder) if settings.allow_pickled_weights and not any(folder.glob("*.safetensors")) else []
-    parameters = _count_pickled(pickled) if pickled else count_parameters(folder)
-    config = _read_config(folder, trust_remote_code=settings.trust_remote_code)
+    weights = read_weight_files(folder, allow_pickled=settings.allow_pickled_weights)
+    config = read_config(folder, trust_remote_code=settings.trust_remote_code)
+    check_family(folder, config)
     max_model_len = context_length(config, settings.max_model_len)
     if settings.max_model_len is None and max_model_len < config.max_position_embeddings:
         log.warning("context limited to the original length", extra={"max_model_len": max_model_len})
-    _check_family(folder, config, max_model_len)
-    device = _pick_device(settings.device)
+    check_window(folder, config, max_model_len)
+    device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
     heads = config.num_attention_heads
     shape = CacheShape(
@@ -86,10 +88,10 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         kv_heads=getattr(config, "num_key_value_heads", None) or heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
     )
-    weight_bytes, token_bytes = parameters * dtype.itemsize, shape.token_bytes(dtype)
+    weight_bytes, token_bytes = weights.parameters * dtype.itemsize, shape.token_bytes(dtype)
     # A cache in pages must hold the longest request. Without pages it must hold it once for each slot.
     fewest = 1 if device.type == "cuda" else settings.max_concurrency or 1
-    available = _available_bytes(device, settings.memory_limit_bytes)
+    available = available_bytes(device, settings.memory_limit_bytes)
     if available is not None:
         check_fit(
             weight_bytes=weight_bytes,
@@ -106,11 +108,11 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         1,
     )
     return LoadPlan(
-        folder, config, device, dtype, shape, max_model_len,
+        folder, weights, config, device, dtype, shape, max_model_len,
         slots=settings.max_concurrency or min(MIN_SLOTS, most_slots),
         most_slots=most_slots,
         tpot_s=settings.slo_tpot_milliseconds / 1000,
-        beam_tokens=_beam_tokens(settings), pickled=bool(pickled), trust_remote_code=settings.trust_remote_code,
+        beam_tokens=_beam_tokens(settings), trust_remote_code=settings.trust_remote_code,
     )  # fmt: skip
 
 
@@ -122,9 +124,9 @@ def _beam_tokens(settings: Settings) -> int:
 def load_model(plan: LoadPlan) -> SlotModel:
     """Read the weights and allocate the cache. Raises StartupError."""
     try:
-        network: Any = AutoModelForCausalLM.from_pretrained(
-            plan.folder, config=plan.config, dtype=plan.dtype, attn_implementation=network_forward.ATTENTION,
-            use_safetensors=not plan.pickled, trust_remote_code=plan.trust_remote_code, local_files_only=True,
+        network = load_network(
+            AutoModelForCausalLM, plan.folder, plan.weights, config=plan.config, dtype=plan.dtype,
+            attn_implementation=network_forward.ATTENTION, trust_remote_code=plan.trust_remote_code,
         )  # fmt: skip
         if plan.device.type == "cuda":
             # cuDNN's attention builds a plan for each new length: 40 to 65 ms for each new prompt length on an H100.
@@ -132,7 +134,7 @@ def load_model(plan: LoadPlan) -> SlotModel:
         network.to(plan.device).eval()
         cache = new_cache(plan, plan.slots, probe_pages(plan) if plan.device.type == "cuda" else None)
     except (OSError, ImportError, *FAILURES) as error:
-        raise failed(plan.folder, "loading failed", error) from error
+        raise loading_error(plan.folder, "loading failed", error) from error
     if not getattr(network, "_supports_attention_backend", False):
         reason = f"{plan.config.model_type} does not use the attention interface of transformers"
         raise unsupported(plan.folder, reason)
@@ -204,63 +206,15 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
     return min(times)
 
 
-def _count_pickled(files: list[Path]) -> int:
-    """Number of parameters in these files, without reading the tensor data."""
-    try:
-        shapes = [torch.load(file, map_location="meta", mmap=True, weights_only=True) for file in files]
-        return sum(tensor.numel() for tensors in shapes for tensor in tensors.values())
-    except Exception as error:  # an unpickler can raise any error
-        raise StartupError(
-            ExitCode.MODEL_UNSUPPORTED, f"model {files[0].parent}: the pickled weights cannot be read: {error}"
-        ) from error
-
-
-def _read_config(folder: Path, *, trust_remote_code: bool) -> Any:
-    try:
-        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
-    except Exception as error:  # an untrusted configuration can raise any error
-        if not trust_remote_code and "trust_remote_code" in str(error):
-            reason = f"it contains code; set {Env.TRUST_REMOTE_CODE}=true to run it, if you trust its author"
-            raise unsupported(folder, reason) from error
-        raise unsupported(folder, f"the configuration cannot be read: {error}") from error
-    return config.get_text_config()
-
-
-def _check_family(folder: Path, config: Any, max_model_len: int) -> None:
-    """Reject models that a plain cache of keys and values cannot represent."""
-    kind = config.model_type
-    if getattr(config, "is_encoder_decoder", False):
-        raise unsupported(folder, f"{kind} is an encoder-decoder model; only decoder-only models are served")
-    if getattr(config, "quantization_config", None) is not None:
-        raise unsupported(folder, "the weights are quantised; convert them to dense safetensors")
-    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if unknown := layers - {"full_attention", "sliding_attention"}:
-        raise unsupported(folder, f"{kind} has layers without a plain KV cache: {', '.join(sorted(unknown))}")
-    window = getattr(config, "sliding_window", None)
-    slides = "sliding_attention" in layers or (getattr(config, "layer_types", None) is None and _uses_window(config))
-    if window is not None and slides and window < max_model_len:
-        raise unsupported(
-            folder,
-            f"{kind} attends within a sliding window of {window} tokens, shorter than the context of {max_model_len}; "
-            f"set spec.server.maxModelLen to {window} or less",
-        )
-    missing = [name for name in ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size")
-               if getattr(config, name, None) is None]  # fmt: skip
-    if missing:
-        raise unsupported(folder, f"the configuration of {kind} has no {', '.join(missing)}")
-
-
-def _uses_window(config: Any) -> bool:
-    return bool(getattr(config, "use_sliding_window", True))
-
-
-def _pick_device(requested: Device) -> torch.device:
+def pick_device(requested: Device) -> torch.device:
+    """The requested device. Raises StartupError(BAD_SETTINGS) if torch cannot use it."""
     if requested is Device.CUDA and not torch.cuda.is_available():
         raise StartupError(ExitCode.BAD_SETTINGS, f"{Env.DEVICE} is cuda, but torch finds no usable GPU")
     return torch.device(str(requested))
 
 
-def _available_bytes(device: torch.device, limit: int | None) -> int | None:
+def available_bytes(device: torch.device, limit: int | None) -> int | None:
+    """Memory for model and cache: the GPU's free memory, or the limit; None if no limit is known."""
     if device.type == "cuda":
         free: int = torch.cuda.mem_get_info()[0]
         return free
@@ -274,8 +228,8 @@ def _choosable_bytes(device: torch.device, available: int | None) -> int:
     return int(available * CUDA_MEMORY_SHARE) if device.type == "cuda" else available
 
 
-def failed(folder: Path, what: str, error: Exception) -> StartupError:
-    """The error of a start that failed in torch: out of memory, or an unsupported model."""
+def loading_error(folder: Path, what: str, error: Exception) -> StartupError:
+    """The error for a model that does not load or compute: MODEL_TOO_LARGE if memory was missing."""
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
         return StartupError(
             ExitCode.MODEL_TOO_LARGE,
@@ -283,8 +237,3 @@ def failed(folder: Path, what: str, error: Exception) -> StartupError:
             f"spec.server.maxModelLen ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
         )
     return unsupported(folder, f"{what}: {error}")
-
-
-def unsupported(folder: Path, why: str) -> StartupError:
-    """The error of a model that cannot be served."""
-    return StartupError(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: {why}")

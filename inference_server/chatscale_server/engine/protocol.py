@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.encoding import EncoderInfo
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.sequence import StepPlan
 
@@ -42,6 +43,8 @@ class ModelInfo:
     """`constraint` is supported."""
     max_beams: int = 1
     """1: beam search is not supported."""
+    encoder: EncoderInfo | None = None
+    """Set for an encoder, which implements `encode` and `embed` and generates nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +139,11 @@ class Engine(Protocol):
 
     def scores(self) -> Mapping[int, Score]:
         """Scores of the last step's tokens by slot, for requests with `top_logprobs`."""
+        ...
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> list[bytes]:
+        """One vector per input, float32 in little-endian order. For encoders; called in the worker's thread only.
+
+        inputs: token ids. After an error it is called again with parts of the same inputs.
+        """
         ...

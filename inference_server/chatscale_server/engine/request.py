@@ -58,6 +58,8 @@ class Request:
     constraint: Constraint | None = None
     beams: int = 1
     """More than 1: a beam search, which uses no slot."""
+    input_lengths: tuple[int, ...] = ()
+    """Of a request to an encoder: tokens of each input. `prompt` is all inputs, one after the other."""
     arrived_s: float = 0.0
     """When the HTTP headers were received. Latencies that the client sees count from here."""
     queued_s: float = 0.0
@@ -106,6 +108,8 @@ class Output:
     finish: FinishReason | None = None
     scores: tuple[Score, ...] = ()
     """Scores of the tokens whose text is complete with this output, for requests with `top_logprobs`."""
+    vectors: tuple[bytes, ...] = ()
+    """From an encoder: one vector per input, float32 in little-endian order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

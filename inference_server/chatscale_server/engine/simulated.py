@@ -164,6 +164,10 @@ class SimulatedEngine(Engine):
         raise NotImplementedError("max_beams is 1")
 
     @override
+    def embed(self, inputs: Sequence[Sequence[int]]) -> list[bytes]:
+        raise NotImplementedError("the Simulated engine generates text")
+
+    @override
     def scores(self) -> Mapping[int, Score]:
         return self._scores
 

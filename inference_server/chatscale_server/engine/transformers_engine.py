@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.encoding import Task
 from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
 from chatscale_server.engine.sequence import Chunk, StepPlan
@@ -28,6 +29,7 @@ FULL_STEPS: Final = 3
 if TYPE_CHECKING:
     import torch
 
+    from chatscale_server.engine.encoder import Encoder
     from chatscale_server.engine.model import Found, SlotModel
     from chatscale_server.engine.packed import Row
     from chatscale_server.engine.slot_sampler import SlotSampler
@@ -43,6 +45,8 @@ class TransformersEngine(Engine):
         self._sampler: SlotSampler
         self._tokenizer: Tokenizer
         self._ahead: Ahead | None = None
+        self._encoder: Encoder | None = None
+        """Set if the model is an encoder. It then has neither `_model` nor `_sampler`."""
 
     @override
     def load(self, phase: PhaseSink) -> ModelInfo:
@@ -53,7 +57,7 @@ class TransformersEngine(Engine):
         import torch
         from transformers.utils import logging as transformers_logging
 
-        from chatscale_server.engine import decode_speed, loading, slot_sampler, warm_up
+        from chatscale_server.engine import checkpoint, decode_speed, loading, slot_sampler, warm_up
 
         transformers_logging.disable_progress_bar()
         torch.set_num_threads(self._settings.cpu_threads)
@@ -65,6 +69,14 @@ class TransformersEngine(Engine):
             pickled=self._settings.allow_pickled_weights, code=self._settings.trust_remote_code,
         )  # fmt: skip
         phase("download", time.monotonic() - began)
+
+        config = checkpoint.read_config(folder, trust_remote_code=self._settings.trust_remote_code)
+        if checkpoint.task_of(folder, config) is not Task.GENERATE:
+            from chatscale_server.engine import encoder_loading
+
+            loaded = encoder_loading.load_encoder(folder, config, self._settings, phase)
+            self._encoder, self._tokenizer = loaded.encoder, loaded.tokenizer
+            return loaded.info
 
         began = time.monotonic()
         plan = loading.plan_load(folder, self._settings)
@@ -110,7 +122,13 @@ class TransformersEngine(Engine):
 
     @override
     def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text)
+        return self._tokenizer.encode(text if self._encoder is None else self._encoder.text(text))
+
+    @override
+    def embed(self, inputs: Sequence[Sequence[int]]) -> list[bytes]:
+        if self._encoder is None:
+            raise RuntimeError("the model is no encoder")
+        return self._encoder.compute(inputs)
 
     @override
     def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Final
 import torch
 
 from chatscale_server.engine.attention import describe
+from chatscale_server.engine.checkpoint import unsupported
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.decode_speed import choose_batch
 from chatscale_server.engine.fused import FAMILIES, FusedDecoder
@@ -17,11 +18,10 @@ from chatscale_server.engine.loading import (
     CUDA_TOKENS_PER_STEP,
     FAILURES,
     LoadPlan,
-    failed,
     load_model,
+    loading_error,
     new_cache,
     spare_pages,
-    unsupported,
 )
 from chatscale_server.engine.model import SlotModel
 from chatscale_server.engine.prefill_cost import PrefillCost
@@ -94,7 +94,7 @@ def _rehearse(model: SlotModel, plan: LoadPlan) -> None:
             model.forward((), [probe_row(model, row.slot, [1], 0) for row in others] or [probe_row(model, 0, [1])])
         torch.cuda.synchronize()
     except FAILURES as error:
-        raise failed(plan.folder, "the warm-up failed", error) from error
+        raise loading_error(plan.folder, "the warm-up failed", error) from error
 
 
 def _fuse(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
@@ -116,7 +116,7 @@ def _size_cache(model: SlotModel, plan: LoadPlan) -> None:
         model.cache = new_cache(plan, 1, 1)  # free the old cache first: there may be no memory for both
         model.cache = new_cache(plan, model.slots, spare_pages(plan, step_bytes))
     except FAILURES as error:
-        raise failed(plan.folder, "the warm-up failed", error) from error
+        raise loading_error(plan.folder, "the warm-up failed", error) from error
 
 
 def _step_bytes(model: SlotModel, plan: LoadPlan) -> int:
@@ -170,7 +170,7 @@ def _expect(model: SlotModel, plan: LoadPlan) -> tuple[list[int], torch.Tensor]:
         with torch.inference_mode():
             return ids, model.network(torch.tensor([ids], device=plan.device), use_cache=False).logits[0, -1].float()
     except FAILURES as error:
-        raise failed(plan.folder, "the warm-up failed", error) from error
+        raise loading_error(plan.folder, "the warm-up failed", error) from error
 
 
 def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
@@ -188,7 +188,7 @@ def _check(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Ten
         beside = None if model.slots == 1 else _decode_beside_long(model, plan, ids[last:], last)
         model.forward([probe_row(model, slot, ids[last:], last) for slot in range(model.slots)])
     except FAILURES as error:
-        raise failed(plan.folder, "the warm-up failed", error) from error
+        raise loading_error(plan.folder, "the warm-up failed", error) from error
     _compare(plan, found, expected, "the KV cache does not reproduce a plain forward pass")
     if beside is not None:
         _compare(plan, beside, expected, "a long request changes the output of a short one in the same batch")

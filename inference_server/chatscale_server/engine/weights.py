@@ -1,15 +1,10 @@
-"""Finds a model's files and checks that they fit into memory, before any weights are loaded.
-
-The files are untrusted: safetensors validates their headers, and no code of the model is executed here.
-"""
+"""Finds a model's files, and checks that weights and cache fit into memory before any weights are loaded."""
 
 import logging
-import math
 from pathlib import Path
 from typing import Final
 
 from chatscale_contract.server.endpoints import MODEL_MOUNT_PATH
-from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
 
@@ -18,7 +13,9 @@ log = logging.getLogger(__name__)
 PROCESS_BYTES: Final = 500 * 2**20
 """Python, torch and transformers without a model need about 250 MiB; the rest is for activations."""
 _FILES: Final = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "*.jinja",
-                 "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+                 "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+                 "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
+                 "*_Pooling/config.json")  # fmt: skip
 _PICKLED: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 _CODE: Final = ("*.py",)
 
@@ -75,40 +72,6 @@ def _download(repository: str, revision: str | None, files: list[str]) -> Path:
     # The hub's cache names a snapshot's folder by its commit. Log it: it identifies the weights and can be pinned.
     log.info("model found", extra={"uri": f"hf://{repository}", "revision": revision, "commit": folder.name})
     return folder
-
-
-def count_parameters(folder: Path) -> int:
-    """Number of parameters in all safetensors files, from their headers.
-
-    Raises StartupError(MODEL_UNSUPPORTED) if there is no such file, or one is damaged.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        reason = "no *.safetensors files; other formats are not supported"
-        if pickled_files(folder):
-            reason = (
-                "no *.safetensors files, only pickled weights, which can execute code: convert them, or set "
-                f"{Env.ALLOW_PICKLED_WEIGHTS}=true if you trust their author"
-            )
-        raise StartupError(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: {reason}")
-    return sum(_parameters_in(file) for file in files)
-
-
-def pickled_files(folder: Path) -> list[Path]:
-    """Weight files in the format of `torch.save`."""
-    return sorted(folder.glob(_PICKLED[0]))
-
-
-def _parameters_in(file: Path) -> int:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="numpy") as tensors:
-            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise StartupError(
-            ExitCode.MODEL_UNSUPPORTED, f"model file {file}: not a complete safetensors file: {error}"
-        ) from error
 
 
 def check_fit(*, weight_bytes: int, kv_bytes: int, available_bytes: int, what: str, where: str) -> None:

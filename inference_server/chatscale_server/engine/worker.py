@@ -19,6 +19,8 @@ from typing import Final, Protocol
 
 from chatscale_server.engine.beams import BeamQueue, Search
 from chatscale_server.engine.detokenize import SequenceText, StopFilter, TextPiece
+from chatscale_server.engine.encoder_loop import EncoderLoop
+from chatscale_server.engine.encoder_scheduler import EncoderScheduler
 from chatscale_server.engine.kv_memory import make_memory
 from chatscale_server.engine.pages import NO_PAGE
 from chatscale_server.engine.prefixes import SlotContents
@@ -112,6 +114,9 @@ class Worker:
     def _run(self) -> None:
         try:
             info = self.engine.load(self.listener.phase)
+            if info.encoder is not None:
+                self._run_encoder(info)
+                return
             contents = SlotContents(self.slots or info.slots)
             memory = make_memory(contents, info.kv_capacity_tokens, info.page_tokens)
             scheduler = Scheduler(
@@ -136,6 +141,20 @@ class Worker:
             self.listener.failed(error.__cause__ or error)
         except BaseException as error:  # noqa: BLE001 - top of the loop: all requests need a response after any error
             self.listener.failed(error)
+
+    def _run_encoder(self, info: ModelInfo) -> None:
+        """Serve an encoder until `stop`. Raises the engine's error if it cannot compute one token."""
+        scheduler = EncoderScheduler(self.slots or info.slots, info.tokens_per_step, self.queue_timeout_s)
+        loop = EncoderLoop(self.engine, scheduler, self.listener.stepped, self.clock)
+        self.listener.loaded(info)
+        while True:
+            # In this order, as in `_run`.
+            self._wake.clear()
+            if self._stopping:
+                return
+            commands = [self._commands.popleft() for _ in range(len(self._commands))]
+            if not loop.run_step(command for command in commands if not isinstance(command, tuple)):
+                self._wake.wait()
 
     def _run_step(self, scheduler: Scheduler, info: ModelInfo) -> bool:
         """Run one step. False if there is nothing to compute."""

@@ -106,7 +106,7 @@ class Bridge:
             self._call(self._take_reports)
         elif not self._timer_set:
             self._timer_set = True
-            self._call(self._attached_loop.call_later, TOGETHER_S, self._take_reports)
+            self._call(self._take_reports_later)
 
     def failed(self, error: BaseException) -> None:
         """The engine has stopped for good."""
@@ -240,6 +240,9 @@ class Bridge:
         self._last_step_timestamp_s = self.wall_clock()
         self.loaded_or_failed.set()
 
+    def _take_reports_later(self) -> None:
+        self._attached_loop.call_later(TOGETHER_S, self._take_reports)
+
     def _take_reports(self) -> None:
         self._timer_set = False
         while self._reports:
@@ -275,7 +278,7 @@ class Bridge:
         request = self._running.get(output.request_id) or self._waiting.get(output.request_id)
         if request is None:
             return
-        if output.tokens:
+        if output.tokens or output.vectors:
             self.counts.generated_tokens += output.tokens
             self._time_tokens(request, output.tokens, now_s)
         request.add_output(output)
@@ -319,8 +322,8 @@ class Bridge:
         if request.first_token_s is not None:
             decode_time_s = now_s - request.first_token_s
             self.counts.decode_time_s.observe(decode_time_s)
-            # A beam search returns all tokens at once, so there is no time between them.
-            if request.engine_request.beams == 1:
+            # A beam search returns all tokens at once, and an encoder none, so there is no time between them.
+            if request.engine_request.beams == 1 and request.generated:
                 self.counts.time_per_output_token_s.observe(decode_time_s / max(1, request.generated - 1))
                 if request.left_s is None and request.objectives.misses_tpot(decode_time_s, request.generated):
                     self._count_miss(request, SloObjective.TPOT)

@@ -56,6 +56,8 @@ class InFlightRequest:
         self.missed: SloObjective | None = None
         """The objective that the request missed first."""
         self.finish: FinishReason | None = None
+        self.vectors: tuple[bytes, ...] = ()
+        """The result of a request to an encoder: one vector per input."""
         self.problem: ApiError | None = None
         """Set when the request failed."""
         self.updated = updated or asyncio.Event()
@@ -72,6 +74,7 @@ class InFlightRequest:
         """Append new text."""
         self._text.append(output.text)
         self._scores += output.scores
+        self.vectors = self.vectors or output.vectors
         self._unread_tokens += output.tokens
         self.generated += output.tokens
         self.updated.set()

@@ -20,10 +20,12 @@ from chatscale_contract.server import endpoints
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.load import LOAD_PATH
 from chatscale_contract.server.slo import LatencyObjectives
+from chatscale_server.engine.encoding import Task
 from chatscale_server.engine.protocol import Engine
 from chatscale_server.engine.worker import Worker
 from chatscale_server.errors import StartupError
 from chatscale_server.http.bridge import Bridge
+from chatscale_server.http.encoding import EncodingHandlers, Handler, only_for
 from chatscale_server.http.handlers import CompletionHandlers, TokenizationHandlers
 from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, ProbeHandlers
 from chatscale_server.http.objectives import READ_EVERY_S, ObjectivesFile
@@ -66,6 +68,10 @@ def build_app(
     preparation = RequestPreparation(engine, bridge, lifecycle, settings.served_name, UploadBudget(bridge.counts))
     completions = CompletionHandlers(preparation, SchemaCompiler(engine), int(time.time()), tracing)
     tokenization = TokenizationHandlers(preparation)
+    encoding = EncodingHandlers(preparation, tracing)
+
+    def only(task: Task, handler: Handler) -> Handler:
+        return only_for(task, bridge, settings.served_name, handler)
 
     async def close_when_leaving(_request: web.Request, response: web.StreamResponse) -> None:
         """Close connections, so that the client's next request does not reach a server that has exited."""
@@ -75,8 +81,10 @@ def build_app(
 
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(close_when_leaving)
-    app.router.add_post(endpoints.CHAT_COMPLETIONS_PATH, completions.chat)
-    app.router.add_post(endpoints.COMPLETIONS_PATH, completions.complete)
+    app.router.add_post(endpoints.CHAT_COMPLETIONS_PATH, only(Task.GENERATE, completions.chat))
+    app.router.add_post(endpoints.COMPLETIONS_PATH, only(Task.GENERATE, completions.complete))
+    app.router.add_post(endpoints.EMBEDDINGS_PATH, only(Task.EMBED, encoding.embed))
+    app.router.add_post(endpoints.CLASSIFY_PATH, only(Task.CLASSIFY, encoding.classify))
     app.router.add_post(endpoints.TOKENIZE_PATH, tokenization.tokenize)
     app.router.add_post(endpoints.DETOKENIZE_PATH, tokenization.detokenize)
     app.router.add_get(endpoints.MODELS_PATH, completions.models)

@@ -15,7 +15,8 @@ from chatscale_server.engine.loading import LoadPlan, plan_load
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.scheduler import Chunk, Sequence, StepPlan
 from chatscale_server.engine.transformers_engine import TransformersEngine
-from chatscale_server.engine.weights import PROCESS_BYTES, count_parameters, find_model
+from chatscale_server.engine.weight_files import read_weight_files
+from chatscale_server.engine.weights import PROCESS_BYTES, find_model
 from chatscale_server.errors import StartupError
 from chatscale_server.metrics import STARTUP_PHASES
 from chatscale_server.settings import Dtype, Settings
@@ -160,7 +161,7 @@ def test_without_a_setting_memory_bounds_the_slots(tmp_path):
     folder = save_model("llama", tmp_path)
     spacious = a_plan(folder, max_beams=1, memory_limit_bytes=2**40)
     slot_bytes = spacious.max_model_len * spacious.shape.token_bytes(torch.float32)
-    weight_bytes = 4 * count_parameters(folder)
+    weight_bytes = 4 * read_weight_files(folder, allow_pickled=False).parameters
     tight = a_plan(folder, max_beams=1, memory_limit_bytes=PROCESS_BYTES + weight_bytes + 5 * slot_bytes)
     assert (spacious.slots, spacious.most_slots) == (8, MAX_SLOTS)
     assert (tight.slots, tight.most_slots) == (5, 5)

@@ -373,7 +373,7 @@ def configured(folder: Path, **fields: object) -> None:
         pytest.param(lambda f: configured(f, model_type="mamba"), ExitCode.MODEL_UNSUPPORTED,
                      "layers without a plain KV cache", id="no-attention"),
         pytest.param(lambda f: configured(f, model_type="bart"), ExitCode.MODEL_UNSUPPORTED,
-                     "only decoder-only models are served", id="encoder-decoder"),
+                     "bart is an encoder-decoder model", id="encoder-decoder"),
         pytest.param(lambda f: configured(f, quantization_config={"quant_method": "gptq", "bits": 4}),
                      ExitCode.MODEL_UNSUPPORTED, "quantised", id="quantised"),
         pytest.param(lambda f: (f / "tokenizer.json").write_text("{}"), ExitCode.MODEL_UNSUPPORTED,

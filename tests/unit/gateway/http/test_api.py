@@ -4,8 +4,10 @@ import io
 import json
 
 import pytest
+from aiohttp import web
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
+from chatscale_gateway.http.extraction import estimate_prompt_tokens
 from chatscale_gateway.routing.catalog import ModelKey
 from tests.support.gateway_world import a_model
 from tests.unit.gateway.http.fakes import CHAT, Pod, a_gateway, chat, eventually, serving, stream_for_ever
@@ -107,6 +109,25 @@ async def test_forwards_the_paths_that_the_chatmodel_allows():
         for path, status in (("/tokenize", 200), ("/v1/embeddings", 200), ("/detokenize", 404)):
             async with world.client.post(path, json=chat()) as response:
                 assert response.status == status
+
+
+async def give_embeddings(http: web.Request) -> web.StreamResponse:
+    """An answer without `completion_tokens`, as for every encoder."""
+    rows = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
+    usage = {"prompt_tokens": 9, "total_tokens": 9}
+    return web.json_response({"object": "list", "data": rows, "model": "tiny", "usage": usage})
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/classify"])
+async def test_a_request_to_an_encoder_is_counted_like_a_generation(path):
+    body = {"model": "tiny", "input": ["a" * 40, "b" * 40]}
+    assert estimate_prompt_tokens(body) == 20
+    async with serving(Pod(behaviour=give_embeddings)) as pod, a_gateway(pod) as world:
+        async with world.client.post(path, json=body) as response:
+            assert (response.status, len((await response.json())["data"])) == (200, 1)
+        assert pod.bodies[0]["input"] == body["input"]
+        demand = world.demand()
+    assert (demand.in_flight, demand.finished, demand.prompt_tokens) == (0, 1, 9)
 
 
 async def test_serves_under_a_path_prefix_and_to_listed_origins():

@@ -1,0 +1,90 @@
+"""A family that cannot be served correctly is refused with exit code 65 and its name, before its weights are read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_server.engine.checkpoint import ENCODERS, NOT_SERVED, read_config, task_of
+from chatscale_server.engine.encoding import Task
+from chatscale_server.engine.loading import plan_load
+from chatscale_server.errors import StartupError
+from chatscale_server.settings import Dtype, Settings
+from tests.unit.chatscale_server.tiny_models import save_model
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory) -> Path:
+    return save_model("llama", tmp_path_factory.mktemp("llama"))
+
+
+def a_checkpoint(llama: Path, folder: Path, **config: object) -> Path:
+    """A folder with real weights and a tokenizer, and this configuration."""
+    for path in llama.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(StartupError) as caught:
+        plan_load(folder, Settings(model_uri=f"file://{folder}", served_name="m", dtype=Dtype.FLOAT32))
+    assert caught.value.code == ExitCode.MODEL_UNSUPPORTED
+    return str(caught.value).removeprefix(f"model {folder}: ")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        pytest.param({"model_type": "falcon"}, "the family falcon is not served: its attention is", id="falcon"),
+        pytest.param({"model_type": "bloom"}, "the family bloom is not served: its attention has a bias", id="bloom"),
+        pytest.param({"model_type": "mpt"}, "the family mpt is not served: its attention has a bias", id="mpt"),
+        pytest.param({"model_type": "gpt_oss"}, "the family gpt_oss is not served: its attention has sinks",
+                     id="gpt-oss"),
+        pytest.param({"model_type": "gemma2"}, "the family gemma2 is not served: it caps its attention scores",
+                     id="gemma2"),
+        pytest.param({"model_type": "gptj"}, "the family gptj is not served: transformers computes the attention of "
+                     "GPTJForCausalLM only in its eager form", id="gpt-j"),
+        pytest.param({"model_type": "t5"}, "t5 is an encoder-decoder model", id="t5"),
+        pytest.param({"model_type": "bart"}, "bart is an encoder-decoder model", id="bart"),
+        pytest.param({"model_type": "bert"}, "bert is an encoder for embeddings, and generates no text", id="bert"),
+        pytest.param({"model_type": "xlm-roberta", "architectures": ["XLMRobertaForSequenceClassification"]},
+                     "xlm-roberta is an encoder for classification", id="classifier"),
+        pytest.param({"model_type": "bert", "architectures": ["BertForTokenClassification"]},
+                     "BertForTokenClassification is not served", id="tagger"),
+        pytest.param({"model_type": "bert", "is_decoder": True}, "bert as a decoder (is_decoder) is not served",
+                     id="bert-decoder"),
+        pytest.param({"model_type": "deberta-v2"}, "the family deberta-v2 is not served: encoders are served of",
+                     id="other-encoder"),
+        pytest.param({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]},
+                     "LlamaForSequenceClassification has no output head for text; classifiers are served of",
+                     id="decoder-classifier"),
+        pytest.param({"model_type": "mamba"}, "mamba has layers without a plain KV cache", id="mamba"),
+    ],
+)  # fmt: skip
+def test_a_family_that_is_not_served_is_refused_by_its_name(llama, tmp_path, config, message):
+    assert refusal(a_checkpoint(llama, tmp_path, **config)).startswith(message)
+
+
+def test_an_embedding_model_of_a_decoder_family_is_not_served_as_a_chat_model(llama, tmp_path):
+    folder = a_checkpoint(llama, tmp_path, model_type="qwen3", architectures=["Qwen3ForCausalLM"])
+    (folder / "modules.json").write_text("[]")
+    assert refusal(folder).startswith("it is an embedding model (modules.json) of the family qwen3; embeddings are")
+
+
+@pytest.mark.parametrize("family", sorted(NOT_SERVED))
+def test_a_refusal_does_not_quote_transformers(llama, tmp_path, family):
+    message = refusal(a_checkpoint(llama, tmp_path, model_type=family))
+    assert "attn_implementation" not in message
+    assert "http" not in message
+
+
+@pytest.mark.parametrize("family", sorted(ENCODERS))
+@pytest.mark.parametrize(
+    ("architecture", "task"),
+    [("Model", Task.EMBED), ("ForMaskedLM", Task.EMBED), ("ForSequenceClassification", Task.CLASSIFY)],
+)
+def test_the_architecture_of_an_encoder_selects_its_task(llama, tmp_path, family, architecture, task):
+    folder = a_checkpoint(llama, tmp_path, model_type=family, architectures=[f"Any{architecture}"])
+    assert task_of(folder, read_config(folder, trust_remote_code=False)) is task
