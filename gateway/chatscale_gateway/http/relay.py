@@ -103,13 +103,19 @@ class Relay:
     async def _attempt_until_answered(self, call: Call) -> web.StreamResponse:
         lease: Lease | None = None
         while True:
-            lease = await self._dispatcher.lease(call.arrival, after=lease)
+            lease = await self._lease(call, lease)
             call.record.attempts += 1
             call.record.pod = lease.replica.name
-            call.record.held_s = lease.held_s
             answer = await self._attempt(call, lease)
             if answer is not None:
                 return answer
+
+    async def _lease(self, call: Call, after: Lease | None) -> Lease:
+        """Wait for a place. The record has the held time also of a request that is refused or whose client leaves."""
+        try:
+            return await self._dispatcher.lease(call.arrival, after=after)
+        finally:
+            call.record.held_s = self._clock() - call.arrival.arrived_s
 
     async def _attempt(self, call: Call, lease: Lease) -> web.StreamResponse | None:
         """One attempt; None if the request may be sent again."""
