@@ -20,6 +20,7 @@ from tests.unit.gateway.http.fakes import (
     answer,
     chat,
     chunk,
+    end_without_done,
     eventually,
     never_answer,
     serving,
@@ -44,12 +45,6 @@ async def die_in_mid_stream(http: web.Request) -> web.StreamResponse:
     response = await start_stream(http)
     await response.write(chunk("a"))
     abort(http)
-    return response
-
-
-async def end_without_done(http: web.Request) -> web.StreamResponse:
-    response = await start_stream(http)
-    await response.write(chunk("a"))
     return response
 
 
