@@ -8,23 +8,27 @@ import pytest
 from hack import kube
 from hack.load import Fate, LoadReport
 from tests.e2e.faults import paused, pid_of, without_api_server
-from tests.e2e.support import Model, autoscaling, start_load
+from tests.e2e.support import Model, autoscaling, gateway_url, start_load
 
 AWAY_S = 60
 PLACES = 5
 """Of one replica with 4 slots."""
 
-pytestmark = [pytest.mark.chaos, pytest.mark.operator_alone]
+pytestmark = pytest.mark.chaos
 
 
+@pytest.mark.operator_alone
 def test_requests_are_answered_while_the_api_server_is_away(make_model: Callable[..., Model]) -> None:
     model = make_model(autoscaling={"mode": "Fixed"}, replicas=1)
     model.wait_ready(1)
 
+    url = gateway_url()
     flowing = start_load(model, rate_per_s=0.5, duration_s=300, max_tokens=16, through_gateway=True)
     with without_api_server():
         began_s = time.monotonic()
-        held = start_load(model, rate_per_s=4 * PLACES, duration_s=1, max_tokens=200, seed=2, through_gateway=True)
+        held = start_load(
+            model, rate_per_s=4 * PLACES, duration_s=1, max_tokens=200, seed=2, through_gateway=True, url=url
+        )
         held_report = held.join()
         time.sleep(max(0.0, began_s + AWAY_S - time.monotonic()))
     model.manifest["spec"]["replicas"] = 2
