@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
+.PHONY: chaos lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -79,6 +79,9 @@ bench-replay: .venv/.synced ## Traffic on the cluster beside its forecast, 20 mi
 
 bench-zero-lost: images ## Requests lost in wakes, scale-downs and rollouts on the cluster, 20 minutes: docs/benchmarks/zero-lost.md
 	$(PY) -m tests.benchmarks.zero_lost $(BENCH)
+
+chaos: images ## Faults on the cluster that take minutes: API server away, a replica that never answers, an HPA from zero; 12 minutes
+	$(PY) -m pytest tests/e2e -m chaos
 
 bench-gateway: .venv/.synced ## The gateway beside other proxies, 6 minutes: docs/benchmarks/gateway.md
 	$(PY) -m tests.benchmarks.gateway $(BENCH)

@@ -7,7 +7,7 @@ common=(--quiet --generate-hashes --no-header --no-annotate --python-version 3.1
 "$uv" pip compile pyproject.toml --extra dev "${common[@]}" -o requirements/dev.txt
 for extra in operator gateway simulated server; do
     extras=(--extra "$extra")
-    case "$extra" in simulated | server) extras+=(--extra otel) ;; esac
+    case "$extra" in simulated | server | gateway) extras+=(--extra otel) ;; esac
     # The same versions as in development: what was tested is what ships.
     "$uv" pip compile pyproject.toml "${extras[@]}" -c requirements/dev.txt "${common[@]}" -o "requirements/$extra.txt"
 done

@@ -22,9 +22,11 @@ from chatscale_gateway.discovery.discover import Discovery, Scope
 from chatscale_gateway.discovery.pod_http import pod_session
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
 from chatscale_gateway.http.lifecycle import Lifecycle
+from chatscale_gateway.http.memory import USUAL_LIMIT_BYTES, bytes_for_bodies
 from chatscale_gateway.http.metric_events import MetricEvents
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Ports, listening, serve
+from chatscale_gateway.http.tracing import Tracing, build_tracing
 from chatscale_gateway.logs import set_up_logs
 from chatscale_gateway.settings import LogFormat, Settings, SettingsError
 from chatscale_gateway.upstream.client import ReplicaClient
@@ -38,6 +40,9 @@ def main() -> int:
     """Run until SIGTERM and the drain. Returns the exit code."""
     try:
         settings = Settings.from_env(os.environ)
+        tracing = build_tracing(
+            settings.otlp_endpoint, pod_name=settings.pod_name, pod_namespace=settings.pod_namespace
+        )  # fmt: skip
     except SettingsError as error:
         sys.stderr.write(f"chatscale-gateway: {error}\n")
         return SysExit.BAD_SETTINGS
@@ -47,42 +52,43 @@ def main() -> int:
     try:
         # uvloop needs about a tenth less CPU time per request than asyncio's own loop (docs/design/0017-gateway.md).
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_gateway(settings))
+            runner.run(run_gateway(settings, tracing))
     except* ApiServerError as group:
         sys.stderr.writelines(f"chatscale-gateway: {error}\n" for error in _errors_in(group))
         code = SysExit.UNAVAILABLE
     except* Exception:
         log.exception("the gateway failed")
         code = SysExit.BUG
+    if tracing is not None:
+        tracing.close()
     return code
 
 
-async def run_gateway(settings: Settings) -> None:
+async def run_gateway(settings: Settings, tracing: Tracing | None) -> None:
     """Run until SIGTERM or SIGINT, then drain. Discovery goes on while the gateway drains.
 
     Raises ApiServerError without credentials. An API server that does not answer is no error: the gateway waits.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
     log.info("starting", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})
+    options = http_options(settings)
+    if settings.max_held_bytes > options.max_bodies_bytes:
+        fields = {"max_held_bytes": settings.max_held_bytes, "max_bodies_bytes": options.max_bodies_bytes}
+        log.warning("the memory limit lowers the limit of held bytes", extra=fields)
     dispatcher = HoldingDispatcher(
         gateway=settings.pod_name,
         instance=uuid.uuid4().hex,
         now=time.monotonic,
         rng=random.Random(),  # noqa: S311 - for ties between replicas
-        max_held_bytes=settings.max_held_bytes,
+        max_held_bytes=min(settings.max_held_bytes, options.max_bodies_bytes),
         events=MetricEvents(),
-    )
-    options = HttpOptions(
-        max_body_bytes=settings.max_body_bytes,
-        endpoint_delay_s=settings.endpoint_delay_seconds,
-        grace_period_s=settings.grace_seconds,
     )
     ports = Ports(settings.api_port, settings.admin_port, settings.liveness_port)
     async with (
         connect(settings.kube_context) as api_server,
         pod_session() as session,
         ReplicaClient(response_timeout_s=settings.response_timeout_seconds) as upstream,
-        listening(dispatcher, upstream, options, host=HOST, ports=ports) as gateway,
+        listening(dispatcher, upstream, options, host=HOST, ports=ports, tracing=tracing) as gateway,
         asyncio.TaskGroup() as group,
     ):
         # A full garbage collection takes 0.1 s with the 70,000 objects of the imports, and streams wait for it.
@@ -98,6 +104,18 @@ async def run_gateway(settings: Settings) -> None:
             for task in tasks:
                 task.cancel()
     log.info("stopped")
+
+
+def http_options(settings: Settings) -> HttpOptions:
+    """The options that the settings determine."""
+    return HttpOptions(
+        max_body_bytes=settings.max_body_bytes,
+        max_bodies_bytes=bytes_for_bodies(settings.memory_limit_bytes or USUAL_LIMIT_BYTES, settings.max_body_bytes),
+        path_prefix=settings.path_prefix,
+        cors_origins=frozenset(settings.cors_origins),
+        endpoint_delay_s=settings.endpoint_delay_seconds,
+        grace_period_s=settings.grace_seconds,
+    )
 
 
 async def _become_ready(discovery: Discovery, lifecycle: Lifecycle) -> None:

@@ -21,15 +21,19 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT, LIVENESS_PORT
+from chatscale_contract.server.environment import Env
 
 ENV_PREFIX: Final = "CHATSCALE_GATEWAY_"
 
 _MIB: Final = 1024**2
+_OTLP_FIELD: Final = "otlp_endpoint"
 _SERVICE_LINK: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT(_\d+_.*)?)")
 """Variables that a kubelet sets for each Service of the namespace; those of chatscale-gateway-* have our prefix."""
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 PodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+PathPrefix = Annotated[str, StringConstraints(max_length=128, pattern=r"^(/[A-Za-z0-9._~-]+)*$")]
+Origin = Annotated[str, StringConstraints(max_length=255, pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 Port = Annotated[int, Field(ge=1, le=65_535, description="a TCP port from 1 to 65535")]
 
@@ -46,7 +50,7 @@ class LogFormat(StrEnum):
 
 
 class Settings(BaseSettings):
-    """One gateway process. Every field is the environment variable `CHATSCALE_GATEWAY_<FIELD>`.
+    """One gateway process. Every field but `otlp_endpoint` is the environment variable `CHATSCALE_GATEWAY_<FIELD>`.
 
     A field's description is the expectation that an error message states.
     """
@@ -73,7 +77,15 @@ class Settings(BaseSettings):
     max_held_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * _MIB)] = Field(
         default=192 * _MIB, description="a number of bytes from 1024 to 68719476736"
     )
-    """Of the bodies of held requests, over all models: below the memory limit of the container."""
+    """Of the bodies of held requests, over all models. `memory_limit_bytes` can lower it."""
+    memory_limit_bytes: Annotated[int, Field(ge=0)] = Field(default=0, description="a number of bytes from 0")
+    """Of the container. It limits the bodies of all requests together; 0 means the chart's limit."""
+    path_prefix: PathPrefix = Field(default="", description="a path such as /llm, without a slash at its end")
+    """Clients may put it before every path: for an ingress that does not remove it."""
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
+        default=(), description="a comma-separated list of origins such as https://shop.example, or *"
+    )
+    """Origins whose pages may call the API, comma-separated in the environment; `*` allows all."""
     endpoint_delay_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
         default=10, description="a number of seconds from 0 to 300"
     )
@@ -90,13 +102,16 @@ class Settings(BaseSettings):
         default="INFO", description="one of DEBUG, INFO, WARNING, ERROR"
     )
     log_format: LogFormat = Field(default=LogFormat.JSON, description=f"one of {', '.join(LogFormat)}")
+    otlp_endpoint: str = ""
+    """Read from `OTEL_EXPORTER_OTLP_ENDPOINT`: OTLP/HTTP endpoint for traces; empty means no traces. OpenTelemetry's
+    SDK reads it, and the other OTEL_* variables, by itself."""
     kube_context: str = ""
     """Context of the kubeconfig; empty means in-cluster credentials, or the current context outside a cluster."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read and validate all settings. Raises SettingsError for a bad value or an unknown variable."""
-        known = {ENV_PREFIX + field.upper() for field in cls.model_fields}
+        known = {ENV_PREFIX + field.upper() for field in cls.model_fields if field != _OTLP_FIELD}
         ours = {name: value for name, value in environ.items() if name.startswith(ENV_PREFIX)}
         unknown = sorted(name for name in ours.keys() - known if not _SERVICE_LINK.fullmatch(name))
         if unknown:
@@ -104,7 +119,7 @@ class Settings(BaseSettings):
         source = EnvSettingsSource(cls)
         source.env_vars = {name.lower(): value for name, value in ours.items()}
         try:
-            return cls(**source())
+            return cls(**{**source(), _OTLP_FIELD: environ.get(Env.OTLP_ENDPOINT, "")})
         except ValidationError as error:
             raise SettingsError(_explain(error.errors()[0])) from error
 
@@ -121,7 +136,7 @@ class Settings(BaseSettings):
         """Only the constructor's arguments: `from_env` gets the environment as a value."""
         return (init_settings,)
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -57,8 +57,10 @@ ENGINE_LABEL: Final = "chatscale.dev/engine"
 
 DELETION_COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
 """On a pod: a ReplicaSet that removes Ready pods begins with the lowest value; a pod without one has 0."""
-VICTIM_COST: Final = "-100"
-"""The deletion cost of a pod that the operator removes next."""
+VICTIM_COST: Final = "-2147483648"
+"""The deletion cost of a pod that the operator removes next: the lowest one, whatever users set on other pods."""
+USERS_COST_ANNOTATION: Final = "chatscale.dev/users-deletion-cost"
+"""On a pod that the operator removes next: the deletion cost that a user had set. It is restored if the pod stays."""
 
 ROUTING_NAME: Final = "RoutingName"
 """Kind of the keys under which the watch cache lists the ChatModels that use one name at the gateway. No API object."""

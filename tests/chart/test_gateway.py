@@ -5,13 +5,16 @@ from typing import Any
 import pytest
 
 from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT, GATEWAY_NAME, LIVENESS_PORT
+from chatscale_gateway.__main__ import http_options
+from chatscale_gateway.http.memory import OWN_BYTES, PARSE_FACTOR, USUAL_LIMIT_BYTES
 from chatscale_gateway.settings import ENV_PREFIX, LogFormat, Settings
 from hack.helm import HelmError
 from tests.chart.support import Manifest, render
 
-NOT_IN_THE_CHART = {"kube_context", "api_port", "admin_port", "liveness_port"}
-"""The context is for a developer's machine; peers and the operator expect the contract's ports."""
+NOT_IN_THE_CHART = {"kube_context", "api_port", "admin_port", "liveness_port", "otlp_endpoint"}
+"""The context is for a developer's machine; peers and the operator expect the contract's ports; traces are optional."""
 DOWNWARD = {"metadata.name": "gw-1", "metadata.namespace": "models"}
+BINARY_UNITS = {"Mi": 1024**2, "Gi": 1024**3}
 GATEWAY_RULES = [
     {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
@@ -28,10 +31,21 @@ def container(values: dict[str, Any] | None = None) -> Manifest:
 
 
 def env(values: dict[str, Any] | None = None) -> dict[str, str]:
-    return {
-        entry["name"]: entry["value"] if "value" in entry else DOWNWARD[entry["valueFrom"]["fieldRef"]["fieldPath"]]
-        for entry in container(values)["env"]
-    }
+    found = container(values)
+    return {entry["name"]: entry["value"] if "value" in entry else downward(entry, found) for entry in found["env"]}
+
+
+def downward(entry: Manifest, of: Manifest) -> str:
+    """The value that the kubelet fills in."""
+    if "fieldRef" in (source := entry["valueFrom"]):
+        return DOWNWARD[source["fieldRef"]["fieldPath"]]
+    assert source["resourceFieldRef"] == {"containerName": of["name"], "resource": "limits.memory"}
+    return str(memory_limit_bytes(of))
+
+
+def memory_limit_bytes(found: Manifest) -> int:
+    limit = found["resources"]["limits"]["memory"]
+    return int(limit[:-2]) * BINARY_UNITS[limit[-2:]]
 
 
 def gateway_objects(values: dict[str, Any]) -> dict[tuple[str, str, str], Manifest]:
@@ -56,6 +70,10 @@ def test_each_value_of_the_chart_reaches_its_setting():
             "endpointDelaySeconds": 5,
             "graceSeconds": 120,
             "responseTimeoutSeconds": 300,
+            "pathPrefix": "/llm",
+            "cors": {"allowedOrigins": ["https://shop.example", "http://localhost:3000"]},
+            "tracing": {"otlpEndpoint": "http://collector:4318"},
+            "resources": {"limits": {"memory": "2Gi"}},
         },
     }
 
@@ -69,13 +87,53 @@ def test_each_value_of_the_chart_reaches_its_setting():
         endpoint_delay_seconds=5,
         grace_seconds=120,
         response_timeout_seconds=300,
+        path_prefix="/llm",
+        cors_origins=("https://shop.example", "http://localhost:3000"),
+        otlp_endpoint="http://collector:4318",
+        memory_limit_bytes=2 * 1024**3,
         log_level="DEBUG",
         log_format=LogFormat.TEXT,
     )
 
 
 def test_the_charts_defaults_are_the_settings_defaults():
-    assert Settings.from_env(env()) == Settings(pod_name="gw-1", pod_namespace="models", instance="chatscale")
+    assert Settings.from_env(env()) == Settings(
+        pod_name="gw-1", pod_namespace="models", instance="chatscale", memory_limit_bytes=USUAL_LIMIT_BYTES
+    )
+
+
+def test_all_that_a_gateway_keeps_in_memory_fits_the_charts_limit():
+    """Bodies of held requests are part of the bodies of all requests."""
+    settings = Settings.from_env(env())
+    options = http_options(settings)
+
+    assert settings.max_held_bytes <= options.max_bodies_bytes
+    parsing = PARSE_FACTOR * settings.max_body_bytes
+    assert OWN_BYTES + parsing + options.max_bodies_bytes <= memory_limit_bytes(container())
+
+
+@pytest.mark.parametrize("limit", ["64Mi", "512Mi", "640Mi", "4Gi"])
+def test_the_limit_for_bodies_follows_the_memory_limit(limit: str):
+    found = container({"gateway": {"resources": {"limits": {"memory": limit}}}})
+    settings = Settings.from_env(env({"gateway": {"resources": {"limits": {"memory": limit}}}}))
+    bodies = http_options(settings).max_bodies_bytes
+
+    too_small = bodies == settings.max_body_bytes
+    assert too_small or OWN_BYTES + PARSE_FACTOR * settings.max_body_bytes + bodies == memory_limit_bytes(found)
+    assert too_small == (limit == "64Mi")
+
+
+def test_values_reused_from_a_chart_without_prefix_origins_and_traces_give_the_defaults():
+    values = {"gateway": {"pathPrefix": None, "cors": None, "tracing": None}}
+
+    assert Settings.from_env(env(values)) == Settings.from_env(env())
+
+
+def test_variables_of_the_opentelemetry_sdk_pass_through():
+    values = {"gateway": {"tracing": {"env": [{"name": "OTEL_TRACES_SAMPLER", "value": "always_off"}]}}}
+
+    assert env(values)["OTEL_TRACES_SAMPLER"] == "always_off"
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in env()
 
 
 def test_two_gateways_run_by_default_and_one_is_ready_before_another_leaves():
@@ -150,7 +208,7 @@ def test_placement_and_resources_are_the_gateways_own():
 
     assert {key: template["spec"][key] for key in own} == own
     assert template["metadata"]["annotations"] == {"team": "chat"}
-    assert container()["resources"] == {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
+    assert container()["resources"] == {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "640Mi"}}
 
 
 def test_cluster_scope_is_one_cluster_role_that_only_reads():
@@ -193,6 +251,17 @@ def test_another_service_account_is_bound_and_not_created():
         pytest.param({"replicas": 0}, "at '/gateway/replicas': minimum: got 0, want 1", id="no replicas"),
         pytest.param({"resource": {}}, "additional properties 'resource' not allowed", id="unknown value"),
         pytest.param({"image": "me/gateway:1"}, "at '/gateway/image': got string, want object", id="image as text"),
+        pytest.param({"pathPrefix": "llm/"}, "at '/gateway/pathPrefix': 'llm/' does not match pattern", id="prefix"),
+        pytest.param(
+            {"cors": {"allowedOrigins": ["shop.example"]}},
+            "at '/gateway/cors/allowedOrigins/0': 'shop.example' does",
+            id="origin without a scheme",
+        ),
+        pytest.param(
+            {"tracing": {"env": [{"name": "CHATSCALE_GATEWAY_API_PORT", "value": "1"}]}},
+            "at '/gateway/tracing/env/0/name'",
+            id="another variable as one of traces",
+        ),
         pytest.param({"service": {"type": "Ingress"}}, "at '/gateway/service/type': value must be one of", id="type"),
     ],
 )

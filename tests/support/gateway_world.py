@@ -5,6 +5,7 @@ import functools
 import random
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale_contract.server.load import ReplicaLoad
@@ -20,7 +21,7 @@ CREATED = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
 
 
 def a_model(key: ModelKey = TINY, *, served_name: str | None = None, routing: RoutingSpec | None = None,
-            replicas: int = 1, scale_to_zero: bool = True) -> Model:  # fmt: skip
+            replicas: int = 1, scale_to_zero: bool = True, start_s: float | None = None) -> Model:  # fmt: skip
     """A ChatModel."""
     return Model(
         key=key,
@@ -31,6 +32,7 @@ def a_model(key: ModelKey = TINY, *, served_name: str | None = None, routing: Ro
         slo=LatencyObjectives(),
         replicas=replicas,
         scale_to_zero=scale_to_zero,
+        start_s=start_s,
     )
 
 
@@ -39,13 +41,11 @@ def a_replica(uid: str, *, ready: bool = True, leaving: bool = False, name: str 
     return Replica(uid=uid, name=name or uid, address="127.0.0.1", port=8000, ready=ready, leaving=leaving)
 
 
-def a_catalog(
-    pods: Mapping[str, int], *, routing: RoutingSpec | None = None, replicas: int = 1, scale_to_zero: bool = True
-) -> Catalog:
-    """Models of namespace demo with their number of ready pods; UIDs are tiny-0, tiny-1, ..."""
+def a_catalog(pods: Mapping[str, int], **fields: Any) -> Catalog:
+    """Models of namespace demo with their number of ready pods; UIDs are tiny-0, tiny-1, ... `fields`: of `a_model`."""
     keys = {ModelKey("demo", name): count for name, count in pods.items()}
     return Catalog(
-        models={key: a_model(key, routing=routing, replicas=replicas, scale_to_zero=scale_to_zero) for key in keys},
+        models={key: a_model(key, **fields) for key in keys},
         replicas={key: tuple(a_replica(f"{key.name}-{n}") for n in range(count)) for key, count in keys.items()},
     )
 

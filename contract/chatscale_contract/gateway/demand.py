@@ -24,13 +24,13 @@ class ModelDemand:
     oldest_held_s: float = 0.0
     """Gauge: age of the oldest held request, seconds."""
     arrived: int = 0
-    """Counter: admitted requests, i.e. held or sent at once."""
+    """Counter: requests that arrived, each once: sent, held, or refused in the sense of `refused`."""
     sent: int = 0
     """Counter: requests that a replica began."""
     finished: int = 0
     """Counter: requests that ended with a replica's complete answer or error."""
     refused: int = 0
-    """Counter: requests refused because a bound of the hold was full or the hold's deadline passed."""
+    """Counter: those of `arrived` that were refused because a bound of the hold was full or its deadline passed."""
     abandoned: int = 0
     """Counter: requests whose client left before the end."""
     prompt_tokens: int = 0
@@ -57,7 +57,7 @@ class GatewayDemand:
     instance: str
     """Changes with each start of the process: counters restart at zero."""
     wake_seq: int
-    """Grows each time the gateway begins to hold requests for a model without a replica."""
+    """Grows each time the gateway begins to hold or to refuse requests for a model without a replica."""
     draining: bool
     """The gateway has received SIGTERM."""
     models: Mapping[str, ModelDemand]

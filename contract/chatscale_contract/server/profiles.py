@@ -54,7 +54,7 @@ PROFILES: Final[dict[SimulatedProfile, Profile]] = {
         kv_tokens=412_000, tokens_per_step=2048,
     ),
     # Our engine, docs/benchmarks/gpu.md: steps of 6.2 / 6.4 / 6.6 / 6.8 / 7.4 ms at batch 1 / 8 / 16 / 32 / 64 with
-    # about 264 KV tokens a sequence, 109 ms for a prompt of 4096. c3 and KV derived from 128 KiB a token, 80 % of 3.05 TB/s.
+    # about 264 KV tokens a sequence, 109 ms for a prompt of 4096. c3 and KV derived: 128 KiB a token, 80 % of 3 TB/s.
     SimulatedProfile.LLAMA_8B_H100: Profile(
         c0_ms=6.2, c1_ms_per_token=0.005, c2_ms_per_token=0.0265, c3_ms_per_kv_token=5.4e-5,
         kv_tokens=412_000, tokens_per_step=2048,

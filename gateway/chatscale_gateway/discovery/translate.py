@@ -63,6 +63,7 @@ def read_model(manifest: Mapping[str, Any]) -> FoundModel:
         replicas=spec.replicas,
         max_model_len=spec.server.max_model_len,
         scale_to_zero=_scales_to_zero(manifest),
+        start_s=_measured_start_s(manifest),
     )
     return FoundModel(model, _slots(chatmodel))
 
@@ -113,6 +114,13 @@ def _slots(chatmodel: ChatModel) -> int:
 def _scales_to_zero(manifest: Mapping[str, Any]) -> bool:
     autoscaling = (manifest.get("spec") or {}).get("autoscaling") or {}
     return autoscaling.get("scaleToZero") is not None
+
+
+def _measured_start_s(manifest: Mapping[str, Any]) -> float | None:
+    """`coldStartSeconds` plus `schedulingSeconds` of the status. A bad value counts as none."""
+    autoscaling = _status(manifest).get("autoscaling") or {}
+    found = [autoscaling.get("coldStartSeconds"), autoscaling.get("schedulingSeconds", 0)]
+    return float(sum(found)) if all(isinstance(each, int) and each >= 0 for each in found) else None
 
 
 def _is_controlled_by(manifest: Mapping[str, Any], chatmodel: str) -> bool:

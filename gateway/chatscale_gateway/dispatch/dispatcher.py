@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from chatscale.api.v1alpha1.routing import HoldSpec
 from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.load import ReplicaLoad
@@ -127,7 +128,7 @@ class HoldingDispatcher:
         for key, model in catalog.models.items():
             state = self._states.get(key) or ModelState(model, self._budget)
             self._states[key] = state
-            state.model = model
+            state.set_model(model)
             state.deleted = False
             state.set_replicas(catalog.replicas.get(key, ()))
             state.set_limits(self._gateway, self._peers)
@@ -268,19 +269,18 @@ class HoldingDispatcher:
         hold = state.model.routing.hold
         if state.model.stopped and not state.accepting:
             raise self._refusal(state, RefusalReason.STOPPED)
+        if is_new:
+            state.accounts.arrived += 1
         if request.deadline_s <= self._now():
             raise self._refusal(state, RefusalReason.DEADLINE)
+        if reason := state.queue.refusal(request, hold) if is_new else _refusal_to_put_back(hold):
+            raise self._refusal(state, reason)
         if not state.queue:
             state.start_requested = False
         request.waited_for_start |= not state.accepting
         if is_new:
-            if reason := state.queue.refusal(request, hold):
-                raise self._refusal(state, reason)
-            state.accounts.arrived += 1
             state.queue.append(request)
         else:
-            if hold.max_requests == 0:
-                raise self._refusal(state, RefusalReason.HOLDS_NONE)
             state.queue.put_back(request)
         loop = asyncio.get_running_loop()
         future = request.future = loop.create_future()
@@ -327,15 +327,15 @@ class HoldingDispatcher:
         future.set_exception(self._refusal(state, reason))
 
     def _refusal(self, state: ModelState, reason: RefusalReason) -> ApiError:
-        """Count a refusal and build its response."""
+        """Count a refusal and build its response. A refusal at 0 replicas starts the model, as a held request does."""
         if reason in _COUNTED_REFUSALS:
             state.accounts.refused += 1
+            if not state.accepting and not state.start_requested:
+                self._request_start(state)
         self._events.refused(state.key, reason)
         if reason is RefusalReason.SHUTDOWN:
             return refuse(reason, state.key, _RETRY_AFTER_SHUTDOWN_S)
-        retry_after_s = state.drain_rate.retry_after_s(len(state.queue), self._now())
-        can_start = reason is not RefusalReason.HOLDS_NONE or bool(state.accepting) or state.model.replicas > 0
-        return refuse(reason, state.key, retry_after_s, can_start=can_start)
+        return refuse(reason, state.key, state.retry_after_s(self._now()))
 
     def _ask_for_start(self, state: ModelState) -> None:
         """Let `wake_seq` grow, once, when requests begin to wait for a model without an accepting replica."""
@@ -343,8 +343,18 @@ class HoldingDispatcher:
             return
         for request in state.queue:
             request.waited_for_start = True
+        self._request_start(state)
+
+    def _request_start(self, state: ModelState) -> None:
         state.start_requested = True
+        if state.starting_since_s is None or state.model.replicas == 0:
+            state.starting_since_s = self._now()
         self._wake_seq += 1
         self._woken.set()
         self._woken = asyncio.Event()
         self._events.wake_requested(state.key)
+
+
+def _refusal_to_put_back(hold: HoldSpec) -> RefusalReason | None:
+    """The other bounds do not apply: the request was admitted within them."""
+    return RefusalReason.HOLDS_NONE if hold.max_requests == 0 else None

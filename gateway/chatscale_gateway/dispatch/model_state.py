@@ -9,7 +9,7 @@ from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.dispatch.accounts import Accounts
 from chatscale_gateway.dispatch.pods import Pod
 from chatscale_gateway.dispatch.request import Request
-from chatscale_gateway.holding.drain_rate import DrainRate
+from chatscale_gateway.holding.drain_rate import DrainRate, retry_after_start_s
 from chatscale_gateway.holding.queue import HoldBudget, HoldQueue
 from chatscale_gateway.routing.candidates import Rng
 from chatscale_gateway.routing.catalog import Model, ModelKey, Replica
@@ -23,7 +23,8 @@ class ModelState:
     """One model in this gateway. Call `refresh` after a change of pods or ejections."""
 
     __slots__ = ("_ring", "_ring_uids", "accepting", "accounts", "candidates", "deleted", "drain_rate", "ejections",
-                 "in_flight", "key", "model", "pods", "prefill_rate", "queue", "start_requested")  # fmt: skip
+                 "in_flight", "key", "model", "pods", "prefill_rate", "queue", "start_requested",
+                 "starting_since_s")  # fmt: skip
 
     def __init__(self, model: Model, budget: HoldBudget) -> None:
         self.key: Final[ModelKey] = model.key
@@ -44,8 +45,17 @@ class ModelState:
         """Of the replica that reported it last; for requests that have no replica."""
         self.start_requested = False
         """`wake_seq` has grown since the model last had an accepting replica."""
+        self.starting_since_s: float | None = None
+        """When the first replica was requested; None while a replica accepts requests."""
         self._ring = HashRing(())
         self._ring_uids: frozenset[str] = frozenset()
+
+    def set_model(self, model: Model) -> None:
+        """Apply the catalog. A model that went back to 0 replicas needs a new start."""
+        if model.replicas == 0 and self.model.replicas > 0:
+            self.start_requested = False
+            self.starting_since_s = None
+        self.model = model
 
     def set_replicas(self, replicas: tuple[Replica, ...]) -> None:
         """Apply the catalog. A pod that is missing there gets nothing new, even if its deletion was not seen."""
@@ -76,6 +86,14 @@ class ModelState:
             self._ring = HashRing(uids)
         if self.accepting:
             self.start_requested = False
+            self.starting_since_s = None
+
+    def retry_after_s(self, now_s: float) -> int:
+        """Seconds until a repeated request may find a place, 1 to 60."""
+        if self.accepting:
+            return self.drain_rate.retry_after_s(len(self.queue), now_s)
+        since_s = now_s if self.starting_since_s is None else self.starting_since_s
+        return retry_after_start_s(self.model.start_s, now_s - since_s)
 
     def set_limits(self, gateway: str, peers: Mapping[str, GatewayDemand]) -> None:
         """Compute this gateway's share of each pod. peers: the other gateways' reports by name."""

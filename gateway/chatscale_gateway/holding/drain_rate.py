@@ -1,4 +1,4 @@
-"""How fast a queue has been emptied lately, which gives `Retry-After`."""
+"""`Retry-After`: from the rate at which a queue empties, or from the time that a first replica takes to start."""
 
 from collections import deque
 from math import ceil
@@ -8,9 +8,19 @@ SHORTEST_RETRY_S: Final = 1
 LONGEST_RETRY_S: Final = 60
 """OpenAI's older clients ignore a longer `Retry-After`."""
 RETRY_WITHOUT_RATE_S: Final = 10
-"""No request left the queue within the window, e.g. because the first replica starts. A guess."""
+"""No request left the queue within the window, or a start takes longer than measured or was never measured. A guess."""
 _WINDOW_S: Final = 30.0
 _MAX_SAMPLES: Final = 64
+
+
+def retry_after_start_s(start_s: float | None, waited_s: float) -> int:
+    """Seconds until a replica that starts should be ready, 1 to 60.
+
+    start_s: measured time of the last starts; None if no start was measured.  waited_s: since the start was requested.
+    """
+    if start_s is None or waited_s >= start_s:
+        return RETRY_WITHOUT_RATE_S
+    return min(LONGEST_RETRY_S, max(SHORTEST_RETRY_S, ceil(start_s - waited_s)))
 
 
 class DrainRate:

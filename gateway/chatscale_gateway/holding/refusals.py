@@ -40,8 +40,8 @@ BOUND_REASONS = frozenset(
 )
 """Refusals with 429, because a bound of the hold is full."""
 
-_WITHOUT_RETRY = frozenset({RefusalReason.TOO_LARGE, RefusalReason.STOPPED, RefusalReason.DELETED})
-"""Waiting cannot help."""
+_WITHOUT_RETRY = frozenset({RefusalReason.STOPPED, RefusalReason.DELETED})
+"""Waiting cannot help. After the other reasons a repeated request may find a free place."""
 
 _MESSAGES = {
     RefusalReason.HOLDS_NONE: "no replica has a free place, and spec.routing.hold.maxRequests is 0",
@@ -59,12 +59,9 @@ _MESSAGES = {
 }
 
 
-def refuse(reason: RefusalReason, model: ModelKey, retry_after_s: int, *, can_start: bool = True) -> ApiError:
-    """The error response. retry_after_s is left out where waiting cannot help.
-
-    can_start: False if the model has no replica and holds nothing, so that a repeated request cannot start one.
-    """
-    retryable = reason not in _WITHOUT_RETRY and can_start
+def refuse(reason: RefusalReason, model: ModelKey, retry_after_s: int) -> ApiError:
+    """The error response. retry_after_s is left out where waiting cannot help."""
+    retryable = reason not in _WITHOUT_RETRY
     status = 404 if reason is RefusalReason.DELETED else 429 if reason in BOUND_REASONS else 503
     return ApiError(
         status,

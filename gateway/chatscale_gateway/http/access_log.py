@@ -5,7 +5,7 @@ Lines do not go through `logging`: its formatter costs as much as the rest of a 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
 from typing import Final
@@ -43,6 +43,8 @@ class RequestRecord:
     code: str = ""
     """`code` of the error, if the gateway refused."""
     usage: Usage | None = None
+    trace_headers: Mapping[str, str] | None = None
+    """The trace context for the replica; None if the gateway records no traces."""
     cut_off: bool = False
     """The gateway's shutdown ended it."""
 

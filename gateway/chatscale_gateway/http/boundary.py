@@ -17,6 +17,7 @@ from chatscale_gateway import metrics
 from chatscale_gateway.http.access_log import CLIENT_LEFT_STATUS, AccessLog, RequestRecord
 from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.options import HttpOptions
+from chatscale_gateway.http.tracing import Tracing
 from chatscale_gateway.http.transport import ResponseAbortedError, check_header_size, error_response
 
 log = logging.getLogger(__name__)
@@ -40,17 +41,20 @@ class RequestBoundary:
         access_log: AccessLog,
         options: HttpOptions,
         clock: Callable[[], float],
+        tracing: Tracing | None = None,
     ) -> None:
         self._handler = handler
         self._lifecycle = lifecycle
         self._access_log = access_log
         self._options = options
         self._clock = clock
+        self._tracing = tracing
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle one request and write its line."""
         record = RequestRecord(choose_request_id(request), request.method, "", self._clock())
         request[RECORD] = record
+        span = self._tracing.start(request.headers, record) if self._tracing else None
         try:
             with self._lifecycle.serving(record):
                 response = await self._answer(request, record)
@@ -61,6 +65,8 @@ class RequestBoundary:
             raise
         finally:
             self._close(record)
+            if span is not None:
+                span.end(record, self._clock())
 
     async def _answer(self, request: web.BaseRequest, record: RequestRecord) -> web.StreamResponse:
         try:

@@ -21,8 +21,9 @@ from chatscale_gateway import metrics
 from chatscale_gateway.dispatch.interface import Arrival, Dispatcher
 from chatscale_gateway.http.boundary import RECORD
 from chatscale_gateway.http.extraction import read_prefix
-from chatscale_gateway.http.intake import Intake, ReceivedRequest
-from chatscale_gateway.http.relay import Call, Relay
+from chatscale_gateway.http.intake import BodySize, Intake
+from chatscale_gateway.http.relay import GENERATING_PATHS, Call, Relay
+from chatscale_gateway.http.rewriting import rewrite
 from chatscale_gateway.routing.catalog import Model
 
 POST_PATHS: Final = (CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH, EMBEDDINGS_PATH, CLASSIFY_PATH)
@@ -40,22 +41,20 @@ class ApiHandlers:
 
     async def forward(self, http: web.Request, path: str) -> web.StreamResponse:
         """POST of a path that all models have."""
-        record = http[RECORD]
-        record.path = path
-        received = await self.intake.receive(http)
-        model = self.dispatcher.resolve(received.facts.model)
-        return await self._run(http, path, model, received)
+        http[RECORD].path = path
+        with self.intake.counting() as size:
+            return await self.relay.run(await self._receive(http, path, size))
 
     async def forward_extra(self, http: web.Request, path: str) -> web.StreamResponse:
         """POST of a path in `spec.routing.extraPaths`. 404 if the model of the request does not have it."""
         if not any(path in model.routing.extra_paths for model in self.dispatcher.models()):
             raise _unknown_path()
-        received = await self.intake.receive(http)
-        model = self.dispatcher.resolve(received.facts.model)
-        if path not in model.routing.extra_paths:
-            raise _unknown_path()
-        http[RECORD].path = path
-        return await self._run(http, path, model, received)
+        with self.intake.counting() as size:
+            call = await self._receive(http, path, size)
+            if path not in call.model.routing.extra_paths:
+                raise _unknown_path()
+            http[RECORD].path = path
+            return await self.relay.run(call)
 
     async def list_models(self, http: web.Request) -> web.Response:
         """GET /v1/models. A name that several namespaces use is listed with its namespace."""
@@ -77,21 +76,31 @@ class ApiHandlers:
         record.model = model.key
         return web.json_response(_describe(model, name))
 
-    async def _run(self, http: web.Request, path: str, model: Model, received: ReceivedRequest) -> web.StreamResponse:
+    async def _receive(self, http: web.Request, path: str, size: BodySize) -> Call:
+        """The request with its body as a replica gets it. The parsed body is dropped here."""
         record = http[RECORD]
-        record.model, record.streamed = model.key, received.facts.streamed
+        received = await self.intake.receive(http, size)
+        facts = received.facts
+        model = self.dispatcher.resolve(facts.model)
+        record.model, record.streamed = model.key, facts.streamed
         routing = model.routing
+        body = rewrite(
+            received.raw,
+            received.body,
+            served_name=model.served_name,
+            ask_for_usage=facts.streamed and path in GENERATING_PATHS and not facts.wants_usage,
+        )
         arrival = Arrival(
             model=model.key,
-            body_bytes=len(received.raw),
-            prompt_tokens=received.facts.prompt_tokens,
-            streamed=received.facts.streamed,
+            body_bytes=len(body),
+            prompt_tokens=facts.prompt_tokens,
+            streamed=facts.streamed,
             arrived_s=record.started_s,
             prefix=read_prefix(received.body) if routing.strategy is RoutingStrategy.PREFIX_HASH else b"",
             session=http.headers.get(routing.session_header, "")[:_MAX_SESSION_CHARS] if routing.session_header else "",
         )
         metrics.of_model(model.key.name, model.key.namespace).overhead_s.observe(self.clock() - record.started_s)
-        return await self.relay.run(Call(http, path, model, received, arrival, record))
+        return Call(http, path, model, body, facts, arrival, record)
 
 
 def _describe(model: Model, name: str) -> dict[str, object]:

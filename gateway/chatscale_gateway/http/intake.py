@@ -1,4 +1,7 @@
-"""Receives the body of a request within bounds, and parses it."""
+"""Receives the body of a request within bounds, parses it, and rewrites it for the replica.
+
+The parsed body takes several times the memory of its bytes, so a request that is held keeps the bytes only.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ from chatscale_gateway.http.options import HttpOptions
 
 BOUNDS: Final = JsonBounds(depth=64, containers=200_000, commas=4_500_000, members=4096)
 """Wider than the inference server's: other runtimes accept more. A body of 16 MiB can hold 4 million token ids."""
-UPLOAD_RETRY_AFTER_S: Final = 1
+BODIES_RETRY_AFTER_S: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,66 +31,68 @@ class ReceivedRequest:
 
 
 @dataclass(slots=True)
+class BodySize:
+    """Bytes of one request's body that have arrived."""
+
+    count: int = 0
+
+
+@dataclass(slots=True)
 class Intake:
-    """Receives bodies. Counts the bytes that are being received over all connections."""
+    """Receives bodies. Counts the bytes of all requests that have not ended."""
 
     options: HttpOptions
-    receiving_bytes: int = 0
+    bodies_bytes: int = 0
 
-    async def receive(self, http: web.BaseRequest) -> ReceivedRequest:
+    @contextmanager
+    def counting(self) -> Iterator[BodySize]:
+        """Wrap a request, from its body's first byte to its end."""
+        size = BodySize()
+        try:
+            yield size
+        finally:
+            self.bodies_bytes -= size.count
+
+    async def receive(self, http: web.BaseRequest, size: BodySize) -> ReceivedRequest:
         """Raises ApiError 400, 408, 413 or 429."""
-        raw = await self._read(http)
+        raw = await self._read(http, size)
         body = parse_object(raw, BOUNDS)
         return ReceivedRequest(raw, body, read_facts(body))
 
-    async def _read(self, http: web.BaseRequest) -> bytes:
+    async def _read(self, http: web.BaseRequest, size: BodySize) -> bytes:
         stated = http.content_length
         limit = self.options.max_body_bytes
         if stated is not None and stated > limit:
             raise _too_large(f"the body has {stated} bytes", limit)
-        with self._counting() as count:
-            if http.content.is_eof():  # nearly always: it came with the headers, and needs no timer
-                return await self._read_parts(http, count)
-            try:
-                async with asyncio.timeout(self.options.request_timeout_s):
-                    return await self._read_parts(http, count)
-            except TimeoutError as error:
-                text = f"the body did not arrive within {self.options.request_timeout_s:g} seconds"
-                raise ApiError(408, text, code="timeout") from error
-            except web.RequestPayloadError as error:
-                raise bad_request(
-                    f"the body does not match its {hdrs.CONTENT_ENCODING} or {hdrs.TRANSFER_ENCODING}"
-                ) from error
+        if http.content.is_eof():  # nearly always: it came with the headers, and needs no timer
+            return await self._read_parts(http, size)
+        try:
+            async with asyncio.timeout(self.options.request_timeout_s):
+                return await self._read_parts(http, size)
+        except TimeoutError as error:
+            text = f"the body did not arrive within {self.options.request_timeout_s:g} seconds"
+            raise ApiError(408, text, code="timeout") from error
+        except web.RequestPayloadError as error:
+            raise bad_request(
+                f"the body does not match its {hdrs.CONTENT_ENCODING} or {hdrs.TRANSFER_ENCODING}"
+            ) from error
 
-    async def _read_parts(self, http: web.BaseRequest, count: "_Count") -> bytes:
+    async def _read_parts(self, http: web.BaseRequest, size: BodySize) -> bytes:
         parts = []
         while part := await http.content.readany():
-            count.size += len(part)
-            self.receiving_bytes += len(part)
-            if count.size > self.options.max_body_bytes:
+            size.count += len(part)
+            self.bodies_bytes += len(part)
+            if size.count > self.options.max_body_bytes:
                 raise _too_large("the body is larger", self.options.max_body_bytes)
-            if self.receiving_bytes > self.options.max_upload_bytes:
+            if self.bodies_bytes > self.options.max_bodies_bytes:
                 raise ApiError(
                     429,
-                    "too many request bodies are being received; try again later",
-                    code="too_many_uploads",
-                    retry_after_s=UPLOAD_RETRY_AFTER_S,
+                    "the request bodies in this gateway have too many bytes; try again later",
+                    code="gateway_body_bytes",
+                    retry_after_s=BODIES_RETRY_AFTER_S,
                 )
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    @contextmanager
-    def _counting(self) -> Iterator["_Count"]:
-        count = _Count()
-        try:
-            yield count
-        finally:
-            self.receiving_bytes -= count.size
-
-
-@dataclass(slots=True)
-class _Count:
-    size: int = 0
 
 
 def _too_large(found: str, limit: int) -> ApiError:

@@ -11,8 +11,8 @@ class HttpOptions:
     """Larger bodies get 413."""
     max_header_bytes: int = 16 * 1024
     """Names and values of all headers of a request. More gets 431."""
-    max_upload_bytes: int = 256 * 1024**2
-    """Bodies that are being received, of all connections together. More gets 429."""
+    max_bodies_bytes: int = 256 * 1024**2
+    """Bodies of all requests together, from their first byte until the request ends. More gets 429."""
     request_timeout_s: float = 30.0
     """Time for a client to send the headers, and again for the body."""
     write_timeout_s: float = 30.0

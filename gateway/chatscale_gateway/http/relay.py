@@ -21,11 +21,11 @@ from chatscale_gateway import metrics
 from chatscale_gateway.dispatch.interface import Arrival, Dispatcher, Lease
 from chatscale_gateway.holding.refusals import RefusalReason, refuse
 from chatscale_gateway.http.access_log import RequestRecord
-from chatscale_gateway.http.intake import ReceivedRequest
+from chatscale_gateway.http.extraction import RequestFacts
 from chatscale_gateway.http.keep_alive import ClientStream, keep_alive_event
 from chatscale_gateway.http.options import HttpOptions
-from chatscale_gateway.http.rewriting import rewrite
 from chatscale_gateway.http.stream_scanner import StreamScanner
+from chatscale_gateway.http.tracing import replace_trace_headers
 from chatscale_gateway.http.transport import ResponseAbortedError, reset_if_unframed
 from chatscale_gateway.http.usage import find_usage
 from chatscale_gateway.routing.catalog import Model
@@ -55,7 +55,9 @@ class Call:
     http: web.Request
     path: str
     model: Model
-    received: ReceivedRequest
+    body: bytes
+    """As a replica gets it."""
+    facts: RequestFacts
     arrival: Arrival
     record: RequestRecord
     stream: ClientStream | None = None
@@ -77,10 +79,10 @@ class Relay:
 
     async def run(self, call: Call) -> web.StreamResponse:
         """The response to the client. Raises ApiError before it has begun, and ResponseAbortedError after that."""
-        if not call.received.facts.streamed:
+        if not call.facts.streamed:
             return await self._attempt_until_answered(call)
         routing, record = call.model.routing, call.record
-        event = keep_alive_event(routing.hold.keep_alive, call.path, call.received.facts.model, record.request_id)
+        event = keep_alive_event(routing.hold.keep_alive, call.path, call.facts.model, record.request_id)
         call.stream = stream = ClientStream(call.http, keep_alive=event, interval_s=self._options.keep_alive_s)
         stream.start_keep_alive()
         try:
@@ -102,13 +104,19 @@ class Relay:
     async def _attempt_until_answered(self, call: Call) -> web.StreamResponse:
         lease: Lease | None = None
         while True:
-            lease = await self._dispatcher.lease(call.arrival, after=lease)
+            lease = await self._lease(call, lease)
             call.record.attempts += 1
             call.record.pod = lease.replica.name
-            call.record.held_s = lease.held_s
             answer = await self._attempt(call, lease)
             if answer is not None:
                 return answer
+
+    async def _lease(self, call: Call, after: Lease | None) -> Lease:
+        """Wait for a place. The record has the held time also of a request that is refused or whose client leaves."""
+        try:
+            return await self._dispatcher.lease(call.arrival, after=after)
+        finally:
+            call.record.held_s = self._clock() - call.arrival.arrived_s
 
     async def _attempt(self, call: Call, lease: Lease) -> web.StreamResponse | None:
         """One attempt; None if the request may be sent again."""
@@ -150,35 +158,30 @@ class Relay:
                 response.close()
 
     async def _send(self, call: Call, lease: Lease) -> UpstreamResponse:
-        received = call.received
-        body = rewrite(
-            received.raw,
-            received.body,
-            served_name=call.model.served_name,
-            ask_for_usage=received.facts.streamed and call.path in GENERATING_PATHS and not received.facts.wants_usage,
-        )
         headers = request_headers(call.http.headers.items(), call.record.request_id)
+        if call.record.trace_headers is not None:
+            replace_trace_headers(headers, call.record.trace_headers)
         try:
-            return await self._counted_send(call, lease, headers, body, fresh=False)
+            return await self._counted_send(call, lease, headers, fresh=False)
         except NotConnectedError as error:
             if not error.stale or call.sends >= MAX_ATTEMPTS:
                 raise
         # The replica has closed an idle connection while the request was on its way: no fault of the replica.
         key = call.model.key
         metrics.RETRIES.labels(key.name, key.namespace, "stale_connection").inc()
-        return await self._counted_send(call, lease, headers, body, fresh=True)
+        return await self._counted_send(call, lease, headers, fresh=True)
 
     async def _counted_send(
-        self, call: Call, lease: Lease, headers: Mapping[str, str], body: bytes, *, fresh: bool
+        self, call: Call, lease: Lease, headers: Mapping[str, str], *, fresh: bool
     ) -> UpstreamResponse:
         try:
-            return await self._upstream.send(lease.replica, call.path, headers, body, fresh=fresh)
+            return await self._upstream.send(lease.replica, call.path, headers, call.body, fresh=fresh)
         except NotConnectedError as error:
             call.sends += error.sent
             raise
 
     async def _relay_stream(self, call: Call, lease: Lease, response: UpstreamResponse) -> web.StreamResponse:
-        facts, stream = call.received.facts, call.stream
+        facts, stream = call.facts, call.stream
         if stream is None:  # the runtime streams although nobody asked
             stream = ClientStream(call.http, keep_alive=b"", interval_s=self._options.keep_alive_s)
         scanner = StreamScanner(drop_usage=call.path in GENERATING_PATHS and not facts.wants_usage)

@@ -26,6 +26,7 @@ from chatscale_gateway.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle
 from chatscale_gateway.http.liveness import Heartbeat, liveness
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.relay import Relay
+from chatscale_gateway.http.tracing import Tracing
 from chatscale_gateway.http.transport import Connection, unsent_bytes
 from chatscale_gateway.upstream.interface import Upstream
 
@@ -69,6 +70,7 @@ async def listening(
     ports: Ports,
     write_line: WriteLine = print_line,
     clock: Callable[[], float] = time.monotonic,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Gateway]:
     """Listen on all ports. Discovery calls `lifecycle.catalog_complete` when the gateway can be ready."""
     loop = asyncio.get_running_loop()
@@ -83,7 +85,9 @@ async def listening(
     server = runner.server
     if server is None:
         raise RuntimeError("the runner is not set up")
-    server.request_handler = RequestBoundary(server.request_handler, lifecycle, AccessLog(write_line), options, clock)
+    server.request_handler = RequestBoundary(
+        server.request_handler, lifecycle, AccessLog(write_line), options, clock, tracing
+    )
     lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
     # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(

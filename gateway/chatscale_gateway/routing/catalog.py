@@ -40,7 +40,9 @@ class Model:
     """`spec.replicas`."""
     max_model_len: int | None = None
     scale_to_zero: bool = False
-    """`spec.autoscaling.scaleToZero`: a held request starts the first replica."""
+    """`spec.autoscaling.scaleToZero`: a held or refused request starts the first replica."""
+    start_s: float | None = None
+    """How long the last replicas took from their creation until they were Ready; None if no start was measured."""
 
     @property
     def stopped(self) -> bool:

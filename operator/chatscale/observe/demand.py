@@ -107,8 +107,18 @@ def _grown(
     return grown
 
 
-def newly_held(before: GatewayDemand | None, after: GatewayDemand) -> tuple[str, ...]:
-    """ChatModels with held requests in a report whose `wake_seq` differs from the one before, sorted."""
+def models_to_start(before: GatewayDemand | None, after: GatewayDemand) -> tuple[str, ...]:
+    """ChatModels to start: those with held or newly refused requests, if `wake_seq` differs from the report before.
+
+    Sorted.
+    """
     if before is not None and (before.instance, before.wake_seq) == (after.instance, after.wake_seq):
         return ()
-    return tuple(sorted(model for model, demand in after.models.items() if demand.held))
+    then = before.models if before is not None and before.instance == after.instance else {}
+    return tuple(
+        sorted(
+            model
+            for model, demand in after.models.items()
+            if demand.held or demand.refused > then.get(model, _NOTHING).refused
+        )
+    )

@@ -17,7 +17,7 @@ import aiohttp
 from typing_extensions import override
 
 from chatscale.errors import ClusterUnavailableError, MetricsUnavailableError, NotFoundError, RejectedRequestError
-from chatscale.observe.demand import Demands, newly_held
+from chatscale.observe.demand import Demands, models_to_start
 from chatscale.observe.scrape import read_at_most, why_unread
 from chatscale.scaling.signals import ClientDemand
 from chatscale_contract.gateway.demand import GatewayDemand
@@ -140,7 +140,7 @@ class GatewayReader(DemandSource):
             known = {key: gateway.name for key, gateway in self._demands.gateways.items()}
             self._demands = self._demands.with_gateways({**known, uid: name}, _now_s())
         self._demands = self._demands.with_report(uid, report, _now_s())
-        for model in newly_held(before, report):
+        for model in models_to_start(before, report):
             self._wake(model)
 
     async def _poll(self, uid: str, address: str) -> GatewayDemand:

@@ -58,6 +58,16 @@ class Pod:
     uid: str = ""
     marked_at: datetime | None = None
     """When the operator marked it as the next to be removed; None if it has not. Aware."""
+    users_cost: str | None = None
+    """The deletion cost that a user set; None without one."""
+
+    @property
+    def deletion_cost(self) -> int:
+        """`users_cost` as a number. 0 without one, or if the ReplicaSet could not read it either."""
+        try:
+            return int(self.users_cost or "0")
+        except ValueError:
+            return 0
 
 
 def read_pods(manifests: Iterable[Mapping[str, Any]]) -> tuple[Pod, ...]:
@@ -98,6 +108,7 @@ def refusal_of_pods(deployment: Mapping[str, Any] | None) -> Problem | None:
 def _read(manifest: Mapping[str, Any]) -> tuple[Pod, Wait | None]:
     meta = manifest["metadata"]
     labels: Mapping[str, str] = meta.get("labels") or {}
+    annotations: Mapping[str, str] = meta.get("annotations") or {}
     engine = labels.get(names.ENGINE_LABEL, "")
     phase, entered = _phase(manifest)
     is_starting = phase is ReplicaPhase.STARTING
@@ -113,7 +124,10 @@ def _read(manifest: Mapping[str, Any]) -> tuple[Pod, Wait | None]:
         engine=engine,
         problem=_problem(manifest, wait, dialect_of(engine)) if is_starting else None,
         uid=meta.get("uid", ""),
-        marked_at=_marked_at(meta.get("annotations") or {}),
+        marked_at=_marked_at(annotations),
+        users_cost=annotations.get(
+            names.USERS_COST_ANNOTATION if _marked_at(annotations) else names.DELETION_COST_ANNOTATION
+        ),
     )
     return pod, wait
 

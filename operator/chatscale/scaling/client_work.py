@@ -55,7 +55,7 @@ def count_clients(
         return before or CountedClients(clients.taken_at, now), None
     then, seconds = before.counters, (clients.taken_at - before.taken_at).total_seconds()
     refused = now.refused - then.refused
-    arrived = now.arrived - then.arrived + refused
+    arrived = now.arrived - then.arrived
     excess = before.excess + at_replicas - (now.sent - then.sent)
     beside = max(excess - before.highest_excess, 0.0)
     fallen = (before.highest_excess + beside - excess) * math.exp(-seconds / _SETTLING_S)

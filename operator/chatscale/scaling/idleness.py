@@ -20,7 +20,7 @@ class Idleness:
     read_at: datetime | None = None
     """Time of the last complete reading; None after an incomplete one."""
     requests: int | None = None
-    """Requests that the gateways have admitted or refused; None before the first reading."""
+    """Requests that arrived at the gateways; None before the first reading."""
     refused: int | None = None
     served: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Requests that each replica has finished or refused, by name: some may not come through a gateway."""
@@ -39,7 +39,7 @@ def count_idleness(
     """
     clients = seen.clients
     counters = clients.counters if clients is not None else None
-    requests = None if counters is None else counters.arrived + counters.refused
+    requests = None if counters is None else counters.arrived
     refused = None if counters is None else counters.refused
     if current == 0:
         is_read = clients is not None and clients.gateways > 0

@@ -14,17 +14,24 @@ def test_reads_every_setting():
         "namespaces": "sales, support", "pod_name": "gw-1", "pod_namespace": "system", "instance": "prod",
         "api_port": "1", "admin_port": "2", "liveness_port": "3", "max_body_bytes": "2048", "max_held_bytes": "4096",
         "endpoint_delay_seconds": "5", "grace_seconds": "60", "response_timeout_seconds": "30", "log_level": "DEBUG",
-        "log_format": "text", "kube_context": "kind-chatscale",
+        "log_format": "text", "kube_context": "kind-chatscale", "memory_limit_bytes": "1024", "path_prefix": "/llm",
+        "cors_origins": "https://shop.example, *",
     }  # fmt: skip
-    assert values.keys() == Settings.model_fields.keys()
+    assert {*values, "otlp_endpoint"} == Settings.model_fields.keys()
 
-    found = Settings.from_env({f"CHATSCALE_GATEWAY_{name.upper()}": value for name, value in values.items()})
+    found = Settings.from_env(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+            **{f"CHATSCALE_GATEWAY_{name.upper()}": value for name, value in values.items()},
+        }
+    )
 
     assert found == Settings(
         namespaces=("sales", "support"), pod_name="gw-1", pod_namespace="system", instance="prod", api_port=1,
         admin_port=2, liveness_port=3, max_body_bytes=2048, max_held_bytes=4096, endpoint_delay_seconds=5,
         grace_seconds=60, response_timeout_seconds=30, log_level="DEBUG", log_format=LogFormat.TEXT,
-        kube_context="kind-chatscale",
+        kube_context="kind-chatscale", memory_limit_bytes=1024, path_prefix="/llm",
+        cors_origins=("https://shop.example", "*"), otlp_endpoint="http://collector:4318",
     )  # fmt: skip
 
 
@@ -40,6 +47,13 @@ def test_reads_every_setting():
         ),
         ("NAMESPACES", "a,B", "must be a comma-separated list of namespace names, found 'B'"),
         ("MAX_BODY_BYTES", "lots", "must be a number of bytes from 1024 to 1073741824, found 'lots'"),
+        ("PATH_PREFIX", "/llm/", "must be a path such as /llm, without a slash at its end, found '/llm/'"),
+        (
+            "CORS_ORIGINS",
+            "https://a, b",
+            "must be a comma-separated list of origins such as https://shop.example, or *",
+        ),
+        ("OTLP_ENDPOINT", "http://a", "CHATSCALE_GATEWAY_OTLP_ENDPOINT is not a setting of the gateway; known are"),
         ("LOG_FORMAT", "xml", "must be one of json, text, found 'xml'"),
         ("LOGLEVEL", "DEBUG", "CHATSCALE_GATEWAY_LOGLEVEL is not a setting of the gateway; known are"),
     ],

@@ -35,7 +35,9 @@ class HoldSpec(ApiModel):
     """The queue of requests that wait in the gateway for a replica. Each gateway pod applies the limits by itself."""
 
     max_requests: Annotated[int, Field(ge=0, le=100_000)] = Field(
-        default=1000, description="Maximum held requests; a further request gets 429 with Retry-After. 0 holds none."
+        default=1000,
+        description="Maximum held requests; a further request gets 429 with Retry-After. 0 holds "
+        "none; at 0 replicas a refused request still starts the model.",
     )
     max_bytes: Annotated[int, Field(ge=1024, le=16 * _GIBIBYTE)] = Field(
         default=64 * 1024**2, description="Maximum bytes of the bodies of held requests."

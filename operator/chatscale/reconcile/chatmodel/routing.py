@@ -1,42 +1,67 @@
 """Whether requests can reach a ChatModel through the gateway: unique names, and gateways that can be read. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ChatModel
-from chatscale.reconcile.chatmodel.watches import aliases_of, own_names
+from chatscale.reconcile.chatmodel.watches import aliases_of, object_names, served_names
 
 _NAMED: Final = 3
 """Conflicts that a message names; more would not help to resolve them."""
 
 
 def find_alias_conflict(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]]) -> str | None:
-    """One sentence about the aliases that mean two ChatModels; None if there is none.
+    """One sentence about each alias or servedName that another ChatModel takes; None if there is none.
 
     others: the other ChatModels, of all namespaces, since the gateway serves all of them under one address. Equal names
-    in two namespaces are no conflict: the gateway asks for namespace/name.
+    in two namespaces are no conflict: the gateway asks for namespace/name. So are two equal values of servedName.
     """
-    mine = chatmodel.spec.routing.aliases
-    meta = chatmodel.metadata
-    my_names = {meta.name, chatmodel.key, chatmodel.served_name}
+    mine = _names_of(chatmodel)
     found: list[str] = []
     for other in sorted(others, key=_key):
-        theirs, their_names = aliases_of(other), own_names(other)
-        key = _key(other)
+        theirs = _names_in(other)
         found += [
-            f"ChatModels {chatmodel.key} and {key} have the alias {alias}: it belongs to neither"
-            for alias in sorted(set(mine) & set(theirs))
+            f"ChatModels {mine.key} and {theirs.key} have the alias {alias}: it belongs to neither"
+            for alias in sorted(mine.aliases & theirs.aliases)
         ]
-        found += [_shadowed(chatmodel.key, alias, key) for alias in sorted(set(mine) & their_names)]
-        found += [_shadowed(key, alias, chatmodel.key) for alias in sorted(set(theirs) & my_names)]
+        found += [*_shadowed(mine, theirs), *_shadowed(theirs, mine)]
     if not found:
         return None
     more = f"; {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return "; ".join(found[:_NAMED]) + more
 
 
-def _shadowed(owner: str, alias: str, named: str) -> str:
-    return f"the alias {alias} of ChatModel {owner} is a name of ChatModel {named}, which takes precedence"
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names of one ChatModel at the gateway. Object names come first, then the served name, then aliases."""
+
+    key: str
+    objects: set[str]
+    """Name and namespace/name."""
+    served: set[str]
+    """`spec.model.servedName`, unless it is a name of the object."""
+    aliases: set[str]
+
+
+def _names_of(chatmodel: ChatModel) -> _Names:
+    objects = {chatmodel.metadata.name, chatmodel.key}
+    return _Names(chatmodel.key, objects, {chatmodel.served_name} - objects, set(chatmodel.spec.routing.aliases))
+
+
+def _names_in(manifest: Mapping[str, Any]) -> _Names:
+    return _Names(_key(manifest), object_names(manifest), served_names(manifest), set(aliases_of(manifest)))
+
+
+def _shadowed(owner: _Names, named: _Names) -> Iterator[str]:
+    """The names of `owner` that requests use for `named` instead."""
+    for kind, names in (
+        ("alias", owner.aliases & (named.objects | named.served)),
+        ("servedName", owner.served & named.objects),
+    ):
+        for name in sorted(names):
+            precedence = f"is a name of ChatModel {named.key}, which takes precedence"
+            yield f"the {kind} {name} of ChatModel {owner.key} {precedence}"
 
 
 def _key(manifest: Mapping[str, Any]) -> str:

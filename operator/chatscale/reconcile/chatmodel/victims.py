@@ -2,7 +2,8 @@
 
 A ReplicaSet deletes pods that are not Ready first, then those with the lowest deletion cost. A mark sets that cost, and
 the drain annotation, so that gateways send the pod no new request. The pod's drain on SIGTERM waits for the requests in
-flight. If the ReplicaSet deletes another pod, or the count rises again, the mark is removed.
+flight. If the ReplicaSet deletes another pod, or the count rises again, the mark is removed, and a deletion cost that a
+user had set is restored.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,10 +46,8 @@ def plan_marks(pods: Sequence[Pod], seen: Observation, current: int, replicas: i
     unfinished = min(len(marked), max(0, len(alive) - max(current, replicas)))
     count = max(0, current - replicas) + unfinished
     victims = {pod.name for pod in choose_victims(alive, marked, _requests_of(seen), count)}
-    to_set = {names.DELETION_COST_ANNOTATION: names.VICTIM_COST, DRAIN_ANNOTATION: now.isoformat()}
-    to_remove: dict[str, str | None] = {names.DELETION_COST_ANNOTATION: None, DRAIN_ANNOTATION: None}
     return tuple(
-        Mark(pod.name, to_set if pod.name in victims else to_remove)
+        Mark(pod.name, _set_on(pod, now) if pod.name in victims else _removed_from(pod))
         for pod in alive
         if (pod.name in victims - marked) or (pod.marked_at is not None and pod.name not in victims)
     )
@@ -59,15 +58,28 @@ def choose_victims(
 ) -> list[Pod]:
     """At most `count` pods: marked ones first, so that the choice is stable.
 
-    Then pods that are not Ready, then those with the fewest requests in flight, then the youngest.
+    Then pods that are not Ready, then those with the lowest deletion cost that a user set, then those with the fewest
+    requests in flight, then the youngest.
     """
 
-    def rank(pod: Pod) -> tuple[bool, bool, float, float, str]:
+    def rank(pod: Pod) -> tuple[bool, bool, int, float, float, str]:
         is_ready = pod.phase is ReplicaPhase.READY
         requests = requests_of(pod) if is_ready else 0
-        return pod.name not in marked, is_ready, requests, -pod.created.timestamp(), pod.name
+        return pod.name not in marked, is_ready, pod.deletion_cost, requests, -pod.created.timestamp(), pod.name
 
     return sorted(alive, key=rank)[:count]
+
+
+def _set_on(pod: Pod, now: datetime) -> dict[str, str | None]:
+    mark: dict[str, str | None] = {
+        names.DELETION_COST_ANNOTATION: names.VICTIM_COST, DRAIN_ANNOTATION: now.isoformat()
+    }  # fmt: skip
+    return mark if pod.users_cost is None else {**mark, names.USERS_COST_ANNOTATION: pod.users_cost}
+
+
+def _removed_from(pod: Pod) -> dict[str, str | None]:
+    mark: dict[str, str | None] = {names.DELETION_COST_ANNOTATION: pod.users_cost, DRAIN_ANNOTATION: None}
+    return mark if pod.users_cost is None else {**mark, names.USERS_COST_ANNOTATION: None}
 
 
 def _requests_of(seen: Observation) -> Callable[[Pod], float]:

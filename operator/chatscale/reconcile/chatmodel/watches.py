@@ -45,10 +45,19 @@ def routing_names(manifest: Mapping[str, Any]) -> set[str]:
 
 def own_names(manifest: Mapping[str, Any]) -> set[str]:
     """Name, namespace/name and served name of a ChatModel."""
-    meta, spec = manifest["metadata"], manifest.get("spec") or {}
-    served = (spec.get("model") or {}).get("servedName")
-    found = {meta["name"], f"{meta['namespace']}/{meta['name']}", served}
-    return {name for name in found if name}
+    return {*object_names(manifest), *served_names(manifest)}
+
+
+def object_names(manifest: Mapping[str, Any]) -> set[str]:
+    """Name and namespace/name of a ChatModel."""
+    meta = manifest["metadata"]
+    return {meta["name"], f"{meta['namespace']}/{meta['name']}"}
+
+
+def served_names(manifest: Mapping[str, Any]) -> set[str]:
+    """`spec.model.servedName`, if it is set and is not a name of the object."""
+    served = ((manifest.get("spec") or {}).get("model") or {}).get("servedName")
+    return {served} - object_names(manifest) if served else set()
 
 
 def aliases_of(manifest: Mapping[str, Any]) -> list[str]:

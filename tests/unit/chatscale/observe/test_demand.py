@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale.observe.demand import CURRENT_S, KEPT_S, Demands, newly_held
+from chatscale.observe.demand import CURRENT_S, KEPT_S, Demands, models_to_start
 from chatscale.scaling.signals import ClientCounters, ClientDemand
 from tests.support.builders import at
 from tests.support.gateways import a_report
@@ -100,9 +100,14 @@ def test_counters_never_fall_and_count_every_request_that_was_reported(steps: li
         before = total
 
 
+def test_a_new_wake_names_the_models_that_refused_requests():
+    assert models_to_start(a_report(wake_seq=1, refused=4), a_report(wake_seq=2, refused=5)) == (TINY,)
+    assert models_to_start(a_report(wake_seq=1, refused=4), a_report(wake_seq=2, refused=4)) == ()
+
+
 def test_a_new_wake_names_the_models_that_are_held():
-    assert newly_held(None, a_report(wake_seq=1, held=1)) == (TINY,)
-    assert newly_held(a_report(wake_seq=1), a_report(wake_seq=2, held=1)) == (TINY,)
-    assert newly_held(a_report(wake_seq=1), a_report(wake_seq=1, held=1)) == ()
-    assert newly_held(a_report(wake_seq=1), a_report("two", wake_seq=1, held=1)) == (TINY,)
-    assert newly_held(a_report(wake_seq=1), a_report(wake_seq=2)) == ()
+    assert models_to_start(None, a_report(wake_seq=1, held=1)) == (TINY,)
+    assert models_to_start(a_report(wake_seq=1), a_report(wake_seq=2, held=1)) == (TINY,)
+    assert models_to_start(a_report(wake_seq=1), a_report(wake_seq=1, held=1)) == ()
+    assert models_to_start(a_report(wake_seq=1), a_report("two", wake_seq=1, held=1)) == (TINY,)
+    assert models_to_start(a_report(wake_seq=1), a_report(wake_seq=2)) == ()

@@ -47,7 +47,7 @@ def test_without_requests_through_a_gateway_the_replicas_count_their_misses():
 
 
 def test_refused_requests_are_arrivals_and_misses():
-    assert grown(0, arrived=4, sent=0, refused=3) == ClientGrowth(seconds=2, requests=7, misses=3)
+    assert grown(0, arrived=7, sent=0, refused=3) == ClientGrowth(seconds=2, requests=7, misses=3)
 
 
 def test_misses_of_a_wake_do_not_count():

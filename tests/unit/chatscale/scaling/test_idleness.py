@@ -62,7 +62,7 @@ def test_it_begins_when_the_model_is_ready():
         pytest.param(a_ready(22), clients(held=1), id="held"),
         pytest.param(a_ready(22), clients(in_flight=1), id="in flight"),
         pytest.param(a_ready(22), clients(counters=ClientCounters(arrived=1)), id="came and went"),
-        pytest.param(a_ready(22), clients(counters=ClientCounters(refused=1)), id="refused"),
+        pytest.param(a_ready(22), clients(counters=ClientCounters(arrived=1, refused=1)), id="refused"),
         pytest.param(a_ready(22, running=1), clients(), id="not through a gateway"),
         pytest.param(ready("r0", a_sample(22, rejected=1)), clients(), id="refused by the replica"),
     ],

@@ -57,6 +57,22 @@ def test_a_model_that_scales_to_zero_is_told_from_a_stopped_one():
     assert model(replicas=0).model.stopped
 
 
+@pytest.mark.parametrize(
+    ("autoscaling", "start_s"),
+    [
+        pytest.param({"coldStartSeconds": 42, "schedulingSeconds": 3}, 45.0, id="measured"),
+        pytest.param({"coldStartSeconds": 42}, 42.0, id="without the wait for a node"),
+        pytest.param({"schedulingSeconds": 3}, None, id="not measured"),
+        pytest.param({"coldStartSeconds": "42"}, None, id="not a number"),
+    ],
+)
+def test_reads_how_long_a_start_takes(autoscaling: dict[str, Any], start_s: float | None):
+    found = manifest()
+    found["status"] = {"autoscaling": autoscaling}
+
+    assert read_model(found).model.start_s == start_s
+
+
 def test_a_chatmodel_that_cannot_be_parsed_is_named():
     with pytest.raises(InvalidSpecError, match=r"demo/tiny: spec\.replicas"):
         model(replicas="many")

@@ -113,8 +113,53 @@ async def test_a_full_queue_refuses_with_429():
     first = await held(dispatcher)
     error = await refused(await held(dispatcher))
     assert (error.status, error.code, error.retry_after_s) == (429, "held_requests", 10)
-    assert (tiny(dispatcher).arrived, tiny(dispatcher).refused) == (1, 1)
+    assert (tiny(dispatcher).arrived, tiny(dispatcher).refused) == (2, 1)
     first.cancel()
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "hold",
+    [pytest.param(HoldSpec(max_requests=0), id="holds none"), pytest.param(HoldSpec(max_bytes=1024), id="too large")],
+)
+async def test_a_refusal_at_zero_replicas_starts_the_model_and_says_when_to_come_back(hold):
+    dispatcher = ready(0, routing=RoutingSpec(hold=hold), replicas=0, start_s=40.0)
+    woken = asyncio.ensure_future(dispatcher.wait_for_wake(0))
+    error = await refused(await held(dispatcher, arrival(body_bytes=2000)))
+    await woken
+    assert (now(), error.status, error.retryable, error.retry_after_s) == (0, 429, True, 40)
+    await asyncio.sleep(15)
+    assert (await refused(await held(dispatcher, arrival(body_bytes=2000)))).retry_after_s == 25
+    assert (dispatcher.demand().wake_seq, tiny(dispatcher).arrived, tiny(dispatcher).refused) == (1, 2, 2)
+
+
+@virtual_time
+async def test_a_model_that_went_back_to_zero_needs_a_new_start():
+    spec = {"routing": RoutingSpec(hold=HoldSpec(max_requests=0)), "start_s": 40.0}
+    dispatcher = ready(0, replicas=0, **spec)
+    await refused(await held(dispatcher))
+    for replicas in (1, 0):
+        dispatcher.catalog_changed(a_catalog({"tiny": 0}, replicas=replicas, **spec))
+    await asyncio.sleep(30)
+    assert (await refused(await held(dispatcher))).retry_after_s == 40
+    assert dispatcher.demand().wake_seq == 2
+
+
+@virtual_time
+async def test_a_request_that_is_refused_at_its_deadline_arrived_once():
+    dispatcher = ready(0, routing=RoutingSpec(hold=HoldSpec(timeout_seconds=10)))
+    await refused(await held(dispatcher))
+    await refused(await held(dispatcher, an_arrival(arrived_s=now() - 10)))
+    assert (tiny(dispatcher).arrived, tiny(dispatcher).refused) == (2, 2)
+
+
+@virtual_time
+async def test_a_request_that_a_replica_and_then_the_hold_refuse_arrived_once():
+    dispatcher = ready(1, routing=RoutingSpec(hold=HoldSpec(max_requests=0)))
+    lease = await dispatcher.lease(arrival())
+    lease.end(Outcome.BACKPRESSURE, now())
+    assert (await refused(await held(dispatcher, after=lease))).code == "hold_disabled"
+    assert (tiny(dispatcher).arrived, tiny(dispatcher).refused) == (1, 1)
 
 
 @virtual_time

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatscale_gateway.holding.drain_rate import RETRY_WITHOUT_RATE_S, DrainRate
+from chatscale_gateway.holding.drain_rate import RETRY_WITHOUT_RATE_S, DrainRate, retry_after_start_s
 from chatscale_gateway.holding.refusals import RefusalReason, refuse
 from tests.support.gateway_world import TINY
 
@@ -10,7 +10,7 @@ from tests.support.gateway_world import TINY
 @pytest.mark.parametrize("reason", RefusalReason)
 def test_promise_31_a_refusal_says_when_to_come_back_or_that_waiting_cannot_help(reason):
     headers = refuse(reason, TINY, 7).headers()
-    hopeless = reason in {RefusalReason.TOO_LARGE, RefusalReason.STOPPED, RefusalReason.DELETED}
+    hopeless = reason in {RefusalReason.STOPPED, RefusalReason.DELETED}
     assert headers == ({"x-should-retry": "false"} if hopeless else {"Retry-After": "7"})
 
 
@@ -35,6 +35,20 @@ def test_promise_31_retry_after_is_a_guess_while_nothing_leaves_the_queue():
     assert rate.retry_after_s(1000, 0) == RETRY_WITHOUT_RATE_S
     rate.record(0)
     assert rate.retry_after_s(1000, 31) == RETRY_WITHOUT_RATE_S
+
+
+@pytest.mark.parametrize(
+    ("start_s", "waited_s", "expected_s"),
+    [
+        pytest.param(42.0, 0.0, 42, id="just requested"),
+        pytest.param(42.0, 30.5, 12, id="the rest of the start"),
+        pytest.param(600.0, 0.0, 60, id="at most 60 s"),
+        pytest.param(42.0, 50.0, RETRY_WITHOUT_RATE_S, id="longer than measured"),
+        pytest.param(None, 5.0, RETRY_WITHOUT_RATE_S, id="never measured"),
+    ],
+)
+def test_promise_31_retry_after_is_the_rest_of_a_measured_start(start_s, waited_s, expected_s):
+    assert retry_after_start_s(start_s, waited_s) == expected_s
 
 
 @given(st.lists(st.floats(0, 100)), st.integers(0, 100_000), st.floats(100, 120))

@@ -17,6 +17,7 @@ from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Gateway, Ports, listening
+from chatscale_gateway.http.tracing import Tracing
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 from chatscale_gateway.upstream.client import ReplicaClient
 from tests.support.gateway_world import TINY, a_model
@@ -70,6 +71,13 @@ async def stream_for_ever(http: web.Request) -> web.StreamResponse:
     response = await start_stream(http)
     await response.write(chunk())
     await asyncio.Event().wait()
+    return response
+
+
+async def end_without_done(http: web.Request) -> web.StreamResponse:
+    """One chunk, and a clean end that is not the stream's."""
+    response = await start_stream(http)
+    await response.write(chunk("a"))
     return response
 
 
@@ -161,6 +169,7 @@ async def a_gateway(
     options: HttpOptions = OPTIONS,
     models: tuple[Model, ...] | None = None,
     response_timeout_s: float = 5.0,
+    tracing: Tracing | None = None,
     **changes: object,
 ) -> AsyncIterator[World]:
     """The real front, dispatcher and client. `changes`: fields of the options."""
@@ -177,6 +186,7 @@ async def a_gateway(
             host="127.0.0.1",
             ports=Ports(0, 0, 0),
             write_line=lambda line: lines.append(json.loads(line)),
+            tracing=tracing,
         ) as gateway,
         aiohttp.ClientSession(f"http://127.0.0.1:{gateway.ports.api}") as client,
     ):

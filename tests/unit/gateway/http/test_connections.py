@@ -78,6 +78,20 @@ async def test_closes_connections_whose_headers_do_not_arrive():
             assert await reader.read() == b""
 
 
+async def test_bodies_count_until_their_requests_end_and_more_than_the_limit_are_refused():
+    body = json.dumps(chat(padding="x" * 1000))
+    async with serving(Pod()) as pod, a_gateway(max_bodies_bytes=2 * len(body) + 100) as world:
+        held = [asyncio.ensure_future(world.client.post(CHAT, data=body)) for _ in range(2)]
+        await eventually(lambda: world.demand().held == 2)
+        async with world.client.post(CHAT, data=body) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "1")
+            assert (await response.json())["error"]["code"] == "gateway_body_bytes"
+        world.show(pod)
+        assert [(await each).status for each in held] == [200, 200]
+        async with world.client.post(CHAT, data=body) as response:
+            assert response.status == 200
+
+
 async def test_refuses_bodies_that_do_not_arrive():
     async with a_gateway(request_timeout_s=0.1) as world, a_socket(world) as (reader, writer):
         writer.write((HEAD + "Content-Length: 10\r\n\r\n{").encode())

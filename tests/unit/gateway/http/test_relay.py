@@ -20,6 +20,7 @@ from tests.unit.gateway.http.fakes import (
     answer,
     chat,
     chunk,
+    end_without_done,
     eventually,
     never_answer,
     serving,
@@ -44,12 +45,6 @@ async def die_in_mid_stream(http: web.Request) -> web.StreamResponse:
     response = await start_stream(http)
     await response.write(chunk("a"))
     abort(http)
-    return response
-
-
-async def end_without_done(http: web.Request) -> web.StreamResponse:
-    response = await start_stream(http)
-    await response.write(chunk("a"))
     return response
 
 
@@ -268,6 +263,20 @@ async def test_forgets_a_held_request_whose_client_left():
         asked.cancel()
         await eventually(lambda: world.demand().held == 0, within_s=1)
         assert world.lines[0]["status"] in {200, 499}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_logs_how_long_a_request_was_held_that_no_replica_got(*, streamed: bool):
+    async with a_gateway(keep_alive_s=5.0) as world:
+        refused, left = (asyncio.ensure_future(world.client.post(CHAT, json=chat(stream=streamed))) for _ in range(2))
+        await eventually(lambda: world.demand().held == 2 and world.demand().oldest_held_s >= 0.1)
+        left.cancel()
+        await eventually(lambda: len(world.lines) == 1)
+        world.models = (replace(world.models[0], replicas=0, scale_to_zero=False),)
+        world.show()
+        assert (await refused).status == 503
+        assert [line["code"] for line in world.lines] == ["", "model_stopped"]
+        assert all(0.09 < line["held_s"] <= line["duration_s"] for line in world.lines)
 
 
 async def test_counts_in_flight_back_to_zero_after_any_mix_of_ends():

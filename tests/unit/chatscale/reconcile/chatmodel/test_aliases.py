@@ -46,6 +46,21 @@ async def test_a_new_alias_wakes_the_chatmodel_whose_name_it_is():
     )
 
 
+async def test_a_name_that_takes_precedence_over_a_served_name_is_reported_on_both():
+    world = a_world(a_chatmodel(), another().manifest())
+    await passes(world)
+    world.deliver()
+    world.cluster.user_sets_spec("other", "shop", model={"uri": "hf://a/b", "servedName": "tiny"})
+    assert world.deliver() == {TINY, OTHER}
+    await passes(world)
+    for name, namespace in (("tiny", "demo"), ("other", "shop")):
+        condition = routing_condition(world, name, namespace)
+        assert (condition["reason"], condition["message"]) == (
+            "AliasConflict",
+            "the servedName tiny of ChatModel shop/other is a name of ChatModel demo/tiny, which takes precedence",
+        )
+
+
 async def test_a_deletion_wakes_the_other_one():
     world = a_world(a_chatmodel().with_spec(routing={"aliases": ["gpt"]}), another(aliases=["gpt"]).manifest())
     await passes(world)
@@ -74,10 +89,22 @@ async def test_a_change_of_a_status_wakes_no_other_chatmodel():
         pytest.param(
             another().with_spec(model={"uri": "hf://a/b", "servedName": "gpt"}), True, id="an alias that is served"
         ),
+        pytest.param(
+            another().with_spec(model={"uri": "hf://a/b", "servedName": "demo/tiny"}), True, id="served as a full name"
+        ),
+        pytest.param(
+            another().with_spec(model={"uri": "hf://a/b", "servedName": "both"}), False, id="a served name of both"
+        ),
+        pytest.param(
+            a_chatmodel().named("tiny", "shop").with_spec(model={"uri": "hf://a/b", "servedName": "tiny"}),
+            False,
+            id="a served name that is its own name",
+        ),
     ],
 )
-def test_only_an_alias_conflicts(other: ChatModelBuilder, *, conflicts: bool):
-    chatmodel = a_chatmodel().with_spec(routing={"aliases": ["gpt"]}).build()
+def test_only_aliases_and_served_names_conflict(other: ChatModelBuilder, *, conflicts: bool):
+    served = {"uri": "hf://a/b", "servedName": "both"}
+    chatmodel = a_chatmodel().with_spec(routing={"aliases": ["gpt"]}, model=served).build()
     assert (find_alias_conflict(chatmodel, [other.manifest()]) is not None) == conflicts
 
 

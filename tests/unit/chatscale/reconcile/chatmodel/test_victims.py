@@ -1,5 +1,6 @@
 """A scale-down removes the replicas that cost the least, and gateways send them nothing new."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, POD
 from chatscale.errors import ConflictError, ForbiddenError, NotFoundError
 from chatscale.observe.aggregate import observe
 from chatscale.observe.pods import Pod, read_pods
-from chatscale.reconcile.chatmodel.victims import MARK_LASTS, plan_marks
+from chatscale.reconcile.chatmodel.victims import MARK_LASTS, choose_victims, plan_marks
 from chatscale.scaling.signals import ClientDemand
 from chatscale_contract.gateway.endpoints import DRAIN_ANNOTATION
 from tests.support.builders import Manifest, PodBuilder, a_chatmodel, a_pod, at
@@ -22,7 +23,7 @@ from tests.support.world import World, a_settled_world
 
 NOW = at(600)
 REMOVED = {names.DELETION_COST_ANNOTATION: None, DRAIN_ANNOTATION: None}
-SET = {names.DELETION_COST_ANNOTATION: "-100", DRAIN_ANNOTATION: "2026-11-27T08:10:00+00:00"}
+SET = {names.DELETION_COST_ANNOTATION: names.VICTIM_COST, DRAIN_ANNOTATION: "2026-11-27T08:10:00+00:00"}
 
 
 def a_ready_pod(name: str, created: float = 0) -> PodBuilder:
@@ -139,6 +140,33 @@ def test_the_marked_pods_are_never_more_than_the_pods_above_the_count(
         assert marks(*pods.values(), count=(replicas, replicas), requests=requests) == {}
 
 
+def costing(pod: PodBuilder, cost: str) -> PodBuilder:
+    return replace(pod, annotations={**pod.annotations, names.DELETION_COST_ANNOTATION: cost})
+
+
+@pytest.mark.parametrize(
+    ("costs", "victim"),
+    [
+        pytest.param({"a": "100"}, "b", id="a pod to keep"),
+        pytest.param({"b": "-5"}, "b", id="a pod to remove first"),
+        pytest.param({"a": "high"}, "a", id="no number"),
+    ],
+)
+def test_a_deletion_cost_that_a_user_set_counts_before_the_requests(costs: dict[str, str], victim: str):
+    pods = read_pods(costing(a_ready_pod(name), costs.get(name, "0")).manifest() for name in ("a", "b"))
+    chosen = choose_victims(pods, set(), lambda pod: {"a": 1, "b": 2}[pod.name], 1)
+    assert [pod.name for pod in chosen] == [victim]
+
+
+async def test_a_deletion_cost_that_a_user_set_is_restored_if_the_pod_stays():
+    world = await a_settled_world(MODEL, *(costing(a_ready_pod(name), "7").manifest() for name in "abc"))
+    world.reader.running_by_pod = {"a": 4, "b": 2, "c": 5}
+    await scale(world, 2)
+    assert annotations(world, "b")[names.DELETION_COST_ANNOTATION] == names.VICTIM_COST
+    await scale(world, 3)
+    assert [annotations(world, name) for name in "abc"] == [{names.DELETION_COST_ANNOTATION: "7"}] * 3
+
+
 # ---- whole passes ----
 
 MODEL = a_chatmodel().in_mode("Operator", min_replicas=1, max_replicas=3).with_replicas(3)
@@ -168,7 +196,7 @@ def annotations(world: World, name: str) -> Manifest:
 async def test_a_scale_down_removes_the_replica_with_the_fewest_requests():
     world = await a_world_of_three({"a": 4, "b": 2, "c": 5})
     requests = await scale(world, 2)
-    assert annotations(world, "b")[names.DELETION_COST_ANNOTATION] == "-100"
+    assert annotations(world, "b")[names.DELETION_COST_ANNOTATION] == names.VICTIM_COST
     assert DRAIN_ANNOTATION in annotations(world, "b")
     assert (annotations(world, "a"), annotations(world, "c")) == ({}, {})
     assert requests.index("annotate Pod") < requests.index("apply Deployment"), "the mark comes before the count"
@@ -211,4 +239,4 @@ async def test_the_last_replica_is_marked_before_a_model_goes_to_zero():
         if world.cluster.the(DEPLOYMENT)["spec"]["replicas"] == 0:
             break
     assert world.cluster.the(CHATMODEL)["spec"]["replicas"] == 0
-    assert annotations(world, "a")[names.DELETION_COST_ANNOTATION] == "-100"
+    assert annotations(world, "a")[names.DELETION_COST_ANNOTATION] == names.VICTIM_COST
