@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
-from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
+from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
 from chatscale_server.engine.scheduler import Chunk, StepPlan
 from chatscale_server.engine.scheduler import Sequence as Running
@@ -107,8 +107,13 @@ class TransformersEngine(Engine):
         return self._tokenizer.encode(text)
 
     @override
-    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        return self._tokenizer.encode_chat(messages, tools)
+    def encode_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> list[int]:
+        return self._tokenizer.encode_chat(messages, tools, variables)
 
     @override
     def decode(self, tokens: Sequence[int]) -> str:

@@ -51,6 +51,8 @@ class InFlightRequest:
         self.first_token_s: float | None = None
         self.last_token_s: float | None = None
         self.generated = 0
+        self.cached_tokens = 0
+        """Prompt tokens that were found in the cache; known at the end."""
         self.left_s: float | None = None
         """When the client left; None if it did not."""
         self.missed: SloObjective | None = None
@@ -74,6 +76,7 @@ class InFlightRequest:
         self._scores += output.scores
         self._unread_tokens += output.tokens
         self.generated += output.tokens
+        self.cached_tokens += output.cached_tokens
         self.updated.set()
 
     def end(self, finish: FinishReason, problem: ApiError | None = None) -> None:

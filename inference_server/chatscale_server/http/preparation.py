@@ -65,7 +65,7 @@ class RequestPreparation:
         messages, tools = body.conversation(), body.offered_tools
         chars = sum(len(message.content) for message in messages) + INLINE_CHARS * bool(tools)
         try:
-            return await off_loop(lambda: self.engine.encode_chat(messages, tools), chars)
+            return await off_loop(lambda: self.engine.encode_chat(messages, tools, body.template_variables), chars)
         except PromptError as error:
             raise bad_request(f"messages: {error}", param="messages", code="invalid_value") from error
 
