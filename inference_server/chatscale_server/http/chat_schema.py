@@ -56,7 +56,7 @@ PART_LABELS: Final = frozenset({
     "provider_specific_fields", "providerOptions", "provider_options", "providerMetadata", "provider_metadata",
     "extra_content",
 })  # fmt: skip
-"""Fields of parts and tool calls that clients keep for themselves, or that concern caching. Templates do not get them."""
+"""Fields of parts and calls that clients keep for themselves, or that concern caching. Templates do not get them."""
 
 
 class TextPart(Strict):

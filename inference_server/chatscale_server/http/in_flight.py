@@ -41,8 +41,11 @@ class InFlightRequest:
         updated: asyncio.Event | None = None,
         schema_param: str | None = None,
         objectives: LatencyObjectives | None = None,
+        held: deque["InFlightRequest"] | None = None,
     ) -> None:
         self.engine_request = request
+        self.held: Final = held if held is not None else deque()
+        """Later requests of the same response that have not entered the queue, in order."""
         self.objectives: Final = objectives or LatencyObjectives()
         """Those at its admission: a later change of the SLO does not apply to it."""
         self.schema_param = schema_param

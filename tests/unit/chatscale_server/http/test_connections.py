@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.metrics import RejectReason
+from chatscale_server.engine.protocol import NO_VARIABLES
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http import transport
 from chatscale_server.http.lifecycle import Phase
@@ -138,7 +139,7 @@ class Encoding(SimulatedEngine):
         return [1, 2, 3]
 
     @override
-    def encode_chat(self, messages, tools=()):
+    def encode_chat(self, messages, tools=(), variables=NO_VARIABLES):
         return self.encode(messages[0].content)
 
 
