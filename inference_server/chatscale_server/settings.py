@@ -17,7 +17,7 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
 from chatscale_contract.server.environment import EngineName, Env, SimulatedProfile
@@ -75,6 +75,15 @@ def _parse_flag(value: object) -> object:
     return value
 
 
+def _parse_origins(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    origins = tuple(origin.strip() for origin in value.split(","))
+    if not all(re.fullmatch(r"\*|https?://[A-Za-z0-9.:\[\]-]{1,255}", origin) for origin in origins):
+        raise PydanticCustomError("origins", "comma-separated origins such as https://shop.example, or *")
+    return origins
+
+
 Flag = Annotated[bool, BeforeValidator(_parse_flag)]
 
 
@@ -118,6 +127,10 @@ class Settings(BaseSettings):
     memory_limit_bytes: int | None = Field(None, ge=1, le=2**63, validation_alias=Env.MEMORY_LIMIT_BYTES)
     simulated_profile: SimulatedProfile = Field(SimulatedProfile.LLAMA_8B_A100, validation_alias=Env.SIMULATED_PROFILE)
     simulated_startup_s: float = Field(0.0, ge=0, le=3600, validation_alias=Env.SIMULATED_STARTUP_SECONDS)
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = Field(
+        (), validation_alias=Env.CORS_ORIGINS
+    )
+    """Origins whose pages may call the API; empty means none."""
     otlp_endpoint: str | None = Field(None, validation_alias=Env.OTLP_ENDPOINT)
     """None means no traces."""
     log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = Field(LogLevel.INFO, validation_alias=Env.LOG_LEVEL)

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -58,11 +58,18 @@ class CompletionHandlers:
 
     async def models(self, _request: web.Request) -> web.Response:
         """GET /v1/models."""
+        return web.json_response(model_list([self._model()]))
+
+    async def model(self, http: web.Request) -> web.Response:
+        """GET /v1/models/{name}, where the name may contain slashes."""
+        self.preparation.check_name(http.match_info["name"])
+        return web.json_response(self._model())
+
+    def _model(self) -> dict[str, Any]:
         info = self.preparation.bridge.info
-        model = model_object(
+        return model_object(
             self.preparation.served_name, self.created, max_model_len=info.max_model_len if info else None
         )
-        return web.json_response(model_list([model]))
 
     async def chat(self, http: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""

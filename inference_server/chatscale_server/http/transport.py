@@ -18,8 +18,10 @@ from typing import Final, TypeVar
 from aiohttp import hdrs, web
 from typing_extensions import override
 
+from chatscale_contract.gateway.endpoints import REQUEST_ID_HEADER
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_contract.server.metrics import RejectReason
+from chatscale_server.http.response_headers import request_id
 from chatscale_server.logs import where
 from chatscale_server.metrics import Counts
 
@@ -40,6 +42,8 @@ MAX_LARGE_UPLOAD_BYTES: Final = 64 * 1024 * 1024
 """Upper bounds of the bodies that are being received or tokenized. Large bodies have a limit of their own, so that
 sixteen slow uploads do not block chat requests."""
 UPLOAD_RETRY_AFTER_S: Final = 1
+DRAINING_RETRY_AFTER_S: Final = 1
+"""Short, because another replica can take the request at once."""
 MAX_PATH_CHARS: Final = 200
 INLINE_CHARS: Final = 4096
 """Longer texts are processed in a thread, because they can block the event loop for a millisecond or more."""
@@ -101,6 +105,8 @@ class UploadBudget:
     """Memory for request bodies that are being received or tokenized."""
 
     counts: Counts = field(default_factory=Counts)
+    closing: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+    """Set when bodies that are not complete are rejected, because the server shuts down."""
     small_bytes: int = 0
     large_bytes: int = 0
 
@@ -135,7 +141,10 @@ class UploadBudget:
 
 @asynccontextmanager
 async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[bytes]:
-    """The decompressed body. Its memory stays reserved until the context ends. Raises ApiError 400, 408, 413 or 429."""
+    """The decompressed body. Its memory stays reserved until the context ends.
+
+    Raises ApiError 400, 408, 413, 429, or 503 if the server starts to reject requests before the body is complete.
+    """
     stated = http.content_length
     if stated is not None and stated > MAX_BODY_BYTES:
         raise ApiError(413, f"the body has {stated} bytes; the limit is {MAX_BODY_BYTES}", code="body_too_large")
@@ -144,12 +153,44 @@ async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[b
     with uploads.reserve(MAX_BODY_BYTES if stated is None or compressed else stated):
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
-                body = await http.read()
+                body = await _read_unless_closing(http, uploads.closing)
         except TimeoutError as error:
             raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds", code="timeout") from error
         except web.RequestPayloadError as error:
             raise bad_request("the body does not match its Content-Encoding or Transfer-Encoding") from error
         yield body
+
+
+async def _read_unless_closing(http: web.Request, closing: asyncio.Event) -> bytes:
+    """The body. Raises ApiError 503 when `closing` is set first: a slow upload must not delay a drain."""
+    if http.content.is_eof():  # nearly always: the body came with the headers
+        return await http.read()
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(_read(http))
+        closed = tasks.create_task(closing.wait())
+        await asyncio.wait({reading, closed}, return_when=asyncio.FIRST_COMPLETED)
+        is_closed = not reading.done()
+        closed.cancel()
+        reading.cancel()
+    if is_closed:
+        raise shutting_down()
+    found = reading.result()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+async def _read(http: web.Request) -> bytes | Exception:
+    """The body, or the error: a task group would wrap it."""
+    try:
+        return await http.read()
+    except Exception as error:  # noqa: BLE001 - raised again by the caller
+        return error
+
+
+def shutting_down(text: str = "the server is shutting down") -> ApiError:
+    """A 503 that another replica can take at once."""
+    return ApiError(503, text, code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)
 
 
 async def off_loop(work: Callable[[], T], chars: int) -> T:
@@ -172,19 +213,27 @@ def openai_errors(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except ApiError as error:
-            return error_response(error)
+            return _labelled(request, error_response(error))
         except ConnectionError:
             raise  # the client has disconnected, and aiohttp handles that
         except web.HTTPException as error:
             if error.status < web.HTTPBadRequest.status_code:
                 raise
-            return _from_aiohttp(request, error)
+            return _labelled(request, _from_aiohttp(request, error))
         except Exception as error:  # noqa: BLE001 - the client needs a response to every failure
-            fields = {"method": request.method, "path": _shown_path(request), **where(error)}
+            fields = {"method": request.method, "path": _shown_path(request), "request_id": request_id(request)}
+            fields |= where(error)
             log.error("request failed", extra=fields)  # noqa: TRY400 - the error's message may quote the prompt
-            return error_response(ApiError(500, "the server failed to handle this request", code="internal_error"))
+            problem = ApiError(500, "the server failed to handle this request", code="internal_error")
+            return _labelled(request, error_response(problem))
 
     return wrapped
+
+
+def _labelled(request: web.BaseRequest, response: web.Response) -> web.Response:
+    """The response with the request's id. No application hook sees a request that aiohttp rejects."""
+    response.headers[REQUEST_ID_HEADER] = request_id(request)
+    return response
 
 
 def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> web.Response:
