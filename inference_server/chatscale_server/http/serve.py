@@ -123,7 +123,7 @@ async def listening(
     lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
     # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(
-        lambda: Connection(server, loop=loop, access_log=None),  # type: ignore[arg-type]  # as AppRunner takes it
+        lambda: Connection(server, loop=loop),
         host,
         port,
         backlog=BACKLOG,

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 WRITE_TIMEOUT_S: Final = 30.0
 """A client that acknowledges no bytes for this long is disconnected."""
+HEADER_TIMEOUT_S: Final = 20.0
+"""For the headers of one request, from the connection or from the first byte of a later request."""
 READ_TIMEOUT_S: Final = 30.0
 """For one request body. Without it a slow upload could block a drain."""
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -53,7 +55,37 @@ _ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_t
 class Connection(web.RequestHandler):
     """A client connection. Answers bytes that are not valid HTTP in OpenAI's shape, since no handler sees them."""
 
-    __slots__ = ()
+    __slots__ = ("_header_timer",)
+
+    def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(manager, loop=loop, access_log=None)  # type: ignore[arg-type]  # as AppRunner passes it
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Start the header timer when a request begins, and stop it when its headers are complete."""
+        super().data_received(data)
+        if self._messages or self._current_request is not None:
+            self._stop_header_timer()
+        elif self._header_timer is None:
+            self._start_header_timer()
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_header_timer()
+        super().connection_lost(exc)
+
+    def _start_header_timer(self) -> None:
+        self._header_timer = self._loop.call_later(HEADER_TIMEOUT_S, self._close_without_request)
+
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _close_without_request(self) -> None:
+        log.info("headers timed out", extra={"timeout_s": HEADER_TIMEOUT_S, "peer": str(self.peername)})
+        self.force_close()
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -65,6 +97,7 @@ class Connection(web.RequestHandler):
         raw: socket.socket = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_TIMEOUT_S * 1000))
         super().connection_made(transport)
+        self._start_header_timer()
 
     @override
     def handle_error(
@@ -153,7 +186,7 @@ async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[b
     with uploads.reserve(MAX_BODY_BYTES if stated is None or compressed else stated):
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
-                body = await _read_unless_closing(http, uploads.closing)
+                body = await _read_unless_closing(http, uploads.closing, uploads.counts)
         except TimeoutError as error:
             raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds", code="timeout") from error
         except web.RequestPayloadError as error:
@@ -161,7 +194,7 @@ async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[b
         yield body
 
 
-async def _read_unless_closing(http: web.Request, closing: asyncio.Event) -> bytes:
+async def _read_unless_closing(http: web.Request, closing: asyncio.Event, counts: Counts) -> bytes:
     """The body. Raises ApiError 503 when `closing` is set first: a slow upload must not delay a drain."""
     if http.content.is_eof():  # nearly always: the body came with the headers
         return await http.read()
@@ -173,6 +206,7 @@ async def _read_unless_closing(http: web.Request, closing: asyncio.Event) -> byt
         closed.cancel()
         reading.cancel()
     if is_closed:
+        counts.rejected[RejectReason.DRAINING] += 1
         raise shutting_down()
     found = reading.result()
     if isinstance(found, Exception):
