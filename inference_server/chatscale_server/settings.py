@@ -32,6 +32,22 @@ _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT
 """Variables that the kubelet sets for each Service of the namespace. Those of `chatscale-*` Services are not ours."""
 
 
+_TEXTS: Final[Mapping[str, str]] = {
+    Env.MODEL_URI: MODEL_URI_FORMS,
+    Env.MODEL_REVISION: "branch, tag or commit of an hf:// model",
+    Env.ALLOW_PICKLED_WEIGHTS: "true or false",
+    Env.TRUST_REMOTE_CODE: "true or false",
+    Env.SERVED_NAME: "the model's name in the API",
+    Env.CHATMODEL_NAME: "a label of all metrics",
+    Env.CHAT_TEMPLATE: "Jinja text that replaces the model's own template",
+    Env.LOG_LEVEL: "DEBUG, INFO, WARNING or ERROR",
+    Env.CORS_ORIGINS: "comma-separated origins whose pages may call the API, or *",
+    Env.OTLP_ENDPOINT: "OTLP/HTTP endpoint for traces",
+    Env.HF_TOKEN: "token of huggingface.co, for private models",
+}
+"""Accepted values of the variables whose types do not describe them, for `--help`."""
+
+
 class Device(StrEnum):
     """The device that runs the model."""
 
@@ -162,7 +178,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     as unset, because an unset chart value renders to it.
     """
     if unknown := _unknown(environment):
-        why = "set by an operator newer than this server, or misspelt in spec.server.envFrom"
+        why = "set by an operator newer than this server, or misspelt"
         log.warning("unknown settings", extra={"settings": unknown, "why": why})
     source = EnvSettingsSource(Settings)
     source.env_vars = {name: value for name in Env if (value := environment.get(name))}
@@ -173,6 +189,26 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if settings.engine is EngineName.TRANSFORMERS and not settings.model_uri:
         raise StartupError(ExitCode.BAD_SETTINGS, f'{Env.MODEL_URI} must be {MODEL_URI_FORMS}, found ""')
     return settings
+
+
+def describe_variables() -> str:
+    """One line for each environment variable: name, accepted values, default. For `--help`."""
+    lines = ["environment variables:"]
+    for field in Settings.model_fields.values():
+        variable = str(field.validation_alias)
+        accepted = _expectation(field) or _TEXTS.get(variable, "text")
+        lines.append(f"  {variable}\n      {accepted}; {_shown_default(field)}")
+    lines.append(f"  {Env.HF_TOKEN}\n      {_TEXTS[Env.HF_TOKEN]}; not set by default")
+    return "\n".join(lines)
+
+
+def _shown_default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "default: the last part of the model's URI"
+    if field.default in (None, "", ()):
+        return "not set by default"
+    found = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    return f"default {found:g}" if isinstance(found, float) else f"default {found}"
 
 
 def _unknown(environment: Mapping[str, str]) -> list[str]:

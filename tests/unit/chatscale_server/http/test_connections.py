@@ -293,6 +293,11 @@ async def test_a_client_that_never_reads_loses_its_connection_and_does_not_hold_
         assert (server.lifecycle.unsent_bytes(), server.bridge.in_flight) == (0, 0)
 
 
+def test_the_slowest_reader_makes_progress_within_the_write_timeout():
+    step_s = transport.MAX_WINDOW_STEP_BYTES / transport.SLOWEST_READER_BYTES_PER_S
+    assert transport.WRITE_TIMEOUT_S > 1.5 * step_s, "with 30 s, a reader of 1 KB/s on loopback was cut"
+
+
 async def test_a_slow_reader_keeps_its_connection(monkeypatch):
     monkeypatch.setattr(transport, "WRITE_TIMEOUT_S", 2.0)
     async with a_server(VerboseEngine(FAST)) as (server, _client), a_socket(server, receive_bytes=2048) as (
