@@ -120,7 +120,9 @@ async def listening(
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_TIMEOUT_S)
     await runner.setup()
     loop, server = asyncio.get_running_loop(), _request_server(runner)
-    lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
+    lifecycle.unsent_bytes = lambda: sum(
+        unsent_bytes(getattr(connection, "transport", None)) for connection in server.connections
+    )
     # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(
         lambda: Connection(server, loop=loop),

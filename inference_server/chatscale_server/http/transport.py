@@ -13,7 +13,7 @@ import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from aiohttp import hdrs, web
 from typing_extensions import override
@@ -38,6 +38,11 @@ WRITE_TIMEOUT_S: Final = 120.0
 """A client that takes no bytes for this long is disconnected. It is longer than one step of the slowest reader."""
 HEADER_TIMEOUT_S: Final = 20.0
 """For the headers of one request, from the connection or from the first byte of a later request."""
+PROGRESS_CHECKS: Final = 4
+"""Within the write timeout."""
+_BYTES_ACKED: Final = 120
+_TCP_INFO_BYTES: Final = 128
+"""Offset and end of `tcpi_bytes_acked` in the kernel's `struct tcp_info`, since Linux 4.1."""
 READ_TIMEOUT_S: Final = 30.0
 """For one request body. Without it a slow upload could block a drain."""
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -59,11 +64,17 @@ _ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_t
 class Connection(web.RequestHandler):
     """A client connection. Answers bytes that are not valid HTTP in OpenAI's shape, since no handler sees them."""
 
-    __slots__ = ("_header_timer",)
+    __slots__ = ("_acknowledged", "_header_timer", "_progress_s", "_progress_timer", "_stream")
 
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(manager, loop=loop, access_log=None)  # type: ignore[arg-type]  # as AppRunner passes it
         self._header_timer: asyncio.TimerHandle | None = None
+        self._progress_timer: asyncio.TimerHandle | None = None
+        self._stream: asyncio.WriteTransport
+        """As `transport`, which aiohttp forgets while the rest of a response is still being sent."""
+        self._acknowledged = 0
+        self._progress_s = 0.0
+        """When the client last acknowledged bytes, or had nothing to acknowledge."""
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -77,6 +88,8 @@ class Connection(web.RequestHandler):
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_header_timer()
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
         super().connection_lost(exc)
 
     def _start_header_timer(self) -> None:
@@ -93,15 +106,23 @@ class Connection(web.RequestHandler):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the kernel close the connection of a client that does not read.
-
-        Only the kernel can: closing a transport waits for its buffers, and they may still hold the rest of a
-        response after the handler has returned.
-        """
-        raw: socket.socket = transport.get_extra_info("socket")
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_TIMEOUT_S * 1000))
+        """Start the timers. TCP_USER_TIMEOUT would not do: it cuts a steady reader whose window stays small."""
         super().connection_made(transport)
+        self._stream = cast("asyncio.WriteTransport", transport)
+        self._progress_s = self._loop.time()
         self._start_header_timer()
+        self._check_progress()
+
+    def _check_progress(self) -> None:
+        """Abort the connection of a client that takes nothing. Called again and again until the connection ends."""
+        acknowledged = acknowledged_bytes(self._stream)
+        if acknowledged != self._acknowledged or unsent_bytes(self._stream) == 0:
+            self._acknowledged, self._progress_s = acknowledged, self._loop.time()
+        elif self._loop.time() - self._progress_s >= WRITE_TIMEOUT_S:
+            log.info("client does not read", extra={"timeout_s": WRITE_TIMEOUT_S, "unsent": unsent_bytes(self._stream)})
+            self._stream.abort()  # close() would wait for the buffers
+            return
+        self._progress_timer = self._loop.call_later(WRITE_TIMEOUT_S / PROGRESS_CHECKS, self._check_progress)
 
     @override
     def handle_error(
@@ -120,12 +141,11 @@ class Connection(web.RequestHandler):
         return response
 
 
-def unsent_bytes(connection: asyncio.Protocol) -> int:
-    """Bytes that the client has not acknowledged: in our buffer and in the kernel's.
+def unsent_bytes(transport: asyncio.WriteTransport | None) -> int:
+    """Bytes that the client has not acknowledged: in our buffer and in the kernel's. 0 without a connection.
 
     The kernel's buffer counts because the pod's network disappears with the pod, together with unsent data.
     """
-    transport: asyncio.WriteTransport | None = getattr(connection, "transport", None)
     if transport is None:
         return 0
     buffered = transport.get_write_buffer_size()
@@ -135,6 +155,15 @@ def unsent_bytes(connection: asyncio.Protocol) -> int:
     except (OSError, ValueError):
         return buffered  # the socket was closed in the meantime
     return buffered + int.from_bytes(in_kernel, sys.byteorder)
+
+
+def acknowledged_bytes(transport: asyncio.WriteTransport) -> int:
+    """Bytes of the connection that the client's kernel has acknowledged so far, modulo 2^64."""
+    try:
+        info = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except (OSError, ValueError):
+        return 0  # the socket was closed in the meantime
+    return int.from_bytes(info[_BYTES_ACKED:_TCP_INFO_BYTES], sys.byteorder)
 
 
 @dataclass(slots=True)
