@@ -27,7 +27,7 @@ def tools():
     reply = bound.invoke(turns)
     [call] = reply.tool_calls
     check(call["name"] == "weather" and "city" in call["args"], reply)
-    result = ToolMessage(weather(**call["args"]), tool_call_id=call["id"])
+    result = ToolMessage(weather(call["args"]["city"]), tool_call_id=call["id"])
     chat_model.bind_tools([tool(weather)]).invoke([*turns, reply, result])
 
 
