@@ -50,7 +50,9 @@ class ResponseEnvelope:
     def chunk(self, choice: dict[str, Any], *, with_usage: bool = False) -> dict[str, Any]:
         """One stream chunk. with_usage: a chunk with the usage follows, so `usage` is null in this one."""
         chunk = {**self._fields(self.chunk_object), "choices": [choice]}
-        return {**chunk, "usage": None} if with_usage else chunk
+        if with_usage:
+            chunk["usage"] = None
+        return chunk
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """The last stream chunk, if `stream_options.include_usage` is set."""

@@ -31,10 +31,10 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
 
 SLOWEST_READER_BYTES_PER_S: Final = 1000
-MAX_WINDOW_STEP_BYTES: Final = 65_536
-"""A receiver announces new room in its buffer in steps of at most one segment: 64 KiB on loopback, 1460 bytes on
-Ethernet. Until then a steady slow reader looks like one that does not read."""
-WRITE_TIMEOUT_S: Final = 120.0
+MAX_WINDOW_STEP_BYTES: Final = 2 * 65_536
+"""A receiver announces new room in its buffer in steps: its kernel frees whole packets, on loopback up to 64 KiB each.
+Between two steps a steady slow reader looks like one that does not read."""
+WRITE_TIMEOUT_S: Final = 300.0
 """A client that takes no bytes for this long is disconnected. It is longer than one step of the slowest reader."""
 HEADER_TIMEOUT_S: Final = 20.0
 """For the headers of one request, from the connection or from the first byte of a later request."""
