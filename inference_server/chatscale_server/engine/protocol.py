@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.encoding import EncoderInfo
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.sequence import StepPlan
 
+NO_VARIABLES: Final[Mapping[str, Any]] = MappingProxyType({})
 PhaseSink = Callable[[str, float], None]
 """Called with a startup phase (import, download, load, warm_up) and its duration in seconds."""
 
@@ -92,10 +93,15 @@ class Engine(Protocol):
         """Token ids of a plain prompt."""
         ...
 
-    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> list[int]:
         """Token ids of a conversation, with the generation prompt. Raises PromptError.
 
-        tools: in the format of the OpenAI API, for models with `takes_tools`.
+        tools: in the format of the OpenAI API, for models with `takes_tools`.  variables: of the chat template.
         """
         ...
 

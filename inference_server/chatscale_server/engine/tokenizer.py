@@ -12,7 +12,7 @@ from typing import Any, Final
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.engine.detokenize import Decoder
-from chatscale_server.engine.protocol import ChatMessage, PromptError
+from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, PromptError
 from chatscale_server.errors import StartupError
 
 PLAIN_TEMPLATE: Final = (
@@ -85,12 +85,20 @@ class Tokenizer:
         """Token ids of a plain prompt, with the special tokens that the model expects around it."""
         return list(self._inner.encode(text, add_special_tokens=True).ids)
 
-    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        """Token ids of a conversation in the model's template, with the generation prompt. Raises PromptError."""
+    def encode_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> list[int]:
+        """Token ids of a conversation in the model's template. Raises PromptError.
+
+        variables: further variables of the template, and parameters of `apply_chat_template`.
+        """
         with_tools = bool(tools) or any(message.tool_calls or message.tool_call_id for message in messages)
         template = self._tool_template if with_tools else self._template
         try:
-            text = self._render(template, [_turn(message) for message in messages], tools)
+            text = self._render(template, [_turn(message) for message in messages], tools, variables)
         except Exception as error:  # TemplateError if it rejects the messages, any error if it does not support them
             raise PromptError(f"the model's chat template rejects the messages: {error}") from error
         return list(self._inner.encode(text, add_special_tokens=False).ids)
@@ -104,16 +112,23 @@ class Tokenizer:
         from jinja2 import TemplateSyntaxError
 
         try:
-            self._render(self._template, [{"role": "user", "content": "Hello"}], ())
+            self._render(self._template, [{"role": "user", "content": "Hello"}], (), NO_VARIABLES)
         except TemplateSyntaxError as error:
             raise StartupError(code, f"{what} is not valid Jinja: line {error.lineno}: {error}") from error
         except Exception:  # noqa: BLE001 - the template may require other messages
             return
 
-    def _render(self, template: str, turns: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> str:
+    def _render(
+        self,
+        template: str,
+        turns: list[dict[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any],
+    ) -> str:
+        parameters = {"add_generation_prompt": True, **variables}
         return str(
             self._wrapper.apply_chat_template(
-                turns, tools=list(tools) or None, chat_template=template, add_generation_prompt=True, tokenize=False
+                turns, tools=list(tools) or None, chat_template=template, tokenize=False, **parameters
             )
         )
 

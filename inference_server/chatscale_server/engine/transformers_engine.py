@@ -15,7 +15,7 @@ from typing_extensions import override
 from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.encoding import Task
-from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
+from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
 from chatscale_server.engine.sequence import Chunk, StepPlan
 from chatscale_server.engine.sequence import Sequence as Running
@@ -60,6 +60,9 @@ class TransformersEngine(Engine):
         from chatscale_server.engine import checkpoint, decode_speed, loading, slot_sampler, warm_up
 
         transformers_logging.disable_progress_bar()
+        # Its own handler writes text to standard error. The process logs JSON lines.
+        transformers_logging.disable_default_handler()
+        transformers_logging.enable_propagation()
         torch.set_num_threads(self._settings.cpu_threads)
         phase("import", time.monotonic() - began)
 
@@ -131,8 +134,13 @@ class TransformersEngine(Engine):
         return self._encoder.compute(inputs)
 
     @override
-    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        return self._tokenizer.encode_chat(messages, tools)
+    def encode_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> list[int]:
+        return self._tokenizer.encode_chat(messages, tools, variables)
 
     @override
     def decode(self, tokens: Sequence[int]) -> str:

@@ -11,6 +11,7 @@ from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.engine.request import Sampling
 from chatscale_server.http.chat_schema import ChatBody, ResponseConstraint
+from chatscale_server.http.handlers import DetokenizeBody, TokenizeBody
 from chatscale_server.http.schema import MAX_PROMPT_TOKENS, CompletionBody, parse_request
 
 HELLO = {"role": "user", "content": "Hello"}
@@ -58,6 +59,9 @@ def test_every_sampling_field_is_honoured():
         {"user": "u"}, {"metadata": {"a": "b"}}, {"store": True}, {"service_tier": "auto"}, {"stream": False},
         {"stream": True, "stream_options": {"include_usage": True}}, {"stop": None}, {"temperature": None},
         {"top_k": -1}, {"parallel_tool_calls": True}, {"modalities": ["text"]},
+        {"made_up": None}, {"prompt_cache_retention": "24h"}, {"prompt_cache_options": {}},
+        {"stream": True, "stream_options": {"include_obfuscation": True}}, {"add_generation_prompt": True},
+        {"min_tokens": 0}, {"ignore_eos": False}, {"stop_token_ids": []}, {"continue_final_message": False},
     ],
     ids=str,
 )  # fmt: skip
@@ -127,16 +131,38 @@ def test_fields_that_change_nothing_are_accepted(fields):
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
         ({"max_tokens": 1.5}, "max_tokens", "invalid_value"),
         ({"seed": 2**64}, "seed", "invalid_value"),
-        ({"stop": ["a"] * 5}, "stop", "invalid_value"),
+        ({"stop": ["a"] * 17}, "stop", "invalid_value"),
+        ({"stop_token_ids": [1] * 65}, "stop_token_ids", "invalid_value"),
+        ({"stop_token_ids": [-1]}, "stop_token_ids.0", "invalid_value"),
+        ({"min_tokens": 5, "max_tokens": 4}, "min_tokens", "invalid_value"),
+        ({"min_tokens": 5, "response_format": {"type": "json_object"}}, "min_tokens", "invalid_value"),
+        ({"ignore_eos": True, "response_format": {"type": "json_object"}}, "ignore_eos", "invalid_value"),
+        ({"num_beams": 2, "min_tokens": 1}, "min_tokens", "invalid_value"),
+        ({"num_beams": 2, "ignore_eos": True}, "ignore_eos", "invalid_value"),
+        ({"num_beams": 2, "stop_token_ids": [1]}, "stop_token_ids", "invalid_value"),
+        ({"continue_final_message": True}, "continue_final_message", "invalid_value"),
+        ({"add_generation_prompt": False}, "add_generation_prompt", "invalid_value"),
         ({"stop": ""}, "stop", "invalid_value"),
         ({"stream": "yes"}, "stream", "invalid_value"),
-        ({"stream_options": {"include_usage": True}}, "stream_options", None),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": [HELLO] * 1025}, "messages", "invalid_value"),
         ({"messages": "Hello"}, "messages", "invalid_value"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.tool_call_id", "invalid_value"),
         ({"messages": [{**HELLO, "tool_call_id": "c"}]}, "messages.0.tool_call_id", "invalid_value"),
         ({"messages": [{**HELLO, "tool_calls": [CALL]}]}, "messages.0.tool_calls", "invalid_value"),
+        ({"messages": [{"role": "assistant", "content": "x", "function_call": {"name": "f"}}]},
+         "messages.0.function_call", "unsupported_parameter"),
+        ({"messages": [{"role": "assistant", "content": "x", "audio": {"id": "a"}}]}, "messages.0.audio",
+         "unsupported_parameter"),
+        ({"messages": [{**HELLO, "refusal": "no"}]}, "messages.0.refusal", "invalid_value"),
+        ({"messages": [{"role": "assistant", "content": "x", "refusal": "no"}]}, "messages.0.refusal", "invalid_value"),
+        ({"messages": [{"role": "user", "content": [{"type": "refusal", "refusal": "no"}]}]},
+         "messages.0.content.0.type", "invalid_value"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages.0.content.0.text",
+         "missing_required_parameter"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "refusal": "b"}]}]},
+         "messages.0.content.0.refusal", "invalid_value"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role", "unsupported_value"),
         ({"messages": [HELLO, {"role": "user"}]}, "messages.1.content", "missing_required_parameter"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
@@ -148,6 +174,92 @@ def test_fields_that_change_nothing_are_accepted(fields):
 )  # fmt: skip
 def test_what_cannot_be_honoured_is_refused_by_name(fields, param, code):
     assert refusal(parse_chat, **fields) == (400, param, code)
+
+
+REPLY = {
+    "role": "assistant", "content": "Yes.", "refusal": None, "function_call": None, "audio": None, "annotations": [],
+    "tool_calls": None, "provider_specific_fields": {"refusal": None}, "reasoning": "hm", "reasoning_content": "hm",
+    "thinking_blocks": [], "id": "msg_1", "type": "message", "status": "completed", "parsed": {"a": 1}, "unknown": None,
+}  # fmt: skip
+CALLING = {
+    "role": "assistant", "content": None, "function_call": None,
+    "tool_calls": [{**CALL, "index": 0, "provider_specific_fields": {}, "function": {
+        **CALL["function"], "parsed_arguments": {"id": 7}, "provider_specific_fields": None}}],
+}  # fmt: skip
+PART = {"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral"}, "annotations": None}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        pytest.param(REPLY, ChatMessage("assistant", "Yes."), id="reply"),
+        pytest.param(CALLING, ChatMessage("assistant", "", None, (ToolCall("c1", "find_order", {"id": 7}),)),
+                     id="call"),
+        pytest.param({"role": "assistant", "content": None, "refusal": "No."}, ChatMessage("assistant", "No."),
+                     id="refusal"),
+        pytest.param({"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+                     ChatMessage("assistant", "No."), id="refusal-part"),
+        *(
+            pytest.param({"role": role, "content": [PART], "cache_control": {}, "tool_calls": None,
+                          "tool_call_id": None, "metadata": {}}, ChatMessage(seen, "Hello"), id=role)
+            for role, seen in (("system", "system"), ("developer", "system"), ("user", "user"),
+                               ("assistant", "assistant"))
+        ),
+        pytest.param({"role": "tool", "tool_call_id": "c1", "content": [PART], "status": "ok", "id": "x",
+                      "tool_calls": [], "annotations": [{}]}, ChatMessage("tool", "Hello", None, (), "c1"), id="tool"),
+    ],
+)  # fmt: skip
+def test_message_fields_that_cannot_change_the_answer_are_ignored_in_each_role(message, expected):
+    assert parse_chat(messages=[message]).conversation() == [expected]
+
+
+def test_empty_arguments_of_a_call_are_no_arguments():
+    for function in ({"name": "f", "arguments": ""}, {"name": "f"}, {"name": "f", "arguments": None}):
+        asked = parse_chat(messages=[{"role": "assistant", "tool_calls": [{**CALL, "function": function}]}])
+        assert asked.conversation()[0].tool_calls == (ToolCall("c1", "f", {}),)
+
+
+def test_null_is_unset_for_known_and_unknown_fields_on_every_route():
+    nothing = dict.fromkeys((*ChatBody.model_fields, *CompletionBody.model_fields, "made_up", "functions", "audio"))
+    for kind in (ChatBody, CompletionBody, TokenizeBody, DetokenizeBody):
+        needed = {"model": "m", "messages": [HELLO], "prompt": "x", "tokens": [1]}
+        body = nothing | {name: needed[name] for name in kind.model_fields if name in needed}
+        if kind is TokenizeBody:
+            body["prompt"] = None
+        parse_request(kind, json.dumps(body).encode())
+        for name, field in kind.model_fields.items():
+            if field.is_required():
+                with pytest.raises(ApiError) as caught:
+                    parse_request(kind, json.dumps(body | {name: None}).encode())
+                assert (caught.value.param, caught.value.code) == (name, "missing_required_parameter")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"stop": ["a"] * 17}, "stop: List should have at most 16 items"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages.0.content: List should have at least 1 item"),
+        ({"stop": 5}, "stop: Input should be a valid string"),
+    ],
+    ids=str,
+)
+def test_the_message_is_of_the_branch_that_the_value_is_meant_for(fields, message):
+    with pytest.raises(ApiError, match=message):
+        parse_chat(**fields)
+
+
+def test_a_continued_message_is_rendered_without_a_generation_prompt():
+    turns = [HELLO, {"role": "assistant", "content": "Once upon"}]
+    asked = parse_chat(messages=turns, continue_final_message=True, add_generation_prompt=False)
+    assert asked.template_variables == {"continue_final_message": True, "add_generation_prompt": False}
+    assert parse_chat(messages=turns).template_variables == {}
+    for fields, param in (
+        ({"add_generation_prompt": True}, "add_generation_prompt"),
+        ({"response_format": {"type": "json_object"}}, "continue_final_message"),
+        ({"messages": [HELLO, CALLING]}, "continue_final_message"),
+    ):
+        found = refusal(parse_chat, **{"messages": turns, "continue_final_message": True, **fields})
+        assert found == (400, param, "invalid_value")
 
 
 @pytest.mark.parametrize(
@@ -277,7 +389,7 @@ def test_calls_and_their_answers_reach_the_template_as_objects():
     ]
 
 
-@pytest.mark.parametrize("arguments", ["", "7", "{", '{"a":' * 50], ids=str)
+@pytest.mark.parametrize("arguments", [" ", "7", "{", '{"a":' * 50], ids=str)
 def test_arguments_that_are_no_object_are_refused(arguments):
     call = {**CALL, "function": {"name": "f", "arguments": arguments}}
     asked = parse_chat(messages=[{"role": "assistant", "tool_calls": [call]}])
