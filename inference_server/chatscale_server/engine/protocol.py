@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from chatscale_contract.server.environment import ReasoningFormat, ToolFormat
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import StepPlan
 
+NO_VARIABLES: Final[Mapping[str, Any]] = MappingProxyType({})
 PhaseSink = Callable[[str, float], None]
 """Called with a startup phase (import, download, load, warm_up) and its duration in seconds."""
 
@@ -36,6 +38,11 @@ class ModelInfo:
     """Output limit of a chat request without one; None means the model's limit."""
     takes_tools: bool = False
     """The chat template supports tools and their results."""
+    tool_format: ToolFormat = ToolFormat.HERMES
+    """How the model writes calls, if it takes tools."""
+    reasoning_format: ReasoningFormat = ReasoningFormat.NONE
+    template_variables: frozenset[str] = frozenset()
+    """Variables that the chat template reads."""
     takes_schemas: bool = False
     """`constraint` is supported."""
     max_beams: int = 1
@@ -62,6 +69,8 @@ class ChatMessage:
     """Set in assistant messages only."""
     tool_call_id: str | None = None
     """Set in tool messages only: the call that the message answers."""
+    reasoning: str = ""
+    """Set in assistant messages only: the reasoning before the content."""
 
 
 class PromptError(Exception):
@@ -87,10 +96,15 @@ class Engine(Protocol):
         """Token ids of a plain prompt."""
         ...
 
-    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> list[int]:
         """Token ids of a conversation, with the generation prompt. Raises PromptError.
 
-        tools: in the format of the OpenAI API, for models with `takes_tools`.
+        tools: in the format of the OpenAI API, for models with `takes_tools`.  variables: of the chat template.
         """
         ...
 
@@ -109,8 +123,8 @@ class Engine(Protocol):
         """
         ...
 
-    def decoder(self) -> Decoder:
-        """A new incremental decoder."""
+    def decoder(self, *, marks: bool = False) -> Decoder:
+        """A new incremental decoder. marks: special tokens that mark calls and reasoning have their names as text."""
         ...
 
     def prepare(self, plan: StepPlan) -> None:

@@ -18,7 +18,7 @@ from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_contract.server.profiles import Profile
 from chatscale_contract.server.slots import profile_slots
 from chatscale_server.engine.detokenize import Decoder
-from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
+from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import StepPlan
 
@@ -120,7 +120,12 @@ class SimulatedEngine(Engine):
         return [zlib.crc32(piece.encode()) % _VOCABULARY for piece in _PIECE.findall(text)] or [0]
 
     @override
-    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> list[int]:
         tokens: list[int] = []
         for message in messages:
             tokens += [0] * _TOKENS_PER_MESSAGE
@@ -128,7 +133,7 @@ class SimulatedEngine(Engine):
         return tokens
 
     @override
-    def decoder(self) -> Decoder:
+    def decoder(self, *, marks: bool = False) -> Decoder:
         return _WordDecoder()
 
     @override

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
+from chatscale_contract.server.environment import ToolFormat
 from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
-from chatscale_server.engine.protocol import ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
+from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
 from chatscale_server.engine.scheduler import Chunk, StepPlan
 from chatscale_server.engine.scheduler import Sequence as Running
@@ -64,8 +65,9 @@ class TransformersEngine(Engine):
         began = time.monotonic()
         plan = loading.plan_load(folder, self._settings)
         self._tokenizer = Tokenizer(
-            folder, self._settings.chat_template, trust_remote_code=self._settings.trust_remote_code
-        )
+            folder, self._settings.chat_template, trust_remote_code=self._settings.trust_remote_code,
+            tool_format=self._settings.tool_format, reasoning_format=self._settings.reasoning_format,
+        )  # fmt: skip
         self._model = loading.load_model(plan)
         self._vocab_size: int = plan.config.vocab_size
         self._end_tokens = loading.end_tokens(plan, self._tokenizer.end_token)
@@ -97,7 +99,10 @@ class TransformersEngine(Engine):
             burst_factor=burst_factor,
             vocab_size=self._vocab_size,
             end_tokens=self._end_tokens,
-            takes_tools=self._tokenizer.takes_tools,
+            takes_tools=self._tokenizer.tool_format is not ToolFormat.NONE,
+            tool_format=self._tokenizer.tool_format,
+            reasoning_format=self._tokenizer.reasoning_format,
+            template_variables=self._tokenizer.template_variables,
             max_beams=self._settings.max_beams,
             takes_schemas=self._grammars is not None,
         )
@@ -107,8 +112,13 @@ class TransformersEngine(Engine):
         return self._tokenizer.encode(text)
 
     @override
-    def encode_chat(self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        return self._tokenizer.encode_chat(messages, tools)
+    def encode_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = NO_VARIABLES,
+    ) -> list[int]:
+        return self._tokenizer.encode_chat(messages, tools, variables)
 
     @override
     def decode(self, tokens: Sequence[int]) -> str:
@@ -125,8 +135,8 @@ class TransformersEngine(Engine):
         return self._grammars.constraint(schema, prefix, suffix)
 
     @override
-    def decoder(self) -> Decoder:
-        return self._tokenizer.decoder()
+    def decoder(self, *, marks: bool = False) -> Decoder:
+        return self._tokenizer.decoder(marks=marks)
 
     @override
     def prepare(self, plan: StepPlan) -> None:

@@ -191,7 +191,8 @@ class Worker:
         problem: Exception | None = None
         for sequence in plan.started:
             try:
-                text = SequenceText(self.engine.decoder(), StopFilter(sequence.request.stop))
+                decoder = self.engine.decoder(marks=True) if sequence.request.marks else self.engine.decoder()
+                text = SequenceText(decoder, StopFilter(sequence.request.stop))
             except Exception as error:  # noqa: BLE001 - see `_fail`
                 failed.append(sequence)
                 problem = error

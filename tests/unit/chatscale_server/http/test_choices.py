@@ -36,12 +36,12 @@ class Saying(SimulatedEngine):
         return replace(super().load(phase), end_tokens=frozenset({99}), takes_tools=True)
 
     @override
-    def encode_chat(self, messages: Any, tools: Any = ()) -> list[int]:
+    def encode_chat(self, messages: Any, tools: Any = (), variables: Any = ()) -> list[int]:
         self.tools = list(tools)
         return super().encode_chat(messages)
 
     @override
-    def decoder(self) -> Any:
+    def decoder(self, *, marks: bool = False) -> Any:
         return self
 
     def push(self, token: int) -> str:

@@ -138,7 +138,7 @@ class Encoding(SimulatedEngine):
         return [1, 2, 3]
 
     @override
-    def encode_chat(self, messages, tools=()):
+    def encode_chat(self, messages, tools=(), variables=()):
         return self.encode(messages[0].content)
 
 

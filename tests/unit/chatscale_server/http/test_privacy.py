@@ -18,7 +18,7 @@ class Quoting(SimulatedEngine):
     """Answers with the canary, and quotes it in the errors that its name asks for."""
 
     @override
-    def encode_chat(self, messages, tools=()):
+    def encode_chat(self, messages, tools=(), variables=()):
         text = messages[-1].content
         if "refuse" in text:
             raise PromptError(f"no template for {text}")
