@@ -21,7 +21,7 @@ REASONING_MARKS: Final = {
 """Texts that mark the parts of the reasoning."""
 
 
-def tool_format_of(template: str) -> ToolFormat:
+def tool_format_of(template: str) -> ToolFormat:  # noqa: PLR0911 - one for each format
     """The format that the template makes the model write; NONE if it takes no tools, or in an unsupported format."""
     if "tools" not in variables_of(template):
         return ToolFormat.NONE
@@ -29,11 +29,11 @@ def tool_format_of(template: str) -> ToolFormat:
         return ToolFormat.HARMONY
     if "[TOOL_CALLS]" in template:
         return ToolFormat.MISTRAL
-    if "<tool_call>" in template:
-        if "<function=" in template:
-            return ToolFormat.QWEN3_CODER
-        # GLM writes key and value pairs between the same marks.
-        return ToolFormat.NONE if "<arg_key>" in template else ToolFormat.HERMES
+    if "<tool_call>" in template and "<function=" in template:
+        return ToolFormat.QWEN3_CODER
+    # GLM writes key and value pairs between the same marks.
+    if "<tool_call>" in template and "<arg_key>" not in template:
+        return ToolFormat.HERMES
     if "<|python_tag|>" in template or ("<|start_header_id|>" in template and '"parameters"' in template):
         return ToolFormat.LLAMA3
     return ToolFormat.NONE

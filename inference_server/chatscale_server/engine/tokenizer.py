@@ -123,23 +123,28 @@ class Tokenizer:
         with_tools = bool(tools) or any(message.tool_calls or message.tool_call_id for message in messages)
         template = self._tool_template if with_tools else self._template
         turns, control = [_turn(message) for message in messages], self._control
-        # Templates look for the reasoning in earlier answers of the model.
-        unmarked = [self._reasoning_marks if turn["role"] == "assistant" else () for turn in turns]
         harmless = control.is_harmless([list(tools), dict(variables)]) and all(
-            control.is_harmless(turn, but) for turn, but in zip(turns, unmarked, strict=True)
+            control.is_harmless(value, self._kept_marks(turn, key)) for turn in turns for key, value in turn.items()
         )
         try:
             if harmless:
                 text = self._render(template, turns, tools, variables)
                 return list(self._inner.encode(text, add_special_tokens=False).ids)
-            marked = [control.marked(turn, but) for turn, but in zip(turns, unmarked, strict=True)]
-            return control.encode(
-                self._render(template, marked, control.marked(list(tools)), control.marked(dict(variables)))
-            )
+            marked = [
+                {key: control.marked(value, self._kept_marks(turn, key)) for key, value in turn.items()}
+                for turn in turns
+            ]
+            text = self._render(template, marked, control.marked(list(tools)), control.marked(dict(variables)))
+            return control.encode(text)
         except ForgedTokenError as error:
             raise PromptError(str(error)) from error
         except Exception as error:  # TemplateError if it rejects the messages, any error if it does not support them
             raise PromptError(f"the model's chat template rejects the messages: {error}") from error
+
+    def _kept_marks(self, turn: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        """Marks that keep their meaning in a field: templates look for the reasoning in earlier answers of the model."""
+        thinks = self.reasoning_format is ReasoningFormat.THINK and (turn["role"], key) == ("assistant", "content")
+        return self._reasoning_marks if thinks else ()
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of a whole sequence, with the names of special tokens."""

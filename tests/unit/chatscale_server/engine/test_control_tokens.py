@@ -15,9 +15,8 @@ from chatscale_server.engine.tokenizer import Tokenizer
 from tests.unit.chatscale_server.templates import NOT_SPECIAL, SPECIAL, TEMPLATES, a_tokenizer_with_marks
 
 MARKS = [*SPECIAL, *NOT_SPECIAL, "<|Assistant|>"]
-texts = st.lists(
-    st.sampled_from([*MARKS, "<|", "|>", "<", ">", "[", "]", "im_end", " ", "\n", "ü", "a"]), max_size=8
-).map("".join)
+PIECES = [*MARKS, "<|", "|>", "<", ">", "[", "]", "im_end", " ", "\n", "ü", "a"]
+texts = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 plain = st.text("ab <>|[]/\nü€", max_size=20)
 
 
