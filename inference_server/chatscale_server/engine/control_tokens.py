@@ -127,7 +127,9 @@ class ControlTokens:
             )  # fmt: skip
             (inner.add_special_tokens if token.special else inner.add_tokens)([renamed])
             # A renamed token gets another id if its own name is in the model's vocabulary too.
-            numbers[inner.token_to_id(content)] = number
+            added: int | None = inner.token_to_id(content)
+            if added is not None:
+                numbers[added] = number
         return inner, names, numbers
 
 

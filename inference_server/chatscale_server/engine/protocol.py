@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from chatscale_contract.server.environment import ReasoningFormat, ToolFormat
 from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.output_form import Form
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.scheduler import StepPlan
 
@@ -78,7 +79,7 @@ class PromptError(Exception):
 
 
 class SchemaError(Exception):
-    """The JSON schema cannot be compiled. The error's message gives the reason."""
+    """The output form cannot be compiled. The error's message gives the reason."""
 
 
 class Engine(Protocol):
@@ -116,8 +117,8 @@ class Engine(Protocol):
         """The exact bytes of the token, which may be part of a character."""
         ...
 
-    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
-        """A constraint to JSON that follows a schema, between two fixed texts. For models with `takes_schemas`.
+    def constraint(self, form: Form) -> Constraint:
+        """A constraint to output of a form. For models with `takes_schemas`.
 
         May take long. Raises SchemaError.
         """

@@ -142,7 +142,7 @@ class Tokenizer:
             raise PromptError(f"the model's chat template rejects the messages: {error}") from error
 
     def _kept_marks(self, turn: Mapping[str, Any], key: str) -> tuple[str, ...]:
-        """Marks that keep their meaning in a field: templates look for the reasoning in earlier answers of the model."""
+        """Marks that keep their meaning in a field: templates look for the reasoning in earlier answers."""
         thinks = self.reasoning_format is ReasoningFormat.THINK and (turn["role"], key) == ("assistant", "content")
         return self._reasoning_marks if thinks else ()
 

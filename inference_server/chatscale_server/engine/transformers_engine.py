@@ -14,6 +14,7 @@ from typing_extensions import override
 from chatscale_contract.server.environment import ToolFormat
 from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.output_form import Form
 from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
 from chatscale_server.engine.scheduler import Chunk, StepPlan
@@ -129,10 +130,10 @@ class TransformersEngine(Engine):
         return self._tokenizer.token_bytes(token)
 
     @override
-    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
+    def constraint(self, form: Form) -> Constraint:
         if self._grammars is None:
             raise SchemaError("this server does not support structured output")
-        return self._grammars.constraint(schema, prefix, suffix)
+        return self._grammars.constraint(form)
 
     @override
     def decoder(self, *, marks: bool = False) -> Decoder:

@@ -5,7 +5,8 @@ rejected field gives 400 with its name in `param`. Unknown fields are rejected t
 changes the output would give a wrong response.
 """
 
-from typing import Annotated, Final, Literal, TypeVar
+import json
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,11 +14,15 @@ from typing_extensions import override
 
 from chatscale_contract.openai.bounded_json import parse_object
 from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_server.engine.output_form import Form, Json, Plain, Regex, either
 from chatscale_server.engine.request import Sampling
 
 MAX_TEXT_CHARS: Final = 1_000_000
 MAX_PROMPT_TOKENS: Final = 1_048_576
 MAX_STOPS: Final = 4
+MAX_OPTIONS: Final = 1024
+MAX_PATTERN_CHARS: Final = 4096
+ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
 MAX_CHOICES: Final = 128
 """OpenAI's limit of `n`. One request cannot have more choices than the server has slots."""
 MAX_PROMPTS: Final = MAX_CHOICES
@@ -51,6 +56,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Token = Annotated[int, Field(ge=0)]
 
 
+def encodable_json(value: dict[str, Any]) -> dict[str, Any]:
+    """Pydantic validator like `encodable` for an object."""
+    encodable(json.dumps(value, ensure_ascii=False))
+    return value
+
+
 class Strict(BaseModel):
     """Base of all request bodies: no type coercion, no unknown fields."""
 
@@ -68,6 +79,20 @@ class StreamOptions(Strict):
 
     include_usage: bool | None = None
     include_obfuscation: Literal[False] | None = None
+
+
+Options = Annotated[list[Text], Field(min_length=1, max_length=MAX_OPTIONS, fail_fast=True)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATTERN_CHARS), AfterValidator(encodable)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(encodable_json)]
+
+
+class StructuredOutputs(Strict):
+    """vLLM's `structured_outputs`: the form of the whole output. One field is set."""
+
+    json_: Annotated[JsonObject | None, Field(alias="json")] = None
+    regex: Pattern | None = None
+    choice: Options | None = None
+    json_object: bool | None = None
 
 
 class GenerationBody(Strict):
@@ -98,6 +123,11 @@ class GenerationBody(Strict):
     """Same as `n`."""
     num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
     """More than 1 runs a beam search, as in `generate`. It uses no slot."""
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: JsonObject | None = None
+    """This and the next two fields are older names of vLLM for fields of `structured_outputs`."""
+    guided_regex: Pattern | None = None
+    guided_choice: Options | None = None
     user: Label | None = None
     """Accepted and ignored, because it does not change the output."""
 
@@ -105,6 +135,24 @@ class GenerationBody(Strict):
     def stops(self) -> tuple[str, ...]:
         """The stop strings as a tuple."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def structure(self) -> tuple[str, Form, object] | None:
+        """Field, form and source of the required output; None for free text. Raises ApiError for two of them."""
+        found = self._structures()
+        if len(found) > 1:
+            raise invalid_combination(found[1][0], f"cannot be combined with {found[0][0]}")
+        return found[0] if found else None
+
+    def _structures(self) -> list[tuple[str, Form, object]]:
+        named = self.structured_outputs or StructuredOutputs()
+        options: list[tuple[str, str, object]] = [
+            ("structured_outputs.json", "json", named.json_), ("guided_json", "json", self.guided_json),
+            ("structured_outputs.json_object", "json", ANY_OBJECT if named.json_object else None),
+            ("structured_outputs.regex", "regex", named.regex), ("guided_regex", "regex", self.guided_regex),
+            ("structured_outputs.choice", "choice", named.choice), ("guided_choice", "choice", self.guided_choice),
+        ]  # fmt: skip
+        return [(param, _form(kind, value), value) for param, kind, value in options if value is not None]
 
     @property
     def beams(self) -> int:
@@ -130,6 +178,8 @@ class GenerationBody(Strict):
     def check(self) -> None:
         if self.beams > 1:
             self.check_beam_search()
+        if self.structure and self.structure[0] != "response_format" and self.beams > 1:
+            raise unsupported_with_beams(self.structure[0])
         if self.stream_options and not self.stream:
             raise bad_request("stream_options requires stream to be true", param="stream_options")
         if self.n and self.num_return_sequences and self.n != self.num_return_sequences:
@@ -164,6 +214,16 @@ class GenerationBody(Strict):
             logit_bias=tuple((_token(key, vocab_size), bias) for key, bias in (self.logit_bias or {}).items()),
             seed=self.seed,
         )
+
+
+def _form(kind: str, value: Any) -> Form:
+    match kind:
+        case "json":
+            return Json(json.dumps(value, ensure_ascii=False))
+        case "regex":
+            return Regex(value)
+        case _:
+            return either(*map(Plain, dict.fromkeys(value)))
 
 
 def one_kind(parts: list[str | int | list[int]]) -> list[str | int | list[int]]:
