@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: lint types contracts generate verify chart unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway
+.PHONY: lint types contracts generate verify chart clients unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -30,6 +30,9 @@ generate: .venv/.synced ## Write every generated file anew (CRD, install.yaml, c
 
 verify: lint types contracts ## Static checks, and that generated files are current
 	$(PY) -m hack.generate --check
+
+clients: .venv/.synced ## The client libraries that the server is tested with, in the cache
+	$(PY) -m hack.clients
 
 unit: .venv/.synced ## Tests without network, cluster or sleep
 	$(PY) -m pytest tests/unit tests/contract
@@ -57,10 +60,10 @@ demo: images ## The whole product in one run, with a summary
 
 # Images first: `verify` renders the chart with the helm that the bring-up builds where there is none.
 # Three workers on two cores: the end-to-end tests mostly wait. A file stays with its worker.
-test: .venv/.synced ## Every check and test there is
+test: .venv/.synced clients ## Every check and test there is
 	$(MAKE) images
 	$(MAKE) verify
-	$(PY) -m pytest -n 3 --dist loadfile
+	REQUIRE_CLIENTS=1 $(PY) -m pytest -n 3 --dist loadfile
 
 guide: images ## Follow docs/guide/install.md on a second, plain kind cluster, then delete it
 	$(PY) -m hack.guide_check

@@ -11,3 +11,5 @@ for extra in operator gateway simulated server; do
     # The same versions as in development: what was tested is what ships.
     "$uv" pip compile pyproject.toml "${extras[@]}" -c requirements/dev.txt "${common[@]}" -o "requirements/$extra.txt"
 done
+# The clients of the tests conflict with the project's own versions: an environment of their own (hack/clients.py).
+"$uv" pip compile requirements/clients/python.in "${common[@]}" -o requirements/clients/python.txt

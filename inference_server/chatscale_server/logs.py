@@ -42,7 +42,11 @@ def where(error: BaseException) -> dict[str, str]:
 
 
 def set_up_logging(level: str) -> None:
-    """Log to standard output from `level` on. Replaces earlier handlers."""
+    """Log to standard output from `level` on. Replaces earlier handlers.
+
+    Warnings of libraries become log lines too: as text they would break a reader of the JSON lines.
+    """
+    logging.captureWarnings(True)  # noqa: FBT003 - the only parameter, without a name
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

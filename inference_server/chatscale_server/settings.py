@@ -17,7 +17,7 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
 from chatscale_contract.server.environment import EngineName, Env, ReasoningFormat, SimulatedProfile, ToolFormat
@@ -30,6 +30,22 @@ MODEL_URI_FORMS: Final = "hf://owner/name, pvc://claim/path or file:///path"
 _PREFIX: Final = "CHATSCALE_"
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 """Variables that the kubelet sets for each Service of the namespace. Those of `chatscale-*` Services are not ours."""
+
+
+_TEXTS: Final[Mapping[str, str]] = {
+    Env.MODEL_URI: MODEL_URI_FORMS,
+    Env.MODEL_REVISION: "branch, tag or commit of an hf:// model",
+    Env.ALLOW_PICKLED_WEIGHTS: "true or false",
+    Env.TRUST_REMOTE_CODE: "true or false",
+    Env.SERVED_NAME: "the model's name in the API",
+    Env.CHATMODEL_NAME: "a label of all metrics",
+    Env.CHAT_TEMPLATE: "Jinja text that replaces the model's own template",
+    Env.LOG_LEVEL: "DEBUG, INFO, WARNING or ERROR",
+    Env.CORS_ORIGINS: "comma-separated origins whose pages may call the API, or *",
+    Env.OTLP_ENDPOINT: "OTLP/HTTP endpoint for traces",
+    Env.HF_TOKEN: "token of huggingface.co, for private models",
+}
+"""Accepted values of the variables whose types do not describe them, for `--help`."""
 
 
 class Device(StrEnum):
@@ -73,6 +89,15 @@ def _parse_flag(value: object) -> object:
     if isinstance(value, str) and value not in {"true", "false"}:
         raise PydanticCustomError("flag", "true or false")
     return value
+
+
+def _parse_origins(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    origins = tuple(origin.strip() for origin in value.split(","))
+    if not all(re.fullmatch(r"\*|https?://[A-Za-z0-9.:\[\]-]{1,255}", origin) for origin in origins):
+        raise PydanticCustomError("origins", "comma-separated origins such as https://shop.example, or *")
+    return origins
 
 
 Flag = Annotated[bool, BeforeValidator(_parse_flag)]
@@ -120,6 +145,10 @@ class Settings(BaseSettings):
     memory_limit_bytes: int | None = Field(None, ge=1, le=2**63, validation_alias=Env.MEMORY_LIMIT_BYTES)
     simulated_profile: SimulatedProfile = Field(SimulatedProfile.LLAMA_8B_A100, validation_alias=Env.SIMULATED_PROFILE)
     simulated_startup_s: float = Field(0.0, ge=0, le=3600, validation_alias=Env.SIMULATED_STARTUP_SECONDS)
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = Field(
+        (), validation_alias=Env.CORS_ORIGINS
+    )
+    """Origins whose pages may call the API; empty means none."""
     otlp_endpoint: str | None = Field(None, validation_alias=Env.OTLP_ENDPOINT)
     """None means no traces."""
     log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = Field(LogLevel.INFO, validation_alias=Env.LOG_LEVEL)
@@ -151,7 +180,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     as unset, because an unset chart value renders to it.
     """
     if unknown := _unknown(environment):
-        why = "set by an operator newer than this server, or misspelt in spec.server.envFrom"
+        why = "set by an operator newer than this server, or misspelt"
         log.warning("unknown settings", extra={"settings": unknown, "why": why})
     source = EnvSettingsSource(Settings)
     source.env_vars = {name: value for name in Env if (value := environment.get(name))}
@@ -162,6 +191,26 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if settings.engine is EngineName.TRANSFORMERS and not settings.model_uri:
         raise StartupError(ExitCode.BAD_SETTINGS, f'{Env.MODEL_URI} must be {MODEL_URI_FORMS}, found ""')
     return settings
+
+
+def describe_variables() -> str:
+    """One line for each environment variable: name, accepted values, default. For `--help`."""
+    lines = ["environment variables:"]
+    for field in Settings.model_fields.values():
+        variable = str(field.validation_alias)
+        accepted = _expectation(field) or _TEXTS.get(variable, "text")
+        lines.append(f"  {variable}\n      {accepted}; {_shown_default(field)}")
+    lines.append(f"  {Env.HF_TOKEN}\n      {_TEXTS[Env.HF_TOKEN]}; not set by default")
+    return "\n".join(lines)
+
+
+def _shown_default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "default: the last part of the model's URI"
+    if field.default in (None, "", ()):
+        return "not set by default"
+    found = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    return f"default {found:g}" if isinstance(found, float) else f"default {found}"
 
 
 def _unknown(environment: Mapping[str, str]) -> list[str]:

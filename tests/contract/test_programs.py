@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from chatscale import __version__
+from chatscale_contract.version import VERSION
 from hack.cluster.images import IMAGES, inputs_of
 from hack.paths import ROOT
 
@@ -76,3 +78,7 @@ def _packages(extra: str) -> Iterator[str]:
                 yield from _packages(each)
         else:
             yield re.split(r"[<>=\[;]", requirement)[0]
+
+
+def test_all_programs_have_one_version() -> None:
+    assert __version__ == VERSION

@@ -63,6 +63,8 @@ class Env(StrEnum):
     SIMULATED_STARTUP_SECONDS = "CHATSCALE_SIMULATED_STARTUP_SECONDS"
     """Simulated load time of the model. Simulated engine only."""
     LOG_LEVEL = "CHATSCALE_LOG_LEVEL"
+    CORS_ORIGINS = "CHATSCALE_CORS_ORIGINS"
+    """Comma-separated origins whose pages may call the API from a browser; `*` allows all. Default none."""
     OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
     """OTLP/HTTP endpoint for traces; unset means no traces. OpenTelemetry's SDK itself reads it, and the other
     `OTEL_*` variables."""

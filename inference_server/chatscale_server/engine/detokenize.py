@@ -52,11 +52,13 @@ class StopFilter:
     """Passes text on, and cuts it before the stop string that is completed first, however the text is split."""
 
     stops: tuple[str, ...]
+    active: bool = True
+    """False: text passes unchecked."""
     _held: str = ""
 
     def push(self, text: str) -> tuple[str, bool]:
         """Add text. Returns (text that may be sent, True if a stop string was found)."""
-        if not self.stops:
+        if not self.stops or not self.active:
             return text, False
         self._held += text
         found = [(at + len(stop), at) for stop in self.stops if (at := self._held.find(stop)) >= 0]

@@ -53,6 +53,12 @@ class Request:
     max_tokens: int
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
+    stop_tokens: frozenset[int] = frozenset()
+    """Tokens that end the output beside the model's end tokens."""
+    min_tokens: int = 0
+    """Neither a token nor a stop string ends the output before it has so many tokens."""
+    ignore_end_tokens: bool = False
+    """The model's end tokens do not end the output."""
     top_logprobs: int | None = None
     """Number of most likely tokens to report with each chosen one; None reports no scores."""
     constraint: Constraint | None = None
@@ -108,6 +114,8 @@ class Output:
     finish: FinishReason | None = None
     scores: tuple[Score, ...] = ()
     """Scores of the tokens whose text is complete with this output, for requests with `top_logprobs`."""
+    cached_tokens: int = 0
+    """Prompt tokens that were found in the cache. Set in the last output of a complete response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

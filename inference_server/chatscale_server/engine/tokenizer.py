@@ -249,7 +249,7 @@ def stripped_spaces(tokenizer: Any) -> int | None:
         return None
     if any(step["type"] == "Replace" and step["pattern"] != {"String": WORD_START} for step in steps):
         return None
-    return sum(step["start"] for step in steps if step["type"] == "Strip")
+    return sum(int(step["start"]) for step in steps if step["type"] == "Strip")
 
 
 def _decoder_steps(tokenizer: Any) -> list[dict[str, Any]]:

@@ -53,6 +53,9 @@ class TransformersEngine(Engine):
         from chatscale_server.engine import decode_speed, loading, slot_sampler
 
         transformers_logging.disable_progress_bar()
+        # Its own handler writes text to standard error. The process logs JSON lines.
+        transformers_logging.disable_default_handler()
+        transformers_logging.enable_propagation()
         torch.set_num_threads(self._settings.cpu_threads)
         phase("import", time.monotonic() - began)
 

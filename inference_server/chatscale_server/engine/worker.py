@@ -69,6 +69,8 @@ class Worker:
     _wake: threading.Event = field(default_factory=threading.Event)
     _stopping: bool = False
     _texts: dict[str, SequenceText] = field(default_factory=dict)
+    _cached: dict[str, int] = field(default_factory=dict)
+    """Prompt tokens of running requests that were found in the cache: those before its first chunk."""
     _beams: BeamQueue = field(init=False)
     _thread: threading.Thread | None = None
 
@@ -142,6 +144,8 @@ class Worker:
             )
         if plan.batch_size == 0:
             return False
+        for chunk in plan.chunks:
+            self._cached.setdefault(chunk.sequence.request.id, chunk.start)
         began_s = self.clock()
         failed, error = self._prepare(scheduler, plan)
         rows = without(plan, failed)
@@ -182,6 +186,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - see `_fail`
             log.error("planning failed", extra=where(error))  # noqa: TRY400 - see `_fail`
             self._texts.clear()
+            self._cached.clear()
             ended += [Output(request.id, "", 0, FinishReason.FAILED) for request in scheduler.clear()]
             return StepPlan()
 
@@ -213,6 +218,7 @@ class Worker:
         log.error("request failed in the engine", extra=fields)  # without the message: it may quote the prompt
         scheduler.fail(request_id)
         self._texts.pop(request_id, None)
+        self._cached.pop(request_id, None)
         return Output(request_id, "", 0, FinishReason.FAILED)
 
     def _probe(self, scheduler: Scheduler, slot: int) -> None:
@@ -290,6 +296,7 @@ class Worker:
                 self._beams.submit(command)
             elif scheduler.remove(command):
                 self._texts.pop(command, None)
+                self._cached.pop(command, None)
                 ended.append(Output(command, "", 0, FinishReason.CANCELLED))
             else:
                 ended += [Output(one.id, "", 0, FinishReason.CANCELLED) for one in self._beams.cancel(command)]
@@ -305,9 +312,10 @@ class Worker:
         finish: FinishReason | None = None
         if request.constraint is not None and request.constraint.problem is not None:
             piece, finish = TextPiece(""), FinishReason.ERROR
-        elif token in info.end_tokens:
+        elif sequence.generated > request.min_tokens and _ends(request, token, info):
             piece, finish = text.end(), FinishReason.STOP
         else:
+            text.stop.active = sequence.generated >= request.min_tokens
             piece = text.push(token, score)
             if piece.stopped:
                 finish = FinishReason.STOP
@@ -317,4 +325,10 @@ class Worker:
         if finish:
             scheduler.remove(request.id)
             del self._texts[request.id]
-        return Output(request.id, piece.text, 1, finish, piece.scores)
+        cached_tokens = self._cached.pop(request.id, 0) if finish else 0
+        return Output(request.id, piece.text, 1, finish, piece.scores, cached_tokens)
+
+
+def _ends(request: Request, token: int, info: ModelInfo) -> bool:
+    """True if the token ends the output."""
+    return token in request.stop_tokens or (token in info.end_tokens and not request.ignore_end_tokens)

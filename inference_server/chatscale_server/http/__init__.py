@@ -9,5 +9,5 @@ Reading order, from the process to the bytes:
 - `bridge`: the crossing between event loop and engine thread; admission and accounting. `in_flight`: requests that
   are admitted and not finished.
 - `schema`, `chat_schema`: request bodies. `responses`, `tool_calls`: response bodies.
-- `transport`: connections, bounded bodies, error responses.
+- `transport`: connections, bounded bodies, error responses. `response_headers`: request ids and CORS.
 """

@@ -8,6 +8,7 @@ needed.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -64,6 +65,9 @@ class Bridge:
     _loop: asyncio.AbstractEventLoop | None = None
     _waiting: WaitingQueue = field(init=False)
     _running: dict[str, InFlightRequest] = field(default_factory=dict)
+    _held: dict[str, InFlightRequest] = field(default_factory=dict)
+    """Choices of a response that has more of them than there are slots. They enter the queue one by one, as soon as
+    others of the response finish. They take no room in the queue, so one response cannot fill it."""
     _kv_usage_ratio: float = 0.0
     _last_step_timestamp_s: float = 0.0
     _progress_s: float = 0.0
@@ -139,11 +143,13 @@ class Bridge:
     def submit(self, requests: Sequence[Request], schema_param: str | None = None) -> list[InFlightRequest]:
         """Admit all requests of one response, or none.
 
-        schema_param: the body's field that constrains the response to a schema, if there is one.  Raises ApiError 429
-        if slots and queue are full, or if too many prompt tokens wait.
+        At most as many as there are slots enter the queue now, the others are held.  schema_param: the body's field
+        that constrains the response to a schema, if there is one.  Raises ApiError 429 if slots and queue are full, or
+        if too many prompt tokens wait.
         """
-        self.check_room(len(requests))
-        if not self._waiting.has_room_for(sum(len(request.prompt) for request in requests)):
+        entering = len(requests) if requests[0].beams > 1 else min(len(requests), self.slots)
+        self.check_room(entering)
+        if not self._waiting.has_room_for(sum(len(request.prompt) for request in requests[:entering])):
             raise self._queue_full(f"{self._waiting.prompt_tokens} prompt tokens waiting")
         if self._port is None:
             raise RuntimeError("attach() must be called before submit()")
@@ -151,13 +157,16 @@ class Bridge:
             self._progress_s = self.clock()
             self._waiting.reset_rate()
         updated, queued_s = asyncio.Event(), self.clock()
+        held: deque[InFlightRequest] = deque()
         in_flight = [
-            InFlightRequest(replace(request, queued_s=queued_s), updated, schema_param, self.objectives)
+            InFlightRequest(replace(request, queued_s=queued_s), updated, schema_param, self.objectives, held)
             for request in requests
         ]
-        for request in in_flight:
+        for request in in_flight[:entering]:
             self._waiting.append(request)
-        admitted = tuple(request.engine_request for request in in_flight)
+        held += in_flight[entering:]
+        self._held |= {request.engine_request.id: request for request in held}
+        admitted = tuple(request.engine_request for request in in_flight[:entering])
         if admitted[0].beams > 1:
             self._port.submit_search(admitted)
         else:
@@ -175,17 +184,24 @@ class Bridge:
             for request in unfinished:
                 if has_left:
                     request.leave(self.clock())
-                self._port.cancel(request.engine_request.id)
+                if self._held.pop(request.engine_request.id, None):
+                    self._count_end(request, FinishReason.CANCELLED)
+                    request.end(FinishReason.CANCELLED)
+                else:
+                    self._port.cancel(request.engine_request.id)
+            unfinished[0].held.clear()
 
     def fail_all(self, problem: ApiError) -> None:
         """End every in-flight request with an error."""
-        for request in (*self._waiting.requests, *self._running.values()):
+        for request in (*self._waiting.requests, *self._running.values(), *self._held.values()):
             self._count_end(request, FinishReason.ERROR)
             request.end(FinishReason.ERROR, problem)
+            request.held.clear()
             if self._port is not None:
                 self._port.cancel(request.engine_request.id)
         self._waiting.clear()
         self._running.clear()
+        self._held.clear()
 
     def give_up_if_stuck(self) -> None:
         """Mark a stuck engine as failed, so that no request waits for it any longer."""
@@ -200,7 +216,7 @@ class Bridge:
         """The current gauge values."""
         oldest = next(iter(self._waiting.requests), None)
         return State(
-            queue_depth=len(self._waiting),
+            queue_depth=len(self._waiting) + len(self._held),
             requests_running=len(self._running),
             slots=self.slots,
             queue_capacity=self.max_queue,
@@ -259,8 +275,21 @@ class Bridge:
             self._running.pop(output.request_id, None)
             self._waiting.remove(output.request_id)
             self._end(request, output.finish, now_s)
+            if request.held and request.problem is None:
+                self._release(request.held.popleft(), now_s)
         elif request.unread_tokens > MAX_UNREAD_TOKENS and self._port is not None:
             self._port.cancel(output.request_id)
+
+    def _release(self, request: InFlightRequest, now_s: float) -> None:
+        """Move a held request into the queue, in the place of the one of its response that has just finished.
+
+        It counts as arrived now: its client chose to send it in one request, so it is no sign of a slow server.
+        """
+        request.engine_request = replace(request.engine_request, arrived_s=now_s, queued_s=now_s)
+        del self._held[request.engine_request.id]
+        self._waiting.append(request)
+        if self._port is not None:
+            self._port.submit(request.engine_request)
 
     def _time_tokens(self, request: InFlightRequest, tokens: int, now_s: float) -> None:
         if request.last_token_s is None:

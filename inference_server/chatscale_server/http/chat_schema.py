@@ -39,39 +39,81 @@ FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(encodable)]
 
 
-class TextPart(Strict):
-    """A content part. Text models support no other type."""
+PART_LABELS: Final = frozenset({
+    "id", "index", "annotations", "logprobs", "cache_control", "cachePoint", "prompt_cache_breakpoint",
+    "provider_specific_fields", "providerOptions", "provider_options", "providerMetadata", "provider_metadata",
+    "extra_content",
+})  # fmt: skip
+"""Fields of parts and calls that clients keep for themselves, or that concern caching. Templates do not get them."""
 
-    type: Literal["text"]
-    text: Text
+
+class TextPart(Strict):
+    """A content part. Text models support no other type than text; a refusal is text that the assistant sent."""
+
+    ignored = PART_LABELS
+
+    type: Literal["text", "refusal"]
+    text: Text | None = None
+    refusal: Text | None = None
+
+    def check_at(self, place: str, role: str) -> None:
+        """Raises ApiError unless the part has its text, and no other. place: the part's path in the body."""
+        if self.type == "refusal" and role != "assistant":
+            raise invalid_combination(f"{place}.type", "refusal is only valid in assistant messages")
+        other = "text" if self.type == "refusal" else "refusal"
+        if getattr(self, self.type) is None:
+            path = f"{place}.{self.type}"
+            raise bad_request(f"{path} is required", param=path, code="missing_required_parameter")
+        if getattr(self, other) is not None:
+            raise invalid_combination(f"{place}.{other}", f"is invalid in a part of type {self.type}")
+
+    @property
+    def content(self) -> str:
+        """The text."""
+        return (self.refusal if self.type == "refusal" else self.text) or ""
 
 
 class CalledFunction(Strict):
     """Name and arguments of a tool call, as the model generated them."""
 
+    ignored = PART_LABELS | {"parsed_arguments", "description", "strict"}
+
     name: FunctionName
-    arguments: Text
+    arguments: Text = ""
+    """Empty if the function takes no arguments."""
 
 
 class CalledTool(Strict):
     """One tool call in an assistant message."""
 
+    ignored = PART_LABELS - {"id"} | {"caller", "status"}
+
     id: CallId
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: CalledFunction
 
 
 class Message(Strict):
-    """One message of a conversation."""
+    """One message of a conversation.
+
+    Clients send a response's message back with the fields that they or other servers added to it.
+    """
+
+    ignored = PART_LABELS | {
+        "object", "type", "status", "created", "created_at", "model", "finish_reason", "stop_reason", "usage", "weight",
+        "metadata", "parsed", "example", "thinking_blocks", "reasoning_details", "reasoning_items",
+    }  # fmt: skip
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | Annotated[list[TextPart], Field(min_length=1, max_length=256, fail_fast=True)] | None = None
     name: Annotated[str, StringConstraints(max_length=64), AfterValidator(encodable)] | None = None
-    refusal: None = None
-    audio: None = None
+    refusal: Text | None = None
+    """The content of an assistant message that has no other."""
     tool_calls: Annotated[list[CalledTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
     tool_call_id: CallId | None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    reasoning_content: Text | None = None
+    reasoning: Text | None = None
+    """The reasoning of an earlier response, under the names that servers use."""
 
     @property
     def uses_tools(self) -> bool:
@@ -80,7 +122,12 @@ class Message(Strict):
 
     def check_at(self, place: str) -> None:
         """Raises ApiError for fields that this role cannot have. place: the message's path in the body."""
-        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+        for at, part in enumerate(self.content if isinstance(self.content, list) else ()):
+            part.check_at(f"{place}.content.{at}", self.role)
+        if self.refusal is not None and (self.role != "assistant" or self.content):
+            raise invalid_combination(f"{place}.refusal", "is only valid in assistant messages without content")
+        has_text = self.content is not None or self.refusal is not None
+        if not has_text and not (self.role == "assistant" and self.tool_calls):
             path = f"{place}.content"
             raise bad_request(f"{path} is required", param=path, code="missing_required_parameter")
         if self.tool_calls and self.role != "assistant":
@@ -90,8 +137,8 @@ class Message(Strict):
 
     def to_chat(self, place: str) -> ChatMessage:
         """The message as the chat template gets it. `developer` is OpenAI's newer name of `system`. Raises ApiError."""
-        content = self.content or ""
-        text = content if isinstance(content, str) else "".join(part.text for part in content)
+        content = self.content or self.refusal or ""
+        text = content if isinstance(content, str) else "".join(part.content for part in content)
         return ChatMessage(
             "system" if self.role == "developer" else self.role,
             text,
@@ -101,6 +148,7 @@ class Message(Strict):
                 for at, call in enumerate(self.tool_calls or ())
             ),
             self.tool_call_id,
+            (self.reasoning_content or self.reasoning or "") if self.role == "assistant" else "",
         )
 
 
@@ -178,7 +226,13 @@ class AllowedTools(Strict):
 class ChatBody(GenerationBody):
     """The body of POST /v1/chat/completions."""
 
+    ignored = frozenset({"prompt_cache_retention", "prompt_cache_options"})
+
     messages: Messages
+    continue_final_message: bool | None = None
+    """True: the output continues the last message, which is the assistant's. As in vLLM."""
+    add_generation_prompt: bool | None = None
+    """False only together with `continue_final_message`."""
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_PROMPT_TOKENS)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
@@ -254,11 +308,21 @@ class ChatBody(GenerationBody):
             case _:
                 return []
 
+    @property
+    def _constraining(self) -> str | None:
+        """The field that constrains the output; None for free text."""
+        if self.required_tools:
+            return "tool_choice"
+        if self.constrains_calls:
+            return "tools"
+        return self.structure[0] if self.structure else None
+
     @override
     def check(self) -> None:
         super().check()
         for at, message in enumerate(self.messages):
             message.check_at(f"messages.{at}")
+        self._check_continuation()
         if self.top_logprobs and not self.logprobs:
             raise invalid_combination("top_logprobs", "requires logprobs to be true")
         if self.response_format and (self.response_format.type == "json_schema") != bool(
@@ -268,6 +332,24 @@ class ChatBody(GenerationBody):
                 "response_format.json_schema", "is required with type json_schema and invalid with others"
             )
         self._check_tools()
+        for name in ("min_tokens", "ignore_eos"):
+            if (param := self._constraining) and getattr(self, name):
+                raise invalid_combination(name, f"cannot be combined with {param}, which ends the output")
+
+    def _check_continuation(self) -> None:
+        if not self.continue_final_message:
+            if self.add_generation_prompt is False:
+                raise invalid_combination("add_generation_prompt", "false requires continue_final_message")
+            return
+        if self.add_generation_prompt:
+            raise invalid_combination("add_generation_prompt", "cannot be combined with continue_final_message")
+        last = self.messages[-1]
+        if last.role != "assistant" or not last.content or last.tool_calls:
+            raise invalid_combination(
+                "continue_final_message", "requires that the last message is text of the assistant"
+            )
+        if self.required_tools or self.structure:
+            raise invalid_combination("continue_final_message", "cannot be combined with a required format or tool")
 
     @override
     def check_beam_search(self) -> None:
@@ -290,12 +372,17 @@ class ChatBody(GenerationBody):
             raise invalid_combination("tool_choice", "does not match any of the tools")
 
     def template_variables(self, known: frozenset[str]) -> dict[str, Any]:
-        """Variables of the chat template, which reads the `known` ones. Raises ApiError."""
-        given = self.chat_template_kwargs or {}
+        """Variables of the chat template, which reads the `known` ones, and parameters of `apply_chat_template`.
+
+        Raises ApiError.
+        """
+        given = dict(self.chat_template_kwargs or {})
         for name in given:
             if name in RESERVED_VARIABLES:
                 param = f"chat_template_kwargs.{name}"
                 raise bad_request(f"{param} is set by the server", param=param, code="unsupported_parameter")
+        if self.continue_final_message:
+            given |= {"continue_final_message": True, "add_generation_prompt": False}
         if self.reasoning_effort is None:
             return given
         if "reasoning_effort" in known:
@@ -334,6 +421,8 @@ def _unsupported(param: str, reason: str) -> ApiError:
 
 
 def _arguments(call: CalledTool, path: str) -> dict[str, Any]:
+    if not call.function.arguments:
+        return {}
     try:
         return parse_object(call.function.arguments.encode())
     except ApiError as error:

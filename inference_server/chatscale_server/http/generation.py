@@ -6,9 +6,10 @@ from typing import Final
 
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.beams import BEAM_TOKENS
+from chatscale_server.engine.min_tokens import MinTokens
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Constraint, Request
-from chatscale_server.http.schema import GenerationBody, invalid_combination
+from chatscale_server.http.schema import MAX_CHOICES, GenerationBody, invalid_combination
 
 CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"
 _GOLDEN: Final = 0x9E3779B97F4A7C15
@@ -34,14 +35,17 @@ class RequestContext:
 
 
 def plan_requests(
-    body: GenerationBody, prompts: Sequence[Sequence[int]], context: RequestContext, info: ModelInfo, slots: int
+    body: GenerationBody, prompts: Sequence[Sequence[int]], context: RequestContext, info: ModelInfo
 ) -> list[Request]:
     """One request per choice, ordered by prompt, then by choice, as OpenAI orders them. Raises ApiError."""
-    count = check_count(body, len(prompts), slots, context.prompt_param)
+    count = check_count(body, len(prompts))
     if body.beams > 1:
         _check_beam_search(body, prompts, context, info)
     sampling = body.sampling(info.vocab_size)
     limits = [_max_output_tokens(body, prompt, context, info) for prompt in prompts]
+    if (body.min_tokens or 0) > min(limits):
+        raise invalid_combination("min_tokens", f"must not exceed the limit of {min(limits)} tokens")
+    stop_tokens = _stop_tokens(body, info)
     return [
         Request(
             id=f"{context.response_id}.{at}" if at else context.response_id,
@@ -51,7 +55,10 @@ def plan_requests(
             stop=(*body.stops, *context.more_stops),
             marks=context.marks,
             top_logprobs=context.top_logprobs,
-            constraint=context.constraints[at] if context.constraints else None,
+            stop_tokens=stop_tokens,
+            min_tokens=body.min_tokens or 0,
+            ignore_end_tokens=body.ignore_eos or False,
+            constraint=context.constraints[at] if context.constraints else _min_tokens(body, stop_tokens, info),
             beams=body.beams,
             arrived_s=context.arrived_s,
         )
@@ -59,17 +66,28 @@ def plan_requests(
     ]
 
 
-def check_count(body: GenerationBody, prompts: int, slots: int, prompt_param: str) -> int:
-    """Number of choices of all prompts. Raises ApiError if they are more than the slots."""
-    if prompts > slots:
-        raise invalid_combination(prompt_param, f"has {prompts} prompts; this server runs at most {slots} at a time")
-    if prompts * body.choices_per_prompt > slots:
+def check_count(body: GenerationBody, prompts: int) -> int:
+    """Number of choices of all prompts. Raises ApiError if they are more than `MAX_CHOICES`."""
+    count = prompts * body.choices_per_prompt
+    if count > MAX_CHOICES:
         param = "n" if body.n else "num_return_sequences"
-        raise invalid_combination(
-            param,
-            f"requests {prompts * body.choices_per_prompt} choices; this server generates at most {slots} at a time",
+        raise invalid_combination(param, f"times the prompts is {count} choices; the limit is {MAX_CHOICES}")
+    return count
+
+
+def _stop_tokens(body: GenerationBody, info: ModelInfo) -> frozenset[int]:
+    if max(body.stop_token_ids or (0,)) >= info.vocab_size:
+        raise bad_request(
+            f"stop_token_ids: token ids must be below {info.vocab_size}", param="stop_token_ids", code="invalid_value"
         )
-    return prompts * body.choices_per_prompt
+    return frozenset(body.stop_token_ids or ())
+
+
+def _min_tokens(body: GenerationBody, stop_tokens: frozenset[int], info: ModelInfo) -> Constraint | None:
+    if not body.min_tokens:
+        return None
+    ends = stop_tokens if body.ignore_eos else stop_tokens | info.end_tokens
+    return MinTokens([token for token in ends if token < info.vocab_size], info.vocab_size, body.min_tokens)
 
 
 def _check_beam_search(

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -64,11 +64,18 @@ class CompletionHandlers:
 
     async def models(self, _request: web.Request) -> web.Response:
         """GET /v1/models."""
+        return web.json_response(model_list([self._model()]))
+
+    async def model(self, http: web.Request) -> web.Response:
+        """GET /v1/models/{name}, where the name may contain slashes."""
+        self.preparation.check_name(http.match_info["name"])
+        return web.json_response(self._model())
+
+    def _model(self) -> dict[str, Any]:
         info = self.preparation.bridge.info
-        model = model_object(
+        return model_object(
             self.preparation.served_name, self.created, max_model_len=info.max_model_len if info else None
         )
-        return web.json_response(model_list([model]))
 
     async def chat(self, http: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""
@@ -77,7 +84,7 @@ class CompletionHandlers:
             async with self.preparation.read_body(http) as raw:
                 body = parse_request(ChatBody, raw)
                 info = self.preparation.find_model(body.model)
-                count = check_count(body, 1, self.preparation.bridge.slots, "messages")
+                count = check_count(body, 1)
                 prompt = await self.preparation.encode_chat(body, info)
             inside = self.preparation.begins_inside(prompt, info)
             required = chat_constraint(body, info, inside=inside)
@@ -107,7 +114,7 @@ class CompletionHandlers:
             async with self.preparation.read_body(http) as raw:
                 body = parse_request(CompletionBody, raw)
                 info = self.preparation.find_model(body.model)
-                count = check_count(body, len(body.prompts), self.preparation.bridge.slots, "prompt")
+                count = check_count(body, len(body.prompts))
                 prompts = [await self.preparation.encode(prompt) for prompt in body.prompts]
             required = text_constraint(body)
             if required is not None and not info.takes_schemas:
@@ -155,7 +162,7 @@ class CompletionHandlers:
         self, body: GenerationBody, prompts: list[list[int]], context: RequestContext, info: ModelInfo
     ) -> list[Request]:
         try:
-            return plan_requests(body, prompts, context, info, self.preparation.bridge.slots)
+            return plan_requests(body, prompts, context, info)
         except ApiError as error:
             if error.code == CONTEXT_LENGTH_EXCEEDED:
                 self.preparation.bridge.counts.rejected[RejectReason.TOO_LONG] += 1
@@ -168,7 +175,7 @@ class CompletionHandlers:
         self.preparation.lifecycle.check_open()
         in_flight = self.preparation.bridge.submit(requests, required.param if required else None)
         prompt_tokens = sum(len(request.prompt) for request in requests[:: body.choices_per_prompt])
-        response = PendingResponse(envelope, choices, in_flight, prompt_tokens)
+        response = PendingResponse(envelope, choices, in_flight, prompt_tokens, body.choices_per_prompt)
         try:
             if body.stream:
                 return await write_stream(http, response, include_usage=body.include_usage)
@@ -197,8 +204,10 @@ class TokenizeBody(Strict):
     messages: Messages | None = None
     tools: Tools | None = None
     add_special_tokens: Literal[True] | None = None
-    add_generation_prompt: Literal[True] | None = None
-    """Both are always true, as for generation requests."""
+    """Always true, as for generation requests."""
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+    """Both as in `ChatBody`."""
     return_token_strs: bool | None = None
 
     @override
@@ -207,10 +216,16 @@ class TokenizeBody(Strict):
             raise invalid_combination("prompt", "or messages is required, but not both")
         if self.prompt is not None and self.tools:
             raise invalid_combination("tools", "require messages")
+        if self.prompt is not None and (self.continue_final_message or self.add_generation_prompt is False):
+            name = "continue_final_message" if self.continue_final_message else "add_generation_prompt"
+            raise invalid_combination(name, "requires messages")
 
     def as_chat(self) -> ChatBody:
         """The chat request with the same prompt. Raises ApiError."""
-        chat = ChatBody.model_construct(model=self.model or "", messages=self.messages or [], tools=self.tools)
+        chat = ChatBody.model_construct(
+            model=self.model or "", messages=self.messages or [], tools=self.tools,
+            add_generation_prompt=self.add_generation_prompt, continue_final_message=self.continue_final_message,
+        )  # fmt: skip
         chat.check()
         return chat
 

@@ -41,8 +41,11 @@ class InFlightRequest:
         updated: asyncio.Event | None = None,
         schema_param: str | None = None,
         objectives: LatencyObjectives | None = None,
+        held: deque["InFlightRequest"] | None = None,
     ) -> None:
         self.engine_request = request
+        self.held: Final = held if held is not None else deque()
+        """Later requests of the same response that have not entered the queue, in order."""
         self.objectives: Final = objectives or LatencyObjectives()
         """Those at its admission: a later change of the SLO does not apply to it."""
         self.schema_param = schema_param
@@ -51,6 +54,8 @@ class InFlightRequest:
         self.first_token_s: float | None = None
         self.last_token_s: float | None = None
         self.generated = 0
+        self.cached_tokens = 0
+        """Prompt tokens that were found in the cache; known at the end."""
         self.left_s: float | None = None
         """When the client left; None if it did not."""
         self.missed: SloObjective | None = None
@@ -74,6 +79,7 @@ class InFlightRequest:
         self._scores += output.scores
         self._unread_tokens += output.tokens
         self.generated += output.tokens
+        self.cached_tokens += output.cached_tokens
         self.updated.set()
 
     def end(self, finish: FinishReason, problem: ApiError | None = None) -> None:

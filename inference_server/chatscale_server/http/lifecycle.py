@@ -18,14 +18,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_contract.server.metrics import RejectReason
+from chatscale_contract.version import VERSION
 from chatscale_server.http.bridge import Bridge
+from chatscale_server.http.transport import shutting_down
 from chatscale_server.metrics import State, render
 
 log = logging.getLogger(__name__)
 
 LOADING_RETRY_AFTER_S: Final = 5
-DRAINING_RETRY_AFTER_S: Final = 1
-"""Short, because another replica can take the request at once."""
 UNSENT_POLL_S: Final = 0.02
 FLUSH_TIMEOUT_S: Final = 2.0
 """Time for handlers to write their error events after the drain deadline."""
@@ -52,8 +52,9 @@ class Lifecycle:
     drain_timeout_s: float
     unsent_bytes: Callable[[], int] = lambda: 0
     """Response bytes that clients have not acknowledged."""
+    refusing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when new requests, and those whose body is not complete, are rejected."""
     _leaving: bool = False
-    _refusing: bool = False
     _open_requests: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -62,7 +63,7 @@ class Lifecycle:
         """The current phase."""
         if self.bridge.failure is not None:
             return Phase.FAILED
-        if self._refusing:
+        if self.refusing.is_set():
             return Phase.DRAINING
         if self._leaving:
             return Phase.LEAVING
@@ -81,9 +82,9 @@ class Lifecycle:
         """Raises ApiError 503 while the replica loads or drains, and after a failure."""
         if self.phase is Phase.FAILED:
             raise ApiError(503, "the engine has failed; the server is stopping", code="engine_failed")
-        if self._refusing:
+        if self.refusing.is_set():
             self.bridge.counts.rejected[RejectReason.DRAINING] += 1
-            raise ApiError(503, "the server is shutting down", code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)
+            raise shutting_down()
         if self.bridge.info is None:
             self.bridge.counts.rejected[RejectReason.LOADING] += 1
             raise ApiError(503, "the model is still loading", code="model_loading", retry_after_s=LOADING_RETRY_AFTER_S)
@@ -106,7 +107,7 @@ class Lifecycle:
         log.info("draining", extra={"delay_s": self.drain_delay_s, "open_requests": self._open_requests})
         if self.bridge.info is not None:
             await asyncio.sleep(self.drain_delay_s)
-        self._refusing = True
+        self.refusing.set()
         if await self._wait_idle(self.drain_timeout_s):
             return
         log.warning(
@@ -134,7 +135,7 @@ class Lifecycle:
 
 
 class ProbeHandlers:
-    """Handlers of /livez, /readyz, /load and /metrics. They never wait for the engine."""
+    """Handlers of /livez, /readyz and its other names, /version, /load and /metrics. They never wait for the engine."""
 
     def __init__(self, lifecycle: Lifecycle, registry: CollectorRegistry) -> None:
         self._lifecycle = lifecycle
@@ -152,6 +153,10 @@ class ProbeHandlers:
         """200 from the end of the warm-up until SIGTERM, otherwise 503."""
         phase = self._lifecycle.phase
         return web.Response(status=200 if phase is Phase.READY else 503, text=f"{phase}\n")
+
+    async def version(self, _request: web.Request) -> web.Response:
+        """The version of Chatscale."""
+        return web.json_response({"version": VERSION})
 
     async def load(self, _request: web.Request) -> web.Response:
         """The load of this replica, for the gateway. It answers in all phases."""
@@ -172,4 +177,4 @@ class ProbeHandlers:
 
 def _drain_error() -> ApiError:
     text = "the server shut down before the response was complete"
-    return ApiError(503, text, code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)
+    return shutting_down(text)

@@ -48,14 +48,19 @@ class RequestPreparation:
 
     def find_model(self, name: str | None) -> ModelInfo:
         """The served model. None, where the field is optional, selects it too. Raises ApiError 404 for another name."""
-        if name is not None and name != self.served_name:
+        if name is not None:
+            self.check_name(name)
+        if self.bridge.info is None:
+            raise RuntimeError("check_open() must be called first")
+        return self.bridge.info
+
+    def check_name(self, name: str) -> None:
+        """Raises ApiError 404 for any name but that of the served model."""
+        if name != self.served_name:
             raise ApiError(
                 404, f'the model "{name}" does not exist here; this server serves "{self.served_name}"',
                 param="model", code="model_not_found",
             )  # fmt: skip
-        if self.bridge.info is None:
-            raise RuntimeError("check_open() must be called first")
-        return self.bridge.info
 
     async def encode(self, prompt: str | list[int]) -> list[int]:
         """Token ids of a plain prompt."""

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -17,6 +17,12 @@ from chatscale_server.logs import where
 
 log = logging.getLogger(__name__)
 
+STREAM_HEADERS: Final = {
+    "Content-Type": sse.CONTENT_TYPE,
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+"""The last one makes nginx, and the ingress controllers built on it, pass on each event at once."""
 SCORE_CHARS: Final = 64
 """Minimum size of one token's score in a response."""
 
@@ -30,10 +36,16 @@ class PendingResponse:
     requests: Sequence[InFlightRequest]
     prompt_tokens: int
     """Of all prompts, each counted once."""
+    choices_per_prompt: int = 1
 
     def usage(self) -> Usage:
         """Token counts so far; final when all requests have finished."""
-        return Usage(self.prompt_tokens, sum(request.generated for request in self.requests))
+        first_choices = self.requests[:: self.choices_per_prompt]
+        return Usage(
+            self.prompt_tokens,
+            sum(request.generated for request in self.requests),
+            sum(request.cached_tokens for request in first_choices),
+        )
 
 
 async def write_complete(response: PendingResponse) -> web.Response:
@@ -64,10 +76,10 @@ async def write_stream(http: web.Request, response: PendingResponse, *, include_
     """
     deltas = read_deltas(response.requests)
     first = await anext(deltas)
-    stream = web.StreamResponse(headers={"Content-Type": sse.CONTENT_TYPE, "Cache-Control": "no-cache"})
+    stream = web.StreamResponse(headers=STREAM_HEADERS)
     await stream.prepare(http)
     try:
-        await _write_events(stream, response, first, deltas)
+        await _write_events(stream, response, first, deltas, include_usage=include_usage)
     except ApiError as problem:
         await stream.write(sse.event(problem.body()))
         return stream
@@ -89,16 +101,22 @@ async def _write_events(
     response: PendingResponse,
     first: tuple[int, OutputDelta],
     others: AsyncIterator[tuple[int, OutputDelta]],
+    *,
+    include_usage: bool,
 ) -> None:
     """Write all events but the last two, with one write for each delta of a choice."""
+
+    def events(chunks: Sequence[dict[str, Any]]) -> bytes:
+        return b"".join(sse.event(response.envelope.chunk(chunk, with_usage=include_usage)) for chunk in chunks)
+
     first_chunks = [chunk for choice in response.choices if (chunk := choice.first_chunk())]
     if first_chunks:
-        await stream.write(b"".join(sse.event(response.envelope.chunk(chunk)) for chunk in first_chunks))
+        await stream.write(events(first_chunks))
     index, delta = first
     while True:
         chunks = response.choices[index].add_as_chunks(delta.text, delta.scores, delta.finish)
         if chunks:
-            await stream.write(b"".join(sse.event(response.envelope.chunk(chunk)) for chunk in chunks))
+            await stream.write(events(chunks))
         try:
             index, delta = await anext(others)
         except StopAsyncIteration:

@@ -20,13 +20,16 @@ class Usage:
 
     prompt: int
     generated: int
+    cached: int = 0
+    """Prompt tokens that were found in the cache and not computed again."""
 
-    def body(self) -> dict[str, int]:
+    def body(self) -> dict[str, Any]:
         """The `usage` object."""
         return {
             "prompt_tokens": self.prompt,
             "completion_tokens": self.generated,
             "total_tokens": self.prompt + self.generated,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
         }
 
 
@@ -45,9 +48,10 @@ class ResponseEnvelope:
         """The response to a request without `stream`."""
         return {**self._fields(self.complete_object), "choices": choices, "usage": usage.body()}
 
-    def chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
-        """One stream chunk."""
-        return {**self._fields(self.chunk_object), "choices": [choice]}
+    def chunk(self, choice: dict[str, Any], *, with_usage: bool = False) -> dict[str, Any]:
+        """One stream chunk. with_usage: a chunk with the usage follows, so `usage` is null in this one."""
+        chunk = {**self._fields(self.chunk_object), "choices": [choice]}
+        return {**chunk, "usage": None} if with_usage else chunk
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """The last stream chunk, if `stream_options.include_usage` is set."""

@@ -2,13 +2,13 @@
 
 Every field is honoured, rejected, or ignored because it cannot change the output; the ignored ones are listed. A
 rejected field gives 400 with its name in `param`. Unknown fields are rejected too, because ignoring a field that
-changes the output would give a wrong response.
+changes the output would give a wrong response. `null` means unset, for known and unknown fields.
 """
 
 import json
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from typing_extensions import override
 
@@ -19,12 +19,14 @@ from chatscale_server.engine.request import Sampling
 
 MAX_TEXT_CHARS: Final = 1_000_000
 MAX_PROMPT_TOKENS: Final = 1_048_576
-MAX_STOPS: Final = 4
+MAX_STOPS: Final = 16
+"""OpenAI's limit is 4. Each stop string costs time for each token, at most 25 microseconds."""
+MAX_STOP_TOKENS: Final = 64
 MAX_OPTIONS: Final = 1024
 MAX_PATTERN_CHARS: Final = 4096
 ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
 MAX_CHOICES: Final = 128
-"""OpenAI's limit of `n`. One request cannot have more choices than the server has slots."""
+"""OpenAI's limit of `n`, here also of prompts times `n`. Choices without a slot wait in the server."""
 MAX_PROMPTS: Final = MAX_CHOICES
 MAX_LOGPROBS: Final = 5
 MAX_LOGIT_BIAS: Final = 300
@@ -33,7 +35,8 @@ MIN_TEMPERATURE: Final = 1e-5
 """Lower temperatures mean greedy decoding, as in vLLM, because logits / temperature would overflow."""
 UNSUPPORTED_WITH_BEAMS: Final = (
     "stream", "do_sample", "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
-    "repetition_penalty", "logit_bias", "seed", "stop", "logprobs", "response_format",
+    "repetition_penalty", "logit_bias", "seed", "stop", "stop_token_ids", "min_tokens", "ignore_eos", "logprobs",
+    "response_format",
 )  # fmt: skip
 """Fields that a beam search cannot honour. 0, false and an empty list are accepted, because they request nothing."""
 MAX_PARAM_CHARS: Final = 200
@@ -63,9 +66,20 @@ def encodable_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 class Strict(BaseModel):
-    """Base of all request bodies: no type coercion, no unknown fields."""
+    """Base of all request bodies and their parts: no type coercion, no unknown fields, `null` is unset."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    """Fields that clients send and that cannot change the output. Their values are not checked."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def drop_unset(cls, value: Any) -> Any:
+        """Remove ignored fields and those that are `null`."""
+        if not isinstance(value, dict):
+            return value
+        return {name: field for name, field in value.items() if field is not None and name not in cls.ignored}
 
     def check(self) -> None:
         """Raises ApiError for fields that are not valid together. Subclasses with such fields override it."""
@@ -78,7 +92,8 @@ class StreamOptions(Strict):
     """Options of a streamed answer."""
 
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: bool | None = None
+    """Accepted and ignored. With OpenAI it pads the chunks; it does not change their text."""
 
 
 Options = Annotated[list[Text], Field(min_length=1, max_length=MAX_OPTIONS, fail_fast=True)]
@@ -112,6 +127,12 @@ class GenerationBody(Strict):
     ) = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS, fail_fast=True)] | None = None
+    stop_token_ids: Annotated[list[Token], Field(max_length=MAX_STOP_TOKENS, fail_fast=True)] | None = None
+    """Tokens that end the output like the model's own end tokens. This and the next two fields are those of vLLM."""
+    min_tokens: Annotated[int, Field(ge=0, le=MAX_PROMPT_TOKENS)] | None = None
+    """The output does not end by a token or a stop string before it has so many tokens."""
+    ignore_eos: bool | None = None
+    """True: the model's end tokens do not end the output."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
@@ -178,10 +199,10 @@ class GenerationBody(Strict):
     def check(self) -> None:
         if self.beams > 1:
             self.check_beam_search()
-        if self.structure and self.structure[0] != "response_format" and self.beams > 1:
-            raise unsupported_with_beams(self.structure[0])
         if self.stream_options and not self.stream:
-            raise bad_request("stream_options requires stream to be true", param="stream_options")
+            raise invalid_combination("stream_options", "requires stream to be true")
+        if self.min_tokens and self.max_output_tokens and self.min_tokens > self.max_output_tokens:
+            raise invalid_combination("min_tokens", f"must not exceed the limit of {self.max_output_tokens} tokens")
         if self.n and self.num_return_sequences and self.n != self.num_return_sequences:
             raise invalid_combination("num_return_sequences", f"must equal n ({self.n})")
         if self.max_length and self.max_output_tokens:
@@ -196,6 +217,8 @@ class GenerationBody(Strict):
         for name in UNSUPPORTED_WITH_BEAMS:
             if getattr(self, name, None):
                 raise unsupported_with_beams(name)
+        if self.structure:
+            raise unsupported_with_beams(self.structure[0])
         if self.choices_per_prompt > self.beams:
             raise invalid_combination(
                 "num_beams", f"is {self.beams}, less than the {self.choices_per_prompt} requested choices"
@@ -238,6 +261,10 @@ def one_kind(parts: list[str | int | list[int]]) -> list[str | int | list[int]]:
 class CompletionBody(GenerationBody):
     """The body of POST /v1/completions."""
 
+    ignored = frozenset({
+        "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+        "prompt_cache_options",
+    })  # fmt: skip
     prompt: (
         Text
         | Annotated[
@@ -300,8 +327,7 @@ def unsupported_with_beams(param: str) -> ApiError:
 
 def _rejection(errors: list[ErrorDetails]) -> ApiError:
     """The messages contain field and expectation, never the value: it may be private text."""
-    # A union reports an error for each branch. The branch that got furthest into the value is the intended one.
-    first = max((error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]), key=lambda e: len(_path(e)))
+    first = max((error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]), key=_progress)
     param = ".".join(_path(first))[:MAX_PARAM_CHARS]
     if first["type"] == "missing":
         return bad_request(f"{param} is required", param=param, code="missing_required_parameter")
@@ -311,13 +337,21 @@ def _rejection(errors: list[ErrorDetails]) -> ApiError:
     return bad_request(f"{param}: {first['msg']}", param=param, code=code)
 
 
+def _progress(error: ErrorDetails) -> tuple[int, bool]:
+    """Orders the errors of a union, which reports one for each branch. The greatest belongs to the intended branch.
+
+    It got furthest into the value; among equals it found the right type.
+    """
+    return len(_path(error)), not error["type"].endswith("_type")
+
+
 def _path(error: ErrorDetails) -> list[str]:
     return [str(step) for step in error["loc"] if not _is_union_branch(step)]
 
 
 def _is_union_branch(step: int | str) -> bool:
     """True for a union branch, which pydantic adds to the path, as in `stop.list[constrained-str]`."""
-    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "NamedTool"})
+    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "NamedTool", "AllowedTools"})
 
 
 def _temperature(requested: float | None) -> float:

@@ -28,6 +28,7 @@ from chatscale_server.http.handlers import CompletionHandlers, TokenizationHandl
 from chatscale_server.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle, ProbeHandlers
 from chatscale_server.http.objectives import READ_EVERY_S, ObjectivesFile
 from chatscale_server.http.preparation import RequestPreparation, SchemaCompiler
+from chatscale_server.http.response_headers import headers_hook, preflight
 from chatscale_server.http.tracing import Tracing, build_tracing
 from chatscale_server.http.transport import MAX_BODY_BYTES, Connection, UploadBudget, openai_errors, unsent_bytes
 from chatscale_server.metrics import build_registry
@@ -63,27 +64,31 @@ def build_app(
         bridge.counts, lifecycle.state, model_name=settings.served_name, chatmodel=settings.chatmodel_name
     )
     probes = ProbeHandlers(lifecycle, registry)
-    preparation = RequestPreparation(engine, bridge, lifecycle, settings.served_name, UploadBudget(bridge.counts))
+    preparation = RequestPreparation(
+        engine, bridge, lifecycle, settings.served_name, UploadBudget(bridge.counts, closing=lifecycle.refusing)
+    )
     completions = CompletionHandlers(preparation, SchemaCompiler(engine), int(time.time()), tracing)
     tokenization = TokenizationHandlers(preparation)
 
-    async def close_when_leaving(_request: web.Request, response: web.StreamResponse) -> None:
-        """Close connections, so that the client's next request does not reach a server that has exited."""
-        if lifecycle.leaving:
-            response.force_close()
-            response.headers["Connection"] = "close"
-
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.on_response_prepare.append(close_when_leaving)
+    app.on_response_prepare.append(headers_hook(settings.cors_origins, lambda: lifecycle.leaving))
+    if settings.cors_origins:
+        app.router.add_options("/{path:.*}", preflight)
     app.router.add_post(endpoints.CHAT_COMPLETIONS_PATH, completions.chat)
     app.router.add_post(endpoints.COMPLETIONS_PATH, completions.complete)
     app.router.add_post(endpoints.TOKENIZE_PATH, tokenization.tokenize)
     app.router.add_post(endpoints.DETOKENIZE_PATH, tokenization.detokenize)
     app.router.add_get(endpoints.MODELS_PATH, completions.models)
+    app.router.add_get(f"{endpoints.MODELS_PATH}/{{name:.+}}", completions.model)
     app.router.add_get(endpoints.METRICS_PATH, probes.metrics)
     app.router.add_get(LOAD_PATH, probes.load)
     app.router.add_get(endpoints.LIVEZ_PATH, probes.livez)
     app.router.add_get(endpoints.READYZ_PATH, probes.readyz)
+    # The names that other servers and platforms use: vLLM, SageMaker.
+    app.router.add_get("/health", probes.readyz)
+    app.router.add_get("/ping", probes.readyz)
+    app.router.add_post("/ping", probes.readyz)
+    app.router.add_get("/version", probes.version)
     return app
 
 
@@ -118,7 +123,7 @@ async def listening(
     lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
     # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(
-        lambda: Connection(server, loop=loop, access_log=None),  # type: ignore[arg-type]  # as AppRunner takes it
+        lambda: Connection(server, loop=loop),
         host,
         port,
         backlog=BACKLOG,

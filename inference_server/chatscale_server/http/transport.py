@@ -18,8 +18,10 @@ from typing import Final, TypeVar
 from aiohttp import hdrs, web
 from typing_extensions import override
 
+from chatscale_contract.gateway.endpoints import REQUEST_ID_HEADER
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_contract.server.metrics import RejectReason
+from chatscale_server.http.response_headers import request_id
 from chatscale_server.logs import where
 from chatscale_server.metrics import Counts
 
@@ -28,8 +30,14 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
 
-WRITE_TIMEOUT_S: Final = 30.0
-"""A client that acknowledges no bytes for this long is disconnected."""
+SLOWEST_READER_BYTES_PER_S: Final = 1000
+MAX_WINDOW_STEP_BYTES: Final = 65_536
+"""A receiver announces new room in its buffer in steps of at most one segment: 64 KiB on loopback, 1460 bytes on
+Ethernet. Until then a steady slow reader looks like one that does not read."""
+WRITE_TIMEOUT_S: Final = 120.0
+"""A client that takes no bytes for this long is disconnected. It is longer than one step of the slowest reader."""
+HEADER_TIMEOUT_S: Final = 20.0
+"""For the headers of one request, from the connection or from the first byte of a later request."""
 READ_TIMEOUT_S: Final = 30.0
 """For one request body. Without it a slow upload could block a drain."""
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -40,6 +48,8 @@ MAX_LARGE_UPLOAD_BYTES: Final = 64 * 1024 * 1024
 """Upper bounds of the bodies that are being received or tokenized. Large bodies have a limit of their own, so that
 sixteen slow uploads do not block chat requests."""
 UPLOAD_RETRY_AFTER_S: Final = 1
+DRAINING_RETRY_AFTER_S: Final = 1
+"""Short, because another replica can take the request at once."""
 MAX_PATH_CHARS: Final = 200
 INLINE_CHARS: Final = 4096
 """Longer texts are processed in a thread, because they can block the event loop for a millisecond or more."""
@@ -49,7 +59,37 @@ _ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_t
 class Connection(web.RequestHandler):
     """A client connection. Answers bytes that are not valid HTTP in OpenAI's shape, since no handler sees them."""
 
-    __slots__ = ()
+    __slots__ = ("_header_timer",)
+
+    def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(manager, loop=loop, access_log=None)  # type: ignore[arg-type]  # as AppRunner passes it
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Start the header timer when a request begins, and stop it when its headers are complete."""
+        super().data_received(data)
+        if self._messages or self._current_request is not None:
+            self._stop_header_timer()
+        elif self._header_timer is None:
+            self._start_header_timer()
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_header_timer()
+        super().connection_lost(exc)
+
+    def _start_header_timer(self) -> None:
+        self._header_timer = self._loop.call_later(HEADER_TIMEOUT_S, self._close_without_request)
+
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _close_without_request(self) -> None:
+        log.info("headers timed out", extra={"timeout_s": HEADER_TIMEOUT_S, "peer": str(self.peername)})
+        self.force_close()
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,6 +101,7 @@ class Connection(web.RequestHandler):
         raw: socket.socket = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_TIMEOUT_S * 1000))
         super().connection_made(transport)
+        self._start_header_timer()
 
     @override
     def handle_error(
@@ -101,6 +142,8 @@ class UploadBudget:
     """Memory for request bodies that are being received or tokenized."""
 
     counts: Counts = field(default_factory=Counts)
+    closing: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+    """Set when bodies that are not complete are rejected, because the server shuts down."""
     small_bytes: int = 0
     large_bytes: int = 0
 
@@ -135,7 +178,10 @@ class UploadBudget:
 
 @asynccontextmanager
 async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[bytes]:
-    """The decompressed body. Its memory stays reserved until the context ends. Raises ApiError 400, 408, 413 or 429."""
+    """The decompressed body. Its memory stays reserved until the context ends.
+
+    Raises ApiError 400, 408, 413, 429, or 503 if the server starts to reject requests before the body is complete.
+    """
     stated = http.content_length
     if stated is not None and stated > MAX_BODY_BYTES:
         raise ApiError(413, f"the body has {stated} bytes; the limit is {MAX_BODY_BYTES}", code="body_too_large")
@@ -144,12 +190,45 @@ async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[b
     with uploads.reserve(MAX_BODY_BYTES if stated is None or compressed else stated):
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
-                body = await http.read()
+                body = await _read_unless_closing(http, uploads.closing, uploads.counts)
         except TimeoutError as error:
             raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds", code="timeout") from error
         except web.RequestPayloadError as error:
             raise bad_request("the body does not match its Content-Encoding or Transfer-Encoding") from error
         yield body
+
+
+async def _read_unless_closing(http: web.Request, closing: asyncio.Event, counts: Counts) -> bytes:
+    """The body. Raises ApiError 503 when `closing` is set first: a slow upload must not delay a drain."""
+    if http.content.is_eof():  # nearly always: the body came with the headers
+        return await http.read()
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(_read(http))
+        closed = tasks.create_task(closing.wait())
+        await asyncio.wait({reading, closed}, return_when=asyncio.FIRST_COMPLETED)
+        is_closed = not reading.done()
+        closed.cancel()
+        reading.cancel()
+    if is_closed:
+        counts.rejected[RejectReason.DRAINING] += 1
+        raise shutting_down()
+    found = reading.result()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+async def _read(http: web.Request) -> bytes | Exception:
+    """The body, or the error: a task group would wrap it."""
+    try:
+        return await http.read()
+    except Exception as error:  # noqa: BLE001 - raised again by the caller
+        return error
+
+
+def shutting_down(text: str = "the server is shutting down") -> ApiError:
+    """A 503 that another replica can take at once."""
+    return ApiError(503, text, code="draining", retry_after_s=DRAINING_RETRY_AFTER_S)
 
 
 async def off_loop(work: Callable[[], T], chars: int) -> T:
@@ -172,19 +251,27 @@ def openai_errors(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except ApiError as error:
-            return error_response(error)
+            return _labelled(request, error_response(error))
         except ConnectionError:
             raise  # the client has disconnected, and aiohttp handles that
         except web.HTTPException as error:
             if error.status < web.HTTPBadRequest.status_code:
                 raise
-            return _from_aiohttp(request, error)
+            return _labelled(request, _from_aiohttp(request, error))
         except Exception as error:  # noqa: BLE001 - the client needs a response to every failure
-            fields = {"method": request.method, "path": _shown_path(request), **where(error)}
+            fields = {"method": request.method, "path": _shown_path(request), "request_id": request_id(request)}
+            fields |= where(error)
             log.error("request failed", extra=fields)  # noqa: TRY400 - the error's message may quote the prompt
-            return error_response(ApiError(500, "the server failed to handle this request", code="internal_error"))
+            problem = ApiError(500, "the server failed to handle this request", code="internal_error")
+            return _labelled(request, error_response(problem))
 
     return wrapped
+
+
+def _labelled(request: web.BaseRequest, response: web.Response) -> web.Response:
+    """The response with the request's id. No application hook sees a request that aiohttp rejects."""
+    response.headers[REQUEST_ID_HEADER] = request_id(request)
+    return response
 
 
 def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> web.Response:

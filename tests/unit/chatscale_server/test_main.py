@@ -2,14 +2,19 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+import chatscale_server
+from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_server.__main__ import FIELD_VARIABLES, IN_A_POD, _parser, _with_variables
 
 
 def start(tmp_path, **environment: str) -> subprocess.Popen[str]:
@@ -34,6 +39,46 @@ def test_leaves_a_reason_and_the_exit_code(tmp_path, environment, code, message)
     process = start(tmp_path, **defaults, **environment)
     process.communicate(timeout=60)
     assert (process.returncode, (tmp_path / "message").read_text()) == (code, message)
+
+
+def test_a_message_names_the_variable_outside_a_pod_and_the_field_inside():
+    assert _with_variables("lower spec.server.maxConcurrency or spec.server.maxModelLen") == (
+        "lower CHATSCALE_MAX_CONCURRENCY or CHATSCALE_MAX_MODEL_LEN"
+    )
+    source = "".join(path.read_text() for path in Path(chatscale_server.__file__).parent.rglob("*.py"))
+    assert set(re.findall(r"spec\.server\.\w+", source)) - set(FIELD_VARIABLES) == set()
+
+
+@pytest.mark.parametrize(
+    ("environment", "host", "message"),
+    [
+        pytest.param({}, "127.0.0.1", None, id="standalone"),
+        pytest.param({IN_A_POD: "10.0.0.1"}, "0.0.0.0", Path("/dev/termination-log"), id="pod"),
+    ],
+)
+def test_only_in_a_pod_it_listens_on_all_addresses_and_leaves_a_message(environment, host, message):
+    options = _parser(in_a_pod=IN_A_POD in environment).parse_args([])
+    assert (options.host, options.termination_message) == (host, message)
+
+
+def test_help_lists_every_variable_with_its_default():
+    done = subprocess.run(
+        [sys.executable, "-m", "chatscale_server", "--help"], stdout=subprocess.PIPE, text=True, timeout=60, check=True
+    )
+    assert {name for name in Env if f"  {name}\n" in done.stdout} == set(Env)
+    assert "a whole number from 0 to 100000; default 64" in done.stdout
+    assert "127.0.0.1" in done.stdout
+
+
+def test_a_warning_of_a_library_is_a_json_line():
+    script = (
+        "import warnings; from chatscale_server.logs import set_up_logging; set_up_logging('INFO');"
+        "warnings.warn('`past_key_values` is\\nremoved', FutureWarning)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    [line] = done.stdout.splitlines()
+    assert (json.loads(line)["level"], done.stderr) == ("WARNING", "")
+    assert "past_key_values" in json.loads(line)["event"]
 
 
 def test_serves_until_sigterm_and_exits_with_0(tmp_path):

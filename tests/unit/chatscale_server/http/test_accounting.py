@@ -74,9 +74,21 @@ class ServerHarness:
         except ApiError:
             self.refused += 1
 
+    def arrive_together(self, count: int) -> None:
+        """One response with several choices, often more than slots."""
+        requests = [
+            a_request(f"r{len(self.requests) + at}", prompt=PROMPT_TOKENS[0], max_tokens=2, arrived_s=self.now_s)
+            for at in range(count)
+        ]
+        try:
+            self.requests += self.bridge.submit(requests)
+        except ApiError:
+            self.refused += 1
+
     def leave(self, at: int) -> None:
         if self.requests:
-            self.bridge.abandon([self.requests[at % len(self.requests)]])
+            one = self.requests[at % len(self.requests)]
+            self.bridge.abandon([other for other in self.requests if other.updated is one.updated])
 
     def turn(self, times: int) -> None:
         for _ in range(times):
@@ -108,7 +120,8 @@ class ServerHarness:
         assert counts.rejected[RejectReason.ABANDONED] == len(abandoned)
         assert counts.rejected[RejectReason.CANCELLED] == len(gone) - len(abandoned)
         assert state.requests_running <= state.slots
-        assert state.queue_depth <= state.slots + state.queue_capacity
+        assert state.queue_depth - len(self.bridge._held) <= state.slots + state.queue_capacity
+        assert not self.bridge._held or self.bridge.in_flight
         assert count(counts.step_duration_s) == count(counts.batch_size)
 
 
@@ -124,6 +137,7 @@ def count(histogram: Histogram) -> int:
 
 events = st.one_of(
     st.tuples(st.just("arrive"), st.integers(1, 4)),
+    st.tuples(st.just("arrive_together"), st.integers(2, 6)),
     st.tuples(st.just("leave"), st.integers(0, 20)),
     st.tuples(st.just("turn"), st.integers(1, 3)),
 )

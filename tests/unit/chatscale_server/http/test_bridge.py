@@ -384,13 +384,32 @@ async def test_stuck_means_pending_work_and_no_step_for_a_long_time():
 
 
 async def test_several_requests_are_admitted_together_or_not_at_all():
-    harness = BridgeHarness(slots=1, max_queue=2)
+    harness = BridgeHarness(slots=3, max_queue=0)
     harness.submit(a_request("a"))
     with pytest.raises(ApiError) as caught:
         harness.bridge.submit([a_request(name) for name in "bcd"])
     assert (caught.value.status, harness.port.submitted, harness.bridge.in_flight) == (429, ["a"], 1)
     assert len(harness.bridge.submit([a_request("b"), a_request("c")])) == 2
     assert harness.port.submitted == ["a", "b", "c"]
+
+
+async def test_choices_beyond_the_slots_are_held_until_others_of_their_response_finish():
+    harness = BridgeHarness(slots=2, max_queue=0)
+    in_flight = harness.bridge.submit([a_request(name) for name in "abcd"])
+    assert (harness.port.submitted, harness.bridge.in_flight) == (["a", "b"], 2)
+    assert harness.bridge.state(draining=False).queue_depth == 4
+    harness.step(started="ab")
+    assert harness.bridge.state(draining=False).queue_depth == 2
+    harness.now_s = 7.0
+    harness.step(tokens="ab", finished="b")
+    assert harness.port.submitted == ["a", "b", "c"]
+    assert (in_flight[2].engine_request.arrived_s, in_flight[2].engine_request.queued_s) == (7.0, 7.0)
+    harness.bridge.abandon(in_flight)
+    assert (harness.port.cancelled, in_flight[3].finish) == (["a", "c"], FinishReason.CANCELLED)
+    assert harness.bridge.counts.rejected[RejectReason.ABANDONED] == 1
+    assert harness.bridge.counts.client_disconnects == 1
+    harness.bridge._on_step(StepReport(outputs=tuple(Output(name, "", 0, FinishReason.CANCELLED) for name in "ac")))
+    assert (harness.port.submitted, harness.bridge.in_flight) == (["a", "b", "c"], 0)
 
 
 async def test_the_choices_of_a_beam_search_are_one_command_for_the_engine():

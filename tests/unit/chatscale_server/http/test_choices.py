@@ -12,7 +12,8 @@ import openai
 import pytest
 from typing_extensions import override
 
-from chatscale_server.engine.protocol import ModelInfo
+from chatscale_contract.server.environment import ReasoningFormat
+from chatscale_server.engine.protocol import NO_VARIABLES, ModelInfo
 from chatscale_server.engine.scheduler import StepPlan
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http.serve import Server
@@ -36,7 +37,7 @@ class Saying(SimulatedEngine):
         return replace(super().load(phase), end_tokens=frozenset({99}), takes_tools=True)
 
     @override
-    def encode_chat(self, messages: Any, tools: Any = (), variables: Any = ()) -> list[int]:
+    def encode_chat(self, messages: Any, tools: Any = (), variables: Any = NO_VARIABLES) -> list[int]:
         self.tools = list(tools)
         return super().encode_chat(messages)
 
@@ -118,16 +119,63 @@ async def test_choices_are_admitted_together_or_not_at_all():
         assert len((await task).choices) == 2
 
 
-async def test_more_choices_than_slots_are_refused_by_the_field_that_asks():
+async def test_more_choices_than_the_limit_are_refused_by_the_field_that_asks():
     async with a_client() as (client, _server):
-        assert await refusal(client, n=5) == "n"
-        assert await refusal(client, extra_body={"num_return_sequences": 5}) == "num_return_sequences"
-        with pytest.raises(openai.BadRequestError) as caught:
-            await client.completions.create(model="m", prompt=["a"] * 5)
-        assert caught.value.param == "prompt"
-        with pytest.raises(openai.BadRequestError) as caught:
-            await client.completions.create(model="m", prompt=["a"] * 3, n=2)
-        assert caught.value.param == "n"
+        assert await refusal(client, n=129) == "n"
+        assert await refusal(client, extra_body={"num_return_sequences": 129}) == "num_return_sequences"
+        for prompts, n, param in ((129, 1, "prompt"), (3, 64, "n")):
+            with pytest.raises(openai.BadRequestError) as caught:
+                await client.completions.create(model="m", prompt=["a"] * prompts, n=n)
+            assert caught.value.param == param
+
+
+async def test_more_prompts_and_choices_than_slots_are_queued_inside_and_answered_in_order():
+    prompts = [f"{'long ' * at}word" for at in range(10)]
+    async with a_client(max_concurrency=2, max_queue=0) as (client, server):
+        alone = [await client.completions.create(model="m", prompt=text, max_tokens=3) for text in prompts]
+        whole = await client.completions.create(model="m", prompt=prompts, max_tokens=3)
+        assert [choice.text for choice in whole.choices] == [one.choices[0].text for one in alone]
+        assert whole.usage.prompt_tokens == sum(one.usage.prompt_tokens for one in alone)
+        chat = await client.chat.completions.create(model="m", messages=HELLO, max_tokens=3, n=7)
+        assert [choice.index for choice in chat.choices] == [*range(7)]
+        stream = await client.completions.create(model="m", prompt=prompts, max_tokens=3, stream=True)
+        texts = [""] * 10
+        async for chunk in stream:
+            texts[chunk.choices[0].index] += chunk.choices[0].text
+        assert texts == [choice.text for choice in whole.choices]
+        assert server.bridge.counts.finished["length"] == 10 + 10 + 7 + 10
+        assert (server.bridge.in_flight, server.bridge._held) == (0, {})
+
+
+async def test_held_choices_leave_the_queue_to_others_and_are_cancelled_with_their_client():
+    engine, gate = gated_engine()
+    async with a_client(engine, max_concurrency=2, max_queue=1) as (client, server):
+        first = asyncio.ensure_future(client.completions.create(model="m", prompt=["x"] * 9, max_tokens=3))
+        await eventually(lambda: server.bridge.in_flight == 2)
+        assert server.bridge.state(draining=False).queue_depth in {7, 9}
+        other = asyncio.ensure_future(client.completions.create(model="m", prompt="y", max_tokens=3))
+        await eventually(lambda: server.bridge.in_flight == 3)
+        first.cancel()
+        await eventually(lambda: server.bridge.counts.client_disconnects == 1)
+        gate.open()
+        assert (await other).choices[0].finish_reason == "length"
+        counts = server.bridge.counts
+        assert (server.bridge.in_flight, server.bridge._held) == (0, {})
+        assert sum(counts.finished.values()) + sum(counts.rejected.values()) == 10
+        assert counts.finished["length"] == 1
+
+
+async def test_a_failure_of_one_choice_ends_the_held_ones():
+    engine, gate = gated_engine()
+    async with a_client(engine, max_concurrency=2) as (client, server):
+        call = asyncio.ensure_future(client.completions.create(model="m", prompt=["x"] * 9, max_tokens=3))
+        await eventually(lambda: server.bridge.in_flight == 2)
+        server.bridge._on_failed(RuntimeError("gone"))
+        with pytest.raises(openai.InternalServerError):
+            await call
+        assert (server.bridge.in_flight, server.bridge._held) == (0, {})
+        assert server.bridge.counts.finished["error"] == 9
+        gate.open()
 
 
 async def test_a_leaving_client_frees_the_slots_of_all_choices():
@@ -172,7 +220,9 @@ async def test_echo_gives_the_prompt_first():
         plain = await client.completions.create(model="m", prompt="Once upon", max_tokens=3)
         echoed = await client.completions.create(model="m", prompt="Once upon", max_tokens=3, echo=True)
         assert echoed.choices[0].text == "Once upon" + plain.choices[0].text
-        assert echoed.usage == plain.usage
+        assert (echoed.usage.prompt_tokens, echoed.usage.total_tokens) == (
+            plain.usage.prompt_tokens, plain.usage.total_tokens,
+        )  # fmt: skip
         stream = await client.completions.create(model="m", prompt="Once upon", max_tokens=3, echo=True, stream=True)
         assert "".join([chunk.choices[0].text async for chunk in stream]) == echoed.choices[0].text
 
@@ -295,12 +345,64 @@ async def test_without_tools_in_the_request_a_call_is_text():
             assert engine.tools == []
 
 
-async def test_a_call_that_the_limit_cuts_is_text():
+async def test_a_call_that_the_limit_cuts_is_no_content():
     async with a_client(Saying(*FIND)) as (client, _server):
-        answer = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], max_tokens=4)
-        assert answer.choices[0].finish_reason == "length"
-        assert answer.choices[0].message.tool_calls is None
-        assert answer.choices[0].message.content == 'Let me look.<tool_call>\n{"name": "find", '
+        for limit, calls in ((4, []), (5, [("find", '{"id": 7}')])):
+            answer = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], max_tokens=limit)
+            [choice] = answer.choices
+            found = [(call.function.name, call.function.arguments) for call in choice.message.tool_calls or ()]
+            assert (choice.finish_reason, choice.message.content, found) == ("length", "Let me look.", calls)
+
+
+class Thinking(Saying):
+    """A model whose template opens the reasoning if `enable_thinking` is not false."""
+
+    @override
+    def load(self, phase: Any) -> ModelInfo:
+        known = frozenset({"enable_thinking"})
+        return replace(super().load(phase), reasoning_format=ReasoningFormat.THINK, template_variables=known)
+
+    @override
+    def encode_chat(self, messages: Any, tools: Any = (), variables: Any = NO_VARIABLES) -> list[int]:
+        return [1, 1 if variables.get("enable_thinking", True) else 0]
+
+    @override
+    def decode(self, tokens: Any) -> str:
+        return "<|assistant|><think>\n" if tokens[-1] else "<|assistant|>"
+
+
+async def test_reasoning_is_no_content_whole_and_streamed():
+    words = ("Hm", ".\n</th", "ink>\n", "\nYes", ".", *FIND[2:])
+    async with a_client(Thinking(*words)) as (client, _server):
+        whole = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL])
+        message = whole.choices[0].message
+        assert (message.content, message.reasoning_content) == ("Yes.", "Hm.")
+        assert [call.function.name for call in message.tool_calls] == ["find"]
+        stream = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], stream=True)
+        deltas = [chunk.choices[0].delta async for chunk in stream]
+        assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "Hm."
+        assert "".join(delta.content or "" for delta in deltas) == "Yes."
+
+
+async def test_a_template_variable_turns_the_reasoning_off():
+    async with a_client(Thinking("Yes.")) as (client, _server):
+        for body in ({"chat_template_kwargs": {"enable_thinking": False}}, {"reasoning_effort": "none"}):
+            answer = await client.chat.completions.create(model="m", messages=HELLO, extra_body=body)
+            assert answer.choices[0].message.content == "Yes."
+        on = await client.chat.completions.create(model="m", messages=HELLO)
+        assert on.choices[0].message.reasoning_content == "Yes."
+        assert await refusal(client, extra_body={"reasoning_effort": "high"}) == "reasoning_effort"
+
+
+async def test_arguments_are_streamed_as_they_come():
+    words = ("<tool_call>", '{"name": "find", ', '"arguments": {"id"', ": 7", "}}", "</tool_call>")
+    async with a_client(Saying(*words)) as (client, _server):
+        stream = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], stream=True)
+        deltas = [chunk.choices[0].delta.tool_calls async for chunk in stream]
+        calls = [call for found in deltas for call in found or ()]
+        assert "".join(call.function.arguments for call in calls) == '{"id": 7}'
+        assert [(call.index, call.function.name) for call in calls] == [(0, "find"), *[(0, None)] * (len(calls) - 1)]
+        assert [call.id is not None for call in calls] == [True, *[False] * (len(calls) - 1)]
 
 
 async def test_messages_of_tools_are_taken_where_the_template_has_them():

@@ -1,6 +1,7 @@
 """What clients do below HTTP: malformed bytes, slow uploads, slow reading."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -13,12 +14,13 @@ from typing_extensions import override
 
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.metrics import RejectReason
+from chatscale_server.engine.protocol import NO_VARIABLES
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http import transport
 from chatscale_server.http.lifecycle import Phase
 from chatscale_server.http.serve import Server, run_to_end
 from chatscale_server.http.transport import MAX_BODY_BYTES, MAX_LARGE_UPLOAD_BYTES, UploadBudget
-from tests.unit.chatscale_server.builders import FAST, a_server, chat, eventually
+from tests.unit.chatscale_server.builders import FAST, a_server, chat, eventually, gated_engine
 
 CANARY = "canary-4711"
 PACE_S = 0.01
@@ -138,7 +140,7 @@ class Encoding(SimulatedEngine):
         return [1, 2, 3]
 
     @override
-    def encode_chat(self, messages, tools=(), variables=()):
+    def encode_chat(self, messages, tools=(), variables=NO_VARIABLES):
         return self.encode(messages[0].content)
 
 
@@ -163,6 +165,68 @@ async def test_bodies_that_are_being_tokenized_are_bounded_too(monkeypatch):
         engine.gate.set()
         assert [await task for task in admitted] == [200] * 3
         assert await ask("/tokenize") == 200
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(b"", id="first-request"),
+        pytest.param(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", id="later-request"),
+    ],
+)
+async def test_headers_that_never_end_close_the_connection(before, monkeypatch):
+    monkeypatch.setattr(transport, "HEADER_TIMEOUT_S", 0.3)
+    async with a_server() as (server, _client), a_socket(server) as (reader, writer):
+        if before:
+            writer.write(before)
+            assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                for at in range(1000):
+                    writer.write(b"GET /livez HTTP/1.1\r\n" if at == 0 else b"X-Slow: 1\r\n")
+                    if reader.at_eof() or await _is_closed(reader):
+                        break
+        assert server.bridge.in_flight == 0
+
+
+async def _is_closed(reader: asyncio.StreamReader) -> bool:
+    """Wait for a moment; True if the server closed the connection, and fails if it sent something."""
+    try:
+        async with asyncio.timeout(PACE_S):
+            assert await reader.read(1) == b""
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_an_idle_connection_and_a_slow_answer_outlive_the_header_timeout(monkeypatch):
+    monkeypatch.setattr(transport, "HEADER_TIMEOUT_S", 0.1)
+    engine, gate = gated_engine()
+    async with a_server(engine) as (server, _client), a_socket(server) as (reader, writer):
+        writer.write(a_post(json.dumps(chat(max_tokens=1)).encode()))
+        await eventually(lambda: server.bridge.in_flight == 1)
+        await asyncio.wait([asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))], timeout=0.3)
+        gate.open()
+        await eventually(lambda: server.bridge.in_flight == 0)
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"}}}")
+            assert not await _is_closed(reader)
+
+
+async def test_half_sent_bodies_do_not_delay_a_drain():
+    async with a_server(drain_timeout_s=60.0) as (server, _client), contextlib.AsyncExitStack() as stack:
+        uploads = [await stack.enter_async_context(a_socket(server)) for _ in range(3)]
+        for _reader, writer in uploads:
+            writer.write(a_post(b'{"model": ', length=1000))
+        await eventually(lambda: server.lifecycle._open_requests == 3)
+        server.stop.set()
+        await asyncio.wait_for(run_to_end(server), 10)
+        for reader, _writer in uploads:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            assert head.startswith("HTTP/1.1 503")
+            assert "Retry-After: 1" in head
+            assert b'"draining"' in await reader.readuntil(b"}}")
+        assert server.bridge.counts.rejected[RejectReason.DRAINING] == 3
 
 
 async def test_a_drain_waits_until_a_slow_reader_has_received_the_last_byte():
@@ -227,6 +291,11 @@ async def test_a_client_that_never_reads_loses_its_connection_and_does_not_hold_
         server.stop.set()
         await asyncio.wait_for(run_to_end(server), 10)
         assert (server.lifecycle.unsent_bytes(), server.bridge.in_flight) == (0, 0)
+
+
+def test_the_slowest_reader_makes_progress_within_the_write_timeout():
+    step_s = transport.MAX_WINDOW_STEP_BYTES / transport.SLOWEST_READER_BYTES_PER_S
+    assert 1.5 * step_s < transport.WRITE_TIMEOUT_S, "with 30 s, a reader of 1 KB/s on loopback was cut"
 
 
 async def test_a_slow_reader_keeps_its_connection(monkeypatch):

@@ -15,6 +15,12 @@ from tests.unit.chatscale_server.http.test_model_answers import WITH_TOOLS
 from tests.unit.chatscale_server.tiny_models import save_model
 
 HELLO = {"role": "user", "content": "Hello"}
+REPLIED = [
+    HELLO,
+    {"role": "assistant", "content": "Hi", "function_call": None, "reasoning": "hm", "provider_specific_fields": {}},
+    {"role": "user", "content": [{"type": "text", "text": "So?", "cache_control": {"type": "ephemeral"}}]},
+]
+CONTINUED = [HELLO, {"role": "assistant", "content": "It"}]
 TOOL = {"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"enum": ["yes", "no"]}}}
 SHARED: dict[str, list[Any]] = {
@@ -29,8 +35,12 @@ SHARED: dict[str, list[Any]] = {
     "repetition_penalty": [0.01, 1.5, 100],
     "logit_bias": [{"65": 100}, {"256": -100}, {str(at): -100 for at in range(260)}],
     "seed": [0, -1, 2**63 - 1],
-    "stop": ["a", ["b", "cc"]],
-    "n": [1, 2, 3, 4],
+    "stop": ["a", ["b", "cc"], [f"{at}{at}" for at in range(16)]],
+    "stop_token_ids": [[65], [66, 256]],
+    "min_tokens": [0, 2, 5],
+    "ignore_eos": [True, False],
+    "unknown": [None],
+    "n": [1, 2, 3, 4, 9],
     "num_return_sequences": [1, 2],
     "num_beams": [1, 2, 4],
     "do_sample": [True, False],
@@ -45,12 +55,15 @@ CHAT: dict[str, list[Any]] = SHARED | {
     "parallel_tool_calls": [True, False],
     "response_format": [{"type": "text"}, {"type": "json_object"}, SCHEMA],
     "max_completion_tokens": [3],
+    "messages": [REPLIED, CONTINUED],
+    "continue_final_message": [True, False],
+    "add_generation_prompt": [True],
 }
 TEXT: dict[str, list[Any]] = SHARED | {
     "logprobs": [0, 5],
     "echo": [True, False],
     "best_of": [1, 2],
-    "prompt": ["ab", ["a", "bc"], [1, 2], [[3], [4, 5]], [259], [256]],
+    "prompt": ["ab", ["a", "bc"], [1, 2], [[3], [4, 5]], [259], [256], ["a"] * 10],
 }
 
 
@@ -120,6 +133,7 @@ def check_answer(text: str, body: dict[str, Any]) -> None:
     wanted = body.get("n", body.get("num_return_sequences", 1))
     prompts = body.get("prompt", "")
     wanted *= len(prompts) if isinstance(prompts, list) and not isinstance(prompts[0], int) else 1
+    least = body.get("min_tokens", 0)
     if body.get("stream"):
         *events, done = text.removesuffix("\n\n").split("\n\n")
         assert done == "data: [DONE]", body
@@ -132,7 +146,9 @@ def check_answer(text: str, body: dict[str, Any]) -> None:
         assert [one["index"] for one in answer["choices"]] == list(range(wanted)), body
         assert all(one["finish_reason"] in {"stop", "length", "tool_calls"} for one in answer["choices"])
         limit = body.get("max_completion_tokens") or body.get("max_tokens") or body["max_length"]
-        assert answer["usage"]["completion_tokens"] <= wanted * limit, body
+        assert wanted * least <= answer["usage"]["completion_tokens"] <= wanted * limit, body
+        if body.get("ignore_eos") and not body.get("stop") and not body.get("stop_token_ids"):
+            assert {one["finish_reason"] for one in answer["choices"]} <= {"length", "tool_calls"}, body
         for choice in answer["choices"]:
             check_effect(choice, body)
 
@@ -144,8 +160,8 @@ def check_effect(choice: dict[str, Any], body: dict[str, Any]) -> None:
     text = choice["message"]["content"] or "" if "message" in choice else choice["text"]
     calls = choice.get("message", {}).get("tool_calls", [])
     stops = [body["stop"]] if isinstance(body.get("stop"), str) else body.get("stop", [])
-    assert body.get("echo") or not any(stop in text for stop in stops), body
-    ended = choice["finish_reason"] != "length" and not stops
+    assert body.get("echo") or body.get("min_tokens") or not any(stop in text for stop in stops), body
+    ended = choice["finish_reason"] != "length" and not stops and not body.get("stop_token_ids")
     tools = body.get("tools") and body.get("tool_choice") != "none"
     if tools and body.get("parallel_tool_calls") is False:
         assert len(calls) <= 1, body

@@ -8,6 +8,7 @@ import socket
 import threading
 import zlib
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given, settings
@@ -96,7 +97,10 @@ leaves = st.one_of(
     st.sampled_from(["\ud800", "\x00", "m", "user", "a" * 5000]),
     st.integers(), st.sampled_from([10**400, -1, 2**31, 2**63, 1e308]),
 )  # fmt: skip
-names = st.sampled_from([*chat(), "prompt", "stop", "n", "tools", "response_format", "logit_bias", "stream", "tokens"])
+names = st.sampled_from([*chat(), "prompt", "stop", "n", "tools", "response_format", "logit_bias", "stream", "tokens",
+                          "messages", "role", "content", "tool_calls", "function", "arguments", "refusal", "type",
+                          "stop_token_ids", "min_tokens", "ignore_eos", "continue_final_message",
+                          "add_generation_prompt"])  # fmt: skip
 values = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=3), max_leaves=12
 )
@@ -160,6 +164,31 @@ def test_no_chunking_makes_the_server_fail(port, chunks, size, end):
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
     body = b"".join(size % len(chunk) + b"\r\n" + chunk + b"\r\n" for chunk in chunks) + end
     check(*answer_to(port, head + b"\r\n" + body, whole=size != b"%d" and end.startswith(b"0")))
+
+
+@fuzz(100)
+@given(
+    message=st.dictionaries(names, values, max_size=6), role=st.sampled_from(["user", "assistant", "tool", "system"])
+)
+def test_no_field_of_a_message_makes_the_server_fail(port, message, role):
+    body = json.dumps(chat(messages=[{"content": "Hi", **message, "role": role}])).encode(errors="surrogatepass")
+    check(*answer_to(port, post(PATHS[0], body)))
+
+
+@fuzz(60)
+@given(
+    method=st.sampled_from([b"GET", b"POST", b"OPTIONS", b"DELETE"]),
+    path=st.sampled_from([b"/v1/models/", b"/health", b"/ping", b"/version", b"/v1/models"]),
+    rest=st.text(alphabet="ab/%. ?#~", max_size=20), request_id=st.binary(max_size=20),
+)  # fmt: skip
+def test_no_path_and_no_request_id_make_the_server_fail(port, method, path, rest, request_id):
+    target = path + quote(rest, safe="/%?~").encode()
+    safe = bytes(byte for byte in request_id if byte not in b"\r\n\0")
+    head = method + b" " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: " + safe + b"\r\n\r\n"
+    status, answer = answer_to(port, head)
+    assert status < 500 or status == 503
+    if answer and status >= 400 and status != 503:
+        check(status, answer)
 
 
 @fuzz(40)

@@ -19,7 +19,7 @@ CONTEXT = RequestContext(response_id="id", arrived_s=7.0, prompt_param="prompt",
 def planned(*prompts: int, **fields: Any) -> list[tuple[str, int, int, int | None]]:
     """Id, prompt length, answer limit and seed of each request, for prompts of these lengths."""
     body = CompletionBody(model="m", prompt="x", **fields)
-    requests = plan_requests(body, [[1] * length for length in prompts], CONTEXT, INFO, 8)
+    requests = plan_requests(body, [[1] * length for length in prompts], CONTEXT, INFO)
     return [(one.id, len(one.prompt), one.max_tokens, one.sampling.seed) for one in requests]
 
 
@@ -41,8 +41,9 @@ def test_limits_are_of_each_prompt():
         pytest.param([10, 30], {"max_length": 30}, "max_length", "leaves no room", id="one-prompt-too-long"),
         pytest.param([1000], {}, "prompt", "context is 1000", id="no-room"),
         pytest.param([0], {}, "prompt", "no tokens", id="empty"),
-        pytest.param([1] * 9, {}, "prompt", "has 9 prompts", id="prompts"),
-        pytest.param([1] * 3, {"n": 3}, "n", "requests 9 choices", id="choices"),
+        pytest.param([1] * 3, {"n": 43}, "n", "129 choices; the limit is 128", id="choices"),
+        pytest.param([1], {"min_tokens": 17}, "min_tokens", "limit of 16 tokens", id="more-than-the-default"),
+        pytest.param([1], {"stop_token_ids": [500]}, "stop_token_ids", "below 500", id="stop-tokens"),
         pytest.param([1], {"num_beams": 5}, "num_beams", "limit of this server is 4", id="beams"),
         pytest.param([65], {"num_beams": 4}, "num_beams", "260 tokens, more than this server prefills in a second",
                      id="long-prompt-of-a-search"),

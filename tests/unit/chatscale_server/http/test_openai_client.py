@@ -44,6 +44,7 @@ EXTENSIONS: dict[str, Any] = {
     "top_k": {"top_k": 5}, "min_p": {"min_p": 0.1}, "repetition_penalty": {"repetition_penalty": 1.2},
     "max_length": {"max_length": 60}, "do_sample": {"do_sample": False},
     "num_return_sequences": {"num_return_sequences": 2}, "num_beams": {"num_beams": 2},
+    "stop_token_ids": {"stop_token_ids": [65]}, "min_tokens": {"min_tokens": 2}, "ignore_eos": {"ignore_eos": True},
 }  # fmt: skip
 CHAT: dict[str, Any] = SHARED | {
     "model": {}, "messages": {}, "max_completion_tokens": {"max_completion_tokens": 2},
@@ -55,10 +56,18 @@ CHAT: dict[str, Any] = SHARED | {
     "metadata": {"metadata": {"shop": "1"}}, "store": {"store": False}, "service_tier": {"service_tier": "auto"},
     "safety_identifier": {"safety_identifier": "s"}, "prompt_cache_key": {"prompt_cache_key": "k"},
 }  # fmt: skip
+CHAT_IGNORED: dict[str, Any] = {
+    "prompt_cache_options": {"prompt_cache_options": {}}, "prompt_cache_retention": {"prompt_cache_retention": "24h"},
+}  # fmt: skip
+CHAT_EXTENSIONS: dict[str, Any] = EXTENSIONS | {
+    "add_generation_prompt": {"add_generation_prompt": True},
+    "continue_final_message": {"continue_final_message": True,
+                               "messages": [*HELLO, {"role": "assistant", "content": "It"}]},
+}  # fmt: skip
 CHAT_REFUSED: dict[str, Any] = {
     "audio": {"voice": "alloy", "format": "wav"}, "function_call": "auto",
     "functions": [{"name": "find", "parameters": {}}], "moderation": {}, "prediction": {"type": "content"},
-    "prompt_cache_options": {}, "prompt_cache_retention": "24h", "reasoning_effort": "low", "verbosity": "low",
+    "reasoning_effort": "low", "verbosity": "low",
     "web_search_options": {},
 }  # fmt: skip
 TEXT: dict[str, Any] = SHARED | {
@@ -75,8 +84,8 @@ def fields_of(resource: Any) -> set[str]:
 
 
 def test_the_tables_below_leave_no_field_out():
-    assert set(CHAT) | set(EXTENSIONS) == set(ChatBody.model_fields)
-    assert set(CHAT) | set(CHAT_REFUSED) == fields_of(ChatResource)
+    assert set(CHAT) | set(CHAT_EXTENSIONS) == set(ChatBody.model_fields)
+    assert set(CHAT) | set(CHAT_IGNORED) | set(CHAT_REFUSED) == fields_of(ChatResource)
     assert set(TEXT) | set(EXTENSIONS) == set(CompletionBody.model_fields)
     assert set(TEXT) == fields_of(TextResource)
 
@@ -129,11 +138,11 @@ async def ends(answer: Any) -> list[str]:
 
 async def test_every_field_of_a_chat_is_honoured_through_the_client(tiny):
     async with a_real_client(tiny) as client:
-        for name, fields in CHAT.items():
+        for name, fields in (CHAT | CHAT_IGNORED).items():
             found = await ends(await chat(client, **fields))
             assert len(found) == fields.get("n", 1), name
             assert set(found) <= {"stop", "length", "tool_calls"}, name
-        for name, fields in EXTENSIONS.items():
+        for name, fields in CHAT_EXTENSIONS.items():
             body = {"max_tokens": openai.omit} if name == "max_length" else {}
             assert await ends(await chat(client, extra_body=fields, **body)), name
 

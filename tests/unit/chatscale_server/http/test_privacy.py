@@ -6,7 +6,7 @@ import logging
 import pytest
 from typing_extensions import override
 
-from chatscale_server.engine.protocol import PromptError
+from chatscale_server.engine.protocol import NO_VARIABLES, PromptError
 from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.logs import JsonFormatter, where
 from tests.unit.chatscale_server.builders import FAST, a_server, chat, eventually
@@ -18,7 +18,7 @@ class Quoting(SimulatedEngine):
     """Answers with the canary, and quotes it in the errors that its name asks for."""
 
     @override
-    def encode_chat(self, messages, tools=(), variables=()):
+    def encode_chat(self, messages, tools=(), variables=NO_VARIABLES):
         text = messages[-1].content
         if "refuse" in text:
             raise PromptError(f"no template for {text}")
@@ -27,7 +27,7 @@ class Quoting(SimulatedEngine):
                 {}[text]
             except KeyError as error:
                 raise ValueError(f"cannot tokenise {text}") from error
-        return super().encode_chat(messages, tools)
+        return super().encode_chat(messages, tools, variables)
 
     @override
     def decoder(self):

@@ -53,7 +53,8 @@ async def test_answers_a_chat():
                 "index": 0, "message": {"role": "assistant", "content": body["choices"][0]["message"]["content"],
                                         "refusal": None}, "logprobs": None, "finish_reason": "length",
             }],
-            "usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16},
+            "usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16,
+                      "prompt_tokens_details": {"cached_tokens": 0}},
         }  # fmt: skip
         assert len(body["choices"][0]["message"]["content"].split()) == 5
 
@@ -86,7 +87,7 @@ async def test_a_stream_and_a_whole_answer_say_the_same():
     [
         pytest.param(b"{", 400, None, None, id="not-json"),
         pytest.param(chat(model="other"), 404, "model", "model_not_found", id="unknown-model"),
-        pytest.param(chat(n=3), 400, "n", "invalid_value", id="more-choices-than-slots"),
+        pytest.param(chat(n=129), 400, "n", "invalid_value", id="more-choices-than-the-limit"),
         pytest.param(chat(num_beams=3), 400, "num_beams", "unsupported_value", id="unsupported"),
         pytest.param(chat(max_tokens=8190), 400, "messages", "context_length_exceeded", id="too-long"),
         pytest.param(b'{"a":"' + b"x" * 5_000_000 + b'"}', 413, None, "body_too_large", id="too-large"),

@@ -143,7 +143,7 @@ EVERY = [pytest.param(kind, *case.values, id=f"{kind}-{case.id}") for kind, case
 ALPHABETS = {
     ToolFormat.HERMES: [FIND, "<tool_call>", "</tool_call>", '{"name": "f"', ', "arguments": {', "}", '"', " \n"],
     ToolFormat.LLAMA3: ["<|python_tag|>", '{"name": "f"', ', "parameters": {', "}", ";", '"', "[", " \n", "<|pyth"],
-    ToolFormat.MISTRAL: ["[TOOL_CALLS]", '[{"name": "f"', ', "arguments": {', "}", "]", "f", "[ARGS]", "[CALL_ID]", " "],
+    ToolFormat.MISTRAL: ["[TOOL_CALLS]", '[{"name": "f"', ', "arguments": {', "}", "]", "[ARGS]", "[CALL_ID]", " "],
     ToolFormat.QWEN3_CODER: ["<tool_call>", "</tool_call>", "<function=find>", "</function>", "<parameter=note>",
                              "<parameter=id>", "</parameter>", "\n", "7", '"', "<func", "é"],
     ToolFormat.HARMONY: ["<|channel|>", "<|message|>", "<|end|>", "<|start|>", "<|call|>", "final", "analysis",
