@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
-from chatscale_contract.server.environment import EngineName, Env, SimulatedProfile
+from chatscale_contract.server.environment import EngineName, Env, ReasoningFormat, SimulatedProfile, ToolFormat
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
 
@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     )
     chatmodel_name: str = Field("", validation_alias=Env.CHATMODEL_NAME)
     chat_template: str | None = Field(None, validation_alias=Env.CHAT_TEMPLATE)
+    tool_format: ToolFormat = Field(ToolFormat.AUTO, validation_alias=Env.TOOL_FORMAT)
+    reasoning_format: ReasoningFormat = Field(ReasoningFormat.AUTO, validation_alias=Env.REASONING_FORMAT)
     engine: EngineName = Field(EngineName.TRANSFORMERS, validation_alias=Env.ENGINE)
     device: Device = Field(Device.CPU, validation_alias=Env.DEVICE)
     dtype: Dtype = Field(Dtype.AUTO, validation_alias=Env.DTYPE)

@@ -89,8 +89,7 @@ def test_every_variable_of_the_contract_is_set_for_some_model():
     # Set by users in spec.server.env or envFrom; the operator keeps the server's defaults.
     known = set(Env) - {
         Env.LOG_LEVEL, Env.CORS_ORIGINS, Env.MAX_WAITING_PROMPT_TOKENS, Env.MAX_BEAMS, Env.OTLP_ENDPOINT,
-        Env.ALLOW_PICKLED_WEIGHTS,
-        Env.TRUST_REMOTE_CODE,
+        Env.ALLOW_PICKLED_WEIGHTS, Env.TRUST_REMOTE_CODE, Env.TOOL_FORMAT, Env.REASONING_FORMAT,
         Env.SLO_TTFT_MILLISECONDS, Env.SLO_TPOT_MILLISECONDS,  # of a server without a file
     }  # fmt: skip
 

@@ -22,6 +22,10 @@ class Env(StrEnum):
     """Name of the ChatModel that owns this replica; a label on every `inference_*` metric."""
     CHAT_TEMPLATE = "CHATSCALE_CHAT_TEMPLATE"
     """Jinja text that replaces the tokenizer's own template."""
+    TOOL_FORMAT = "CHATSCALE_TOOL_FORMAT"
+    """A `ToolFormat`: how the model writes function calls. Default `auto`."""
+    REASONING_FORMAT = "CHATSCALE_REASONING_FORMAT"
+    """A `ReasoningFormat`: how the model marks its reasoning. Default `auto`."""
     ENGINE = "CHATSCALE_ENGINE"
     """An `EngineName`."""
     DEVICE = "CHATSCALE_DEVICE"
@@ -73,6 +77,40 @@ class EngineName(StrEnum):
 
     TRANSFORMERS = "Transformers"
     SIMULATED = "Simulated"
+
+
+class ToolFormat(StrEnum):
+    """Formats of function calls in generated text."""
+
+    AUTO = "auto"
+    """Chosen by the chat template."""
+    NONE = "none"
+    """Requests with tools are rejected."""
+    HERMES = "hermes"
+    """`<tool_call>{"name": …, "arguments": {…}}</tool_call>`: Hermes, Qwen2.5, Qwen3."""
+    LLAMA3 = "llama3"
+    """`{"name": …, "parameters": {…}}`, also after `<|python_tag|>`: Llama 3.1 to 3.3."""
+    MISTRAL = "mistral"
+    """`[TOOL_CALLS]` and a list of calls, or `[TOOL_CALLS]name[ARGS]{…}`."""
+    QWEN3_CODER = "qwen3-coder"
+    """`<tool_call><function=name><parameter=name>value</parameter></function></tool_call>`."""
+    HARMONY = "harmony"
+    """Channels of GPT-OSS."""
+
+
+class ReasoningFormat(StrEnum):
+    """Formats of reasoning in generated text."""
+
+    AUTO = "auto"
+    """Chosen by the chat template."""
+    NONE = "none"
+    """All text is content."""
+    THINK = "think"
+    """`<think>…</think>`: Qwen3, QwQ, DeepSeek-R1 and others."""
+    MISTRAL = "mistral"
+    """`[THINK]…[/THINK]`: Magistral."""
+    HARMONY = "harmony"
+    """The analysis channel of GPT-OSS."""
 
 
 class SimulatedProfile(StrEnum):

@@ -1,6 +1,8 @@
 """Output tokens to text that may be sent: complete characters only, and nothing that may become a stop string. Pure."""
 
+import codecs
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -17,6 +19,32 @@ class Decoder(Protocol):
     def flush(self) -> str:
         """The remaining text at the end. An incomplete character is dropped."""
         ...
+
+
+class BytesDecoder:
+    """Decoder of tokens whose exact bytes are known. Invalid bytes become U+FFFD.
+
+    stripped: number of spaces that the tokenizer removes from the start of the output.
+    """
+
+    def __init__(self, token_bytes: Callable[[int], bytes], stripped: int = 0) -> None:
+        self._token_bytes = token_bytes
+        self._stripped = stripped
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+
+    def push(self, token: int) -> str:
+        """See Decoder."""
+        text = self._decode(self._token_bytes(token))
+        while text and self._stripped:
+            if not text.startswith(" "):
+                self._stripped = 0
+                break
+            text, self._stripped = text[1:], self._stripped - 1
+        return text
+
+    def flush(self) -> str:
+        """See Decoder."""
+        return ""
 
 
 @dataclass(slots=True)

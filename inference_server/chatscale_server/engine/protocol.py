@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from chatscale_contract.server.environment import ReasoningFormat, ToolFormat
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.encoding import EncoderInfo
+from chatscale_server.engine.output_form import Form
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.sequence import StepPlan
 
@@ -40,6 +42,11 @@ class ModelInfo:
     """Output limit of a chat request without one; None means the model's limit."""
     takes_tools: bool = False
     """The chat template supports tools and their results."""
+    tool_format: ToolFormat = ToolFormat.HERMES
+    """How the model writes calls, if it takes tools."""
+    reasoning_format: ReasoningFormat = ReasoningFormat.NONE
+    template_variables: frozenset[str] = frozenset()
+    """Variables that the chat template reads."""
     takes_schemas: bool = False
     """`constraint` is supported."""
     max_beams: int = 1
@@ -68,6 +75,8 @@ class ChatMessage:
     """Set in assistant messages only."""
     tool_call_id: str | None = None
     """Set in tool messages only: the call that the message answers."""
+    reasoning: str = ""
+    """Set in assistant messages only: the reasoning before the content."""
 
 
 class PromptError(Exception):
@@ -75,7 +84,7 @@ class PromptError(Exception):
 
 
 class SchemaError(Exception):
-    """The JSON schema cannot be compiled. The error's message gives the reason."""
+    """The output form cannot be compiled. The error's message gives the reason."""
 
 
 class Engine(Protocol):
@@ -113,15 +122,15 @@ class Engine(Protocol):
         """The exact bytes of the token, which may be part of a character."""
         ...
 
-    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
-        """A constraint to JSON that follows a schema, between two fixed texts. For models with `takes_schemas`.
+    def constraint(self, form: Form) -> Constraint:
+        """A constraint to output of a form. For models with `takes_schemas`.
 
         May take long. Raises SchemaError.
         """
         ...
 
-    def decoder(self) -> Decoder:
-        """A new incremental decoder."""
+    def decoder(self, *, marks: bool = False) -> Decoder:
+        """A new incremental decoder. marks: special tokens that mark calls and reasoning have their names as text."""
         ...
 
     def prepare(self, plan: StepPlan) -> None:

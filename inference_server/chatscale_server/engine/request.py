@@ -62,6 +62,8 @@ class Request:
     top_logprobs: int | None = None
     """Number of most likely tokens to report with each chosen one; None reports no scores."""
     constraint: Constraint | None = None
+    marks: bool = False
+    """The text contains the names of special tokens that mark calls and reasoning."""
     beams: int = 1
     """More than 1: a beam search, which uses no slot."""
     input_lengths: tuple[int, ...] = ()

@@ -18,6 +18,7 @@ from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_contract.server.profiles import Profile
 from chatscale_contract.server.slots import profile_slots
 from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine.output_form import Form
 from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Score
 from chatscale_server.engine.sequence import StepPlan
@@ -133,7 +134,7 @@ class SimulatedEngine(Engine):
         return tokens
 
     @override
-    def decoder(self) -> Decoder:
+    def decoder(self, *, marks: bool = False) -> Decoder:
         return _WordDecoder()
 
     @override
@@ -145,7 +146,7 @@ class SimulatedEngine(Engine):
         return _word(token).encode()
 
     @override
-    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
+    def constraint(self, form: Form) -> Constraint:
         raise SchemaError("the Simulated engine does not support schemas")
 
     @override

@@ -4,14 +4,17 @@ Uses the `tokenizers` object inside transformers' wrapper. The wrapper's `__call
 fails if two threads call it at the same time.
 """
 
+import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from chatscale_contract.server.environment import Env
+from chatscale_contract.server.environment import Env, ReasoningFormat, ToolFormat
 from chatscale_contract.server.exit_codes import ExitCode
-from chatscale_server.engine.detokenize import Decoder
+from chatscale_server.engine import template_formats
+from chatscale_server.engine.control_tokens import ControlTokens, ForgedTokenError, control_tokens_of
+from chatscale_server.engine.detokenize import BytesDecoder, Decoder
 from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, PromptError
 from chatscale_server.errors import StartupError
 
@@ -19,24 +22,30 @@ PLAIN_TEMPLATE: Final = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}assistant:"
 )
 """For models without a chat template, such as GPT-2."""
-CALL_MARK: Final = "<tool_call>"
-"""Opening tag of a tool call in the format of Hermes and Qwen. A JSON object with name and arguments follows."""
-OTHER_CALLS: Final = ("<function=", "<arg_key>")
-"""In templates of models that use another format after the same tag (Qwen3-Coder, GLM)."""
 REPLACEMENT: Final = "\ufffd"
 """Tokenizers decode incomplete and invalid bytes to this character."""
 MAX_HELD_TOKENS: Final = 8
 """A character has at most four bytes, and a token at least one byte. Longer runs without text are invalid or special
 tokens."""
+WORD_START: Final = "\u2581"
+"""SentencePiece's spelling of a space."""
 _PRINTABLE: Final = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 """Bytes that byte-level vocabularies spell as the character of that number. The others follow from 0x100 on."""
 _BYTE_TOKEN: Final = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 class Tokenizer:
-    """Loaded from a model's folder. `chat_template` replaces the model's own."""
+    """Loaded from a model's folder. `chat_template` replaces the model's own; both formats replace what it shows."""
 
-    def __init__(self, folder: Path, chat_template: str | None, *, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        chat_template: str | None,
+        *,
+        trust_remote_code: bool = False,
+        tool_format: ToolFormat = ToolFormat.AUTO,
+        reasoning_format: ReasoningFormat = ReasoningFormat.AUTO,
+    ) -> None:
         from transformers import AutoTokenizer
 
         try:
@@ -52,23 +61,35 @@ class Tokenizer:
         named = own if isinstance(own, dict) else {"default": own}
         self._template: str = chat_template or named.get("default") or PLAIN_TEMPLATE
         self._tool_template = self._template if chat_template else named.get("tool_use") or self._template
-        self.token_bytes = token_bytes_of(self._inner)
         if chat_template:
             self._check_template(ExitCode.BAD_SETTINGS, str(Env.CHAT_TEMPLATE))
         else:
             self._check_template(ExitCode.MODEL_UNSUPPORTED, f"model {folder}: the chat template")
+        self.tool_format = tool_format
+        """How the model writes calls; NONE if it takes no tools."""
+        if tool_format is ToolFormat.AUTO:
+            self.tool_format = template_formats.tool_format_of(self._tool_template)
+        self.reasoning_format = reasoning_format
+        """How the model marks its reasoning."""
+        if reasoning_format is ReasoningFormat.AUTO:
+            self.reasoning_format = template_formats.reasoning_format_of(self._template)
+        templates = (self._template, self._tool_template)
+        self.template_variables = frozenset().union(*map(template_formats.variables_of, templates))
+        """Variables that the chat template reads."""
+        self._reasoning_marks = template_formats.REASONING_MARKS.get(self.reasoning_format, ())
+        self._control = ControlTokens(self._inner, control_tokens_of(self._inner, templates))
+        self.token_bytes = token_bytes_of(self._inner)
+        self._special = {number for number, token in self._added_tokens().items() if token.special}
+        visible = {*template_formats.MARKS.get(self.tool_format, ()), *self._reasoning_marks}
+        self._hidden = self._special - {number for number in self._special if self._spelling(number) in visible}
+        self._stripped = stripped_spaces(self._inner)
 
-    @property
-    def takes_tools(self) -> bool:
-        """True if the chat template supports tools and makes the model write calls in the supported format."""
-        marked = CALL_MARK in self._tool_template and not any(mark in self._tool_template for mark in OTHER_CALLS)
-        # Special tokens have no text, so a call between two special tokens would be invisible.
-        hidden = any(token.special and token.content == CALL_MARK for token in self._added_tokens())
-        return marked and not hidden and _uses_tools(self._tool_template)
-
-    def _added_tokens(self) -> Collection[Any]:
+    def _added_tokens(self) -> Mapping[int, Any]:
         found: dict[int, Any] = self._inner.get_added_tokens_decoder()
-        return found.values()
+        return found
+
+    def _spelling(self, token: int) -> str:
+        return str(self._inner.id_to_token(token))
 
     @property
     def backend(self) -> Any:
@@ -82,7 +103,10 @@ class Tokenizer:
         return token
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a plain prompt, with the special tokens that the model expects around it."""
+        """Token ids of a plain prompt, with the special tokens that the model expects around it.
+
+        The names of special tokens in the text become special tokens: a plain prompt has no other way to contain them.
+        """
         return list(self._inner.encode(text, add_special_tokens=True).ids)
 
     def encode_chat(
@@ -93,15 +117,34 @@ class Tokenizer:
     ) -> list[int]:
         """Token ids of a conversation in the model's template. Raises PromptError.
 
-        variables: further variables of the template, and parameters of `apply_chat_template`.
+        variables: further variables of the template, and parameters of `apply_chat_template`.  The names of special
+        tokens in any text of the conversation stay text.
         """
         with_tools = bool(tools) or any(message.tool_calls or message.tool_call_id for message in messages)
         template = self._tool_template if with_tools else self._template
+        turns, control = [_turn(message) for message in messages], self._control
+        harmless = control.is_harmless([list(tools), dict(variables)]) and all(
+            control.is_harmless(value, self._kept_marks(turn, key)) for turn in turns for key, value in turn.items()
+        )
         try:
-            text = self._render(template, [_turn(message) for message in messages], tools, variables)
+            if harmless:
+                text = self._render(template, turns, tools, variables)
+                return list(self._inner.encode(text, add_special_tokens=False).ids)
+            marked = [
+                {key: control.marked(value, self._kept_marks(turn, key)) for key, value in turn.items()}
+                for turn in turns
+            ]
+            text = self._render(template, marked, control.marked(list(tools)), control.marked(dict(variables)))
+            return control.encode(text)
+        except ForgedTokenError as error:
+            raise PromptError(str(error)) from error
         except Exception as error:  # TemplateError if it rejects the messages, any error if it does not support them
             raise PromptError(f"the model's chat template rejects the messages: {error}") from error
-        return list(self._inner.encode(text, add_special_tokens=False).ids)
+
+    def _kept_marks(self, turn: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        """Marks that keep their meaning in a field: templates look for the reasoning in earlier answers."""
+        thinks = self.reasoning_format is ReasoningFormat.THINK and (turn["role"], key) == ("assistant", "content")
+        return self._reasoning_marks if thinks else ()
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of a whole sequence, with the names of special tokens."""
@@ -132,14 +175,21 @@ class Tokenizer:
             )
         )
 
-    def decoder(self) -> Decoder:
-        """A new incremental decoder. Special tokens have no text."""
-        return StreamDecoder(self._inner)
+    def decoder(self, *, marks: bool = False) -> Decoder:
+        """A new incremental decoder. Special tokens have no text.
+
+        marks: those that mark calls and reasoning have their names as text.
+        """
+        hidden = self._hidden if marks else self._special
+        if self._stripped is None:
+            return StreamDecoder(self._inner)
+        return BytesDecoder(lambda token: b"" if token in hidden else self.token_bytes(token), self._stripped)
 
 
 class StreamDecoder:
-    """Incremental detokenization by `tokenizers.decoders.DecodeStream`, with a bound on held tokens and an end.
+    """Incremental detokenization by `tokenizers.decoders.DecodeStream`, for tokenizers without exact bytes.
 
+    A U+FFFD that the model generates looks like an incomplete character here: at the end of the output it is dropped.
     DecodeStream holds tokens without text for ever and decodes all of them again in each step. It also has no way to
     return what it holds at the end of the output (docs/design/0010). In both cases the held tokens are decoded here.
     """
@@ -189,13 +239,34 @@ class StreamDecoder:
         return DecodeStream(ids=self._context, skip_special_tokens=True)
 
 
+def stripped_spaces(tokenizer: Any) -> int | None:
+    """Spaces that the decoder removes from the start of a text; None if `token_bytes_of` is not exact for it."""
+    steps = _decoder_steps(tokenizer)
+    kinds = [step["type"] for step in steps]
+    if kinds == ["ByteLevel"]:
+        return 0
+    if "ByteFallback" not in kinds or not set(kinds) <= {"ByteFallback", "Fuse", "Replace", "Strip"}:
+        return None
+    if any(step["type"] == "Replace" and step["pattern"] != {"String": WORD_START} for step in steps):
+        return None
+    return sum(int(step["start"]) for step in steps if step["type"] == "Strip")
+
+
+def _decoder_steps(tokenizer: Any) -> list[dict[str, Any]]:
+    if tokenizer.decoder is None:
+        return []
+    state: dict[str, Any] = json.loads(tokenizer.decoder.__getstate__())
+    steps: list[dict[str, Any]] = state["decoders"] if state["type"] == "Sequence" else [state]
+    return steps
+
+
 def token_bytes_of(tokenizer: Any) -> Callable[[int], bytes]:
     """A function that gives the exact bytes of a token, which `decode` cannot: a token may be part of a character.
 
     The bytes of a special token are its name. Unknown tokens have no bytes.
     """
     added = {token: str(spelling.content) for token, spelling in tokenizer.get_added_tokens_decoder().items()}
-    decoder = tokenizer.decoder.__getstate__().decode() if tokenizer.decoder is not None else ""
+    kinds = {step["type"] for step in _decoder_steps(tokenizer)}
     alphabet = _byte_alphabet()
 
     def token_bytes(token: int) -> bytes:
@@ -204,12 +275,12 @@ def token_bytes_of(tokenizer: Any) -> Callable[[int], bytes]:
         spelling = tokenizer.id_to_token(token)
         if spelling is None:
             return b""
-        if '"ByteLevel"' in decoder and all(letter in alphabet for letter in spelling):
+        if "ByteLevel" in kinds and all(letter in alphabet for letter in spelling):
             return bytes(alphabet[letter] for letter in spelling)
-        if '"ByteFallback"' in decoder:
+        if "ByteFallback" in kinds:
             if found := _BYTE_TOKEN.fullmatch(spelling):
                 return bytes.fromhex(found[1])
-            return str(spelling).replace("\u2581", " ").encode()
+            return str(spelling).replace(WORD_START, " ").encode()
         return str(tokenizer.decode([token])).encode()
 
     return token_bytes
@@ -225,6 +296,10 @@ def _turn(message: ChatMessage) -> dict[str, Any]:
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.name:
         turn["name"] = message.name
+    if message.reasoning:
+        turn["reasoning_content"] = message.reasoning
+        # The template of GPT-OSS takes either this or the content.
+        turn |= {} if message.content else {"thinking": message.reasoning}
     if message.tool_call_id:
         turn["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
@@ -233,15 +308,3 @@ def _turn(message: ChatMessage) -> dict[str, Any]:
             for call in message.tool_calls
         ]
     return turn
-
-
-def _uses_tools(template: str) -> bool:
-    """True if the template reads the variable `tools`."""
-    from jinja2 import Environment, TemplateError, meta
-
-    try:
-        # The template is parsed, not rendered, so autoescape does not matter.
-        tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)  # noqa: S701
-    except TemplateError:  # a tag that only transformers supports
-        return re.search(r"\btools\b", template) is not None
-    return "tools" in meta.find_undeclared_variables(tree)

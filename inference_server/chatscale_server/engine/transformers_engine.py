@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
+from chatscale_contract.server.environment import ToolFormat
 from chatscale_server.engine import grammar
 from chatscale_server.engine.detokenize import Decoder
 from chatscale_server.engine.encoding import Task
+from chatscale_server.engine.output_form import Form
 from chatscale_server.engine.protocol import NO_VARIABLES, ChatMessage, Engine, ModelInfo, PhaseSink, SchemaError
 from chatscale_server.engine.request import Constraint, Request, Sampling, Score
 from chatscale_server.engine.sequence import Chunk, StepPlan
@@ -84,8 +86,9 @@ class TransformersEngine(Engine):
         began = time.monotonic()
         plan = loading.plan_load(folder, self._settings)
         self._tokenizer = Tokenizer(
-            folder, self._settings.chat_template, trust_remote_code=self._settings.trust_remote_code
-        )
+            folder, self._settings.chat_template, trust_remote_code=self._settings.trust_remote_code,
+            tool_format=self._settings.tool_format, reasoning_format=self._settings.reasoning_format,
+        )  # fmt: skip
         self._model = loading.load_model(plan)
         self._vocab_size: int = plan.config.vocab_size
         self._end_tokens = loading.end_tokens(plan, self._tokenizer.end_token)
@@ -118,7 +121,10 @@ class TransformersEngine(Engine):
             burst_factor=burst_factor,
             vocab_size=self._vocab_size,
             end_tokens=self._end_tokens,
-            takes_tools=self._tokenizer.takes_tools,
+            takes_tools=self._tokenizer.tool_format is not ToolFormat.NONE,
+            tool_format=self._tokenizer.tool_format,
+            reasoning_format=self._tokenizer.reasoning_format,
+            template_variables=self._tokenizer.template_variables,
             max_beams=self._settings.max_beams,
             takes_schemas=self._grammars is not None,
         )
@@ -151,14 +157,14 @@ class TransformersEngine(Engine):
         return self._tokenizer.token_bytes(token)
 
     @override
-    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
+    def constraint(self, form: Form) -> Constraint:
         if self._grammars is None:
             raise SchemaError("this server does not support structured output")
-        return self._grammars.constraint(schema, prefix, suffix)
+        return self._grammars.constraint(form)
 
     @override
-    def decoder(self) -> Decoder:
-        return self._tokenizer.decoder()
+    def decoder(self, *, marks: bool = False) -> Decoder:
+        return self._tokenizer.decoder(marks=marks)
 
     @override
     def prepare(self, plan: StepPlan) -> None:

@@ -224,7 +224,8 @@ class Worker:
         problem: Exception | None = None
         for sequence in plan.started:
             try:
-                text = SequenceText(self.engine.decoder(), StopFilter(sequence.request.stop))
+                decoder = self.engine.decoder(marks=True) if sequence.request.marks else self.engine.decoder()
+                text = SequenceText(decoder, StopFilter(sequence.request.stop))
             except Exception as error:  # noqa: BLE001 - see `_fail`
                 failed.append(sequence)
                 problem = error
@@ -353,7 +354,7 @@ class Worker:
             scheduler.remove(request.id)
             del self._texts[request.id]
         cached_tokens = self._cached.pop(request.id, 0) if finish else 0
-        return Output(request.id, piece.text, 1, finish, piece.scores, cached_tokens)
+        return Output(request.id, piece.text, 1, finish, piece.scores, cached_tokens=cached_tokens)
 
 
 def _ends(request: Request, token: int, info: ModelInfo) -> bool:

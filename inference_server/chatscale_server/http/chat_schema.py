@@ -1,7 +1,6 @@
 """The body of POST /v1/chat/completions: messages, tools and response formats."""
 
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
@@ -10,11 +9,13 @@ from typing_extensions import override
 
 from chatscale_contract.openai.bounded_json import parse_object
 from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_server.engine.output_form import Form, Json
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
-from chatscale_server.http import tool_calls
 from chatscale_server.http.schema import (
+    ANY_OBJECT,
     MAX_PROMPT_TOKENS,
     GenerationBody,
+    JsonObject,
     Label,
     Strict,
     Text,
@@ -27,28 +28,15 @@ MAX_MESSAGES: Final = 1024
 MAX_TOOLS: Final = 128
 """Limit of `tools` in a request and of `tool_calls` in a message."""
 MAX_TOP_LOGPROBS: Final = 20
+RESERVED_VARIABLES: Final = frozenset({
+    "messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt", "tokenize",
+    "continue_final_message", "return_dict", "return_tensors", "return_assistant_tokens_mask", "padding", "truncation",
+    "max_length", "tokenizer_kwargs", "load_audio_from_video", "processor_kwargs",
+})  # fmt: skip
+"""Parameters of `apply_chat_template` that clients cannot set."""
 
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(encodable)]
-
-
-def _encodable_json(value: dict[str, Any]) -> dict[str, Any]:
-    encodable(json.dumps(value, ensure_ascii=False))
-    return value
-
-
-JsonObject = Annotated[dict[str, Any], AfterValidator(_encodable_json)]
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseConstraint:
-    """Format of a whole response: a prefix, JSON that follows a schema, a suffix."""
-
-    param: str
-    """The body's field that requires it."""
-    schema: dict[str, Any]
-    prefix: str = ""
-    suffix: str = ""
 
 
 PART_LABELS: Final = frozenset({
@@ -160,6 +148,7 @@ class Message(Strict):
                 for at, call in enumerate(self.tool_calls or ())
             ),
             self.tool_call_id,
+            (self.reasoning_content or self.reasoning or "") if self.role == "assistant" else "",
         )
 
 
@@ -170,7 +159,10 @@ class FunctionTool(Strict):
     """A function that the model may call."""
 
     class Function(Strict):
-        """Name and JSON schema of the arguments. The schema is enforced if the model must call the function."""
+        """Name and JSON schema of the arguments; without a schema it takes no arguments.
+
+        The schema is enforced if `strict` is true, or if the model must call the function.
+        """
 
         name: FunctionName
         description: Text | None = None
@@ -199,11 +191,11 @@ class ResponseFormat(Strict):
     json_schema: JsonSchema | None = None
 
     @property
-    def constraint(self) -> ResponseConstraint | None:
+    def required_schema(self) -> dict[str, Any] | None:
         """None for free text."""
         if self.json_schema is not None:
-            return ResponseConstraint("response_format", self.json_schema.schema_)
-        return ResponseConstraint("response_format", {"type": "object"}) if self.type == "json_object" else None
+            return self.json_schema.schema_
+        return ANY_OBJECT if self.type == "json_object" else None
 
 
 class NamedTool(Strict):
@@ -216,6 +208,19 @@ class NamedTool(Strict):
 
     type: Literal["function"]
     function: Function
+
+
+class AllowedTools(Strict):
+    """The functions that the model may call, of all that are in `tools`."""
+
+    class Choice(Strict):
+        """Some functions. `required` forces a call of one of them."""
+
+        mode: Literal["auto", "required"]
+        tools: Annotated[list[NamedTool], Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)]
+
+    type: Literal["allowed_tools"]
+    allowed_tools: Choice
 
 
 class ChatBody(GenerationBody):
@@ -233,9 +238,12 @@ class ChatBody(GenerationBody):
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     response_format: ResponseFormat | None = None
     tools: Tools | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
-    """`none` hides the tools from the model, `auto` lets it decide, the others force one call."""
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedTools | None = None
+    """`none` hides the tools from the model, `auto` lets it decide, `required` and a name force one call."""
     parallel_tool_calls: bool | None = None
+    chat_template_kwargs: JsonObject | None = None
+    """Variables of the chat template. Those that it does not read cannot change the prompt."""
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1, fail_fast=True)] | None = None
     metadata: Annotated[dict[str, Label], Field(max_length=16)] | None = None
     store: bool | None = None
@@ -250,14 +258,9 @@ class ChatBody(GenerationBody):
         return self.max_completion_tokens or self.max_tokens
 
     @property
-    @override
-    def stops(self) -> tuple[str, ...]:
-        """Without parallel tool calls, the end of the first call ends the response."""
-        return (*super().stops, tool_calls.CLOSE) if self._one_call else super().stops
-
-    @property
-    def _one_call(self) -> bool:
-        return bool(self.offered_tools) and self.parallel_tool_calls is False
+    def one_call(self) -> bool:
+        """True if the first call ends the response."""
+        return bool(self.callable_tools) and self.parallel_tool_calls is False
 
     @property
     def scored_alternatives(self) -> int | None:
@@ -265,25 +268,54 @@ class ChatBody(GenerationBody):
         return (self.top_logprobs or 0) if self.logprobs else None
 
     @cached_property
-    def offered_tools(self) -> list[dict[str, Any]]:
-        """The tools that the model may call, as the chat template gets them."""
-        shown = self.tools if self.tools and self.tool_choice != "none" else []
-        return [tool.model_dump(exclude_none=True) for tool in shown]
+    def callable_tools(self) -> list[FunctionTool]:
+        """The tools that the model may call. The others are not shown to it."""
+        if not self.tools or self.tool_choice == "none":
+            return []
+        if isinstance(self.tool_choice, AllowedTools):
+            names = {tool.function.name for tool in self.tool_choice.allowed_tools.tools}
+            return [tool for tool in self.tools if tool.function.name in names]
+        return list(self.tools)
 
     @cached_property
-    def constraint(self) -> ResponseConstraint | None:
-        """Required format of the response; None for free text."""
-        if required := self._required_tools():
-            functions = [(tool.function.name, tool.function.parameters or {"type": "object"}) for tool in required]
-            schema = tool_calls.call_schema(functions)
-            return ResponseConstraint("tool_choice", schema, f"{tool_calls.OPEN}\n", f"\n{tool_calls.CLOSE}")
-        return self.response_format.constraint if self.response_format else None
+    def offered_tools(self) -> list[dict[str, Any]]:
+        """The tools that the model may call, as the chat template gets them. `strict` is not for the model."""
+        return [tool.model_dump(exclude={"function": {"strict"}}, exclude_none=True) for tool in self.callable_tools]
 
-    def _required_tools(self) -> list[FunctionTool]:
+    @property
+    def constrains_calls(self) -> bool:
+        """True if a call that the model begins must follow a schema, or call one of some functions."""
+        strict = any(tool.function.strict for tool in self.callable_tools)
+        return strict or (isinstance(self.tool_choice, AllowedTools) and bool(self.callable_tools))
+
+    @override
+    def _structures(self) -> list[tuple[str, Form, object]]:
+        schema = self.response_format.required_schema if self.response_format else None
+        if schema is None:
+            return super()._structures()
+        return [("response_format", Json(json.dumps(schema, ensure_ascii=False)), schema), *super()._structures()]
+
+    @property
+    def required_tools(self) -> list[FunctionTool]:
         """The tools of which the model must call one; empty if it need not."""
-        if isinstance(self.tool_choice, NamedTool):
-            return [tool for tool in self.tools or () if tool.function.name == self.tool_choice.function.name]
-        return list(self.tools or ()) if self.tool_choice == "required" else []
+        match self.tool_choice:
+            case NamedTool():
+                return [tool for tool in self.tools or () if tool.function.name == self.tool_choice.function.name]
+            case AllowedTools() if self.tool_choice.allowed_tools.mode == "required":
+                return self.callable_tools
+            case "required":
+                return list(self.tools or ())
+            case _:
+                return []
+
+    @property
+    def _constraining(self) -> str | None:
+        """The field that constrains the output; None for free text."""
+        if self.required_tools:
+            return "tool_choice"
+        if self.constrains_calls:
+            return "tools"
+        return self.structure[0] if self.structure else None
 
     @override
     def check(self) -> None:
@@ -300,12 +332,9 @@ class ChatBody(GenerationBody):
                 "response_format.json_schema", "is required with type json_schema and invalid with others"
             )
         self._check_tools()
-
         for name in ("min_tokens", "ignore_eos"):
-            if self.constraint and getattr(self, name):
-                raise invalid_combination(
-                    name, f"cannot be combined with {self.constraint.param}, which ends the output"
-                )
+            if (param := self._constraining) and getattr(self, name):
+                raise invalid_combination(name, f"cannot be combined with {param}, which ends the output")
 
     def _check_continuation(self) -> None:
         if not self.continue_final_message:
@@ -319,37 +348,49 @@ class ChatBody(GenerationBody):
             raise invalid_combination(
                 "continue_final_message", "requires that the last message is text of the assistant"
             )
-        if self._required_tools() or (self.response_format and self.response_format.constraint):
+        if self.required_tools or self.structure:
             raise invalid_combination("continue_final_message", "cannot be combined with a required format or tool")
 
     @override
     def check_beam_search(self) -> None:
         super().check_beam_search()
-        if self._required_tools():
+        if self.required_tools:
             raise unsupported_with_beams("tool_choice")
-        if self._one_call:
+        if self.one_call:
             raise unsupported_with_beams("parallel_tool_calls")
+        if self.constrains_calls:
+            raise unsupported_with_beams("tools")
 
     def _check_tools(self) -> None:
-        if self.offered_tools and self.response_format and self.response_format.constraint:
-            raise invalid_combination("response_format", "cannot be combined with tools")
-        required = self._required_tools()
-        if self.tool_choice not in {None, "none", "auto"} and not required:
+        if self.offered_tools and self.structure:
+            raise invalid_combination(self.structure[0], "cannot be combined with tools")
+        if isinstance(self.tool_choice, AllowedTools):
+            known = {tool.function.name for tool in self.tools or ()}
+            if not {tool.function.name for tool in self.tool_choice.allowed_tools.tools} <= known:
+                raise invalid_combination("tool_choice", "names a tool that is not in tools")
+        elif self.tool_choice not in {None, "none", "auto"} and not self.required_tools:
             raise invalid_combination("tool_choice", "does not match any of the tools")
-        for at, tool in enumerate(self.tools or ()):
-            if tool.function.strict and self.offered_tools and not required:
-                raise bad_request(
-                    f"tools.{at}.function.strict: the schema is only enforced if the model must call the function; "
-                    "set tool_choice",
-                    param=f"tools.{at}.function.strict", code="unsupported_value",
-                )  # fmt: skip
 
-    @property
-    def template_variables(self) -> dict[str, Any]:
-        """Variables of the chat template and parameters of `apply_chat_template`."""
-        if not self.continue_final_message:
-            return {}
-        return {"continue_final_message": True, "add_generation_prompt": False}
+    def template_variables(self, known: frozenset[str]) -> dict[str, Any]:
+        """Variables of the chat template, which reads the `known` ones, and parameters of `apply_chat_template`.
+
+        Raises ApiError.
+        """
+        given = dict(self.chat_template_kwargs or {})
+        for name in given:
+            if name in RESERVED_VARIABLES:
+                param = f"chat_template_kwargs.{name}"
+                raise bad_request(f"{param} is set by the server", param=param, code="unsupported_parameter")
+        if self.continue_final_message:
+            given |= {"continue_final_message": True, "add_generation_prompt": False}
+        if self.reasoning_effort is None:
+            return given
+        if "reasoning_effort" in known:
+            return {"reasoning_effort": self.reasoning_effort, **given}
+        switches: dict[str, Any] = {name: False for name in ("enable_thinking", "thinking") if name in known}
+        if self.reasoning_effort == "none" and switches:
+            return {**switches, **given}
+        raise _unsupported("reasoning_effort", "this model's chat template does not support it")
 
     def conversation(self) -> list[ChatMessage]:
         """The messages as the chat template gets them. Raises ApiError."""
@@ -364,8 +405,15 @@ class ChatBody(GenerationBody):
                 if message.uses_tools:
                     field = "role" if message.role == "tool" else "tool_calls"
                     raise _unsupported(f"messages.{at}.{field}", "this model's chat template does not support tools")
-        if self.constraint is not None and not takes_schemas:
-            raise _unsupported(self.constraint.param, "this server does not support structured output")
+        if not takes_schemas:
+            if self.required_tools:
+                raise _unsupported("tool_choice", "this server does not support structured output")
+            for at, tool in enumerate(self.callable_tools):
+                if tool.function.strict:
+                    param = f"tools.{at}.function.strict"
+                    raise _unsupported(param, "this server does not support structured output")
+            if self.structure:
+                raise _unsupported(self.structure[0], "this server does not support structured output")
 
 
 def _unsupported(param: str, reason: str) -> ApiError:

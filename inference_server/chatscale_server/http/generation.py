@@ -26,6 +26,10 @@ class RequestContext:
     """The body's field that contains the prompts, for error messages."""
     default_max_tokens: int
     top_logprobs: int | None = None
+    more_stops: tuple[str, ...] = ()
+    """Stop strings that the server adds."""
+    marks: bool = False
+    """See `Request.marks`."""
     constraints: Sequence[Constraint] = ()
     """One per choice, or empty."""
 
@@ -48,7 +52,8 @@ def plan_requests(
             prompt=tuple(prompts[at // body.choices_per_prompt]),
             max_tokens=limits[at // body.choices_per_prompt],
             sampling=replace(sampling, seed=seed_of_choice(body.seed, at % body.choices_per_prompt)),
-            stop=body.stops,
+            stop=(*body.stops, *context.more_stops),
+            marks=context.marks,
             top_logprobs=context.top_logprobs,
             stop_tokens=stop_tokens,
             min_tokens=body.min_tokens or 0,

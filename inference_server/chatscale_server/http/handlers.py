@@ -13,11 +13,14 @@ from typing_extensions import override
 
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_contract.openai.models import model_list, model_object
+from chatscale_contract.server.environment import ToolFormat
 from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Request
 from chatscale_server.http.chat_schema import ChatBody, Messages, Tools
 from chatscale_server.http.generation import CONTEXT_LENGTH_EXCEEDED, RequestContext, check_count, plan_requests
+from chatscale_server.http.message_parser import MessageParser, build_message_parser
+from chatscale_server.http.output_rules import ResponseConstraint, arguments_schema, chat_constraint, text_constraint
 from chatscale_server.http.preparation import RequestPreparation, SchemaCompiler
 from chatscale_server.http.response_writer import PendingResponse, write_complete, write_stream
 from chatscale_server.http.responses import (
@@ -38,10 +41,13 @@ from chatscale_server.http.schema import (
     invalid_combination,
     parse_request,
 )
-from chatscale_server.http.tool_calls import ToolCallParser
+from chatscale_server.http.tool_calls import hermes, qwen3_coder
+from chatscale_server.http.tool_calls.formats import call_id
 from chatscale_server.http.tracing import RequestSpan, Tracing
 from chatscale_server.http.transport import off_loop
 
+CALL_ENDS: Final = {ToolFormat.HERMES: (hermes.CLOSE,), ToolFormat.QWEN3_CODER: (qwen3_coder.CLOSE,)}
+"""Text at the end of a call. Other formats have none."""
 COMPLETION_MAX_TOKENS: Final = 16
 """OpenAI's default for /v1/completions."""
 
@@ -80,19 +86,26 @@ class CompletionHandlers:
                 info = self.preparation.find_model(body.model)
                 count = check_count(body, 1)
                 prompt = await self.preparation.encode_chat(body, info)
-            required = body.constraint
+            inside = self.preparation.begins_inside(prompt, info)
+            required = chat_constraint(body, info, inside=inside)
+            parsers = [_message_parser(body, info, inside=inside) for _ in range(count)]
             context = RequestContext(
                 response_id=f"chatcmpl-{uuid.uuid4().hex}",
                 arrived_s=arrived_s,
                 prompt_param="messages",
                 default_max_tokens=info.default_max_tokens or info.max_model_len,
                 top_logprobs=body.scored_alternatives,
+                more_stops=CALL_ENDS.get(info.tool_format, ()) if body.one_call else (),
+                marks=parsers[0] is not None,
                 constraints=await self.schemas.compile(required, count) if required is not None else (),
             )
             requests = self._plan(body, [prompt], context, info)
-            choices = [self._chat_choice(body, index, request) for index, request in enumerate(requests)]
+            choices = [
+                self._chat_choice(body, info, index, request, parser)
+                for index, (request, parser) in enumerate(zip(requests, parsers, strict=True))
+            ]
             envelope = chat_envelope(context.response_id, self.preparation.served_name, int(time.time()))
-            return await self._respond(http, body, requests, envelope, choices)
+            return await self._respond(http, body, requests, envelope, choices, required)
 
     async def complete(self, http: web.Request) -> web.StreamResponse:
         """POST /v1/completions."""
@@ -101,26 +114,34 @@ class CompletionHandlers:
             async with self.preparation.read_body(http) as raw:
                 body = parse_request(CompletionBody, raw)
                 info = self.preparation.find_model(body.model)
-                check_count(body, len(body.prompts))
+                count = check_count(body, len(body.prompts))
                 prompts = [await self.preparation.encode(prompt) for prompt in body.prompts]
+            required = text_constraint(body)
+            if required is not None and not info.takes_schemas:
+                reason = f"{required.param}: this server does not support structured output"
+                raise bad_request(reason, param=required.param, code="unsupported_value")
             context = RequestContext(
                 response_id=f"cmpl-{uuid.uuid4().hex}",
                 arrived_s=arrived_s,
                 prompt_param="prompt",
                 default_max_tokens=COMPLETION_MAX_TOKENS,
                 top_logprobs=body.logprobs,
+                constraints=await self.schemas.compile(required, count) if required is not None else (),
             )
             requests = self._plan(body, prompts, context, info)
             choices = [self._text_choice(body, index) for index in range(len(requests))]
             envelope = text_envelope(context.response_id, self.preparation.served_name, int(time.time()))
-            return await self._respond(http, body, requests, envelope, choices)
+            return await self._respond(http, body, requests, envelope, choices, required)
 
-    def _chat_choice(self, body: ChatBody, index: int, request: Request) -> ChatChoice:
+    def _chat_choice(
+        self, body: ChatBody, info: ModelInfo, index: int, request: Request, parser: MessageParser | None
+    ) -> ChatChoice:
+        prefix = request.id.removeprefix("chatcmpl-").replace(".", "")
         return ChatChoice(
             index,
-            request.id.removeprefix("chatcmpl-").replace(".", ""),
+            lambda at: call_id(info.tool_format, prefix, at),
             self.preparation.engine.token_bytes if body.logprobs else None,
-            ToolCallParser() if body.offered_tools else None,
+            parser,
         )
 
     def _text_choice(self, body: CompletionBody, index: int) -> TextChoice:
@@ -149,10 +170,9 @@ class CompletionHandlers:
 
     async def _respond(
         self, http: web.Request, body: GenerationBody, requests: list[Request], envelope: ResponseEnvelope,
-        choices: Sequence[ChatChoice | TextChoice],
+        choices: Sequence[ChatChoice | TextChoice], required: ResponseConstraint | None,
     ) -> web.StreamResponse:  # fmt: skip
         self.preparation.lifecycle.check_open()
-        required = body.constraint if isinstance(body, ChatBody) else None
         in_flight = self.preparation.bridge.submit(requests, required.param if required else None)
         prompt_tokens = sum(len(request.prompt) for request in requests[:: body.choices_per_prompt])
         response = PendingResponse(envelope, choices, in_flight, prompt_tokens, body.choices_per_prompt)
@@ -167,6 +187,13 @@ class CompletionHandlers:
                 operation = "chat" if isinstance(body, ChatBody) else "text_completion"
                 span = RequestSpan(operation, self.preparation.served_name, envelope.id, prompt_tokens)
                 self.tracing.record(http.headers, span, in_flight)
+
+
+def _message_parser(body: ChatBody, info: ModelInfo, *, inside: bool) -> MessageParser | None:
+    functions = {tool.function.name: arguments_schema(tool) for tool in body.callable_tools}
+    return build_message_parser(
+        info.tool_format, info.reasoning_format, functions, inside=inside, one_call=body.one_call
+    )  # fmt: skip
 
 
 class TokenizeBody(Strict):

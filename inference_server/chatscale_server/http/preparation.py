@@ -1,7 +1,6 @@
 """What a request needs before admission: body, token ids, token constraints. Long work runs off the event loop."""
 
 import asyncio
-import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -10,11 +9,14 @@ from typing import Final
 from aiohttp import web
 
 from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_contract.server.environment import ReasoningFormat
 from chatscale_server.engine.protocol import Engine, ModelInfo, PromptError, SchemaError
 from chatscale_server.engine.request import Constraint
 from chatscale_server.http.bridge import Bridge
-from chatscale_server.http.chat_schema import ChatBody, ResponseConstraint
+from chatscale_server.http.chat_schema import ChatBody
 from chatscale_server.http.lifecycle import Lifecycle
+from chatscale_server.http.output_rules import ResponseConstraint
+from chatscale_server.http.reasoning import opens_reasoning
 from chatscale_server.http.transport import INLINE_CHARS, UploadBudget, off_loop, read_body
 
 MAX_SCHEMA_CHARS: Final = 32_768
@@ -23,6 +25,8 @@ MAX_SCHEMA_CONTAINERS: Final = 2_000
 COMPILE_TIMEOUT_S: Final = 5.0
 """Real schemas compile within milliseconds."""
 BUSY_RETRY_AFTER_S: Final = 5
+PROMPT_END_TOKENS: Final = 16
+"""The opening mark of the reasoning and the white space after it have fewer tokens, in any vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,22 @@ class RequestPreparation:
         """Token ids of a conversation. Raises ApiError for what the model's chat template does not support."""
         body.check_model(takes_tools=info.takes_tools, takes_schemas=info.takes_schemas)
         messages, tools = body.conversation(), body.offered_tools
+        variables = body.template_variables(info.template_variables)
         chars = sum(len(message.content) for message in messages) + INLINE_CHARS * bool(tools)
         try:
-            return await off_loop(lambda: self.engine.encode_chat(messages, tools, body.template_variables), chars)
+            return await off_loop(lambda: self.engine.encode_chat(messages, tools, variables), chars)
         except PromptError as error:
             raise bad_request(f"messages: {error}", param="messages", code="invalid_value") from error
 
+    def begins_inside(self, prompt: list[int], info: ModelInfo) -> bool:
+        """True if the output to a chat prompt begins within the reasoning."""
+        if info.reasoning_format is ReasoningFormat.NONE:
+            return False
+        return opens_reasoning(info.reasoning_format, self.engine.decode(prompt[-PROMPT_END_TOKENS:]))
+
 
 class SchemaCompiler:
-    """Compiles JSON schemas of clients into token constraints, in one thread of its own.
+    """Compiles output forms of clients into token constraints, in one thread of its own.
 
     A schema that is slow to compile delays other schemas, and nothing else. `timeout_s` limits first the wait for
     the thread, then the compilation.
@@ -89,7 +100,7 @@ class SchemaCompiler:
 
     async def compile(self, required: ResponseConstraint, count: int) -> list[Constraint]:
         """One constraint for each of `count` choices. Raises ApiError."""
-        text = json.dumps(required.schema, ensure_ascii=False, separators=(",", ":"))
+        text = required.source
         if len(text) > MAX_SCHEMA_CHARS or text.count("{") + text.count("[") > MAX_SCHEMA_CONTAINERS:
             raise bad_request(
                 f"{required.param}: the schema has more than {MAX_SCHEMA_CHARS} characters or "
@@ -100,7 +111,7 @@ class SchemaCompiler:
 
         def compile_all() -> list[Constraint]:
             loop.call_soon_threadsafe(started.set)
-            return [self._engine.constraint(text, required.prefix, required.suffix) for _ in range(count)]
+            return [self._engine.constraint(required.form) for _ in range(count)]
 
         job = self._thread.submit(compile_all)
         try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chatscale_server.engine.request import FinishReason, Score
-from chatscale_server.http.tool_calls import ParsedToolCall, ToolCallParser
+from chatscale_server.http.message_parser import MessageParser
+from chatscale_server.http.tool_calls.events import CallArguments, CallStart, Content, Event, Reasoning
 
 TokenBytes = Callable[[int], bytes]
 
@@ -74,14 +75,15 @@ def text_envelope(response_id: str, model: str, created: int) -> ResponseEnvelop
 
 @dataclass(slots=True)
 class ChatChoice:
-    """A choice of /v1/chat/completions. `token_bytes` is set for logprobs, `parser` if tools were offered."""
+    """A choice of /v1/chat/completions. `token_bytes` is set for logprobs; without a parser all text is content."""
 
     index: int
-    call_prefix: str
-    """Makes the ids of tool calls unique."""
+    call_id: Callable[[int], str]
+    """The id of each call."""
     token_bytes: TokenBytes | None = None
-    parser: ToolCallParser | None = None
+    parser: MessageParser | None = None
     _text: list[str] = field(default_factory=list)
+    _reasoning: list[str] = field(default_factory=list)
     _scores: list[Score] = field(default_factory=list)
     _calls: list[dict[str, Any]] = field(default_factory=list)
     _finish: str | None = None
@@ -93,7 +95,9 @@ class ChatChoice:
     def add(self, text: str, scores: tuple[Score, ...], finish: FinishReason | None) -> list[dict[str, Any]]:
         """Collect output; the deltas of the message that it makes."""
         self._scores += scores
-        deltas = [self._delta(part) for part in self._parts(text, finish)]
+        deltas: list[dict[str, Any]] = []
+        for event in self._events(text, finish):
+            self._append(event, deltas)
         if finish is not None:
             self._finish = "tool_calls" if self._calls and finish is FinishReason.STOP else str(finish)
         return deltas
@@ -114,30 +118,50 @@ class ChatChoice:
         """The choice with all collected output."""
         text = "".join(self._text)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        if self._reasoning:
+            message |= {"content": text or None, "reasoning_content": "".join(self._reasoning)}
         if self._calls:
-            calls = [{key: value for key, value in call.items() if key != "index"} for call in self._calls]
-            message |= {"content": text or None, "tool_calls": calls}
+            message |= {"content": text or None, "tool_calls": self._calls}
         logprobs = chat_logprobs(self._scores, self.token_bytes) if self.token_bytes else None
         return {"index": self.index, "message": message, "logprobs": logprobs, "finish_reason": self._finish}
 
-    def _parts(self, text: str, finish: FinishReason | None) -> list[str | ParsedToolCall]:
+    def _events(self, text: str, finish: FinishReason | None) -> list[Event]:
         if self.parser is None:
-            return [text] if text else []
+            return [Content(text)] if text else []
         return self.parser.push(text) + (self.parser.end() if finish is not None else [])
 
-    def _delta(self, part: str | ParsedToolCall) -> dict[str, Any]:
-        if isinstance(part, str):
-            self._text.append(part)
-            return {"content": part}
-        at = len(self._calls)
-        function = {"name": part.name, "arguments": part.arguments}
-        self._calls.append(
-            {"index": at, "id": f"call_{self.call_prefix}{at}", "type": "function", "function": function}
-        )
-        return {"tool_calls": self._calls[-1:]}
+    def _append(self, event: Event, deltas: list[dict[str, Any]]) -> None:
+        """Collect an event and add its delta. It joins the last delta of its kind: fewer chunks, same message."""
+        last = deltas[-1] if deltas else {}
+        match event:
+            case Content(text):
+                self._text.append(text)
+                _extend(deltas, last, "content", text)
+            case Reasoning(text):
+                self._reasoning.append(text)
+                _extend(deltas, last, "reasoning_content", text)
+            case CallStart(name):
+                at = len(self._calls)
+                call = {"id": self.call_id(at), "type": "function"}
+                self._calls.append({**call, "function": {"name": name, "arguments": ""}})
+                deltas.append({"tool_calls": [{"index": at, **call, "function": {"name": name, "arguments": ""}}]})
+            case CallArguments(text):
+                self._calls[-1]["function"]["arguments"] += text
+                if "tool_calls" in last:
+                    last["tool_calls"][0]["function"]["arguments"] += text
+                else:
+                    function = {"arguments": text}
+                    deltas.append({"tool_calls": [{"index": len(self._calls) - 1, "function": function}]})
 
     def _chunk(self, delta: Mapping[str, Any]) -> dict[str, Any]:
         return {"index": self.index, "delta": delta, "logprobs": None, "finish_reason": None}
+
+
+def _extend(deltas: list[dict[str, Any]], last: dict[str, Any], key: str, text: str) -> None:
+    if key in last:
+        last[key] += text
+    else:
+        deltas.append({key: text})
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ rejected field gives 400 with its name in `param`. Unknown fields are rejected t
 changes the output would give a wrong response. `null` means unset, for known and unknown fields.
 """
 
+import json
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -13,6 +14,7 @@ from typing_extensions import override
 
 from chatscale_contract.openai.bounded_json import parse_object
 from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_server.engine.output_form import Form, Json, Plain, Regex, either
 from chatscale_server.engine.request import Sampling
 
 MAX_TEXT_CHARS: Final = 1_000_000
@@ -20,6 +22,9 @@ MAX_PROMPT_TOKENS: Final = 1_048_576
 MAX_STOPS: Final = 16
 """OpenAI's limit is 4. Each stop string costs time for each token, at most 25 microseconds."""
 MAX_STOP_TOKENS: Final = 64
+MAX_OPTIONS: Final = 1024
+MAX_PATTERN_CHARS: Final = 4096
+ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
 MAX_CHOICES: Final = 128
 """OpenAI's limit of `n`, here also of prompts times `n`. Choices without a slot wait in the server."""
 MAX_PROMPTS: Final = MAX_CHOICES
@@ -54,6 +59,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Token = Annotated[int, Field(ge=0)]
 
 
+def encodable_json(value: dict[str, Any]) -> dict[str, Any]:
+    """Pydantic validator like `encodable` for an object."""
+    encodable(json.dumps(value, ensure_ascii=False))
+    return value
+
+
 class Strict(BaseModel):
     """Base of all request bodies and their parts: no type coercion, no unknown fields, `null` is unset."""
 
@@ -83,6 +94,20 @@ class StreamOptions(Strict):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
     """Accepted and ignored. With OpenAI it pads the chunks; it does not change their text."""
+
+
+Options = Annotated[list[Text], Field(min_length=1, max_length=MAX_OPTIONS, fail_fast=True)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATTERN_CHARS), AfterValidator(encodable)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(encodable_json)]
+
+
+class StructuredOutputs(Strict):
+    """vLLM's `structured_outputs`: the form of the whole output. One field is set."""
+
+    json_: Annotated[JsonObject | None, Field(alias="json")] = None
+    regex: Pattern | None = None
+    choice: Options | None = None
+    json_object: bool | None = None
 
 
 class GenerationBody(Strict):
@@ -119,6 +144,11 @@ class GenerationBody(Strict):
     """Same as `n`."""
     num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
     """More than 1 runs a beam search, as in `generate`. It uses no slot."""
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: JsonObject | None = None
+    """This and the next two fields are older names of vLLM for fields of `structured_outputs`."""
+    guided_regex: Pattern | None = None
+    guided_choice: Options | None = None
     user: Label | None = None
     """Accepted and ignored, because it does not change the output."""
 
@@ -126,6 +156,24 @@ class GenerationBody(Strict):
     def stops(self) -> tuple[str, ...]:
         """The stop strings as a tuple."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def structure(self) -> tuple[str, Form, object] | None:
+        """Field, form and source of the required output; None for free text. Raises ApiError for two of them."""
+        found = self._structures()
+        if len(found) > 1:
+            raise invalid_combination(found[1][0], f"cannot be combined with {found[0][0]}")
+        return found[0] if found else None
+
+    def _structures(self) -> list[tuple[str, Form, object]]:
+        named = self.structured_outputs or StructuredOutputs()
+        options: list[tuple[str, str, object]] = [
+            ("structured_outputs.json", "json", named.json_), ("guided_json", "json", self.guided_json),
+            ("structured_outputs.json_object", "json", ANY_OBJECT if named.json_object else None),
+            ("structured_outputs.regex", "regex", named.regex), ("guided_regex", "regex", self.guided_regex),
+            ("structured_outputs.choice", "choice", named.choice), ("guided_choice", "choice", self.guided_choice),
+        ]  # fmt: skip
+        return [(param, _form(kind, value), value) for param, kind, value in options if value is not None]
 
     @property
     def beams(self) -> int:
@@ -169,6 +217,8 @@ class GenerationBody(Strict):
         for name in UNSUPPORTED_WITH_BEAMS:
             if getattr(self, name, None):
                 raise unsupported_with_beams(name)
+        if self.structure:
+            raise unsupported_with_beams(self.structure[0])
         if self.choices_per_prompt > self.beams:
             raise invalid_combination(
                 "num_beams", f"is {self.beams}, less than the {self.choices_per_prompt} requested choices"
@@ -187,6 +237,16 @@ class GenerationBody(Strict):
             logit_bias=tuple((_token(key, vocab_size), bias) for key, bias in (self.logit_bias or {}).items()),
             seed=self.seed,
         )
+
+
+def _form(kind: str, value: Any) -> Form:
+    match kind:
+        case "json":
+            return Json(json.dumps(value, ensure_ascii=False))
+        case "regex":
+            return Regex(value)
+        case _:
+            return either(*map(Plain, dict.fromkeys(value)))
 
 
 def one_kind(parts: list[str | int | list[int]]) -> list[str | int | list[int]]:
@@ -291,7 +351,7 @@ def _path(error: ErrorDetails) -> list[str]:
 
 def _is_union_branch(step: int | str) -> bool:
     """True for a union branch, which pydantic adds to the path, as in `stop.list[constrained-str]`."""
-    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "NamedTool"})
+    return isinstance(step, str) and ("[" in step or "-" in step or step in {"str", "int", "NamedTool", "AllowedTools"})
 
 
 def _temperature(requested: float | None) -> float:

@@ -12,6 +12,7 @@ import openai
 import pytest
 from typing_extensions import override
 
+from chatscale_contract.server.environment import ReasoningFormat
 from chatscale_server.engine.protocol import NO_VARIABLES, ModelInfo
 from chatscale_server.engine.scheduler import StepPlan
 from chatscale_server.engine.simulated import SimulatedEngine
@@ -41,7 +42,7 @@ class Saying(SimulatedEngine):
         return super().encode_chat(messages)
 
     @override
-    def decoder(self) -> Any:
+    def decoder(self, *, marks: bool = False) -> Any:
         return self
 
     def push(self, token: int) -> str:
@@ -344,12 +345,64 @@ async def test_without_tools_in_the_request_a_call_is_text():
             assert engine.tools == []
 
 
-async def test_a_call_that_the_limit_cuts_is_text():
+async def test_a_call_that_the_limit_cuts_is_no_content():
     async with a_client(Saying(*FIND)) as (client, _server):
-        answer = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], max_tokens=4)
-        assert answer.choices[0].finish_reason == "length"
-        assert answer.choices[0].message.tool_calls is None
-        assert answer.choices[0].message.content == 'Let me look.<tool_call>\n{"name": "find", '
+        for limit, calls in ((4, []), (5, [("find", '{"id": 7}')])):
+            answer = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], max_tokens=limit)
+            [choice] = answer.choices
+            found = [(call.function.name, call.function.arguments) for call in choice.message.tool_calls or ()]
+            assert (choice.finish_reason, choice.message.content, found) == ("length", "Let me look.", calls)
+
+
+class Thinking(Saying):
+    """A model whose template opens the reasoning if `enable_thinking` is not false."""
+
+    @override
+    def load(self, phase: Any) -> ModelInfo:
+        known = frozenset({"enable_thinking"})
+        return replace(super().load(phase), reasoning_format=ReasoningFormat.THINK, template_variables=known)
+
+    @override
+    def encode_chat(self, messages: Any, tools: Any = (), variables: Any = NO_VARIABLES) -> list[int]:
+        return [1, 1 if variables.get("enable_thinking", True) else 0]
+
+    @override
+    def decode(self, tokens: Any) -> str:
+        return "<|assistant|><think>\n" if tokens[-1] else "<|assistant|>"
+
+
+async def test_reasoning_is_no_content_whole_and_streamed():
+    words = ("Hm", ".\n</th", "ink>\n", "\nYes", ".", *FIND[2:])
+    async with a_client(Thinking(*words)) as (client, _server):
+        whole = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL])
+        message = whole.choices[0].message
+        assert (message.content, message.reasoning_content) == ("Yes.", "Hm.")
+        assert [call.function.name for call in message.tool_calls] == ["find"]
+        stream = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], stream=True)
+        deltas = [chunk.choices[0].delta async for chunk in stream]
+        assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "Hm."
+        assert "".join(delta.content or "" for delta in deltas) == "Yes."
+
+
+async def test_a_template_variable_turns_the_reasoning_off():
+    async with a_client(Thinking("Yes.")) as (client, _server):
+        for body in ({"chat_template_kwargs": {"enable_thinking": False}}, {"reasoning_effort": "none"}):
+            answer = await client.chat.completions.create(model="m", messages=HELLO, extra_body=body)
+            assert answer.choices[0].message.content == "Yes."
+        on = await client.chat.completions.create(model="m", messages=HELLO)
+        assert on.choices[0].message.reasoning_content == "Yes."
+        assert await refusal(client, extra_body={"reasoning_effort": "high"}) == "reasoning_effort"
+
+
+async def test_arguments_are_streamed_as_they_come():
+    words = ("<tool_call>", '{"name": "find", ', '"arguments": {"id"', ": 7", "}}", "</tool_call>")
+    async with a_client(Saying(*words)) as (client, _server):
+        stream = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], stream=True)
+        deltas = [chunk.choices[0].delta.tool_calls async for chunk in stream]
+        calls = [call for found in deltas for call in found or ()]
+        assert "".join(call.function.arguments for call in calls) == '{"id": 7}'
+        assert [(call.index, call.function.name) for call in calls] == [(0, "find"), *[(0, None)] * (len(calls) - 1)]
+        assert [call.id is not None for call in calls] == [True, *[False] * (len(calls) - 1)]
 
 
 async def test_messages_of_tools_are_taken_where_the_template_has_them():

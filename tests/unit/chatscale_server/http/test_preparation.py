@@ -1,6 +1,7 @@
 """A schema costs its sender, and nobody else."""
 
 import asyncio
+import json
 import threading
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 from typing_extensions import override
 
 from chatscale_contract.openai.errors import ApiError
+from chatscale_server.engine.output_form import Form, Json
 from chatscale_server.engine.protocol import ModelInfo, SchemaError
 from chatscale_server.engine.request import Constraint
 from chatscale_server.engine.simulated import SimulatedEngine
-from chatscale_server.http.chat_schema import ResponseConstraint
+from chatscale_server.http.output_rules import ResponseConstraint
 from chatscale_server.http.preparation import MAX_SCHEMA_CHARS, MAX_SCHEMA_CONTAINERS, SchemaCompiler
 from tests.unit.chatscale_server.builders import FAST, eventually
 from tests.unit.chatscale_server.http.test_choices import HELLO, TOOL, Saying, a_client
@@ -43,19 +45,21 @@ class Compiling(SimulatedEngine):
         self.begun: list[str] = []
 
     @override
-    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
-        self.begun.append(prefix + schema + suffix)
+    def constraint(self, form: Form) -> Constraint:
+        assert isinstance(form, Json)
+        self.begun.append(form.schema)
         assert self.gate.wait(20)
-        if "odd" in schema:
+        if "odd" in form.schema:
             raise SchemaError("an odd schema")
-        return Anything(schema)
+        return Anything(form.schema)
 
 
 REFUSED = (400, "response_format", "invalid_value", None)
 
 
 def a_constraint(**schema: Any) -> ResponseConstraint:
-    return ResponseConstraint("response_format", schema, "<", ">")
+    text = json.dumps(schema, separators=(",", ":"))
+    return ResponseConstraint("response_format", Json(text), text)
 
 
 async def problem_of(
@@ -71,7 +75,7 @@ async def test_each_choice_has_a_constraint_of_its_own():
     engine.gate.set()
     found = await SchemaCompiler(engine).compile(a_constraint(type="object"), 3)
     assert len({id(constraint) for constraint in found}) == 3
-    assert engine.begun == ['<{"type":"object"}>'] * 3
+    assert engine.begun == ['{"type":"object"}'] * 3
 
 
 async def test_a_schema_that_the_engine_rejects_is_a_400():
@@ -103,7 +107,7 @@ async def test_a_schema_that_compiles_too_long_is_rejected_and_waiting_ones_get_
     assert await first == REFUSED
     engine.gate.set()
     [found] = await SchemaCompiler(engine).compile(a_constraint(c=1), 1)
-    assert (found.schema, engine.begun) == ('{"c":1}', ['<{"a":1}>', '<{"c":1}>'])
+    assert (found.schema, engine.begun) == ('{"c":1}', ['{"a":1}', '{"c":1}'])
 
 
 async def test_waiting_for_other_schemas_does_not_count_as_compile_time(monkeypatch):
@@ -147,8 +151,8 @@ class Constrained(Saying):
         return replace(super().load(phase), takes_schemas=True)
 
     @override
-    def constraint(self, schema: str, prefix: str = "", suffix: str = "") -> Constraint:
-        return Failing(schema)
+    def constraint(self, form: Form) -> Constraint:
+        return Failing(str(form))
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,27 @@
 
 import json
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatscale_contract.openai.errors import ApiError
-from chatscale_server.engine.protocol import ChatMessage, ToolCall
+from chatscale_contract.server.environment import ReasoningFormat
+from chatscale_server.engine.output_form import Chain, Fixed, Json, OneOf, Plain, Regex, TextUntil
+from chatscale_server.engine.protocol import ChatMessage, ModelInfo, ToolCall
 from chatscale_server.engine.request import Sampling
-from chatscale_server.http.chat_schema import ChatBody, ResponseConstraint
+from chatscale_server.http.chat_schema import ChatBody
 from chatscale_server.http.handlers import DetokenizeBody, TokenizeBody
+from chatscale_server.http.output_rules import ResponseConstraint, chat_constraint, text_constraint
 from chatscale_server.http.schema import MAX_PROMPT_TOKENS, CompletionBody, parse_request
 
+INFO = ModelInfo(
+    max_model_len=64, kv_capacity_tokens=64, tokens_per_step=64, max_tokens_per_second=1.0, vocab_size=100,
+    end_tokens=frozenset({1}), takes_tools=True, takes_schemas=True,
+)  # fmt: skip
 HELLO = {"role": "user", "content": "Hello"}
 TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "find_order", "arguments": '{"id": 7}'}}
@@ -86,8 +95,15 @@ def test_fields_that_change_nothing_are_accepted(fields):
         ({"tools": [{"type": "function"}]}, "tools.0.function", "missing_required_parameter"),
         ({"tools": [TOOL, {**TOOL, "type": "custom"}]}, "tools.1.type", "unsupported_value"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name", "invalid_value"),
-        ({"tools": [{"type": "function", "function": {"name": "a", "strict": True}}]}, "tools.0.function.strict",
-         "unsupported_value"),
+        ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "allowed_tools": {
+            "mode": "auto", "tools": [{"type": "function", "function": {"name": "other"}}]}}}, "tool_choice",
+         "invalid_value"),
+        ({"guided_regex": "a", "guided_choice": ["b"]}, "guided_choice", "invalid_value"),
+        ({"structured_outputs": {"grammar": "x"}}, "structured_outputs.grammar", "unsupported_parameter"),
+        ({"guided_grammar": "x"}, "guided_grammar", "unsupported_parameter"),
+        ({"response_format": {"type": "json_object"}, "guided_json": {}}, "guided_json", "invalid_value"),
+        ({"num_beams": 2, "guided_choice": ["b"]}, "guided_choice", "invalid_value"),
+        ({"reasoning_effort": "most"}, "reasoning_effort", "unsupported_value"),
         ({"tools": [TOOL], "tool_choice": "always"}, "tool_choice", "unsupported_value"),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name",
          "missing_required_parameter"),
@@ -122,7 +138,6 @@ def test_fields_that_change_nothing_are_accepted(fields):
         ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
         ({"functions": []}, "functions", "unsupported_parameter"),
         ({"audio": {}}, "audio", "unsupported_parameter"),
-        ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
         ({"made_up": 1}, "made_up", "unsupported_parameter"),
         ({"temperature": 2.1}, "temperature", "invalid_value"),
         ({"temperature": "0.5"}, "temperature", "invalid_value"),
@@ -192,7 +207,7 @@ PART = {"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral"},
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        pytest.param(REPLY, ChatMessage("assistant", "Yes."), id="reply"),
+        pytest.param(REPLY, ChatMessage("assistant", "Yes.", reasoning="hm"), id="reply"),
         pytest.param(CALLING, ChatMessage("assistant", "", None, (ToolCall("c1", "find_order", {"id": 7}),)),
                      id="call"),
         pytest.param({"role": "assistant", "content": None, "refusal": "No."}, ChatMessage("assistant", "No."),
@@ -251,8 +266,8 @@ def test_the_message_is_of_the_branch_that_the_value_is_meant_for(fields, messag
 def test_a_continued_message_is_rendered_without_a_generation_prompt():
     turns = [HELLO, {"role": "assistant", "content": "Once upon"}]
     asked = parse_chat(messages=turns, continue_final_message=True, add_generation_prompt=False)
-    assert asked.template_variables == {"continue_final_message": True, "add_generation_prompt": False}
-    assert parse_chat(messages=turns).template_variables == {}
+    assert asked.template_variables(frozenset()) == {"continue_final_message": True, "add_generation_prompt": False}
+    assert parse_chat(messages=turns).template_variables(frozenset()) == {}
     for fields, param in (
         ({"add_generation_prompt": True}, "add_generation_prompt"),
         ({"response_format": {"type": "json_object"}}, "continue_final_message"),
@@ -318,15 +333,36 @@ def test_what_a_model_cannot_do_is_refused_by_the_field_that_asks_for_it():
     parse_chat(tools=[TOOL], tool_choice="none").check_model(takes_tools=False, takes_schemas=False)
 
 
+def constraint_of(*, info: ModelInfo = INFO, inside: bool = False, **fields: Any) -> ResponseConstraint | None:
+    return chat_constraint(parse_chat(**fields), info, inside=inside)
+
+
 def test_a_format_is_a_schema():
     schema = {"type": "object", "properties": {"b": {}, "a": {}}}
     named = {"type": "json_schema", "json_schema": {"name": "order", "schema": schema, "strict": True}}
-    assert parse_chat(response_format=named).constraint == ResponseConstraint("response_format", schema)
-    assert list(parse_chat(response_format=named).constraint.schema["properties"]) == ["b", "a"]
-    assert parse_chat(response_format={"type": "json_object"}).constraint == ResponseConstraint(
-        "response_format", {"type": "object"}
-    )
-    assert parse_chat(response_format={"type": "text"}).constraint is None
+    text = '{"type":"object","properties":{"b":{},"a":{}}}'
+    form = Json('{"type": "object", "properties": {"b": {}, "a": {}}}')
+    assert constraint_of(response_format=named) == ResponseConstraint("response_format", form, text)
+    assert constraint_of(response_format={"type": "json_object"}).form == Json('{"type": "object"}')
+    assert constraint_of(response_format={"type": "text"}) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "form"),
+    [
+        ({"guided_json": {"type": "null"}}, "guided_json", Json('{"type": "null"}')),
+        ({"guided_regex": "a+"}, "guided_regex", Regex("a+")),
+        ({"guided_choice": ["a", "b"]}, "guided_choice", OneOf((Plain("a"), Plain("b")))),
+        ({"structured_outputs": {"json": {}}}, "structured_outputs.json", Json("{}")),
+        ({"structured_outputs": {"json_object": True}}, "structured_outputs.json_object", Json('{"type": "object"}')),
+        ({"structured_outputs": {"regex": "a+"}}, "structured_outputs.regex", Regex("a+")),
+        ({"structured_outputs": {"choice": ["a"]}}, "structured_outputs.choice", Plain("a")),
+    ],
+)
+def test_the_names_of_vllm_are_constraints_on_both_routes(fields, param, form):
+    chat = constraint_of(**fields)
+    assert (chat.param, chat.form) == (param, form)
+    assert text_constraint(parse_completion(**fields)) == chat
 
 
 def test_a_required_call_is_a_response_constraint():
@@ -338,18 +374,63 @@ def test_a_required_call_is_a_response_constraint():
         "required": ["name", "arguments"], "additionalProperties": False,
     }  # fmt: skip
     chosen = {"type": "function", "function": {"name": "walk"}}
-    required = ResponseConstraint(
-        "tool_choice", {"anyOf": [call], "$defs": {"0": moved}}, "<tool_call>\n", "\n</tool_call>"
+    schema = Json(json.dumps({"anyOf": [call], "$defs": {"0": moved}}))
+    required = Chain((Fixed("<tool_call>\n"), schema, Fixed("\n</tool_call>")))
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [chosen]}}
+    for fields in (
+        {"tools": [walk], "tool_choice": "required"},
+        {"tools": [TOOL, walk], "tool_choice": chosen},
+        {"tools": [TOOL, walk], "tool_choice": allowed},
+    ):
+        found = constraint_of(**fields)
+        assert (found.param, found.form) == ("tool_choice", required)
+    assert constraint_of(tools=[TOOL], tool_choice="auto") is None
+
+
+def test_strict_functions_constrain_the_calls_that_the_model_begins():
+    walk = {"type": "function", "function": {"name": "walk", "strict": True}}
+    found = constraint_of(tools=[walk])
+    assert (found.param, found.form.trigger) == ("tools", "<tool_call>")
+    assert '"properties": {}, "additionalProperties": false' in found.form.body.forms[1].schema
+
+
+def test_only_allowed_tools_are_offered_and_strict_is_not_shown():
+    walk = {"type": "function", "function": {"name": "walk", "strict": True}}
+    named = [{"type": "function", "function": {"name": "walk"}}]
+    body = parse_chat(
+        tools=[TOOL, walk],
+        tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": named}},
     )
-    assert parse_chat(tools=[walk], tool_choice="required").constraint == required
-    assert parse_chat(tools=[TOOL, walk], tool_choice=chosen).constraint == required
-    assert len(parse_chat(tools=[TOOL, walk], tool_choice="required").constraint.schema["anyOf"]) == 2
-    assert parse_chat(tools=[TOOL], tool_choice="auto").constraint is None
+    assert body.offered_tools == named
+    assert chat_constraint(body, INFO, inside=False) is not None
 
 
-def test_without_parallel_tool_calls_generation_ends_with_the_first_call():
-    assert parse_chat(tools=[TOOL], parallel_tool_calls=False, stop="x").stops == ("x", "</tool_call>")
-    assert parse_chat(tools=[TOOL], parallel_tool_calls=True).stops == ()
+def test_a_required_format_begins_after_the_reasoning():
+    thinking = replace(INFO, reasoning_format=ReasoningFormat.THINK)
+    found = constraint_of(info=thinking, inside=True, guided_choice=["a"])
+    assert found.form == Chain((TextUntil("</think>"), Regex(r"[ \n]{0,4}"), Plain("a")))
+
+
+def test_template_variables_are_those_of_the_request():
+    body = parse_chat(chat_template_kwargs={"enable_thinking": False})
+    assert body.template_variables(frozenset()) == {"enable_thinking": False}
+    effort = parse_chat(reasoning_effort="low")
+    assert effort.template_variables(frozenset({"reasoning_effort"})) == {"reasoning_effort": "low"}
+    none = parse_chat(reasoning_effort="none")
+    assert none.template_variables(frozenset({"enable_thinking"})) == {"enable_thinking": False}
+    for refused, known in (
+        (effort, frozenset({"enable_thinking"})),
+        (none, frozenset()),
+        (parse_chat(chat_template_kwargs={"tools": []}), frozenset({"tools"})),
+    ):
+        with pytest.raises(ApiError):
+            refused.template_variables(known)
+
+
+def test_without_parallel_tool_calls_the_first_call_is_the_only_one():
+    assert parse_chat(tools=[TOOL], parallel_tool_calls=False).one_call
+    assert not parse_chat(tools=[TOOL], parallel_tool_calls=True).one_call
+    assert not parse_chat(parallel_tool_calls=False).one_call
 
 
 def test_logit_bias_takes_tokens_of_the_vocabulary_only():

@@ -1,0 +1,1 @@
+"""Function calls in generated text: one module for each format. Pure."""
