@@ -219,7 +219,7 @@ def start_load(
     through_gateway: bool = False,
     url: str | None = None,
 ) -> RunningLoad:
-    """Customers ask at a constant mean rate while the test goes on. url: to use without a question to the API server."""
+    """Customers ask at a constant mean rate while the test goes on. url: used without a request to the API server."""
     base_url = url or (gateway_url() if through_gateway else model.expose())
     asked_for = f"{model.namespace}/{model.name}" if through_gateway else model.name
     load = RunningLoad(threading.Thread(target=lambda: None), time.monotonic())
