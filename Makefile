@@ -83,7 +83,7 @@ bench-replay: .venv/.synced ## Traffic on the cluster beside its forecast, 20 mi
 bench-zero-lost: images ## Requests lost in wakes, scale-downs and rollouts on the cluster, 20 minutes: docs/benchmarks/zero-lost.md
 	$(PY) -m tests.benchmarks.zero_lost $(BENCH)
 
-chaos: images ## Faults on the cluster that take minutes: API server away, a replica that never answers, an HPA from zero; 12 minutes
+chaos: images ## Faults on the cluster that take minutes: API server away, a replica that never answers, an HPA from zero; 6 minutes
 	$(PY) -m pytest tests/e2e -m chaos
 
 bench-gateway: .venv/.synced ## The gateway beside other proxies, 6 minutes: docs/benchmarks/gateway.md

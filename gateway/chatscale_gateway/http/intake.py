@@ -1,6 +1,6 @@
-"""Receives the body of a request within bounds, parses it, and rewrites it for the replica.
+"""Receives the body of a request within bounds, and parses it.
 
-The parsed body takes several times the memory of its bytes, so a request that is held keeps the bytes only.
+The parsed body takes several times the memory of its bytes, so callers keep only bytes while a request is held.
 """
 
 import asyncio

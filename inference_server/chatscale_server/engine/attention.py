@@ -199,15 +199,26 @@ def _exact_attention(
     else:
         queries = tokens.transpose(0, 1)[None]
     scores = queries.float() @ keys.repeat_interleave(groups, 1).float().transpose(2, 3) * scale
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
-    scores += span.mask(window, torch.float32)
-    if sinks is not None:
-        extra = sinks.float().view(1, -1, 1, 1).expand(*scores.shape[:3], 1)
-        scores = torch.cat([scores, extra], dim=-1)
-    weights = scores.softmax(dim=-1)[..., : span.columns].to(values.dtype)
-    found = weights @ values.repeat_interleave(groups, 1)
+    weights = exact_weights(scores, span.mask(window, torch.float32), softcap, sinks)
+    found = weights.to(values.dtype) @ values.repeat_interleave(groups, 1)
     if not single:
         return found[0].transpose(0, 1)
     found = found[:, :, 0]
     return found if span.index is None else found[span.index]
+
+
+def exact_weights(
+    scores: torch.Tensor, bias: torch.Tensor, softcap: float | None, sinks: torch.Tensor | None
+) -> torch.Tensor:
+    """Softmax of scores, with a bound as in Gemma 2 and with additional scores as in GPT-OSS.
+
+    scores: (rows, heads, queries, columns) float32.  bias: 0 or -inf, broadcast to it.  sinks: (heads,).
+    """
+    columns = scores.shape[-1]
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores + bias
+    if sinks is not None:
+        extra = sinks.float().view(1, -1, 1, 1).expand(*scores.shape[:3], 1)
+        scores = torch.cat([scores, extra], dim=-1)
+    return scores.softmax(dim=-1)[..., :columns]

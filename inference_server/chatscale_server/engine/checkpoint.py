@@ -19,8 +19,6 @@ ENCODERS: Final = frozenset({"bert", "camembert", "distilbert", "electra", "erni
 NOT_SERVED: Final = {
     "bloom": "its attention has a bias by distance (ALiBi)",
     "falcon": "its attention is grouped differently, or has a bias by distance (ALiBi)",
-    "gemma2": "it caps its attention scores and has sliding windows in every second layer",
-    "gpt_oss": "its attention has sinks and sliding windows in every second layer",
     "mpt": "its attention has a bias by distance (ALiBi)",
 }
 """Families of decoders whose attention this server does not compute, and why."""
@@ -105,31 +103,14 @@ def check_family(folder: Path, config: Any) -> None:
 
 
 def _check_class(folder: Path, config: Any) -> None:
-    """Raises StartupError if transformers has no class for this family, or none that computes plain attention."""
+    """Raises StartupError if transformers has no class for this family, or none with its attention interface."""
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise unsupported(folder, f"the family {config.model_type} is not served: {_only_encoders('encoders')}")
     found = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     for network in found if isinstance(found, tuple) else (found,):
-        if not network._supports_sdpa:  # noqa: SLF001 - there is no public way to read it
-            reason = f"transformers computes the attention of {network.__name__} only in its eager form"
+        if not getattr(network, "_supports_attention_backend", False):  # there is no public way to read it
+            reason = f"{network.__name__} does not use the attention interface of transformers"
             raise unsupported(folder, f"the family {config.model_type} is not served: {reason}")
-
-
-def check_window(folder: Path, config: Any, max_model_len: int) -> None:
-    """Raises StartupError(MODEL_UNSUPPORTED) if the context is longer than a sliding window."""
-    kind, layers = config.model_type, getattr(config, "layer_types", None)
-    window = getattr(config, "sliding_window", None)
-    slides = _uses_window(config) if layers is None else "sliding_attention" in layers
-    if window is not None and slides and window < max_model_len:
-        raise unsupported(
-            folder,
-            f"{kind} attends within a sliding window of {window} tokens, shorter than the context of {max_model_len}; "
-            f"set spec.server.maxModelLen to {window} or less",
-        )
-
-
-def _uses_window(config: Any) -> bool:
-    return bool(getattr(config, "use_sliding_window", True))
 
 
 def unsupported(folder: Path, why: str) -> StartupError:

@@ -144,7 +144,8 @@ def _layer(layer: Any) -> _Layer:
         between=layer.post_attention_layernorm.weight.detach(),
         gate_up=joint_linear(mlp, ("gate_proj", "up_proj")),
         down=mlp.down_proj,
-        window=getattr(attention, "sliding_window", None),
+        # Qwen sets it for each layer, Mistral has one for all.
+        window=getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None)),
     )
 
 

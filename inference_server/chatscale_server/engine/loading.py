@@ -18,7 +18,7 @@ from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.slots import MIN_SLOTS, REQUEST_TOKENS, slots_in_memory
 from chatscale_server.engine import network_forward
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
-from chatscale_server.engine.checkpoint import check_family, check_window, read_config, unsupported
+from chatscale_server.engine.checkpoint import check_family, read_config, unsupported
 from chatscale_server.engine.context_length import context_length
 from chatscale_server.engine.kv_cache import PAGE_TOKENS, CacheShape, KvCache
 from chatscale_server.engine.loaded_weights import load_network
@@ -79,7 +79,6 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     max_model_len = context_length(config, settings.max_model_len)
     if settings.max_model_len is None and max_model_len < config.max_position_embeddings:
         log.warning("context limited to the original length", extra={"max_model_len": max_model_len})
-    check_window(folder, config, max_model_len)
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
     heads = config.num_attention_heads

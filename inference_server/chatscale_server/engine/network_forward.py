@@ -5,6 +5,7 @@ stores keys and values in the cache and attends within each sequence. Outside of
 same network uses torch's attention as usual.
 """
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from chatscale_server.engine.attention import attend
+from chatscale_server.engine.attention import attend, exact_weights
 from chatscale_server.engine.kv_cache import KvCache
 from chatscale_server.engine.packed import PackedBatch
 
@@ -64,6 +65,8 @@ def _attention(
     """The attention function of transformers: (batch, heads, tokens, head_dim) to (batch, tokens, heads, head_dim)."""
     active, layers = _active.get(), _layers.get()
     if active is None or layers is None:
+        if options.get("softcap") is not None or options.get("s_aux") is not None:
+            return _exact(module, query, key, value, attention_mask, options), None
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return found
     keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
@@ -75,6 +78,30 @@ def _attention(
         softcap=options.get("softcap"), sinks=options.get("s_aux"),
     )  # fmt: skip
     return output[None], None
+
+
+def _exact(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    options: Mapping[str, Any],
+) -> torch.Tensor:
+    """Attention step by step, outside of a packed pass, for rules that torch's operator lacks. Shapes as `_attention`.
+
+    mask: boolean, or None for causal attention of all tokens.
+    """
+    groups = query.shape[1] // key.shape[1]
+    keys, values = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    if mask is None:
+        count = query.shape[2]
+        causal = torch.ones(count, keys.shape[2], dtype=torch.bool, device=query.device).tril(keys.shape[2] - count)
+        mask = causal if getattr(module, "is_causal", True) else torch.ones_like(causal)
+    bias = torch.zeros(mask.shape, dtype=torch.float32, device=query.device).masked_fill_(~mask, -torch.inf)
+    scores = query.float() @ keys.float().transpose(2, 3) * options["scaling"]
+    weights = exact_weights(scores, bias, options.get("softcap"), options.get("s_aux"))
+    return (weights.to(values.dtype) @ values).transpose(1, 2)
 
 
 AttentionInterface.register(ATTENTION, _attention)

@@ -5,8 +5,14 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    GptOssConfig,
+    GptOssForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -28,6 +34,10 @@ _COMMON = {"vocab_size": 260, "max_position_embeddings": CONTEXT, "initializer_r
            "eos_token_id": END, "pad_token_id": END}  # fmt: skip
 _LLAMA_LIKE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
                "num_key_value_heads": 2, **_COMMON}  # fmt: skip
+WINDOW = 32
+WINDOWED_FAMILIES = ("mistral", "gemma2", "gemma3", "gpt_oss")
+"""Sliding windows in all layers or in every second one; Gemma 2 also has a soft cap, GPT-OSS has sinks."""
+_GEMMA = {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": WINDOW}
 FAMILIES = ("llama", "qwen2", "qwen3", "gpt2")
 ORIGINAL = 64
 """Context length before a rotary scaling extends it."""
@@ -47,7 +57,7 @@ SCALED_FAMILIES = (
 )  # fmt: skip
 
 
-def a_network(family: str, *, seeded: bool = True):
+def a_network(family: str, *, seeded: bool = True):  # noqa: C901 - one case per family
     """seeded: not where there is no real generator to seed."""
     if seeded:
         torch.manual_seed(1)
@@ -71,7 +81,17 @@ def a_network(family: str, *, seeded: bool = True):
         case "gpt2":
             network = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, **_COMMON))
         case "mistral":
-            network = MistralForCausalLM(MistralConfig(sliding_window=32, **_LLAMA_LIKE))
+            network = MistralForCausalLM(MistralConfig(sliding_window=WINDOW, **_LLAMA_LIKE))
+        case "gemma2":
+            network = Gemma2ForCausalLM(
+                Gemma2Config(attn_logit_softcapping=5.0, final_logit_softcapping=3.0, **_GEMMA, **_LLAMA_LIKE)
+            )
+        case "gemma3":
+            layers = {"layer_types": ["sliding_attention", "full_attention"]}
+            network = Gemma3ForCausalLM(Gemma3TextConfig(**layers, **_GEMMA, **_LLAMA_LIKE))
+        case "gpt_oss":
+            experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+            network = GptOssForCausalLM(GptOssConfig(head_dim=16, sliding_window=WINDOW, **experts, **_LLAMA_LIKE))
         case _:
             raise ValueError(family)
     return network

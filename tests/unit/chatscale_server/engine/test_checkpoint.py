@@ -40,12 +40,10 @@ def refusal(folder: Path) -> str:
         pytest.param({"model_type": "falcon"}, "the family falcon is not served: its attention is", id="falcon"),
         pytest.param({"model_type": "bloom"}, "the family bloom is not served: its attention has a bias", id="bloom"),
         pytest.param({"model_type": "mpt"}, "the family mpt is not served: its attention has a bias", id="mpt"),
-        pytest.param({"model_type": "gpt_oss"}, "the family gpt_oss is not served: its attention has sinks",
-                     id="gpt-oss"),
-        pytest.param({"model_type": "gemma2"}, "the family gemma2 is not served: it caps its attention scores",
-                     id="gemma2"),
-        pytest.param({"model_type": "gptj"}, "the family gptj is not served: transformers computes the attention of "
-                     "GPTJForCausalLM only in its eager form", id="gpt-j"),
+        pytest.param({"model_type": "gptj"}, "the family gptj is not served: GPTJForCausalLM does not use the "
+                     "attention interface of transformers", id="gpt-j"),
+        pytest.param({"model_type": "stablelm"}, "the family stablelm is not served: StableLmForCausalLM does not use",
+                     id="stablelm"),
         pytest.param({"model_type": "t5"}, "t5 is an encoder-decoder model", id="t5"),
         pytest.param({"model_type": "bart"}, "bart is an encoder-decoder model", id="bart"),
         pytest.param({"model_type": "bert"}, "bert is an encoder for embeddings, and generates no text", id="bert"),

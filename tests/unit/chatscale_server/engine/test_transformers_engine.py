@@ -333,17 +333,6 @@ def test_of_several_chat_templates_the_default_is_taken(models, tmp_path):
     assert engine.encode_chat([ChatMessage("user", "hi")]) == engine.encode("yes")
 
 
-def test_a_sliding_window_is_served_only_within_the_window(models):
-    with pytest.raises(StartupError, match="sliding window of 32 tokens, shorter than the context of 128") as caught:
-        loaded(models("mistral"))
-    assert caught.value.code == ExitCode.MODEL_UNSUPPORTED
-    engine, info = loaded(models("mistral"), max_model_len=32)
-    assert info.max_model_len == 32
-    assert run(engine, [Request(id="r", prompt=(1, 2), max_tokens=20, sampling=Sampling(temperature=0.0))]) == {
-        "r": expected(models("mistral"), (1, 2), 20)
-    }
-
-
 def test_a_model_that_cannot_fit_is_refused_with_the_sum(models):
     with pytest.raises(StartupError, match=r"needs 0\.49 GiB \(0\.00 GiB weights, 0\.00 GiB KV cache") as caught:
         loaded(models("llama"), memory_limit_bytes=2**20)
