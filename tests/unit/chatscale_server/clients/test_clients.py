@@ -1,4 +1,4 @@
-"""Real clients get what they ask for with their defaults. See `harness` for how to add one."""
+"""Real clients work with their default settings. See `harness` for how to add one."""
 
 import os
 
