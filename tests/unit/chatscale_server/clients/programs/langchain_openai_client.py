@@ -23,7 +23,7 @@ def stream():
 
 
 def tools():
-    bound = chat_model.bind_tools([tool(weather)], tool_choice="required")
+    bound = chat_model.bind_tools([tool(weather)], tool_choice="required", strict=True)
     turns = [HumanMessage(QUESTION)]
     reply = bound.invoke(turns)
     [call] = reply.tool_calls
