@@ -52,9 +52,10 @@ class Lifecycle:
     drain_timeout_s: float
     unsent_bytes: Callable[[], int] = lambda: 0
     """Response bytes that clients have not acknowledged."""
-    refusing: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when new requests, and those whose body is not complete, are rejected."""
+    close_uploads: Callable[[], None] = lambda: None
+    """Rejects the requests whose body is not complete. Called when new requests are rejected."""
     _leaving: bool = False
+    _refusing: bool = False
     _open_requests: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -63,7 +64,7 @@ class Lifecycle:
         """The current phase."""
         if self.bridge.failure is not None:
             return Phase.FAILED
-        if self.refusing.is_set():
+        if self._refusing:
             return Phase.DRAINING
         if self._leaving:
             return Phase.LEAVING
@@ -82,7 +83,7 @@ class Lifecycle:
         """Raises ApiError 503 while the replica loads or drains, and after a failure."""
         if self.phase is Phase.FAILED:
             raise ApiError(503, "the engine has failed; the server is stopping", code="engine_failed")
-        if self.refusing.is_set():
+        if self._refusing:
             self.bridge.counts.rejected[RejectReason.DRAINING] += 1
             raise shutting_down()
         if self.bridge.info is None:
@@ -107,7 +108,8 @@ class Lifecycle:
         log.info("draining", extra={"delay_s": self.drain_delay_s, "open_requests": self._open_requests})
         if self.bridge.info is not None:
             await asyncio.sleep(self.drain_delay_s)
-        self.refusing.set()
+        self._refusing = True
+        self.close_uploads()
         if await self._wait_idle(self.drain_timeout_s):
             return
         log.warning(

@@ -66,9 +66,9 @@ def build_app(
         bridge.counts, lifecycle.state, model_name=settings.served_name, chatmodel=settings.chatmodel_name
     )
     probes = ProbeHandlers(lifecycle, registry)
-    preparation = RequestPreparation(
-        engine, bridge, lifecycle, settings.served_name, UploadBudget(bridge.counts, closing=lifecycle.refusing)
-    )
+    uploads = UploadBudget(bridge.counts)
+    lifecycle.close_uploads = uploads.close
+    preparation = RequestPreparation(engine, bridge, lifecycle, settings.served_name, uploads)
     completions = CompletionHandlers(preparation, SchemaCompiler(engine), int(time.time()), tracing)
     tokenization = TokenizationHandlers(preparation)
     encoding = EncodingHandlers(preparation, tracing)

@@ -171,8 +171,9 @@ class UploadBudget:
     """Memory for request bodies that are being received or tokenized."""
 
     counts: Counts = field(default_factory=Counts)
-    closing: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
-    """Set when bodies that are not complete are rejected, because the server shuts down."""
+    closed: bool = False
+    """True once bodies that are not complete are rejected, because the server shuts down."""
+    _reads: set[asyncio.Timeout] = field(default_factory=set)
     small_bytes: int = 0
     large_bytes: int = 0
 
@@ -198,6 +199,22 @@ class UploadBudget:
         finally:
             self._add(-size, small=small)
 
+    def close(self) -> None:
+        """Reject the bodies that are not complete: a slow upload must not delay a drain."""
+        self.closed = True
+        for read in self._reads:
+            read.reschedule(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def read_timeout(self) -> AsyncIterator[None]:
+        """Raises TimeoutError after `READ_TIMEOUT_S`, or at `close`."""
+        async with asyncio.timeout(READ_TIMEOUT_S) as timeout:
+            self._reads.add(timeout)
+            try:
+                yield
+            finally:
+                self._reads.discard(timeout)
+
     def _add(self, size: int, *, small: bool) -> None:
         if small:
             self.small_bytes += size
@@ -218,41 +235,16 @@ async def read_body(http: web.Request, uploads: UploadBudget) -> AsyncIterator[b
     compressed = hdrs.CONTENT_ENCODING in http.headers
     with uploads.reserve(MAX_BODY_BYTES if stated is None or compressed else stated):
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                body = await _read_unless_closing(http, uploads.closing, uploads.counts)
+            async with uploads.read_timeout():
+                body = await http.read()
         except TimeoutError as error:
+            if uploads.closed:
+                uploads.counts.rejected[RejectReason.DRAINING] += 1
+                raise shutting_down() from error
             raise ApiError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} seconds", code="timeout") from error
         except web.RequestPayloadError as error:
             raise bad_request("the body does not match its Content-Encoding or Transfer-Encoding") from error
         yield body
-
-
-async def _read_unless_closing(http: web.Request, closing: asyncio.Event, counts: Counts) -> bytes:
-    """The body. Raises ApiError 503 when `closing` is set first: a slow upload must not delay a drain."""
-    if http.content.is_eof():  # nearly always: the body came with the headers
-        return await http.read()
-    async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(_read(http))
-        closed = tasks.create_task(closing.wait())
-        await asyncio.wait({reading, closed}, return_when=asyncio.FIRST_COMPLETED)
-        is_closed = not reading.done()
-        closed.cancel()
-        reading.cancel()
-    if is_closed:
-        counts.rejected[RejectReason.DRAINING] += 1
-        raise shutting_down()
-    found = reading.result()
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-async def _read(http: web.Request) -> bytes | Exception:
-    """The body, or the error: a task group would wrap it."""
-    try:
-        return await http.read()
-    except Exception as error:  # noqa: BLE001 - raised again by the caller
-        return error
 
 
 def shutting_down(text: str = "the server is shutting down") -> ApiError:

@@ -99,7 +99,7 @@ NOT_YET: dict[tuple[str, Case], str] = {}
 async def run_client(client: Client, family: Family, folder: Path) -> dict[str, str]:
     """Error by case, empty if the case works."""
     changes: dict[str, Any] = {
-        "model_uri": f"file://{family.model(folder)}", "dtype": Dtype.BFLOAT16, "max_concurrency": 4, "max_queue": 64,
+        "model_uri": f"file://{family.model(folder)}", "dtype": Dtype.FLOAT32, "max_concurrency": 4, "max_queue": 64,
         "cpu_limit": 1.0,  # two threads on shared cores wait for each other at every barrier
         **family.settings,
     }  # fmt: skip

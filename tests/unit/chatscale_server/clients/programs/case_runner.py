@@ -17,7 +17,7 @@ from pydantic import BaseModel
 BASE_URL, MODEL = sys.argv[1:3]
 QUESTION = "My order arrived damaged. What should I do?"
 CLASSIFY = "Classify as JSON: 'My order arrived damaged!'"
-MAX_TOKENS = 40
+MAX_TOKENS = 64
 FRAMES = 3
 """Stack frames of the report of a failed case."""
 

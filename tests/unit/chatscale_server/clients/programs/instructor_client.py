@@ -12,7 +12,7 @@ def client(mode):
 
 def review(mode):
     found = client(mode).chat.completions.create(
-        model=MODEL, messages=QUESTION, response_model=Review, max_tokens=MAX_TOKENS, max_retries=1
+        model=MODEL, messages=QUESTION, response_model=Review, max_tokens=MAX_TOKENS, temperature=0, max_retries=1
     )
     check(isinstance(found, Review), found)
 
@@ -27,7 +27,7 @@ def tools():
 
 def stream():
     parts = client(instructor.Mode.JSON_SCHEMA).chat.completions.create_partial(
-        model=MODEL, messages=QUESTION, response_model=Review, max_tokens=MAX_TOKENS
+        model=MODEL, messages=QUESTION, response_model=Review, max_tokens=MAX_TOKENS, temperature=0
     )
     check(list(parts)[-1].refund in {True, False}, "last part")
 

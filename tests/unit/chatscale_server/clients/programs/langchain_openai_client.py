@@ -3,7 +3,8 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI
 
-SHARED = {"base_url": BASE_URL, "api_key": "none", "model": MODEL, "max_tokens": MAX_TOKENS, "max_retries": 0}
+SHARED = {"base_url": BASE_URL, "api_key": "none", "model": MODEL, "max_tokens": MAX_TOKENS, "max_retries": 0,
+          "temperature": 0}  # fmt: skip
 chat_model = ChatOpenAI(**SHARED)
 
 
@@ -22,7 +23,7 @@ def stream():
 
 
 def tools():
-    bound = chat_model.bind_tools([tool(weather)], tool_choice="required")
+    bound = chat_model.bind_tools([tool(weather)], tool_choice="required", strict=True)
     turns = [HumanMessage(QUESTION)]
     reply = bound.invoke(turns)
     [call] = reply.tool_calls

@@ -4,7 +4,7 @@ from case_runner import BASE_URL, CLASSIFY, MAX_TOKENS, MODEL, QUESTION, WEATHER
 litellm.suppress_debug_info = True
 SHARED = {
     "model": f"hosted_vllm/{MODEL}", "api_base": BASE_URL, "api_key": "none", "max_tokens": MAX_TOKENS,
-    "num_retries": 0,
+    "num_retries": 0, "temperature": 0,
 }  # fmt: skip
 HELLO = [{"role": "user", "content": QUESTION}]
 

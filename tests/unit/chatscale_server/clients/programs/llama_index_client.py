@@ -5,7 +5,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 
 SHARED = {"model": MODEL, "api_base": BASE_URL, "api_key": "none", "max_tokens": MAX_TOKENS, "max_retries": 0,
-          "is_chat_model": True, "is_function_calling_model": True}  # fmt: skip
+          "temperature": 0, "is_chat_model": True, "is_function_calling_model": True}  # fmt: skip
 llm = OpenAILike(**SHARED)
 HELLO = ChatMessage(role="user", content=QUESTION)
 

@@ -14,7 +14,9 @@ set_tracing_disabled(disabled=True)
 
 def agent(**fields):
     model = OpenAIChatCompletionsModel(MODEL, AsyncOpenAI(base_url=BASE_URL, api_key="none", max_retries=0))
-    settings = ModelSettings(max_tokens=MAX_TOKENS, tool_choice="required" if "tools" in fields else None)
+    settings = ModelSettings(
+        max_tokens=MAX_TOKENS, temperature=0, tool_choice="required" if "tools" in fields else None
+    )
     return Agent(name="shop", instructions="Be kind.", model=model, model_settings=settings, **fields)
 
 

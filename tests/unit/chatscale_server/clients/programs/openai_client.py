@@ -6,27 +6,29 @@ HELLO = [{"role": "user", "content": QUESTION}]
 
 
 def chat():
-    first = client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=MAX_TOKENS)
+    first = client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=MAX_TOKENS, temperature=0)
     reply = first.choices[0].message
     check(reply.content, reply)
     turns = [*HELLO, reply.model_dump(), {"role": "user", "content": "And then?"}]
-    second = client.chat.completions.create(model=MODEL, messages=turns, max_tokens=MAX_TOKENS)
+    second = client.chat.completions.create(model=MODEL, messages=turns, max_tokens=MAX_TOKENS, temperature=0)
     check(second.usage.prompt_tokens_details.cached_tokens > 0, second.usage)
     check(client.models.retrieve(MODEL).id == MODEL, MODEL)
 
 
 def stream():
-    with client.chat.completions.stream(
-        model=MODEL, messages=HELLO, max_tokens=MAX_TOKENS, stream_options={"include_usage": True}
-    ) as events:
-        kinds = {event.type for event in events}
-        final = events.get_final_completion()
-    check({"content.delta", "content.done"} <= kinds, kinds)
-    check(final.choices[0].message.content and final.usage.completion_tokens, final)
+    chunks = list(
+        client.chat.completions.create(
+            model=MODEL, messages=HELLO, max_tokens=MAX_TOKENS, temperature=0, stream=True,
+            stream_options={"include_usage": True},
+        )
+    )  # fmt: skip
+    text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    check(text and chunks[-1].usage.completion_tokens, chunks)
+    check(all(chunk.usage is None for chunk in chunks[:-1]), chunks)
 
 
 def tools():
-    asked = {"model": MODEL, "messages": HELLO, "tools": [WEATHER_TOOL], "max_tokens": MAX_TOKENS}
+    asked = {"model": MODEL, "messages": HELLO, "tools": [WEATHER_TOOL], "max_tokens": MAX_TOKENS, "temperature": 0}
     reply = client.chat.completions.create(**asked, tool_choice="required").choices[0].message
     [call] = reply.tool_calls
     turns = [*HELLO, reply, {"role": "tool", "tool_call_id": call.id, "content": "It is sunny."}]
@@ -36,7 +38,11 @@ def tools():
 
 def structured():
     answer = client.chat.completions.parse(
-        model=MODEL, messages=[{"role": "user", "content": CLASSIFY}], response_format=Review, max_tokens=MAX_TOKENS
+        model=MODEL,
+        messages=[{"role": "user", "content": CLASSIFY}],
+        response_format=Review,
+        max_tokens=MAX_TOKENS,
+        temperature=0,
     )
     check(isinstance(answer.choices[0].message.parsed, Review), answer)
     turns = [{"role": "user", "content": CLASSIFY}, answer.choices[0].message.model_dump(), *HELLO]

@@ -3,7 +3,7 @@ from pydantic_ai import Agent, NativeOutput
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-SETTINGS = {"max_tokens": MAX_TOKENS}
+SETTINGS = {"max_tokens": MAX_TOKENS, "temperature": 0}
 
 
 def agent(**fields):

@@ -5,7 +5,7 @@ const { z } = require("zod");
 
 const [baseURL, model] = process.argv.slice(2);
 const QUESTION = "My order arrived damaged. What should I do?";
-const shared = { maxOutputTokens: 40, maxRetries: 0 };
+const shared = { maxOutputTokens: 64, temperature: 0, maxRetries: 0 };
 const provider = createOpenAICompatible({
   name: "chatscale", baseURL, apiKey: "none", includeUsage: true, supportsStructuredOutputs: true,
 });
