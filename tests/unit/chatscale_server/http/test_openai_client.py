@@ -46,7 +46,8 @@ EXTENSIONS: dict[str, Any] = {
     "num_return_sequences": {"num_return_sequences": 2}, "num_beams": {"num_beams": 2},
     "stop_token_ids": {"stop_token_ids": [65]}, "min_tokens": {"min_tokens": 2}, "ignore_eos": {"ignore_eos": True},
     "structured_outputs": {"structured_outputs": {"choice": ["yes", "no"]}},
-    "guided_json": {"guided_json": {"const": 1}}, "guided_regex": {"guided_regex": "[a-c]{2}"}, "guided_choice": {"guided_choice": ["yes", "no"]},
+    "guided_json": {"guided_json": {"const": 1}},
+    "guided_regex": {"guided_regex": "[a-c]{2}"}, "guided_choice": {"guided_choice": ["yes", "no"]},
 }  # fmt: skip
 CHAT: dict[str, Any] = SHARED | {
     "model": {}, "messages": {}, "max_completion_tokens": {"max_completion_tokens": 2},
