@@ -12,7 +12,6 @@ from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_server.engine.output_form import Form, Json
 from chatscale_server.engine.protocol import ChatMessage, ToolCall
 from chatscale_server.http.schema import (
-    ANY_OBJECT,
     MAX_PROMPT_TOKENS,
     GenerationBody,
     JsonObject,
@@ -23,10 +22,17 @@ from chatscale_server.http.schema import (
     invalid_combination,
     unsupported_with_beams,
 )
+from chatscale_server.http.tool_schema import (
+    MAX_TOOLS,
+    AllowedTools,
+    FunctionName,
+    FunctionTool,
+    NamedTool,
+    ResponseFormat,
+    Tools,
+)
 
 MAX_MESSAGES: Final = 1024
-MAX_TOOLS: Final = 128
-"""Limit of `tools` in a request and of `tool_calls` in a message."""
 MAX_TOP_LOGPROBS: Final = 20
 RESERVED_VARIABLES: Final = frozenset({
     "messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt", "tokenize",
@@ -35,7 +41,6 @@ RESERVED_VARIABLES: Final = frozenset({
 })  # fmt: skip
 """Parameters of `apply_chat_template` that clients cannot set."""
 
-FunctionName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(encodable)]
 
 
@@ -153,74 +158,6 @@ class Message(Strict):
 
 
 Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
-
-
-class FunctionTool(Strict):
-    """A function that the model may call."""
-
-    class Function(Strict):
-        """Name and JSON schema of the arguments; without a schema it takes no arguments.
-
-        The schema is enforced if `strict` is true, or if the model must call the function.
-        """
-
-        name: FunctionName
-        description: Text | None = None
-        parameters: JsonObject | None = None
-        strict: bool | None = None
-
-    type: Literal["function"]
-    function: Function
-
-
-Tools = Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
-
-
-class ResponseFormat(Strict):
-    """Required format of the whole response."""
-
-    class JsonSchema(Strict):
-        """A named JSON schema. It is enforced whatever the value of `strict`."""
-
-        name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-        description: Text | None = None
-        schema_: Annotated[JsonObject, Field(alias="schema")]
-        strict: bool | None = None
-
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonSchema | None = None
-
-    @property
-    def required_schema(self) -> dict[str, Any] | None:
-        """None for free text."""
-        if self.json_schema is not None:
-            return self.json_schema.schema_
-        return ANY_OBJECT if self.type == "json_object" else None
-
-
-class NamedTool(Strict):
-    """The function that the model must call."""
-
-    class Function(Strict):
-        """Its name."""
-
-        name: FunctionName
-
-    type: Literal["function"]
-    function: Function
-
-
-class AllowedTools(Strict):
-    """The functions that the model may call, of all that are in `tools`."""
-
-    class Choice(Strict):
-        """Some functions. `required` forces a call of one of them."""
-
-        mode: Literal["auto", "required"]
-        tools: Annotated[list[NamedTool], Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)]
-
-    type: Literal["allowed_tools"]
-    allowed_tools: Choice
 
 
 class ChatBody(GenerationBody):

@@ -17,7 +17,7 @@ from chatscale_contract.server.environment import ToolFormat
 from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Request
-from chatscale_server.http.chat_schema import ChatBody, Messages, Tools
+from chatscale_server.http.chat_schema import ChatBody, Messages
 from chatscale_server.http.generation import CONTEXT_LENGTH_EXCEEDED, RequestContext, check_count, plan_requests
 from chatscale_server.http.message_parser import MessageParser, build_message_parser
 from chatscale_server.http.output_rules import ResponseConstraint, arguments_schema, chat_constraint, text_constraint
@@ -43,6 +43,7 @@ from chatscale_server.http.schema import (
 )
 from chatscale_server.http.tool_calls import hermes, qwen3_coder
 from chatscale_server.http.tool_calls.formats import call_id
+from chatscale_server.http.tool_schema import Tools
 from chatscale_server.http.tracing import RequestSpan, Tracing
 from chatscale_server.http.transport import off_loop
 

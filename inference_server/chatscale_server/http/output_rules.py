@@ -7,10 +7,11 @@ from typing import Any, Final
 from chatscale_contract.server.environment import ReasoningFormat, ToolFormat
 from chatscale_server.engine.output_form import Chain, Fixed, Form, OneOf, Regex, Repeat, TextUntil
 from chatscale_server.engine.protocol import ModelInfo
-from chatscale_server.http.chat_schema import ChatBody, FunctionTool
+from chatscale_server.http.chat_schema import ChatBody
 from chatscale_server.http.reasoning import MARKS
 from chatscale_server.http.schema import GenerationBody
 from chatscale_server.http.tool_calls.forms import ANALYSIS, FINAL, possible_calls, required_call
+from chatscale_server.http.tool_schema import FunctionTool
 
 NO_ARGUMENTS: Final[dict[str, Any]] = {"type": "object", "properties": {}, "additionalProperties": False}
 """Schema of the arguments of a function without `parameters`, as OpenAI defines it."""

@@ -409,7 +409,8 @@ async def test_choices_beyond_the_slots_are_held_until_others_of_their_response_
     assert (harness.port.cancelled, in_flight[3].finish) == (["a", "c"], FinishReason.CANCELLED)
     assert harness.bridge.counts.rejected[RejectReason.ABANDONED] == 1
     assert harness.bridge.counts.client_disconnects == 1
-    harness.bridge._on_step(StepReport(outputs=tuple(Output(name, "", 0, FinishReason.CANCELLED) for name in "ac")))
+    ended = tuple(Output(name, "", 0, FinishReason.CANCELLED) for name in "ac")
+    harness.bridge._on_step(StepReport(outputs=ended), harness.now_s)
     assert (harness.port.submitted, harness.bridge.in_flight) == (["a", "b", "c"], 0)
 
 

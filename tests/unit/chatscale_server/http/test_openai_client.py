@@ -45,6 +45,9 @@ EXTENSIONS: dict[str, Any] = {
     "max_length": {"max_length": 60}, "do_sample": {"do_sample": False},
     "num_return_sequences": {"num_return_sequences": 2}, "num_beams": {"num_beams": 2},
     "stop_token_ids": {"stop_token_ids": [65]}, "min_tokens": {"min_tokens": 2}, "ignore_eos": {"ignore_eos": True},
+    "structured_outputs": {"structured_outputs": {"choice": ["yes", "no"]}},
+    "guided_json": {"guided_json": {"const": 1}},
+    "guided_regex": {"guided_regex": "[a-c]{2}"}, "guided_choice": {"guided_choice": ["yes", "no"]},
 }  # fmt: skip
 CHAT: dict[str, Any] = SHARED | {
     "model": {}, "messages": {}, "max_completion_tokens": {"max_completion_tokens": 2},
@@ -54,6 +57,7 @@ CHAT: dict[str, Any] = SHARED | {
     "tools": {"tools": [TOOL]}, "tool_choice": {"tools": [TOOL], "tool_choice": "required", "max_tokens": 20},
     "parallel_tool_calls": {"tools": [TOOL], "parallel_tool_calls": False}, "modalities": {"modalities": ["text"]},
     "metadata": {"metadata": {"shop": "1"}}, "store": {"store": False}, "service_tier": {"service_tier": "auto"},
+    "reasoning_effort": {"reasoning_effort": "low"},
     "safety_identifier": {"safety_identifier": "s"}, "prompt_cache_key": {"prompt_cache_key": "k"},
 }  # fmt: skip
 CHAT_IGNORED: dict[str, Any] = {
@@ -63,11 +67,12 @@ CHAT_EXTENSIONS: dict[str, Any] = EXTENSIONS | {
     "add_generation_prompt": {"add_generation_prompt": True},
     "continue_final_message": {"continue_final_message": True,
                                "messages": [*HELLO, {"role": "assistant", "content": "It"}]},
+    "chat_template_kwargs": {"chat_template_kwargs": {"reasoning_effort": "high"}},
 }  # fmt: skip
 CHAT_REFUSED: dict[str, Any] = {
     "audio": {"voice": "alloy", "format": "wav"}, "function_call": "auto",
     "functions": [{"name": "find", "parameters": {}}], "moderation": {}, "prediction": {"type": "content"},
-    "reasoning_effort": "low", "verbosity": "low",
+    "verbosity": "low",
     "web_search_options": {},
 }  # fmt: skip
 TEXT: dict[str, Any] = SHARED | {
@@ -109,7 +114,7 @@ async def a_client(
 @asynccontextmanager
 async def a_real_client(tiny: Path) -> AsyncIterator[openai.AsyncOpenAI]:
     changes: dict[str, Any] = {"model_uri": f"file://{tiny}", "dtype": Dtype.FLOAT32, "max_concurrency": 4,
-                               "chat_template": WITH_TOOLS}  # fmt: skip
+                               "chat_template": WITH_TOOLS + "{{ reasoning_effort }}"}  # fmt: skip
     async with a_client(TransformersEngine(SETTINGS.model_copy(update=changes)), **changes) as (client, _server):
         yield client
 
@@ -180,8 +185,11 @@ async def test_a_bad_request_another_model_and_another_path_have_their_exception
         with pytest.raises(openai.NotFoundError) as other:
             await chat(client, model="other")
         assert (other.value.param, other.value.code) == ("model", "model_not_found")
-        with pytest.raises(openai.NotFoundError):
+        with pytest.raises(openai.BadRequestError) as task:
             await client.embeddings.create(model="m", input="x")
+        assert task.value.code == "unsupported_endpoint"
+        with pytest.raises(openai.NotFoundError):
+            await client.audio.speech.create(model="m", input="x", voice="alloy")
 
 
 async def test_a_full_queue_is_a_rate_limit_that_the_client_waits_out():
