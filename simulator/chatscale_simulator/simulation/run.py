@@ -112,12 +112,13 @@ class Simulation:
 
     @property
     def wakes_at_s(self) -> float | None:
-        """When the policy must decide because a request waits for a model at 0 replicas; None if none does."""
+        """When the gateway makes the policy decide, because it begins to hold requests for a model at 0 replicas.
+
+        None if it does not: requests wait already, or none is to come.
+        """
         f = self._fleet
-        if self.desired > 0 or self.scenario.routing is not Routing.GATEWAY:
+        if self.desired > 0 or self.held or self.scenario.routing is not Routing.GATEWAY:
             return None
-        if self.held:
-            return self.now_s
         following = int(f.cursor[0])
         return float(f.arrival[following]) + WAKE_S if following < len(f.arrival) else None
 
@@ -201,7 +202,7 @@ def run(workload: Workload, scenario: Scenario, policy: Policy) -> RunResult:
     simulation = Simulation(workload, scenario)
     counts, saturated_s = [(0.0, simulation.desired)], 0.0
     end_s = workload.duration_s
-    while next_s < end_s or (simulation.busy and next_s < end_s + DRAIN_LIMIT_S):
+    while next_s < end_s or (simulation.busy and next_s < end_s + DRAIN_LIMIT_S) or simulation.wakes_at_s is not None:
         wakes_at_s = simulation.wakes_at_s
         is_wake = wakes_at_s is not None and wakes_at_s < next_s
         simulation.advance(next_s if wakes_at_s is None else min(next_s, wakes_at_s))
