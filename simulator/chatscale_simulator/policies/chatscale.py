@@ -57,11 +57,11 @@ class ChatscalePolicy:
         """Return the recommended replica count."""
         now = self._at(snapshot.now_s)
         state = self._state or ScalerState.rebuilt(snapshot.desired, now)
-        decision = decide(self._spec, self._slots, snapshot.desired, self._observe(snapshot), state, now)
+        decision = decide(self._spec, self._slots, snapshot.desired, self.observe(snapshot), state, now)
         self._state, self.last_message = decision.next_state, decision.message
         return decision.replicas
 
-    def _observe(self, snapshot: MetricsSnapshot) -> Observation:
+    def observe(self, snapshot: MetricsSnapshot) -> Observation:
         """What the operator would observe: every ready pod with its newest sample, and the starting pods."""
         ready = [
             Replica(

@@ -95,6 +95,7 @@ class Simulation:
         )
 
     def _gateway(self) -> GatewayReading:
+        """What the gateway reports now."""
         f = self._fleet
         oldest = f.hold[f.hold_now[fleet.HEAD]]
         return GatewayReading(
