@@ -50,7 +50,7 @@ def jobs(chosen: plan.Set) -> list[Job]:
     """All runs, in pairs that differ only in the routing."""
     chosen = replace(chosen, final_hours=HOURS)
     tracks = [
-        (plan.traffic(chosen, trace, profile), profile, None) for profile in plan.PROFILES for trace in chosen.traces
+        (plan.traffic(chosen, trace, profile), profile, None) for profile in chosen.profiles for trace in chosen.traces
     ]
     for slots in FEW_SLOTS:
         for trace in chosen.traces:
