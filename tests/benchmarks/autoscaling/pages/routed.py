@@ -31,7 +31,7 @@ def routing_section(recorded: Recorded | None) -> str:
     hours = " and ".join(f"{value:g} hours of each trace for the {MACHINES[name]}" for name, value in HOURS.items())
     how = (
         f"A sample, because whole days take hours: the {hours}, those that change most; one seed. The rows with 8, 32 "
-        "and 64 slots have fewer copies of the trace, by a rough estimate of a load for five replicas. "
+        "and 64 slots have as many copies of the trace as a rough estimate gives for five replicas, at least one. "
         f'`make bench-autoscaling BENCH="--set routing"` repeats it. Revision `{recorded.revision}`; '
         f"{recorded.core_minutes:.0f} minutes of one core."
     )
@@ -53,11 +53,15 @@ def _result(pairs: Sequence[Compared]) -> str:
     change = geometric_mean(pair.cost_ratio for pair in pairs) - 1
     gains = [pair.gateway["slo_attainment"] - pair.service["slo_attainment"] for pair in pairs]
     more, fewer = sum(gain > _ATTAINMENT_NOISE for gain in gains), sum(gain < -_ATTAINMENT_NOISE for gain in gains)
+    worse = dict.fromkeys(
+        f"`{pair.trace}`" for pair, gain in zip(pairs, gains, strict=True) if gain < -_ATTAINMENT_NOISE
+    )
+    names = f" ({', '.join(worse)})" if worse else ""
     points = 100 * sum(gains) / len(gains)
     return (
         f"**With the gateway the same traffic costs {abs(change) * 100:.0f} % {'fewer' if change < 0 else 'more'} "
         f"GPU-hours** (geometric mean of {len(pairs)} rows). More requests are in time in {more} rows and fewer in "
-        f"{fewer}; the mean difference is {points:+.1f} points."
+        f"{fewer}{names}; the mean difference is {points:+.1f} points."
     )
 
 
