@@ -19,7 +19,7 @@ from chatscale_simulator.policy_choice import CHATSCALE, chatscale_with_events, 
 from chatscale_simulator.report import forecast, tables
 from chatscale_simulator.report.plots import check_ending, draw_day
 from chatscale_simulator.revision import git_revision
-from chatscale_simulator.simulation.scenario import ColdStart, Track
+from chatscale_simulator.simulation.scenario import ColdStart, Routing, Track
 
 _DRAWN: Final = 4
 """Policies in a picture. More lines are hard to distinguish."""
@@ -45,9 +45,10 @@ def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     if options.event:
         chosen.append(chatscale_with_events(options.event))
     track = Track(options.track or Track.EQUAL)
+    routing = Routing(options.routing or Routing.LEAST_LOADED)
     _check_traffics(traffics)
     jobs = [
-        Job(traffic, profile, ColdStart(options.cold_start), track, choice, seed)
+        Job(traffic, profile, ColdStart(options.cold_start), track, choice, seed, routing)
         for traffic in traffics
         for seed in range(options.seeds)
         for choice in chosen
@@ -82,11 +83,12 @@ def _forecast(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     model = read_model(options.chatmodel, options.profile, options.event, options.starts_at)
     track = Track(options.track or model.track)
     cold_start, revision = ColdStart(options.cold_start), git_revision()
+    routing = Routing(options.routing or Routing.GATEWAY)
     _check_traffics(traffics)
     work = [(traffic, seed) for traffic in traffics for seed in range(options.seeds)]
     results = _Results(options.json)
     for traffic, seed in _progress(work, len(work), "runs"):
-        result, row = forecast.simulate_model(model, traffic, cold_start, track, seed)
+        result, row = forecast.simulate_model(model, traffic, cold_start, track, seed, routing)
         results.add(row | {"git_revision": revision})
         if seed == 0:
             tqdm.write(forecast.format_forecast(model, traffic, result, row, options.gpu_price_per_hour))

@@ -11,10 +11,10 @@ from chatscale_simulator.inputs.traces import Traffic, load
 from chatscale_simulator.policies.chatscale import min_replicas_at_start
 from chatscale_simulator.policies.registry import POLICIES, Registry
 from chatscale_simulator.policy_choice import MAX_REPLICAS, PolicyChoice, build_policy
-from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA, SERVERS, SloTarget
+from chatscale_simulator.simulation.profiles import GPUS_PER_REPLICA, SERVERS, ServerProfile, SloTarget
 from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.run import run
-from chatscale_simulator.simulation.scenario import ColdStart, Scenario, Track
+from chatscale_simulator.simulation.scenario import ColdStart, Routing, Scenario, Track
 from chatscale_simulator.simulation.score import Score, score
 from chatscale_simulator.simulation.sizing import Sizing, size
 from chatscale_simulator.simulation.workload import Workload
@@ -33,12 +33,21 @@ class Job:
     track: Track
     choice: PolicyChoice
     seed: int
+    routing: Routing = Routing.LEAST_LOADED
+    slots: int | None = None
+    """Batch slots of each replica, instead of the profile's."""
+
+    @property
+    def server(self) -> ServerProfile:
+        """The server that each replica runs."""
+        server = SERVERS[self.profile]
+        return server if self.slots is None else replace(server, max_sequences=self.slots)
 
 
 def prepare(job: Job) -> tuple[Workload, Scenario, Sizing]:
     """Read the traffic, and size the initial replicas for its first minutes."""
     workload, slo = load(job.traffic, job.seed), SloTarget()
-    sizing = size(workload, SERVERS[job.profile], slo)
+    sizing = size(workload, job.server, slo)
     scenario = Scenario(
         profile=job.profile,
         cold_start=job.cold_start,
@@ -47,6 +56,8 @@ def prepare(job: Job) -> tuple[Workload, Scenario, Sizing]:
         max_replicas=MAX_REPLICAS,
         initial_replicas=sizing.first,
         slo=slo,
+        routing=job.routing,
+        server=job.server,
     )
     return workload, scenario, sizing
 
@@ -57,7 +68,7 @@ def run_job(job: Job, registry: Registry = POLICIES) -> tuple[RunResult, Score]:
     Every policy starts with the same number of replicas, or with more if an event is active at the start.
     """
     workload, scenario, sizing = prepare(job)
-    policy = build_policy(job.choice, SERVERS[job.profile], scenario.slo, sizing, job.track, registry)
+    policy = build_policy(job.choice, job.server, scenario.slo, sizing, job.track, registry)
     first = max(sizing.first, min_replicas_at_start(policy))
     result = run(workload, replace(scenario, initial_replicas=first), policy)
     return result, score(result, scenario.slo, GPUS_PER_REPLICA[job.profile])
@@ -76,6 +87,8 @@ def describe(job: Job) -> Row:
         "load_factor": job.traffic.load_factor,
         "cold_start": job.cold_start.value,
         "track": job.track.value,
+        "routing": job.routing.value,
+        "slots": job.server.max_sequences,
         "policy": job.choice.policy,
         "variant": job.choice.variant,
         "seed": job.seed,

@@ -63,6 +63,14 @@ def _add_replicas(group: argparse._ArgumentGroup) -> None:
     add("--cold-start", choices=("fast", "cached", "cold"), default="cached", help=cold_start)
     add("--policy", nargs="+", default=None, metavar="NAME", help="compare these policies (default: all)")
     add(
+        "--routing",
+        choices=("gateway", "service", "least-loaded"),
+        default=None,
+        help="gateway: least load, and a queue before the replicas, as the chart installs it; service: a random "
+        "replica, and queues in the replicas; least-loaded: the replica with the fewest requests, and queues there "
+        "(default gateway for a ChatModel; least-loaded for policies, because most do not read the gateway's queue)",
+    )
+    add(
         "--track",
         choices=("equal", "native"),
         default=None,

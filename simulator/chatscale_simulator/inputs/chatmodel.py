@@ -17,6 +17,7 @@ from chatscale.api.v1alpha1 import (
     SourceType,
     parse_chatmodel,
 )
+from chatscale.api.v1alpha1.routing import HoldSpec
 from chatscale_contract.server.environment import EngineName, SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
 from chatscale_contract.server.slots import profile_slots
@@ -50,6 +51,10 @@ class SimulatedModel:
     """Share of requests that must be within the SLO."""
     track: Track
     """The track whose metrics are closest to its own."""
+    hold: HoldSpec
+    """Bounds of the gateway's queue."""
+    scale_to_zero: bool
+    """Whether its policy may go to 0 replicas. The simulated HPA does not."""
     make_policy: Callable[[Track], Policy]
 
 
@@ -84,6 +89,8 @@ def read_model(
         slo=SloTarget(ttft_s=scaling.slo.ttft_milliseconds / 1000, tpot_s=scaling.slo.tpot_milliseconds / 1000),
         objective_percent=scaling.slo.objective_percent,
         track=_track(model),
+        hold=spec.routing.hold,
+        scale_to_zero=scaling.mode is AutoscalingMode.OPERATOR and scaling.scale_to_zero is not None,
         make_policy=_policy_maker(path, model, server, events, starts_at),
     )
 

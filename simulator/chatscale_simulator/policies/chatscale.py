@@ -7,11 +7,19 @@ from chatscale.api.v1alpha1 import AutoscalingSpec, MetricSource, SourceType
 from chatscale.scaling.cold_start import ColdStarts
 from chatscale.scaling.floor import floor_at
 from chatscale.scaling.policy import decide
-from chatscale.scaling.signals import Observation, Replica, ReplicaPhase, ReplicaSample, WorkCounters
+from chatscale.scaling.signals import (
+    ClientCounters,
+    ClientDemand,
+    Observation,
+    Replica,
+    ReplicaPhase,
+    ReplicaSample,
+    WorkCounters,
+)
 from chatscale.scaling.state import ScalerState
 from chatscale_simulator.simulation.policy import Policy
-from chatscale_simulator.simulation.scenario import SCRAPE_INTERVAL_S
-from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
+from chatscale_simulator.simulation.scenario import GATEWAYS, SCRAPE_INTERVAL_S
+from chatscale_simulator.simulation.snapshot import ClientColumn, Column, MetricsSnapshot
 
 DEFAULT_START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """Wall clock at second 0 of a run. It matters only for announced events."""
@@ -49,11 +57,11 @@ class ChatscalePolicy:
         """Return the recommended replica count."""
         now = self._at(snapshot.now_s)
         state = self._state or ScalerState.rebuilt(snapshot.desired, now)
-        decision = decide(self._spec, self._slots, snapshot.desired, self._observe(snapshot), state, now)
+        decision = decide(self._spec, self._slots, snapshot.desired, self.observe(snapshot), state, now)
         self._state, self.last_message = decision.next_state, decision.message
         return decision.replicas
 
-    def _observe(self, snapshot: MetricsSnapshot) -> Observation:
+    def observe(self, snapshot: MetricsSnapshot) -> Observation:
         """What the operator would observe: every ready pod with its newest sample, and the starting pods."""
         ready = [
             Replica(
@@ -76,7 +84,23 @@ class ChatscalePolicy:
             )
             for at, since_s in enumerate(snapshot.starting_since_s)
         ]
-        return Observation(self._at(snapshot.now_s), (*ready, *starting))
+        return Observation(self._at(snapshot.now_s), (*ready, *starting), self._clients(snapshot))
+
+    def _clients(self, snapshot: MetricsSnapshot) -> ClientDemand | None:
+        """The demand that the operator reads from the gateways; None without a gateway."""
+        gateway = snapshot.gateway
+        if gateway is None:
+            return None
+        return ClientDemand(
+            taken_at=self._at(snapshot.now_s),
+            gateways=GATEWAYS,
+            is_current=True,
+            held=gateway.held,
+            held_prompt_tokens=gateway.held_prompt_tokens,
+            in_flight=gateway.in_flight,
+            oldest_held_s=gateway.oldest_held_s,
+            counters=ClientCounters(**{column.name.lower(): int(gateway.counters[column]) for column in ClientColumn}),
+        )
 
     def _sample(self, snapshot: MetricsSnapshot, row: int) -> ReplicaSample | None:
         if not snapshot.fresh[row] and snapshot.age_s[row] > snapshot.now_s:

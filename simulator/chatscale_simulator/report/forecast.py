@@ -14,7 +14,7 @@ from chatscale_simulator.report.tables import align, percent, spark
 from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.run import run
-from chatscale_simulator.simulation.scenario import ColdStart, Scenario, Track
+from chatscale_simulator.simulation.scenario import ColdStart, Routing, Scenario, Track
 from chatscale_simulator.simulation.score import billed_at, latencies, percentile, score
 from chatscale_simulator.simulation.sizing import offered_rps, size
 
@@ -24,7 +24,12 @@ _MONTH_H: Final = 730.0
 
 
 def simulate_model(
-    model: SimulatedModel, traffic: Traffic, cold_start: ColdStart, track: Track, seed: int
+    model: SimulatedModel,
+    traffic: Traffic,
+    cold_start: ColdStart,
+    track: Track,
+    seed: int,
+    routing: Routing = Routing.GATEWAY,
 ) -> tuple[RunResult, Row]:
     """Do the run. It starts with the replicas for the first minutes or for an active event, within the bounds."""
     workload, policy = load(traffic, seed), model.make_policy(track)
@@ -39,6 +44,9 @@ def simulate_model(
         initial_replicas=min(max(first, model.min_replicas), model.max_replicas),
         slo=model.slo,
         server=model.server,
+        routing=routing,
+        hold=model.hold,
+        scale_to_zero=model.scale_to_zero,
     )
     result = run(workload, scenario, policy)
     row = {
@@ -47,6 +55,8 @@ def simulate_model(
         "load_factor": traffic.load_factor,
         "cold_start": cold_start.value,
         "track": track.value,
+        "routing": routing.value,
+        "slots": model.server.max_sequences,
         "policy": model.name,
         "variant": SHIPPED,
         "seed": seed,
@@ -60,9 +70,11 @@ def format_forecast(
     """The forecast as text: cost first, then latencies, then load and replicas over time."""
     slo, hours = model.slo, result.end_s / 3600
     ttft_s, tpot_s = latencies(result)
-    settings = f"cold start {row['cold_start']}, track {row['track']}"
+    settings = f"cold start {row['cold_start']}, track {row['track']}, routing {row['routing']}"
     attained = f"{percent(row['slo_attainment'])}, objective {model.objective_percent} %"
     limits = f"first token in {slo.ttft_s:g} s, or {slo.unloaded_factor:g} times its time on an idle replica if longer"
+    through_gateway = row["routing"] == Routing.GATEWAY.value
+    longest_s = model.hold.timeout_seconds if through_gateway else model.server.queue_timeout_s
     lines = [
         ("Traffic", _traffic(traffic, result)),
         ("Model", f"{model.name}: {model.scaling}, profile {model.profile}, {settings}"),
@@ -76,7 +88,7 @@ def format_forecast(
         ("Within SLO", f"{attained} ({limits}; {slo.tpot_s:g} s a token)"),
         (
             "Refused",
-            f"{percent(row['dropped_ratio'])} (queue full, or waited more than {model.server.queue_timeout_s:g} s)",
+            f"{percent(row['dropped_ratio'])} (queue full, or waited more than {longest_s:g} s)",
         ),
         ("Load", spark(offered_rps(result.workload, max(result.end_s / 144, 1.0)))),
         ("Replicas", spark(billed_at(result.pods, np.linspace(0.0, result.end_s, 144, endpoint=False)))),

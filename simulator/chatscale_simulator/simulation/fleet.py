@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from chatscale_simulator.simulation.arrays import BoolArray, FloatArray, IntArray
-from chatscale_simulator.simulation.snapshot import COLUMNS, Column
+from chatscale_simulator.simulation.snapshot import COLUMNS, ClientColumn, Column
 from chatscale_simulator.simulation.workload import Workload
 
 EMPTY: Final = 0
@@ -37,11 +37,31 @@ TTFT_SLOW: Final = int(Column.TTFT_SLOW)
 TPOT_SLOW: Final = int(Column.TPOT_SLOW)
 ARRIVED: Final = int(Column.ARRIVED)
 
+CLIENT_ARRIVED: Final = int(ClientColumn.ARRIVED)
+CLIENT_SENT: Final = int(ClientColumn.SENT)
+CLIENT_FINISHED: Final = int(ClientColumn.FINISHED)
+CLIENT_REFUSED: Final = int(ClientColumn.REFUSED)
+CLIENT_PROMPT_TOKENS: Final = int(ClientColumn.PROMPT_TOKENS)
+CLIENT_GENERATED_TOKENS: Final = int(ClientColumn.GENERATED_TOKENS)
+CLIENT_SLO_MISSES: Final = int(ClientColumn.SLO_MISSES)
+CLIENT_WAKE_MISSES: Final = int(ClientColumn.WAKE_MISSES)
+
+LEAST_LOADED: Final = 0
+SERVICE: Final = 1
+GATEWAY: Final = 2
+
+HEAD: Final = 0
+HELD: Final = 1
+HELD_PROMPT_TOKENS: Final = 2
+HELD_BYTES: Final = 3
+BYTES_PER_TOKEN: Final = 4
+"""Of a request's body: what the gateway assumes when it estimates prompt tokens."""
+
 FAR_S: Final = 1e18
 """Later than any event."""
 FULL: Final = 1 << 30
 """More requests than any replica holds."""
-_ROUTING: Final = 1 << 40
+ROUTING_DRAW: Final = 1 << 40
 """Used in place of a pod number, to draw a random number for a request."""
 
 
@@ -57,13 +77,22 @@ class Model(NamedTuple):
     max_sequences: int
     max_queue: int
     queue_timeout_s: float
+    """From arrival to a slot. With a gateway this is the hold timeout: a request that a replica refuses earlier goes
+    back to the front of the gateway's queue."""
     slow_tpot_s: float
     scrape_interval_s: float
     scrape_loss: float
     outage_start_s: float
     outage_end_s: float
     seed: int
-    random_routing: bool
+    routing: int
+    """LEAST_LOADED, SERVICE or GATEWAY."""
+    places: int
+    """Most requests that the gateway has on one replica."""
+    hold_requests: int
+    """Bounds of the gateway's queue, as the next two."""
+    hold_bytes: int
+    hold_prompt_tokens: int
 
 
 class Fleet(NamedTuple):
@@ -81,6 +110,10 @@ class Fleet(NamedTuple):
     first: FloatArray
     finish: FloatArray
     outcome: IntArray
+    sent: FloatArray
+    """Time of arrival at a replica; nan before."""
+    waited_for_start: BoolArray
+    """Held while no replica was ready."""
     status: IntArray
     number: IntArray
     ready_at: FloatArray
@@ -117,6 +150,12 @@ class Fleet(NamedTuple):
     scrapes: IntArray
     cursor: IntArray
     """[next arrival, rows in use]."""
+    hold: IntArray
+    """(hold_requests + 1,) ring of the requests that the gateway holds."""
+    hold_now: IntArray
+    """[HEAD, HELD, HELD_PROMPT_TOKENS, HELD_BYTES] of the ring."""
+    clients: FloatArray
+    """(len(ClientColumn),) counters of the gateway."""
 
 
 _OF_PODS: Final = Fleet._fields[Fleet._fields.index("status") : Fleet._fields.index("cursor")]
@@ -139,6 +178,7 @@ def new_fleet(workload: Workload, ttft_limit: FloatArray, rows: int, model: Mode
         arrival=arrival, prompt=prompt, output=output, ttft_limit=ttft_limit,
         need=prompt.copy(), made=integers(requests),
         first=floats(requests, value=np.nan), finish=floats(requests, value=np.nan), outcome=integers(requests),
+        sent=floats(requests, value=np.nan), waited_for_start=np.zeros(requests, dtype=np.bool_),
         status=integers(rows), number=integers(rows), ready_at=floats(rows, value=FAR_S), ended=floats(rows),
         clock=floats(rows), due=floats(rows), steps=integers(rows),
         run=integers(rows, sequences), left=integers(rows, sequences), held=integers(rows, sequences),
@@ -147,7 +187,8 @@ def new_fleet(workload: Workload, ttft_limit: FloatArray, rows: int, model: Mode
         wait=integers(rows, ring), w_head=integers(rows), w_len=integers(rows),
         now=floats(rows, COLUMNS), sample=floats(rows, COLUMNS), sampled_at=floats(rows, value=-FAR_S),
         fresh=np.zeros(rows, dtype=np.bool_), next_scrape=floats(rows, value=FAR_S), scrapes=integers(rows),
-        cursor=integers(2),
+        cursor=integers(2), hold=integers(model.hold_requests + 1), hold_now=integers(4),
+        clients=floats(len(ClientColumn)),
     )  # fmt: skip
 
 

@@ -1,8 +1,7 @@
-"""The compiled inner loop of the replicas: arrivals, batch steps, finished requests and scrapes up to a given time.
+"""The compiled loop of a run: arrivals, pod starts and scrapes up to a given time, and routing without a gateway.
 
-Step times come from `chatscale_contract.server.profiles`. Consecutive decode-only steps are computed at once, so a
-request costs a few hundred nanoseconds. All state is in the arrays of a `Fleet`, one row per pod. A step that runs when
-a request arrives is finished first, so the counters are at most one step ahead.
+The replicas are in `replicas.py`, the gateway is in `hold.py`. A step that runs when a request arrives is finished
+first, so the counters are at most one step ahead.
 """
 
 from typing import Any
@@ -11,47 +10,20 @@ import numpy as np
 from numba import njit
 
 from chatscale_simulator.simulation.fleet import (
-    _ROUTING,
     ARRIVED,
     DRAINING,
     FAR_S,
-    FINISHED,
     FULL,
-    GENERATED_TOKENS,
-    GONE,
-    ITL_COUNT,
-    ITL_SUM_S,
-    KV_TOKENS,
-    PROMPT_TOKENS,
+    GATEWAY,
     READY,
     REFUSED,
     REJECTED,
-    RUNNING,
-    SERVED,
-    STARTED,
+    ROUTING_DRAW,
+    SERVICE,
     STARTING,
-    STEP_COUNT,
-    STEP_SUM_S,
-    TIMED_OUT,
-    TPOT_SLOW,
-    TTFT_COUNT,
-    TTFT_SLOW,
-    TTFT_SUM_S,
-    WAITING,
 )
-
-
-@njit(cache=True)
-def uniform(seed: int, pod: int, index: int) -> float:
-    """A number in [0, 1) that depends on the arguments only (SplitMix64's finalizer)."""
-    x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(pod) * np.uint64(0xBF58476D1CE4E5B9)
-    x += np.uint64(index + 1) * np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(30)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return float(x >> np.uint64(11)) / 9007199254740992.0
+from chatscale_simulator.simulation.hold import give_places, mark_waiting_for_start, receive
+from chatscale_simulator.simulation.replicas import advance, gauge, load_of, send, uniform
 
 
 @njit(cache=True)
@@ -69,7 +41,7 @@ def run_until(f: Any, m: Any, until_s: float) -> None:
             _scrape(f, m, row, at)
     for r in range(rows):
         if f.status[r] in (READY, DRAINING):
-            _advance(f, m, r, until_s)
+            advance(f, m, r, until_s)
 
 
 @njit(cache=True)
@@ -87,24 +59,33 @@ def _next_of_pods(f: Any, until_s: float) -> tuple[int, float]:
 @njit(cache=True)
 def _arrivals(f: Any, m: Any, rows: int, stop_s: float) -> None:
     """Route all arrivals before `stop_s`. No pod starts or ends in that time."""
-    ring = f.wait.shape[1]
     while f.cursor[0] < len(f.arrival) and f.arrival[f.cursor[0]] < stop_s:
         request = f.cursor[0]
         f.cursor[0] += 1
         at = f.arrival[request]
-        r = _random(f, m, rows, request) if m.random_routing else _least_loaded(f, m, rows, at)
-        if r < 0:
-            f.outcome[request] = REFUSED
-            continue
-        f.now[r, ARRIVED] += 1
-        _advance(f, m, r, at)
-        if f.w_len[r] >= m.max_queue:
-            f.outcome[request] = REFUSED
-            f.now[r, REJECTED] += 1
-            continue
-        f.wait[r, (f.w_head[r] + f.w_len[r]) % ring] = request
-        f.w_len[r] += 1
-        f.due[r] = f.clock[r]
+        if m.routing == GATEWAY:
+            give_places(f, m, rows, at)
+            receive(f, m, rows, request, at)
+        else:
+            _send_at_once(f, m, rows, request, at)
+    if m.routing == GATEWAY:
+        give_places(f, m, rows, stop_s)
+
+
+@njit(cache=True)
+def _send_at_once(f: Any, m: Any, rows: int, request: int, at: float) -> None:
+    """Without a gateway: a replica gets the request, or refuses it because its queue is full."""
+    r = _random(f, m, rows, request) if m.routing == SERVICE else _least_loaded(f, m, rows, at)
+    if r < 0:
+        f.outcome[request] = REFUSED
+        return
+    f.now[r, ARRIVED] += 1
+    advance(f, m, r, at)
+    if f.w_len[r] >= m.max_queue:
+        f.outcome[request] = REFUSED
+        f.now[r, REJECTED] += 1
+        return
+    send(f, r, request, at)
 
 
 @njit(cache=True)
@@ -116,8 +97,8 @@ def _least_loaded(f: Any, m: Any, rows: int, at: float) -> int:
         if f.status[r] != READY:
             continue
         if f.due[r] <= at:
-            _advance(f, m, r, at)
-        load = f.n_run[r] + f.w_len[r] + (FULL if f.w_len[r] >= m.max_queue else 0)
+            advance(f, m, r, at)
+        load = load_of(f, r) + (FULL if f.w_len[r] >= m.max_queue else 0)
         if load < least:
             least = load
             best = r
@@ -128,11 +109,13 @@ def _least_loaded(f: Any, m: Any, rows: int, at: float) -> int:
 def _random(f: Any, m: Any, rows: int, request: int) -> int:
     """A random ready replica, as kube-proxy selects one for a connection; -1 if none is ready."""
     ready = np.flatnonzero(f.status[:rows] == READY)
-    return int(ready[int(uniform(m.seed, _ROUTING, request) * len(ready))]) if len(ready) else -1
+    return int(ready[int(uniform(m.seed, ROUTING_DRAW, request) * len(ready))]) if len(ready) else -1
 
 
 @njit(cache=True)
 def _become_ready(f: Any, m: Any, r: int) -> None:
+    if m.routing == GATEWAY:
+        mark_waiting_for_start(f)
     f.status[r] = READY
     f.clock[r] = f.ready_at[r]
     f.due[r] = FAR_S
@@ -149,238 +132,8 @@ def _scrape(f: Any, m: Any, r: int, at: float) -> None:
     if m.outage_start_s <= at < m.outage_end_s or uniform(m.seed, f.number[r], index) < m.scrape_loss:
         f.fresh[r] = False
         return
-    _advance(f, m, r, at)
+    advance(f, m, r, at)
     gauge(f, r)
     f.sample[r, :] = f.now[r, :]
     f.sampled_at[r] = at
     f.fresh[r] = True
-
-
-@njit(cache=True)
-def gauge(f: Any, r: int) -> None:
-    """Fill in the gauges of a row; its counters are always current."""
-    f.now[r, WAITING] = f.w_len[r]
-    f.now[r, RUNNING] = f.n_run[r]
-    f.now[r, KV_TOKENS] = f.kv_all[r]
-
-
-@njit(cache=True)
-def _advance(f: Any, m: Any, r: int, until_s: float) -> None:
-    """Compute steps until the clock reaches `until_s`."""
-    while f.clock[r] < until_s:
-        if f.w_len[r] > 0:
-            _expire(f, m, r)
-            _admit(f, m, r)
-        if f.n_run[r] == 0:
-            if f.status[r] == DRAINING and f.w_len[r] == 0:
-                f.status[r] = GONE
-                f.ended[r] = f.clock[r]
-                return
-            f.clock[r] = until_s
-            break
-        if f.kv_all[r] + f.n_dec[r] > m.kv_capacity:
-            _preempt(f, m, r)
-        if f.n_run[r] > f.n_dec[r]:
-            _mixed_step(f, m, r)
-        else:
-            _stride(f, m, r, until_s)
-    _set_due(f, m, r)
-
-
-@njit(cache=True)
-def _set_due(f: Any, m: Any, r: int) -> None:
-    n = f.n_dec[r]
-    if f.n_run[r] > n or (f.w_len[r] > 0 and f.n_run[r] < m.max_sequences):
-        f.due[r] = f.clock[r]
-    elif n == 0:
-        f.due[r] = FAR_S if f.w_len[r] == 0 else f.clock[r]
-    else:
-        due = f.clock[r] + _stride_s(f, m, r, f.next_fin[r] - f.steps[r])
-        if f.w_len[r] > 0:
-            due = min(due, f.arrival[f.wait[r, f.w_head[r]]] + m.queue_timeout_s)
-        if f.kv_all[r] + n * (f.next_fin[r] - f.steps[r]) > m.kv_capacity:
-            due = f.clock[r]
-        f.due[r] = due
-
-
-@njit(cache=True)
-def _expire(f: Any, m: Any, r: int) -> None:
-    ring = f.wait.shape[1]
-    while f.w_len[r] > 0:
-        request = f.wait[r, f.w_head[r]]
-        # A preempted request has started; the queue timeout applies only to requests that never had a slot.
-        if f.made[request] > 0 or f.clock[r] - f.arrival[request] <= m.queue_timeout_s:
-            return
-        f.outcome[request] = TIMED_OUT
-        f.now[r, REJECTED] += 1
-        f.w_head[r] = (f.w_head[r] + 1) % ring
-        f.w_len[r] -= 1
-
-
-@njit(cache=True)
-def _admit(f: Any, m: Any, r: int) -> None:
-    ring = f.wait.shape[1]
-    while f.w_len[r] > 0 and f.n_run[r] < m.max_sequences:
-        request = f.wait[r, f.w_head[r]]
-        # One free token per running sequence is kept, because all of them grow in the next step.
-        if f.n_run[r] > 0 and f.kv_all[r] + f.need[request] + f.n_run[r] + 1 > m.kv_capacity:
-            return
-        f.w_head[r] = (f.w_head[r] + 1) % ring
-        f.w_len[r] -= 1
-        at = f.n_run[r]
-        f.run[r, at] = request
-        f.left[r, at] = f.need[request]
-        f.kv_all[r] += f.need[request]
-        f.n_run[r] += 1
-        if f.made[request] == 0:
-            f.now[r, STARTED] += 1
-
-
-@njit(cache=True)
-def _preempt(f: Any, m: Any, r: int) -> None:
-    """The youngest sequences free their KV cache and return to the head of the queue, for recomputation (as vLLM)."""
-    ring = f.wait.shape[1]
-    while f.n_run[r] > 1 and f.kv_all[r] + f.n_dec[r] > m.kv_capacity:
-        at = f.n_run[r] - 1
-        request = f.run[r, at]
-        if at < f.n_dec[r]:
-            tokens = f.held[r, at] + f.steps[r]
-            f.kv_all[r] -= tokens
-            f.kv_dec[r] -= tokens
-            f.made[request] = f.output[request] - (f.left[r, at] - f.steps[r])
-            f.need[request] = f.prompt[request] + f.made[request]
-            f.n_dec[r] -= 1
-        else:
-            f.kv_all[r] -= f.need[request]
-        f.n_run[r] -= 1
-        f.w_head[r] = (f.w_head[r] - 1) % ring
-        f.wait[r, f.w_head[r]] = request
-        f.w_len[r] += 1
-    _find_next_fin(f, r)
-
-
-@njit(cache=True)
-def _find_next_fin(f: Any, r: int) -> None:
-    nearest = 1 << 60
-    for at in range(f.n_dec[r]):
-        nearest = min(nearest, f.left[r, at])
-    f.next_fin[r] = nearest
-
-
-@njit(cache=True)
-def _stride_s(f: Any, m: Any, r: int, steps: int) -> float:
-    """Time of that many decode-only steps: the KV term grows by one token per sequence and step."""
-    n = f.n_dec[r]
-    return float(steps * (m.base_s[n] + m.kv_s * f.kv_dec[r]) + m.kv_s * n * (steps * (steps - 1) / 2))
-
-
-@njit(cache=True)
-def _stride(f: Any, m: Any, r: int, until_s: float) -> None:
-    """Decode-only steps up to the next finished sequence, a full cache, or `until_s`, whichever comes first."""
-    n = f.n_dec[r]
-    steps = f.next_fin[r] - f.steps[r]
-    steps = min(steps, max(1, (m.kv_capacity - f.kv_all[r]) // n))
-    room_s = until_s - f.clock[r]
-    if _stride_s(f, m, r, steps) > room_s:
-        # The least number of steps that reaches `until_s`: the positive root, rounded up.
-        slope = m.kv_s * n / 2
-        flat = m.base_s[n] + m.kv_s * f.kv_dec[r] - slope
-        fitting = (
-            room_s / flat
-            if slope * room_s < 1e-9 * flat * flat
-            else ((np.sqrt(flat * flat + 4 * slope * room_s) - flat) / (2 * slope))
-        )
-        steps = min(steps, max(1, int(np.ceil(fitting))))
-    took_s = _stride_s(f, m, r, steps)
-    f.clock[r] += took_s
-    f.steps[r] += steps
-    f.kv_dec[r] += n * steps
-    f.kv_all[r] += n * steps
-    f.now[r, GENERATED_TOKENS] += n * steps
-    f.now[r, ITL_SUM_S] += n * took_s
-    f.now[r, ITL_COUNT] += n * steps
-    f.now[r, STEP_SUM_S] += took_s
-    f.now[r, STEP_COUNT] += steps
-    if f.steps[r] >= f.next_fin[r]:
-        _finish_due(f, m, r)
-
-
-@njit(cache=True)
-def _mixed_step(f: Any, m: Any, r: int) -> None:
-    """One step: all sequences in decode, and prompts in order of admission within the token budget."""
-    n = f.n_dec[r]
-    allowance = max(1, m.tokens_per_step - n)
-    filled = 0
-    at = n
-    while at < f.n_run[r] and filled < allowance:
-        chunk = min(f.left[r, at], allowance - filled)
-        f.left[r, at] -= chunk
-        filled += chunk
-        at += 1
-    took_s = m.base_s[min(n + filled, len(m.base_s) - 1)] + m.kv_s * f.kv_dec[r]
-    f.clock[r] += took_s
-    f.steps[r] += 1
-    f.kv_dec[r] += n
-    f.kv_all[r] += n
-    f.now[r, PROMPT_TOKENS] += filled
-    f.now[r, GENERATED_TOKENS] += n
-    f.now[r, ITL_SUM_S] += n * took_s
-    f.now[r, ITL_COUNT] += n
-    f.now[r, STEP_SUM_S] += took_s
-    f.now[r, STEP_COUNT] += 1
-    while f.n_dec[r] < f.n_run[r] and f.left[r, f.n_dec[r]] == 0:
-        _first_token(f, r)
-    _finish_due(f, m, r)
-
-
-@njit(cache=True)
-def _first_token(f: Any, r: int) -> None:
-    """The oldest prefill is complete: it has generated a token and is in decode from now on."""
-    at = f.n_dec[r]
-    request = f.run[r, at]
-    f.now[r, GENERATED_TOKENS] += 1
-    if f.made[request] == 0:
-        f.first[request] = f.clock[r]
-        ttft_s = f.clock[r] - f.arrival[request]
-        f.now[r, TTFT_SUM_S] += ttft_s
-        f.now[r, TTFT_COUNT] += 1
-        if ttft_s > f.ttft_limit[request]:
-            f.now[r, TTFT_SLOW] += 1
-    f.left[r, at] = f.steps[r] + f.output[request] - f.made[request] - 1
-    f.held[r, at] = f.need[request] - f.steps[r]
-    f.kv_dec[r] += f.need[request]
-    f.n_dec[r] += 1
-    f.next_fin[r] = min(f.next_fin[r], f.left[r, at]) if at > 0 else f.left[r, at]
-
-
-@njit(cache=True)
-def _finish_due(f: Any, m: Any, r: int) -> None:
-    """Remove the sequences that finished in this step; the others keep their order."""
-    if f.n_dec[r] == 0 or f.next_fin[r] > f.steps[r]:
-        return
-    kept = 0
-    nearest = 1 << 60
-    for at in range(f.n_run[r]):
-        request = f.run[r, at]
-        if at < f.n_dec[r] and f.left[r, at] <= f.steps[r]:
-            tokens = f.held[r, at] + f.steps[r]
-            f.kv_all[r] -= tokens
-            f.kv_dec[r] -= tokens
-            f.finish[request] = f.clock[r]
-            f.outcome[request] = SERVED
-            f.now[r, FINISHED] += 1
-            more = f.output[request] - 1
-            # A request counts as one miss: the server counts the objective that it misses first.
-            is_counted = f.first[request] - f.arrival[request] > f.ttft_limit[request]
-            if more > 0 and not is_counted and (f.clock[r] - f.first[request]) / more > m.slow_tpot_s:
-                f.now[r, TPOT_SLOW] += 1
-            continue
-        if at < f.n_dec[r]:
-            nearest = min(nearest, f.left[r, at])
-        f.run[r, kept] = request
-        f.left[r, kept] = f.left[r, at]
-        f.held[r, kept] = f.held[r, at]
-        kept += 1
-    f.n_dec[r] -= f.n_run[r] - kept
-    f.n_run[r] = kept
-    f.next_fin[r] = nearest

@@ -11,15 +11,19 @@ import numpy as np
 from chatscale_simulator.simulation import fleet, kernel
 from chatscale_simulator.simulation.policy import Policy
 from chatscale_simulator.simulation.profiles import decode_step_seconds, max_tokens_per_second, unloaded_ttft_seconds
+from chatscale_simulator.simulation.replicas import gauge
 from chatscale_simulator.simulation.result import PodLifetime, RunResult
-from chatscale_simulator.simulation.scenario import SCRAPE_INTERVAL_S, Scenario, Track
-from chatscale_simulator.simulation.snapshot import MetricsSnapshot
+from chatscale_simulator.simulation.scenario import SCRAPE_INTERVAL_S, Routing, Scenario, Track
+from chatscale_simulator.simulation.snapshot import GatewayReading, MetricsSnapshot
 from chatscale_simulator.simulation.workload import Workload
 
 _ROWS: Final = 256
 """Initial number of rows for pods, draining ones included. It doubles when all are in use."""
 DRAIN_LIMIT_S: Final = 3600.0
 """A run ends when all requests are answered, at the latest this long after the last arrival."""
+
+WAKE_S: Final = 1.0
+"""From the first held request of a model at 0 replicas to the operator's decision, at most."""
 
 
 class Simulation:
@@ -49,7 +53,8 @@ class Simulation:
 
     def scale(self, replicas: int) -> None:
         """Create or delete pods until `replicas` of them are starting or ready, within the bounds."""
-        self.desired = min(max(replicas, self.scenario.min_replicas), self.scenario.max_replicas)
+        lowest = 0 if self.scenario.scale_to_zero and replicas == 0 else self.scenario.min_replicas
+        self.desired = min(max(replicas, lowest), self.scenario.max_replicas)
         alive = np.flatnonzero((self._fleet.status == fleet.STARTING) | (self._fleet.status == fleet.READY))
         for _ in range(self.desired - len(alive)):
             self._create(self.now_s + self.scenario.cold_start_s(len(self._created)))
@@ -66,7 +71,7 @@ class Simulation:
         ready = np.flatnonzero(f.status == fleet.READY)
         if live:
             for row in ready:
-                kernel.gauge(f, int(row))
+                gauge(f, int(row))
             fresh, samples, age_s = np.ones(len(ready), dtype=np.bool_), f.now[ready], np.zeros(len(ready))
         else:
             fresh, samples, age_s = f.fresh[ready], f.sample[ready], self.now_s - f.sampled_at[ready]
@@ -86,18 +91,50 @@ class Simulation:
             decode_step_s=self._decode_step_s,
             created_s=np.array([self._created[int(f.number[row])] for row in ready]),
             starting_since_s=np.array([self._created[int(f.number[row])] for row in starting]),
+            gateway=self._gateway() if self.scenario.routing is Routing.GATEWAY else None,
+        )
+
+    def _gateway(self) -> GatewayReading:
+        """What the gateway reports now."""
+        f = self._fleet
+        oldest = f.hold[f.hold_now[fleet.HEAD]]
+        return GatewayReading(
+            held=self.held,
+            held_prompt_tokens=int(f.hold_now[fleet.HELD_PROMPT_TOKENS]),
+            in_flight=int((f.n_run + f.w_len).sum()),
+            oldest_held_s=self.now_s - float(f.arrival[oldest]) if self.held else 0.0,
+            counters=f.clients.copy(),
         )
 
     @property
+    def held(self) -> int:
+        """Requests that the gateway holds."""
+        return int(self._fleet.hold_now[fleet.HELD])
+
+    @property
+    def wakes_at_s(self) -> float | None:
+        """When the gateway makes the policy decide, because it begins to hold requests for a model at 0 replicas.
+
+        None if it does not: requests wait already, or none is to come.
+        """
+        f = self._fleet
+        if self.desired > 0 or self.held or self.scenario.routing is not Routing.GATEWAY:
+            return None
+        following = int(f.cursor[0])
+        return float(f.arrival[following]) + WAKE_S if following < len(f.arrival) else None
+
+    @property
     def saturated(self) -> bool:
-        """Whether a request waits on every ready replica."""
+        """Whether a request waits on every ready replica, or in the gateway for any of them."""
+        if self.held:
+            return True
         ready = self._fleet.status == fleet.READY
         return bool(ready.any()) and bool((self._fleet.w_len[ready] > 0).all())
 
     @property
     def busy(self) -> bool:
         """Whether an admitted request is unfinished."""
-        return bool((self._fleet.n_run + self._fleet.w_len).any())
+        return self.held > 0 or bool((self._fleet.n_run + self._fleet.w_len).any())
 
     def result(self, workload: Workload, counts: list[tuple[float, int]], saturated_s: float) -> RunResult:
         """End all pods and return the result."""
@@ -166,16 +203,19 @@ def run(workload: Workload, scenario: Scenario, policy: Policy) -> RunResult:
     simulation = Simulation(workload, scenario)
     counts, saturated_s = [(0.0, simulation.desired)], 0.0
     end_s = workload.duration_s
-    while next_s < end_s or (simulation.busy and next_s < end_s + DRAIN_LIMIT_S):
-        simulation.advance(next_s)
-        if simulation.saturated:
+    while next_s < end_s or (simulation.busy and next_s < end_s + DRAIN_LIMIT_S) or simulation.wakes_at_s is not None:
+        wakes_at_s = simulation.wakes_at_s
+        is_wake = wakes_at_s is not None and wakes_at_s < next_s
+        simulation.advance(next_s if wakes_at_s is None else min(next_s, wakes_at_s))
+        if simulation.saturated and not is_wake:
             saturated_s += period_s
-        if next_s < end_s:
+        if simulation.now_s < end_s or (simulation.desired == 0 and simulation.held):
             before = simulation.desired
             simulation.scale(policy.decide(simulation.snapshot(live=live)))
             if simulation.desired != before:
                 counts.append((simulation.now_s, simulation.desired))
-        next_s += period_s
+        if not is_wake:
+            next_s += period_s
     simulation.advance(max(end_s, simulation.now_s) + 1e-6)
     while simulation.busy and simulation.now_s < end_s + DRAIN_LIMIT_S:
         # Requests that arrived after the last decision, when no other request was in flight.

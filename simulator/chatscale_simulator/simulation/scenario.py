@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from chatscale.api.v1alpha1.routing import HoldSpec
+from chatscale_gateway.routing.shares import place_cap
 from chatscale_simulator.simulation import fleet
 from chatscale_simulator.simulation.profiles import SERVERS, ServerProfile, SloTarget, base_seconds
 
@@ -28,6 +30,23 @@ class Track(StrEnum):
     """Each policy's own interval and source of metrics."""
 
 
+class Routing(StrEnum):
+    """How requests reach the replicas."""
+
+    GATEWAY = "gateway"
+    """Through Chatscale's gateway: the replica with the fewest requests, and a queue for what no replica has a place
+    for. The policy gets the gateway's signals."""
+    SERVICE = "service"
+    """Through a Service: a random ready replica, and queues in the replicas."""
+    LEAST_LOADED = "least-loaded"
+    """Through a load balancer that counts requests and holds none: the replica with the fewest, and queues there."""
+
+
+_ROUTING: Final = {
+    Routing.GATEWAY: fleet.GATEWAY, Routing.SERVICE: fleet.SERVICE, Routing.LEAST_LOADED: fleet.LEAST_LOADED
+}  # fmt: skip
+GATEWAYS: Final = 2
+"""Gateway pods of a chart install. Each applies the limits of the hold by itself."""
 SCRAPE_INTERVAL_S: Final = 15.0
 SCRAPE_LOSS: Final = 0.02
 """Share of scrapes that fail."""
@@ -56,8 +75,11 @@ class Scenario:
     slo: SloTarget = field(default_factory=SloTarget)
     scrape_loss: float = SCRAPE_LOSS
     outage: bool = True
-    random_routing: bool = False
-    """Requests go to a random ready replica, as through a Service. Otherwise to the one with the fewest requests."""
+    routing: Routing = Routing.LEAST_LOADED
+    hold: HoldSpec = field(default_factory=HoldSpec)
+    """`spec.routing.hold`, with a gateway. All requests count as streamed."""
+    scale_to_zero: bool = False
+    """Whether the policy may go below `min_replicas`, to 0."""
     startup_s: float | None = None
     """Seconds from creation to ready of every pod, instead of a draw from `cold_start`."""
     server: ServerProfile | None = None
@@ -70,7 +92,7 @@ class Scenario:
 
     def model(self, duration_s: float) -> fleet.Model:
         """The constants of the kernel."""
-        server = self.replica
+        server, hold, has_gateway = self.replica, self.hold, self.routing is Routing.GATEWAY
         rng = np.random.default_rng((self.seed, 0x0FF))
         start_s = float(rng.uniform(0.2, 0.8)) * duration_s if self.outage else fleet.FAR_S
         return fleet.Model(
@@ -80,14 +102,18 @@ class Scenario:
             tokens_per_step=server.steps.tokens_per_step,
             max_sequences=server.max_sequences,
             max_queue=server.max_queue,
-            queue_timeout_s=server.queue_timeout_s,
+            queue_timeout_s=float(hold.timeout_seconds) if has_gateway else server.queue_timeout_s,
             slow_tpot_s=self.slo.tpot_s,
             scrape_interval_s=SCRAPE_INTERVAL_S,
             scrape_loss=self.scrape_loss,
             outage_start_s=start_s,
             outage_end_s=start_s + OUTAGE_S,
             seed=self.seed,
-            random_routing=self.random_routing,
+            routing=_ROUTING[self.routing],
+            places=min(place_cap(server.max_sequences), server.max_sequences + server.max_queue),
+            hold_requests=hold.max_requests * GATEWAYS,
+            hold_bytes=hold.max_bytes * GATEWAYS,
+            hold_prompt_tokens=fleet.FULL if hold.max_prompt_tokens is None else hold.max_prompt_tokens * GATEWAYS,
         )
 
     def cold_start_s(self, pod: int) -> float:

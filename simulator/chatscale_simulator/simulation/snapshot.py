@@ -45,6 +45,39 @@ class Column(IntEnum):
 COLUMNS = len(Column)
 
 
+class ClientColumn(IntEnum):
+    """One counter of the gateway, since the start of the run. See `chatscale_contract.gateway.demand.ModelDemand`."""
+
+    ARRIVED = 0
+    """Admitted requests: held or sent at once."""
+    SENT = 1
+    """Requests that a replica began."""
+    FINISHED = 2
+    REFUSED = 3
+    """A bound of the hold was full, or the deadline passed."""
+    PROMPT_TOKENS = 4
+    """Of finished requests, as the next one."""
+    GENERATED_TOKENS = 5
+    SLO_MISSES = 6
+    """Requests that missed the SLO, counted from their arrival, without refused ones and WAKE_MISSES."""
+    WAKE_MISSES = 7
+    """Requests that missed the SLO after they had waited for the first ready replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayReading:
+    """What the gateway reports of the model."""
+
+    held: int
+    held_prompt_tokens: int
+    in_flight: int
+    """Requests sent to a replica and not ended."""
+    oldest_held_s: float
+    """Age of the oldest held request."""
+    counters: FloatArray
+    """(len(ClientColumn),) float64."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricsSnapshot:
     """The metrics of one model's ready replicas, as Prometheus has them. Arrays have one entry per ready pod.
@@ -82,6 +115,9 @@ class MetricsSnapshot:
     """Of one replica; 0 if it is not reported."""
     decode_step_s: float = 0.0
     """The duration of a decode step with all slots in use, as measured in warm-up; 0 if it is not reported."""
+
+    gateway: GatewayReading | None = None
+    """None without a gateway in front of the replicas."""
 
     @property
     def ready(self) -> int:

@@ -1,8 +1,9 @@
 """`python -m tests.benchmarks.autoscaling`: tune the peers, score all policies, write docs/benchmarks/autoscaling*.
 
 Every finished run is stored; the next execution does only the runs that are missing or whose sources have changed.
-`--set short` scores six hours of each day with two seeds. `--set reduced` takes a few minutes in a fresh clone and
-writes only the files that its flags name.
+`--set short` scores six hours of each day with two seeds. `--set routing` compares the gateway with a Service, and
+replaces that part of the front page. `--set reduced` takes a few minutes in a fresh clone and writes only the
+files that its flags name.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from chatscale_simulator.policy_choice import CHATSCALE, PolicyChoice
 from chatscale_simulator.report.plots import Point, draw_cost, draw_day
 from chatscale_simulator.simulation.scenario import ColdStart, Track
 from hack.paths import ROOT, cache_dir
-from tests.benchmarks.autoscaling import acceptance, plan
+from tests.benchmarks.autoscaling import acceptance, plan, routing
 from tests.benchmarks.autoscaling.pages.content import Content, write_pages
+from tests.benchmarks.autoscaling.pages.routed import routing_section, with_section
 from tests.benchmarks.autoscaling.stages import (
     Benchmark,
     OutOfTimeError,
@@ -38,6 +40,9 @@ from tests.benchmarks.autoscaling.store import Store
 from tests.benchmarks.autoscaling.variants import TUNED, TUNED_FILE, run_job
 
 PAGES = ROOT / "docs" / "benchmarks"
+FRONT_PAGE = "autoscaling.md"
+ROUTING_ROWS = PAGES / "autoscaling" / "routing.json"
+"""Results of `--set routing`. They are in the repository, because the other sets need them for the page."""
 TRACES = ROOT.parent / "shared" / "traces"
 EXIT_NO_TRACES = 66
 _DRAWN_PEERS = 2
@@ -48,7 +53,7 @@ Tuned = Mapping[str, Mapping[str, Setting]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until the end or until the time budget is used up. Returns 0 if nothing is missing."""
     options = _parse(arguments)
-    sets = {"full": plan.full, "short": plan.short}
+    sets = {"full": plan.full, "short": plan.short, "routing": plan.full}
     chosen = sets[options.set](options.traces) if options.set in sets else plan.reduced()
     missing = plan.missing(chosen)
     if missing:
@@ -56,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_NO_TRACES
     deadline = time.monotonic() + options.budget * 3600
     benchmark = Benchmark(chosen, Store(options.store), deadline, options.processes)
+    if options.set == "routing":
+        return _compare_routing(benchmark, options.pages)
     tuned, note = _run(benchmark)
     rows = finished(benchmark, tuned)
     if options.set != "reduced" and tuned.keys() == set(chosen.profiles):
@@ -66,6 +73,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _write_pages(options.pages, benchmark, tuned, rows, note)
     sys.stdout.write(f"{len(rows)} runs are scored. {note}\n")
     return 0 if note == "" else 1
+
+
+def _compare_routing(benchmark: Benchmark, folder: Path) -> int:
+    """Run the traffic through the gateway and through a Service, and write that part of the front page."""
+    jobs = routing.jobs(benchmark.chosen)
+    try:
+        rows = benchmark.run(jobs, "routing")
+    except OutOfTimeError as error:
+        sys.stderr.write(f"Incomplete, the time was up in {error}.\n")
+        return 1
+    recorded = routing.Recorded(benchmark.revision, benchmark.hours() * 60, rows)
+    routing.write(ROUTING_ROWS, recorded)
+    page = folder / FRONT_PAGE
+    page.write_text(with_section(page.read_text(encoding="utf-8"), routing_section(recorded)), encoding="utf-8")
+    return 0
 
 
 def _run(benchmark: Benchmark) -> tuple[Tuned, str]:
@@ -97,6 +119,7 @@ def _write_pages(folder: Path, benchmark: Benchmark, tuned: Tuned, rows: list[Ro
         core_hours=benchmark.hours(),
         day_picture=_draw_day(folder, benchmark, tuned),
         cost_pictures=_draw_costs(folder / "autoscaling", benchmark, tuned),
+        routing=routing.read(ROUTING_ROWS),
     )
     for name, text in write_pages(content).items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -135,7 +158,7 @@ def _draw_costs(folder: Path, benchmark: Benchmark, tuned: Tuned) -> list[tuple[
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.benchmarks.autoscaling", description=__doc__)
     add = parser.add_argument
-    add("--set", choices=("full", "short", "reduced"), default="full")
+    add("--set", choices=("full", "short", "routing", "reduced"), default="full")
     add("--traces", type=Path, default=TRACES, help=f"folder of the public traces, for the full set ({TRACES})")
     add("--budget", type=float, default=6.0, metavar="HOURS", help="stop after this time; the next execution continues")
     add("--store", type=Path, default=cache_dir() / "bench-autoscaling.jsonl", help="file of finished runs")

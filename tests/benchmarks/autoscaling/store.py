@@ -19,6 +19,7 @@ _KERNEL = (
     *(_SIMULATOR / "simulation").glob("*.py"),
     *(_SIMULATOR / "inputs" / name for name in ("traces.py", "trace_csv.py", "transform.py")),
     ROOT / "contract" / "chatscale_contract" / "server" / "profiles.py",
+    ROOT / "gateway" / "chatscale_gateway" / "routing" / "shares.py",
 )
 """Without the code that only passes settings on (jobs, policy_choice): it changes often, and no result changes."""
 

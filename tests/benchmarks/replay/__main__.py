@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from chatscale_simulator.inputs.chatmodel import read_model
+from chatscale_simulator.simulation.scenario import Routing
 from hack.paths import ROOT
 from tests.benchmarks.replay.forecast import forecast
 from tests.benchmarks.replay.measure import measure
@@ -34,8 +35,8 @@ def main() -> int:
             cut = Replayed(item.name, item.told, first(item.workload, options.seconds))
             measured = measure(manifest, cut.name, cut.workload, model.server, _tell)
             fleets = [
-                forecast(model, cut.workload, measured.start_ups_s, random_routing=is_random)
-                for is_random in (False, True)
+                forecast(model, cut.workload, measured.start_ups_s, routing)
+                for routing in (Routing.LEAST_LOADED, Routing.SERVICE)
             ]
             compared.append(Compared(cut, measured, fleets[0], fleets[1]))
     picture = options.output.with_suffix(".svg")

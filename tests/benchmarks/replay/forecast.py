@@ -9,7 +9,7 @@ from typing_extensions import override
 from chatscale_simulator.inputs.chatmodel import SimulatedModel
 from chatscale_simulator.simulation.result import RunResult
 from chatscale_simulator.simulation.run import run
-from chatscale_simulator.simulation.scenario import Scenario, Track
+from chatscale_simulator.simulation.scenario import Routing, Scenario, Track
 from chatscale_simulator.simulation.workload import Workload
 
 RUNS: Final = 20
@@ -29,12 +29,9 @@ class MeasuredStarts(Scenario):
 
 
 def forecast(
-    model: SimulatedModel, workload: Workload, start_ups_s: tuple[float, ...], *, random_routing: bool
+    model: SimulatedModel, workload: Workload, start_ups_s: tuple[float, ...], routing: Routing
 ) -> list[RunResult]:
-    """Simulate the workload RUNS times.
-
-    random_routing: requests go to random replicas, as through a Service, instead of the one with the fewest requests.
-    """
+    """Simulate the workload RUNS times."""
     scenarios = [
         MeasuredStarts(
             track=Track.NATIVE,
@@ -44,7 +41,7 @@ def forecast(
             initial_replicas=model.min_replicas,
             outage=False,
             scrape_loss=0.0,
-            random_routing=random_routing,
+            routing=routing,
             slo=model.slo,
             server=model.server,
             start_ups_s=start_ups_s,

@@ -14,7 +14,7 @@ from chatscale_simulator.jobs import Job, Row
 from chatscale_simulator.simulation.score import Score
 from tests.unit.chatscale_simulator.chatmodels import options_of, write_traffic
 
-INPUTS = {"trace", "profile", "load_factor", "cold_start", "track", "policy", "variant", "seed"}
+INPUTS = {"trace", "profile", "load_factor", "cold_start", "track", "routing", "slots", "policy", "variant", "seed"}
 
 
 def test_each_run_is_an_object_with_its_inputs_its_scores_and_the_revision(tmp_path: Path) -> None:

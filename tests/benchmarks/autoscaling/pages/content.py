@@ -12,6 +12,7 @@ from tests.benchmarks.autoscaling.pages.details import (
     tuned_settings_page,
 )
 from tests.benchmarks.autoscaling.pages.front import Front, front_page
+from tests.benchmarks.autoscaling.pages.routed import routing_section
 from tests.benchmarks.autoscaling.pages.tables import (
     acceptance_tables,
     event_table,
@@ -21,6 +22,7 @@ from tests.benchmarks.autoscaling.pages.tables import (
     summarize,
 )
 from tests.benchmarks.autoscaling.plan import Trace
+from tests.benchmarks.autoscaling.routing import Recorded
 from tests.benchmarks.autoscaling.stages import Setting
 
 
@@ -47,6 +49,8 @@ class Content:
     """(caption, file relative to the front page)."""
     cost_pictures: Sequence[tuple[str, str]] = ()
     """(caption, file beside the detail pages)."""
+    routing: Recorded | None = None
+    """The gateway beside a Service."""
 
 
 def write_pages(content: Content) -> dict[str, str]:
@@ -56,7 +60,16 @@ def write_pages(content: Content) -> dict[str, str]:
     descriptions = {trace.name: trace.description for trace in content.traces}
     summaries = [summarize(scene) for scene in usual]
     return {
-        "autoscaling.md": front_page(Front(summaries, descriptions, content.played, content.day_picture, content.note)),
+        "autoscaling.md": front_page(
+            Front(
+                summaries,
+                descriptions,
+                content.played,
+                content.day_picture,
+                content.note,
+                routing_section(content.routing),
+            )
+        ),
         "autoscaling/results.md": results_page(
             result_table(content.scenes),
             result_table(content.whole_days) if content.whole_days else None,

@@ -32,6 +32,8 @@ class Front:
     """(caption, file relative to the page)."""
     note: str = ""
     """What is missing, if the benchmark is incomplete."""
+    routing: str = ""
+    """The part about the gateway and a Service."""
 
 
 def front_page(front: Front) -> str:
@@ -50,7 +52,7 @@ def front_page(front: Front) -> str:
             _LOSSES,
             _losses(front),
         ]
-    parts += [_REPEAT, _DETAILS]
+    parts += [front.routing, _REPEAT, _DETAILS]
     return "\n".join(part for part in parts if part)
 
 
@@ -95,10 +97,11 @@ _REPEAT: Final = """\
 ```console
 make bench-autoscaling                      # all of it: several hours, continues where it stopped
 make bench-autoscaling BENCH="--set short"  # up to six hours of each day, two seeds
+make bench-autoscaling BENCH="--set routing"  # the gateway and a Service, half an hour
 make bench-autoscaling BENCH="--set reduced --json scores.json"  # minutes, on traces in this repository
 ```
 
-The first two need the public traces in `../shared/traces`. To compare autoscalers on your own traffic, or to get a
+The first three need the public traces in `../shared/traces`. To compare autoscalers on your own traffic, or to get a
 forecast for your ChatModel, use `chatscale simulate` ([simulator/README.md](../../simulator/README.md)).
 """
 _DETAILS: Final = """\

@@ -10,10 +10,12 @@ import pytest
 from chatscale_simulator.command import simulate
 from chatscale_simulator.inputs.chatmodel import read_model
 from chatscale_simulator.inputs.events import Event
+from chatscale_simulator.inputs.traces import Traffic
 from chatscale_simulator.jobs import Job, run_job
 from chatscale_simulator.policies.registry import SHIPPED
 from chatscale_simulator.policy_choice import CHATSCALE, PolicyChoice, chatscale_with_events
 from chatscale_simulator.report import forecast
+from chatscale_simulator.simulation.result import REQUEST_OUTCOMES, RequestOutcome
 from chatscale_simulator.simulation.scenario import ColdStart, Track
 from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 from tests.unit.chatscale_simulator.chatmodels import options_of, write_chatmodel, write_traffic
@@ -66,6 +68,39 @@ def test_policies_are_compared_in_the_equal_track_by_default(tmp_path: Path) -> 
     simulate(options_of("--policy", CHATSCALE, "--trace", str(trace), "--json", str(out)))
 
     assert [row["track"] for row in json.loads(out.read_text())] == ["equal"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "routing"),
+    [
+        pytest.param([], "gateway", id="as the chart installs it"),
+        pytest.param(["--routing", "service"], "service", id="without a gateway"),
+    ],
+)
+def test_the_requests_of_a_chatmodel_come_through_the_gateway_by_default(
+    tmp_path: Path, flags: list[str], routing: str
+) -> None:
+    model, out = write_chatmodel(tmp_path, autoscaling=OPERATOR), tmp_path / "out.json"
+    trace = write_traffic(tmp_path, requests=30).path
+
+    simulate(options_of("--chatmodel", str(model), "--trace", str(trace), "--json", str(out), *flags))
+
+    assert [row["routing"] for row in json.loads(out.read_text())] == [routing]
+
+
+def test_a_model_with_scale_to_zero_is_paid_for_only_while_it_has_requests(tmp_path: Path) -> None:
+    path = tmp_path / "rare.csv"
+    rows = "".join(f"{3600 * at},500,100\n" for at in range(5))
+    path.write_text("arrival_s,input_tokens,output_tokens\n" + rows, encoding="utf-8")
+    scaling = {**OPERATOR, "scaleToZero": {"idleSeconds": 300}}
+    model = read_model(write_chatmodel(tmp_path, autoscaling=scaling), None)
+
+    result, row = forecast.simulate_model(model, Traffic(path), ColdStart.CACHED, Track.NATIVE, 0)
+
+    served = REQUEST_OUTCOMES.index(RequestOutcome.SERVED)
+    assert [int(outcome) for outcome in result.outcomes] == [served] * 5
+    assert [count for _, count in result.counts] == [1, 0, 1, 0, 1, 0, 1, 0, 1]
+    assert row["mean_replicas"] < 0.35
 
 
 def test_is_scored_by_its_own_slo(tmp_path: Path) -> None:
@@ -137,13 +172,13 @@ def test_the_forecast_has_cost_then_latencies_then_load_over_time(tmp_path: Path
     within = "first token in 0.5 s, or 3 times its time on an idle replica if longer"
     assert lines[:-2] == [
         "Traffic      calm: 901 requests in 0.5 h, 0.50 a second, 0.52 at most",
-        "Model        shop: 2 fixed replicas, profile S, cold start cached, track equal",
+        "Model        shop: 2 fixed replicas, profile S, cold start cached, track equal, routing gateway",
         "Cost         1.0 GPU-hours; at this rate 48 a day, 1460 a month: 120.00 a day, 3,650.00 a month in money",
         "Replicas     2.0 on average, 2 at most",
         "First token  half within 0.04 s, 95 % within 0.04 s, 99 % within 0.04 s",
         "Each token   half within 0.010 s, 99 % within 0.010 s",
         f"Within SLO   100.00 %, objective 95 % ({within}; 0.05 s a token)",
-        "Refused      0.00 % (queue full, or waited more than 60 s)",
+        "Refused      0.00 % (queue full, or waited more than 300 s)",
     ]
     assert lines[-2].startswith("Load         █")
     assert lines[-1] == "Replicas     " + 72 * "█"

@@ -9,7 +9,7 @@ from chatscale_simulator.simulation.arrays import FloatArray
 from chatscale_simulator.simulation.profiles import SERVERS, ServerProfile
 from chatscale_simulator.simulation.result import REQUEST_OUTCOMES, RequestOutcome, RunResult
 from chatscale_simulator.simulation.run import run
-from chatscale_simulator.simulation.scenario import Scenario, Track
+from chatscale_simulator.simulation.scenario import Routing, Scenario, Track
 from chatscale_simulator.simulation.snapshot import Column, MetricsSnapshot
 from chatscale_simulator.simulation.workload import Workload
 
@@ -76,7 +76,7 @@ def test_with_random_routing_each_replica_is_a_queue_of_its_own() -> None:
     """A Poisson process that is split by chance is two of them: M/D/1 twice, where a shared queue would wait less."""
     load = 0.6
     scenario = Scenario(
-        server=ONE_AT_A_TIME, initial_replicas=2, max_replicas=2, scrape_loss=0.0, outage=False, random_routing=True
+        server=ONE_AT_A_TIME, initial_replicas=2, max_replicas=2, scrape_loss=0.0, outage=False, routing=Routing.SERVICE
     )
     result = run(poisson(2 * load / SERVICE_S, 80_000), scenario, Static(StaticSettings(replicas=2)))
     wait_s = result.finish_s - result.workload.arrival_s - SERVICE_S
