@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.metrics import RejectReason, SloObjective
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
-from chatscale_server.http.in_flight import InFlightRequest, WaitingQueue
+from chatscale_server.http.in_flight import InFlightRequest, WaitingQueue, engine_error, schema_error
 from chatscale_server.metrics import Counts, State
 
 log = logging.getLogger(__name__)
@@ -367,9 +367,9 @@ class Bridge:
             case FinishReason.CANCELLED:
                 request.end(finish, ApiError(500, "the request was cancelled by the server", code="cancelled"))
             case FinishReason.ERROR:
-                request.end(finish, _schema_error(request.schema_param))
+                request.end(finish, schema_error(request.schema_param))
             case FinishReason.FAILED:
-                request.end(finish, _engine_error())
+                request.end(finish, engine_error())
 
     def _count_end(self, request: InFlightRequest, finish: FinishReason) -> None:
         if request.finish is not None:
@@ -390,13 +390,3 @@ class Bridge:
             code="queue_timeout",
             retry_after_s=self.retry_after_s(),
         )
-
-
-def _engine_error() -> ApiError:
-    """A retry would fail in the same way, on another replica too."""
-    return ApiError(500, "the engine failed on this request", code="engine_failed", retryable=False)
-
-
-def _schema_error(param: str | None) -> ApiError:
-    """A 400, because the schema comes from the client. Clients retry a 500, and a retry would fail in the same way."""
-    return bad_request("the response could not be constrained to its schema", param=param, code="schema_failed")

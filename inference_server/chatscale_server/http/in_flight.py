@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_contract.server.metrics import SloObjective
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_server.engine.request import FinishReason, Output, Request, Score
@@ -194,3 +194,13 @@ class WaitingQueue:
         elapsed_s = max(1e-3, now_s - self._finished_s[0])
         rate = (len(self._finished_s) - 1) / elapsed_s
         return min(high, max(low, math.ceil(max(1, len(self)) / rate)))
+
+
+def engine_error() -> ApiError:
+    """A retry would fail in the same way, on another replica too."""
+    return ApiError(500, "the engine failed on this request", code="engine_failed", retryable=False)
+
+
+def schema_error(param: str | None) -> ApiError:
+    """A 400, because the schema comes from the client. Clients retry a 500, and a retry would fail in the same way."""
+    return bad_request("the response could not be constrained to its schema", param=param, code="schema_failed")
