@@ -93,11 +93,12 @@ class ReasoningParser:
 
     def _read_reasoning(self, events: list[Event]) -> bool:
         if not self._begun:
+            # The prompt may have opened the reasoning, and the model opens it again, even more than once.
             self._held = self._held.lstrip()
-            if self.opening.startswith(self._held[: len(self.opening)]) and len(self._held) < len(self.opening):
+            while self._held.startswith(self.opening):
+                self._held = self._held.removeprefix(self.opening).lstrip()
+            if self.opening.startswith(self._held):
                 return False
-            # The prompt has opened the reasoning and the model opens it again.
-            self._held = self._held.removeprefix(self.opening)
         found = first_mark(self._held, [self.closing])
         cut = found[0] if found else len(self._held) - partial_mark(self._held, [self.closing])
         text = self._held[:cut].rstrip()

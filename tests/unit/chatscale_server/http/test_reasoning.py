@@ -1,7 +1,7 @@
 """Reasoning never reaches the content, however the text is split."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatscale_contract.server.environment import ReasoningFormat, ToolFormat
@@ -32,6 +32,7 @@ ROWS = [
                  [Content("So "), Reasoning("hm"), Content("yes.")], id="within-the-answer"),
     pytest.param('<tool_call>{"name": "f", "arguments": {"a": "<think>"}}</tool_call>', False,
                  [CallStart("f"), CallArguments('{"a": "<think>"}')], id="within-arguments"),
+    pytest.param("<think><think>a</think>b", True, [Reasoning("a"), Content("b")], id="opened-again-and-again"),
     pytest.param("<think>a</think>\n<think>b</think>c", False, [Reasoning("ab"), Content("c")], id="twice"),
 ]  # fmt: skip
 
@@ -53,10 +54,11 @@ PIECES = st.lists(
 )
 
 
-@given(words=PIECES.map("".join), inside=st.booleans(), data=st.data())
-def test_no_split_changes_the_message_and_no_mark_is_content(words, inside, data):
+@example(words="<think><think>", inside=True, cuts=[7])
+@given(words=PIECES.map("".join), inside=st.booleans(), cuts=st.lists(st.integers(0, 99), max_size=8))
+def test_no_split_changes_the_message_and_no_mark_is_content(words, inside, cuts):
     whole = parsed(a_parser(inside=inside), words)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(words)), max_size=8)))
+    cuts = sorted(min(cut, len(words)) for cut in cuts)
     pieces = [words[start:end] for start, end in zip([0, *cuts], [*cuts, len(words)], strict=True)]
     assert parsed(a_parser(inside=inside), *pieces) == whole
     assert not any(
