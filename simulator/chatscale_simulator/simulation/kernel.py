@@ -23,7 +23,7 @@ from chatscale_simulator.simulation.fleet import (
     STARTING,
 )
 from chatscale_simulator.simulation.hold import give_places, mark_waiting_for_start, receive
-from chatscale_simulator.simulation.replicas import advance, gauge, load_of, send, uniform
+from chatscale_simulator.simulation.replicas import advance, gauge, uniform
 
 
 @njit(cache=True)
@@ -32,7 +32,10 @@ def run_until(f: Any, m: Any, until_s: float) -> None:
     rows = f.cursor[1]
     while True:
         row, at = _next_of_pods(f, until_s)
-        _arrivals(f, m, rows, at)
+        if m.routing == GATEWAY:
+            _arrivals_at_gateway(f, m, rows, at)
+        else:
+            _arrivals(f, m, rows, at)
         if row < 0:
             break
         if f.status[row] == STARTING:
@@ -58,34 +61,37 @@ def _next_of_pods(f: Any, until_s: float) -> tuple[int, float]:
 
 @njit(cache=True)
 def _arrivals(f: Any, m: Any, rows: int, stop_s: float) -> None:
-    """Route all arrivals before `stop_s`. No pod starts or ends in that time."""
+    """Route all arrivals before `stop_s` without a gateway. No pod starts or ends in that time."""
+    ring = f.wait.shape[1]
     while f.cursor[0] < len(f.arrival) and f.arrival[f.cursor[0]] < stop_s:
         request = f.cursor[0]
         f.cursor[0] += 1
         at = f.arrival[request]
-        if m.routing == GATEWAY:
-            give_places(f, m, rows, at)
-            receive(f, m, rows, request, at)
-        else:
-            _send_at_once(f, m, rows, request, at)
-    if m.routing == GATEWAY:
-        give_places(f, m, rows, stop_s)
+        r = _random(f, m, rows, request) if m.routing == SERVICE else _least_loaded(f, m, rows, at)
+        if r < 0:
+            f.outcome[request] = REFUSED
+            continue
+        f.now[r, ARRIVED] += 1
+        advance(f, m, r, at)
+        if f.w_len[r] >= m.max_queue:
+            f.outcome[request] = REFUSED
+            f.now[r, REJECTED] += 1
+            continue
+        f.sent[request] = at
+        f.wait[r, (f.w_head[r] + f.w_len[r]) % ring] = request
+        f.w_len[r] += 1
+        f.due[r] = f.clock[r]
 
 
 @njit(cache=True)
-def _send_at_once(f: Any, m: Any, rows: int, request: int, at: float) -> None:
-    """Without a gateway: a replica gets the request, or refuses it because its queue is full."""
-    r = _random(f, m, rows, request) if m.routing == SERVICE else _least_loaded(f, m, rows, at)
-    if r < 0:
-        f.outcome[request] = REFUSED
-        return
-    f.now[r, ARRIVED] += 1
-    advance(f, m, r, at)
-    if f.w_len[r] >= m.max_queue:
-        f.outcome[request] = REFUSED
-        f.now[r, REJECTED] += 1
-        return
-    send(f, r, request, at)
+def _arrivals_at_gateway(f: Any, m: Any, rows: int, stop_s: float) -> None:
+    """The same through the gateway, and all places that become free before `stop_s`."""
+    while f.cursor[0] < len(f.arrival) and f.arrival[f.cursor[0]] < stop_s:
+        request = f.cursor[0]
+        f.cursor[0] += 1
+        give_places(f, m, rows, f.arrival[request])
+        receive(f, m, rows, request, f.arrival[request])
+    give_places(f, m, rows, stop_s)
 
 
 @njit(cache=True)
@@ -98,7 +104,7 @@ def _least_loaded(f: Any, m: Any, rows: int, at: float) -> int:
             continue
         if f.due[r] <= at:
             advance(f, m, r, at)
-        load = load_of(f, r) + (FULL if f.w_len[r] >= m.max_queue else 0)
+        load = f.n_run[r] + f.w_len[r] + (FULL if f.w_len[r] >= m.max_queue else 0)
         if load < least:
             least = load
             best = r

@@ -3,6 +3,9 @@
 Step times come from `chatscale_contract.server.profiles`. Consecutive decode-only steps are computed at once, so a
 request costs a few hundred nanoseconds. All state is in the arrays of a `Fleet`, one row per pod.
 
+A call copies the `Fleet` and `Model` tuples, which costs as much as a step. Functions on the way of each step are
+therefore inlined.
+
 Numba caches a compiled function by its own file. After a change here, delete `__pycache__`: callers in other files
 would keep the old code.
 """
@@ -89,7 +92,7 @@ def advance(f: Any, m: Any, r: int, until_s: float) -> None:
     _set_due(f, m, r)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _set_due(f: Any, m: Any, r: int) -> None:
     n = f.n_dec[r]
     if f.n_run[r] > n or (f.w_len[r] > 0 and f.n_run[r] < m.max_sequences):
@@ -171,14 +174,14 @@ def _find_next_fin(f: Any, r: int) -> None:
     f.next_fin[r] = nearest
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _stride_s(f: Any, m: Any, r: int, steps: int) -> float:
     """Time of that many decode-only steps: the KV term grows by one token per sequence and step."""
     n = f.n_dec[r]
     return float(steps * (m.base_s[n] + m.kv_s * f.kv_dec[r]) + m.kv_s * n * (steps * (steps - 1) / 2))
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _stride(f: Any, m: Any, r: int, until_s: float) -> None:
     """Decode-only steps up to the next finished sequence, a full cache, or `until_s`, whichever comes first."""
     n = f.n_dec[r]
@@ -209,7 +212,7 @@ def _stride(f: Any, m: Any, r: int, until_s: float) -> None:
         _finish_due(f, m, r)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _mixed_step(f: Any, m: Any, r: int) -> None:
     """One step: all sequences in decode, and prompts in order of admission within the token budget."""
     n = f.n_dec[r]
@@ -237,7 +240,7 @@ def _mixed_step(f: Any, m: Any, r: int) -> None:
     _finish_due(f, m, r)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _first_token(f: Any, m: Any, r: int) -> None:
     """The oldest prefill is complete: it has generated a token and is in decode from now on."""
     at = f.n_dec[r]
@@ -296,7 +299,7 @@ def _finish_due(f: Any, m: Any, r: int) -> None:
     f.next_fin[r] = nearest
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _count_answer(f: Any, request: int, is_slow: bool) -> None:  # noqa: FBT001 - numba has no keyword-only arguments
     """Count a complete answer at the gateway. is_slow: its time per token was above the SLO."""
     f.clients[CLIENT_FINISHED] += 1
@@ -306,13 +309,13 @@ def _count_answer(f: Any, request: int, is_slow: bool) -> None:  # noqa: FBT001 
         f.clients[CLIENT_SLO_MISSES] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def load_of(f: Any, r: int) -> int:
     """Requests on a replica, running and waiting."""
     return int(f.n_run[r] + f.w_len[r])
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def send(f: Any, r: int, request: int, at_s: float) -> None:
     """Put a request into the queue of a replica whose clock is at `at_s` or later. The queue must have room."""
     f.sent[request] = at_s

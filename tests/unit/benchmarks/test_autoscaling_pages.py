@@ -8,6 +8,8 @@ import pytest
 from chatscale_simulator.policies.registry import SHIPPED
 from chatscale_simulator.policy_choice import CHATSCALE, CHATSCALE_ANNOUNCED
 from hack.paths import ROOT
+from tests.benchmarks.autoscaling import routing
+from tests.benchmarks.autoscaling.__main__ import ROUTING_ROWS
 from tests.benchmarks.autoscaling.acceptance import check, scenes
 from tests.benchmarks.autoscaling.pages.content import Content, write_pages
 from tests.benchmarks.autoscaling.pages.front import Front, front_page
@@ -115,7 +117,8 @@ def test_the_summary_names_the_cheapest_peer_that_reaches_the_objective() -> Non
 @pytest.mark.parametrize("name", ["autoscaling", *(f"autoscaling/{name}" for name in PAGES)])
 def test_the_committed_pages_have_the_generators_structure(name: str) -> None:
     committed = (ROOT / "docs" / "benchmarks" / f"{name}.md").read_text(encoding="utf-8")
-    generated = pages(ROWS, announced=scenes(ROWS), whole_days=scenes(ROWS))[f"{name}.md"]
+    recorded = routing.read(ROUTING_ROWS)
+    generated = pages(ROWS, announced=scenes(ROWS), whole_days=scenes(ROWS), routing=recorded)[f"{name}.md"]
 
     assert headings(committed) == headings(generated)
     assert tables(generated) <= tables(committed)

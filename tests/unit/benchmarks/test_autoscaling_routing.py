@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from chatscale_simulator.simulation.scenario import Routing, Track
-from hack.paths import ROOT
 from tests.benchmarks.autoscaling import plan, routing
 from tests.benchmarks.autoscaling.__main__ import PAGES, ROUTING_ROWS
 from tests.benchmarks.autoscaling.pages.routed import TITLE, routing_section, with_section
@@ -67,4 +66,4 @@ def test_the_runs_of_a_track_differ_only_in_the_routing() -> None:
 def test_the_page_in_the_repository_has_the_recorded_rows() -> None:
     page = (PAGES / "autoscaling.md").read_text(encoding="utf-8")
 
-    assert routing_section(routing.read(ROOT / ROUTING_ROWS)) in page
+    assert routing_section(routing.read(ROUTING_ROWS)) in page
