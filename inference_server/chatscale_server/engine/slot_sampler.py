@@ -1,4 +1,4 @@
-"""Sampling state of each slot: parameters, generator, last token, and state that only some requests need.
+"""Sampling state of each slot: parameters, generator, and state that only some requests need.
 
 On a GPU a step uploads one small tensor, launches one kernel and waits for the device once, to download the tokens.
 Masks of grammars, penalties and scores cost further uploads and kernels, for the rows that have them.
@@ -67,7 +67,6 @@ class SlotSampler:
         self._uniforms: list[list[float]] = [[] for _ in range(slots)]
         """Random numbers in [0, 1) for the next tokens of each slot; the last one is for the next token. A repeated
         step uses it again, so that the tokens of a seeded request stay the same."""
-        self._last = [0] * slots
         self._prompts: list[tuple[int, ...]] = [()] * slots
         self._counts: dict[int, torch.Tensor] = {}
         """Counts of generated tokens by slot, for requests with a presence or frequency penalty."""
@@ -96,10 +95,6 @@ class SlotSampler:
             self._generators[slot].manual_seed(rule.seed)
         if self._uses_kernel:
             self._parameters[slot] = upload(pack_parameters(rule), self._device, torch.float32)
-
-    def last_tokens(self, slots: Sequence[int]) -> list[int]:
-        """The last token of each slot, input of its next step."""
-        return [self._last[slot] for slot in slots]
 
     def choose(self, logits: torch.Tensor, slots: Sequence[int], greedy: torch.Tensor | None = None) -> dict[int, int]:
         """Choose and store one token per slot: `draw`, then `accept`."""
@@ -209,7 +204,6 @@ class SlotSampler:
         """Store the token. False if the slot's constraint raised an error."""
         if self._uniforms[slot]:
             self._uniforms[slot].pop()
-        self._last[slot] = token
         if slot in self._counts:
             self._counts[slot].narrow(0, token, 1).add_(1)
         if slot in self._seen:

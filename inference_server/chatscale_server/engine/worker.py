@@ -164,6 +164,8 @@ class Worker:
         expired = (*scheduler.expire(self.clock()), *self._beams.expire(self.clock()))
         ended += [Output(request.id, "", 0, FinishReason.DEADLINE) for request in expired]
         plan = self._plan(scheduler, ended)
+        if plan.paused:
+            log.info("the KV cache is full, the youngest requests are paused", extra={"paused": plan.paused})
         if ended or plan.started:
             # Report before the step: a step with prompts takes long, and these requests no longer wait for a slot.
             started = tuple(sequence.request.id for sequence in plan.started)

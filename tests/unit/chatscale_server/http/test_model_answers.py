@@ -34,9 +34,9 @@ class Reply(BaseModel):
     days: int = Field(ge=1, le=30)
 
 
-class Verdict(BaseModel):
+class YesOrNo(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    verdict: Literal["yes", "no"]
+    answer: Literal["yes", "no"]
 
 
 @pytest.fixture(scope="module")
@@ -190,15 +190,15 @@ async def test_smollm2_answers_in_the_schema_it_is_given(smollm2):
 
 async def test_the_client_s_own_helpers_get_typed_answers(tiny):
     async with a_client(tiny) as client:
-        parsed = await client.chat.completions.parse(model="m", messages=HELLO, response_format=Verdict, max_tokens=60)
-        assert parsed.choices[0].message.parsed.verdict in {"yes", "no"}
+        parsed = await client.chat.completions.parse(model="m", messages=HELLO, response_format=YesOrNo, max_tokens=60)
+        assert parsed.choices[0].message.parsed.answer in {"yes", "no"}
         async with client.chat.completions.stream(
-            model="m", messages=HELLO, response_format=Verdict, max_tokens=60, n=2
+            model="m", messages=HELLO, response_format=YesOrNo, max_tokens=60, n=2
         ) as events:
             async for _event in events:
                 pass
             whole = await events.get_final_completion()
-        assert {choice.message.parsed.verdict for choice in whole.choices} <= {"yes", "no"}
+        assert {choice.message.parsed.answer for choice in whole.choices} <= {"yes", "no"}
 
 
 async def test_smollm2_calls_a_required_tool(smollm2):
@@ -225,7 +225,7 @@ async def test_smollm2_calls_a_required_tool(smollm2):
 
 async def test_a_call_that_a_model_begins_follows_the_strict_schema(tiny):
     """A random model: the first tokens of the call are forced, the rest is its own."""
-    tool = openai.pydantic_function_tool(Verdict)
+    tool = openai.pydantic_function_tool(YesOrNo)
     bias = {"27": 100}  # "<"
     async with a_client(tiny, max_model_len=128, chat_template="{% if tools %}<tool_call>{% endif %}hi") as client:
         free = await client.chat.completions.create(model="m", messages=HELLO, tools=[tool], max_tokens=20)
@@ -233,10 +233,10 @@ async def test_a_call_that_a_model_begins_follows_the_strict_schema(tiny):
         forced = await client.chat.completions.create(
             model="m", messages=HELLO, tools=[tool], tool_choice={
                 "type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [
-                    {"type": "function", "function": {"name": "Verdict"}}]}}, max_tokens=100, logit_bias=bias,
+                    {"type": "function", "function": {"name": "YesOrNo"}}]}}, max_tokens=100, logit_bias=bias,
         )  # fmt: skip
     [call] = forced.choices[0].message.tool_calls
-    assert Verdict.model_validate_json(call.function.arguments).verdict in {"yes", "no"}
+    assert YesOrNo.model_validate_json(call.function.arguments).answer in {"yes", "no"}
 
 
 async def test_patterns_and_choices_constrain_both_routes(tiny):
