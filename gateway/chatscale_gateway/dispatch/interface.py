@@ -6,6 +6,7 @@ from typing import Protocol
 
 from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.server.load import ReplicaLoad
+from chatscale_gateway.keys.caller import ANYBODY, Caller
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 from chatscale_gateway.routing.outcomes import Outcome, Usage
 
@@ -25,6 +26,7 @@ class Arrival:
     """What `PrefixHash` hashes: system prompt and first user message. Empty: no preference."""
     session: str = ""
     """Value of the model's session header. Empty: no preference."""
+    caller: Caller = ANYBODY
 
 
 class Lease(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.routing.catalog import ModelKey
 from chatscale_gateway.routing.outcomes import Usage
 
@@ -30,6 +31,8 @@ class RequestRecord:
     """The path of the API that it was routed to; empty if there is none. Never as the client typed it."""
     started_s: float
     """Monotonic clock."""
+    caller: Caller | None = None
+    """None until its key has been checked."""
     model: ModelKey | None = None
     streamed: bool = False
     status: int = CLIENT_LEFT_STATUS
