@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import urllib3
+import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException, list_kube_config_contexts, load_kube_config
@@ -32,22 +33,26 @@ CALL_TIMEOUT_S: Final = 15.0
 _JSON: Final = "application/json"
 _NO_ANSWER: Final = (urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.ProtocolError)
 """The request may have reached the API server."""
+_BAD_KUBECONFIG: Final = (ConfigException, yaml.YAMLError, OSError, AttributeError, KeyError, TypeError, ValueError)
+"""The package does not check the types in a kubeconfig."""
 
 
 @contextmanager
-def connect(context: str | None) -> Iterator["KubernetesSecrets"]:
-    """Yield the Secrets of a cluster. context: of the kubeconfig; None means its current one. Raises ClusterError."""
+def connect(kubeconfig: str | None, context: str | None) -> Iterator["KubernetesSecrets"]:
+    """Yield the Secrets of a cluster. Raises ClusterError.
+
+    kubeconfig: path; None means KUBECONFIG or ~/.kube/config. context: None means the current one.
+    """
     configuration = Configuration()
     # A repeated write would meet its own result.
     configuration.retries = False
     try:
-        contexts, current = list_kube_config_contexts()
-        load_kube_config(context=context, client_configuration=configuration, persist_config=False)
-    except (ConfigException, OSError, TypeError, ValueError) as error:
+        contexts, current = list_kube_config_contexts(kubeconfig)
+        load_kube_config(kubeconfig, context, client_configuration=configuration, persist_config=False)
+    except _BAD_KUBECONFIG as error:
         where = "the current context" if context is None else f"the context {context!r}"
-        raise ClusterError(
-            f"no cluster: {where} of the kubeconfig (KUBECONFIG or ~/.kube/config) cannot be used: {error}"
-        ) from error
+        path = kubeconfig or "(KUBECONFIG or ~/.kube/config)"
+        raise ClusterError(f"no cluster: {where} of the kubeconfig {path} cannot be used: {_reason(error)}") from error
     chosen = current if context is None else next(each for each in contexts if each["name"] == context)
     with ApiClient(configuration) as api:
         api.user_agent = f"chatscale-cli/{__version__}"
@@ -143,7 +148,7 @@ def _read(status: int, content: bytes) -> Manifest:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().replace("\n", " ") or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _path(namespace: str | None, name: str | None = None) -> str:

@@ -21,7 +21,7 @@ from chatscale_contract.gateway.keys import KeyId, KeyPolicy, hash_key, new_key
 
 def run(options: argparse.Namespace) -> int:
     """Run the sub-command against the cluster of the kubeconfig. Returns 0. Raises CommandError."""
-    with connect(options.context) as secrets:
+    with connect(options.kubeconfig, options.context) as secrets:
         # After `connect`: a login program can wait for a person.
         now = datetime.now(UTC)  # noqa: TID251 - the clock enters here
         run_action(options, secrets, now, sys.stdout, sys.stderr)

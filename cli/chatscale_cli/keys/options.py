@@ -61,6 +61,7 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("cluster")
     group.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: that of the kubeconfig's context)")
+    group.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig (default: KUBECONFIG, or ~/.kube/config)")
     group.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: the current one)")
 
 

@@ -40,3 +40,13 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == SysExit.UNAVAILABLE
     assert "pip install 'chatscale[simulator]'" in done.stderr
+
+
+def test_key_commands_name_the_package_that_is_missing():
+    code = (
+        "import sys; sys.modules['kubernetes'] = None; from chatscale_cli.__main__ import main;"
+        " sys.exit(main(['key', 'list']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == SysExit.UNAVAILABLE
+    assert "pip install 'chatscale[keys]'" in done.stderr
