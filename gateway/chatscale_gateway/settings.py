@@ -42,6 +42,15 @@ class SettingsError(Exception):
     """A setting is invalid; the message is for the person who set it."""
 
 
+class AuthMode(StrEnum):
+    """Who may use the API."""
+
+    KEYS = "Keys"
+    """Owners of API keys, and of tokens if an identity provider is configured."""
+    NONE = "None"
+    """Everybody who reaches the gateway."""
+
+
 class LogFormat(StrEnum):
     """The format of log lines."""
 
@@ -67,6 +76,12 @@ class Settings(BaseSettings):
     """Namespace of the gateway's pods. Empty outside a cluster: the gateway then has no peers."""
     instance: LabelValue = Field(default="", description="the value of a label")
     """Value of the label `app.kubernetes.io/instance` on the gateway's pods, i.e. the Helm release. Empty: any."""
+    auth: AuthMode = Field(default=AuthMode.KEYS, description=f"one of {', '.join(AuthMode)}")
+    key_namespaces: Annotated[tuple[Namespace | Literal["*"], ...], NoDecode] = Field(
+        default=(), description="a comma-separated list of namespace names, or *"
+    )
+    """Namespaces of the Secrets with API keys, comma-separated in the environment; `*` reads all. Empty: the
+    gateway's own namespace, or `namespaces` outside a cluster."""
     api_port: Port = API_PORT
     admin_port: Port = ADMIN_PORT
     liveness_port: Port = LIVENESS_PORT
@@ -136,7 +151,7 @@ class Settings(BaseSettings):
         """Only the constructor's arguments: `from_env` gets the environment as a value."""
         return (init_settings,)
 
-    @field_validator("namespaces", "cors_origins", mode="before")
+    @field_validator("namespaces", "key_namespaces", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
