@@ -37,6 +37,11 @@ def revoke_key(name: str, namespace: str) -> None:
     _chatscale_key("revoke", name, "--namespace", namespace)
 
 
+def list_keys(namespace: str) -> str:
+    """The table of a namespace's keys. Raises KeyCommandError."""
+    return _chatscale_key("list", "--namespace", namespace)
+
+
 def bearer(key: str | None) -> dict[str, str]:
     """The header of a request with this key; none without a key."""
     return {} if key is None else {"Authorization": f"Bearer {key}"}

@@ -123,7 +123,7 @@ def _list(namespace: str | None, secrets: Secrets, now: datetime, out: TextIO, i
     if not found:
         info.write("no keys in any namespace\n" if namespace is None else f"no keys in namespace {namespace}\n")
         return
-    out.write(format_rows(manifests.describe(secret, now) for secret in found))
+    out.write(format_rows(manifests.describe(found, now)))
 
 
 def _write(write: Callable[[Manifest], None], secret: Manifest, sha256: str, secrets: Secrets) -> None:

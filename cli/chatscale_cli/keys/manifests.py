@@ -2,7 +2,8 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -99,14 +100,22 @@ def has_hash(secret: Manifest, sha256: str) -> bool:
     return data.get("sha256") == base64.b64encode(sha256.encode()).decode()
 
 
-def describe(secret: Manifest, now: datetime) -> KeyRow:
-    """The row of a list for one Secret. It contains no hash."""
-    key = id_of(secret)
-    try:
-        stored = parse_key_data(decode_data(secret.get("data")))
-    except MalformedKeyError as error:
-        return KeyRow(key, None, f"malformed: {error}")
-    return KeyRow(key, stored.policy, _state(stored, now))
+def describe(secrets: Iterable[Manifest], now: datetime) -> list[KeyRow]:
+    """The rows of a list, in order of namespace and name. They contain no hash.
+
+    Secrets that share a hash are all off. Only those within the list are found.
+    """
+    found = sorted(((id_of(secret), _parse(secret)) for secret in secrets), key=lambda pair: pair[0])
+    uses = Counter(each for _, stored in found if isinstance(stored, StoredKey) for each in _hashes(stored))
+    rows = []
+    for key, stored in found:
+        if isinstance(stored, str):
+            rows.append(KeyRow(key, None, f"malformed: {stored}"))
+        elif any(uses[each] > 1 for each in _hashes(stored)):
+            rows.append(KeyRow(key, stored.policy, "off: another Secret has a key with the same hash"))
+        else:
+            rows.append(KeyRow(key, stored.policy, _state(stored, now)))
+    return rows
 
 
 def id_of(secret: Manifest) -> KeyId:
@@ -118,6 +127,18 @@ def id_of(secret: Manifest) -> KeyId:
 def format_time(value: datetime) -> str:
     """RFC 3339 in UTC, without fractions of a second."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _parse(secret: Manifest) -> StoredKey | str:
+    """The key, or why the Secret is malformed."""
+    try:
+        return parse_key_data(decode_data(secret.get("data")))
+    except MalformedKeyError as error:
+        return str(error)
+
+
+def _hashes(stored: StoredKey) -> list[str]:
+    return [each for each in (stored.sha256, stored.previous_sha256) if each is not None]
 
 
 def _state(stored: StoredKey, now: datetime) -> str:

@@ -11,8 +11,8 @@ _NONE: Final = "-"
 
 
 def format_rows(rows: Iterable[KeyRow]) -> str:
-    """One line a key, in order of namespace and name, below a header. Limits with `/min` are per minute."""
-    lines = [_HEADER, *(_cells(row) for row in sorted(rows, key=lambda row: row.key))]
+    """One line a key, below a header."""
+    lines = [_HEADER, *map(_cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
     return "".join(
         "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"

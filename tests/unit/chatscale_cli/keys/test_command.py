@@ -266,6 +266,15 @@ def test_list_shows_policy_and_state_and_never_a_hash(terminal: Terminal):
     assert not [found for found in hashes if found[:8] in out]
 
 
+def test_list_shows_keys_that_share_a_hash_as_off(terminal: Terminal):
+    terminal.run("create", "shop")
+    copied = KeyId("elsewhere", "copy")
+    terminal.run("create", "copy", "-n", "elsewhere")
+    terminal.secrets.stored[copied]["data"] = terminal.secrets.stored[SHOP]["data"]
+    lines = terminal.run("list", "-A").splitlines()[1:]
+    assert [line.endswith("off: another Secret has a key with the same hash") for line in lines] == [True, True]
+
+
 def test_list_of_all_namespaces_shows_the_others_too(terminal: Terminal):
     terminal.run("create", "shop")
     terminal.run("create", "other", "-n", "elsewhere")
