@@ -5,6 +5,7 @@ import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -23,11 +24,17 @@ STOPPED = {"autoscaling": {"mode": "Fixed"}, "replicas": 0}
 """No pod has to start: a key that opens the model gets 503, all others 404."""
 
 
+@cache
+def url() -> str:
+    """The address of the gateway; read once, as each reading calls kubectl."""
+    return gateway_url()
+
+
 def call(key: str | None, path: str = MODELS_PATH, body: dict[str, Any] | None = None) -> tuple[int, Any]:
     """Status and JSON body of one request to the gateway."""
     headers = {"Content-Type": "application/json", **keys.bearer(key)}
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(gateway_url() + path, data=data, headers=headers)
+    request = urllib.request.Request(url() + path, data=data, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, json.load(response)
@@ -54,17 +61,26 @@ def code_of(answer: tuple[int, Any]) -> tuple[int, str]:
 
 def wait_until_refused(key: str, within_s: float = WITHIN_S) -> None:
     """At all gateways, and for good."""
-    url = gateway_url()
 
     def is_refused() -> bool:
-        return all(keys.status_of(url, key) == 401 for _ in range(PROBES))
+        return all(keys.status_of(url(), key) == 401 for _ in range(PROBES))
 
     kube.wait_for("the gateways refuse the key", is_refused, within_s, every_s=0.1)
     assert is_refused()
 
 
+def wait_until_opened(key: str, model: str) -> None:
+    """Until all gateways have read the ChatModel, which has no replica."""
+    kube.wait_for(
+        f"the gateways have {model}",
+        lambda: all(chat(key, model)[0] == 503 for _ in range(PROBES)),
+        within_s=30,
+        every_s=0.2,
+    )
+
+
 def accepted(key: str) -> str:
-    keys.wait_until_accepted(gateway_url(), key, within_s=WITHIN_S)
+    keys.wait_until_accepted(url(), key, within_s=WITHIN_S)
     return key
 
 
@@ -90,7 +106,7 @@ def name_of_key() -> Iterator[str]:
 def test_serves_nobody_without_a_key(make_model: Callable[..., Model]) -> None:
     model = make_model(**STOPPED)
     name = f"{model.namespace}/{model.name}"
-    kube.wait_for("the gateways list the model", lambda: chat(gateway_key(), name)[0] == 503, within_s=30)
+    wait_until_opened(gateway_key(), name)
 
     for key in (None, "csk-" + secrets.token_urlsafe(32)):
         assert code_of(call(key)) == (401, "invalid_api_key")
@@ -117,11 +133,12 @@ def test_loses_no_request_in_a_rotation(make_model: Callable[..., Model]) -> Non
         return sent[-1]
 
     load = start_load(model, rate_per_s=5, duration_s=120, max_tokens=4, through_gateway=True, key=key)
+    kube.wait_for("requests with the old key", lambda: sent.count(current[0]) >= AFTER_REQUESTS, within_s=30)
     current.append(accepted(keys.rotate_key("website", model.namespace, "--overlap", "1h")))
     with pytest.raises(keys.KeyCommandError, match="rotated before"):
         keys.rotate_key("website", model.namespace)
     assert call(current[0])[0] == 200, "the old key is valid in the overlap"
-    kube.wait_for("requests with both keys", lambda: min(map(sent.count, current)) >= AFTER_REQUESTS, within_s=30)
+    kube.wait_for("requests with the new key", lambda: sent.count(current[1]) >= AFTER_REQUESTS, within_s=30)
     report = load.finish()
 
     assert report.count(Fate.ANSWERED) == len(report.outcomes) > 0, str(report)
@@ -137,7 +154,7 @@ def test_a_key_opens_only_its_namespace(make_model: Callable[..., Model], namesp
     foreign = accepted(keys.create_key("foreign", elsewhere))
     # Naming a model of another namespace in the policy does not open it.
     greedy = accepted(keys.create_key("greedy", elsewhere, "--models", full_name))
-    kube.wait_for("the gateways list the model", lambda: chat(own, full_name)[0] == 503, within_s=30)
+    wait_until_opened(own, full_name)
 
     assert code_of(chat(own, full_name)) == (503, "model_stopped")
     assert models_of(own)
@@ -156,7 +173,7 @@ def test_two_keys_see_only_their_models(make_model: Callable[..., Model], namesp
 
     for own, other in ((shop, support), (support, shop)):
         key = of[own.name]
-        kube.wait_for("the gateways list the model", lambda key=key: len(models_of(key)) == 1, within_s=30)
+        wait_until_opened(key, f"{namespace}/{own.name}")
         [seen] = models_of(key)
         assert seen in {own.name, f"{namespace}/{own.name}"}
         assert code_of(chat(key, f"{namespace}/{own.name}")) == (503, "model_stopped")
