@@ -145,7 +145,23 @@ async def authenticating(api_server: ApiServer, settings: Settings) -> AsyncIter
         yield Access()
         return
     keys = KeyDiscovery(api_server, api_server, key_namespaces(settings), settings.pod_namespace)
-    yield Access(Authentication(keys), keys, (keys.run,))
+    if not settings.oidc_issuer:
+        yield Access(Authentication(keys), keys, (keys.run,))
+        return
+    # The libraries for signatures take memory, so only gateways with an identity provider import them.
+    from chatscale_gateway.discovery.oidc import OidcVerifier, fetching
+    from chatscale_gateway.keys.claims import ClaimMapping
+    from chatscale_gateway.keys.tokens import TokenRules
+
+    async with pod_session() as session:
+        tokens = OidcVerifier(
+            fetching(session),
+            TokenRules(settings.oidc_issuer, settings.oidc_audience),
+            ClaimMapping(settings.pod_namespace, settings.oidc_claims, settings.oidc_policy),
+            jwks_url=settings.oidc_jwks_url,
+            clock=time.monotonic,
+        )
+        yield Access(Authentication(keys, tokens), keys, (keys.run, tokens.run))
 
 
 def key_namespaces(settings: Settings) -> tuple[str, ...]:

@@ -44,9 +44,7 @@ async def following(
 
     async with serving(fake.handle) as server, aiohttp.ClientSession() as session:
         api_server = ApiServer(session, str(server.make_url("")), token)
-        discovery = KeyDiscovery(
-            api_server, api_server, ("demo",), "system", wall_clock=NOW.timestamp, **options
-        )
+        discovery = KeyDiscovery(api_server, api_server, ("demo",), "system", wall_clock=NOW.timestamp, **options)
         task = asyncio.create_task(discovery.run())
         try:
             yield Following(discovery, fake)
