@@ -57,6 +57,8 @@ def _create(
     info.write(
         f"key {key} created. It is shown only this once: the cluster has only its SHA-256.\n"
         f"It opens {_opened(options.models, key)}.\n"
+        f"Gateways that read the Secrets of namespace {key.namespace} (chart value gateway.auth.secretNamespaces) "
+        "accept it within 5 seconds.\n"
     )
 
 
