@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -59,8 +59,8 @@ class World:
     provider: Provider
     now_s: float = 1000.0
 
-    async def verify(self, token: str) -> Caller | None:
-        return await self.verifier.verify(token, NOW)
+    async def verify(self, token: str, after_s: int = 0) -> Caller | None:
+        return await self.verifier.verify(token, NOW + timedelta(seconds=after_s))
 
     def token(self, key: Any = RSA, alg: str = "RS256", header: dict[str, Any] | None = None, **claims: Any) -> str:
         found = {
@@ -149,6 +149,19 @@ def signed_with_the_public_key(body: str) -> str:
     text = f"{part({'alg': 'HS256', 'kid': 'rsa'})}.{body}"
     signature = hmac.digest(RSA.as_pem(private=False), text.encode(), "sha256")
     return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+async def test_a_token_that_was_valid_ends_with_its_expiry():
+    async with a_world() as world:
+        token = world.token()
+        assert [bool(await world.verify(token, after_s)) for after_s in (0, 89, 90)] == [True, True, False]
+
+
+async def test_the_expiry_of_the_default_policy_counts():
+    mapping = ClaimMapping("system", {}, {"expires": "2026-11-27T12:00:30Z"})
+    async with a_world(mapping=mapping) as world:
+        token = world.token()
+        assert [bool(await world.verify(token, after_s)) for after_s in (0, 29, 30)] == [True, True, False]
 
 
 async def test_refuses_symmetric_unsigned_and_foreign_tokens():
