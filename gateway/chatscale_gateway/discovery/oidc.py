@@ -102,12 +102,14 @@ class OidcVerifier:
     async def verify(self, token: str, wall_now: datetime) -> Caller | None:
         """The owner of the token; None if it is not valid. Raises ApiError 503 while no key set could be read."""
         now_s, digest = wall_now.timestamp(), hash_key(token)
-        verified = self._verified.get(digest) or await self._check(token, wall_now)
+        verified = self._verified.get(digest)
         if verified is None:
-            return None
-        if len(self._verified) >= MAX_VERIFIED:
-            self._verified.clear()
-        self._verified[digest] = verified
+            verified = await self._check(token, wall_now)
+            if verified is None:
+                return None
+            if len(self._verified) >= MAX_VERIFIED:
+                self._verified.clear()
+            self._verified[digest] = verified
         return verified.caller if now_s < verified.ends_s else None
 
     async def _check(self, token: str, wall_now: datetime) -> _Verified | None:
@@ -153,6 +155,11 @@ class OidcVerifier:
             if not self._fails:
                 fields = {"issuer": self._rules.issuer, "error": str(error) or type(error).__name__}
                 log.warning("identity provider unavailable", extra=fields)
+            self._fails = True
+        except Exception:
+            # A document that the gateway cannot read must not end the streams that it serves.
+            metrics.DISCOVERY_ERRORS.labels("oidc").inc()
+            log.exception("cannot read the key set", extra={"issuer": self._rules.issuer})
             self._fails = True
         else:
             if self._keys is None or self._fails:

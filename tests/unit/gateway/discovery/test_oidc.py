@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc import jwk, jwt
 
 from chatscale_contract.gateway.keys import KeyId, KeyPolicy
@@ -20,7 +22,7 @@ from chatscale_gateway.discovery.oidc import MIN_REFRESH_S, OidcVerifier, fetchi
 from chatscale_gateway.discovery.pod_http import pod_session
 from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.keys.claims import ClaimMapping
-from chatscale_gateway.keys.tokens import TokenRules
+from chatscale_gateway.keys.tokens import TokenRules, read_key_set
 from tests.support.gateway_pods import serving, until
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -250,6 +252,22 @@ async def test_names_of_callers_are_safe_for_labels_and_different_for_different_
     assert len(set(names)) == len(subjects)
     assert names[0] == "system/oidc:auth0|5"
     assert all(name.isascii() and not set(name) & set('" \n\\') for name in names)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["kty", "kid", "use", "alg", "n", "e", "x", "y", "crv", "k", "d", "key_ops"]),
+        st.sampled_from(["RSA", "EC", "OKP", "oct", "sig", "enc", "P-256", "Ed25519", "AQAB", "A" * 400, ""])
+        | st.text(max_size=4)
+        | st.integers()
+        | st.none()
+        | st.lists(st.text(max_size=3), max_size=2),
+    )
+)
+def test_a_key_set_with_any_entry_gives_its_valid_keys(entry: dict[str, Any]):
+    found = read_key_set({"keys": [entry, EC.as_dict(private=False), 5]})
+
+    assert "ec" in found
 
 
 async def test_malformed_claims_are_logged_once(caplog: pytest.LogCaptureFixture):
