@@ -14,11 +14,14 @@ from torch.nn import functional
 
 from chatscale_server.engine.attention import attend, kernels_fit
 from chatscale_server.engine.kv_cache import KvCache
-from chatscale_server.engine.linears import joint_linear
+from chatscale_server.engine.linears import gated_linears, joint_linear, residual_linear
 from chatscale_server.engine.packed import PackedBatch
 
 FAMILIES: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """`model_type` of the configurations. Each has RMS norms before attention and MLP, rotary halves and a SiLU gate."""
+
+GATED: Final = ("gate_proj", "up_proj")
+"""Layers of an MLP whose product follows them at once."""
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 
@@ -31,12 +34,28 @@ class _Layer:
     """Queries, keys and values side by side."""
     norms: tuple[torch.Tensor, torch.Tensor] | None
     """Weights of the norms of queries and keys."""
-    output: Linear
     between: torch.Tensor
     """Weight of the norm before the MLP."""
+    window: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _KernelProducts:
+    """Products of a layer where our kernels compute what is between them."""
+
+    output: Linear
     gate_up: Linear
     down: Linear
-    window: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Products:
+    """Products of a layer together with what follows them: on a CPU oneDNN computes both in one pass."""
+
+    add_output: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    gated: Linear
+    """SiLU(gate) * up."""
+    add_down: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class FusedDecoder:
@@ -58,8 +77,14 @@ class FusedDecoder:
         self._rotary = inner.rotary_emb
         self._layers = [_layer(layer) for layer in inner.layers]
         device = self._norm.device
-        self._on_gpu = kernels_fit(device, self._width)
-        self._rotations = self._all_rotations(max_len, device) if self._on_gpu else None
+        self._rotations: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._on_kernels: list[_KernelProducts] = []
+        self._on_torch: list[_Products] = []
+        if kernels_fit(device, self._width):
+            self._rotations = self._all_rotations(max_len, device)
+            self._on_kernels = [_kernel_products(layer) for layer in inner.layers]
+        else:
+            self._on_torch = [_products(layer) for layer in inner.layers]
 
     def _all_rotations(self, max_len: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of all positions, (max_len, head_dim / 2) float32. Both halves of a head have the same."""
@@ -72,50 +97,53 @@ class FusedDecoder:
     def forward(self, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
         """Logits (rows, vocab) after the last token of each row, in the model's number format."""
         residual = functional.embedding(batch.ids, self._embed.weight)
-        hidden = self._on_gpu_layers(residual, batch, kv) if self._on_gpu else self._layers_of(residual, batch, kv)
+        if self._rotations is None:
+            hidden = self._with_torch(residual, batch, kv)
+        else:
+            hidden = self._with_kernels(residual, batch, kv, self._rotations)
         logits: torch.Tensor = self._head(hidden)
         return logits
 
-    def _on_gpu_layers(self, residual: torch.Tensor, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
+    def _with_kernels(
+        self, residual: torch.Tensor, batch: PackedBatch, kv: KvCache, rotations: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
         from chatscale_server.engine.kernels.layers import add_norm, rotate_and_store, silu_mul
 
-        assert self._rotations is not None  # noqa: S101 - made on every GPU
         delta: torch.Tensor | None = None
-        for number, layer in enumerate(self._layers):
+        for number, (layer, products) in enumerate(zip(self._layers, self._on_kernels, strict=True)):
             states = layer.states(add_norm(delta, residual, layer.before, self._eps))
             rotate_and_store(
-                states, *self._rotations, batch.positions, batch.targets, kv.keys[number], kv.values[number],
+                states, *rotations, batch.positions, batch.targets, kv.keys[number], kv.values[number],
                 layer.norms, self._eps,
             )  # fmt: skip
             attended = self._attend(states, number, batch, kv, layer.window)
-            middle = layer.gate_up(add_norm(layer.output(attended), residual, layer.between, self._eps))
-            delta = layer.down(silu_mul(middle))
+            middle = products.gate_up(add_norm(products.output(attended), residual, layer.between, self._eps))
+            delta = products.down(silu_mul(middle))
         if batch.last is not None:
             residual = residual[batch.last]
             delta = delta[batch.last] if delta is not None else None
         return add_norm(delta, residual, self._norm, self._eps)
 
-    def _layers_of(self, residual: torch.Tensor, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
+    def _with_torch(self, residual: torch.Tensor, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
         cosines, sines = (found[0, :, None] for found in self._rotary(residual, batch.positions[None]))
+        signed = torch.cat([-sines[..., : self._width // 2], sines[..., self._width // 2 :]], dim=-1)
         kv_heads = kv.shape.kv_heads
-        for number, layer in enumerate(self._layers):
+        for number, (layer, products) in enumerate(zip(self._layers, self._on_torch, strict=True)):
             states = layer.states(_norm(residual, layer.before, self._eps))
             states = states.view(len(states), -1, self._width)
             if layer.norms is None:
-                turned = _rotate(states[:, :-kv_heads], cosines, sines)
+                turned = _rotate(states[:, :-kv_heads], cosines, signed)
             else:
                 parts = states.split([self._heads, kv_heads, kv_heads], dim=1)
                 normed = [_norm(part, weight, self._eps) for part, weight in zip(parts, layer.norms, strict=False)]
-                turned = _rotate(torch.cat(normed, dim=1), cosines, sines)
+                turned = _rotate(torch.cat(normed, dim=1), cosines, signed)
             kv.write(number, batch.targets, turned[:, self._heads :], states[:, -kv_heads:])
             attended = attend(
                 turned[:, : self._heads], (turned[:, self._heads :], states[:, -kv_heads:]), number, kv, batch,
                 scale=self._scale, window=layer.window,
             )  # fmt: skip
-            residual = residual + layer.output(attended.reshape(len(attended), -1))
-            middle = layer.gate_up(_norm(residual, layer.between, self._eps))
-            gate, up = middle.chunk(2, dim=-1)
-            residual = residual + layer.down(functional.silu(gate) * up)
+            residual = products.add_output(attended.reshape(len(attended), -1), residual)
+            residual = products.add_down(products.gated(_norm(residual, layer.between, self._eps)), residual)
         if batch.last is not None:
             residual = residual[batch.last]
         return _norm(residual, self._norm, self._eps)
@@ -132,7 +160,7 @@ class FusedDecoder:
 
 def _layer(layer: Any) -> _Layer:
     """The parts of a decoder layer of transformers."""
-    attention, mlp = layer.self_attn, layer.mlp
+    attention = layer.self_attn
     norms = None
     if hasattr(attention, "q_norm"):
         norms = (attention.q_norm.weight.detach(), attention.k_norm.weight.detach())
@@ -140,12 +168,21 @@ def _layer(layer: Any) -> _Layer:
         before=layer.input_layernorm.weight.detach(),
         states=joint_linear(attention, ("q_proj", "k_proj", "v_proj")),
         norms=norms,
-        output=attention.o_proj,
         between=layer.post_attention_layernorm.weight.detach(),
-        gate_up=joint_linear(mlp, ("gate_proj", "up_proj")),
-        down=mlp.down_proj,
         # Qwen sets it for each layer, Mistral has one for all.
         window=getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None)),
+    )
+
+
+def _kernel_products(layer: Any) -> _KernelProducts:
+    mlp = layer.mlp
+    return _KernelProducts(layer.self_attn.o_proj, joint_linear(mlp, GATED), mlp.down_proj)
+
+
+def _products(layer: Any) -> _Products:
+    mlp = layer.mlp
+    return _Products(
+        residual_linear(layer.self_attn.o_proj), gated_linears(mlp, *GATED), residual_linear(mlp.down_proj)
     )
 
 
@@ -153,7 +190,9 @@ def _norm(states: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tenso
     return functional.rms_norm(states, weight.shape, weight, eps)
 
 
-def _rotate(states: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding of halves, as in transformers. states: (tokens, heads, head_dim)."""
-    left, right = states.chunk(2, dim=-1)
-    return states * cosines + torch.cat([-right, left], dim=-1) * sines
+def _rotate(states: torch.Tensor, cosines: torch.Tensor, signed: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of halves, as in transformers. states: (tokens, heads, head_dim).
+
+    signed: the sines, negative for the first half of a head.
+    """
+    return torch.addcmul(states * cosines, states.roll(states.shape[-1] // 2, -1), signed)

@@ -37,10 +37,17 @@ class PackedLinear(torch.nn.Module):  # type: ignore[misc]  # Module is Any to m
         self._packed = _OPERATORS._reorder_linear_weight(weight.detach(), LAYOUT_ROWS)  # noqa: SLF001 - see the module
         self._bias = None if bias is None else bias.detach()
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+    def forward(self, inputs: torch.Tensor, after: str = "none") -> torch.Tensor:
+        """See the class. after: what oneDNN computes from the result in the same pass, e.g. `swish` (SiLU)."""
         output: torch.Tensor = _OPERATORS._linear_pointwise(  # noqa: SLF001 - see the module
-            inputs, self._packed, self._bias, "none", [], ""
+            inputs, self._packed, self._bias, after, [], ""
+        )
+        return output
+
+    def with_other(self, inputs: torch.Tensor, other: torch.Tensor, operation: str) -> torch.Tensor:
+        """The result `add`ed to or `mul`tiplied by other (..., out), in the same pass."""
+        output: torch.Tensor = _OPERATORS._linear_pointwise.binary(  # noqa: SLF001 - see the module
+            inputs, other, self._packed, self._bias, operation
         )
         return output
 
@@ -134,6 +141,30 @@ def joint_linear(parent: Any, names: Sequence[str]) -> Callable[[torch.Tensor], 
                 layer.bias = torch.nn.Parameter(bias[start:end], requires_grad=False)
             start = end
     return lambda inputs: torch.nn.functional.linear(inputs, weight, bias)
+
+
+def residual_linear(layer: Any) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """A function of inputs and residual: residual + layer(inputs)."""
+    if isinstance(layer, PackedLinear):
+        return lambda inputs, residual: layer.with_other(inputs, residual, "add")
+    return lambda inputs, residual: residual + layer(inputs)
+
+
+def gated_linears(parent: Any, gate: str, up: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function of inputs: SiLU(gate(inputs)) * up(inputs).
+
+    Packed layers compute both in their own passes: one layer for gate and up would save nothing that this does not.
+    """
+    first, second = getattr(parent, gate), getattr(parent, up)
+    if isinstance(first, PackedLinear) and isinstance(second, PackedLinear):
+        return lambda inputs: second.with_other(inputs, first(inputs, "swish"), "mul")
+    joint = joint_linear(parent, (gate, up))
+
+    def compute(inputs: torch.Tensor) -> torch.Tensor:
+        left, right = joint(inputs).chunk(2, dim=-1)
+        return torch.nn.functional.silu(left) * right
+
+    return compute
 
 
 def pays_off(weight: torch.Tensor, rows: int) -> bool:

@@ -11,7 +11,7 @@ from chatscale_server.engine.attention import describe
 from chatscale_server.engine.checkpoint import unsupported
 from chatscale_server.engine.decode_graphs import DecodeGraphs, Record, cuda_recorder
 from chatscale_server.engine.decode_speed import choose_batch
-from chatscale_server.engine.fused import FAMILIES, FusedDecoder
+from chatscale_server.engine.fused import FAMILIES, GATED, FusedDecoder
 from chatscale_server.engine.linears import LAYOUT_ROWS, pack_linears, watch_siblings
 from chatscale_server.engine.loading import (
     CUDA_BURST_FACTOR,
@@ -52,6 +52,8 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
     """Check the model, then optimise it where its results stay the same. Raises StartupError."""
     with watch_siblings(model.network) as siblings:
         ids, expected = _expect(model, plan)
+    if plan.config.model_type in FAMILIES:
+        siblings = [group for group in siblings if group.names != GATED]
     packs, problem = plan.device.type == "cpu" and model.slots > 1, ""
     if packs:
         try:
