@@ -18,8 +18,6 @@ from chatscale_gateway.limits.rate_headers import rate_headers
 RATE_LIMIT_CODE: Final = "rate_limit_exceeded"
 CONCURRENCY_RETRY_AFTER_S: Final = 1
 """Nobody can say when one of the key's requests ends."""
-DEFAULT_OUTPUT_TOKENS: Final = 1024
-"""Reserved for a request that does not limit its answer. A guess: most answers are shorter. A longer one is a debt."""
 
 
 class Reservation:
@@ -64,20 +62,21 @@ class Limiter:
         self._by_name: dict[str, KeyAccount] = {}
         self._peers = PeerReadings()
 
-    def admit(self, caller: Caller, input_tokens: int, output_tokens: int | None, now_s: float) -> Reservation:
+    def admit(
+        self, caller: Caller, input_tokens: int, output_tokens: int, now_s: float, *, guessed: bool = False
+    ) -> Reservation:
         """Reserve what a request may use.
 
-        input_tokens: estimated.  output_tokens: the most that it may generate; None if it does not say, see
-        `DEFAULT_OUTPUT_TOKENS`.
+        input_tokens: estimated.  output_tokens: the most that it may generate.  guessed: the request does not limit
+        its answer, so no more than a full bucket is reserved.
         Raises ApiError 429: with the seconds until the buckets have enough, or without a retry if a full bucket has
         not enough.
         """
         account = self._account(caller, now_s)
         if account is None:
             return NO_LIMITS
-        if output_tokens is None:
-            rate = account.policy.output_tokens_per_minute
-            output_tokens = DEFAULT_OUTPUT_TOKENS if rate is None else min(DEFAULT_OUTPUT_TOKENS, rate)
+        if guessed and (rate := account.policy.output_tokens_per_minute) is not None:
+            output_tokens = min(output_tokens, rate)
         need = Amounts(1, input_tokens, output_tokens)
         if lacking := account.longest_wait(need, now_s):
             raise _refuse_rate(account, lacking[0], need, lacking[1], now_s)
