@@ -129,6 +129,7 @@ class Limiter:
         return account
 
 
+_ROUNDING_S: Final = 1e-6
 _UNITS: Final = {Limit.REQUESTS: "requests", Limit.INPUT: "prompt tokens", Limit.OUTPUT: "generated tokens"}
 
 
@@ -139,7 +140,7 @@ def _refuse_rate(account: KeyAccount, limit: Limit, need: Amounts, wait_s: float
         # The key's next minutes have no more either.
         text = f"{wanted}, more than the limit ever allows at once"
         return ApiError(429, text, code=RATE_LIMIT_CODE, retryable=False)
-    retry_after_s = ceil(wait_s)
+    retry_after_s = max(1, ceil(wait_s - _ROUNDING_S))
     left = max(0, int(account.buckets[limit].level(now_s)))
     text = f"{wanted}, but {left} are left; try again in {retry_after_s} s"
     return ApiError(429, text, code=RATE_LIMIT_CODE, retry_after_s=retry_after_s)

@@ -110,9 +110,9 @@ def _grown(
 
 
 def models_to_start(before: GatewayDemand | None, after: GatewayDemand) -> tuple[str, ...]:
-    """ChatModels to start: those with held or newly refused requests that may start one, if `wake_seq` differs from the report before.
+    """ChatModels to start, if `wake_seq` differs from the report before. Sorted.
 
-    Sorted.
+    They have held or newly refused requests, other than those whose key has `wake: false`.
     """
     if before is not None and (before.instance, before.wake_seq) == (after.instance, after.wake_seq):
         return ()
