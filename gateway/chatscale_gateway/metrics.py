@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as MetricFamily
 from prometheus_client.registry import Collector
@@ -59,8 +59,13 @@ STREAMS_BROKEN = Counter(
     registry=REGISTRY,
 )  # fmt: skip
 DISCOVERY_ERRORS = Counter(
-    "gateway_discovery_errors_total", "Failed lists, watches and readings: chatmodels, pods, loads, peers. A pod that "
+    "gateway_discovery_errors_total", "Failed lists, watches and readings: chatmodels, pods, secrets, loads, peers, "
+    "events (of malformed keys), oidc (the identity provider's keys). A pod that "
     "does not answer is not counted", ("resource",), registry=REGISTRY,
+)  # fmt: skip
+KEY_ERRORS = Gauge(
+    "gateway_key_errors", "Secrets with the label of an API key whose key is off: malformed, or duplicate (another "
+    "Secret has the same hash)", ("reason",), registry=REGISTRY,
 )  # fmt: skip
 EJECTIONS = Counter(
     "gateway_ejections_total", "Replicas that got no requests for a while, by cause", (*MODEL_LABELS, "cause"),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -54,14 +54,13 @@ class StoredKey:
 
 def parse_key_data(data: Mapping[str, str]) -> StoredKey:
     """Read the decoded `data` of a Secret. Raises MalformedKeyError for the first fault."""
-    try:
-        found = _KeyData.model_validate(dict(data))
-    except ValidationError as error:
-        message = _explain(error.errors(include_url=False, include_context=False)[0])
-        # Without the cause: it contains all values.
-        raise MalformedKeyError(message) from None
-    policy = KeyPolicy(**{name: getattr(found, name) for name in _POLICY_FIELDS})
-    return StoredKey(found.sha256, policy, found.previous_sha256, found.previous_expires)
+    found = _validate(_KeyData, data)
+    return StoredKey(found.sha256, found.policy(), found.previous_sha256, found.previous_expires)
+
+
+def parse_policy(data: Mapping[str, str]) -> KeyPolicy:
+    """Read the fields of a policy without those of a key. Raises MalformedKeyError for the first fault."""
+    return _validate(_PolicyData, data).policy()
 
 
 def key_data(key: StoredKey) -> dict[str, str]:
@@ -184,16 +183,13 @@ _Models = Annotated[
 ]
 
 
-class _KeyData(BaseModel):
+class _PolicyData(BaseModel):
     """The values as text. A field's description is the expectation in its error message."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
     )
 
-    sha256: _Hash = Field(description=_A_HASH)
-    previous_sha256: _Hash | None = Field(default=None, description=_A_HASH)
-    previous_expires: _Time | None = Field(default=None, description=_A_TIME)
     models: _Models = frozenset()
     requests_per_minute: _Limit | None = None
     input_tokens_per_minute: _Limit | None = None
@@ -203,6 +199,17 @@ class _KeyData(BaseModel):
     expires: _Time | None = Field(default=None, description=_A_TIME)
     wake: _Flag = Field(default=True, description=_A_FLAG)
     live: _Flag = Field(default=False, description=_A_FLAG)
+
+    def policy(self) -> KeyPolicy:
+        return KeyPolicy(**{name: getattr(self, name) for name in _POLICY_FIELDS})
+
+
+class _KeyData(_PolicyData):
+    """A policy and the hashes of its key."""
+
+    sha256: _Hash = Field(description=_A_HASH)
+    previous_sha256: _Hash | None = Field(default=None, description=_A_HASH)
+    previous_expires: _Time | None = Field(default=None, description=_A_TIME)
 
     @model_validator(mode="after")
     def _rotation_is_complete(self) -> Self:
@@ -214,21 +221,32 @@ class _KeyData(BaseModel):
         return self
 
 
-_POLICY_FIELDS: Final = (
-    "models", "requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "max_concurrency",
-    "priority", "expires", "wake", "live",
-)  # fmt: skip
+_POLICY_FIELDS: Final = tuple(_PolicyData.model_fields)
+POLICY_FIELDS: Final = tuple(map(to_camel, _POLICY_FIELDS))
+"""Fields of a policy, as in a Secret."""
 _DESCRIPTIONS: Final = {to_camel(name): found.description or _A_LIMIT for name, found in _KeyData.model_fields.items()}
 _HASH_FIELDS: Final = frozenset({"sha256", "previousSha256"})
+_Data = TypeVar("_Data", bound=_PolicyData)
 
 
-def _explain(error: ErrorDetails) -> str:
+def _validate(model: type[_Data], data: Mapping[str, str]) -> _Data:
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        message = _explain(error.errors(include_url=False, include_context=False)[0], model)
+        # Without the cause: it contains all values.
+        raise MalformedKeyError(message) from None
+
+
+def _explain(error: ErrorDetails, model: type[_PolicyData]) -> str:
     """One line: field, expectation, found value."""
     if not error["loc"]:
         return error["msg"]
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
-        return f"{_shown_name(name)} is not a field of a key; fields are {', '.join(_DESCRIPTIONS)}"
+        fields = sorted(map(to_camel, model.model_fields), key=lambda each: each in POLICY_FIELDS)
+        kind = "key" if model is _KeyData else "policy"
+        return f"{_shown_name(name)} is not a field of a {kind}; fields are {', '.join(fields)}"
     if error["type"] == "missing":
         return f"{name} must be {_DESCRIPTIONS[name]}, found nothing"
     return f"{name} must be {_DESCRIPTIONS[name]}, found {_shown(error['input'], is_hash=name in _HASH_FIELDS)}"

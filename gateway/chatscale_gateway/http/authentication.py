@@ -90,12 +90,12 @@ def build_middleware(authentication: Authentication | None) -> Middleware:
     """Sets the caller of every request, or refuses it. None: authentication is off."""
 
     @web.middleware
-    async def authenticate(http: web.Request, handler: Handler) -> web.StreamResponse:
+    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
         if authentication is None:
-            http[RECORD].caller = ANYBODY
-        elif not is_preflight(http):
-            http[RECORD].caller = await authentication.identify(http.headers)
-        return await handler(http)
+            request[RECORD].caller = ANYBODY
+        elif not is_preflight(request):
+            request[RECORD].caller = await authentication.identify(request.headers)
+        return await handler(request)
 
     return authenticate
 
