@@ -16,7 +16,7 @@ from chatscale_gateway.routing.catalog import Model, ModelKey, Replica
 from chatscale_gateway.routing.ejection import Ejections
 from chatscale_gateway.routing.least_load import choose_least_loaded
 from chatscale_gateway.routing.prefix_hash import HashRing, PrefixChoice, choose_bounded, prefix_key, session_order
-from chatscale_gateway.routing.shares import place_cap, place_limit
+from chatscale_gateway.routing.shares import background_cap, place_cap, place_limit
 
 
 class ModelState:
@@ -129,6 +129,8 @@ class ModelState:
         candidates = self.candidates
         if request.avoid:
             candidates = {uid: pod for uid, pod in candidates.items() if uid not in request.avoid} or candidates
+        if request.priority < 0:
+            candidates = {uid: pod for uid, pod in candidates.items() if pod.load < background_cap(pod.slots)}
         arrival = request.arrival
         if arrival.session:
             chosen = choose_bounded(session_order(arrival.session, candidates), candidates, rng)
