@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.gateway`: the gateway beside other proxies, and docs/benchmarks/gateway.md.
 
-All processes run on this machine; there is no cluster. A run takes less than 6 minutes, and up to 6 more once if
+All processes run on this machine; there is no cluster. A run takes less than 8 minutes, and up to 6 more once if
 nginx, LiteLLM and vllm-router have to be installed into the cache.
 """
 
@@ -16,6 +16,8 @@ from chatscale.api.v1alpha1.routing import RoutingStrategy
 from hack.paths import ROOT
 from tests.benchmarks.gateway.capacity import measure_capacity
 from tests.benchmarks.gateway.costs import measure_costs
+from tests.benchmarks.gateway.fairness import measure_fairness
+from tests.benchmarks.gateway.limits import measure_limits
 from tests.benchmarks.gateway.page import render
 from tests.benchmarks.gateway.peers import find_peers
 from tests.benchmarks.gateway.prefixes import Routed, route
@@ -42,6 +44,8 @@ def measure(rounds: int, *, others: bool) -> Results:
         TWO_GATEWAYS: route(RoutingStrategy.PREFIX_HASH, 2),
         LEAST_LOAD: route(RoutingStrategy.LEAST_LOAD, 2),
     }
+    _tell("prefix routing measured")
+    limits, fairness = asyncio.run(measure_limits()), measure_fairness()
     machine = f"{facts['CPU']}, Python {facts['Python']}, aiohttp {facts['aiohttp']}"
     return Results(
         date=facts["date"],
@@ -52,6 +56,8 @@ def measure(rounds: int, *, others: bool) -> Results:
         missing=peers.missing,
         capacity=capacity,
         routed=routed,
+        limits=limits,
+        fairness=fairness,
     )
 
 

@@ -91,6 +91,31 @@ async def test_a_key_that_fills_the_queue_leaves_a_place_to_another_key():
 
 
 @virtual_time
+async def test_a_key_of_a_priority_below_0_leaves_a_tenth_of_the_slots_to_others():
+    dispatcher = a_dispatcher(now=now)
+    dispatcher.catalog_changed(a_catalog({"tiny": 1}))
+    dispatcher.loads_read(slots(20, "tiny-0"), 0.0)  # 22 places
+    batch = [await send(dispatcher, a_caller("batch", priority=-1)) for _ in range(30)]
+    assert sum(task.done() for task in batch) == 18
+    live = [await send(dispatcher, a_caller("live")) for _ in range(5)]
+    assert [task.done() for task in live] == [True] * 4 + [False]
+    for task in batch[:5]:
+        (await task).end(Outcome.COMPLETED, now())
+    await asyncio.sleep(0)
+    assert live[4].done()
+    assert sum(task.done() for task in batch) == 18  # 13 run, and 5 live requests
+    for task in batch[18:]:
+        task.cancel()
+
+
+@virtual_time
+async def test_a_replica_with_one_slot_serves_every_priority():
+    dispatcher = ready(1)
+    lease = await (await send(dispatcher, a_caller("batch", priority=-100)))
+    assert lease.replica.uid == "tiny-0"
+
+
+@virtual_time
 async def test_promise_32_a_key_with_wake_false_does_not_start_a_model():
     dispatcher = a_dispatcher(now=now)
     dispatcher.catalog_changed(a_catalog({"tiny": 0}, replicas=0))
