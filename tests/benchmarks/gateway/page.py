@@ -72,9 +72,9 @@ _KEYS: Final = """\
 {table}
 
 Limits: two gateway processes that read each other once a second, one key with {limit:,} output tokens per minute,
-{seconds:g} s of streams and answers in parallel, each third stream cancelled after about half of its tokens. Allowed are
-a full bucket and what was refilled; used is what the replica generated. Bad keys: median latency of answers that take
-the replica {answer_ms:g} ms, in alternating rounds with and without requests whose key is unknown.
+{seconds:g} s of streams and answers in parallel, each third stream cancelled after about half of its tokens. Allowed
+are a full bucket and what was refilled; used is what the replica generated. Bad keys: median latency of answers that
+take the replica {answer_ms:g} ms, in alternating rounds with and without requests whose key is unknown.
 
 Fairness: the dispatcher of the gateway in virtual time, {replicas} replicas with {slots} slots. The live key alone uses
 a tenth of all slots, the batch key sends {factor} times as many requests, so both need more slots than there are. A
