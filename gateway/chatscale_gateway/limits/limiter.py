@@ -68,7 +68,7 @@ class Limiter:
         """Reserve what a request may use.
 
         input_tokens: estimated.  output_tokens: the most that it may generate.  guessed: the request does not limit
-        its answer, so no more than a full bucket is reserved.
+        its answer, so no more than a quarter of a full bucket is reserved.
         Raises ApiError 429: with the seconds until the buckets have enough, or without a retry if a full bucket has
         not enough.
         """
@@ -76,7 +76,7 @@ class Limiter:
         if account is None:
             return NO_LIMITS
         if guessed and (rate := account.policy.output_tokens_per_minute) is not None:
-            output_tokens = min(output_tokens, rate)
+            output_tokens = min(output_tokens, rate // _GUESSES_PER_BUCKET)
         need = Amounts(1, input_tokens, output_tokens)
         if lacking := account.longest_wait(need, now_s):
             raise _refuse_rate(account, lacking[0], need, lacking[1], now_s)
@@ -129,6 +129,8 @@ class Limiter:
         return account
 
 
+_GUESSES_PER_BUCKET: Final = 4
+"""With a whole bucket for each guess, a key with a small limit would wait for a full bucket before each request."""
 _ROUNDING_S: Final = 1e-6
 _UNITS: Final = {Limit.REQUESTS: "requests", Limit.INPUT: "prompt tokens", Limit.OUTPUT: "generated tokens"}
 

@@ -41,7 +41,7 @@ def spend(
         pytest.param({"n": 2}, 2 * DEFAULT_OUTPUT_TOKENS, id="choices that are not limited"),
         pytest.param({"max_model_len": 100}, 90, id="rest of the context"),
         pytest.param({"max_model_len": 5}, 1, id="no rest of the context"),
-        pytest.param({"per_minute": 500}, 500, id="not limited, small bucket"),
+        pytest.param({"per_minute": 500}, 125, id="not limited, small bucket"),
         pytest.param({"path": EMBEDDINGS_PATH}, 0, id="generates nothing"),
         pytest.param({"max_tokens": "many", "n": -1}, DEFAULT_OUTPUT_TOKENS, id="not valid"),
         pytest.param({"max_tokens": True}, DEFAULT_OUTPUT_TOKENS, id="a boolean"),

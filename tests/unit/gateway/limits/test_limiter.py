@@ -85,7 +85,10 @@ def test_promise_20_a_reservation_that_was_too_large_is_given_back():
 
 def test_promise_20_a_request_that_does_not_limit_its_answer_fits_into_a_small_bucket():
     caller, limiter = a_caller(output_tokens_per_minute=600), Limiter()
-    assert limiter.admit(caller, 0, 1024, 0.0, guessed=True).output_tokens == 600
+    for _ in range(4):
+        assert limiter.admit(caller, 0, 1024, 0.0, guessed=True).output_tokens == 150
+    with pytest.raises(ApiError):
+        limiter.admit(caller, 0, 1024, 0.0, guessed=True)
 
 
 def test_promise_19_parallel_requests_cannot_use_the_same_tokens():
