@@ -6,16 +6,20 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale_contract.gateway.key_secret import StoredKey
 from chatscale_contract.gateway.keys import KeyId, KeyPolicy, hash_key
 from chatscale_contract.openai.errors import ApiError
-from chatscale_gateway.http.authentication import Authentication
+from chatscale_gateway.http.authentication import Authentication, read_token
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.keys.key_ring import FoundKey, KeyRing
 from chatscale_gateway.routing.catalog import ModelKey
 from tests.support.gateway_world import a_model
@@ -112,6 +116,41 @@ async def test_refuses_in_openais_shape(headers, message, method, path):
         }  # fmt: skip
         assert (response.headers["WWW-Authenticate"], response.headers["x-should-retry"]) == ("Bearer", "false")
         assert "Retry-After" not in response.headers
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["Authorization", "X-Api-Key", "api-key", "Cookie"]), st.text() | st.just("Bearer a"))
+    )
+)
+def test_any_headers_give_one_key_or_a_401(headers: list[tuple[str, str]]):
+    try:
+        found = read_token(CIMultiDictProxy(CIMultiDict(headers)))
+    except ApiError as error:
+        found = str(error)
+        status = error.status
+    else:
+        status = 200
+    values = {value.strip() for name, value in headers if name != "Cookie"}
+    keys = {value.partition(" ")[2].strip() or value for value in values} | values
+    assert found in keys if status == 200 else (status == 401 and found in {MISSING, SEVERAL})
+
+
+@pytest.mark.parametrize(("token", "status"), [("good.jwt", 200), ("bad.jwt", 401), (DEMO_KEY, 200)])
+async def test_the_identity_provider_checks_only_what_is_no_key(token: str, status: int):
+    checked = []
+
+    class Tokens:
+        async def verify(self, token: str, _wall_now: datetime) -> Caller | None:
+            checked.append(token)
+            return Caller(KeyId("system", "oidc:ada")) if token == "good.jwt" else None
+
+    async with (
+        a_gateway(models=MODELS, authentication=Authentication(keys(), Tokens())) as world,
+        world.client.get("/v1/models", headers=bearer(token)) as response,
+    ):
+        assert response.status == status
+    assert checked == ([] if token == DEMO_KEY else [token])
 
 
 async def test_openais_client_raises_its_authentication_error():

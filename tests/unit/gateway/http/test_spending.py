@@ -31,7 +31,8 @@ def spend(
     ("fields", "reserved"),
     [
         pytest.param({"max_tokens": 7}, 7, id="max_tokens"),
-        pytest.param({"max_completion_tokens": 8, "max_tokens": 7}, 8, id="max_completion_tokens"),
+        pytest.param({"max_completion_tokens": 8}, 8, id="max_completion_tokens"),
+        pytest.param({"max_completion_tokens": 1, "max_tokens": 7}, 7, id="the larger one"),
         pytest.param({"max_tokens": 7, "n": 3}, 21, id="choices"),
         pytest.param({"max_tokens": 7, "n": 2, "best_of": 4, "path": COMPLETIONS_PATH}, 28, id="best_of"),
         pytest.param({"max_tokens": 7, "prompt": ["a", "b"], "path": COMPLETIONS_PATH}, 14, id="several prompts"),
