@@ -82,8 +82,9 @@ def reserve(limiter: Limiter, model: Model, path: str, facts: RequestFacts, arri
     if guessed:
         rest = DEFAULT_OUTPUT_TOKENS if longest is None else max(1, longest - facts.prompt_tokens)
         per_choice = min(DEFAULT_OUTPUT_TOKENS, rest)
-    elif longest is not None and per_choice is not None:
-        per_choice = min(per_choice, longest)
+    elif per_choice is not None:
+        # Some runtimes take 0 for no limit.
+        per_choice = max(1, per_choice if longest is None else min(per_choice, longest))
     output_tokens = min(_MOST_TOKENS, (per_choice or 0) * facts.choices)
     reservation = limiter.admit(arrival.caller, facts.prompt_tokens, output_tokens, now_s, guessed=guessed)
     return Spending(facts.prompt_tokens, model.slo.tpot_s, generates, facts.streamed, reservation)

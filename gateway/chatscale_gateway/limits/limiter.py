@@ -76,7 +76,7 @@ class Limiter:
         if account is None:
             return NO_LIMITS
         if guessed and (rate := account.policy.output_tokens_per_minute) is not None:
-            output_tokens = min(output_tokens, rate // _GUESSES_PER_BUCKET)
+            output_tokens = min(output_tokens, max(1, rate // _GUESSES_PER_BUCKET))
         need = Amounts(1, input_tokens, output_tokens)
         if lacking := account.longest_wait(need, now_s):
             raise _refuse_rate(account, lacking[0], need, lacking[1], now_s)
@@ -149,5 +149,8 @@ def _refuse_rate(account: KeyAccount, limit: Limit, need: Amounts, wait_s: float
 
 
 def _refuse_concurrency(name: str, most: int, found: int) -> ApiError:
-    text = f"key `{name}`: maxConcurrency is {most}, and {found} requests are open; try again when one has ended"
-    return ApiError(429, text, code=RATE_LIMIT_CODE, retry_after_s=CONCURRENCY_RETRY_AFTER_S, retryable=most > 0)
+    text = f"key `{name}`: maxConcurrency is {most}, and {found} requests are open"
+    if most == 0:
+        return ApiError(429, text, code=RATE_LIMIT_CODE, retryable=False)
+    text += "; try again when one has ended"
+    return ApiError(429, text, code=RATE_LIMIT_CODE, retry_after_s=CONCURRENCY_RETRY_AFTER_S)

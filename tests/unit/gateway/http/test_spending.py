@@ -45,6 +45,7 @@ def spend(
         pytest.param({"per_minute": 500}, 125, id="not limited, small bucket"),
         pytest.param({"path": EMBEDDINGS_PATH}, 0, id="generates nothing"),
         pytest.param({"max_tokens": "many", "n": -1}, DEFAULT_OUTPUT_TOKENS, id="not valid"),
+        pytest.param({"max_tokens": 0}, 1, id="zero"),
         pytest.param({"max_tokens": True}, DEFAULT_OUTPUT_TOKENS, id="a boolean"),
         pytest.param({"n": 10**30}, 10**9, id="absurd"),
     ],
