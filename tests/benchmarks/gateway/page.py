@@ -81,6 +81,8 @@ a tenth of all slots, the batch key sends {factor} times as many requests, so bo
 replica serves its own queue in the order of arrival. Keys with a priority below 0 leave a tenth of the slots free. Keys
 of the same priority take turns in the hold queue, but the batch key also fills the replicas' queues.
 
+Measured on {measured}.
+
 """
 _ROUTED_HEADER: Final = ("routing", "hit rate", "requests, most over mean", "in flight, most over mean")
 
@@ -188,6 +190,7 @@ def _keys(results: Results) -> str:
         replicas=REPLICAS,
         slots=SLOTS,
         factor=BATCH_FACTOR,
+        measured=results.keys_measured,
     )
 
 
