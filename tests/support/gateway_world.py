@@ -13,6 +13,7 @@ from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
 from chatscale_gateway.dispatch.events import DispatchEvents
 from chatscale_gateway.dispatch.interface import Arrival
+from chatscale_gateway.keys.caller import ANYBODY, Caller
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 from tests.support.clock import virtual_time_loop
 
@@ -51,9 +52,10 @@ def a_catalog(pods: Mapping[str, int], **fields: Any) -> Catalog:
 
 
 def an_arrival(model: ModelKey = TINY, *, arrived_s: float = 0.0, prompt_tokens: int = 10, body_bytes: int = 100,
-               streamed: bool = True, prefix: bytes = b"", session: str = "") -> Arrival:  # fmt: skip
+               streamed: bool = True, prefix: bytes = b"", session: str = "",
+               caller: Caller = ANYBODY) -> Arrival:  # fmt: skip
     """An admitted request."""
-    return Arrival(model, body_bytes, prompt_tokens, streamed, arrived_s, prefix, session)
+    return Arrival(model, body_bytes, prompt_tokens, streamed, arrived_s, prefix, session, caller)
 
 
 def slots(count: int, *uids: str, running: int = 0) -> dict[str, ReplicaLoad | None]:

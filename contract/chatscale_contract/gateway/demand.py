@@ -30,7 +30,8 @@ class ModelDemand:
     finished: int = 0
     """Counter: requests that ended with a replica's complete answer or error."""
     refused: int = 0
-    """Counter: those of `arrived` that were refused because a bound of the hold was full or its deadline passed."""
+    """Counter: those of `arrived` that were refused because a bound of the hold was full or its deadline passed.
+    Requests whose key has `wake: false` are not included."""
     abandoned: int = 0
     """Counter: requests whose client left before the end."""
     prompt_tokens: int = 0
@@ -44,8 +45,44 @@ class ModelDemand:
     Misses of `wake_misses` are not included."""
     wake_misses: int = 0
     """Counter: requests that missed the SLO because they waited for a model with no ready replica."""
+    no_wake_held: int = 0
+    """Gauge: those of `held` whose key has `wake: false`. They must not keep the model awake."""
+    no_wake_in_flight: int = 0
+    """Gauge: those of `in_flight` whose key has `wake: false`."""
+    no_wake_arrived: int = 0
+    """Counter: those of `arrived` whose key has `wake: false`."""
+    no_wake_placed: int = 0
+    """Counter: attempts of requests whose key has `wake: false`, each counted when it gets a place on a replica."""
     in_flight_by_pod: Mapping[str, int] = field(default_factory=dict)
     """Gauge: in-flight requests by pod UID. A pod without any is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """One API key in one gateway, for the other gateways. Only keys that have limits are reported.
+
+    `spent` plus `reserved` is what the gateway has taken from the key's buckets. A gateway drops a key that has been
+    idle for a while, and counts from zero when the key comes back.
+    """
+
+    concurrency: int = 0
+    """Gauge: requests that have been admitted and not ended."""
+    requests: int = 0
+    """Counter: requests."""
+    spent_input: int = 0
+    """Counter: prompt tokens of requests that have ended."""
+    spent_output: int = 0
+    """Counter: generated tokens of requests that have ended."""
+    reserved_input: int = 0
+    """Gauge: prompt tokens reserved for requests that have not ended."""
+    reserved_output: int = 0
+    """Gauge: generated tokens reserved for requests that have not ended."""
+    missing_requests: float = 0.0
+    """Gauge: how far the bucket of requests is from full, as this gateway sees it, other gateways included."""
+    missing_input: float = 0.0
+    """Gauge: how far the bucket of input tokens is from full."""
+    missing_output: float = 0.0
+    """Gauge: how far the bucket of output tokens is from full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +99,8 @@ class GatewayDemand:
     """The gateway has received SIGTERM."""
     models: Mapping[str, ModelDemand]
     """By `namespace/name`. A model without any request since the start may be missing."""
+    keys: Mapping[str, KeyUse] = field(default_factory=dict)
+    """By `namespace/name` of the key's Secret. For the other gateways; the operator does not need it."""
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of the response to GET `DEMAND_PATH`."""
@@ -71,16 +110,20 @@ class GatewayDemand:
     def from_json(cls, value: object) -> Self:
         """Validate a response. Unknown fields are ignored, missing counters are 0: versions may differ.
 
+        A key that is not valid is left out.
+
         Raises ValueError with the field and the found value.
         """
         report = _mapping(value, "demand")
         models = _mapping(report.get("models"), "models")
+        keys = _mapping(report.get("keys", {}), "keys")
         return cls(
             gateway=_text(report.get("gateway"), "gateway"),
             instance=_text(report.get("instance"), "instance"),
             wake_seq=int(_number(report.get("wake_seq"), "wake_seq")),
             draining=report.get("draining") is True,
             models={key: _model_demand(key, found) for key, found in models.items()},
+            keys={key: use for key, found in keys.items() if (use := _key_use(found)) is not None},
         )
 
 
@@ -95,6 +138,20 @@ def _model_demand(key: str, value: object) -> ModelDemand:
     by_pod = _mapping(found.get("in_flight_by_pod", {}), f"models.{key}.in_flight_by_pod")
     in_flight = {uid: int(_number(count, f"models.{key}.in_flight_by_pod.{uid}")) for uid, count in by_pod.items()}
     return ModelDemand(**numbers, in_flight_by_pod=in_flight)
+
+
+def _key_use(value: object) -> KeyUse | None:
+    """None if it is not valid: the limits of one key must not make the demand for all models unreadable."""
+    numbers: dict[str, Any] = {}
+    try:
+        found = _mapping(value, "key")
+        for each in fields(KeyUse):
+            if each.name in found:
+                number = _number(found[each.name], each.name)
+                numbers[each.name] = number if each.name.startswith("missing_") else int(number)
+    except ValueError:
+        return None
+    return KeyUse(**numbers)
 
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:

@@ -31,6 +31,13 @@ class Accounts:
     generated_tokens: int = 0
     slo_misses: int = 0
     wake_misses: int = 0
+    no_wake_arrived: int = 0
+    no_wake_placed: int = 0
+
+    def arrive(self, request: Request) -> None:
+        """A new request was admitted."""
+        self.arrived += 1
+        self.no_wake_arrived += not request.wakes
 
     def first_token(self, request: Request, objectives: LatencyObjectives, prefill_rate: float, now_s: float) -> None:
         """A replica has begun. A late first token of a streamed answer misses the SLO at once.
@@ -84,7 +91,7 @@ class Accounts:
         self._judge_missing(request, objectives, prefill_rate, now_s)
 
     def report(self, held: int, held_prompt_tokens: int, in_flight_by_pod: dict[str, int], oldest_s: float,
-               in_flight: int) -> ModelDemand:  # fmt: skip
+               in_flight: int, no_wake_held: int, no_wake_in_flight: int) -> ModelDemand:  # fmt: skip
         """The counters with the gauges."""
         return ModelDemand(
             held=held,
@@ -101,6 +108,10 @@ class Accounts:
             generated_tokens=self.generated_tokens,
             slo_misses=self.slo_misses,
             wake_misses=self.wake_misses,
+            no_wake_held=no_wake_held,
+            no_wake_in_flight=no_wake_in_flight,
+            no_wake_arrived=self.no_wake_arrived,
+            no_wake_placed=self.no_wake_placed,
             in_flight_by_pod=in_flight_by_pod,
         )
 

@@ -20,6 +20,7 @@ from chatscale_gateway.dispatch.pods import Pod
 from chatscale_gateway.dispatch.request import Request
 from chatscale_gateway.holding.queue import HoldBudget, hold_deadline_s
 from chatscale_gateway.holding.refusals import BOUND_REASONS, RefusalReason, refuse
+from chatscale_gateway.limits.limiter import Limiter
 from chatscale_gateway.routing.candidates import Rng
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey
 from chatscale_gateway.routing.names import Allowed, NameIndex, allow_all, model_not_found
@@ -55,6 +56,7 @@ class HoldingDispatcher:
         self._budget: Final = HoldBudget(max_held_bytes)
         self._events: Final[DispatchEvents] = events or NoEvents()
         self._states: Final[dict[ModelKey, ModelState]] = {}
+        self.limiter: Final = Limiter()
         self._names = NameIndex(Catalog())
         self._peers: Mapping[str, GatewayDemand] = {}
         self._wake_seq = 0
@@ -90,7 +92,7 @@ class HoldingDispatcher:
         # A request that comes back goes to the front, so it may be served before those that wait.
         if (after is not None or not state.queue) and (chosen := state.choose(request, self._rng)):
             if after is None:
-                state.accounts.arrived += 1
+                state.accounts.arrive(request)
             return self._place(state, request, *chosen, self._now())
         future = self._hold(state, request, is_new=after is None)
         try:
@@ -108,6 +110,7 @@ class HoldingDispatcher:
             wake_seq=self._wake_seq,
             draining=self._draining,
             models={str(state.key): state.report(now_s) for state in self._states.values()},
+            keys=self.limiter.report(now_s),
         )
 
     async def wait_for_wake(self, wake_seq: int) -> None:
@@ -134,6 +137,8 @@ class HoldingDispatcher:
             state.set_limits(self._gateway, self._peers)
             if model.stopped and not state.accepting:
                 self._refuse_all(state, RefusalReason.STOPPED)
+            if state.asleep and state.no_wake_held:
+                self._refuse_all(state, RefusalReason.ASLEEP)
             self._release(state)
             self._ask_for_start(state)
 
@@ -154,8 +159,9 @@ class HoldingDispatcher:
             self._ask_for_start(state)
 
     def peers_read(self, peers: Mapping[str, GatewayDemand]) -> None:
-        """Compute the shares of this gateway again."""
+        """Compute the shares of this gateway again, and take what the peers used from the buckets of keys."""
         self._peers = {name: report for name, report in peers.items() if name != self._gateway}
+        self.limiter.peers_read(self._peers, self._now())
         for state in self._states.values():
             state.set_limits(self._gateway, self._peers)
             self._release(state)
@@ -193,7 +199,7 @@ class HoldingDispatcher:
         if outcome in FAULTS and (cause := state.ejections.record_fault(pod.uid, state.accepting, now_s)):
             state.refresh()
             self._events.ejected(state.key, pod.replica, cause)
-        self._give_back(state, pod)
+        self._give_back(lease)
 
     # ---- places ----
 
@@ -202,13 +208,18 @@ class HoldingDispatcher:
     ) -> PlacedLease:
         pod.take()
         state.in_flight += 1
+        if not request.wakes:
+            state.no_wake_in_flight += 1
+            state.accounts.no_wake_placed += 1
         if choice is not None:
             self._events.chosen_by_hash(state.key, choice)
         return PlacedLease(self, state, request, pod, now_s)
 
-    def _give_back(self, state: ModelState, pod: Pod) -> None:
+    def _give_back(self, lease: PlacedLease) -> None:
+        state, pod = lease.state, lease.pod
         pod.give_back()
         state.in_flight -= 1
+        state.no_wake_in_flight -= not lease.request.wakes
         state.forget_if_unused(pod)
         self._forget_if_unused(state)
         self._release(state)
@@ -219,7 +230,7 @@ class HoldingDispatcher:
             request, pod, choice = found
             now_s = self._now()
             future = request.future
-            self._end_hold(state, request, now_s)
+            self._end_hold(state, request, now_s, served=True)
             state.drain_rate.record(now_s)
             if future is not None:
                 future.set_result(self._place(state, request, pod, choice, now_s))
@@ -269,19 +280,25 @@ class HoldingDispatcher:
         hold = state.model.routing.hold
         if state.model.stopped and not state.accepting:
             raise self._refusal(state, RefusalReason.STOPPED)
+        if state.asleep and not request.wakes:
+            raise self._refusal(state, RefusalReason.ASLEEP, request)
         if is_new:
-            state.accounts.arrived += 1
+            state.accounts.arrive(request)
         if request.deadline_s <= self._now():
-            raise self._refusal(state, RefusalReason.DEADLINE)
+            raise self._refusal(state, RefusalReason.DEADLINE, request)
         if reason := state.queue.refusal(request, hold) if is_new else _refusal_to_put_back(hold):
-            raise self._refusal(state, reason)
-        if not state.queue:
+            displaced = state.queue.displaced_by(request, hold) if is_new else None
+            if displaced is None:
+                raise self._refusal(state, reason, request)
+            self._refuse_one(state, displaced, RefusalReason.DISPLACED)
+        if len(state.queue) == state.no_wake_held:
             state.start_requested = False
         request.waited_for_start |= not state.accepting
         if is_new:
             state.queue.append(request)
         else:
             state.queue.put_back(request)
+        state.no_wake_held += not request.wakes
         loop = asyncio.get_running_loop()
         future = request.future = loop.create_future()
         request.timer = loop.call_later(request.deadline_s - self._now(), self._expire, state, request)
@@ -301,11 +318,12 @@ class HoldingDispatcher:
                 return  # it was refused at the same time, and has been counted
             if isinstance(lease := future.result(), PlacedLease):
                 lease.outcome = Outcome.CLIENT_LEFT
-                self._give_back(state, lease.pod)
+                self._give_back(lease)
         state.accounts.left_before_sent(request, state.model.slo, state.prefill_rate, now_s)
 
-    def _end_hold(self, state: ModelState, request: Request, now_s: float) -> None:
-        state.queue.remove(request)
+    def _end_hold(self, state: ModelState, request: Request, now_s: float, *, served: bool = False) -> None:
+        state.queue.remove(request, served=served)
+        state.no_wake_held -= not request.wakes
         if request.timer is not None:
             request.timer.cancel()
             request.timer = None
@@ -317,18 +335,19 @@ class HoldingDispatcher:
 
     def _refuse_all(self, state: ModelState, reason: RefusalReason) -> None:
         for request in list(state.queue):
-            self._refuse_one(state, request, reason)
+            if reason is not RefusalReason.ASLEEP or not request.wakes:
+                self._refuse_one(state, request, reason)
 
     def _refuse_one(self, state: ModelState, request: Request, reason: RefusalReason) -> None:
         future = request.future
         if future is None or future.done():
             return
         self._end_hold(state, request, self._now())
-        future.set_exception(self._refusal(state, reason))
+        future.set_exception(self._refusal(state, reason, request))
 
-    def _refusal(self, state: ModelState, reason: RefusalReason) -> ApiError:
+    def _refusal(self, state: ModelState, reason: RefusalReason, request: Request | None = None) -> ApiError:
         """Count a refusal and build its response. A refusal at 0 replicas starts the model, as a held request does."""
-        if reason in _COUNTED_REFUSALS:
+        if reason in _COUNTED_REFUSALS and (request is None or request.wakes):
             state.accounts.refused += 1
             if not state.accepting and not state.start_requested:
                 self._request_start(state)
@@ -339,7 +358,7 @@ class HoldingDispatcher:
 
     def _ask_for_start(self, state: ModelState) -> None:
         """Let `wake_seq` grow, once, when requests begin to wait for a model without an accepting replica."""
-        if state.accepting or not state.queue or state.start_requested:
+        if state.accepting or len(state.queue) == state.no_wake_held or state.start_requested:
             return
         for request in state.queue:
             request.waited_for_start = True

@@ -7,6 +7,7 @@ from typing import Protocol
 from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.keys.caller import ANYBODY, Caller
+from chatscale_gateway.limits.limiter import Limiter
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 from chatscale_gateway.routing.names import Allowed, allow_all
 from chatscale_gateway.routing.outcomes import Outcome, Usage
@@ -54,6 +55,11 @@ class Lease(Protocol):
 
 class Dispatcher(Protocol):
     """Holds requests and leases replicas. Runs on one event loop."""
+
+    @property
+    def limiter(self) -> Limiter:
+        """The limits of all keys in this gateway."""
+        ...
 
     def resolve(self, name: str, namespace: str | None = None, allowed: Allowed = allow_all) -> Model:
         """The ChatModel for the `model` of a request. Raises ApiError 404; if ambiguous, with the full names.

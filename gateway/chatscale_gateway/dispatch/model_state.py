@@ -16,15 +16,15 @@ from chatscale_gateway.routing.catalog import Model, ModelKey, Replica
 from chatscale_gateway.routing.ejection import Ejections
 from chatscale_gateway.routing.least_load import choose_least_loaded
 from chatscale_gateway.routing.prefix_hash import HashRing, PrefixChoice, choose_bounded, prefix_key, session_order
-from chatscale_gateway.routing.shares import place_cap, place_limit
+from chatscale_gateway.routing.shares import background_cap, place_cap, place_limit
 
 
 class ModelState:
     """One model in this gateway. Call `refresh` after a change of pods or ejections."""
 
     __slots__ = ("_ring", "_ring_uids", "accepting", "accounts", "candidates", "deleted", "drain_rate", "ejections",
-                 "in_flight", "key", "model", "pods", "prefill_rate", "queue", "start_requested",
-                 "starting_since_s")  # fmt: skip
+                 "in_flight", "key", "model", "no_wake_held", "no_wake_in_flight", "pods", "prefill_rate", "queue",
+                 "start_requested", "starting_since_s")  # fmt: skip
 
     def __init__(self, model: Model, budget: HoldBudget) -> None:
         self.key: Final[ModelKey] = model.key
@@ -41,6 +41,9 @@ class ModelState:
         self.candidates: dict[str, Pod] = {}
         """Those of them that are not ejected."""
         self.in_flight = 0
+        self.no_wake_held = 0
+        self.no_wake_in_flight = 0
+        """Of the requests in flight, those whose key has `wake: false`."""
         self.prefill_rate = 0.0
         """Of the replica that reported it last; for requests that have no replica."""
         self.start_requested = False
@@ -56,6 +59,11 @@ class ModelState:
             self.start_requested = False
             self.starting_since_s = None
         self.model = model
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it is at 0 replicas and nothing starts it yet."""
+        return self.model.replicas == 0 and not self.accepting
 
     def set_replicas(self, replicas: tuple[Replica, ...]) -> None:
         """Apply the catalog. A pod that is missing there gets nothing new, even if its deletion was not seen."""
@@ -121,6 +129,8 @@ class ModelState:
         candidates = self.candidates
         if request.avoid:
             candidates = {uid: pod for uid, pod in candidates.items() if uid not in request.avoid} or candidates
+        if request.priority < 0:
+            candidates = {uid: pod for uid, pod in candidates.items() if pod.load < background_cap(pod.slots)}
         arrival = request.arrival
         if arrival.session:
             chosen = choose_bounded(session_order(arrival.session, candidates), candidates, rng)
@@ -139,6 +149,8 @@ class ModelState:
             held=len(self.queue),
             held_prompt_tokens=self.queue.prompt_tokens,
             in_flight=self.in_flight,
+            no_wake_held=self.no_wake_held,
+            no_wake_in_flight=self.no_wake_in_flight,
             oldest_s=0.0 if oldest is None else max(0.0, now_s - oldest.arrival.arrived_s),
             in_flight_by_pod={uid: pod.in_flight for uid, pod in self.pods.items() if pod.in_flight},
         )

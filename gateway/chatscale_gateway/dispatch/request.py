@@ -9,12 +9,16 @@ class Request:
     """State of one request. Several leases can share it."""
 
     __slots__ = ("arrival", "attempts", "avoid", "began", "body_bytes", "deadline_s", "first_token_s", "future",
-                 "missed", "prompt_tokens", "timer", "waited_for_start")  # fmt: skip
+                 "missed", "owner", "priority", "prompt_tokens", "timer", "waited_for_start", "wakes")  # fmt: skip
 
     def __init__(self, arrival: Arrival, deadline_s: float) -> None:
         self.arrival = arrival
         self.body_bytes = arrival.body_bytes
         self.prompt_tokens = arrival.prompt_tokens
+        self.owner = arrival.caller.key
+        self.priority = arrival.caller.policy.priority
+        self.wakes = arrival.caller.policy.wake
+        """Whether it may start a model and keep it awake."""
         self.deadline_s = deadline_s
         self.attempts = 0
         """Attempts that have ended, without `BACKPRESSURE`."""

@@ -18,9 +18,13 @@ class RefusalReason(StrEnum):
     PROMPT_TOKENS = "held_prompt_tokens"
     GATEWAY_BYTES = "gateway_held_bytes"
     """The bound over all models of this gateway."""
+    DISPLACED = "displaced"
+    """It waited, and gave its place in the full queue to a request of a higher priority or of another key."""
     DEADLINE = "hold_timeout"
     STOPPED = "model_stopped"
     """The model stays at 0 replicas."""
+    ASLEEP = "model_asleep"
+    """The model has 0 replicas, and the key has `wake: false`."""
     DELETED = "model_not_found"
     """The ChatModel was deleted while the request was held."""
     UNREACHABLE = "replica_unreachable"
@@ -36,11 +40,12 @@ BOUND_REASONS = frozenset(
         RefusalReason.BYTES,
         RefusalReason.PROMPT_TOKENS,
         RefusalReason.GATEWAY_BYTES,
+        RefusalReason.DISPLACED,
     }
 )
 """Refusals with 429, because a bound of the hold is full."""
 
-_WITHOUT_RETRY = frozenset({RefusalReason.STOPPED, RefusalReason.DELETED})
+_WITHOUT_RETRY = frozenset({RefusalReason.STOPPED, RefusalReason.ASLEEP, RefusalReason.DELETED})
 """Waiting cannot help. After the other reasons a repeated request may find a free place."""
 
 _MESSAGES = {
@@ -51,8 +56,11 @@ _MESSAGES = {
     RefusalReason.BYTES: "the requests that wait for this model have too many bytes",
     RefusalReason.PROMPT_TOKENS: "the requests that wait for this model have too many prompt tokens",
     RefusalReason.GATEWAY_BYTES: "the requests that wait in this gateway have too many bytes",
+    RefusalReason.DISPLACED: "too many requests wait for this model; one of a higher priority, or of a key with fewer "
+    "held requests, took this place",
     RefusalReason.DEADLINE: "no replica had a free place before the hold timeout",
     RefusalReason.STOPPED: "the model has 0 replicas and does not start on request",
+    RefusalReason.ASLEEP: "the model has 0 replicas, and this key does not start a model (wake: false)",
     RefusalReason.DELETED: "the model was deleted",
     RefusalReason.UNREACHABLE: "the gateway could not connect to a replica",
     RefusalReason.SHUTDOWN: "the gateway is stopping; another one serves the next request",

@@ -15,11 +15,12 @@ from chatscale_gateway.http.handlers import POST_PATHS, ApiHandlers
 from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.keys.caller import Caller
+from chatscale_gateway.limits.rate_headers import RATE_LIMIT_HEADERS
 
 HANDLERS: Final = web.AppKey("handlers", ApiHandlers)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 OPTIONS: Final = web.AppKey("options", HttpOptions)
-_EXPOSED_HEADERS: Final = f"{REQUEST_ID_HEADER}, {HELD_SECONDS_HEADER}, {hdrs.RETRY_AFTER}"
+_EXPOSED_HEADERS: Final = ", ".join((REQUEST_ID_HEADER, HELD_SECONDS_HEADER, hdrs.RETRY_AFTER, *RATE_LIMIT_HEADERS))
 _PREFLIGHT_AGE_S: Final = 600
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -71,6 +72,9 @@ async def _set_headers(http: web.Request, response: web.StreamResponse) -> None:
     record = http.get(RECORD)
     if record is not None:
         response.headers[REQUEST_ID_HEADER] = record.request_id
+        if record.caller is not None:
+            handlers = http.app[HANDLERS]
+            response.headers.update(handlers.dispatcher.limiter.headers(record.caller, handlers.clock()))
     if http.app[LIFECYCLE].leaving:
         # The client's next request must not reach a gateway that has exited.
         response.force_close()

@@ -13,6 +13,8 @@ _MESSAGE_TOKENS: Final = 4
 """Role and separators in usual chat templates."""
 _IMAGE_TOKENS: Final = 1000
 """A guess: data URLs must not count as text."""
+_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+"""OpenAI's names for the most tokens of one choice. Runtimes differ about which one counts, so the larger one does."""
 _PREFIX_ROLES: Final = frozenset({"system", "developer", "user"})
 _PREFIX_BYTES: Final = 64 * 1024
 _PREFIX_TOKENS: Final = 16 * 1024
@@ -28,6 +30,10 @@ class RequestFacts:
     """Estimated; exact for token ids."""
     wants_usage: bool
     """The client asked for the usage chunk at the end of the stream."""
+    max_tokens: int | None = None
+    """The most tokens of one choice; None if the request does not say."""
+    choices: int = 1
+    """Answers that the replica generates: `n`, or `best_of`, for each prompt."""
 
 
 def read_facts(body: dict[str, Any]) -> RequestFacts:
@@ -41,6 +47,10 @@ def read_facts(body: dict[str, Any]) -> RequestFacts:
         streamed=body.get("stream") is True,
         prompt_tokens=estimate_prompt_tokens(body),
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        max_tokens=max(
+            (found for name in _OUTPUT_LIMITS if (found := _count(body.get(name))) is not None), default=None
+        ),
+        choices=_count_choices(body),
     )
 
 
@@ -94,6 +104,19 @@ def read_prefix(body: dict[str, Any]) -> bytes:
         elif isinstance(prompt, list):
             parts = [",".join(map(str, prompt[:_PREFIX_TOKENS]))]
     return "\0".join(parts).encode(errors="surrogatepass")[:_PREFIX_BYTES]
+
+
+def _count_choices(body: dict[str, Any]) -> int:
+    prompts = body.get("prompt")
+    choices = max(1, _count(body.get("n")) or 1, _count(body.get("best_of")) or 1)
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        return choices * len(prompts)
+    return choices
+
+
+def _count(value: object) -> int | None:
+    """A number from 0; None for anything else, which the replica rejects."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _measure_content(content: object) -> tuple[int, int]:

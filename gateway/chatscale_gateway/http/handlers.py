@@ -23,8 +23,9 @@ from chatscale_gateway.http.authentication import caller_of
 from chatscale_gateway.http.boundary import RECORD
 from chatscale_gateway.http.extraction import read_prefix
 from chatscale_gateway.http.intake import BodySize, Intake
-from chatscale_gateway.http.relay import GENERATING_PATHS, Call, Relay
+from chatscale_gateway.http.relay import Call, Relay
 from chatscale_gateway.http.rewriting import rewrite
+from chatscale_gateway.http.spending import GENERATING_PATHS
 from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.routing.catalog import Model
 

@@ -16,7 +16,6 @@ from aiohttp import web
 from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER
 from chatscale_contract.openai import sse
 from chatscale_contract.openai.errors import ApiError
-from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH
 from chatscale_gateway import metrics
 from chatscale_gateway.dispatch.interface import Arrival, Dispatcher, Lease
 from chatscale_gateway.holding.refusals import RefusalReason, refuse
@@ -24,6 +23,7 @@ from chatscale_gateway.http.access_log import RequestRecord
 from chatscale_gateway.http.extraction import RequestFacts
 from chatscale_gateway.http.keep_alive import ClientStream, keep_alive_event
 from chatscale_gateway.http.options import HttpOptions
+from chatscale_gateway.http.spending import GENERATING_PATHS, Spending, reserve
 from chatscale_gateway.http.stream_scanner import StreamScanner
 from chatscale_gateway.http.tracing import replace_trace_headers
 from chatscale_gateway.http.transport import ResponseAbortedError, reset_if_unframed
@@ -39,8 +39,6 @@ from chatscale_gateway.upstream.interface import (
     UpstreamResponse,
 )
 
-GENERATING_PATHS: Final = frozenset({CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH})
-"""Their streams end with `[DONE]`."""
 BUFFERED_BYTES: Final = 1024**2
 """A response that is not streamed is held back up to this size, so that a cut one becomes a 502."""
 TAIL_BYTES: Final = 4096
@@ -64,6 +62,8 @@ class Call:
     """For a streaming client."""
     sends: int = field(default=0)
     """Connections that may have carried the request to a replica."""
+    spending: Spending = field(init=False)
+    """Set when it is admitted."""
 
 
 class Relay:
@@ -79,6 +79,15 @@ class Relay:
 
     async def run(self, call: Call) -> web.StreamResponse:
         """The response to the client. Raises ApiError before it has begun, and ResponseAbortedError after that."""
+        call.spending = spending = reserve(
+            self._dispatcher.limiter, call.model, call.path, call.facts, call.arrival, self._clock()
+        )
+        try:
+            return await self._respond(call)
+        finally:
+            spending.left(self._clock())
+
+    async def _respond(self, call: Call) -> web.StreamResponse:
         if not call.facts.streamed:
             return await self._attempt_until_answered(call)
         routing, record = call.model.routing, call.record
@@ -115,6 +124,9 @@ class Relay:
         """Wait for a place. The record has the held time also of a request that is refused or whose client leaves."""
         try:
             return await self._dispatcher.lease(call.arrival, after=after)
+        except ApiError:
+            call.spending.refused(self._clock())
+            raise
         finally:
             call.record.held_s = self._clock() - call.arrival.arrived_s
 
@@ -135,6 +147,7 @@ class Relay:
         except NotConnectedError as error:
             self._end(call, lease, Outcome.NOT_CONNECTED)
             if call.sends >= MAX_ATTEMPTS:
+                call.spending.refused(self._clock())
                 raise refuse(RefusalReason.UNREACHABLE, call.model.key, 1) from error
             return None
         except NoAnswerError as error:
@@ -200,6 +213,7 @@ class Relay:
             if not part:
                 break
             out = scanner.feed(part)
+            call.spending.streamed_events = scanner.events
             if scanner.began and call.record.ttft_s is None:
                 self._observe_first_token(call, lease)
         complete = scanner.done or (call.path not in GENERATING_PATHS and broken is None)
@@ -276,7 +290,9 @@ class Relay:
             return
         call.record.ended_attempt = call.record.attempts
         call.record.outcome = str(outcome)
-        lease.end(outcome, self._clock(), usage)
+        now_s = self._clock()
+        lease.end(outcome, now_s, usage)
+        call.spending.attempt_ended(outcome, usage, call.arrival.arrived_s + lease.held_s, now_s)
         if usage is None:
             return
         call.record.usage = usage

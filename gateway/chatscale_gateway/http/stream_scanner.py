@@ -13,7 +13,6 @@ from chatscale_gateway.routing.outcomes import Usage
 _EVENT_END: Final = re.compile(rb"\r?\n\r?\n")
 _DONE: Final = re.compile(rb"(?:^|\n)data: ?\[DONE\]")
 _ERROR: Final = re.compile(rb'(?:^|\n)data: ?\{\s*"error"\s*:\s*[{"]')
-_DATA: Final = re.compile(rb"(?:^|\n)data:")
 MAX_EVENT_BYTES: Final = 1024**2
 """A longer event passes through without being read."""
 
@@ -21,7 +20,7 @@ MAX_EVENT_BYTES: Final = 1024**2
 class StreamScanner:
     """State of one stream."""
 
-    __slots__ = ("_drop_usage", "_rest", "began", "done", "failed", "usage")
+    __slots__ = ("_drop_usage", "_rest", "began", "done", "events", "failed", "usage")
 
     def __init__(self, *, drop_usage: bool) -> None:
         """drop_usage: remove the chunk that contains only `usage`; the client did not request it."""
@@ -29,6 +28,8 @@ class StreamScanner:
         self._rest = b""
         self.began = False
         """An event with data has passed; comments do not count."""
+        self.events = 0
+        """Events with data that have passed: about one for each token, in a stream that is broken off."""
         self.done = False
         """`[DONE]` has passed."""
         self.failed = False
@@ -48,8 +49,9 @@ class StreamScanner:
                 data, self._rest = data + self._rest, b""
             if not data:
                 return b""
-        if not self.began:
-            self.began = _DATA.search(data) is not None
+        # JSON escapes line ends, so no text of an answer can match.
+        self.events += data.count(b"\ndata:") + data.startswith(b"data:")
+        self.began = self.events > 0
         if b"[DONE]" in data and _DONE.search(data):
             self.done = True
         if b'"error"' in data and _ERROR.search(data):

@@ -34,12 +34,14 @@ def has_usage(text: bytes) -> bool:
 
 
 def read_usage(value: object) -> Usage | None:
-    """OpenAI's `usage` object. None if it is not valid."""
+    """OpenAI's `usage` object, with the names of chat completions or of responses. None if it is not valid."""
     if not isinstance(value, dict):
         return None
-    details = value.get("prompt_tokens_details")
+    details = value.get("prompt_tokens_details", value.get("input_tokens_details"))
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    counts = [_count(value.get("prompt_tokens")), _count(cached), _count(value.get("completion_tokens"))]
+    prompt = value.get("prompt_tokens", value.get("input_tokens"))
+    generated = value.get("completion_tokens", value.get("output_tokens"))
+    counts = [_count(prompt), _count(cached), _count(generated)]
     return Usage(*counts)
 
 

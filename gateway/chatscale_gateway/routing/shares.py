@@ -26,6 +26,15 @@ def place_cap(slots: int) -> int:
     return -(-11 * slots // 10)
 
 
+def background_cap(slots: int) -> int:
+    """Maximum load of a replica that gets a request of a priority below 0: nine tenths of its slots, at least 1.
+
+    The rest is kept for other requests, which then need not wait until one of these ends. It also keeps them out of the
+    replica's own queue, which has no priorities.
+    """
+    return max(1, slots - -(-slots // 10))
+
+
 def divide_places(cap: int, pod_uid: str, demands: Mapping[str, int]) -> dict[str, int]:
     """The share of every gateway in the `cap` places of one pod.
 

@@ -84,6 +84,8 @@ class Demands:
             oldest_held_s=max((each.oldest_held_s for each in found), default=0.0),
             counters=self.counters.get(model, ClientCounters()),
             in_flight_by_pod=MappingProxyType(in_flight),
+            no_wake_held=sum(each.no_wake_held for each in found),
+            no_wake_in_flight=sum(each.no_wake_in_flight for each in found),
         )
 
 
@@ -108,9 +110,9 @@ def _grown(
 
 
 def models_to_start(before: GatewayDemand | None, after: GatewayDemand) -> tuple[str, ...]:
-    """ChatModels to start: those with held or newly refused requests, if `wake_seq` differs from the report before.
+    """ChatModels to start, if `wake_seq` differs from the report before. Sorted.
 
-    Sorted.
+    They have held or newly refused requests, other than those whose key has `wake: false`.
     """
     if before is not None and (before.instance, before.wake_seq) == (after.instance, after.wake_seq):
         return ()
@@ -119,6 +121,6 @@ def models_to_start(before: GatewayDemand | None, after: GatewayDemand) -> tuple
         sorted(
             model
             for model, demand in after.models.items()
-            if demand.held or demand.refused > then.get(model, _NOTHING).refused
+            if demand.held > demand.no_wake_held or demand.refused > then.get(model, _NOTHING).refused
         )
     )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from chatscale.scaling.load import LoadSummary
-from chatscale.scaling.signals import Observation, ReplicaPhase
+from chatscale.scaling.signals import ClientDemand, Observation, ReplicaPhase
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,16 @@ class Idleness:
     read_at: datetime | None = None
     """Time of the last complete reading; None after an incomplete one."""
     requests: int | None = None
-    """Requests that arrived at the gateways; None before the first reading."""
+    """Requests that arrived at the gateways and may wake the model; None before the first reading."""
     refused: int | None = None
     served: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Requests that each replica has finished or refused, by name: some may not come through a gateway."""
+    no_wake_placed: int = 0
+    """Attempts of requests whose key has `wake: false`, as the gateways counted them."""
+    no_wake_in_flight: int = 0
+    """Such requests that replicas worked on."""
+    no_wake_unserved: int = 0
+    """Such attempts that replicas have not reported as finished yet."""
     was_refused: bool = False
     """At 0 replicas: a gateway has refused a request since then, because it holds none or no more."""
     unread_since: datetime | None = None
@@ -39,7 +45,7 @@ def count_idleness(
     """
     clients = seen.clients
     counters = clients.counters if clients is not None else None
-    requests = None if counters is None else counters.arrived
+    requests = None if counters is None else counters.arrived - counters.no_wake_arrived
     refused = None if counters is None else counters.refused
     if current == 0:
         is_read = clients is not None and clients.gateways > 0
@@ -51,11 +57,12 @@ def count_idleness(
     has_been_ready = before.has_been_ready or load.ready > 0
     served = _served(seen)
     is_complete = clients is not None and clients.is_current and load.read == load.ready
+    background = _count_background(before, clients, served)
     is_busy = (
-        (clients is not None and clients.held + clients.in_flight > 0)
-        or load.active > 0
+        (clients is not None and clients.waking_held + clients.waking_in_flight > 0)
+        or load.active > background.most_active
         or _differs(before.requests, requests)
-        or any(count != before.served.get(name, 0.0) for name, count in served.items() if before.requests is not None)
+        or (before.requests is not None and background.has_other_requests)
     )
     idle_s = 0.0 if is_busy or not has_been_ready else before.idle_s
     if idle_s == before.idle_s and not is_busy and has_been_ready and is_complete and before.read_at is not None:
@@ -68,6 +75,41 @@ def count_idleness(
         requests=requests if requests is not None else before.requests,
         refused=refused,
         served=MappingProxyType(served),
+        no_wake_placed=background.placed,
+        no_wake_in_flight=background.in_flight,
+        no_wake_unserved=background.unserved,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Background:
+    """Requests whose key has `wake: false`, since the last observation."""
+
+    placed: int
+    in_flight: int
+    unserved: int
+    most_active: int
+    """Up to this load, the replicas may have worked on nothing else."""
+    has_other_requests: bool
+    """A replica has finished or refused more requests than these."""
+
+
+def _count_background(before: Idleness, clients: ClientDemand | None, served: Mapping[str, float]) -> _Background:
+    """Gateways and replicas are read up to a second apart, so a request counts until both have reported its end."""
+    differences = [count - before.served.get(name, 0.0) for name, count in served.items()]
+    if clients is None:
+        placed, in_flight, held, new = before.no_wake_placed, 0, 0, 0
+    else:
+        placed, in_flight, held = clients.counters.no_wake_placed, clients.no_wake_in_flight, clients.no_wake_held
+        new = max(0, placed - before.no_wake_placed) if before.requests is not None else 0
+    unserved = before.no_wake_unserved + new - sum(differences)
+    return _Background(
+        placed=placed,
+        in_flight=in_flight,
+        # A request whose client left may be in no replica's count.
+        unserved=int(max(0, min(unserved, max(before.no_wake_in_flight, in_flight) + new))),
+        most_active=held + max(before.no_wake_in_flight + new, in_flight),
+        has_other_requests=unserved < 0 or any(difference < 0 for difference in differences),
     )
 
 

@@ -103,6 +103,8 @@ class ClientCounters:
     generated_tokens: int = 0
     slo_misses: int = 0
     wake_misses: int = 0
+    no_wake_arrived: int = 0
+    no_wake_placed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,19 @@ class ClientDemand:
     counters: ClientCounters = field(default_factory=ClientCounters)
     in_flight_by_pod: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """By pod UID."""
+    no_wake_held: int = 0
+    """Those of `held` whose key has `wake: false`: they neither start a model nor keep it awake."""
+    no_wake_in_flight: int = 0
+
+    @property
+    def waking_held(self) -> int:
+        """Held requests that may start the model and keep it awake."""
+        return self.held - self.no_wake_held
+
+    @property
+    def waking_in_flight(self) -> int:
+        """Requests in flight that keep the model awake."""
+        return self.in_flight - self.no_wake_in_flight
 
 
 @dataclass(frozen=True, slots=True)

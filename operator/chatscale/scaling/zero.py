@@ -39,7 +39,7 @@ def _decide_wake(inputs: DecisionInput, idleness: Idleness, work: Work, reserve:
     if inputs.floor.event is not None:
         message = f"{inputs.floor.because}, current 0"
         return Recommendation(inputs.lower, Reason.ANNOUNCED_EVENT, message, Basis.ZERO)
-    if clients is not None and (clients.held or idleness.was_refused):
+    if clients is not None and (clients.waking_held or idleness.was_refused):
         replicas = min(max(replicas_for_held(inputs, work, reserve), inputs.lower), inputs.upper)
         message = f"{describe_held(inputs)} at 0 replicas: recommended {replicas}"
         return Recommendation(replicas, Reason.REQUESTS_HELD, message, Basis.ZERO)

@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.gateway`: the gateway beside other proxies, and docs/benchmarks/gateway.md.
 
-All processes run on this machine; there is no cluster. A run takes less than 6 minutes, and up to 6 more once if
+All processes run on this machine; there is no cluster. A run takes less than 8 minutes, and up to 6 more once if
 nginx, LiteLLM and vllm-router have to be installed into the cache.
 """
 
@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from chatscale.api.v1alpha1.routing import RoutingStrategy
 from hack.paths import ROOT
 from tests.benchmarks.gateway.capacity import measure_capacity
 from tests.benchmarks.gateway.costs import measure_costs
+from tests.benchmarks.gateway.fairness import measure_fairness
+from tests.benchmarks.gateway.limits import measure_limits
 from tests.benchmarks.gateway.page import render
 from tests.benchmarks.gateway.peers import find_peers
 from tests.benchmarks.gateway.prefixes import Routed, route
@@ -42,8 +45,9 @@ def measure(rounds: int, *, others: bool) -> Results:
         TWO_GATEWAYS: route(RoutingStrategy.PREFIX_HASH, 2),
         LEAST_LOAD: route(RoutingStrategy.LEAST_LOAD, 2),
     }
+    _tell("prefix routing measured")
     machine = f"{facts['CPU']}, Python {facts['Python']}, aiohttp {facts['aiohttp']}"
-    return Results(
+    results = Results(
         date=facts["date"],
         revision=facts["revision"],
         machine=machine,
@@ -52,6 +56,20 @@ def measure(rounds: int, *, others: bool) -> Results:
         missing=peers.missing,
         capacity=capacity,
         routed=routed,
+        limits=None,
+        fairness=None,
+    )
+    return measure_keys(results)
+
+
+def measure_keys(results: Results) -> Results:
+    """The same results with new limits and fairness."""
+    facts = dict(describe("cpu"))
+    return replace(
+        results,
+        limits=asyncio.run(measure_limits()),
+        fairness=measure_fairness(),
+        keys_measured=f"{facts['date']}, revision {facts['revision']}",
     )
 
 
@@ -63,14 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--without-others", action="store_true", help="leave out LiteLLM and vllm-router; install nothing"
     )
     parser.add_argument("--render", action="store_true", help="write the page from the last run's JSON file")
+    parser.add_argument("--keys", action="store_true", help="measure only limits and fairness, beside the last results")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"file to write ({PAGE.relative_to(ROOT)})")
     options = parser.parse_args(arguments)
     data = options.page.with_suffix(".json")
     allow_many_files()
-    results = load(data) if options.render else measure(options.rounds, others=not options.without_others)
+    if options.render or options.keys:
+        results = measure_keys(load(data)) if options.keys else load(data)
+    else:
+        results = measure(options.rounds, others=not options.without_others)
     text = render(results)
     print(text)
-    if options.render or options.rounds >= LEAST_ROUNDS:
+    if options.render or options.keys or options.rounds >= LEAST_ROUNDS:
         save(results, data)
         options.page.write_text(text, encoding="utf-8")
     else:

@@ -6,9 +6,11 @@ from typing import Final
 from tests.benchmarks.gateway import prefixes
 from tests.benchmarks.gateway.capacity import DISCONNECTS, HELD, OPEN_STREAMS
 from tests.benchmarks.gateway.costs import ALONE, BUSY, LOADS, STREAMS, Costs
+from tests.benchmarks.gateway.fairness import BATCH_FACTOR, BATCH_PRIORITY, REPLICAS, SLOTS
+from tests.benchmarks.gateway.limits import GOOD_ANSWER_S, LIMIT_SECONDS
 from tests.benchmarks.gateway.peers import BARE, DIRECT, GATEWAY, PACKAGES
 from tests.benchmarks.gateway.results import Results, goals
-from tests.benchmarks.gateway.wire import ANSWER_TOKENS, Plan
+from tests.benchmarks.gateway.wire import ANSWER_TOKENS, LIMIT_PER_MINUTE, Plan
 
 _HEADER: Final = """\
 <!-- Written by `make bench-gateway`; do not edit. -->
@@ -60,9 +62,27 @@ The last column is the mean over all arrivals. PrefixHash limits the load of a r
 up to whole requests, as each gateway sees it: the limit is above 1.25 while few requests are in flight, and loads are
 up to one second old.
 
-## Machine
+{keys}## Machine
 
 {machine}, {date}, revision {revision}. Load average {before:.1f} before and {after:.1f} after the run.
+"""
+_KEYS: Final = """\
+## Limits and fairness
+
+{table}
+
+Limits: two gateway processes that read each other once a second, one key with {limit:,} output tokens per minute,
+{seconds:g} s of streams and answers in parallel, each third stream cancelled after about half of its tokens. Allowed
+are a full bucket and what was refilled; used is what the replica generated. Bad keys: median latency of answers that
+take the replica {answer_ms:g} ms, in alternating rounds with and without requests whose key is unknown.
+
+Fairness: the dispatcher of the gateway in virtual time, {replicas} replicas with {slots} slots. The live key alone uses
+a tenth of all slots, the batch key sends {factor} times as many requests, so both need more slots than there are. A
+replica serves its own queue in the order of arrival. Keys with a priority below 0 leave a tenth of the slots free. Keys
+of the same priority take turns in the hold queue, but the batch key also fills the replicas' queues.
+
+Measured on {measured}.
+
 """
 _ROUTED_HEADER: Final = ("routing", "hit rate", "requests, most over mean", "in flight, most over mean")
 
@@ -138,8 +158,39 @@ def _rest(results: Results) -> str:
         machine=results.machine,
         date=results.date,
         revision=results.revision,
+        keys=_keys(results),
         before=results.load_average[0],
         after=results.load_average[1],
+    )
+
+
+def _keys(results: Results) -> str:
+    limits, fairness = results.limits, results.fairness
+    if limits is None or fairness is None:
+        return ""
+    rows = [
+        ("output tokens allowed", f"{limits.allowed_tokens:,.0f}"),
+        ("output tokens used", f"{limits.used_tokens:,} ({limits.used_share:.1%})"),
+        ("requests answered, cancelled, refused", f"{limits.answered:,}, {limits.cancelled:,}, {limits.refused:,}"),
+        ("median latency with a good key, alone", f"{1000 * limits.good_alone_s:.1f} ms"),
+        (f"the same beside {limits.bad_per_minute:,.0f} bad keys per minute",
+         f"{1000 * limits.good_beside_bad_s:.1f} ms ({limits.slowed:.2f}x)"),
+        ("p99 TTFT of the live key, alone", f"{fairness.alone_s:.2f} s"),
+        (f"beside a batch key of priority {BATCH_PRIORITY}",
+         f"{fairness.with_background_s:.2f} s ({1 + fairness.growth():.2f}x)"),
+        ("beside a batch key of the same priority",
+         f"{fairness.with_equal_s:.2f} s ({fairness.with_equal_s / fairness.alone_s:.2f}x)"),
+        ("live requests refused", f"{fairness.refused}"),
+    ]  # fmt: skip
+    return _KEYS.format(
+        table=_table(("what", "found"), rows),
+        limit=LIMIT_PER_MINUTE,
+        seconds=LIMIT_SECONDS,
+        answer_ms=1000 * GOOD_ANSWER_S,
+        replicas=REPLICAS,
+        slots=SLOTS,
+        factor=BATCH_FACTOR,
+        measured=results.keys_measured,
     )
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from chatscale_contract.openai import sse
 from tests.benchmarks.gateway.listening import listen
-from tests.benchmarks.gateway.wire import RUNNING_PATH, STOPS_PATH, Plan
+from tests.benchmarks.gateway.wire import RUNNING_PATH, STOPS_PATH, TOKENS_PATH, Plan
 
 _ENVELOPE = {"id": "1", "created": 1, "model": "tiny"}
 
@@ -23,6 +23,7 @@ class Replica:
 
     def __init__(self) -> None:
         self._running = 0
+        self._tokens = 0
         self._stops: dict[str, float] = {}
         delta = {"index": 0, "delta": {"content": "word "}, "finish_reason": None}
         self._chunk = sse.event({**_ENVELOPE, "object": "chat.completion.chunk", "choices": [delta]})
@@ -43,12 +44,15 @@ class Replica:
         """GET: the counts of the benchmark, or an empty object for the proxies' health checks."""
         if http.path == RUNNING_PATH:
             return web.json_response(self._running)
+        if http.path == TOKENS_PATH:
+            return web.json_response(self._tokens)
         return web.json_response(self._stops if http.path == STOPS_PATH else {})
 
     async def _answer(self, body: dict[str, Any]) -> web.Response:
         plan = Plan.of(body)
         if plan.first_s:
             await asyncio.sleep(plan.first_s)
+        self._tokens += plan.tokens
         message = {"role": "assistant", "content": "word " * plan.tokens}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         answer = {**_ENVELOPE, "object": "chat.completion", "choices": [choice], "usage": _usage(plan)}
@@ -63,6 +67,7 @@ class Replica:
         for number in range(plan.tokens):
             if number:
                 await asyncio.sleep(plan.every_s)
+            self._tokens += 1
             await response.write(self._chunk)
         if (body.get("stream_options") or {}).get("include_usage"):
             chunk = {**_ENVELOPE, "object": "chat.completion.chunk", "choices": [], "usage": _usage(plan)}

@@ -8,11 +8,14 @@ from typing import Final
 
 from tests.benchmarks.gateway.capacity import DISCONNECTS, HELD, OPEN_STREAMS, STOP_WITHIN_S, Capacity
 from tests.benchmarks.gateway.costs import ALONE, BUSY, STREAMS, Cost, Costs
+from tests.benchmarks.gateway.fairness import Fairness
+from tests.benchmarks.gateway.limits import BAD_KEYS_PER_MINUTE, Limits
 from tests.benchmarks.gateway.peers import GATEWAY
 from tests.benchmarks.gateway.prefixes import Routed
 
 ONE_GATEWAY: Final = "PrefixHash, one gateway"
 TWO_GATEWAYS: Final = "PrefixHash, two gateways"
+_LIMIT_TOLERANCE: Final = 0.05
 LEAST_LOAD: Final = "LeastLoad, two gateways"
 
 
@@ -30,6 +33,12 @@ class Results:
     """Peers that were not measured, with the reason."""
     capacity: Capacity
     routed: Mapping[str, Routed]
+    limits: Limits | None
+    """None in results of a version that did not measure it."""
+    fairness: Fairness | None
+    """None in results of a version that did not measure it."""
+    keys_measured: str = ""
+    """Date and revision of `limits` and `fairness`, which can be measured by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,21 @@ def goals(results: Results) -> list[Goal]:
         _at_most("requests of the replica with the most over the mean", 1.25, two.requests_max_over_mean, "x"),
         _count("requests held without a pod, answered after one appears", HELD, capacity.held_answered),
         _count(stopped, DISCONNECTS, capacity.disconnects_stopped),
+        *_key_goals(results),
     ]
+
+
+def _key_goals(results: Results) -> list[Goal]:
+    found: list[Goal] = []
+    if limits := results.limits:
+        name, share = "output tokens of a limited key over two gateways, of those allowed", limits.used_share
+        found.append(Goal(name, "95 % to 105 %", f"{share:.1%}", abs(share - 1) <= _LIMIT_TOLERANCE))
+        name = f"latency with a good key beside {BAD_KEYS_PER_MINUTE:,} bad keys per minute"
+        found.append(_at_most(name, 1.1, limits.slowed, "x"))
+    if fairness := results.fairness:
+        name = "p99 TTFT of a live key beside a batch key with 10 times the load"
+        found.append(_at_most(name, 1.1, 1 + fairness.growth(), "x"))
+    return found
 
 
 def save(results: Results, path: Path) -> None:
@@ -107,6 +130,9 @@ def load(path: Path) -> Results:
         missing=found["missing"],
         capacity=Capacity(**found["capacity"]),
         routed={name: Routed(**each) for name, each in found["routed"].items()},
+        limits=Limits(**found["limits"]) if found.get("limits") else None,
+        fairness=Fairness(**found["fairness"]) if found.get("fairness") else None,
+        keys_measured=found.get("keys_measured", ""),
     )
 
 

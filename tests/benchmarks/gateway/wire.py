@@ -13,6 +13,12 @@ RUNNING_PATH: Final = "/bench/running"
 """GET of the replica: number of requests that it works on."""
 STOPS_PATH: Final = "/bench/stops"
 """GET of the replica: by X-Request-Id, when work ended because the connection was lost (monotonic seconds)."""
+TOKENS_PATH: Final = "/bench/tokens"
+"""GET of the replica: number of tokens that it has generated."""
+GOOD_KEY: Final = "csk-bench-good"
+LIMITED_KEY: Final = "csk-bench-limited"
+LIMIT_PER_MINUTE: Final = 24_000
+"""Output tokens of the limited key."""
 ANSWER_TOKENS: Final = 20
 _PROMPT_WORDS: Final = 380
 
@@ -33,10 +39,10 @@ class Plan:
         return cls(**json.loads(body["messages"][0]["content"]))
 
 
-def body(plan: Plan, *, streamed: bool) -> bytes:
-    """A chat request with a prompt of about 2 kB."""
+def body(plan: Plan, *, streamed: bool, **fields: object) -> bytes:
+    """A chat request with a prompt of about 2 kB. fields: further ones of the body."""
     messages = [
         {"role": "system", "content": json.dumps(asdict(plan))},
         {"role": "user", "content": "word " * _PROMPT_WORDS},
     ]
-    return json.dumps({"model": MODEL, "messages": messages, "stream": streamed}).encode()
+    return json.dumps({"model": MODEL, "messages": messages, "stream": streamed, **fields}).encode()

@@ -8,6 +8,8 @@ import pytest
 
 from tests.benchmarks.gateway.capacity import Capacity
 from tests.benchmarks.gateway.costs import LOADS, Cost, Costs
+from tests.benchmarks.gateway.fairness import Fairness, measure_fairness
+from tests.benchmarks.gateway.limits import Limits
 from tests.benchmarks.gateway.page import render
 from tests.benchmarks.gateway.peers import BARE, DIRECT, GATEWAY, NGINX
 from tests.benchmarks.gateway.prefixes import Routed
@@ -32,6 +34,8 @@ def results(**changes: object) -> Results:
             TWO_GATEWAYS: Routed(0.9, 1.24, 1.3),
             LEAST_LOAD: Routed(0.6, 1, 1),
         },
+        limits=Limits(36_000, 36_360, 1800, 300, 900, 0.0520, 0.0546, 9990.0),
+        fairness=Fairness(0.8, 0.84, 1.2, 0),
     )
     return replace(found, **changes)
 
@@ -58,6 +62,16 @@ def test_every_goal_can_be_reached() -> None:
             "| CPU time per request over the bare proxy, answers | <= 1.3x | 2.00x (2.00 to 2.00) | **no** |",
             id="CPU time",
         ),
+        pytest.param(
+            {"limits": Limits(36_000, 38_000, 1800, 300, 900, 0.052, 0.054, 9990.0)},
+            "| output tokens of a limited key over two gateways, of those allowed | 95 % to 105 % | 105.6% | **no** |",
+            id="a limit",
+        ),
+        pytest.param(
+            {"fairness": Fairness(0.8, 0.9, 1.2, 0)},
+            "| p99 TTFT of a live key beside a batch key with 10 times the load | <= 1.1x | 1.12x | **no** |",
+            id="fairness",
+        ),
     ],
 )  # fmt: skip
 def test_a_goal_that_is_not_reached_is_shown_as_not_reached(changes: dict, row: str) -> None:
@@ -73,6 +87,22 @@ def test_the_json_file_gives_the_same_page(tmp_path: Path) -> None:
     save(results(), path)
 
     assert render(load(path)) == render(results())
+
+
+def test_results_without_keys_still_give_a_page(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.json"
+    save(results(limits=None, fairness=None), path)
+    page = render(load(path))
+
+    assert "limited key" not in page
+    assert "## Machine" in page
+
+
+def test_a_batch_key_moves_the_p99_of_a_live_key_by_at_most_a_tenth() -> None:
+    found = measure_fairness(150, with_equal=False)
+
+    assert found.growth() <= 0.1
+    assert found.refused == 0
 
 
 def test_a_request_carries_its_plan_to_the_replica() -> None:

@@ -111,3 +111,11 @@ def test_a_new_wake_names_the_models_that_are_held():
     assert models_to_start(a_report(wake_seq=1), a_report(wake_seq=1, held=1)) == ()
     assert models_to_start(a_report(wake_seq=1), a_report("two", wake_seq=1, held=1)) == (TINY,)
     assert models_to_start(a_report(wake_seq=1), a_report(wake_seq=2)) == ()
+
+
+def test_promise_32_requests_with_wake_false_start_no_model():
+    chore = a_report(wake_seq=2, held=2, no_wake_held=2)
+    assert models_to_start(a_report(wake_seq=1), chore) == ()
+    assert models_to_start(a_report(wake_seq=1), a_report(wake_seq=2, held=3, no_wake_held=2)) == (TINY,)
+    demands = Demands().with_gateways({"a": "gw-a"}, 0).with_report("a", chore, 0)
+    assert (of(demands, 0).held, of(demands, 0).waking_held) == (2, 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chatscale.api.v1alpha1 import MetricSource
 from chatscale.scaling.idleness import Idleness, count_idleness
 from chatscale.scaling.load import read_load
-from chatscale.scaling.signals import ClientCounters, ClientDemand, Observation, Replica, ReplicaPhase
+from chatscale.scaling.signals import ClientCounters, ClientDemand, Observation, Replica, ReplicaPhase, WorkCounters
 from tests.support.replicas import a_sample, at, in_phase, ready
 
 GAP = timedelta(seconds=10)
@@ -105,3 +105,39 @@ def test_idle_time_is_never_longer_than_the_time_since_the_last_request(steps: l
         demand = clients(is_current=is_read, counters=ClientCounters(arrived=arrived))
         idleness = after(idleness, now, a_ready(now), demand=demand)
         assert 0 <= idleness.idle_s <= now - last
+
+
+def a_counting(seconds: float, running: int, finished: int) -> Replica:
+    """A replica that counts what it has finished."""
+    return ready("r0", replace(a_sample(seconds, running=running), work=WorkCounters(1000, 0, 0, finished, 0)))
+
+
+def a_chore(placed: int, *, held: int = 0, in_flight: int = 0) -> ClientDemand:
+    """Requests of keys with `wake: false`."""
+    counters = ClientCounters(arrived=placed, sent=placed, no_wake_arrived=placed, no_wake_placed=placed)
+    return clients(held=held, in_flight=in_flight, no_wake_held=held, no_wake_in_flight=in_flight, counters=counters)
+
+
+def test_promise_32_requests_with_wake_false_keep_no_model_awake():
+    idleness = idle_for(20)
+    for second, running, finished, demand in [
+        (22, 1, 0, a_chore(1, in_flight=1)),
+        (24, 1, 0, a_chore(1)),  # the replica was read before the end of the request, the gateway after it
+        (26, 0, 1, a_chore(1)),
+        (28, 0, 2, a_chore(2)),  # came and went between two readings
+        (30, 0, 2, a_chore(3, held=1, in_flight=0)),
+        (32, 0, 3, a_chore(3)),
+    ]:
+        idleness = after(idleness, second, a_counting(second, running, finished), demand=demand)
+        assert idleness.idle_s == second
+
+
+def test_promise_32_another_request_beside_them_begins_the_time_anew():
+    before = after(idle_for(20), 22, a_ready(22, running=1), demand=a_chore(1, in_flight=1))
+    assert before.idle_s == 22
+    assert after(before, 24, a_ready(24, running=2), demand=a_chore(1, in_flight=1)).idle_s == 0
+    assert after(before, 24, a_counting(24, 0, 2), demand=a_chore(1)).idle_s == 0
+    both = replace(a_chore(1, in_flight=1), in_flight=2)
+    assert after(before, 24, a_ready(24, running=1), demand=both).idle_s == 0
+    arrived = replace(a_chore(1).counters, arrived=2)
+    assert after(before, 24, a_ready(24), demand=clients(counters=arrived)).idle_s == 0

@@ -13,6 +13,8 @@ from chatscale_gateway.holding.refusals import RefusalReason
 class Some:
     body_bytes: int = 100
     prompt_tokens: int = 10
+    priority: int = 0
+    owner: str = ""
 
 
 def a_queue(*held: Some, budget: int = 10**9) -> HoldQueue[Some]:

@@ -10,7 +10,7 @@ from tests.support.gateway_world import TINY
 @pytest.mark.parametrize("reason", RefusalReason)
 def test_promise_31_a_refusal_says_when_to_come_back_or_that_waiting_cannot_help(reason):
     headers = refuse(reason, TINY, 7).headers()
-    hopeless = reason in {RefusalReason.STOPPED, RefusalReason.DELETED}
+    hopeless = reason in {RefusalReason.STOPPED, RefusalReason.ASLEEP, RefusalReason.DELETED}
     assert headers == ({"x-should-retry": "false"} if hopeless else {"Retry-After": "7"})
 
 

@@ -1,0 +1,90 @@
+"""What one request reserves from its key's limits, and what it has used at its end. Pure.
+
+The replica's `usage` decides. A request that ends without it, because its client left or the replica failed, counts
+with what the gateway has seen.
+"""
+
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Final, assert_never
+
+from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH
+from chatscale_gateway.dispatch.interface import Arrival
+from chatscale_gateway.http.extraction import RequestFacts
+from chatscale_gateway.limits.limiter import NO_LIMITS, Limiter, Reservation
+from chatscale_gateway.routing.catalog import Model
+from chatscale_gateway.routing.outcomes import Outcome, Usage
+
+GENERATING_PATHS: Final = frozenset({CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH})
+"""Their streams end with `[DONE]`."""
+DEFAULT_OUTPUT_TOKENS: Final = 1024
+"""Reserved for each choice of a request that does not limit its answer. A guess: most answers are shorter, and a longer
+one becomes a debt of the bucket."""
+_MOST_TOKENS: Final = 10**9
+"""Of one request. `n` can be any number, and reports of counters have a largest one."""
+
+
+@dataclass(slots=True)
+class Spending:
+    """The tokens of one request, from its admission to its end."""
+
+    prompt_tokens: int
+    """Estimated."""
+    tpot_s: float
+    """Objective of the model for the time per output token."""
+    generates: bool
+    """The path of the request generates text."""
+    streamed: bool
+    reservation: Reservation = field(default=NO_LIMITS)
+    streamed_events: int = 0
+    """Events that the replica has streamed."""
+
+    def refused(self, now_s: float) -> None:
+        """The gateway refused the request."""
+        self.reservation.give_back(now_s)
+
+    def left(self, now_s: float) -> None:
+        """The request has ended. Without an attempt it has used no tokens; after one this changes nothing."""
+        self.reservation.settle(0, 0, now_s)
+
+    def attempt_ended(self, outcome: Outcome, usage: Usage | None, began_s: float, now_s: float) -> None:
+        """Settle, unless the request may be sent again. began_s: when it got its place on the replica."""
+        if self.reservation.settled or outcome in {Outcome.BACKPRESSURE, Outcome.NOT_CONNECTED}:
+            return
+        if usage is not None and usage.prompt_tokens + usage.generated_tokens > 0:
+            self.reservation.settle(usage.prompt_tokens, usage.generated_tokens, now_s)
+        else:
+            self.reservation.settle(*self._seen(outcome, max(0.0, now_s - began_s)), now_s)
+
+    def _seen(self, outcome: Outcome, elapsed_s: float) -> tuple[int, int]:
+        """Input and output tokens of an attempt without usage."""
+        match outcome:
+            case Outcome.CLIENT_ERROR | Outcome.BACKPRESSURE | Outcome.NOT_CONNECTED:
+                return 0, 0
+            case Outcome.SERVER_ERROR:
+                return (self.prompt_tokens, self.streamed_events) if self.streamed_events else (0, 0)
+            case Outcome.COMPLETED | Outcome.CLIENT_LEFT:
+                if self.streamed or not self.generates:
+                    return self.prompt_tokens, self.streamed_events
+                # The answer was not streamed, so nobody has counted its tokens: assume the model's usual speed.
+                return self.prompt_tokens, min(self.reservation.output_tokens, ceil(elapsed_s / self.tpot_s))
+            case Outcome.BROKEN | Outcome.NO_ANSWER | Outcome.CUT_OFF:
+                return self.prompt_tokens, self.streamed_events
+            case _:
+                assert_never(outcome)
+
+
+def reserve(limiter: Limiter, model: Model, path: str, facts: RequestFacts, arrival: Arrival, now_s: float) -> Spending:
+    """Admit a request within the limits of its key. Raises ApiError 429."""
+    generates = path in GENERATING_PATHS
+    per_choice, longest = facts.max_tokens, model.max_model_len
+    guessed = per_choice is None and generates
+    if guessed:
+        rest = DEFAULT_OUTPUT_TOKENS if longest is None else max(1, longest - facts.prompt_tokens)
+        per_choice = min(DEFAULT_OUTPUT_TOKENS, rest)
+    elif per_choice is not None:
+        # Some runtimes take 0 for no limit.
+        per_choice = max(1, per_choice if longest is None else min(per_choice, longest))
+    output_tokens = min(_MOST_TOKENS, (per_choice or 0) * facts.choices)
+    reservation = limiter.admit(arrival.caller, facts.prompt_tokens, output_tokens, now_s, guessed=guessed)
+    return Spending(facts.prompt_tokens, model.slo.tpot_s, generates, facts.streamed, reservation)
