@@ -1,4 +1,6 @@
-"""Prices of a ChatModel, and what tokens and GPU time cost. The API, the simulator, the demo and `chatscale usage` share it.
+"""Prices of a ChatModel, and what tokens and GPU time cost.
+
+The API, the simulator, the demo and `chatscale usage` share it.
 
 All amounts are Decimal: a bill is a sum of many small amounts.
 """

@@ -29,12 +29,12 @@ OVERHEAD_BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01
 
 REQUESTS = Counter(
     "gateway_requests_total", "Requests ended, by HTTP status; 499: the client left before the response. Requests for "
-    "an unknown model have empty labels. key: namespace/name of the API key's Secret; empty where keys are off, `other` "
-    "beyond 1,000 keys", (*MODEL_LABELS, "key", "code"), registry=REGISTRY,
+    "an unknown model have empty labels. key: namespace/name of the API key's Secret; empty where keys are off, "
+    "`other` beyond 1,000 keys", (*MODEL_LABELS, "key", "code"), registry=REGISTRY,
 )  # fmt: skip
 OVERLOAD_ANSWERS = Counter(
-    "gateway_overload_answers_total", "Requests that spec.routing.overload changed, by mode: capped or fallback. model: "
-    "the one that the request named", (*MODEL_LABELS, "mode"), registry=REGISTRY,
+    "gateway_overload_answers_total", "Requests that spec.routing.overload changed, by mode: capped or fallback. model: the "
+    "one that the request named", (*MODEL_LABELS, "mode"), registry=REGISTRY,
 )  # fmt: skip
 REFUSALS = Counter(
     "gateway_refusals_total", "Requests refused by the gateway itself, by the error's code", (*MODEL_LABELS, "reason"),

@@ -48,6 +48,8 @@ class RequestRecord:
     usage: Usage | None = None
     overload: str = ""
     """What `spec.routing.overload` did with it: empty, `capped` or `fallback`."""
+    overload_header: str = ""
+    """Value of `OVERLOAD_HEADER` in the response; empty for none."""
     requested_model: ModelKey | None = None
     """Set if a fallback answers: the ChatModel that the request named. `model` is the one that answers."""
     trace_headers: Mapping[str, str] | None = None

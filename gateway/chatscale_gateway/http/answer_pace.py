@@ -1,7 +1,7 @@
 """How fast answers that are not streamed become longer. Pure.
 
-A client that leaves such an answer leaves no count of its tokens. The time that it took and the pace of complete answers
-give an estimate.
+A client that leaves before such an answer is complete leaves no count of its tokens. The time that it took and the pace
+of complete answers give an estimate.
 """
 
 from typing import Final

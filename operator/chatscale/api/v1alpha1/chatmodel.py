@@ -69,7 +69,8 @@ class ChatModelSpec(ApiModel):
     )
     price: PriceSpec | None = Field(
         default=None,
-        description="What the model costs. Reports of usage and of the simulator show money with it; nothing scales by it.",
+        description="What the model costs. Reports of usage and of the simulator show money with it. Nothing scales "
+        "by it.",
     )
     drain: DrainSpec = Field(
         default_factory=DrainSpec, description="How a replica shuts down without interrupting responses."
@@ -109,8 +110,8 @@ class ChatModel(ApiModel):
             " + self.metadata.name + '\"'",
         ),
         CelRule(
-            "!has(self.spec.routing) || !has(self.spec.routing.overload) || !has(self.spec.routing.overload.fallback) || "
-            "self.spec.routing.overload.fallback != self.metadata.name",
+            "!has(self.spec.routing) || !has(self.spec.routing.overload) || "
+            "!has(self.spec.routing.overload.fallback) || self.spec.routing.overload.fallback != self.metadata.name",
             "spec.routing.overload.fallback must name another ChatModel",
         ),
     )

@@ -74,13 +74,13 @@ class OverloadSpec(ApiModel):
     )
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
-        description="Shorter answers: the gateway lowers max_tokens of new requests to this, and sets it where a request "
-        "has none. It never raises it.",
+        description="Shorter answers: the gateway lowers max_tokens of new requests to this, and sets it where a "
+        "request has none. It never raises it.",
     )
     fallback: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = Field(
         default=None,
-        description="Answers of another, usually smaller ChatModel in the same namespace. Its own overload mode does not "
-        "apply to them. Requests wait as usual while it is missing or stopped, or if the API key does not open it.",
+        description="Answers of another, usually smaller ChatModel in the same namespace. Its own overload mode does "
+        "not apply to them. Requests wait as usual while it is missing or stopped, or if the API key does not open it.",
     )
 
     @model_validator(mode="after")

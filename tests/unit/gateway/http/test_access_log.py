@@ -26,8 +26,8 @@ def test_writes_every_field():
         "time": 1234.568, "event": "request", "request_id": "id", "model": "tiny", "namespace": "demo",
         "method": "POST", "path": "/v1/x", "status": 200, "streamed": True, "held_s": 0.5, "ttft_s": 0.25,
         "duration_s": 1.2346, "prompt_tokens": 7, "cached_tokens": 2, "generated_tokens": 3, "attempts": 2,
-        "pod": "pod-0", "outcome": "completed", "code": "", "key": "demo/shop", "usage": "counted", "overload": "fallback",
-        "requested_model": "large",
+        "pod": "pod-0", "outcome": "completed", "code": "", "key": "demo/shop", "usage": "counted",
+        "overload": "fallback", "requested_model": "large",
     }  # fmt: skip
 
 
