@@ -32,6 +32,29 @@ def find_alias_conflict(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]
     return "; ".join(found[:_NAMED]) + more
 
 
+def find_fallback_fault(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]]) -> str | None:
+    """Why the gateway cannot use the fallback of `spec.routing.overload`; None if it can, or there is none."""
+    overload = chatmodel.spec.routing.overload
+    if overload is None or overload.fallback is None:
+        return None
+    key = f"{chatmodel.metadata.namespace}/{overload.fallback}"
+    found = next((other for other in others if _key(other) == key), None)
+    if key == chatmodel.key:
+        fault = "is the ChatModel itself"
+    elif found is None:
+        fault = "does not exist"
+    elif _is_stopped(found):
+        fault = "has 0 replicas and no scaleToZero"
+    else:
+        return None
+    return f"the fallback {key} {fault}: spec.routing.overload is ignored and requests wait"
+
+
+def _is_stopped(manifest: Mapping[str, Any]) -> bool:
+    spec = manifest.get("spec") or {}
+    return spec.get("replicas") == 0 and (spec.get("autoscaling") or {}).get("scaleToZero") is None
+
+
 @dataclass(frozen=True, slots=True)
 class _Names:
     """The names of one ChatModel at the gateway. Object names come first, then the served name, then aliases."""

@@ -39,8 +39,12 @@ def routing_key(name: str) -> ObjectKey:
 
 
 def routing_names(manifest: Mapping[str, Any]) -> set[str]:
-    """All values of `model` in requests that may mean this ChatModel. The spec need not be valid."""
-    return {*own_names(manifest), *aliases_of(manifest)}
+    """All values of `model` in requests that may mean this ChatModel, and the name of its fallback.
+
+    The spec need not be valid.
+    """
+    fallback = fallback_of(manifest)
+    return {*own_names(manifest), *aliases_of(manifest), *([fallback] if fallback else [])}
 
 
 def own_names(manifest: Mapping[str, Any]) -> set[str]:
@@ -65,10 +69,18 @@ def aliases_of(manifest: Mapping[str, Any]) -> list[str]:
     return list(((manifest.get("spec") or {}).get("routing") or {}).get("aliases") or ())
 
 
+def fallback_of(manifest: Mapping[str, Any]) -> str | None:
+    """namespace/name of `spec.routing.overload.fallback`; None if there is none."""
+    routing = (manifest.get("spec") or {}).get("routing") or {}
+    name = (routing.get("overload") or {}).get("fallback")
+    return f"{manifest['metadata']['namespace']}/{name}" if name else None
+
+
 def chatmodels_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
     """The ChatModels whose pass depends on this object; some of them may not exist.
 
-    A ChatModel concerns itself, and through the keys of its names the ChatModels with an equal name. A child and a pod
+    A ChatModel concerns itself, and through the keys of its names the ChatModels with an equal name and those whose
+    fallback it is. A child and a pod
     concern the ChatModel of their label. An HPA also concerns its target and a ChatModel of its own name, which needs
     that name in mode HPA.
     """
