@@ -33,8 +33,8 @@ REQUESTS = Counter(
     "`other` beyond 1,000 keys", (*MODEL_LABELS, "key", "code"), registry=REGISTRY,
 )  # fmt: skip
 OVERLOAD_ANSWERS = Counter(
-    "gateway_overload_answers_total", "Requests that spec.routing.overload changed, by mode: capped or fallback. model: "
-    "the one that the request named", (*MODEL_LABELS, "mode"), registry=REGISTRY,
+    "gateway_overload_answers_total", "Requests that spec.routing.overload changed, by mode: capped or fallback. "
+    "model: the one that the request named", (*MODEL_LABELS, "mode"), registry=REGISTRY,
 )  # fmt: skip
 REFUSALS = Counter(
     "gateway_refusals_total", "Requests refused by the gateway itself, by the error's code", (*MODEL_LABELS, "reason"),

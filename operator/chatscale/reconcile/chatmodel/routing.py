@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ChatModel
-from chatscale.reconcile.chatmodel.watches import aliases_of, object_names, served_names
+from chatscale.reconcile.chatmodel.watches import aliases_of, is_stopped, object_names, served_names
 
 _NAMED: Final = 3
 """Conflicts that a message names; more would not help to resolve them."""
@@ -43,16 +43,11 @@ def find_fallback_fault(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]
         fault = "is the ChatModel itself"
     elif found is None:
         fault = "does not exist"
-    elif _is_stopped(found):
+    elif is_stopped(found):
         fault = "has 0 replicas and no scaleToZero"
     else:
         return None
     return f"the fallback {key} {fault}: spec.routing.overload is ignored and requests wait"
-
-
-def _is_stopped(manifest: Mapping[str, Any]) -> bool:
-    spec = manifest.get("spec") or {}
-    return spec.get("replicas") == 0 and (spec.get("autoscaling") or {}).get("scaleToZero") is None
 
 
 @dataclass(frozen=True, slots=True)

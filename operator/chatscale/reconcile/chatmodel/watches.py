@@ -28,6 +28,10 @@ WATCHES: Final = (
 )
 
 
+_SERVING: Final = "#serving"
+"""No name at the gateway contains `#`."""
+
+
 def chatmodel_key(namespace: str, name: str) -> ObjectKey:
     """The key of a ChatModel."""
     return ObjectKey(CHATMODEL.name, namespace, name)
@@ -76,6 +80,19 @@ def fallback_of(manifest: Mapping[str, Any]) -> str | None:
     return f"{manifest['metadata']['namespace']}/{name}" if name else None
 
 
+def is_stopped(manifest: Mapping[str, Any]) -> bool:
+    """Whether the ChatModel stays at 0 replicas, whatever requests arrive."""
+    spec = manifest.get("spec") or {}
+    return spec.get("replicas") == 0 and (spec.get("autoscaling") or {}).get("scaleToZero") is None
+
+
+def _shared_names(manifest: Mapping[str, Any]) -> set[str]:
+    """Routing names, and a mark of ChatModels that serve: a fallback that stops or starts loses or gains it."""
+    meta, fallback = manifest["metadata"], fallback_of(manifest)
+    serving = [] if is_stopped(manifest) else [f"{meta['namespace']}/{meta['name']}"]
+    return routing_names(manifest) | {f"{name}{_SERVING}" for name in (*serving, fallback) if name}
+
+
 def chatmodels_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
     """The ChatModels whose pass depends on this object; some of them may not exist.
 
@@ -86,7 +103,7 @@ def chatmodels_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
     """
     meta = manifest["metadata"]
     if manifest["kind"] == CHATMODEL.name:
-        return {chatmodel_key(meta["namespace"], meta["name"]), *map(routing_key, routing_names(manifest))}
+        return {chatmodel_key(meta["namespace"], meta["name"]), *map(routing_key, _shared_names(manifest))}
     concerned = {(meta.get("labels") or {}).get(names.CHATMODEL.label)}
     if manifest["kind"] == AUTOSCALER.name:
         target = manifest["spec"]["scaleTargetRef"]
