@@ -61,7 +61,8 @@ def _remarks(report: Report) -> Iterator[str]:
         yield f"{report.damaged_lines:,} lines are damaged and not counted"
     total = report.total
     if 0 < total.unpriced_requests < total.requests:
-        yield f"the cost is without {total.unpriced_requests:,} requests to models that have no token prices in spec.price"
+        missing = "requests to models that have no token prices in spec.price"
+        yield f"the cost is without {total.unpriced_requests:,} {missing}"
 
 
 def _instant(found: datetime | timedelta | None, now: datetime) -> datetime | None:

@@ -14,7 +14,7 @@ Tokens and money by API key and model, from the access log of the gateway. Witho
 the gateway's pods and the prices of the ChatModels (spec.price) from the cluster:
 
   chatscale usage --since 24h
-  kubectl logs -n chatscale-system -l app.kubernetes.io/name=chatscale-gateway --tail=-1 | chatscale usage - --prices m.yaml
+  kubectl logs -n chatscale-system -l app.kubernetes.io/name=chatscale-gateway --tail=-1 | chatscale usage -
 
 A cluster keeps the last part of a pod's log, and none of a deleted pod. For bills, store the log elsewhere.
 """

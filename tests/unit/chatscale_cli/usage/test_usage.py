@@ -29,7 +29,10 @@ PRICES = {
 }
 
 
-def a_line(key: str = "shop", model: str = "large", usage: Usage | None = Usage(1000, 400, 500), hours: int = 1) -> str:
+SOME = Usage(1000, 400, 500)
+
+
+def a_line(key: str = "shop", model: str = "large", usage: Usage | None = SOME, hours: int = 1) -> str:
     """As the gateway writes it, so many hours ago."""
     lines: list[str] = []
     record = RequestRecord("id", "POST", "/v1/x", 1.0, caller=Caller(KeyId("demo", key)),
@@ -67,7 +70,8 @@ def test_a_million_small_amounts_make_the_exact_sum():
 
 def test_damaged_lines_are_counted_and_reported():
     bad = ["{", "no json", '{"event":"request"}', '{"event":"request","model":1}', "[1]", a_line()[:-9],
-           a_line().replace(":1000,", ":-1,"), a_line().replace('"time":', '"time":1e999,"x":'), "{" * 100_000]  # fmt: skip
+           "{" * 100_000, a_line().replace(":1000,", ":-1,"),
+           a_line().replace('"time":', '"time":1e999,"x":')]  # fmt: skip
     out, info = report("--format", "json", lines=[a_line(), *bad, "", '{"event":"ready"}'])
     assert json.loads(out)["total"]["requests"] == 1
     assert info == "chatscale: 9 lines are damaged and not counted\n"
