@@ -71,8 +71,8 @@ def test_the_summary_draws_replicas_and_queue_and_counts_requests():
 
 
 def test_a_summary_shows_money_where_there_is_a_price():
-    money = "cost: 0.5 replica-minutes; a fixed fleet of 3 costs 0.6: 0.02 EUR instead of 0.03 EUR"
-    assert money in summary(UP_AND_DOWN, SERVED, [], Price(gpu_hour=Decimal("2.5")))
+    money = "cost: 0.5 replica-minutes; a fixed fleet of 3 costs 0.6: 2.22 EUR instead of 2.50 EUR"
+    assert money in summary(UP_AND_DOWN, SERVED, [], Price(gpu_hour=Decimal(250)))
 
 
 def test_a_summary_of_nothing_is_no_error():
