@@ -110,6 +110,8 @@ class GatewayDemand:
     def from_json(cls, value: object) -> Self:
         """Validate a response. Unknown fields are ignored, missing counters are 0: versions may differ.
 
+        A key that is not valid is left out.
+
         Raises ValueError with the field and the found value.
         """
         report = _mapping(value, "demand")
@@ -121,7 +123,7 @@ class GatewayDemand:
             wake_seq=int(_number(report.get("wake_seq"), "wake_seq")),
             draining=report.get("draining") is True,
             models={key: _model_demand(key, found) for key, found in models.items()},
-            keys={key: _key_use(key, found) for key, found in keys.items()},
+            keys={key: use for key, found in keys.items() if (use := _key_use(found)) is not None},
         )
 
 
@@ -138,13 +140,17 @@ def _model_demand(key: str, value: object) -> ModelDemand:
     return ModelDemand(**numbers, in_flight_by_pod=in_flight)
 
 
-def _key_use(key: str, value: object) -> KeyUse:
-    found = _mapping(value, f"keys.{key}")
+def _key_use(value: object) -> KeyUse | None:
+    """None if it is not valid: the limits of one key must not make the demand for all models unreadable."""
     numbers: dict[str, Any] = {}
-    for each in fields(KeyUse):
-        if each.name in found:
-            number = _number(found[each.name], f"keys.{key}.{each.name}")
-            numbers[each.name] = number if each.name.startswith("missing_") else int(number)
+    try:
+        found = _mapping(value, "key")
+        for each in fields(KeyUse):
+            if each.name in found:
+                number = _number(found[each.name], each.name)
+                numbers[each.name] = number if each.name.startswith("missing_") else int(number)
+    except ValueError:
+        return None
     return KeyUse(**numbers)
 
 

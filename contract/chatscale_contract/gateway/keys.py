@@ -43,7 +43,7 @@ class KeyPolicy:
     max_concurrency: int | None = None
     """Requests at a time, held ones included, over all gateways."""
     priority: int = 0
-    """From -100 to 100; held requests of a higher priority go first."""
+    """From -100 to 100; held requests of a higher priority go first. Below 0: they leave a tenth of the slots free."""
     expires: datetime | None = None
     """With a time zone."""
     wake: bool = True

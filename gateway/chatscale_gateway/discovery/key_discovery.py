@@ -149,6 +149,11 @@ class KeyDiscovery:
             metrics.DISCOVERY_ERRORS.labels("events").inc()
             log.warning("no Event for an API key", extra={"secret": str(fault.secret.id), "error": str(error)})
             return False
+        except Exception:
+            # An Event that cannot be made must not end the streams that the gateway serves.
+            metrics.DISCOVERY_ERRORS.labels("events").inc()
+            log.exception("no Event for an API key", extra={"secret": str(fault.secret.id)})
+            return False
         self._reported.add(name)
         return True
 

@@ -304,7 +304,7 @@ class HoldingDispatcher:
             if displaced is None:
                 raise self._refusal(state, reason, request)
             self._refuse_one(state, displaced, RefusalReason.DISPLACED)
-        if not state.queue:
+        if len(state.queue) == state.no_wake_held:
             state.start_requested = False
         request.waited_for_start |= not state.accepting
         if is_new:

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER, OVERLOAD_HEADER, REQUEST_ID_HEADER
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.endpoints import MODELS_PATH
-from chatscale_gateway.http.authentication import Authentication, build_middleware
+from chatscale_gateway.http.authentication import Authentication, build_expectation, build_middleware
 from chatscale_gateway.http.boundary import RECORD
 from chatscale_gateway.http.handlers import POST_PATHS, ApiHandlers
 from chatscale_gateway.http.lifecycle import Lifecycle
@@ -35,12 +35,13 @@ def build_app(
     app = web.Application(client_max_size=options.max_body_bytes, middlewares=[build_middleware(authentication)])
     app[HANDLERS], app[LIFECYCLE], app[OPTIONS] = handlers, lifecycle, options
     app.on_response_prepare.append(_set_headers)
+    expect = build_expectation(authentication)
     for prefix in dict.fromkeys(("", options.path_prefix.rstrip("/"))):
         for path in POST_PATHS:
-            app.router.add_post(prefix + path, partial(handlers.forward, path=path))
+            app.router.add_post(prefix + path, partial(handlers.forward, path=path), expect_handler=expect)
         app.router.add_get(prefix + MODELS_PATH, handlers.list_models)
         app.router.add_get(prefix + MODELS_PATH + "/{id:.+}", handlers.get_model)
-    app.router.add_route("*", "/{path:.*}", _other)
+    app.router.add_route("*", "/{path:.*}", _other, expect_handler=expect)
     return app
 
 

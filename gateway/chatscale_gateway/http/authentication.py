@@ -5,12 +5,12 @@ One message covers wrong, expired and revoked keys, so that a client cannot find
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDictProxy
 
@@ -91,13 +91,33 @@ def build_middleware(authentication: Authentication | None) -> Middleware:
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if authentication is None:
-            request[RECORD].caller = ANYBODY
-        elif not is_preflight(request):
-            request[RECORD].caller = await authentication.identify(request.headers)
+        await _set_caller(request, authentication)
         return await handler(request)
 
     return authenticate
+
+
+def build_expectation(authentication: Authentication | None) -> Callable[[web.Request], Awaitable[None]]:
+    """Answers `Expect: 100-continue` of a client with a key: aiohttp invites the body before it calls middlewares."""
+
+    async def expect(request: web.Request) -> None:
+        await _set_caller(request, authentication)
+        if request.headers[hdrs.EXPECT].lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        if request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # The response itself has not begun.
+            request.writer.output_size = 0
+
+    return expect
+
+
+async def _set_caller(request: web.Request, authentication: Authentication | None) -> None:
+    record = request[RECORD]
+    if authentication is None:
+        record.caller = ANYBODY
+    elif record.caller is None and not is_preflight(request):
+        record.caller = await authentication.identify(request.headers)
 
 
 def is_preflight(http: web.Request) -> bool:

@@ -13,8 +13,8 @@ _MESSAGE_TOKENS: Final = 4
 """Role and separators in usual chat templates."""
 _IMAGE_TOKENS: Final = 1000
 """A guess: data URLs must not count as text."""
-_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-"""OpenAI's names for the most tokens of one choice; the first one that a request has counts."""
+_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+"""OpenAI's names for the most tokens of one choice. Runtimes differ about which one counts, so the larger one does."""
 _PREFIX_ROLES: Final = frozenset({"system", "developer", "user"})
 _PREFIX_BYTES: Final = 64 * 1024
 _PREFIX_TOKENS: Final = 16 * 1024
@@ -47,7 +47,9 @@ def read_facts(body: dict[str, Any]) -> RequestFacts:
         streamed=body.get("stream") is True,
         prompt_tokens=estimate_prompt_tokens(body),
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        max_tokens=next((found for name in _OUTPUT_LIMITS if (found := _count(body.get(name))) is not None), None),
+        max_tokens=max(
+            (found for name in _OUTPUT_LIMITS if (found := _count(body.get(name))) is not None), default=None
+        ),
         choices=_count_choices(body),
     )
 

@@ -6,7 +6,6 @@ with what the gateway has seen. Limits, metrics and the access log count the sam
 
 import re
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Final, assert_never
 
 from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH
@@ -77,6 +76,8 @@ class Spending:
             usage = Usage(prompt, cached, generated, estimated=True) if prompt or generated else usage
         if not self.reservation.settled:
             self.reservation.settle(*((usage.prompt_tokens, usage.generated_tokens) if usage else (0, 0)), now_s)
+        if usage is not None and usage.estimated and outcome is Outcome.COMPLETED and not self.generates:
+            return None  # such as /tokenize: the replica counts no tokens for it
         return usage
 
     @property
@@ -95,7 +96,7 @@ class Spending:
                 if self.streamed or not self.generates:
                     return self.prompt_tokens, self._streamed_tokens
                 # The answer was not streamed, so nobody has counted its tokens: assume the model's usual speed.
-                return self.prompt_tokens, min(self.max_output_tokens, ceil(elapsed_s / self.tpot_s))
+                return self.prompt_tokens, min(self.max_output_tokens, round(elapsed_s / self.tpot_s))
             case Outcome.BROKEN | Outcome.NO_ANSWER | Outcome.CUT_OFF:
                 return self.prompt_tokens, self._streamed_tokens
             case _:
@@ -118,8 +119,9 @@ def reserve(
     if guessed:
         rest = DEFAULT_OUTPUT_TOKENS if longest is None else max(1, longest - facts.prompt_tokens)
         per_choice = min(DEFAULT_OUTPUT_TOKENS, rest)
-    elif longest is not None and per_choice is not None:
-        per_choice = min(per_choice, longest)
+    elif per_choice is not None:
+        # Some runtimes take 0 for no limit.
+        per_choice = max(1, per_choice if longest is None else min(per_choice, longest))
     output_tokens = min(_MOST_TOKENS, (per_choice or 0) * facts.choices)
     reservation = limiter.admit(arrival.caller, facts.prompt_tokens, output_tokens, now_s, guessed=guessed)
     return Spending(

@@ -55,16 +55,20 @@ def read_key_set(document: object) -> dict[str, PublicKey]:
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ValueError("the key set has no list `keys`")  # noqa: TRY004 - the document is wrong, not the call
-    found: dict[str, PublicKey] = {}
-    for entry in entries:
-        if isinstance(entry, dict) and entry.get("kty") in _ASYMMETRIC and entry.get("use", "sig") == "sig":
-            try:
-                key = jwk.import_key(entry)
-            except (JoseError, ValueError, TypeError):
-                continue
-            if isinstance(key, jwk.RSAKey | jwk.ECKey | jwk.OKPKey):
-                found[str(entry.get("kid", ""))] = key
-    return found
+    keys = ((entry, _read_key(entry)) for entry in entries if isinstance(entry, dict))
+    return {str(entry.get("kid", "")): key for entry, key in keys if key is not None}
+
+
+def _read_key(entry: dict[str, Any]) -> PublicKey | None:
+    """None for a key that is symmetric, malformed or not for signatures."""
+    kind = entry.get("kty")
+    if not isinstance(kind, str) or kind not in _ASYMMETRIC or entry.get("use", "sig") != "sig":
+        return None
+    try:
+        key = jwk.import_key(entry)
+    except (JoseError, ValueError, TypeError, LookupError, AttributeError):  # whatever the library meets first
+        return None
+    return key if isinstance(key, jwk.RSAKey | jwk.ECKey | jwk.OKPKey) else None
 
 
 def verify_token(token: str, key: PublicKey, rules: TokenRules, wall_now: datetime) -> Mapping[str, Any]:

@@ -105,8 +105,15 @@ class KeyAccount:
                 bucket.change(rate, now_s)
 
     def longest_wait(self, need: Amounts, now_s: float) -> tuple[Limit, float] | None:
-        """The bucket that has enough last, and the seconds until then; None if all have enough now."""
-        waits = ((limit, bucket.wait_s(need.of(limit), now_s)) for limit, bucket in self.buckets.items())
+        """The bucket that has enough last, and the seconds until then; None if all have enough now.
+
+        The debt of a bucket from which nothing is needed does not count.
+        """
+        waits = (
+            (limit, bucket.wait_s(amount, now_s))
+            for limit, bucket in self.buckets.items()
+            if (amount := need.of(limit)) > 0
+        )
         limit, wait_s = max(waits, key=lambda item: item[1], default=(Limit.REQUESTS, 0.0))
         return (limit, wait_s) if wait_s > 0 else None
 

@@ -68,7 +68,7 @@ class Limiter:
         """Reserve what a request may use.
 
         input_tokens: estimated.  output_tokens: the most that it may generate.  guessed: the request does not limit
-        its answer, so no more than a full bucket is reserved.
+        its answer, so no more than a quarter of a full bucket is reserved.
         Raises ApiError 429: with the seconds until the buckets have enough, or without a retry if a full bucket has
         not enough.
         """
@@ -76,7 +76,7 @@ class Limiter:
         if account is None:
             return NO_LIMITS
         if guessed and (rate := account.policy.output_tokens_per_minute) is not None:
-            output_tokens = min(output_tokens, rate)
+            output_tokens = min(output_tokens, max(1, rate // _GUESSES_PER_BUCKET))
         need = Amounts(1, input_tokens, output_tokens)
         if lacking := account.longest_wait(need, now_s):
             raise _refuse_rate(account, lacking[0], need, lacking[1], now_s)
@@ -129,6 +129,8 @@ class Limiter:
         return account
 
 
+_GUESSES_PER_BUCKET: Final = 4
+"""With a whole bucket for each guess, a key with a small limit would wait for a full bucket before each request."""
 _ROUNDING_S: Final = 1e-6
 _UNITS: Final = {Limit.REQUESTS: "requests", Limit.INPUT: "prompt tokens", Limit.OUTPUT: "generated tokens"}
 
@@ -147,5 +149,8 @@ def _refuse_rate(account: KeyAccount, limit: Limit, need: Amounts, wait_s: float
 
 
 def _refuse_concurrency(name: str, most: int, found: int) -> ApiError:
-    text = f"key `{name}`: maxConcurrency is {most}, and {found} requests are open; try again when one has ended"
-    return ApiError(429, text, code=RATE_LIMIT_CODE, retry_after_s=CONCURRENCY_RETRY_AFTER_S, retryable=most > 0)
+    text = f"key `{name}`: maxConcurrency is {most}, and {found} requests are open"
+    if most == 0:
+        return ApiError(429, text, code=RATE_LIMIT_CODE, retryable=False)
+    text += "; try again when one has ended"
+    return ApiError(429, text, code=RATE_LIMIT_CODE, retry_after_s=CONCURRENCY_RETRY_AFTER_S)

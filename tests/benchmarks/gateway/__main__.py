@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -45,9 +46,8 @@ def measure(rounds: int, *, others: bool) -> Results:
         LEAST_LOAD: route(RoutingStrategy.LEAST_LOAD, 2),
     }
     _tell("prefix routing measured")
-    limits, fairness = asyncio.run(measure_limits()), measure_fairness()
     machine = f"{facts['CPU']}, Python {facts['Python']}, aiohttp {facts['aiohttp']}"
-    return Results(
+    results = Results(
         date=facts["date"],
         revision=facts["revision"],
         machine=machine,
@@ -56,8 +56,20 @@ def measure(rounds: int, *, others: bool) -> Results:
         missing=peers.missing,
         capacity=capacity,
         routed=routed,
-        limits=limits,
-        fairness=fairness,
+        limits=None,
+        fairness=None,
+    )
+    return measure_keys(results)
+
+
+def measure_keys(results: Results) -> Results:
+    """The same results with new limits and fairness."""
+    facts = dict(describe("cpu"))
+    return replace(
+        results,
+        limits=asyncio.run(measure_limits()),
+        fairness=measure_fairness(),
+        keys_measured=f"{facts['date']}, revision {facts['revision']}",
     )
 
 
@@ -69,14 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--without-others", action="store_true", help="leave out LiteLLM and vllm-router; install nothing"
     )
     parser.add_argument("--render", action="store_true", help="write the page from the last run's JSON file")
+    parser.add_argument("--keys", action="store_true", help="measure only limits and fairness, beside the last results")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"file to write ({PAGE.relative_to(ROOT)})")
     options = parser.parse_args(arguments)
     data = options.page.with_suffix(".json")
     allow_many_files()
-    results = load(data) if options.render else measure(options.rounds, others=not options.without_others)
+    if options.render or options.keys:
+        results = measure_keys(load(data)) if options.keys else load(data)
+    else:
+        results = measure(options.rounds, others=not options.without_others)
     text = render(results)
     print(text)
-    if options.render or options.rounds >= LEAST_ROUNDS:
+    if options.render or options.keys or options.rounds >= LEAST_ROUNDS:
         save(results, data)
         options.page.write_text(text, encoding="utf-8")
     else:

@@ -37,6 +37,8 @@ class Results:
     """None in results of a version that did not measure it."""
     fairness: Fairness | None
     """None in results of a version that did not measure it."""
+    keys_measured: str = ""
+    """Date and revision of `limits` and `fairness`, which can be measured by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def load(path: Path) -> Results:
         routed={name: Routed(**each) for name, each in found["routed"].items()},
         limits=Limits(**found["limits"]) if found.get("limits") else None,
         fairness=Fairness(**found["fairness"]) if found.get("fairness") else None,
+        keys_measured=found.get("keys_measured", ""),
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from chatscale_contract.sysexits import SysExit
-from chatscale_gateway.__main__ import main
+from chatscale_gateway.__main__ import key_namespaces, main
+from chatscale_gateway.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +24,21 @@ def test_a_bad_setting_is_one_line_and_exit_code_64(
     assert capsys.readouterr().err == (
         "chatscale-gateway: CHATSCALE_GATEWAY_LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, found 'loud'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "namespaces"),
+    [
+        pytest.param(Settings(pod_namespace="system"), ("system",), id="in a pod"),
+        pytest.param(Settings(namespaces=("shop",)), ("shop",), id="outside a cluster"),
+        pytest.param(Settings(pod_namespace="system", key_namespaces=("a", "b")), ("a", "b"), id="named"),
+        pytest.param(Settings(pod_namespace="system", key_namespaces=("*",)), (), id="all"),
+    ],
+)
+def test_keys_are_in_the_gateways_namespace_unless_the_settings_name_others(
+    settings: Settings, namespaces: tuple[str, ...]
+):
+    assert key_namespaces(settings) == namespaces
 
 
 def test_no_credentials_is_one_line_and_exit_code_69(

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from joserfc import jwk, jwt
 
 from chatscale_contract.gateway.keys import hash_key
 from chatscale_contract.openai import sse
@@ -280,3 +282,37 @@ async def post(
         except aiohttp.ClientPayloadError:
             pass  # a broken stream
         return response.status, text.decode()
+
+
+async def test_takes_tokens_of_an_identity_provider_beside_keys_and_logs_none(tmp_path: Path):
+    private = jwk.ECKey.generate_key("P-256", {"kid": "one"}, private=True)
+
+    async def key_set(_http: web.Request) -> web.Response:
+        return web.json_response({"keys": [private.as_dict(private=False)]})
+
+    cluster = a_cluster()
+    cluster.secrets.items = [a_key_secret("live", sha256=hash_key(KEY))]
+    async with serving(key_set) as provider, aiohttp.ClientSession() as client:
+        settings = {
+            "CHATSCALE_GATEWAY_LOG_LEVEL": "DEBUG",
+            "CHATSCALE_GATEWAY_POD_NAMESPACE": "system",
+            "CHATSCALE_GATEWAY_KEY_NAMESPACES": "demo",
+            "CHATSCALE_GATEWAY_OIDC_ISSUER": "https://id.example",
+            "CHATSCALE_GATEWAY_OIDC_AUDIENCE": "chat",
+            "CHATSCALE_GATEWAY_OIDC_JWKS_URL": str(provider.make_url("/keys")),
+            "CHATSCALE_GATEWAY_OIDC_CLAIMS": '{"models": "groups"}',
+        }
+        claims = {"iss": "https://id.example", "aud": "chat", "sub": "ada", "exp": int(time.time()) + 3600}
+        header = {"alg": "ES256", "kid": "one"}
+        tokens = [
+            jwt.encode(header, {**claims, "groups": [name]}, private, algorithms=["ES256"]) for name in ("tiny", "big")
+        ]
+        async with a_process(cluster, tmp_path, **settings) as gateway:
+            listed = []
+            for token in (*tokens, KEY, tokens[0][:-4]):
+                headers = {"Authorization": f"Bearer {token}"}
+                async with client.get(gateway.api + "/v1/models", headers=headers) as response:
+                    listed.append(len((await response.json())["data"]) if response.status == 200 else response.status)
+            written = await gateway.stop()
+    assert listed == [1, 0, 1, 401]
+    assert not [token for token in tokens if token.rpartition(".")[2] in written]

@@ -1,7 +1,7 @@
 """Keys follow their Secrets, with the real reflector and HTTP: a change counts at once, an outage changes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ import pytest
 
 from chatscale_contract.gateway.keys import hash_key
 from chatscale_gateway import metrics
-from chatscale_gateway.discovery.api_server import ApiServer
+from chatscale_gateway.discovery.api_server import ApiServer, Event, EventType, Page, Resource
 from chatscale_gateway.discovery.key_discovery import LONGEST_RETRY_S, KeyDiscovery
 from tests.support.gateway_pods import FakeApiServer, Manifest, a_key_secret, serving, until
 
@@ -65,6 +65,48 @@ async def test_reads_the_labelled_secrets_of_its_namespaces():
 
         assert world.opens("one")
         assert world.fake.watches[0]["labelSelector"] == "chatscale.dev/api-key=true"
+
+
+class Lists:
+    """An API server whose lists a test releases one by one."""
+
+    def __init__(self) -> None:
+        self.released: dict[str, asyncio.Event] = {}
+
+    async def list_pages(self, resource: Resource) -> AsyncGenerator[Page, None]:
+        await self.released.setdefault(resource.path, asyncio.Event()).wait()
+        namespace = resource.path.split("/")[4] if "namespaces" in resource.path else "all"
+        yield Page((a_key_secret(namespace=namespace, sha256=hash_key(namespace)),), "1", "")
+
+    async def watch(self, _resource: Resource, _version: str) -> AsyncGenerator[Event, None]:
+        await asyncio.Event().wait()
+        yield Event(EventType.BOOKMARK, {})
+
+    async def create(self, _path: str, _manifest: Manifest) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "paths"),
+    [
+        pytest.param((), ["/api/v1/secrets"], id="all"),
+        pytest.param(("a", "b"), ["/api/v1/namespaces/a/secrets", "/api/v1/namespaces/b/secrets"], id="named"),
+    ],
+)
+async def test_keys_count_only_when_all_namespaces_are_read(namespaces: tuple[str, ...], paths: list[str]):
+    lists = Lists()
+    discovery = KeyDiscovery(lists, lists, namespaces, "system")
+    task = asyncio.create_task(discovery.run())
+    for path in paths:
+        await until(lambda: len(lists.released) == len(paths))
+        assert discovery.ring is None
+        lists.released[path].set()
+    await asyncio.wait_for(discovery.wait_until_ready(), 5)
+    assert discovery.ring is not None
+    assert len(discovery.ring) == len(paths)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_is_not_ready_before_the_first_complete_list():

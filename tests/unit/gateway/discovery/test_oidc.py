@@ -7,11 +7,13 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc import jwk, jwt
 
 from chatscale_contract.gateway.keys import KeyId, KeyPolicy
@@ -20,7 +22,7 @@ from chatscale_gateway.discovery.oidc import MIN_REFRESH_S, OidcVerifier, fetchi
 from chatscale_gateway.discovery.pod_http import pod_session
 from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.keys.claims import ClaimMapping
-from chatscale_gateway.keys.tokens import TokenRules
+from chatscale_gateway.keys.tokens import TokenRules, read_key_set
 from tests.support.gateway_pods import serving, until
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -59,8 +61,8 @@ class World:
     provider: Provider
     now_s: float = 1000.0
 
-    async def verify(self, token: str) -> Caller | None:
-        return await self.verifier.verify(token, NOW)
+    async def verify(self, token: str, after_s: int = 0) -> Caller | None:
+        return await self.verifier.verify(token, NOW + timedelta(seconds=after_s))
 
     def token(self, key: Any = RSA, alg: str = "RS256", header: dict[str, Any] | None = None, **claims: Any) -> str:
         found = {
@@ -151,6 +153,19 @@ def signed_with_the_public_key(body: str) -> str:
     return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
 
+async def test_a_token_that_was_valid_ends_with_its_expiry():
+    async with a_world() as world:
+        token = world.token()
+        assert [bool(await world.verify(token, after_s)) for after_s in (0, 89, 90)] == [True, True, False]
+
+
+async def test_the_expiry_of_the_default_policy_counts():
+    mapping = ClaimMapping("system", {}, {"expires": "2026-11-27T12:00:30Z"})
+    async with a_world(mapping=mapping) as world:
+        token = world.token()
+        assert [bool(await world.verify(token, after_s)) for after_s in (0, 29, 30)] == [True, True, False]
+
+
 async def test_refuses_symmetric_unsigned_and_foreign_tokens():
     async with a_world() as world:
         valid = world.token()
@@ -237,6 +252,22 @@ async def test_names_of_callers_are_safe_for_labels_and_different_for_different_
     assert len(set(names)) == len(subjects)
     assert names[0] == "system/oidc:auth0|5"
     assert all(name.isascii() and not set(name) & set('" \n\\') for name in names)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["kty", "kid", "use", "alg", "n", "e", "x", "y", "crv", "k", "d", "key_ops"]),
+        st.sampled_from(["RSA", "EC", "OKP", "oct", "sig", "enc", "P-256", "Ed25519", "AQAB", "A" * 400, ""])
+        | st.text(max_size=4)
+        | st.integers()
+        | st.none()
+        | st.lists(st.text(max_size=3), max_size=2),
+    )
+)
+def test_a_key_set_with_any_entry_gives_its_valid_keys(entry: dict[str, Any]):
+    found = read_key_set({"keys": [entry, EC.as_dict(private=False), 5]})
+
+    assert "ec" in found
 
 
 async def test_malformed_claims_are_logged_once(caplog: pytest.LogCaptureFixture):

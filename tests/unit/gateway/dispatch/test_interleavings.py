@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from chatscale.api.v1alpha1.routing import HoldSpec, RoutingSpec, RoutingStrategy
+from chatscale_contract.gateway.keys import KeyId, KeyPolicy
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.dispatch.interface import Lease
+from chatscale_gateway.dispatch.placed_lease import PlacedLease
+from chatscale_gateway.keys.caller import ANYBODY, Caller
 from chatscale_gateway.routing.catalog import Catalog
 from chatscale_gateway.routing.outcomes import Outcome
 from tests.support.clock import virtual_time_loop
@@ -18,6 +21,14 @@ from tests.support.gateway_world import TINY, a_dispatcher, a_model, a_replica, 
 
 UIDS = [f"pod-{n}" for n in range(5)]
 ROUTING = RoutingSpec(strategy=RoutingStrategy.PREFIX_HASH, hold=HoldSpec(max_requests=6, timeout_seconds=20))
+
+
+CALLERS = [
+    Caller(KeyId("demo", "live"), KeyPolicy(priority=1)),
+    Caller(KeyId("demo", "batch"), KeyPolicy(priority=-1)),
+    Caller(KeyId("demo", "chores"), KeyPolicy(wake=False)),
+    ANYBODY,
+]
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -41,6 +52,7 @@ class Interleavings(RuleBasedStateMachine):
             lease.end(Outcome.COMPLETED, self.loop.time())
         found = self.dispatcher.demand().models.get(str(TINY))
         assert found is None or (found.held, found.in_flight, found.in_flight_by_pod) == (0, 0, {})
+        assert found is None or (found.no_wake_held, found.no_wake_in_flight) == (0, 0)
         assert self.dispatcher._budget.used_bytes == 0
         self.runner.close()
 
@@ -61,9 +73,10 @@ class Interleavings(RuleBasedStateMachine):
         arrival = an_arrival(arrived_s=self.loop.time(), **fields)
         self.tasks.append(self.loop.create_task(self.dispatcher.lease(arrival, after=after)))
 
-    @rule(prefix=st.sampled_from([b"", b"one", b"two"]), session=st.sampled_from(["", "s"]), streamed=st.booleans())
-    def arrive(self, prefix, session, streamed) -> None:
-        self.start(prefix=prefix, session=session, streamed=streamed)
+    @rule(prefix=st.sampled_from([b"", b"one", b"two"]), session=st.sampled_from(["", "s"]), streamed=st.booleans(),
+          caller=st.sampled_from(CALLERS))  # fmt: skip
+    def arrive(self, prefix, session, streamed, caller) -> None:
+        self.start(prefix=prefix, session=session, streamed=streamed, caller=caller)
         self.settle()
 
     @precondition(lambda self: self.leases)
@@ -118,6 +131,8 @@ class Interleavings(RuleBasedStateMachine):
         assert found.held == len(self.tasks)
         assert found.in_flight == len(self.leases)
         assert found.in_flight_by_pod == Counter(lease.replica.uid for lease in self.leases)
+        chores = [lease for lease in self.leases if isinstance(lease, PlacedLease) and not lease.request.wakes]
+        assert found.no_wake_in_flight == len(chores)
 
     @invariant()
     def forgets_pods_that_are_gone(self) -> None:
@@ -130,7 +145,7 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def no_request_waits_beside_a_free_place_that_it_may_use(self) -> None:
         for state in self.dispatcher._states.values():
-            if any(not request.avoid for request in state.queue):
+            if any(not request.avoid and request.priority >= 0 for request in state.queue):
                 assert not any(pod.free > 0 for pod in state.candidates.values())
 
 

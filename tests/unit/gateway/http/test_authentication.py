@@ -6,16 +6,20 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale_contract.gateway.key_secret import StoredKey
 from chatscale_contract.gateway.keys import KeyId, KeyPolicy, hash_key
 from chatscale_contract.openai.errors import ApiError
-from chatscale_gateway.http.authentication import Authentication
+from chatscale_gateway.http.authentication import Authentication, read_token
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.keys.key_ring import FoundKey, KeyRing
 from chatscale_gateway.routing.catalog import ModelKey
 from tests.support.gateway_world import a_model
@@ -114,6 +118,41 @@ async def test_refuses_in_openais_shape(headers, message, method, path):
         assert "Retry-After" not in response.headers
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["Authorization", "X-Api-Key", "api-key", "Cookie"]), st.text() | st.just("Bearer a"))
+    )
+)
+def test_any_headers_give_one_key_or_a_401(headers: list[tuple[str, str]]):
+    try:
+        found = read_token(CIMultiDictProxy(CIMultiDict(headers)))
+    except ApiError as error:
+        found = str(error)
+        status = error.status
+    else:
+        status = 200
+    values = {value.strip() for name, value in headers if name != "Cookie"}
+    keys = {value.partition(" ")[2].strip() or value for value in values} | values
+    assert found in keys if status == 200 else (status == 401 and found in {MISSING, SEVERAL})
+
+
+@pytest.mark.parametrize(("token", "status"), [("good.jwt", 200), ("bad.jwt", 401), (DEMO_KEY, 200)])
+async def test_the_identity_provider_checks_only_what_is_no_key(token: str, status: int):
+    checked = []
+
+    class Tokens:
+        async def verify(self, token: str, _wall_now: datetime) -> Caller | None:
+            checked.append(token)
+            return Caller(KeyId("system", "oidc:ada")) if token == "good.jwt" else None
+
+    async with (
+        a_gateway(models=MODELS, authentication=Authentication(keys(), Tokens())) as world,
+        world.client.get("/v1/models", headers=bearer(token)) as response,
+    ):
+        assert response.status == status
+    assert checked == ([] if token == DEMO_KEY else [token])
+
+
 async def test_openais_client_raises_its_authentication_error():
     async with a_guarded_gateway() as world, openai.AsyncOpenAI(base_url=f"{world.url}/v1", api_key="wrong") as client:
         with pytest.raises(openai.AuthenticationError) as error:
@@ -121,12 +160,23 @@ async def test_openais_client_raises_its_authentication_error():
         assert error.value.code == "invalid_api_key"
 
 
-async def test_refuses_before_it_reads_the_body():
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
+@pytest.mark.parametrize("path", [CHAT, "/tokenize"])
+async def test_refuses_before_it_reads_the_body(expect: str, path: str):
     async with a_guarded_gateway() as world:
         reader, writer = await asyncio.open_connection("127.0.0.1", world.gateway.ports.api)
-        writer.write(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode())
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\n{expect}Content-Length: 1000000\r\n\r\n".encode())
         assert await asyncio.wait_for(reader.readline(), 5) == b"HTTP/1.1 401 Unauthorized\r\n"
         writer.close()
+
+
+async def test_a_client_with_a_key_may_wait_for_the_invitation_to_send_its_body():
+    async with serving(Pod()) as pod, a_guarded_gateway(pod) as world:
+        for path in (CHAT, "/tokenize"):
+            async with world.client.post(path, json=chat(), headers=bearer(DEMO_KEY), expect100=True) as response:
+                assert response.status == 200
+        async with world.client.post(CHAT, json=chat(), headers=bearer(DEMO_KEY) | {"Expect": "tea"}) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (417, "expectation_failed")
 
 
 async def test_before_the_first_keys_are_read_the_client_comes_back_later():
@@ -188,12 +238,12 @@ async def test_promise_26_lists_only_the_models_of_the_key(key, listed):
 async def test_promise_26_another_model_is_exactly_an_unknown_one(key, name):
     async with a_guarded_gateway() as world:
         answers = []
-        for asked in (name, "unknown"):
-            for method, path in (("POST", CHAT), ("POST", "/tokenize"), ("GET", f"/v1/models/{asked}")):
-                body = chat(model=asked) if method == "POST" else None
+        for requested in (name, "unknown"):
+            for method, path in (("POST", CHAT), ("POST", "/tokenize"), ("GET", f"/v1/models/{requested}")):
+                body = chat(model=requested) if method == "POST" else None
                 async with world.client.request(method, path, json=body, headers=bearer(key)) as response:
                     fixed = {k: v for k, v in response.headers.items() if k in {"x-should-retry", "Content-Type"}}
-                    answers.append((response.status, (await response.text()).replace(asked, "*"), fixed))
+                    answers.append((response.status, (await response.text()).replace(requested, "*"), fixed))
         assert answers[:3] == answers[3:]
         assert {status for status, *_ in answers} == {404}
 
