@@ -83,9 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--without-others", action="store_true", help="leave out LiteLLM and vllm-router; install nothing"
     )
     parser.add_argument("--render", action="store_true", help="write the page from the last run's JSON file")
-    parser.add_argument(
-        "--keys", action="store_true", help="measure only limits, fairness and usage, beside the last results"
-    )
+    parser.add_argument("--keys", action="store_true", help="measure only limits, fairness and usage by key")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"file to write ({PAGE.relative_to(ROOT)})")
     options = parser.parse_args(arguments)
     data = options.page.with_suffix(".json")

@@ -71,7 +71,7 @@ def test_the_summary_draws_replicas_and_queue_and_counts_requests():
 
 
 def test_a_summary_shows_money_where_there_is_a_price():
-    money = "cost: 0.5 replica-minutes; a fixed fleet of 3 costs 0.6: 2.22 EUR instead of 2.50 EUR"
+    money = "cost: 0.5 replica-minutes; a fixed fleet of 3 costs 0.6: 1.94 EUR instead of 2.50 EUR"
     assert money in summary(UP_AND_DOWN, SERVED, [], Price(gpu_hour=Decimal(250)))
 
 
