@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatscale_cli.keys.options import add_options as add_key_options
+from chatscale_cli.usage.options import add_options as add_usage_options
 from chatscale_simulator.options import add_options as add_simulate_options
 
 Program = Callable[[argparse.Namespace], int]
@@ -41,6 +42,12 @@ def _load_key() -> Program:
     return run
 
 
+def _load_usage() -> Program:
+    from chatscale_cli.usage.command import run
+
+    return run
+
+
 COMMANDS: Final = (
     Command(
         "simulate",
@@ -50,4 +57,5 @@ COMMANDS: Final = (
         _load_simulate,
     ),
     Command("key", "create, rotate, revoke and list API keys of the gateway", "keys", add_key_options, _load_key),
+    Command("usage", "print tokens and money by API key and model", "keys", add_usage_options, _load_usage),
 )

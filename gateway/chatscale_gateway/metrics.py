@@ -5,7 +5,7 @@ Gauges come from the dispatcher when `/metrics` is read; everything else is coun
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -19,13 +19,22 @@ from chatscale_contract.gateway.demand import GatewayDemand
 REGISTRY: Final = CollectorRegistry()
 """Its own registry: the default one would also contain the metrics of every imported library."""
 MODEL_LABELS: Final = ("model", "namespace")
+MAX_KEYS: Final = 1000
+"""Values of the label `key` in one process: each has 3 series for each model that it uses, and one for each status."""
+OTHER_KEYS: Final = "other"
+_LABELLED_KEYS: Final[set[str]] = set()
 TTFT_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 HOLD_BUCKETS_S: Final = (0.005, 0.05, 0.25, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0)
 OVERHEAD_BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
 REQUESTS = Counter(
     "gateway_requests_total", "Requests ended, by HTTP status; 499: the client left before the response. Requests for "
-    "an unknown model have empty labels", (*MODEL_LABELS, "code"), registry=REGISTRY,
+    "an unknown model have empty labels. key: namespace/name of the API key's Secret; empty where keys are off, "
+    "`other` beyond 1,000 keys", (*MODEL_LABELS, "key", "code"), registry=REGISTRY,
+)  # fmt: skip
+OVERLOAD_ANSWERS = Counter(
+    "gateway_overload_answers_total", "Requests that spec.routing.overload changed, by mode: capped or fallback. "
+    "model: the one that the request named", (*MODEL_LABELS, "mode"), registry=REGISTRY,
 )  # fmt: skip
 REFUSALS = Counter(
     "gateway_refusals_total", "Requests refused by the gateway itself, by the error's code", (*MODEL_LABELS, "reason"),
@@ -49,7 +58,8 @@ OVERHEAD_SECONDS = Histogram(
 )  # fmt: skip
 TOKENS = Counter(
     "gateway_tokens_total", "Tokens as the replicas count them, by direction: prompt, cached (part of prompt), "
-    "generated", (*MODEL_LABELS, "direction"), registry=REGISTRY,
+    "generated. An answer that ended without the replica's count is estimated. key: as for gateway_requests_total",
+    (*MODEL_LABELS, "key", "direction"), registry=REGISTRY,
 )  # fmt: skip
 CLIENT_DISCONNECTS = Counter(
     "gateway_client_disconnects_total", "Clients that left before the end", MODEL_LABELS, registry=REGISTRY
@@ -88,6 +98,12 @@ class ModelMetrics:
     hold_s: Histogram
     ttft_s: Histogram
     overhead_s: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMetrics:
+    """The series of one key and one model that every answer touches."""
+
     prompt_tokens: Counter
     cached_tokens: Counter
     generated_tokens: Counter
@@ -102,10 +118,31 @@ def of_model(name: str, namespace: str) -> ModelMetrics:
         hold_s=HOLD_SECONDS.labels(name, namespace),
         ttft_s=TIME_TO_FIRST_TOKEN_SECONDS.labels(name, namespace),
         overhead_s=OVERHEAD_SECONDS.labels(name, namespace),
-        prompt_tokens=TOKENS.labels(name, namespace, "prompt"),
-        cached_tokens=TOKENS.labels(name, namespace, "cached"),
-        generated_tokens=TOKENS.labels(name, namespace, "generated"),
-        answered=REQUESTS.labels(name, namespace, "200"),
+    )
+
+
+def key_label(key: str) -> str:
+    """The value of the label `key`: the first `MAX_KEYS` keys have one of their own.
+
+    key: `namespace/name` of a Secret that has authenticated a request; empty for none.
+    """
+    if not key or key in _LABELLED_KEYS:
+        return key
+    if len(_LABELLED_KEYS) >= MAX_KEYS:
+        return OTHER_KEYS
+    _LABELLED_KEYS.add(key)
+    return key
+
+
+@lru_cache(maxsize=8 * MAX_KEYS)
+def of_key(name: str, namespace: str, key: str) -> KeyMetrics:
+    """The series of one key and one model. key: as for `key_label`."""
+    label = key_label(key)
+    return KeyMetrics(
+        prompt_tokens=TOKENS.labels(name, namespace, label, "prompt"),
+        cached_tokens=TOKENS.labels(name, namespace, label, "cached"),
+        generated_tokens=TOKENS.labels(name, namespace, label, "generated"),
+        answered=REQUESTS.labels(name, namespace, label, "200"),
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
+from chatscale.api.v1alpha1.price import PriceSpec
 from chatscale.names import API_VERSION, KIND
 from hack import keys, kube
 from hack.demo.steps import Recorder, StepFailedError, step
@@ -32,6 +33,8 @@ REAL_MODEL = "assistant"
 SHOP = "shop"
 KEY = "website"
 MAX_REPLICAS = 6
+PRICE = {"currency": "EUR", "gpuHour": "2.50", "inputPerMillionTokens": "0.20", "outputPerMillionTokens": "0.60"}
+"""An example."""
 SLOTS = 8
 """Far fewer than an A100 takes, so that this machine can send the load of a sale."""
 QUESTION = "My order arrived damaged. What should I do?"
@@ -100,6 +103,7 @@ def shop() -> kube.Manifest:
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
             },
             "drain": {"timeoutSeconds": 60, "preStopDelaySeconds": 5},
+            "price": PRICE,
         },
     }
 
@@ -275,7 +279,12 @@ def live_through_a_sale(gateway: Gateway, known_per_s: float) -> None:
 
     history = ((look() or {}).get("status", {})).get("autoscaling", {}).get("history", [])
     print("\n== Summary")
-    print("\n".join(f"   {line}" for line in summary(recorder.moments, report, history)))
+    print(
+        "\n".join(
+            f"   {line}"
+            for line in summary(recorder.moments, report, history, PriceSpec.model_validate(PRICE).as_price())
+        )
+    )
     if missing := shortcomings(recorder.moments, report):
         raise StepFailedError("; ".join(missing))
 

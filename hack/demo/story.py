@@ -5,8 +5,10 @@ Data and text only; who looks and when is `__main__`'s business.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 
+from chatscale_contract.money import Price, format_money
 from hack import kube
 from hack.load import Fate, LoadReport
 
@@ -54,7 +56,9 @@ def shortcomings(moments: Sequence[Moment], report: LoadReport) -> list[str]:
     return found
 
 
-def summary(moments: Sequence[Moment], report: LoadReport, history: Sequence[kube.Manifest]) -> list[str]:
+def summary(
+    moments: Sequence[Moment], report: LoadReport, history: Sequence[kube.Manifest], price: Price | None = None
+) -> list[str]:
     """What happened, for a person: replicas and queue over time, requests, times, decisions newest first."""
     columns = _columns(moments)
     top = max((moment.ready for moment in columns), default=0)
@@ -70,19 +74,25 @@ def summary(moments: Sequence[Moment], report: LoadReport, history: Sequence[kub
     half, tail = report.percentile_ttft_s(50), report.percentile_ttft_s(95)
     if half is not None and tail is not None:
         lines.append(f"time to first token: median {half:.1f} s, p95 {tail:.1f} s")
-    lines.append(cost(moments))
+    lines.append(cost(moments, price))
     lines.append("decisions, newest first:")
     lines += [f"  {record['time']}  {record['from']} -> {record['to']}  {record['reason']}" for record in history]
     return lines
 
 
-def cost(moments: Sequence[Moment]) -> str:
-    """Replica-minutes beside those of a fixed fleet that has the highest count all the time."""
+def cost(moments: Sequence[Moment], price: Price | None = None) -> str:
+    """price: of one replica. Replica-minutes beside those of a fixed fleet that has the highest count all the time."""
     peak = max((moment.desired for moment in moments), default=0)
     pairs = list(pairwise(moments))
     used_min = sum(before.desired * (after.at_s - before.at_s) for before, after in pairs) / 60
     fixed_min = peak * sum(after.at_s - before.at_s for before, after in pairs) / 60
-    return f"cost: {used_min:.1f} replica-minutes; a fixed fleet of {peak} costs {fixed_min:.1f}"
+    text = f"cost: {used_min:.1f} replica-minutes; a fixed fleet of {peak} costs {fixed_min:.1f}"
+    used, fixed = (
+        price.of_gpu_hours(Decimal(str(minutes)) / 60) if price else None for minutes in (used_min, fixed_min)
+    )
+    if price is None or used is None or fixed is None:
+        return text
+    return f"{text}: {format_money(used, price.currency)} instead of {format_money(fixed, price.currency)}"
 
 
 def _columns(moments: Sequence[Moment]) -> list[Moment]:

@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from tqdm import tqdm
 
+from chatscale_contract.money import Price
 from chatscale_simulator.errors import InputError
 from chatscale_simulator.inputs.chatmodel import read_model
 from chatscale_simulator.inputs.traces import Traffic, load, rounded_to_s
@@ -58,7 +60,7 @@ def _compare(options: argparse.Namespace, traffics: list[Traffic]) -> int:
     results = _Results(options.json)
     for _, row in done:
         results.add(row | {"git_revision": revision})
-    sys.stdout.write(tables.compare(results.rows, options.gpu_price_per_hour) + "\n")
+    sys.stdout.write(tables.compare(results.rows, _price(options, None)) + "\n")
     results.write()
     if options.plot is not None:
         _draw_compared(options.plot, jobs[: len(chosen)], results.rows)
@@ -91,11 +93,18 @@ def _forecast(options: argparse.Namespace, traffics: list[Traffic]) -> int:
         result, row = forecast.simulate_model(model, traffic, cold_start, track, seed, routing)
         results.add(row | {"git_revision": revision})
         if seed == 0:
-            tqdm.write(forecast.format_forecast(model, traffic, result, row, options.gpu_price_per_hour))
+            tqdm.write(forecast.format_forecast(model, traffic, result, row, _price(options, model.price)))
         if (traffic, seed) == work[0] and options.plot is not None:
             draw_day({model.name: result}, f"{model.name} under {traffic.name}", options.plot)
     results.write()
     return 0
+
+
+def _price(options: argparse.Namespace, stated: Price | None) -> Price | None:
+    """The price of the flag, or else the ChatModel's; None if it has none for GPU time."""
+    if options.gpu_price_per_hour is None:
+        return stated if stated is not None and stated.gpu_hour is not None else None
+    return replace(stated or Price(), gpu_hour=options.gpu_price_per_hour)
 
 
 def _check_traffics(traffics: list[Traffic]) -> None:

@@ -3,9 +3,11 @@
 import argparse
 import re
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from chatscale_contract.money import PRICE_PATTERN
 from chatscale_simulator.inputs.events import Event, parse_event
 
 _HOURS: Final = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
@@ -83,7 +85,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     seeds = "repeat with N seeds for cold starts, scrapes and superposition"
     add("--seeds", type=_whole, default=1, metavar="N", help=seeds)
-    add("--gpu-price-per-hour", type=_positive, default=None, metavar="X", help="report the cost in money too")
+    money = "report the cost in money too (default: spec.price.gpuHour of the ChatModel)"
+    add("--gpu-price-per-hour", type=_amount, default=None, metavar="X", help=money)
     add("--json", type=Path, default=None, metavar="OUT", help="write every run as one object of a JSON list")
     add("--plot", type=Path, default=None, metavar="OUT", help="draw replicas and load over time (.svg, .png or .pdf)")
     add("--processes", type=_whole, default=None, metavar="N", help="parallel runs (default: one per core)")
@@ -103,6 +106,12 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number above 0, found {text!r}")
     return value
+
+
+def _amount(text: str) -> Decimal:
+    if not re.fullmatch(PRICE_PATTERN, text):
+        raise argparse.ArgumentTypeError(f"must be an amount such as 2.49, found {text!r}")
+    return Decimal(text)
 
 
 def _hours(text: str) -> tuple[float, float]:

@@ -39,7 +39,14 @@ _BAD_KUBECONFIG: Final = (ConfigException, yaml.YAMLError, OSError, AttributeErr
 
 @contextmanager
 def connect(kubeconfig: str | None, context: str | None) -> Iterator["KubernetesSecrets"]:
-    """Yield the Secrets of a cluster. Raises ClusterError.
+    """Yield the Secrets of a cluster. See `api_client`."""
+    with api_client(kubeconfig, context) as (api, namespace):
+        yield KubernetesSecrets(api, namespace, CALL_TIMEOUT_S)
+
+
+@contextmanager
+def api_client(kubeconfig: str | None, context: str | None) -> Iterator[tuple[Any, str]]:
+    """Yield an `ApiClient` and the namespace of the context. Raises ClusterError.
 
     kubeconfig: path; None means KUBECONFIG or ~/.kube/config. context: None means the current one.
     """
@@ -56,7 +63,7 @@ def connect(kubeconfig: str | None, context: str | None) -> Iterator["Kubernetes
     chosen = current if context is None else next(each for each in contexts if each["name"] == context)
     with ApiClient(configuration) as api:
         api.user_agent = f"chatscale-cli/{__version__}"
-        yield KubernetesSecrets(api, chosen["context"].get("namespace") or "default", CALL_TIMEOUT_S)
+        yield api, chosen["context"].get("namespace") or "default"
 
 
 class KubernetesSecrets(Secrets):

@@ -15,6 +15,8 @@ gateway's `wake_seq` differs from N."""
 
 HELD_SECONDS_HEADER: Final = "X-Chatscale-Held-Seconds"
 """Response header: seconds that the request waited in the gateway. Absent once a keep-alive was sent."""
+OVERLOAD_HEADER: Final = "X-Chatscale-Overload"
+"""Response header: what `spec.routing.overload` changed, as `capped; max_tokens=256` or `fallback; model=small`."""
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 REQUEST_ID_PATTERN: Final = r"[A-Za-z0-9._-]{1,128}"
 """A client's request id is used only if all of it matches; otherwise the gateway creates one."""

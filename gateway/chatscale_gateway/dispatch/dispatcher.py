@@ -70,6 +70,19 @@ class HoldingDispatcher:
         """The ChatModel for the `model` of a request. See `Dispatcher.resolve`."""
         return self._names.resolve(name, namespace, allowed)
 
+    def available(self, key: ModelKey) -> Model | None:
+        """The ChatModel, if it exists and a request for it can be answered or held."""
+        state = self._states.get(key)
+        if state is None or state.deleted or (state.model.stopped and not state.accepting):
+            return None
+        return state.model
+
+    def held(self, key: ModelKey) -> int:
+        """Requests that wait for this model, over all gateways as last read."""
+        state, name = self._states.get(key), str(key)
+        peers = (report.models.get(name) for report in self._peers.values())
+        return (len(state.queue) if state else 0) + sum(found.held for found in peers if found)
+
     def models(self) -> tuple[Model, ...]:
         """All known models, sorted by namespace and name."""
         return self._names.models

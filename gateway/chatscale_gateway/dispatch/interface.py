@@ -68,6 +68,14 @@ class Dispatcher(Protocol):
         """
         ...
 
+    def available(self, key: ModelKey) -> Model | None:
+        """The ChatModel, if it exists and a request for it can be answered or held."""
+        ...
+
+    def held(self, key: ModelKey) -> int:
+        """Requests that wait for this model, over all gateways as last read."""
+        ...
+
     def models(self) -> tuple[Model, ...]:
         """All known models, sorted by namespace and name."""
         ...

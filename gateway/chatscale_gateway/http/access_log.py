@@ -46,6 +46,12 @@ class RequestRecord:
     code: str = ""
     """`code` of the error, if the gateway refused."""
     usage: Usage | None = None
+    overload: str = ""
+    """What `spec.routing.overload` did with it: empty, `capped` or `fallback`."""
+    overload_header: str = ""
+    """Value of `OVERLOAD_HEADER` in the response; empty for none."""
+    requested_model: ModelKey | None = None
+    """Set if a fallback answers: the ChatModel that the request named. `model` is the one that answers."""
     trace_headers: Mapping[str, str] | None = None
     """The trace context for the replica; None if the gateway records no traces."""
     cut_off: bool = False
@@ -62,6 +68,8 @@ class AccessLog:
     def write(self, record: RequestRecord, duration_s: float) -> None:
         """Write the line of a request that has ended. Every text in it is checked or the gateway's own."""
         key, usage, ttft_s = record.model, record.usage, record.ttft_s
+        caller, requested = record.caller, record.requested_model
+        source = "" if usage is None else "estimated" if usage.estimated else "counted"
         counts = (usage.prompt_tokens, usage.cached_tokens, usage.generated_tokens) if usage else (_NULL, _NULL, _NULL)
         self.write_line(
             f'{{"time":{self.wall_clock():.3f},"event":"request"'
@@ -81,5 +89,9 @@ class AccessLog:
             f',"attempts":{record.attempts}'
             f',"pod":{_text(record.pod)}'
             f',"outcome":{_text(record.outcome)}'
-            f',"code":{_text(record.code)}}}'
+            f',"code":{_text(record.code)}'
+            f',"key":{_text(caller.label if caller else "")}'
+            f',"usage":"{source}"'
+            f',"overload":{_text(record.overload)}'
+            f',"requested_model":{_text(requested.name if requested else "")}}}'
         )

@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER, REQUEST_ID_HEADER
+from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER, OVERLOAD_HEADER, REQUEST_ID_HEADER
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.endpoints import MODELS_PATH
 from chatscale_gateway.http.authentication import Authentication, build_expectation, build_middleware
@@ -20,7 +20,9 @@ from chatscale_gateway.limits.rate_headers import RATE_LIMIT_HEADERS
 HANDLERS: Final = web.AppKey("handlers", ApiHandlers)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 OPTIONS: Final = web.AppKey("options", HttpOptions)
-_EXPOSED_HEADERS: Final = ", ".join((REQUEST_ID_HEADER, HELD_SECONDS_HEADER, hdrs.RETRY_AFTER, *RATE_LIMIT_HEADERS))
+_EXPOSED_HEADERS: Final = ", ".join(
+    (REQUEST_ID_HEADER, HELD_SECONDS_HEADER, OVERLOAD_HEADER, hdrs.RETRY_AFTER, *RATE_LIMIT_HEADERS)
+)
 _PREFLIGHT_AGE_S: Final = 600
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -72,6 +74,8 @@ async def _set_headers(http: web.Request, response: web.StreamResponse) -> None:
     record = http.get(RECORD)
     if record is not None:
         response.headers[REQUEST_ID_HEADER] = record.request_id
+        if record.overload_header:
+            response.headers[OVERLOAD_HEADER] = record.overload_header
         if record.caller is not None:
             handlers = http.app[HANDLERS]
             response.headers.update(handlers.dispatcher.limiter.headers(record.caller, handlers.clock()))

@@ -97,6 +97,7 @@ class RequestBoundary:
     def _close(self, record: RequestRecord) -> None:
         key = record.model
         model, namespace = (key.name, key.namespace) if key else ("", "")
+        caller = record.caller.label if record.caller else ""
         if record.status == CLIENT_LEFT_STATUS and not record.outcome:
             record.outcome = "client_left"
         if record.outcome == "client_left":
@@ -104,9 +105,9 @@ class RequestBoundary:
         if record.code:
             metrics.REFUSALS.labels(model, namespace, record.code).inc()
         if key and record.status == HTTPStatus.OK:
-            metrics.of_model(model, namespace).answered.inc()
+            metrics.of_key(model, namespace, caller).answered.inc()
         else:
-            metrics.REQUESTS.labels(model, namespace, str(record.status)).inc()
+            metrics.REQUESTS.labels(model, namespace, metrics.key_label(caller), str(record.status)).inc()
         self._access_log.write(record, self._clock() - record.started_s)
 
 

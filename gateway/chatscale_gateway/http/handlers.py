@@ -1,8 +1,8 @@
 """Handlers of the API: generation, models, and paths that a ChatModel allows."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
@@ -19,15 +19,17 @@ from chatscale_contract.server.endpoints import (
 )
 from chatscale_gateway import metrics
 from chatscale_gateway.dispatch.interface import Arrival, Dispatcher
+from chatscale_gateway.http.access_log import RequestRecord
 from chatscale_gateway.http.authentication import caller_of
 from chatscale_gateway.http.boundary import RECORD
-from chatscale_gateway.http.extraction import read_prefix
-from chatscale_gateway.http.intake import BodySize, Intake
+from chatscale_gateway.http.extraction import RequestFacts, read_prefix
+from chatscale_gateway.http.intake import BodySize, Intake, ReceivedRequest
 from chatscale_gateway.http.relay import Call, Relay
 from chatscale_gateway.http.rewriting import rewrite
 from chatscale_gateway.http.spending import GENERATING_PATHS
 from chatscale_gateway.keys.caller import Caller
-from chatscale_gateway.routing.catalog import Model
+from chatscale_gateway.routing.catalog import Model, ModelKey
+from chatscale_gateway.routing.overload import Capped, Fallback, OverloadMode, decide_overload
 
 POST_PATHS: Final = (CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH, EMBEDDINGS_PATH, CLASSIFY_PATH)
 _MAX_SESSION_CHARS: Final = 256
@@ -88,6 +90,29 @@ class ApiHandlers:
     def _resolve(self, name: str, caller: Caller) -> Model:
         return self.dispatcher.resolve(name, caller.namespace, caller.may_use)
 
+    def _apply_overload(
+        self, model: Model, received: ReceivedRequest, caller: Caller, record: RequestRecord
+    ) -> tuple[Model, RequestFacts, Mapping[str, int]]:
+        """The model that answers, the facts of the changed request, and the fields of the body to set."""
+        facts = received.facts
+
+        def find(key: ModelKey) -> Model | None:
+            return self.dispatcher.available(key) if caller.may_use(key) else None
+
+        found = decide_overload(model, self.dispatcher.held(model.key), received.body, facts.prompt_tokens, find)
+        match found:
+            case None:
+                return model, facts, {}
+            case Capped(limit, changes):
+                mode, detail = OverloadMode.CAPPED, f"max_tokens={limit}"
+                answers, facts = model, replace(facts, max_tokens=limit)
+            case Fallback(answers):
+                mode, detail, changes = OverloadMode.FALLBACK, f"model={answers.key.name}", {}
+                record.requested_model, record.model = model.key, answers.key
+        record.overload, record.overload_header = str(mode), f"{mode}; {detail}"
+        metrics.OVERLOAD_ANSWERS.labels(model.key.name, model.key.namespace, str(mode)).inc()
+        return answers, facts, changes
+
     async def _receive(self, http: web.Request, path: str, size: BodySize) -> Call:
         """The request with its body as a replica gets it. The parsed body is dropped here."""
         record = http[RECORD]
@@ -96,12 +121,16 @@ class ApiHandlers:
         caller = caller_of(http)
         model = self._resolve(facts.model, caller)
         record.model, record.streamed = model.key, facts.streamed
+        changes: Mapping[str, int] = {}
+        if model.routing.overload is not None and path in GENERATING_PATHS:
+            model, facts, changes = self._apply_overload(model, received, caller, record)
         routing = model.routing
         body = rewrite(
             received.raw,
             received.body,
             served_name=model.served_name,
             ask_for_usage=facts.streamed and path in GENERATING_PATHS and not facts.wants_usage,
+            changes=changes,
         )
         arrival = Arrival(
             model=model.key,

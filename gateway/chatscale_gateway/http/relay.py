@@ -16,10 +16,12 @@ from aiohttp import web
 from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER
 from chatscale_contract.openai import sse
 from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.endpoints import CACHED_TOKENS_HEADER, PROMPT_TOKENS_HEADER
 from chatscale_gateway import metrics
 from chatscale_gateway.dispatch.interface import Arrival, Dispatcher, Lease
 from chatscale_gateway.holding.refusals import RefusalReason, refuse
 from chatscale_gateway.http.access_log import RequestRecord
+from chatscale_gateway.http.answer_pace import AnswerPace
 from chatscale_gateway.http.extraction import RequestFacts
 from chatscale_gateway.http.keep_alive import ClientStream, keep_alive_event
 from chatscale_gateway.http.options import HttpOptions
@@ -44,6 +46,8 @@ BUFFERED_BYTES: Final = 1024**2
 TAIL_BYTES: Final = 4096
 """Where `usage` is in a larger response."""
 _LOWEST_ERROR: Final = 400
+_PROMPT_TOKENS: Final = PROMPT_TOKENS_HEADER.lower()
+_CACHED_TOKENS: Final = CACHED_TOKENS_HEADER.lower()
 
 
 @dataclass(slots=True)
@@ -76,12 +80,14 @@ class Relay:
         self._upstream = upstream
         self._options = options
         self._clock = clock
+        self._pace = AnswerPace()
 
     async def run(self, call: Call) -> web.StreamResponse:
         """The response to the client. Raises ApiError before it has begun, and ResponseAbortedError after that."""
         call.spending = spending = reserve(
-            self._dispatcher.limiter, call.model, call.path, call.facts, call.arrival, self._clock()
-        )
+            self._dispatcher.limiter, call.model, call.path, call.facts, call.arrival, self._clock(),
+            self._pace.of(call.model.key),
+        )  # fmt: skip
         try:
             return await self._respond(call)
         finally:
@@ -199,6 +205,8 @@ class Relay:
             stream = ClientStream(call.http, keep_alive=b"", interval_s=self._options.keep_alive_s)
         scanner = StreamScanner(drop_usage=call.path in GENERATING_PATHS and not facts.wants_usage)
         headers = _headers(lease, response)
+        found = response.headers
+        call.spending.stream_began(found.get(_PROMPT_TOKENS, ""), found.get(_CACHED_TOKENS, ""))
         out = b""
         broken: BrokenError | None = None
         while not scanner.done:
@@ -213,7 +221,7 @@ class Relay:
             if not part:
                 break
             out = scanner.feed(part)
-            call.spending.streamed_events = scanner.events
+            call.spending.streamed_events, call.spending.role_events = scanner.events, scanner.roles
             if scanner.began and call.record.ttft_s is None:
                 self._observe_first_token(call, lease)
         complete = scanner.done or (call.path not in GENERATING_PATHS and broken is None)
@@ -292,11 +300,15 @@ class Relay:
         call.record.outcome = str(outcome)
         now_s = self._clock()
         lease.end(outcome, now_s, usage)
-        call.spending.attempt_ended(outcome, usage, call.arrival.arrived_s + lease.held_s, now_s)
+        began_s = call.arrival.arrived_s + lease.held_s
+        if usage is not None and outcome is Outcome.COMPLETED and not call.facts.streamed:
+            self._pace.record(call.model.key, usage, now_s - began_s)
+        usage = call.spending.attempt_ended(outcome, usage, began_s, now_s)
         if usage is None:
             return
         call.record.usage = usage
-        counted = metrics.of_model(call.model.key.name, call.model.key.namespace)
+        key = call.model.key
+        counted = metrics.of_key(key.name, key.namespace, call.arrival.caller.label)
         counted.prompt_tokens.inc(usage.prompt_tokens)
         counted.cached_tokens.inc(usage.cached_tokens)
         counted.generated_tokens.inc(usage.generated_tokens)

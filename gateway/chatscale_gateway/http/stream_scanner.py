@@ -20,7 +20,7 @@ MAX_EVENT_BYTES: Final = 1024**2
 class StreamScanner:
     """State of one stream."""
 
-    __slots__ = ("_drop_usage", "_rest", "began", "done", "events", "failed", "usage")
+    __slots__ = ("_drop_usage", "_rest", "began", "done", "events", "failed", "roles", "usage")
 
     def __init__(self, *, drop_usage: bool) -> None:
         """drop_usage: remove the chunk that contains only `usage`; the client did not request it."""
@@ -30,6 +30,8 @@ class StreamScanner:
         """An event with data has passed; comments do not count."""
         self.events = 0
         """Events with data that have passed: about one for each token, in a stream that is broken off."""
+        self.roles = 0
+        """Those of the events that begin a message: they contain its role and no token."""
         self.done = False
         """`[DONE]` has passed."""
         self.failed = False
@@ -51,6 +53,7 @@ class StreamScanner:
                 return b""
         # JSON escapes line ends, so no text of an answer can match.
         self.events += data.count(b"\ndata:") + data.startswith(b"data:")
+        self.roles += data.count(b'"role"')
         self.began = self.events > 0
         if b"[DONE]" in data and _DONE.search(data):
             self.done = True

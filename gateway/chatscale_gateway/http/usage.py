@@ -41,8 +41,7 @@ def read_usage(value: object) -> Usage | None:
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     prompt = value.get("prompt_tokens", value.get("input_tokens"))
     generated = value.get("completion_tokens", value.get("output_tokens"))
-    counts = [_count(prompt), _count(cached), _count(generated)]
-    return Usage(*counts)
+    return Usage(_count(prompt), _count(cached), _count(generated))
 
 
 def _count(value: object) -> int:

@@ -39,6 +39,8 @@ class Usage:
     prompt_tokens: int
     cached_tokens: int
     generated_tokens: int
+    estimated: bool = False
+    """The answer ended without the replica's count, so the gateway computed it from what it had seen."""
 
 
 class Failure(StrEnum):

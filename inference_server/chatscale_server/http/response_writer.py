@@ -10,6 +10,7 @@ from aiohttp import web
 
 from chatscale_contract.openai import sse
 from chatscale_contract.openai.errors import ApiError
+from chatscale_contract.server.endpoints import CACHED_TOKENS_HEADER, PROMPT_TOKENS_HEADER
 from chatscale_server.http.in_flight import InFlightRequest, OutputDelta, read_deltas
 from chatscale_server.http.responses import ChatChoice, ResponseEnvelope, TextChoice, Usage
 from chatscale_server.http.transport import off_loop
@@ -76,7 +77,9 @@ async def write_stream(http: web.Request, response: PendingResponse, *, include_
     """
     deltas = read_deltas(response.requests)
     first = await anext(deltas)
-    stream = web.StreamResponse(headers=STREAM_HEADERS)
+    known = response.usage()
+    counts = {PROMPT_TOKENS_HEADER: str(known.prompt), CACHED_TOKENS_HEADER: str(known.cached)}
+    stream = web.StreamResponse(headers={**STREAM_HEADERS, **counts})
     await stream.prepare(http)
     try:
         await _write_events(stream, response, first, deltas, include_usage=include_usage)

@@ -18,6 +18,7 @@ from chatscale.api.v1alpha1 import (
     parse_chatmodel,
 )
 from chatscale.api.v1alpha1.routing import HoldSpec
+from chatscale_contract.money import Price
 from chatscale_contract.server.environment import EngineName, SimulatedProfile
 from chatscale_contract.server.profiles import PROFILES
 from chatscale_contract.server.slots import profile_slots
@@ -55,6 +56,8 @@ class SimulatedModel:
     """Bounds of the gateway's queue."""
     scale_to_zero: bool
     """Whether its policy may go to 0 replicas. The simulated HPA does not."""
+    price: Price | None
+    """`spec.price`."""
     make_policy: Callable[[Track], Policy]
 
 
@@ -91,6 +94,7 @@ def read_model(
         track=_track(model),
         hold=spec.routing.hold,
         scale_to_zero=scaling.mode is AutoscalingMode.OPERATOR and scaling.scale_to_zero is not None,
+        price=spec.price.as_price() if spec.price else None,
         make_policy=_policy_maker(path, model, server, events, starts_at),
     )
 

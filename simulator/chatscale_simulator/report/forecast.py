@@ -1,10 +1,12 @@
 """The forecast for one ChatModel under a trace: cost, latencies and replicas."""
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Final
 
 import numpy as np
 
+from chatscale_contract.money import Price
 from chatscale_simulator.inputs.chatmodel import SimulatedModel
 from chatscale_simulator.inputs.traces import Traffic, load
 from chatscale_simulator.jobs import Row
@@ -64,9 +66,7 @@ def simulate_model(
     return result, row | asdict(score(result, model.slo, model.gpus_per_replica))
 
 
-def format_forecast(
-    model: SimulatedModel, traffic: Traffic, result: RunResult, row: Row, price_per_gpu_hour: float | None
-) -> str:
+def format_forecast(model: SimulatedModel, traffic: Traffic, result: RunResult, row: Row, price: Price | None) -> str:
     """The forecast as text: cost first, then latencies, then load and replicas over time."""
     slo, hours = model.slo, result.end_s / 3600
     ttft_s, tpot_s = latencies(result)
@@ -78,7 +78,7 @@ def format_forecast(
     lines = [
         ("Traffic", _traffic(traffic, result)),
         ("Model", f"{model.name}: {model.scaling}, profile {model.profile}, {settings}"),
-        ("Cost", _cost(model, row, hours, price_per_gpu_hour)),
+        ("Cost", _cost(model, row, hours, price)),
         ("Replicas", f"{row['mean_replicas']:.1f} on average, {row['peak_replicas']} at most"),
         (
             "First token",
@@ -102,17 +102,18 @@ def _traffic(traffic: Traffic, result: RunResult) -> str:
     return f"{traffic.name}: {count} requests in {hours:.1f} h, {rates.mean():.2f} a second, {rates.max():.2f} at most"
 
 
-def _cost(model: SimulatedModel, row: Row, hours: float, price_per_gpu_hour: float | None) -> str:
+def _cost(model: SimulatedModel, row: Row, hours: float, price: Price | None) -> str:
     unit, per_hour = "GPU-hours", row["gpu_hours"] / hours
     if model.gpus_per_replica == 0:
         unit, per_hour = "replica-hours", row["mean_replicas"]
     cost = (
         f"{per_hour * hours:.1f} {unit}; at this rate {per_hour * _DAY_H:.0f} a day, {per_hour * _MONTH_H:.0f} a month"
     )
-    if price_per_gpu_hour is None:
+    money = price.of_gpu_hours(Decimal(str(per_hour))) if price else None
+    if price is None or money is None:
         return cost
-    money = per_hour * price_per_gpu_hour
-    return f"{cost}: {money * _DAY_H:,.2f} a day, {money * _MONTH_H:,.2f} a month in money"
+    daily, monthly = money * int(_DAY_H), money * int(_MONTH_H)
+    return f"{cost}: {daily:,.2f} a day, {monthly:,.2f} a month in {price.currency}"
 
 
 def _at(values: FloatArray, *percents: float) -> list[float]:

@@ -1,11 +1,13 @@
 """Tables for the terminal."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from statistics import fmean
 from typing import Any, Final
 
 import numpy as np
 
+from chatscale_contract.money import Price
 from chatscale_simulator.simulation.arrays import FloatArray
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
@@ -24,7 +26,7 @@ _NAMES: Final = 1
 """Number of text columns."""
 
 
-def compare(rows: Sequence[dict[str, Any]], price_per_gpu_hour: float | None = None) -> str:
+def compare(rows: Sequence[dict[str, Any]], price: Price | None = None) -> str:
     """One table per trace, the highest attainment first. Runs that differ only in their seed are averaged."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
@@ -34,7 +36,7 @@ def compare(rows: Sequence[dict[str, Any]], price_per_gpu_hour: float | None = N
         means = [_mean(group) for key, group in groups.items() if key[0] == trace]
         means.sort(key=lambda row: (-round(row["slo_attainment"], 4), row["gpu_hours"]))
         seeds = len({row["seed"] for row in rows if row["trace"] == trace})
-        lines += [f"{trace}: {_heading(means[0])}, {seeds} seed(s)", *_table(means, price_per_gpu_hour), ""]
+        lines += [f"{trace}: {_heading(means[0])}, {seeds} seed(s)", *_table(means, price), ""]
     return "\n".join(lines)
 
 
@@ -48,12 +50,11 @@ def _mean(group: list[dict[str, Any]]) -> dict[str, Any]:
     return group[0] | shown
 
 
-def _table(rows: list[dict[str, Any]], price_per_gpu_hour: float | None) -> list[str]:
+def _table(rows: list[dict[str, Any]], price: Price | None) -> list[str]:
     cells = [[title for _, title in _COLUMNS]] + [[_cell(name, row[name]) for name, _ in _COLUMNS] for row in rows]
-    if price_per_gpu_hour is not None:
-        for line, text in zip(
-            cells, ["cost", *(f"{row['gpu_hours'] * price_per_gpu_hour:.2f}" for row in rows)], strict=True
-        ):
+    costs = [price.of_gpu_hours(Decimal(str(row["gpu_hours"]))) if price else None for row in rows]
+    if any(cost is not None for cost in costs):
+        for line, text in zip(cells, ["cost", *(f"{cost:.2f}" for cost in costs)], strict=True):
             line.append(text)
     return align(cells, left=_NAMES)
 

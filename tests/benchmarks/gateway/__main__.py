@@ -19,6 +19,7 @@ from tests.benchmarks.gateway.capacity import measure_capacity
 from tests.benchmarks.gateway.costs import measure_costs
 from tests.benchmarks.gateway.fairness import measure_fairness
 from tests.benchmarks.gateway.limits import measure_limits
+from tests.benchmarks.gateway.metering import measure_metering
 from tests.benchmarks.gateway.page import render
 from tests.benchmarks.gateway.peers import find_peers
 from tests.benchmarks.gateway.prefixes import Routed, route
@@ -63,12 +64,13 @@ def measure(rounds: int, *, others: bool) -> Results:
 
 
 def measure_keys(results: Results) -> Results:
-    """The same results with new limits and fairness."""
+    """The same results with new limits, fairness and metering."""
     facts = dict(describe("cpu"))
     return replace(
         results,
         limits=asyncio.run(measure_limits()),
         fairness=measure_fairness(),
+        metering=asyncio.run(measure_metering()),
         keys_measured=f"{facts['date']}, revision {facts['revision']}",
     )
 
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--without-others", action="store_true", help="leave out LiteLLM and vllm-router; install nothing"
     )
     parser.add_argument("--render", action="store_true", help="write the page from the last run's JSON file")
-    parser.add_argument("--keys", action="store_true", help="measure only limits and fairness, beside the last results")
+    parser.add_argument("--keys", action="store_true", help="measure only limits, fairness and usage by key")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"file to write ({PAGE.relative_to(ROOT)})")
     options = parser.parse_args(arguments)
     data = options.page.with_suffix(".json")

@@ -12,8 +12,10 @@ import random
 import signal
 import sys
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -28,10 +30,11 @@ from chatscale_gateway.discovery.peers import PeerReader
 from chatscale_gateway.discovery.pod_http import pod_session
 from chatscale_gateway.discovery.translate import GatewayPod
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
+from chatscale_gateway.http.access_log import WriteLine
 from chatscale_gateway.http.authentication import Authentication
 from chatscale_gateway.http.metric_events import MetricEvents
 from chatscale_gateway.http.options import HttpOptions
-from chatscale_gateway.http.serve import Ports, listening
+from chatscale_gateway.http.serve import Ports, listening, print_line
 from chatscale_gateway.keys.key_ring import FoundKey, KeyRing
 from chatscale_gateway.logs import set_up_logs
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
@@ -48,6 +51,8 @@ NAME: Final = "GATEWAY_NAME"
 """Environment variable: name of the gateway."""
 PEER: Final = "GATEWAY_PEER"
 """Environment variable: admin port of another gateway, to be read once a second."""
+LOG: Final = "GATEWAY_LOG"
+"""Environment variable: file for the access log. Otherwise it goes to standard output."""
 _READING_S: Final = 1.0
 PROFILE: Final = "GATEWAY_PROFILE"
 """Environment variable: file for a profile of the process, written at its end."""
@@ -80,6 +85,13 @@ def _authentication() -> Authentication | None:
     return Authentication(_Keys(KeyRing(found, KEY.namespace)))
 
 
+def _line_writer(stack: AsyncExitStack) -> WriteLine:
+    if LOG not in os.environ:
+        return print_line
+    file = stack.enter_context(Path(os.environ[LOG]).open("w", buffering=1, encoding="utf-8"))  # noqa: SIM115 - it is
+    return lambda line: print(line, file=file)
+
+
 async def _read_peer(dispatcher: HoldingDispatcher, peer_admin_port: int) -> None:
     """Read the other gateway for ever, as discovery does."""
     async with pod_session() as session:
@@ -109,10 +121,11 @@ async def main(port: int, admin_port: int, *replica_ports: int) -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_reader(sys.stdin, lambda: show(*map(int, sys.stdin.readline().split())))
     async with (
+        AsyncExitStack() as stack,
         ReplicaClient(response_timeout_s=RESPONSE_TIMEOUT_S) as upstream,
         listening(
             dispatcher, upstream, HttpOptions(), host="127.0.0.1", ports=Ports(port, admin_port, 0),
-            authentication=_authentication(),
+            authentication=_authentication(), write_line=_line_writer(stack),
         ) as gateway,
         asyncio.TaskGroup() as group,
     ):  # fmt: skip

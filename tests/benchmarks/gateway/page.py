@@ -182,6 +182,12 @@ def _keys(results: Results) -> str:
          f"{fairness.with_equal_s:.2f} s ({fairness.with_equal_s / fairness.alone_s:.2f}x)"),
         ("live requests refused", f"{fairness.refused}"),
     ]  # fmt: skip
+    if (metering := results.metering) is not None:
+        rows += [
+            ("requests of the usage test, and cancelled ones", f"{metering.requests:,}, {metering.cancelled:,}"),
+            ("tokens: replica, metrics, log",
+             f"{metering.replica_tokens:,}, {metering.metric_tokens:,}, {metering.log_tokens:,}"),
+        ]  # fmt: skip
     return _KEYS.format(
         table=_table(("what", "found"), rows),
         limit=LIMIT_PER_MINUTE,

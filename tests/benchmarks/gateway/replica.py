@@ -12,8 +12,9 @@ from typing import Any
 from aiohttp import web
 
 from chatscale_contract.openai import sse
+from chatscale_contract.server.endpoints import PROMPT_TOKENS_HEADER
 from tests.benchmarks.gateway.listening import listen
-from tests.benchmarks.gateway.wire import RUNNING_PATH, STOPS_PATH, TOKENS_PATH, Plan
+from tests.benchmarks.gateway.wire import PROMPT_TOKENS, RUNNING_PATH, STOPS_PATH, TOKENS_PATH, USAGE_PATH, Plan
 
 _ENVELOPE = {"id": "1", "created": 1, "model": "tiny"}
 
@@ -24,6 +25,7 @@ class Replica:
     def __init__(self) -> None:
         self._running = 0
         self._tokens = 0
+        self._prompt_tokens = 0
         self._stops: dict[str, float] = {}
         delta = {"index": 0, "delta": {"content": "word "}, "finish_reason": None}
         self._chunk = sse.event({**_ENVELOPE, "object": "chat.completion.chunk", "choices": [delta]})
@@ -32,6 +34,7 @@ class Replica:
         """POST of a chat completion."""
         body = await http.json()
         self._running += 1
+        self._prompt_tokens += PROMPT_TOKENS
         try:
             return await (self._stream(http, body) if body.get("stream") else self._answer(body))
         except (asyncio.CancelledError, ConnectionError):
@@ -46,6 +49,8 @@ class Replica:
             return web.json_response(self._running)
         if http.path == TOKENS_PATH:
             return web.json_response(self._tokens)
+        if http.path == USAGE_PATH:
+            return web.json_response(self._prompt_tokens + self._tokens)
         return web.json_response(self._stops if http.path == STOPS_PATH else {})
 
     async def _answer(self, body: dict[str, Any]) -> web.Response:
@@ -62,7 +67,9 @@ class Replica:
         plan = Plan.of(body)
         if plan.first_s:
             await asyncio.sleep(plan.first_s)
-        response = web.StreamResponse(headers={"Content-Type": sse.CONTENT_TYPE})
+        response = web.StreamResponse(
+            headers={"Content-Type": sse.CONTENT_TYPE, PROMPT_TOKENS_HEADER: str(PROMPT_TOKENS)}
+        )
         await response.prepare(http)
         for number in range(plan.tokens):
             if number:
@@ -77,7 +84,8 @@ class Replica:
 
 
 def _usage(plan: Plan) -> dict[str, int]:
-    return {"prompt_tokens": 400, "completion_tokens": plan.tokens, "total_tokens": 400 + plan.tokens}
+    total = PROMPT_TOKENS + plan.tokens
+    return {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": plan.tokens, "total_tokens": total}
 
 
 async def main(port: int) -> None:

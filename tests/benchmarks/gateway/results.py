@@ -10,12 +10,14 @@ from tests.benchmarks.gateway.capacity import DISCONNECTS, HELD, OPEN_STREAMS, S
 from tests.benchmarks.gateway.costs import ALONE, BUSY, STREAMS, Cost, Costs
 from tests.benchmarks.gateway.fairness import Fairness
 from tests.benchmarks.gateway.limits import BAD_KEYS_PER_MINUTE, Limits
+from tests.benchmarks.gateway.metering import Metering
 from tests.benchmarks.gateway.peers import GATEWAY
 from tests.benchmarks.gateway.prefixes import Routed
 
 ONE_GATEWAY: Final = "PrefixHash, one gateway"
 TWO_GATEWAYS: Final = "PrefixHash, two gateways"
 _LIMIT_TOLERANCE: Final = 0.05
+_USAGE_TOLERANCE: Final = 0.01
 LEAST_LOAD: Final = "LeastLoad, two gateways"
 
 
@@ -37,8 +39,10 @@ class Results:
     """None in results of a version that did not measure it."""
     fairness: Fairness | None
     """None in results of a version that did not measure it."""
+    metering: Metering | None = None
+    """None in results of a version that did not measure it."""
     keys_measured: str = ""
-    """Date and revision of `limits` and `fairness`, which can be measured by themselves."""
+    """Date and revision of `limits`, `fairness` and `metering`, which can be measured by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,9 @@ def _key_goals(results: Results) -> list[Goal]:
     if fairness := results.fairness:
         name = "p99 TTFT of a live key beside a batch key with 10 times the load"
         found.append(_at_most(name, 1.1, 1 + fairness.growth(), "x"))
+    if metering := results.metering:
+        name, error = "error of usage by key in metrics and log, with cancels", metering.largest_error
+        found.append(Goal(name, "<= 1 %", f"{error:.2%}", error <= _USAGE_TOLERANCE))
     return found
 
 
@@ -132,6 +139,7 @@ def load(path: Path) -> Results:
         routed={name: Routed(**each) for name, each in found["routed"].items()},
         limits=Limits(**found["limits"]) if found.get("limits") else None,
         fairness=Fairness(**found["fairness"]) if found.get("fairness") else None,
+        metering=Metering(**found["metering"]) if found.get("metering") else None,
         keys_measured=found.get("keys_measured", ""),
     )
 

@@ -15,6 +15,10 @@ STOPS_PATH: Final = "/bench/stops"
 """GET of the replica: by X-Request-Id, when work ended because the connection was lost (monotonic seconds)."""
 TOKENS_PATH: Final = "/bench/tokens"
 """GET of the replica: number of tokens that it has generated."""
+USAGE_PATH: Final = "/bench/usage"
+"""GET of the replica: number of prompt and generated tokens that it has counted."""
+PROMPT_TOKENS: Final = 400
+"""Of each request, as the replica counts."""
 GOOD_KEY: Final = "csk-bench-good"
 LIMITED_KEY: Final = "csk-bench-limited"
 LIMIT_PER_MINUTE: Final = 24_000

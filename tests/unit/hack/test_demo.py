@@ -2,11 +2,13 @@
 
 import subprocess
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from chatscale_contract.money import Price
 from hack import kube
 from hack.demo.__main__ import main, next_commands
 from hack.demo.steps import Recorder, StepFailedError, step
@@ -66,6 +68,11 @@ def test_the_summary_draws_replicas_and_queue_and_counts_requests():
         "decisions, newest first:",
         "  2026-01-01T00:00:00Z  1 -> 3  Burst: 20 wait",
     ]
+
+
+def test_a_summary_shows_money_where_there_is_a_price():
+    money = "cost: 0.5 replica-minutes; a fixed fleet of 3 costs 0.6: 1.94 EUR instead of 2.50 EUR"
+    assert money in summary(UP_AND_DOWN, SERVED, [], Price(gpu_hour=Decimal(250)))
 
 
 def test_a_summary_of_nothing_is_no_error():

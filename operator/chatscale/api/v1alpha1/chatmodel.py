@@ -9,6 +9,7 @@ from chatscale.api.v1alpha1.autoscaling import AutoscalingMode, AutoscalingSpec
 from chatscale.api.v1alpha1.common import ApiModel, CelRule, not_stored
 from chatscale.api.v1alpha1.model import ModelSource
 from chatscale.api.v1alpha1.pod import PodMetadataSpec
+from chatscale.api.v1alpha1.price import PriceSpec
 from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale.api.v1alpha1.scheduling import SchedulingSpec
 from chatscale.api.v1alpha1.server import Device, DrainSpec, ResourceRequirements, ServerSpec
@@ -66,6 +67,11 @@ class ChatModelSpec(ApiModel):
         description="How the gateway names, holds and distributes requests for this model.",
         json_schema_extra=not_stored,
     )
+    price: PriceSpec | None = Field(
+        default=None,
+        description="What the model costs. Reports of usage and of the simulator show money with it. Nothing scales "
+        "by it.",
+    )
     drain: DrainSpec = Field(
         default_factory=DrainSpec, description="How a replica shuts down without interrupting responses."
     )
@@ -102,6 +108,11 @@ class ChatModel(ApiModel):
             "metadata.name must be lower case letters, digits and '-', and start with a letter, as a Service's name",
             "'metadata.name must be lower case letters, digits and dashes, and start with a letter, found \"'"
             " + self.metadata.name + '\"'",
+        ),
+        CelRule(
+            "!has(self.spec.routing) || !has(self.spec.routing.overload) || "
+            "!has(self.spec.routing.overload.fallback) || self.spec.routing.overload.fallback != self.metadata.name",
+            "spec.routing.overload.fallback must name another ChatModel",
         ),
     )
 

@@ -1,9 +1,9 @@
 """How the gateway names, holds and routes the requests of a ChatModel."""
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from chatscale.api.v1alpha1.common import ApiModel, CelRule
 
@@ -59,6 +59,37 @@ class HoldSpec(ApiModel):
     )
 
 
+class OverloadSpec(ApiModel):
+    """What new requests get while too many requests are held."""
+
+    cel_rules = (
+        CelRule(
+            "has(self.maxTokens) != has(self.fallback)",
+            "spec.routing.overload needs exactly one of maxTokens and fallback",
+        ),
+    )
+
+    held_requests: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        description="The mode begins above this number of held requests, over all gateway pods, and ends at it."
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None,
+        description="Shorter answers: the gateway lowers max_tokens of new requests to this, and sets it where a "
+        "request has none. It never raises it.",
+    )
+    fallback: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = Field(
+        default=None,
+        description="Answers of another, usually smaller ChatModel in the same namespace. Its own overload mode does "
+        "not apply to them. Requests wait as usual while it is missing or stopped, or if the API key does not open it.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_mode(self) -> Self:
+        if (self.max_tokens is None) == (self.fallback is None):
+            raise ValueError("needs exactly one of maxTokens and fallback")
+        return self
+
+
 class RoutingSpec(ApiModel):
     """How clients name this model at the gateway, and how the gateway distributes requests to replicas."""
 
@@ -91,5 +122,8 @@ class RoutingSpec(ApiModel):
         default_factory=list,
         description="Further paths of the runtime that the gateway forwards, such as /tokenize. The request body "
         "must name the model.",
+    )
+    overload: OverloadSpec | None = Field(
+        default=None, description="What new requests get while too many are held. If left out: they wait."
     )
     hold: HoldSpec = Field(default_factory=HoldSpec, description="The queue of requests that wait for a replica.")

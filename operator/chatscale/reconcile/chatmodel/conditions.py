@@ -18,6 +18,7 @@ CONFLICTING_AUTOSCALER: Final = "ConflictingAutoscaler"
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
 SLO_NOT_FOLLOWED: Final = "SLONotFollowed"
 ALIAS_CONFLICT: Final = "AliasConflict"
+FALLBACK_UNAVAILABLE: Final = "FallbackUnavailable"
 GATEWAY_UNREADABLE: Final = "GatewayUnreadable"
 
 RETRIED_BY_REPLICASET: Final = (
@@ -33,6 +34,7 @@ BAD_REASONS: Final = frozenset(
         METRICS_UNAVAILABLE,
         SLO_NOT_FOLLOWED,
         ALIAS_CONFLICT,
+        FALLBACK_UNAVAILABLE,
         *ProblemReason,
     }
 )
@@ -167,6 +169,8 @@ def _routing_ready(result: PassResult) -> ConditionState:
     kind, chatmodel = "RoutingReady", result.chatmodel
     if result.alias_conflict:
         return ConditionState(kind, ConditionStatus.FALSE, ALIAS_CONFLICT, result.alias_conflict)
+    if result.fallback_fault:
+        return ConditionState(kind, ConditionStatus.FALSE, FALLBACK_UNAVAILABLE, result.fallback_fault)
     if result.unread_gateways:
         pods = ", ".join(result.unread_gateways[:3])
         message = (

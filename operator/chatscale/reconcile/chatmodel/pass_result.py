@@ -69,6 +69,8 @@ class PassResult:
     """Why a template that the operator changed is not rolled out yet; empty if none waits."""
     alias_conflict: str | None = None
     """Which names at the gateway mean two ChatModels; None if none does."""
+    fallback_fault: str | None = None
+    """Why the fallback of `spec.routing.overload` cannot be used; None if it can, or there is none."""
     unread_gateways: tuple[str, ...] = ()
     """Names of the gateways that could not be read for too long."""
 

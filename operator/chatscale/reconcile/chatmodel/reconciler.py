@@ -61,7 +61,7 @@ from chatscale.reconcile.chatmodel.resolution import (
     reset_count,
     resolve_replicas,
 )
-from chatscale.reconcile.chatmodel.routing import find_alias_conflict
+from chatscale.reconcile.chatmodel.routing import find_alias_conflict, find_fallback_fault
 from chatscale.reconcile.chatmodel.schedule import REFUSED_RETRY_S, RESYNC_S, due_in_s, plan_again_in_s
 from chatscale.reconcile.chatmodel.snapshot import Snapshot, take_snapshot
 from chatscale.reconcile.chatmodel.status import as_patch, compute_status, invalid_status, write_due_in_s
@@ -358,6 +358,7 @@ def _result(
         refusal=refusal,
         update_waits=update_waits,
         alias_conflict=find_alias_conflict(chatmodel, snapshot.namesakes),
+        fallback_fault=find_fallback_fault(chatmodel, snapshot.namesakes),
         unread_gateways=seen.clients.unread if seen.clients else (),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ChatModel
-from chatscale.reconcile.chatmodel.watches import aliases_of, object_names, served_names
+from chatscale.reconcile.chatmodel.watches import aliases_of, is_stopped, object_names, served_names
 
 _NAMED: Final = 3
 """Conflicts that a message names; more would not help to resolve them."""
@@ -30,6 +30,24 @@ def find_alias_conflict(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]
         return None
     more = f"; {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return "; ".join(found[:_NAMED]) + more
+
+
+def find_fallback_fault(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]]) -> str | None:
+    """Why the gateway cannot use the fallback of `spec.routing.overload`; None if it can, or there is none."""
+    overload = chatmodel.spec.routing.overload
+    if overload is None or overload.fallback is None:
+        return None
+    key = f"{chatmodel.metadata.namespace}/{overload.fallback}"
+    found = next((other for other in others if _key(other) == key), None)
+    if key == chatmodel.key:
+        fault = "is the ChatModel itself"
+    elif found is None:
+        fault = "does not exist"
+    elif is_stopped(found):
+        fault = "has 0 replicas and no scaleToZero"
+    else:
+        return None
+    return f"the fallback {key} {fault}: spec.routing.overload is ignored and requests wait"
 
 
 @dataclass(frozen=True, slots=True)

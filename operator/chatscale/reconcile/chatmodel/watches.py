@@ -28,6 +28,10 @@ WATCHES: Final = (
 )
 
 
+_SERVING: Final = "#serving"
+"""No name at the gateway contains `#`."""
+
+
 def chatmodel_key(namespace: str, name: str) -> ObjectKey:
     """The key of a ChatModel."""
     return ObjectKey(CHATMODEL.name, namespace, name)
@@ -39,8 +43,12 @@ def routing_key(name: str) -> ObjectKey:
 
 
 def routing_names(manifest: Mapping[str, Any]) -> set[str]:
-    """All values of `model` in requests that may mean this ChatModel. The spec need not be valid."""
-    return {*own_names(manifest), *aliases_of(manifest)}
+    """All values of `model` in requests that may mean this ChatModel, and the name of its fallback.
+
+    The spec need not be valid.
+    """
+    fallback = fallback_of(manifest)
+    return {*own_names(manifest), *aliases_of(manifest), *([fallback] if fallback else [])}
 
 
 def own_names(manifest: Mapping[str, Any]) -> set[str]:
@@ -65,16 +73,37 @@ def aliases_of(manifest: Mapping[str, Any]) -> list[str]:
     return list(((manifest.get("spec") or {}).get("routing") or {}).get("aliases") or ())
 
 
+def fallback_of(manifest: Mapping[str, Any]) -> str | None:
+    """namespace/name of `spec.routing.overload.fallback`; None if there is none."""
+    routing = (manifest.get("spec") or {}).get("routing") or {}
+    name = (routing.get("overload") or {}).get("fallback")
+    return f"{manifest['metadata']['namespace']}/{name}" if name else None
+
+
+def is_stopped(manifest: Mapping[str, Any]) -> bool:
+    """Whether the ChatModel stays at 0 replicas, whatever requests arrive."""
+    spec = manifest.get("spec") or {}
+    return spec.get("replicas") == 0 and (spec.get("autoscaling") or {}).get("scaleToZero") is None
+
+
+def _shared_names(manifest: Mapping[str, Any]) -> set[str]:
+    """Routing names, and a mark of ChatModels that serve: a fallback that stops or starts loses or gains it."""
+    meta, fallback = manifest["metadata"], fallback_of(manifest)
+    serving = [] if is_stopped(manifest) else [f"{meta['namespace']}/{meta['name']}"]
+    return routing_names(manifest) | {f"{name}{_SERVING}" for name in (*serving, fallback) if name}
+
+
 def chatmodels_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
     """The ChatModels whose pass depends on this object; some of them may not exist.
 
-    A ChatModel concerns itself, and through the keys of its names the ChatModels with an equal name. A child and a pod
+    A ChatModel concerns itself, and through the keys of its names the ChatModels with an equal name and those whose
+    fallback it is. A child and a pod
     concern the ChatModel of their label. An HPA also concerns its target and a ChatModel of its own name, which needs
     that name in mode HPA.
     """
     meta = manifest["metadata"]
     if manifest["kind"] == CHATMODEL.name:
-        return {chatmodel_key(meta["namespace"], meta["name"]), *map(routing_key, routing_names(manifest))}
+        return {chatmodel_key(meta["namespace"], meta["name"]), *map(routing_key, _shared_names(manifest))}
     concerned = {(meta.get("labels") or {}).get(names.CHATMODEL.label)}
     if manifest["kind"] == AUTOSCALER.name:
         target = manifest["spec"]["scaleTargetRef"]

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatscale_contract.money import Price
 from chatscale_simulator.command import simulate
 from chatscale_simulator.inputs.chatmodel import read_model
 from chatscale_simulator.inputs.events import Event
@@ -167,13 +169,13 @@ def test_the_forecast_has_cost_then_latencies_then_load_over_time(tmp_path: Path
     traffic = write_traffic(tmp_path, requests=901)
 
     result, row = forecast.simulate_model(model, traffic, ColdStart.CACHED, model.track, 0)
-    lines = forecast.format_forecast(model, traffic, result, row, 2.5).splitlines()
+    lines = forecast.format_forecast(model, traffic, result, row, Price(gpu_hour=Decimal("2.5"))).splitlines()
 
     within = "first token in 0.5 s, or 3 times its time on an idle replica if longer"
     assert lines[:-2] == [
         "Traffic      calm: 901 requests in 0.5 h, 0.50 a second, 0.52 at most",
         "Model        shop: 2 fixed replicas, profile S, cold start cached, track equal, routing gateway",
-        "Cost         1.0 GPU-hours; at this rate 48 a day, 1460 a month: 120.00 a day, 3,650.00 a month in money",
+        "Cost         1.0 GPU-hours; at this rate 48 a day, 1460 a month: 120.00 a day, 3,650.00 a month in EUR",
         "Replicas     2.0 on average, 2 at most",
         "First token  half within 0.04 s, 95 % within 0.04 s, 99 % within 0.04 s",
         "Each token   half within 0.010 s, 99 % within 0.010 s",

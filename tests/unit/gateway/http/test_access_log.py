@@ -2,7 +2,9 @@
 
 import json
 
+from chatscale_contract.gateway.keys import KeyId
 from chatscale_gateway.http.access_log import AccessLog, RequestRecord
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.routing.catalog import ModelKey
 from chatscale_gateway.routing.outcomes import Usage
 
@@ -18,12 +20,14 @@ def test_writes_every_field():
     record = RequestRecord(
         "id", "POST", "/v1/x", 1.0, model=ModelKey("demo", "tiny"), streamed=True, status=200, held_s=0.5,
         ttft_s=0.25, attempts=2, pod="pod-0", outcome="completed", usage=Usage(7, 2, 3),
+        caller=Caller(KeyId("demo", "shop")), overload="fallback", requested_model=ModelKey("demo", "large"),
     )  # fmt: skip
     assert written(record) == {
         "time": 1234.568, "event": "request", "request_id": "id", "model": "tiny", "namespace": "demo",
         "method": "POST", "path": "/v1/x", "status": 200, "streamed": True, "held_s": 0.5, "ttft_s": 0.25,
         "duration_s": 1.2346, "prompt_tokens": 7, "cached_tokens": 2, "generated_tokens": 3, "attempts": 2,
-        "pod": "pod-0", "outcome": "completed", "code": "",
+        "pod": "pod-0", "outcome": "completed", "code": "", "key": "demo/shop", "usage": "counted",
+        "overload": "fallback", "requested_model": "large",
     }  # fmt: skip
 
 

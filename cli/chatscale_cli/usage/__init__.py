@@ -1,0 +1,1 @@
+"""`chatscale usage`: tokens and money by key and model, from the access log of the gateway."""
