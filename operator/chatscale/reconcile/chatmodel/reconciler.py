@@ -18,8 +18,8 @@ from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ObjectMeta, parse
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
 from chatscale.desired.manifest import ObjectKey
-from chatscale.desired.plan import Plan
 from chatscale.desired.network_policy import PodAccess
+from chatscale.desired.plan import Plan
 from chatscale.desired.workload import ServerImages
 from chatscale.errors import (
     ClusterUnavailableError,
