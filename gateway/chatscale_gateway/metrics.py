@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as MetricFamily
 from prometheus_client.registry import Collector
@@ -61,6 +61,13 @@ STREAMS_BROKEN = Counter(
 DISCOVERY_ERRORS = Counter(
     "gateway_discovery_errors_total", "Failed lists, watches and readings: chatmodels, pods, loads, peers. A pod that "
     "does not answer is not counted", ("resource",), registry=REGISTRY,
+)  # fmt: skip
+TLS_RELOADS = Counter(
+    "gateway_tls_reloads_total", "Changed TLS certificates, by result: loaded or failed", ("result",), registry=REGISTRY
+)
+TLS_RELOAD_FAILING = Gauge(
+    "gateway_tls_reload_failing", "1 while the certificate files cannot be loaded and the former certificate is used",
+    registry=REGISTRY,
 )  # fmt: skip
 EJECTIONS = Counter(
     "gateway_ejections_total", "Replicas that got no requests for a while, by cause", (*MODEL_LABELS, "cause"),

@@ -98,8 +98,8 @@ class ChatModelReconciler:
     ) -> None:
         """clock: the wall clock. monotonic: seconds, from any start. gateways: None if there are none.
 
-        access: who may connect to replicas. max_updates: ChatModels that roll out a change by the operator at a time. wake: runs a pass over another
-        ChatModel soon.
+        access: who may connect to replicas. max_updates: ChatModels that roll out a change by the operator at a time.
+        wake: runs a pass over another ChatModel soon.
         """
         self._cluster = cluster
         self._cache = cache
