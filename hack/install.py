@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from hack.cluster.network import POD_RANGE
 from hack.cluster.places import places_of_this_machine
 from hack.helm import CHART, NAMESPACE, RELEASE, HelmError, Values, helm
 from hack.kube import CONTEXT
@@ -32,6 +33,8 @@ def image_values() -> Values:
             "image": images.get("server") or images.get("server-smollm2", ""),
             "simulatedImage": images["server-simulated"],
         },
+        # This machine reaches replicas through node ports; pods may not.
+        "networkPolicy": {"extraIngress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [POD_RANGE]}}]}]},
     }
 
 

@@ -1,5 +1,6 @@
 """The gateway in the chart: on by default, each value reaches its setting, and it may read and not write."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -72,6 +73,8 @@ def test_each_value_of_the_chart_reaches_its_setting():
             "responseTimeoutSeconds": 300,
             "pathPrefix": "/llm",
             "cors": {"allowedOrigins": ["https://shop.example", "http://localhost:3000"]},
+            "tls": {"secretName": "gateway-tls"},
+            "trustedProxies": ["10.0.0.0/8", "192.0.2.1"],
             "tracing": {"otlpEndpoint": "http://collector:4318"},
             "resources": {"limits": {"memory": "2Gi"}},
         },
@@ -89,6 +92,9 @@ def test_each_value_of_the_chart_reaches_its_setting():
         response_timeout_seconds=300,
         path_prefix="/llm",
         cors_origins=("https://shop.example", "http://localhost:3000"),
+        tls_cert_file="/tls/tls.crt",
+        tls_key_file="/tls/tls.key",
+        trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("192.0.2.1")),
         otlp_endpoint="http://collector:4318",
         memory_limit_bytes=2 * 1024**3,
         log_level="DEBUG",
@@ -123,10 +129,10 @@ def test_the_limit_for_bodies_follows_the_memory_limit(limit: str):
     assert too_small == (limit == "64Mi")
 
 
-def test_values_reused_from_a_chart_without_prefix_origins_and_traces_give_the_defaults():
-    values = {"gateway": {"pathPrefix": None, "cors": None, "tracing": None}}
+def test_values_reused_from_an_older_chart_give_the_defaults():
+    newer = ("pathPrefix", "cors", "tracing", "tls", "trustedProxies", "ingress", "httpRoute")
 
-    assert Settings.from_env(env(values)) == Settings.from_env(env())
+    assert render({"gateway": dict.fromkeys(newer)}) == render()
 
 
 def test_variables_of_the_opentelemetry_sdk_pass_through():
