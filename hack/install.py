@@ -6,6 +6,7 @@ The demo and the end-to-end tests call `install` and `uninstall`; both return wh
 import json
 import sys
 from pathlib import Path
+from typing import Final
 
 from hack.cluster.network import POD_RANGE
 from hack.cluster.places import places_of_this_machine
@@ -14,6 +15,10 @@ from hack.kube import CONTEXT
 
 WAIT_S = 180
 """For the operator's first readiness probe; its image is on the node already."""
+
+
+KEYS_OF_ALL_NAMESPACES: Final[Values] = {"gateway": {"auth": {"secretNamespaces": ["*"]}}}
+"""Each demo and each test has its API keys in its own namespace, and they are deleted with it."""
 
 
 def image_values() -> Values:
@@ -48,13 +53,13 @@ def install(
 ) -> str:
     """Install or upgrade, and wait for the operator and the gateway to be ready.
 
-    `values` come on top of the images' and of nothing else: values of an earlier release are forgotten.
+    `values` come on top of the images and KEYS_OF_ALL_NAMESPACES; values of an earlier release are forgotten.
     HelmError if it does not become ready within WAIT_S.
     """
     return helm(
         *("upgrade", "--install", release, str(chart), "--namespace", namespace, "--create-namespace"),
         *("--wait", f"--timeout={WAIT_S}s", "--reset-values", "--values", "-", "--kube-context", CONTEXT),
-        stdin=json.dumps(merge_values(image_values(), values or {})),
+        stdin=json.dumps(merge_values(merge_values(image_values(), KEYS_OF_ALL_NAMESPACES), values or {})),
         timeout_s=WAIT_S + 60,
     )
 
@@ -78,7 +83,7 @@ def merge_values(base: Values, top: Values) -> Values:
 
 
 def main() -> int:
-    """Install with the chart's defaults and the local images; say which."""
+    """Install with the local images and the API keys of all namespaces; print the images."""
     try:
         values = image_values()
         print(f"installing {CHART.name} as {RELEASE} into {NAMESPACE} of {CONTEXT}, with")

@@ -6,6 +6,7 @@ Not for the operator, which talks to the API server through `chatscale.cluster`.
 import json
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
@@ -122,7 +123,7 @@ def expose_gateway(namespace: str, release: str) -> str:
 def _expose(service: str, namespace: str, selector: dict[str, str], port: int) -> str:
     """The base address, once it answers. An existing Service is used again.
 
-    kube-proxy needs a moment for a new Service, in which connections are reset: no loss of the model's.
+    kube-proxy needs a moment for a new Service, and resets connections in that time. A gateway answers 401 here.
     """
     from chatscale_contract.server.endpoints import MODELS_PATH
 
@@ -142,8 +143,12 @@ def _expose(service: str, namespace: str, selector: dict[str, str], port: int) -
     base_url = f"http://127.0.0.1:{node_port}"
 
     def answers() -> bool:
-        with urllib.request.urlopen(base_url + MODELS_PATH, timeout=5) as response:
-            return bool(response.status == HTTPStatus.OK)
+        try:
+            with urllib.request.urlopen(base_url + MODELS_PATH, timeout=5) as response:
+                return bool(response.status == HTTPStatus.OK)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code == HTTPStatus.UNAUTHORIZED
 
     wait_for(f"{base_url} answers", answers, within_s=30, every_s=0.2)
     return base_url

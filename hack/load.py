@@ -18,6 +18,7 @@ import aiohttp
 from typing_extensions import override
 
 from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH
+from hack.keys import bearer
 
 
 class Fate(StrEnum):
@@ -87,6 +88,8 @@ async def ask(
     question: str,
     max_tokens: int,
     on_text: Callable[[str], None] | None = None,
+    *,
+    key: str | None = None,
 ) -> tuple[Fate, str, float | None]:
     """One streamed chat request: its fate, why, and the time to its first text in seconds."""
     body = {
@@ -97,7 +100,7 @@ async def ask(
         "stream": True,
     }
     began, ttft_s, finish_reason, done = time.monotonic(), None, None, False
-    async with session.post(base_url + CHAT_COMPLETIONS_PATH, json=body) as response:
+    async with session.post(base_url + CHAT_COMPLETIONS_PATH, json=body, headers=bearer(key)) as response:
         if response.status != HTTPStatus.OK:
             text = (await response.text())[:200]
             known = response.status in {429, 503} and "Retry-After" in response.headers
@@ -132,10 +135,11 @@ async def run_load(
     seed: int = 1,
     request_timeout_s: float = 180,
     enough: Callable[[], bool] = lambda: False,
+    key: Callable[[], str] | None = None,
 ) -> LoadReport:
     """Send requests at `rate_per_s(seconds since start)`, then wait for every one of them.
 
-    No request is sent after `duration_s`, nor once `enough()` is true.
+    No request is sent after `duration_s`, nor once `enough()` is true. key: returns the API key of the next request.
     """
     dice = random.Random(seed)
     report = LoadReport()
@@ -145,7 +149,8 @@ async def run_load(
 
     async def customer(sent_at_s: float) -> None:
         try:
-            fate, detail, ttft_s = await ask(session, base_url, model, dice.choice(QUESTIONS), max_tokens)
+            question, sent_key = dice.choice(QUESTIONS), None if key is None else key()
+            fate, detail, ttft_s = await ask(session, base_url, model, question, max_tokens, key=sent_key)
         except (aiohttp.ClientError, TimeoutError, json.JSONDecodeError, UnicodeDecodeError) as error:
             fate, detail, ttft_s = Fate.LOST, f"{type(error).__name__}: {error}", None
         duration_s = time.monotonic() - began - sent_at_s

@@ -1,37 +1,39 @@
-"""The `chatscale` command: parses arguments and calls the program that does the work.
-
-Each sub-command imports its program when it runs, so `chatscale --help` needs no optional package.
-"""
+"""The `chatscale` command: parses arguments and calls the program that does the work."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from chatscale import __version__
+from chatscale_cli.commands import COMMANDS, Command
+from chatscale_cli.errors import CommandError
 from chatscale_contract.sysexits import SysExit
 from chatscale_simulator.errors import InputError
-from chatscale_simulator.options import add_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `chatscale`. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="chatscale", description="Serve a chat LLM on Kubernetes through bursts.")
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    add_options(
-        commands.add_parser("simulate", help="play traffic against a ChatModel or against policies, without a cluster")
-    )
-    return _simulate(parser.parse_args(arguments))
+    parsers = parser.add_subparsers(dest="command", required=True)
+    for command in COMMANDS:
+        command.add_options(parsers.add_parser(command.name, help=command.help))
+    options = parser.parse_args(arguments)
+    return _run(next(command for command in COMMANDS if command.name == options.command), options)
 
 
-def _simulate(options: argparse.Namespace) -> int:
+def _run(command: Command, options: argparse.Namespace) -> int:
     try:
-        from chatscale_simulator.command import simulate
+        program = command.load()
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"chatscale: `simulate` needs the package {error.name}: pip install 'chatscale[simulator]'\n")
+        needed = f"`{command.name}` needs the package {error.name}: pip install 'chatscale[{command.extra}]'"
+        sys.stderr.write(f"chatscale: {needed}\n")
         return SysExit.UNAVAILABLE
     try:
-        return simulate(options)
+        return program(options)
+    except CommandError as error:
+        sys.stderr.write(f"chatscale: {error}\n")
+        return error.exit_code
     except InputError as error:
         sys.stderr.write(f"chatscale: {error}\n")
         return SysExit.BAD_SETTINGS

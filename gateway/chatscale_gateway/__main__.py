@@ -8,7 +8,9 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +19,13 @@ from prometheus_client import disable_created_metrics
 
 from chatscale import __version__
 from chatscale_contract.sysexits import SysExit
-from chatscale_gateway.discovery.api_server import ApiServerError
+from chatscale_gateway.discovery.api_server import ApiServer, ApiServerError
 from chatscale_gateway.discovery.connection import connect
 from chatscale_gateway.discovery.discover import Discovery, Scope
+from chatscale_gateway.discovery.key_discovery import KeyDiscovery
 from chatscale_gateway.discovery.pod_http import pod_session
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
+from chatscale_gateway.http.authentication import Authentication
 from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.memory import USUAL_LIMIT_BYTES, bytes_for_bodies
 from chatscale_gateway.http.metric_events import MetricEvents
@@ -30,7 +34,7 @@ from chatscale_gateway.http.serve import Ports, listening, serve
 from chatscale_gateway.http.tls import Certificates, TlsError
 from chatscale_gateway.http.tracing import Tracing, build_tracing
 from chatscale_gateway.logs import set_up_logs
-from chatscale_gateway.settings import LogFormat, Settings, SettingsError
+from chatscale_gateway.settings import AuthMode, LogFormat, Settings, SettingsError
 from chatscale_gateway.upstream.client import ReplicaClient
 
 HOST: Final = "0.0.0.0"  # noqa: S104 - all addresses of the pod
@@ -91,17 +95,21 @@ async def run_gateway(settings: Settings, tracing: Tracing | None, certificates:
         connect(settings.kube_context) as api_server,
         pod_session() as session,
         ReplicaClient(response_timeout_s=settings.response_timeout_seconds) as upstream,
+        authenticating(api_server, settings) as access,
         listening(
-            dispatcher, upstream, options, host=HOST, ports=ports, tracing=tracing, certificates=certificates
-        ) as gateway,  # fmt: skip
+            dispatcher, upstream, options,
+            host=HOST, ports=ports, tracing=tracing, authentication=access.authentication,
+            certificates=certificates,
+        ) as gateway,
         asyncio.TaskGroup() as group,
-    ):
+    ):  # fmt: skip
         # A full garbage collection takes 0.1 s with the 70,000 objects of the imports, and streams wait for it.
         gc.freeze()
         discovery = Discovery(api_server, session, dispatcher, _scope(settings), admin_port=settings.admin_port)
         tasks = (
             group.create_task(discovery.run()),
-            group.create_task(_become_ready(discovery, gateway.lifecycle)),
+            group.create_task(_become_ready(discovery, access.keys, gateway.lifecycle)),
+            *(group.create_task(run()) for run in access.runs),
             *([group.create_task(certificates.reload_forever())] if certificates else []),
         )
         try:
@@ -132,8 +140,56 @@ def http_options(settings: Settings) -> HttpOptions:
     )
 
 
-async def _become_ready(discovery: Discovery, lifecycle: Lifecycle) -> None:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use the API. All fields are empty where authentication is off."""
+
+    authentication: Authentication | None = None
+    keys: KeyDiscovery | None = None
+    runs: tuple[Callable[[], Coroutine[None, None, None]], ...] = ()
+    """They follow the keys until cancelled."""
+
+
+@asynccontextmanager
+async def authenticating(api_server: ApiServer, settings: Settings) -> AsyncIterator[Access]:
+    """Yield what the settings determine."""
+    if settings.auth is AuthMode.NONE:
+        log.warning("authentication is off: everybody who reaches the gateway may use all models")
+        yield Access()
+        return
+    keys = KeyDiscovery(api_server, api_server, key_namespaces(settings), settings.pod_namespace)
+    if not settings.oidc_issuer:
+        yield Access(Authentication(keys), keys, (keys.run,))
+        return
+    # The libraries for signatures take memory, so only gateways with an identity provider import them.
+    from chatscale_gateway.discovery.oidc import OidcVerifier, fetching
+    from chatscale_gateway.keys.claims import ClaimMapping
+    from chatscale_gateway.keys.tokens import TokenRules
+
+    async with pod_session() as session:
+        tokens = OidcVerifier(
+            fetching(session),
+            TokenRules(settings.oidc_issuer, settings.oidc_audience),
+            ClaimMapping(settings.pod_namespace, settings.oidc_claims, settings.oidc_policy),
+            jwks_url=settings.oidc_jwks_url,
+            clock=time.monotonic,
+        )
+        yield Access(Authentication(keys, tokens), keys, (keys.run, tokens.run))
+
+
+def key_namespaces(settings: Settings) -> tuple[str, ...]:
+    """Namespaces of the Secrets with keys; empty means all."""
+    if "*" in settings.key_namespaces:
+        return ()
+    if settings.key_namespaces:
+        return settings.key_namespaces
+    return (settings.pod_namespace,) if settings.pod_namespace else settings.namespaces
+
+
+async def _become_ready(discovery: Discovery, keys: KeyDiscovery | None, lifecycle: Lifecycle) -> None:
     await discovery.wait_until_ready()
+    if keys is not None:
+        await keys.wait_until_ready()
     lifecycle.catalog_complete()
 
 

@@ -59,7 +59,8 @@ STREAMS_BROKEN = Counter(
     registry=REGISTRY,
 )  # fmt: skip
 DISCOVERY_ERRORS = Counter(
-    "gateway_discovery_errors_total", "Failed lists, watches and readings: chatmodels, pods, loads, peers. A pod that "
+    "gateway_discovery_errors_total", "Failed lists, watches and readings: chatmodels, pods, secrets, loads, peers, "
+    "events (of malformed keys), oidc (the identity provider's keys). A pod that "
     "does not answer is not counted", ("resource",), registry=REGISTRY,
 )  # fmt: skip
 TLS_RELOADS = Counter(
@@ -68,6 +69,10 @@ TLS_RELOADS = Counter(
 TLS_RELOAD_FAILING = Gauge(
     "gateway_tls_reload_failing", "1 while the certificate files cannot be loaded and the former certificate is used",
     registry=REGISTRY,
+)  # fmt: skip
+KEY_ERRORS = Gauge(
+    "gateway_key_errors", "Secrets with the label of an API key whose key is off: malformed, or duplicate (another "
+    "Secret has the same hash)", ("reason",), registry=REGISTRY,
 )  # fmt: skip
 EJECTIONS = Counter(
     "gateway_ejections_total", "Replicas that got no requests for a while, by cause", (*MODEL_LABELS, "cause"),

@@ -4,6 +4,7 @@ Nothing else in the gateway reads the environment. A bad value or an unknown `CH
 process with one line that names the variable, the expected and the found value: a typo must not become a default.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -21,6 +22,7 @@ from pydantic_settings import (
 from typing_extensions import override
 
 from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT, LIVENESS_PORT
+from chatscale_contract.gateway.key_secret import POLICY_FIELDS, MalformedKeyError, parse_policy
 from chatscale_contract.server.environment import Env
 
 ENV_PREFIX: Final = "CHATSCALE_GATEWAY_"
@@ -34,12 +36,22 @@ Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}
 PodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 PathPrefix = Annotated[str, StringConstraints(max_length=128, pattern=r"^(/[A-Za-z0-9._~-]+)*$")]
 Origin = Annotated[str, StringConstraints(max_length=255, pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$")]
+Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^(https?://[!-~]+)?$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 Port = Annotated[int, Field(ge=1, le=65_535, description="a TCP port from 1 to 65535")]
 
 
 class SettingsError(Exception):
     """A setting is invalid; the message is for the person who set it."""
+
+
+class AuthMode(StrEnum):
+    """Who may use the API."""
+
+    KEYS = "Keys"
+    """Owners of API keys, and of tokens if an identity provider is configured."""
+    NONE = "None"
+    """Everybody who reaches the gateway."""
 
 
 class LogFormat(StrEnum):
@@ -67,6 +79,27 @@ class Settings(BaseSettings):
     """Namespace of the gateway's pods. Empty outside a cluster: the gateway then has no peers."""
     instance: LabelValue = Field(default="", description="the value of a label")
     """Value of the label `app.kubernetes.io/instance` on the gateway's pods, i.e. the Helm release. Empty: any."""
+    auth: AuthMode = Field(default=AuthMode.KEYS, description=f"one of {', '.join(AuthMode)}")
+    key_namespaces: Annotated[tuple[Namespace | Literal["*"], ...], NoDecode] = Field(
+        default=(), description="a comma-separated list of namespace names, or *"
+    )
+    """Namespaces of the Secrets with API keys, comma-separated in the environment; `*` reads all. Empty: the
+    gateway's own namespace, or `namespaces` outside a cluster."""
+    oidc_issuer: Url = Field(default="", description="a URL such as https://id.example/realms/shop")
+    """Value of `iss` in the tokens that count beside API keys. Empty: no tokens."""
+    oidc_audience: Annotated[str, Field(max_length=255)] = Field(default="", description="at most 255 characters")
+    """Value that `aud` of a token must contain. Required with an issuer."""
+    oidc_jwks_url: Url = Field(default="", description="a URL such as https://id.example/keys")
+    """URL of the issuer's key set. Empty: found by OpenID Connect Discovery."""
+    oidc_claims: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description='a JSON object from fields of a policy to claims, such as {"models": "groups"}',
+    )
+    """Field of a policy, as in a Secret, to the claim that sets it; JSON in the environment."""
+    oidc_policy: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, description='a JSON object of texts, such as {"requestsPerMinute": "60"}'
+    )
+    """Fields of a policy, as in a Secret, for tokens without a claim for them; JSON in the environment."""
     api_port: Port = API_PORT
     admin_port: Port = ADMIN_PORT
     liveness_port: Port = LIVENESS_PORT
@@ -144,10 +177,35 @@ class Settings(BaseSettings):
         """Only the constructor's arguments: `from_env` gets the environment as a value."""
         return (init_settings,)
 
-    @field_validator("namespaces", "cors_origins", "trusted_proxies", mode="before")
+    @field_validator("namespaces", "key_namespaces", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("oidc_claims", "oidc_policy", mode="before")
+    @classmethod
+    def _parse_json(cls, value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) and value else value or {}
+        except ValueError:
+            return value
+
+    @model_validator(mode="after")
+    def _oidc_is_complete(self) -> Self:
+        if bool(self.oidc_issuer) != bool(self.oidc_audience):
+            message = (
+                f"{ENV_PREFIX}OIDC_ISSUER and {ENV_PREFIX}OIDC_AUDIENCE must be set together, found only one of them"
+            )
+            raise _incomplete(message)
+        if unknown := sorted(self.oidc_claims.keys() - set(POLICY_FIELDS)):
+            fields = ", ".join(POLICY_FIELDS)
+            message = f"{ENV_PREFIX}OIDC_CLAIMS: {unknown[0]} is not a field of a policy; fields are {fields}"
+            raise _incomplete(message)
+        try:
+            parse_policy(self.oidc_policy)
+        except MalformedKeyError as error:
+            raise _incomplete(f"{ENV_PREFIX}OIDC_POLICY: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
@@ -172,6 +230,11 @@ class Settings(BaseSettings):
             message = f"{ENV_PREFIX}ENDPOINT_DELAY_SECONDS must be below {ENV_PREFIX}GRACE_SECONDS, {found}"
             raise PydanticCustomError("long_delay", message)
         return self
+
+
+def _incomplete(message: str) -> PydanticCustomError:
+    """message: as it is, also with braces, which a template would replace."""
+    return PydanticCustomError("oidc", "{message}", {"message": message})
 
 
 def _explain(error: ErrorDetails) -> str:

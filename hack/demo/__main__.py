@@ -1,8 +1,8 @@
 """The whole product in one run: install, answer with a real model, wake from zero, scale through a burst, report.
 
-All requests go through the gateway. The real model answers one question. The burst goes to replicas of the Simulated
-engine, because real replicas on one machine share its cores: a second one adds nothing. Exits 0 only if every step
-happened. Leaves the cluster and both models running, and says what to try next.
+All requests go through the gateway, with an API key. The real model answers one question. The burst goes to replicas
+of the Simulated engine, because real replicas on one machine share its cores: a second one adds nothing. Exits 0 only
+if every step happened. Leaves the cluster and both models running, and says what to try next.
 """
 
 import asyncio
@@ -11,12 +11,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
 
 from chatscale.names import API_VERSION, KIND
-from hack import kube
+from hack import keys, kube
 from hack.demo.steps import Recorder, StepFailedError, step
 from hack.demo.story import shortcomings, summary
 from hack.helm import NAMESPACE as OPERATOR_NAMESPACE
@@ -28,6 +30,7 @@ from hack.paths import cache_dir
 NAMESPACE = "chatscale-demo"
 REAL_MODEL = "assistant"
 SHOP = "shop"
+KEY = "website"
 MAX_REPLICAS = 6
 SLOTS = 8
 """Far fewer than an A100 takes, so that this machine can send the load of a sale."""
@@ -45,8 +48,16 @@ IDLE_S = 90
 SALE = 2.0
 """Requests for each one that a replica answers."""
 
-FAILURES = (StepFailedError, TimeoutError, HelmError, aiohttp.ClientError, *kube.FAILURES)
+FAILURES = (StepFailedError, TimeoutError, HelmError, keys.KeyCommandError, aiohttp.ClientError, *kube.FAILURES)
 """What a step may meet; anything else is a bug and shows its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Address and API key."""
+
+    base_url: str
+    key: str = field(repr=False)
 
 
 def real_model(image: str) -> kube.Manifest:
@@ -128,7 +139,7 @@ def wait_for_replicas(model: str, count: int, within_s: float) -> None:
     kube.wait_for(f"{count} replica(s), and no more", probe, within_s)
 
 
-async def ask_once(base_url: str) -> float:
+async def ask_once(gateway: Gateway) -> float:
     """Print an answer as it streams in; returns the time to its first token in seconds."""
     pieces: list[str] = []
 
@@ -138,7 +149,9 @@ async def ask_once(base_url: str) -> float:
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
         print(f"   customer:  {QUESTION}\n   assistant: ", end="")
-        fate, detail, ttft_s = await ask(session, base_url, REAL_MODEL, QUESTION, ANSWER_TOKENS, show)
+        fate, detail, ttft_s = await ask(
+            session, gateway.base_url, REAL_MODEL, QUESTION, ANSWER_TOKENS, show, key=gateway.key
+        )
     print()
     if fate is not Fate.ANSWERED or ttft_s is None:
         raise StepFailedError(f"the question was not answered: {fate} ({detail})")
@@ -147,22 +160,25 @@ async def ask_once(base_url: str) -> float:
     return ttft_s
 
 
-async def first_customers(base_url: str) -> float:
+async def first_customers(gateway: Gateway) -> float:
     """Ask many questions at once while no replica runs; returns the longest wait for a first token in seconds."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
         questions = [QUESTIONS[number % len(QUESTIONS)] for number in range(FIRST_CUSTOMERS)]
-        answers = await asyncio.gather(*(ask(session, base_url, SHOP, each, ANSWER_TOKENS) for each in questions))
+        base_url, key = gateway.base_url, gateway.key
+        answers = await asyncio.gather(
+            *(ask(session, base_url, SHOP, each, ANSWER_TOKENS, key=key) for each in questions)
+        )
     if lost := [f"{fate} ({detail})" for fate, detail, _ in answers if fate is not Fate.ANSWERED]:
         raise StepFailedError(f"{len(lost)} of {FIRST_CUSTOMERS} questions were not answered: {lost[0]}")
     return max(ttft_s for _, _, ttft_s in answers if ttft_s is not None)
 
 
-async def answers_per_s(base_url: str) -> float:
+async def answers_per_s(gateway: Gateway) -> float:
     """Requests per second that one replica serves with all of its slots in use."""
 
     async def customer(session: aiohttp.ClientSession, questions: Sequence[str]) -> None:
         for question in questions:
-            fate, detail, _ = await ask(session, base_url, SHOP, question, BURST_TOKENS)
+            fate, detail, _ = await ask(session, gateway.base_url, SHOP, question, BURST_TOKENS, key=gateway.key)
             if fate is not Fate.ANSWERED:
                 raise StepFailedError(f"a question was not answered: {fate} ({detail})")
 
@@ -172,21 +188,34 @@ async def answers_per_s(base_url: str) -> float:
     return SLOTS * MEASURED_ROUNDS / (time.monotonic() - began)
 
 
-def burst(base_url: str, sale_per_s: float) -> LoadReport:
+def burst(gateway: Gateway, sale_per_s: float) -> LoadReport:
     """Calm, then a sale; returns once every customer has an answer."""
     return asyncio.run(
         run_load(
-            base_url,
+            gateway.base_url,
             SHOP,
             rate_per_s=lambda at_s: sale_per_s if at_s > CALM_S else CALM_RATE_PER_S,
             duration_s=BURST_S,
             max_tokens=BURST_TOKENS,
+            key=lambda: gateway.key,
         )
     )
 
 
-def serve(image: str) -> tuple[str, float]:
-    """Install, apply both ChatModels. Returns the gateway's address and the requests/s that one replica serves."""
+def create_key(base_url: str) -> Gateway:
+    """An API key for the ChatModels of the demo. StepFailedError if the gateway answers without it."""
+    title = f"chatscale key create {KEY} -n {NAMESPACE} --models {REAL_MODEL} {SHOP}"
+    with step(title, lambda: "waiting for the gateways to read it") as done:
+        key = keys.create_key(KEY, NAMESPACE, "--models", REAL_MODEL, SHOP)
+        keys.wait_until_accepted(base_url, key)
+        if (status := keys.status_of(base_url, None)) != HTTPStatus.UNAUTHORIZED:
+            raise StepFailedError(f"a request without a key must get 401, found {status}")
+        done(f"the key is {keys.SHOWN}; a request without it gets 401")
+    return Gateway(base_url, key)
+
+
+def serve(image: str) -> tuple[Gateway, float]:
+    """Install, apply both ChatModels. Returns the gateway and the requests/s that one replica serves."""
     with step("Install the chart with Helm", lambda: "helm waits for operator and gateway") as done:
         install()
         base_url = kube.expose_gateway(OPERATOR_NAMESPACE, RELEASE)
@@ -197,13 +226,15 @@ def serve(image: str) -> tuple[str, float]:
         kube.kubectl("create", "namespace", NAMESPACE)
         done(f"namespace {NAMESPACE} is empty")
 
+    gateway = create_key(base_url)
+
     with step("kubectl apply a ChatModel with SmolLM2-135M-Instruct on the CPU", waiting_for(REAL_MODEL)) as done:
         kube.apply(real_model(image))
         wait_for_replicas(REAL_MODEL, 1, within_s=300)
         done("one replica is ready")
 
     with step("A customer asks, the answer streams") as done:
-        ttft_s = asyncio.run(ask_once(base_url))
+        ttft_s = asyncio.run(ask_once(gateway))
         done(f"first token after {ttft_s:.2f} s")
 
     with step("kubectl apply a ChatModel with the default policy and simulated 8B replicas", waiting_for(SHOP)) as done:
@@ -212,26 +243,26 @@ def serve(image: str) -> tuple[str, float]:
         done("no replica runs, and none costs anything")
 
     with step(f"{FIRST_CUSTOMERS} customers ask a model that has no replica", waiting_for(SHOP)) as done:
-        longest_s = asyncio.run(first_customers(base_url))
+        longest_s = asyncio.run(first_customers(gateway))
         done(f"all {FIRST_CUSTOMERS} answered; the longest wait for a first token was {longest_s:.1f} s")
         print(kube.kubectl("get", "chatmodel", "-n", NAMESPACE).rstrip())
 
     with step("Measure what one replica serves", lambda: "waiting for one replica") as done:
         wait_for_replicas(SHOP, 1, within_s=240)
-        known_per_s = asyncio.run(answers_per_s(base_url))
+        known_per_s = asyncio.run(answers_per_s(gateway))
         done(f"{known_per_s:.1f} requests/s of {BURST_TOKENS} tokens")
     wait_for_replicas(SHOP, 1, within_s=240)
-    return base_url, known_per_s
+    return gateway, known_per_s
 
 
-def live_through_a_sale(base_url: str, known_per_s: float) -> None:
+def live_through_a_sale(gateway: Gateway, known_per_s: float) -> None:
     """Up and down again, then the summary. StepFailedError if anything of it did not happen."""
     recorder = Recorder(look, MAX_REPLICAS)
     with recorder.running():
         sale_per_s = SALE * known_per_s
         sale = f"A sale begins: {CALM_RATE_PER_S} -> {sale_per_s:.1f} requests/s for {BURST_S:.0f} s"
         with step(sale) as done:
-            report = burst(base_url, sale_per_s)
+            report = burst(gateway, sale_per_s)
             peak = max((moment.ready for moment in recorder.moments), default=0)
             done(f"{report}; {peak} replicas at the peak")
         with step("The sale is over, the count falls") as done:
@@ -258,16 +289,17 @@ def next_commands(base_url: str, tools: Path) -> str:
 {path}   kubectl --context {kube.CONTEXT} -n {NAMESPACE} get chatmodel
    kubectl --context {kube.CONTEXT} -n {NAMESPACE} describe chatmodel {SHOP}
    kubectl --context {kube.CONTEXT} -n {NAMESPACE} get events --field-selector involvedObject.kind=ChatModel
-   curl -N {base_url}/v1/chat/completions -H 'Content-Type: application/json' \\
+   KEY=$(.venv/bin/chatscale key create me --context {kube.CONTEXT} -n {NAMESPACE})
+   curl -N {base_url}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
      -d '{{"model":"{SHOP}","max_tokens":60,"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
    make clean-cluster    # when you are done"""
 
 
 def run() -> None:
     """Every step in order; one of FAILURES ends the demo."""
-    base_url, known_per_s = serve(server_image())
-    live_through_a_sale(base_url, known_per_s)
-    print(next_commands(base_url, cache_dir() / "bin"))
+    gateway, known_per_s = serve(server_image())
+    live_through_a_sale(gateway, known_per_s)
+    print(next_commands(gateway.base_url, cache_dir() / "bin"))
 
 
 def tell_state() -> None:

@@ -1,6 +1,7 @@
 """The chart as a whole: lint, the CRD's life, what is said after installation, and files generated from it."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from chatscale import __version__
 from chatscale.api.crd import chatmodel_crd
+from chatscale_contract.gateway.keys import hash_key
 from hack.generate import generated_files
 from hack.generators.chart_readme import documented_values
 from hack.helm import CHART, KUBE_VERSION, helm
@@ -80,6 +82,16 @@ def test_install_yaml_is_the_release_and_its_namespace():
             ["in shop, support", "kubectl -n shop apply", "crds.install is false"],
             id="some namespaces",
         ),
+        pytest.param(
+            {},
+            ["KEY=$(chatscale key create first -n default)", '/v1/models -H "Authorization: Bearer $KEY"'],
+            id="keys",
+        ),
+        pytest.param(
+            {"gateway": {"auth": {"enabled": False}}},
+            ["WARNING: gateway.auth.enabled is false", "curl http://127.0.0.1:8080/v1/models\n"],
+            id="no keys",
+        ),
     ],
 )
 def test_notes_name_the_next_steps_and_what_an_uninstall_keeps(values: dict, promises: list[str], tmp_path: Path):
@@ -95,6 +107,28 @@ def test_notes_name_samples_that_exist(tmp_path: Path):
 
     assert samples
     assert all((ROOT / sample).is_file() for sample in samples)
+
+
+def test_notes_without_keys_make_none(tmp_path: Path):
+    assert "csk-" not in rendered_notes({"gateway": {"auth": {"enabled": False}}}, tmp_path)
+
+
+def test_the_commands_of_the_notes_store_the_hash_of_the_key(tmp_path: Path):
+    """They run with a kubectl that prints its arguments."""
+    kubectl = tmp_path / "bin" / "kubectl"
+    kubectl.parent.mkdir()
+    kubectl.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    kubectl.chmod(0o755)
+    notes = rendered_notes({}, tmp_path)
+    begin = notes.index("KEY=csk-")
+    commands = notes[begin : notes.index("\n", notes.index("label secret"))]
+    script = f'set -eu\nPATH="{kubectl.parent}:$PATH"\n{commands}\nprintf "%s\\n" "$KEY"'
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    key = said[-1]
+    assert len(key) == len("csk-") + 64
+    assert f"--from-literal=sha256={hash_key(key)}" in said
+    assert said[-3:-1] == ["first", "chatscale.dev/api-key=true"]
 
 
 def test_every_value_is_documented_once():

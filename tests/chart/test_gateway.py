@@ -1,15 +1,17 @@
-"""The gateway in the chart: on by default, each value reaches its setting, and it may read and not write."""
+"""The gateway in the chart: on by default, each value reaches its setting, and it has only the rights that it needs."""
 
+import json
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT, GATEWAY_NAME, LIVENESS_PORT
-from chatscale_gateway.__main__ import http_options
+from chatscale_contract.gateway.key_secret import POLICY_FIELDS
+from chatscale_gateway.__main__ import http_options, key_namespaces
 from chatscale_gateway.http.memory import OWN_BYTES, PARSE_FACTOR, USUAL_LIMIT_BYTES
-from chatscale_gateway.settings import ENV_PREFIX, LogFormat, Settings
-from hack.helm import HelmError
+from chatscale_gateway.settings import ENV_PREFIX, AuthMode, LogFormat, Settings
+from hack.helm import CHART, HelmError
 from tests.chart.support import Manifest, render
 
 NOT_IN_THE_CHART = {"kube_context", "api_port", "admin_port", "liveness_port", "otlp_endpoint"}
@@ -75,6 +77,16 @@ def test_each_value_of_the_chart_reaches_its_setting():
             "cors": {"allowedOrigins": ["https://shop.example", "http://localhost:3000"]},
             "tls": {"secretName": "gateway-tls"},
             "trustedProxies": ["10.0.0.0/8", "192.0.2.1"],
+            "auth": {
+                "secretNamespaces": ["shop", "keys"],
+                "oidc": {
+                    "issuer": "https://id.example",
+                    "audience": "chat",
+                    "jwksUrl": "https://id.example/keys",
+                    "claims": {"models": "groups"},
+                    "policy": {"requestsPerMinute": "60"},
+                },
+            },
             "tracing": {"otlpEndpoint": "http://collector:4318"},
             "resources": {"limits": {"memory": "2Gi"}},
         },
@@ -95,6 +107,12 @@ def test_each_value_of_the_chart_reaches_its_setting():
         tls_cert_file="/tls/tls.crt",
         tls_key_file="/tls/tls.key",
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("192.0.2.1")),
+        key_namespaces=("shop", "keys"),
+        oidc_issuer="https://id.example",
+        oidc_audience="chat",
+        oidc_jwks_url="https://id.example/keys",
+        oidc_claims={"models": "groups"},
+        oidc_policy={"requestsPerMinute": "60"},
         otlp_endpoint="http://collector:4318",
         memory_limit_bytes=2 * 1024**3,
         log_level="DEBUG",
@@ -104,7 +122,11 @@ def test_each_value_of_the_chart_reaches_its_setting():
 
 def test_the_charts_defaults_are_the_settings_defaults():
     assert Settings.from_env(env()) == Settings(
-        pod_name="gw-1", pod_namespace="models", instance="chatscale", memory_limit_bytes=USUAL_LIMIT_BYTES
+        pod_name="gw-1",
+        pod_namespace="models",
+        instance="chatscale",
+        memory_limit_bytes=USUAL_LIMIT_BYTES,
+        key_namespaces=("models",),
     )
 
 
@@ -130,9 +152,12 @@ def test_the_limit_for_bodies_follows_the_memory_limit(limit: str):
 
 
 def test_values_reused_from_an_older_chart_give_the_defaults():
-    newer = ("pathPrefix", "cors", "tracing", "tls", "trustedProxies", "ingress", "httpRoute")
+    newer = ("pathPrefix", "cors", "tracing", "tls", "auth", "trustedProxies", "ingress", "httpRoute")
 
-    assert render({"gateway": dict.fromkeys(newer)}) == render()
+    values = {"gateway": dict.fromkeys(newer)}
+
+    assert Settings.from_env(env(values)) == Settings.from_env(env())
+    assert render(values).keys() == render().keys()
 
 
 def test_variables_of_the_opentelemetry_sdk_pass_through():
@@ -217,8 +242,64 @@ def test_placement_and_resources_are_the_gateways_own():
     assert container()["resources"] == {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "640Mi"}}
 
 
+KEY_RULES = [
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+]
+NO_KEYS = {"auth": {"enabled": False}}
+
+
+@pytest.mark.parametrize(
+    ("values", "namespaces"),
+    [
+        pytest.param({}, ["models"], id="cluster scope: the release's namespace"),
+        pytest.param(
+            {"scope": "Namespace", "namespaces": ["shop", "support"]},
+            ["shop", "support", "models"],
+            id="namespace scope: the served ones too",
+        ),
+        pytest.param({"scope": "Namespace"}, ["models"], id="namespace scope without namespaces"),
+        pytest.param({"gateway": {"auth": {"secretNamespaces": ["keys"]}}}, ["keys"], id="the named ones only"),
+    ],
+)
+def test_reads_secrets_in_the_namespaces_of_keys_only(values: dict[str, Any], namespaces: list[str]):
+    objects = gateway_objects(values)
+    with_secrets = {key for key, found in objects.items() if "Role" in key[0] and "secrets" in str(found.get("rules"))}
+
+    assert with_secrets == {("Role", each, "chatscale-gateway-keys") for each in namespaces}
+    for each in namespaces:
+        assert objects["Role", each, "chatscale-gateway-keys"]["rules"] == KEY_RULES
+        binding = objects["RoleBinding", each, "chatscale-gateway-keys"]
+        assert binding["roleRef"]["name"] == "chatscale-gateway-keys"
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "chatscale-gateway", "namespace": "models"}]
+    assert Settings.from_env(env(values)).key_namespaces == tuple(namespaces)
+
+
+def test_all_secrets_are_readable_only_where_the_values_say_so():
+    values = {"gateway": {"auth": {"secretNamespaces": ["*"]}}}
+    objects = gateway_objects(values)
+
+    assert objects["ClusterRole", "", "chatscale-gateway-keys"]["rules"] == KEY_RULES
+    assert objects["ClusterRoleBinding", "", "chatscale-gateway-keys"]["roleRef"]["kind"] == "ClusterRole"
+    assert not [key for key in objects if key[0] == "Role" and key[2] == "chatscale-gateway-keys"]
+    assert key_namespaces(Settings.from_env(env(values))) == ()
+
+
+def test_without_authentication_the_gateway_reads_no_secret():
+    objects = gateway_objects({"gateway": NO_KEYS})
+
+    assert Settings.from_env(env({"gateway": NO_KEYS})).auth is AuthMode.NONE
+    assert not [key for key in objects if key[2].endswith("-keys")]
+
+
+def test_the_schema_has_the_fields_of_a_policy():
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    assert schema["definitions"]["policy"]["propertyNames"]["enum"] == list(POLICY_FIELDS)
+
+
 def test_cluster_scope_is_one_cluster_role_that_only_reads():
-    objects = {key: found for key, found in gateway_objects({}).items() if "Role" in key[0]}
+    objects = {key: found for key, found in gateway_objects({"gateway": NO_KEYS}).items() if "Role" in key[0]}
 
     assert set(objects) == {
         ("ClusterRole", "", "chatscale-gateway"), ("ClusterRoleBinding", "", "chatscale-gateway"),
@@ -230,7 +311,8 @@ def test_cluster_scope_is_one_cluster_role_that_only_reads():
 
 
 def test_namespace_scope_adds_only_the_peers_to_the_served_namespaces():
-    objects = gateway_objects({"scope": "Namespace", "namespaces": ["shop", "support"]})
+    values = {"scope": "Namespace", "namespaces": ["shop", "support"], "gateway": NO_KEYS}
+    objects = gateway_objects(values)
     roles = {key[1:]: found["rules"] for key, found in objects.items() if key[0] == "Role" and "operator" not in key[2]}
 
     assert roles == {
@@ -268,6 +350,17 @@ def test_another_service_account_is_bound_and_not_created():
             "at '/gateway/tracing/env/0/name'",
             id="another variable as one of traces",
         ),
+        pytest.param(
+            {"auth": {"oidc": {"issuer": "https://id.example"}}},
+            "at '/gateway/auth/oidc/audience': minLength: got 0, want 1",
+            id="issuer without an audience",
+        ),
+        pytest.param(
+            {"auth": {"secretNamespaces": ["*", "shop"]}},
+            "at '/gateway/auth/secretNamespaces': maxItems: got 2, want 1",
+            id="all namespaces and one",
+        ),
+        pytest.param({"auth": {"oidc": {"claims": {"rpm": "r"}}}}, "invalid propertyName 'rpm'", id="unknown claim"),
         pytest.param({"service": {"type": "Ingress"}}, "at '/gateway/service/type': value must be one of", id="type"),
     ],
 )

@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 from chatscale.api.v1alpha1 import KIND, ChatModel
+from chatscale_cli.keys.options import add_options as add_key_options
+from chatscale_contract.gateway.key_secret import parse_key_data
+from chatscale_contract.gateway.keys import KEY_LABEL, KEY_LABEL_VALUE
 from chatscale_simulator.options import add_options
 from hack.paths import ROOT
 from tests.contract.test_samples import unknown_fields
@@ -64,6 +67,32 @@ def test_a_simulate_command_in_a_document_is_understood_and_names_files_that_exi
     options = parser.parse_args(words)
 
     assert [path for path in [*options.trace, options.chatmodel] if not (ROOT / path).is_file()] == []
+
+
+def key_commands() -> list[Any]:
+    """The `chatscale key` commands of blocks and of inline code, as a shell splits them."""
+    command = re.compile(r"chatscale key ((?:create|rotate|revoke|list) [^)`#\n]*)")
+    found = [shlex.split(words) for path in DOCUMENTS for words in command.findall(path.read_text())]
+    return [pytest.param(words, id=" ".join(words)) for words in found]
+
+
+@pytest.mark.parametrize("words", key_commands())
+def test_a_key_command_in_a_document_is_understood(words: list[str]):
+    parser = argparse.ArgumentParser()
+    add_key_options(parser)
+    parser.parse_args(words)
+
+
+def test_there_are_key_commands_to_check():
+    assert {words.values[0][0] for words in key_commands()} == {"create", "rotate", "revoke", "list"}
+
+
+@pytest.mark.parametrize(
+    "manifest", [found for path in DOCUMENTS for found in manifests(path) if found.get("kind") == "Secret"]
+)
+def test_a_key_in_a_document_is_one(manifest: dict[str, Any]):
+    assert manifest["metadata"]["labels"] == {KEY_LABEL: KEY_LABEL_VALUE}
+    parse_key_data(manifest["stringData"])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)

@@ -8,6 +8,7 @@ import pytest
 
 from chatscale.observe.pods import ProblemReason
 from chatscale.scaling.policy import Reason
+from chatscale_gateway.discovery.key_secrets import DUPLICATE, MALFORMED
 from hack.paths import ROOT
 
 GUIDE = ROOT / "docs/guide/troubleshooting.md"
@@ -37,7 +38,7 @@ def literals(path: Path) -> Iterator[str]:
 
 def reasons_of_the_code() -> list[str]:
     found = {name for path in RECONCILE.rglob("*.py") for name in literals(path)}
-    return sorted((found - NOT_REASONS) | set(ProblemReason) | set(Reason))
+    return sorted((found - NOT_REASONS) | set(ProblemReason) | set(Reason) | {MALFORMED, DUPLICATE})
 
 
 def test_the_code_gives_the_reasons_that_the_search_must_find():

@@ -11,7 +11,14 @@ import pytest
 from hack import kube
 from hack.install import install
 from hack.paths import cache_dir
-from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, chatmodel
+from tests.e2e.support import (
+    OPERATOR_NAMESPACE,
+    Model,
+    autoscaling,
+    chatmodel,
+    gateway_key,
+    revoke_gateway_key,
+)
 from tests.support.cluster_lock import operator_alone, operator_shared
 
 
@@ -32,6 +39,15 @@ def installed_chart(images: dict[str, str], testrun_uid: str) -> None:
         if not stamp.exists() or stamp.read_text() != testrun_uid:
             install()
             stamp.write_text(testrun_uid)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def key_of_the_gateway(installed_chart: None) -> Iterator[None]:
+    """The gateway refuses requests without a key: one for this process, before a test can disturb the gateway."""
+    with operator_shared():
+        gateway_key()
+    yield
+    revoke_gateway_key()
 
 
 @pytest.fixture(autouse=True)

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from chatscale.names import API_VERSION, KIND, MODEL_LABEL
-from hack import kube
+from hack import keys, kube
 from hack.helm import RELEASE
 from hack.load import Fate, LoadReport, run_load
 
 OPERATOR_NAMESPACE = "chatscale-system"
+_KEY_NAME = f"e2e-{secrets.token_hex(4)}"
 
 QUICK_BEHAVIOR = {
     "scaleDown": {"stabilizationWindowSeconds": 15, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}
@@ -209,6 +212,24 @@ def gateway_url() -> str:
     return kube.expose_gateway(OPERATOR_NAMESPACE, RELEASE)
 
 
+@cache
+def gateway_key() -> str:
+    """The API key of this process. It opens all ChatModels, because its Secret is in the gateway's namespace.
+
+    `revoke_gateway_key` deletes it. If the process is killed, the key expires by itself.
+    """
+    key = keys.create_key(_KEY_NAME, OPERATOR_NAMESPACE, "--expires", "1d")
+    keys.wait_until_accepted(gateway_url(), key)
+    return key
+
+
+def revoke_gateway_key() -> None:
+    """Delete the key of this process, if there is one."""
+    if gateway_key.cache_info().currsize:
+        keys.revoke_key(_KEY_NAME, OPERATOR_NAMESPACE)
+        gateway_key.cache_clear()
+
+
 def start_load(
     model: Model,
     rate_per_s: float,
@@ -218,9 +239,17 @@ def start_load(
     *,
     through_gateway: bool = False,
     url: str | None = None,
+    key: Callable[[], str] | None = None,
 ) -> RunningLoad:
-    """Customers send requests at a constant mean rate during the test. url: saves a call of the API server."""
+    """Customers send requests at a constant mean rate during the test.
+
+    url: saves a call of the API server. key: returns the API key of the next request (through the gateway: that of
+    this process).
+    """
     base_url = url or (gateway_url() if through_gateway else model.expose())
+    key = key or (gateway_key if through_gateway else None)
+    if key is not None:
+        key()  # A new key is accepted before the load begins.
     asked_for = f"{model.namespace}/{model.name}" if through_gateway else model.name
     load = RunningLoad(threading.Thread(target=lambda: None), time.monotonic())
 
@@ -233,6 +262,7 @@ def start_load(
             max_tokens=max_tokens,
             seed=seed,
             enough=load.enough.is_set,
+            key=key,
         )
         load.report = asyncio.run(coroutine)
 

@@ -31,7 +31,8 @@ def cluster_operator_paused(operator_access: None) -> Iterator[None]:
 def installed_in_namespace(cluster_operator_paused: None, namespace: str) -> Iterator[None]:
     """A release of the test's own; the CRD belongs to the other one."""
     try:
-        install({"scope": "Namespace", "crds": {"install": False}}, namespace=namespace)
+        own_keys = {"auth": {"secretNamespaces": []}}
+        install({"scope": "Namespace", "crds": {"install": False}, "gateway": own_keys}, namespace=namespace)
         yield
     finally:
         uninstall(namespace=namespace)

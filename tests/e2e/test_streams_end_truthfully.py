@@ -8,7 +8,8 @@ import aiohttp
 
 from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH
 from hack import kube
-from tests.e2e.support import Model, gateway_url
+from hack.keys import bearer
+from tests.e2e.support import Model, gateway_key, gateway_url
 
 
 def test_a_dead_pod_ends_its_stream_with_an_error(make_model: Callable[..., Model]) -> None:
@@ -30,7 +31,8 @@ async def _kill_in_mid_stream(model: Model) -> tuple[list[bytes], kube.Manifest]
     messages = [{"role": "user", "content": "Tell me everything about this jacket."}]
     body = {"model": f"{model.namespace}/{model.name}", "messages": messages, "max_tokens": 1000}
     lines: list[bytes] = []
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=180)) as session:
+    timeout = aiohttp.ClientTimeout(total=180)
+    async with aiohttp.ClientSession(timeout=timeout, headers=bearer(gateway_key())) as session:
         async with session.post(url, json=body | {"stream": True}) as response:
             assert response.status == 200
             try:

@@ -15,7 +15,7 @@ from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH
 from hack import kube
 from hack.helm import RELEASE
 from hack.paths import ROOT
-from tests.e2e.support import OPERATOR_NAMESPACE, Model
+from tests.e2e.support import OPERATOR_NAMESPACE, Model, gateway_key
 
 SILENT_S = 70.0
 START_S = 75
@@ -118,7 +118,8 @@ def test_a_stream_that_is_silent_for_70_s_passes_haproxy_with_the_timeouts_of_th
 
 async def _send_through(model: Model, addresses: list[str]) -> list[tuple[float, int, bytes]]:
     timeout = aiohttp.ClientTimeout(total=240)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    headers = {"Authorization": f"Bearer {await asyncio.to_thread(gateway_key)}"}
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
         await _wait_until_known(session, addresses, model)
         return await asyncio.gather(*(_stream(session, address, model) for address in addresses))
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from chatscale_contract.server.endpoints import MODELS_PATH
 from hack import kube
+from hack.keys import bearer
 from hack.load import Fate
-from tests.e2e.support import Model, autoscaling, gateway_url, never, start_load
+from tests.e2e.support import Model, autoscaling, gateway_key, gateway_url, never, start_load
 
 REQUESTS_PER_S = 20
 WAKES = 2
@@ -32,7 +33,8 @@ def test_holds_requests_at_zero_and_answers_all(make_model: Callable[..., Model]
     model.wait_event("ScaledDown", "Scaled 1 -> 0: Idle: no request for")
 
     def models() -> set[str]:
-        with urllib.request.urlopen(gateway_url() + MODELS_PATH, timeout=10) as response:
+        request = urllib.request.Request(gateway_url() + MODELS_PATH, headers=bearer(gateway_key()))
+        with urllib.request.urlopen(request, timeout=10) as response:
             return {model["id"] for model in json.load(response)["data"]}
 
     assert {model.name, full_name} & models()

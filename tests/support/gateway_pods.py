@@ -1,6 +1,7 @@
 """Manifests of pods as the gateway finds them, and a server that plays the API server."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,21 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 Manifest = dict[str, Any]
+
+
+def a_key_secret(
+    name: str = "live", namespace: str = "demo", *, version: int = 1, raw: Manifest | None = None, **data: str
+) -> Manifest:
+    """A Secret with an API key. data: its fields as plain text; raw: further `data` as it is."""
+    encoded = {field: base64.b64encode(value.encode()).decode() for field, value in data.items()}
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "uid": f"uid-{namespace}-{name}",
+        "resourceVersion": str(version),
+        "labels": {"chatscale.dev/api-key": "true"},
+    }
+    return {"metadata": metadata, "data": {**encoded, **(raw or {})}}
 
 
 def a_replica_pod(
@@ -55,10 +71,24 @@ class FakeApiServer:
         self.scripts: asyncio.Queue[list[Manifest | str]] = asyncio.Queue()
         """Each entry is an event, or `end` (as planned), `break`, `gone` or a raw text."""
         self.authorization: str | None = None
+        self.created: dict[str, Manifest] = {}
+        """By name, as POST requests create them."""
+        self.create_status = 201
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.authorization = request.headers.get("Authorization")
+        if request.method == "POST":
+            return await self._create(request)
         return await (self._watch(request) if "watch" in request.query else self._list(request))
+
+    async def _create(self, request: web.Request) -> web.Response:
+        manifest = await request.json()
+        name = manifest["metadata"]["name"]
+        if name in self.created:
+            return web.json_response({"kind": "Status", "message": "exists"}, status=409)
+        if self.create_status == 201:
+            self.created[name] = manifest
+        return web.json_response(manifest, status=self.create_status)
 
     async def _list(self, request: web.Request) -> web.Response:
         self.lists += 1

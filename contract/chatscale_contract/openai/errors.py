@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+_UNAUTHORIZED: Final = 401
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
 
@@ -38,6 +39,8 @@ class ApiError(Exception):
     def headers(self) -> dict[str, str]:
         """Headers of the error response."""
         headers = {} if self.retryable else {"x-should-retry": "false"}
+        if self.status == _UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
         return headers if self.retry_after_s is None else {**headers, "Retry-After": str(self.retry_after_s)}
 
 

@@ -1,4 +1,4 @@
-"""Two requests to a Kubernetes API server: list, page by page, and watch. Both have deadlines on every read."""
+"""Requests to a Kubernetes API server: list, page by page, watch, and create. All reads have deadlines."""
 
 import asyncio
 import json
@@ -24,6 +24,7 @@ WATCH_GRACE_S: Final = 10.0
 """A watch that lasts longer than `WATCH_S` by this much is broken."""
 MAX_EVENT_BYTES: Final = 16 * 1024**2
 """etcd stores objects of at most 1.5 MiB by default."""
+_CONFLICT: Final = 409
 _GONE: Final = 410
 _FIRST_ERROR: Final = 400
 
@@ -34,6 +35,10 @@ class ApiServerError(Exception):
 
 class ExpiredError(ApiServerError):
     """The resource version is too old (410 Gone): list again."""
+
+
+class ExistsError(ApiServerError):
+    """An object of this name exists already (409 Conflict)."""
 
 
 class EventType(StrEnum):
@@ -73,6 +78,7 @@ class Resource:
     """Such as `/api/v1/namespaces/demo/pods`."""
     selector: str = ""
     """Label selector; empty selects all."""
+    page_items: int = PAGE_ITEMS
 
     def query(self) -> dict[str, str]:
         """The query parameters of list and watch."""
@@ -92,7 +98,7 @@ class ApiServer:
 
     async def list_pages(self, resource: Resource) -> AsyncGenerator[Page, None]:
         """Read a consistent list. Raises ExpiredError if it changes for longer than the API server remembers."""
-        query = {**resource.query(), "limit": str(PAGE_ITEMS)}
+        query = {**resource.query(), "limit": str(resource.page_items)}
         next_page = ""
         while True:
             found = await self._page(resource.path, {**query, "continue": next_page} if next_page else query)
@@ -128,23 +134,32 @@ class ApiServer:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ApiServerError(f"watch {resource.path}: {str(error) or type(error).__name__}") from error
 
+    async def create(self, path: str, manifest: Manifest) -> None:
+        """POST the object. Raises ExistsError if there is one of its name, otherwise ApiServerError."""
+        await self._request("POST", path, f"create {path}", json=manifest)
+
     async def _page(self, path: str, query: Mapping[str, str]) -> Page:
-        try:
-            headers = await self._headers()
-            async with asyncio.timeout(PAGE_TIMEOUT_S):
-                async with self._session.get(
-                    self._host + path, params=query, headers=headers, allow_redirects=False
-                ) as response:
-                    payload = await response.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiServerError(f"list {path}: {str(error) or type(error).__name__}") from error
-        if response.status >= _FIRST_ERROR:
-            raise _refusal(response.status, payload, f"list {path}")
+        payload = await self._request("GET", path, f"list {path}", params=query)
         found = _parse(payload, f"list {path}")
         meta = found.get("metadata") or {}
         if not meta.get("resourceVersion"):
             raise ApiServerError(f"list {path}: the response has no resourceVersion")
         return Page(tuple(found.get("items") or ()), meta["resourceVersion"], meta.get("continue") or "")
+
+    async def _request(self, method: str, path: str, what: str, **options: Any) -> bytes:
+        """The body of the response. what: names the request in errors.  options: of aiohttp."""
+        try:
+            headers = await self._headers()
+            async with asyncio.timeout(PAGE_TIMEOUT_S):
+                async with self._session.request(
+                    method, self._host + path, headers=headers, allow_redirects=False, **options
+                ) as response:
+                    payload = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ApiServerError(f"{what}: {str(error) or type(error).__name__}") from error
+        if response.status >= _FIRST_ERROR:
+            raise _refusal(response.status, payload, what)
+        return payload
 
     async def _headers(self) -> dict[str, str]:
         token = await self._bearer_token()
@@ -191,7 +206,10 @@ def _refusal(status: int, payload: bytes, request: str) -> ApiServerError:
 def _refusal_in(answer: Manifest, status: int, request: str) -> ApiServerError:
     """answer: a metav1.Status if the server sent one."""
     message = f"{request}: HTTP {status}: {answer.get('message') or 'no reason given'}"
-    return ExpiredError(message) if status == _GONE else ApiServerError(message)
+    return _ERRORS.get(status, ApiServerError)(message)
+
+
+_ERRORS: Final[Mapping[int, type[ApiServerError]]] = {_GONE: ExpiredError, _CONFLICT: ExistsError}
 
 
 def _parse(payload: bytes, request: str) -> Manifest:

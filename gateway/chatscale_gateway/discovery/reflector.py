@@ -25,7 +25,7 @@ from chatscale_gateway.discovery.api_server import (
 RELIST_S: Final = 300.0
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 10.0
-"""Before jitter. An API server that is back is asked within this time."""
+"""Before jitter. An API server that is back gets a request within this time."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

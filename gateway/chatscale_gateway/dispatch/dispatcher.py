@@ -22,7 +22,7 @@ from chatscale_gateway.holding.queue import HoldBudget, hold_deadline_s
 from chatscale_gateway.holding.refusals import BOUND_REASONS, RefusalReason, refuse
 from chatscale_gateway.routing.candidates import Rng
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey
-from chatscale_gateway.routing.names import NameIndex, model_not_found
+from chatscale_gateway.routing.names import Allowed, NameIndex, allow_all, model_not_found
 from chatscale_gateway.routing.outcomes import FAULTS, Outcome, Usage, may_try_again
 from chatscale_gateway.routing.prefix_hash import PrefixChoice
 
@@ -64,9 +64,9 @@ class HoldingDispatcher:
 
     # ---- requests ----
 
-    def resolve(self, name: str, namespace: str | None = None) -> Model:
-        """The ChatModel for the `model` of a request. Raises ApiError 404."""
-        return self._names.resolve(name, namespace)
+    def resolve(self, name: str, namespace: str | None = None, allowed: Allowed = allow_all) -> Model:
+        """The ChatModel for the `model` of a request. See `Dispatcher.resolve`."""
+        return self._names.resolve(name, namespace, allowed)
 
     def models(self) -> tuple[Model, ...]:
         """All known models, sorted by namespace and name."""

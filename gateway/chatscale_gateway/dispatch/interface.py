@@ -8,6 +8,7 @@ from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.keys.caller import ANYBODY, Caller
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
+from chatscale_gateway.routing.names import Allowed, allow_all
 from chatscale_gateway.routing.outcomes import Outcome, Usage
 
 
@@ -54,8 +55,11 @@ class Lease(Protocol):
 class Dispatcher(Protocol):
     """Holds requests and leases replicas. Runs on one event loop."""
 
-    def resolve(self, name: str, namespace: str | None = None) -> Model:
-        """The ChatModel for the `model` of a request. Raises ApiError 404 with the names that exist."""
+    def resolve(self, name: str, namespace: str | None = None, allowed: Allowed = allow_all) -> Model:
+        """The ChatModel for the `model` of a request. Raises ApiError 404; if ambiguous, with the full names.
+
+        namespace: preferred where several ChatModels have the name.  allowed: other ChatModels count as unknown.
+        """
         ...
 
     def models(self) -> tuple[Model, ...]:

@@ -9,10 +9,12 @@ from aiohttp import hdrs, web
 from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER, REQUEST_ID_HEADER
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.endpoints import MODELS_PATH
+from chatscale_gateway.http.authentication import Authentication, build_middleware
 from chatscale_gateway.http.boundary import RECORD
 from chatscale_gateway.http.handlers import POST_PATHS, ApiHandlers
 from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.options import HttpOptions
+from chatscale_gateway.keys.caller import Caller
 
 HANDLERS: Final = web.AppKey("handlers", ApiHandlers)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
@@ -23,9 +25,11 @@ _PREFLIGHT_AGE_S: Final = 600
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def build_app(handlers: ApiHandlers, lifecycle: Lifecycle, options: HttpOptions) -> web.Application:
-    """The aiohttp application of the API port."""
-    app = web.Application(client_max_size=options.max_body_bytes)
+def build_app(
+    handlers: ApiHandlers, lifecycle: Lifecycle, options: HttpOptions, authentication: Authentication | None = None
+) -> web.Application:
+    """The aiohttp application of the API port. authentication: None lets everybody in."""
+    app = web.Application(client_max_size=options.max_body_bytes, middlewares=[build_middleware(authentication)])
     app[HANDLERS], app[LIFECYCLE], app[OPTIONS] = handlers, lifecycle, options
     app.on_response_prepare.append(_set_headers)
     for prefix in dict.fromkeys(("", options.path_prefix.rstrip("/"))):
@@ -46,7 +50,7 @@ async def _other(http: web.Request) -> web.StreamResponse:
         path = path.removeprefix(prefix)
     if http.method == hdrs.METH_OPTIONS and _allowed_origin(http):
         return web.Response(status=204)
-    allowed = _methods(path, http.app[HANDLERS])
+    allowed = _methods(path, http.app[HANDLERS], http[RECORD].caller)
     if http.method == hdrs.METH_POST and allowed == hdrs.METH_POST:
         return await http.app[HANDLERS].forward_extra(http, path)
     if not allowed:
@@ -54,10 +58,11 @@ async def _other(http: web.Request) -> web.StreamResponse:
     raise web.HTTPMethodNotAllowed(http.method, allowed.split(", "))
 
 
-def _methods(path: str, handlers: ApiHandlers) -> str:
+def _methods(path: str, handlers: ApiHandlers, caller: Caller | None) -> str:
+    """caller: None for a preflight of a page that may not call the API."""
     if path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
         return f"{hdrs.METH_GET}, {hdrs.METH_HEAD}"
-    extra = any(path in model.routing.extra_paths for model in handlers.dispatcher.models())
+    extra = caller is not None and handlers.has_extra_path(path, caller)
     return hdrs.METH_POST if path in POST_PATHS or extra else ""
 
 

@@ -19,11 +19,13 @@ from chatscale_contract.server.endpoints import (
 )
 from chatscale_gateway import metrics
 from chatscale_gateway.dispatch.interface import Arrival, Dispatcher
+from chatscale_gateway.http.authentication import caller_of
 from chatscale_gateway.http.boundary import RECORD
 from chatscale_gateway.http.extraction import read_prefix
 from chatscale_gateway.http.intake import BodySize, Intake
 from chatscale_gateway.http.relay import GENERATING_PATHS, Call, Relay
 from chatscale_gateway.http.rewriting import rewrite
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.routing.catalog import Model
 
 POST_PATHS: Final = (CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH, EMBEDDINGS_PATH, CLASSIFY_PATH)
@@ -47,7 +49,7 @@ class ApiHandlers:
 
     async def forward_extra(self, http: web.Request, path: str) -> web.StreamResponse:
         """POST of a path in `spec.routing.extraPaths`. 404 if the model of the request does not have it."""
-        if not any(path in model.routing.extra_paths for model in self.dispatcher.models()):
+        if not self.has_extra_path(path, caller_of(http)):
             raise _unknown_path()
         with self.intake.counting() as size:
             call = await self._receive(http, path, size)
@@ -57,9 +59,10 @@ class ApiHandlers:
             return await self.relay.run(call)
 
     async def list_models(self, http: web.Request) -> web.Response:
-        """GET /v1/models. A name that several namespaces use is listed with its namespace."""
+        """GET /v1/models: those that the key opens. A name that several namespaces use is listed with its namespace."""
         http[RECORD].path = MODELS_PATH
-        models = self.dispatcher.models()
+        caller = caller_of(http)
+        models = [model for model in self.dispatcher.models() if caller.may_use(model.key)]
         uses = Counter(model.key.name for model in models)
         return web.json_response(
             model_list(
@@ -72,16 +75,25 @@ class ApiHandlers:
         record = http[RECORD]
         record.path = MODELS_PATH
         name = http.match_info["id"]
-        model = self.dispatcher.resolve(name)
+        model = self._resolve(name, caller_of(http))
         record.model = model.key
         return web.json_response(_describe(model, name))
+
+    def has_extra_path(self, path: str, caller: Caller) -> bool:
+        """Whether a ChatModel of the caller has it in `spec.routing.extraPaths`."""
+        models = self.dispatcher.models()
+        return any(path in model.routing.extra_paths and caller.may_use(model.key) for model in models)
+
+    def _resolve(self, name: str, caller: Caller) -> Model:
+        return self.dispatcher.resolve(name, caller.namespace, caller.may_use)
 
     async def _receive(self, http: web.Request, path: str, size: BodySize) -> Call:
         """The request with its body as a replica gets it. The parsed body is dropped here."""
         record = http[RECORD]
         received = await self.intake.receive(http, size)
         facts = received.facts
-        model = self.dispatcher.resolve(facts.model)
+        caller = caller_of(http)
+        model = self._resolve(facts.model, caller)
         record.model, record.streamed = model.key, facts.streamed
         routing = model.routing
         body = rewrite(
@@ -98,6 +110,7 @@ class ApiHandlers:
             arrived_s=record.started_s,
             prefix=read_prefix(received.body) if routing.strategy is RoutingStrategy.PREFIX_HASH else b"",
             session=http.headers.get(routing.session_header, "")[:_MAX_SESSION_CHARS] if routing.session_header else "",
+            caller=caller,
         )
         metrics.of_model(model.key.name, model.key.namespace).overhead_s.observe(self.clock() - record.started_s)
         return Call(http, path, model, body, facts, arrival, record)

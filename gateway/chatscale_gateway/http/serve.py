@@ -19,6 +19,7 @@ from chatscale_gateway.dispatch.interface import Dispatcher
 from chatscale_gateway.http.access_log import AccessLog, WriteLine
 from chatscale_gateway.http.admin import AdminHandlers, build_admin_app
 from chatscale_gateway.http.app import build_app
+from chatscale_gateway.http.authentication import Authentication
 from chatscale_gateway.http.boundary import RequestBoundary
 from chatscale_gateway.http.handlers import ApiHandlers
 from chatscale_gateway.http.intake import Intake
@@ -73,14 +74,18 @@ async def listening(
     clock: Callable[[], float] = time.monotonic,
     tracing: Tracing | None = None,
     certificates: Certificates | None = None,
+    authentication: Authentication | None = None,
 ) -> AsyncIterator[Gateway]:
-    """Listen on all ports. Discovery calls `lifecycle.catalog_complete` when the gateway can be ready."""
+    """Listen on all ports. Discovery calls `lifecycle.catalog_complete` when the gateway can be ready.
+
+    authentication: None lets everybody in.
+    """
     loop = asyncio.get_running_loop()
     lifecycle = Lifecycle(dispatcher, options)
     handlers = ApiHandlers(dispatcher, Relay(dispatcher, upstream, options, clock), Intake(options), clock)
     # Without handler_cancellation a handler that waits would not notice that its client has disconnected.
     runner = web.AppRunner(
-        build_app(handlers, lifecycle, options),
+        build_app(handlers, lifecycle, options, authentication),
         handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_TIMEOUT_S,
     )  # fmt: skip
     await runner.setup()

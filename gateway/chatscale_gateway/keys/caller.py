@@ -22,6 +22,11 @@ class Caller:
         """For metrics and logs: `namespace/name` of the Secret; empty where authentication is off."""
         return "" if self.key is None else str(self.key)
 
+    @property
+    def namespace(self) -> str | None:
+        """Namespace that a model's name without a namespace prefers; None where authentication is off."""
+        return None if self.key is None else self.key.namespace
+
     def may_use(self, model: ModelKey) -> bool:
         """Whether the key opens this ChatModel."""
         if not self.opens_all and (self.key is None or self.key.namespace != model.namespace):

@@ -1,6 +1,6 @@
 """How the `model` of a request becomes a ChatModel. Known models come from the catalog, with or without replicas."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from chatscale_contract.openai.errors import ApiError
@@ -10,6 +10,15 @@ _SHOWN_NAME_LENGTH: Final = 128
 """Characters of an unknown name that the error repeats."""
 _SHOWN_MATCHES: Final = 20
 """Maximum number of full names in one error."""
+
+
+Allowed = Callable[[ModelKey], bool]
+"""Whether the caller may use a ChatModel."""
+
+
+def allow_all(_model: ModelKey) -> bool:
+    """Every ChatModel."""
+    return True
 
 
 class NameIndex:
@@ -27,15 +36,17 @@ class NameIndex:
         self._by_served_name = _group((model.served_name, model) for model in self.models)
         self._by_alias = _group((alias, model) for model in self.models for alias in set(model.routing.aliases))
 
-    def resolve(self, name: str, namespace: str | None = None) -> Model:
+    def resolve(self, name: str, namespace: str | None = None, allowed: Allowed = allow_all) -> Model:
         """The ChatModel for `name`. namespace: preferred where several ChatModels have the name.
 
+        allowed: other ChatModels count as unknown, so that no error shows that they exist.
         Raises ApiError 404. If the name is ambiguous, the error lists the full names.
         """
-        if found := self._by_full_name.get(name):
+        found = self._by_full_name.get(name)
+        if found and allowed(found.key):
             return found
         for index in (self._by_name, self._by_served_name):
-            matches = index.get(name, ())
+            matches = _allowed(index.get(name, ()), allowed)
             if len(matches) == 1:
                 return matches[0]
             preferred = [model for model in matches if model.key.namespace == namespace]
@@ -43,7 +54,7 @@ class NameIndex:
                 return preferred[0]
             if matches:
                 raise _ambiguous(name, matches)
-        matches = self._by_alias.get(name, ())
+        matches = _allowed(self._by_alias.get(name, ()), allowed)
         if len(matches) == 1:
             return matches[0]
         raise _ambiguous(name, matches) if matches else model_not_found(name)
@@ -77,6 +88,10 @@ def _ambiguous(name: str, matches: tuple[Model, ...]) -> ApiError:
         param="model",
         code="model_not_found",
     )
+
+
+def _allowed(models: tuple[Model, ...], allowed: Allowed) -> tuple[Model, ...]:
+    return tuple(model for model in models if allowed(model.key))
 
 
 def _shortened(name: str) -> str:

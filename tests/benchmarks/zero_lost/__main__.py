@@ -20,7 +20,15 @@ from hack.load import Fate, LoadReport
 from hack.paths import ROOT
 from tests.benchmarks.server.machine import describe
 from tests.benchmarks.zero_lost.page import Count, page
-from tests.e2e.support import OPERATOR_NAMESPACE, Model, autoscaling, chatmodel, start_load, with_spec
+from tests.e2e.support import (
+    OPERATOR_NAMESPACE,
+    Model,
+    autoscaling,
+    chatmodel,
+    revoke_gateway_key,
+    start_load,
+    with_spec,
+)
 from tests.support.cluster_lock import operator_alone
 
 PAGE: Final = ROOT / "docs" / "benchmarks" / "zero-lost.md"
@@ -133,7 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with operator_alone():
         install()
-        counts = measure(options.share)
+        try:
+            counts = measure(options.share)
+        finally:
+            revoke_gateway_key()
     machine = dict(describe("cpu"))
     options.page.write_text(page(counts, machine), encoding="utf-8")
     print([asdict(each) for each in counts])

@@ -40,3 +40,22 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == SysExit.UNAVAILABLE
     assert "pip install 'chatscale[simulator]'" in done.stderr
+
+
+def test_key_commands_name_the_package_that_is_missing():
+    code = (
+        "import sys; sys.modules['kubernetes'] = None; from chatscale_cli.__main__ import main;"
+        " sys.exit(main(['key', 'list']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == SysExit.UNAVAILABLE
+    assert "pip install 'chatscale[keys]'" in done.stderr
+
+
+def test_key_commands_need_only_the_kubernetes_client(tmp_path: Path):
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in _HEAVY if name != "kubernetes")
+    arguments = ["key", "list", "--kubeconfig", str(tmp_path / "missing")]
+    code = f"import sys; {blocked}; from chatscale_cli.__main__ import main; sys.exit(main({arguments!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == SysExit.UNAVAILABLE
+    assert done.stderr.startswith("chatscale: no cluster: ")

@@ -5,6 +5,7 @@ string, which must appear nowhere but at the replica.
 """
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -20,14 +21,17 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chatscale_contract.gateway.keys import hash_key
 from chatscale_contract.openai import sse
 from chatscale_contract.server.endpoints import HTTP_PORT
 from tests.support.builders import a_chatmodel
-from tests.support.gateway_pods import FakeApiServer, a_replica_pod, ready, serving
+from tests.support.gateway_pods import FakeApiServer, a_key_secret, a_replica_pod, ready, serving, until
 from tests.support.otlp_receiver import OtlpReceiver
 
 CHAT = "/v1/chat/completions"
 MARK = "m4rk3d-by-the-test"
+KEY, OLD_KEY, TWIN = f"csk-now-{MARK}", f"csk-old-{MARK}", f"csk-twin-{MARK}"
+LATER = "2126-11-27T08:00:00Z"
 ORIGIN = "https://shop.example"
 REPLICA_ADDRESS = "127.41.93.7"
 """On the loopback interface; the port of a replica is fixed."""
@@ -50,12 +54,14 @@ class Replica:
 
     modes: list[str] = field(default_factory=lambda: ["answer"])
     texts: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     async def handle(self, http: web.Request) -> web.StreamResponse:
         if http.path == "/load":
             return web.json_response({"running": 0, "waiting": 0, "slots": 4})
         body = await http.json()
         self.texts.append(json.dumps(body))
+        self.headers.append(dict(http.headers))
         mode = self.modes.pop(0) if len(self.modes) > 1 else self.modes[0]
         if mode == "error":
             return web.json_response({"error": {"message": "no"}}, status=500)
@@ -74,13 +80,16 @@ class Replica:
 
 @dataclass
 class Cluster:
-    """The API server: one ChatModel and its replica."""
+    """The API server: one ChatModel, its replica, and the Secrets of keys."""
 
     models: FakeApiServer = field(default_factory=FakeApiServer)
     pods: FakeApiServer = field(default_factory=FakeApiServer)
+    secrets: FakeApiServer = field(default_factory=FakeApiServer)
+    events: FakeApiServer = field(default_factory=FakeApiServer)
 
     async def handle(self, http: web.Request) -> web.StreamResponse:
-        return await (self.pods if http.path.endswith("/pods") else self.models).handle(http)
+        servers = {"pods": self.pods, "secrets": self.secrets, "events": self.events}
+        return await servers.get(http.path.rpartition("/")[2], self.models).handle(http)
 
 
 @dataclass
@@ -159,6 +168,7 @@ def a_cluster() -> Cluster:
 
 async def test_serves_under_the_prefix_and_to_the_origins_of_its_settings(tmp_path: Path):
     settings = {
+        "CHATSCALE_GATEWAY_AUTH": "None",
         "CHATSCALE_GATEWAY_PATH_PREFIX": "/llm",
         "CHATSCALE_GATEWAY_CORS_ORIGINS": f"{ORIGIN},https://b.example",
     }
@@ -177,7 +187,20 @@ async def test_serves_under_the_prefix_and_to_the_origins_of_its_settings(tmp_pa
 
 
 async def test_promise_23_no_secret_and_no_text_of_a_client_is_in_logs_errors_metrics_or_spans(tmp_path: Path):
-    """At the most verbose level, over answers, failures and every kind of refusal that a client can cause."""
+    """At the most verbose level, over answers, failures and every kind of refusal that a client can cause.
+
+    Keys are real ones, and some Secrets have a key or a hash where it does not belong.
+    """
+    cluster = a_cluster()
+    cluster.secrets.items = [
+        a_key_secret("live", sha256=hash_key(KEY), previousSha256=hash_key(OLD_KEY), previousExpires=LATER),
+        a_key_secret("pasted", sha256=KEY),
+        a_key_secret("swapped", sha256=hash_key("a"), maxConcurrency=hash_key(KEY)),
+        a_key_secret("renamed", sha256=hash_key("b"), raw={KEY: ""}),
+        a_key_secret("bytes", sha256=hash_key("c"), raw={"wake": base64.b64encode(b"\xff" + MARK.encode()).decode()}),
+        a_key_secret("twin", sha256=hash_key(TWIN)),
+        a_key_secret("twin-2", sha256=hash_key(TWIN)),
+    ]
     replica, collector = Replica(["answer", "answer", "error", "break", "answer"]), OtlpReceiver()
     server = TestServer(application(replica), host=REPLICA_ADDRESS, port=HTTP_PORT)
     async with server, serving(collector.handle) as otlp, aiohttp.ClientSession() as client:
@@ -186,9 +209,13 @@ async def test_promise_23_no_secret_and_no_text_of_a_client_is_in_logs_errors_me
             "CHATSCALE_GATEWAY_MAX_BODY_BYTES": "4096",
             "OTEL_EXPORTER_OTLP_ENDPOINT": str(otlp.make_url("")).rstrip("/"),
         }
-        async with a_process(a_cluster(), tmp_path, **settings) as gateway:
+        async with a_process(cluster, tmp_path, **settings) as gateway:
             errors = [await post(client, gateway.api, body) for body in marked_bodies()]
             assert [status for status, _ in errors] == [200, 200, 500, 200, 404, 400, 400, 400, 413, 404]
+            for headers in refused_headers():
+                errors.append(await post(client, gateway.api, next(marked_bodies()), headers))
+                assert errors[-1][0] == 401
+            await until(lambda: len(cluster.events.created) == 6)
             async with client.get(gateway.admin + "/metrics") as response:
                 metrics = await response.text()
             written = await gateway.stop()
@@ -197,9 +224,14 @@ async def test_promise_23_no_secret_and_no_text_of_a_client_is_in_logs_errors_me
     assert collector.resource["k8s.pod.name"] == "gw-1"
     assert written.count('"event":"request"') == len(errors)
     answers = {f"answer {number}": text for number, (_, text) in enumerate(errors)}
-    for name, text in {"logs": written, "metrics": metrics, "spans": collector.text, **answers}.items():
+    events = json.dumps(list(cluster.events.created.values()))
+    secrets = [MARK, *(part for key in (KEY, OLD_KEY, TWIN) for part in (key[:12], hash_key(key)[:12]))]
+    found = {"logs": written, "metrics": metrics, "spans": collector.text, "events": events, **answers}
+    for name, text in found.items():
         assert text, name
-        assert MARK not in text, name
+        assert not [secret for secret in secrets if secret in text], name
+    assert 'gateway_key_errors{reason="malformed"} 4.0' in metrics
+    assert not [header for headers in replica.headers for header in headers.items() if MARK in str(header)]
 
 
 def application(replica: Replica) -> web.Application:
@@ -224,12 +256,21 @@ def marked_bodies() -> Iterator[tuple[str, bytes]]:
     yield f"/v1/{MARK}", json.dumps(chat).encode()
 
 
-async def post(client: aiohttp.ClientSession, api: str, request: tuple[str, bytes]) -> tuple[int, str]:
-    """Status and body."""
+def refused_headers() -> Iterator[dict[str, str]]:
+    yield {"Authorization": f"Bearer {TWIN}"}
+    yield {"Authorization": f"Bearer wrong-{MARK}"}
+    yield {"Authorization": f"Basic {MARK}"}
+    yield {"Authorization": f"Bearer {KEY}", "Api-Key": f"other-{MARK}"}
+
+
+async def post(
+    client: aiohttp.ClientSession, api: str, request: tuple[str, bytes], keys: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Status and body. keys: the headers with keys; None sends a valid one in all three."""
     path, body = request
     headers = {
-        "Authorization": f"Bearer {MARK}", "X-Api-Key": MARK, "Cookie": f"session={MARK}",
-        "X-Request-Id": f"{MARK} {MARK}", "Content-Type": "application/json",
+        **(keys or {"Authorization": f"Bearer {KEY}", "X-Api-Key": KEY, "Api-Key": KEY}),
+        "Cookie": f"session={MARK}", "X-Request-Id": f"{MARK} {MARK}", "Content-Type": "application/json",
     }  # fmt: skip
     text = b""
     async with client.post(f"{api}{path}?key={MARK}", data=body, headers=headers) as response:

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from chatscale_gateway.settings import LogFormat, Settings, SettingsError
+from chatscale_gateway.settings import AuthMode, LogFormat, Settings, SettingsError
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -17,8 +17,11 @@ def test_reads_every_setting():
         "api_port": "1", "admin_port": "2", "liveness_port": "3", "max_body_bytes": "2048", "max_held_bytes": "4096",
         "endpoint_delay_seconds": "5", "grace_seconds": "60", "response_timeout_seconds": "30", "log_level": "DEBUG",
         "log_format": "text", "kube_context": "kind-chatscale", "memory_limit_bytes": "1024", "path_prefix": "/llm",
-        "cors_origins": "https://shop.example, *", "tls_cert_file": "/tls/tls.crt", "tls_key_file": "/tls/tls.key",
+        "tls_cert_file": "/tls/tls.crt", "tls_key_file": "/tls/tls.key",
         "trusted_proxies": "10.0.0.0/8, fd00::/8",
+        "cors_origins": "https://shop.example, *", "auth": "None", "key_namespaces": "shop, *",
+        "oidc_issuer": "https://id.example/a", "oidc_audience": "chat", "oidc_jwks_url": "https://id.example/keys",
+        "oidc_claims": '{"models": "groups"}', "oidc_policy": '{"requestsPerMinute": "60"}',
     }  # fmt: skip
     assert {*values, "otlp_endpoint"} == Settings.model_fields.keys()
 
@@ -36,7 +39,9 @@ def test_reads_every_setting():
         kube_context="kind-chatscale", memory_limit_bytes=1024, path_prefix="/llm",
         tls_cert_file="/tls/tls.crt", tls_key_file="/tls/tls.key",
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
-        cors_origins=("https://shop.example", "*"), otlp_endpoint="http://collector:4318",
+        cors_origins=("https://shop.example", "*"), auth=AuthMode.NONE, key_namespaces=("shop", "*"),
+        oidc_issuer="https://id.example/a", oidc_audience="chat", oidc_jwks_url="https://id.example/keys",
+        oidc_claims={"models": "groups"}, oidc_policy={"requestsPerMinute": "60"}, otlp_endpoint="http://collector:4318",
     )  # fmt: skip
 
 
@@ -62,6 +67,14 @@ def test_reads_every_setting():
         ("TRUSTED_PROXIES", "10.0.0.1/8", "must be a comma-separated list of networks such as 10.0.0.0/8, found"),
         ("TLS_CERT_FILE", "/tls.crt", "TLS_CERT_FILE and CHATSCALE_GATEWAY_TLS_KEY_FILE must be set together, found"),
         ("LOG_FORMAT", "xml", "must be one of json, text, found 'xml'"),
+        ("AUTH", "Basic", "must be one of Keys, None, found 'Basic'"),
+        ("KEY_NAMESPACES", "shop,A", "must be a comma-separated list of namespace names, or *, found 'A'"),
+        ("OIDC_ISSUER", "id.example", "must be a URL such as https://id.example/realms/shop, found 'id.example'"),
+        ("OIDC_ISSUER", "https://id.example", "OIDC_AUDIENCE must be set together, found only one of them"),
+        ("OIDC_CLAIMS", "{models", "must be a JSON object from fields of a policy to claims"),
+        ("OIDC_CLAIMS", '{"models": 1}', "must be a JSON object from fields of a policy to claims"),
+        ("OIDC_CLAIMS", '{"rpm": "a"}', "CHATSCALE_GATEWAY_OIDC_CLAIMS: rpm is not a field of a policy; fields are"),
+        ("OIDC_POLICY", '{"wake": "{x}"}', "CHATSCALE_GATEWAY_OIDC_POLICY: wake must be true or false, found '{x}'"),
         ("LOGLEVEL", "DEBUG", "CHATSCALE_GATEWAY_LOGLEVEL is not a setting of the gateway; known are"),
     ],
 )

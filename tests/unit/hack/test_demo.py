@@ -12,6 +12,7 @@ from hack.demo.__main__ import main, next_commands
 from hack.demo.steps import Recorder, StepFailedError, step
 from hack.demo.story import Moment, shortcomings, summary
 from hack.helm import HelmError
+from hack.keys import KeyCommandError
 from hack.load import Fate, LoadReport, Outcome
 
 UP_AND_DOWN = [Moment(0, 1, 1, 0), Moment(4, 3, 1, 20), Moment(8, 3, 3, 7), Moment(12, 1, 1, 0)]
@@ -79,6 +80,7 @@ def test_a_summary_of_nothing_is_no_error():
         pytest.param(TimeoutError(), id="without a word"),
         pytest.param(HelmError("helm upgrade: refused"), id="helm"),
         pytest.param(kube.KubectlError("apply: invalid"), id="kubectl"),
+        pytest.param(KeyCommandError("chatscale key create: refused"), id="key"),
         pytest.param(subprocess.TimeoutExpired("kubectl", 60), id="kubectl hangs"),
         pytest.param(FileNotFoundError("kubectl"), id="no kubectl"),
         pytest.param(aiohttp.ServerDisconnectedError(), id="server gone"),
@@ -156,4 +158,5 @@ def test_the_next_commands_work_in_the_users_shell(where: str, tmp_path: Path, m
     said = next_commands("http://127.0.0.1:30080", tmp_path / "tools")
 
     assert (f"export PATH={tmp_path / 'tools'}:$PATH" in said) is (where == "tools")
-    assert "curl -N http://127.0.0.1:30080/v1/chat/completions" in said
+    assert "KEY=$(.venv/bin/chatscale key create" in said
+    assert 'curl -N http://127.0.0.1:30080/v1/chat/completions -H "Authorization: Bearer $KEY"' in said

@@ -66,6 +66,30 @@ async def test_a_sale_after_a_calm_begins_on_time():
     assert min(outcome.sent_at_s for outcome in report.outcomes) >= 1
 
 
+async def test_each_request_has_the_key_of_its_time():
+    sent: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        sent.append(request.headers.get("Authorization"))
+        return web.Response(body=WHOLE)
+
+    keys = iter(["first", *["second"] * 1000])
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    async with TestServer(app) as server:
+        report = await run_load(
+            f"http://127.0.0.1:{server.port}",
+            "shop",
+            rate_per_s=lambda _at_s: 200.0,
+            duration_s=0.1,
+            max_tokens=1,
+            key=lambda: next(keys),
+        )
+
+    assert {"Bearer first", "Bearer second"} == set(sent)
+    assert report.count(Fate.ANSWERED) == len(sent)
+
+
 def test_the_report_spells_losses_out():
     report = LoadReport([Outcome(Fate.ANSWERED, "", 0.0, 0.5), Outcome(Fate.LOST, "cut", 0.0)])
 

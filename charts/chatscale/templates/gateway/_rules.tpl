@@ -1,6 +1,6 @@
 {{/*
-All rights of the gateway in a namespace that it serves. It writes nothing, and there is no right on Secrets. RBAC has
-no label selectors, so the right on pods includes those of other applications.
+All rights of the gateway in a namespace that it serves. It writes nothing. RBAC has no label selectors, so the right on
+pods includes those of other applications.
 */}}
 {{- define "chatscale.gatewayRules" -}}
 - apiGroups: [chatscale.dev]
@@ -9,6 +9,30 @@ no label selectors, so the right on pods includes those of other applications.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+{{- end -}}
+
+{{/*
+Rights in a namespace whose API keys count. They include all Secrets of the namespace, as RBAC has no label selectors.
+*/}}
+{{- define "chatscale.gatewayKeyRules" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [list, watch]
+# On Secrets that are malformed.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* "true", or empty where everybody may use the API. Values of an older chart have no `auth`. */}}
+{{- define "chatscale.gatewayAuth" -}}
+{{- if and .Values.gateway.enabled (ne (toString (.Values.gateway.auth).enabled) "false") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Namespaces of the Secrets with API keys, or `*`. */}}
+{{- define "chatscale.keyNamespaces" -}}
+{{- $served := eq .Values.scope "Namespace" | ternary (.Values.namespaces | default list) list -}}
+{{- (.Values.gateway.auth).secretNamespaces | default (append $served .Release.Namespace) | uniq | join "," }}
 {{- end -}}
 
 {{- define "chatscale.gatewaySubjects" -}}

@@ -15,6 +15,7 @@ from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale_contract.openai import sse
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
+from chatscale_gateway.http.authentication import Authentication
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Gateway, Ports, listening
 from chatscale_gateway.http.tls import Certificates
@@ -172,9 +173,10 @@ async def a_gateway(
     response_timeout_s: float = 5.0,
     tracing: Tracing | None = None,
     certificates: Certificates | None = None,
+    authentication: Authentication | None = None,
     **changes: object,
 ) -> AsyncIterator[World]:
-    """The real front, dispatcher and client. `changes`: fields of the options."""
+    """The real front, dispatcher and client, without authentication. `changes`: fields of the options."""
     dispatcher = HoldingDispatcher(
         gateway="gateway-0", instance="i", now=time.monotonic, rng=random.Random(1), max_held_bytes=10**9
     )
@@ -190,6 +192,7 @@ async def a_gateway(
             write_line=lambda line: lines.append(json.loads(line)),
             tracing=tracing,
             certificates=certificates,
+            authentication=authentication,
         ) as gateway,
         aiohttp.ClientSession(f"http://127.0.0.1:{gateway.ports.api}") as client,
     ):

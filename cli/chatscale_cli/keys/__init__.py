@@ -1,0 +1,1 @@
+"""`chatscale key`: API keys of the gateway, as Secrets."""
