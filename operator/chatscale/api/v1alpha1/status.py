@@ -168,8 +168,8 @@ class ChatModelStatus(ApiModel):
     selector: str | None = Field(default=None, description="Label selector of all pods, for the scale subresource.")
     endpoint: str | None = Field(
         default=None,
-        description="Base URL of the model's own Service inside the cluster. With NetworkPolicies, the default, clients "
-        "cannot reach it and use the gateway.",
+        description="Base URL of the model's own Service inside the cluster. With NetworkPolicies, the default, "
+        "clients cannot reach it and use the gateway.",
     )
     phase: str | None = Field(default=None, description="Reason of the Ready condition, for display only.")
     autoscaling: AutoscalingStatus = Field(
