@@ -21,6 +21,12 @@ KEYS_OF_ALL_NAMESPACES: Final[Values] = {"gateway": {"auth": {"secretNamespaces"
 """Each demo and each test has its API keys in its own namespace, and they are deleted with it."""
 
 
+NODE_PORTS_REACH_REPLICAS: Final[Values] = {
+    "networkPolicy": {"extraIngress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [POD_RANGE]}}]}]}
+}
+"""This machine calls replicas through node ports. Other pods cannot call them."""
+
+
 def image_values() -> Values:
     """Chart values that name the images of `make images`. HelmError if they have not been built."""
     path = places_of_this_machine().images_json
@@ -38,8 +44,6 @@ def image_values() -> Values:
             "image": images.get("server") or images.get("server-smollm2", ""),
             "simulatedImage": images["server-simulated"],
         },
-        # This machine reaches replicas through node ports; pods may not.
-        "networkPolicy": {"extraIngress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [POD_RANGE]}}]}]},
     }
 
 
@@ -53,13 +57,15 @@ def install(
 ) -> str:
     """Install or upgrade, and wait for the operator and the gateway to be ready.
 
-    `values` come on top of the images and KEYS_OF_ALL_NAMESPACES; values of an earlier release are forgotten.
+    `values` come on top of the images, KEYS_OF_ALL_NAMESPACES and NODE_PORTS_REACH_REPLICAS; values of an
+    earlier release are forgotten.
     HelmError if it does not become ready within WAIT_S.
     """
+    ours = merge_values(merge_values(image_values(), KEYS_OF_ALL_NAMESPACES), NODE_PORTS_REACH_REPLICAS)
     return helm(
         *("upgrade", "--install", release, str(chart), "--namespace", namespace, "--create-namespace"),
         *("--wait", f"--timeout={WAIT_S}s", "--reset-values", "--values", "-", "--kube-context", CONTEXT),
-        stdin=json.dumps(merge_values(merge_values(image_values(), KEYS_OF_ALL_NAMESPACES), values or {})),
+        stdin=json.dumps(merge_values(ours, values or {})),
         timeout_s=WAIT_S + 60,
     )
 
