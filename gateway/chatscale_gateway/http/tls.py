@@ -13,7 +13,7 @@ from typing import Final
 from chatscale_gateway import metrics
 
 RELOAD_PERIOD_S: Final = 5.0
-"""The kubelet takes up to about a minute to update the files; this adds little to it."""
+"""The kubelet takes one to two minutes to update the files; this adds little to it."""
 
 log = logging.getLogger(__name__)
 
@@ -95,5 +95,5 @@ def _new_context() -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """An encrypted key must not make OpenSSL ask on the terminal."""
+    """Without it OpenSSL would read the password of an encrypted key from the terminal."""
     raise ValueError("the key is encrypted")
