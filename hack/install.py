@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from hack.cluster.network import POD_RANGE
 from hack.cluster.places import places_of_this_machine
 from hack.helm import CHART, NAMESPACE, RELEASE, HelmError, Values, helm
 from hack.kube import CONTEXT
@@ -18,6 +19,12 @@ WAIT_S = 180
 
 KEYS_OF_ALL_NAMESPACES: Final[Values] = {"gateway": {"auth": {"secretNamespaces": ["*"]}}}
 """Each demo and each test has its API keys in its own namespace, and they are deleted with it."""
+
+
+NODE_PORTS_REACH_REPLICAS: Final[Values] = {
+    "networkPolicy": {"extraIngress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [POD_RANGE]}}]}]}
+}
+"""This machine calls replicas through node ports. Other pods cannot call them."""
 
 
 def image_values() -> Values:
@@ -50,13 +57,15 @@ def install(
 ) -> str:
     """Install or upgrade, and wait for the operator and the gateway to be ready.
 
-    `values` come on top of the images and KEYS_OF_ALL_NAMESPACES; values of an earlier release are forgotten.
+    `values` come on top of the images, KEYS_OF_ALL_NAMESPACES and NODE_PORTS_REACH_REPLICAS; values of an
+    earlier release are forgotten.
     HelmError if it does not become ready within WAIT_S.
     """
+    ours = merge_values(merge_values(image_values(), KEYS_OF_ALL_NAMESPACES), NODE_PORTS_REACH_REPLICAS)
     return helm(
         *("upgrade", "--install", release, str(chart), "--namespace", namespace, "--create-namespace"),
         *("--wait", f"--timeout={WAIT_S}s", "--reset-values", "--values", "-", "--kube-context", CONTEXT),
-        stdin=json.dumps(merge_values(merge_values(image_values(), KEYS_OF_ALL_NAMESPACES), values or {})),
+        stdin=json.dumps(merge_values(ours, values or {})),
         timeout_s=WAIT_S + 60,
     )
 

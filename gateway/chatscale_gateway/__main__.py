@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -30,6 +31,7 @@ from chatscale_gateway.http.memory import USUAL_LIMIT_BYTES, bytes_for_bodies
 from chatscale_gateway.http.metric_events import MetricEvents
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Ports, listening, serve
+from chatscale_gateway.http.tls import Certificates, TlsError
 from chatscale_gateway.http.tracing import Tracing, build_tracing
 from chatscale_gateway.logs import set_up_logs
 from chatscale_gateway.settings import AuthMode, LogFormat, Settings, SettingsError
@@ -47,7 +49,8 @@ def main() -> int:
         tracing = build_tracing(
             settings.otlp_endpoint, pod_name=settings.pod_name, pod_namespace=settings.pod_namespace
         )  # fmt: skip
-    except SettingsError as error:
+        certificates = load_certificates(settings)
+    except (SettingsError, TlsError) as error:
         sys.stderr.write(f"chatscale-gateway: {error}\n")
         return SysExit.BAD_SETTINGS
     set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
@@ -56,7 +59,7 @@ def main() -> int:
     try:
         # uvloop needs about a tenth less CPU time per request than asyncio's own loop (docs/design/0017-gateway.md).
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_gateway(settings, tracing))
+            runner.run(run_gateway(settings, tracing, certificates))
     except* ApiServerError as group:
         sys.stderr.writelines(f"chatscale-gateway: {error}\n" for error in _errors_in(group))
         code = SysExit.UNAVAILABLE
@@ -68,7 +71,7 @@ def main() -> int:
     return code
 
 
-async def run_gateway(settings: Settings, tracing: Tracing | None) -> None:
+async def run_gateway(settings: Settings, tracing: Tracing | None, certificates: Certificates | None = None) -> None:
     """Run until SIGTERM or SIGINT, then drain. Discovery goes on while the gateway drains.
 
     Raises ApiServerError without credentials. An API server that does not answer is no error: the gateway waits.
@@ -96,6 +99,7 @@ async def run_gateway(settings: Settings, tracing: Tracing | None) -> None:
         listening(
             dispatcher, upstream, options,
             host=HOST, ports=ports, tracing=tracing, authentication=access.authentication,
+            certificates=certificates,
         ) as gateway,
         asyncio.TaskGroup() as group,
     ):  # fmt: skip
@@ -106,6 +110,7 @@ async def run_gateway(settings: Settings, tracing: Tracing | None) -> None:
             group.create_task(discovery.run()),
             group.create_task(_become_ready(discovery, access.keys, gateway.lifecycle)),
             *(group.create_task(run()) for run in access.runs),
+            *([group.create_task(certificates.reload_forever())] if certificates else []),
         )
         try:
             await serve(gateway)
@@ -115,12 +120,20 @@ async def run_gateway(settings: Settings, tracing: Tracing | None) -> None:
     log.info("stopped")
 
 
+def load_certificates(settings: Settings) -> Certificates | None:
+    """The certificate of the API port; None for plain HTTP. Raises TlsError."""
+    if not settings.tls_cert_file:
+        return None
+    return Certificates(Path(settings.tls_cert_file), Path(settings.tls_key_file))
+
+
 def http_options(settings: Settings) -> HttpOptions:
     """The options that the settings determine."""
     return HttpOptions(
         max_body_bytes=settings.max_body_bytes,
         max_bodies_bytes=bytes_for_bodies(settings.memory_limit_bytes or USUAL_LIMIT_BYTES, settings.max_body_bytes),
         path_prefix=settings.path_prefix,
+        trusted_proxies=settings.trusted_proxies,
         cors_origins=frozenset(settings.cors_origins),
         endpoint_delay_s=settings.endpoint_delay_seconds,
         grace_period_s=settings.grace_seconds,

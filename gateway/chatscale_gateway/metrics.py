@@ -73,6 +73,13 @@ DISCOVERY_ERRORS = Counter(
     "events (of malformed keys), oidc (the identity provider's keys). A pod that "
     "does not answer is not counted", ("resource",), registry=REGISTRY,
 )  # fmt: skip
+TLS_RELOADS = Counter(
+    "gateway_tls_reloads_total", "Changed TLS certificates, by result: loaded or failed", ("result",), registry=REGISTRY
+)
+TLS_RELOAD_FAILING = Gauge(
+    "gateway_tls_reload_failing", "1 while the certificate files cannot be loaded and the former certificate is used",
+    registry=REGISTRY,
+)  # fmt: skip
 KEY_ERRORS = Gauge(
     "gateway_key_errors", "Secrets with the label of an API key whose key is off: malformed, or duplicate (another "
     "Secret has the same hash)", ("reason",), registry=REGISTRY,

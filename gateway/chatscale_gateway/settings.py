@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -119,6 +119,14 @@ class Settings(BaseSettings):
         default=(), description="a comma-separated list of origins such as https://shop.example, or *"
     )
     """Origins whose pages may call the API, comma-separated in the environment; `*` allows all."""
+    tls_cert_file: str = Field(default="", description="the path of a file")
+    """Certificate chain of the API port in PEM format, read again when it changes. Empty: plain HTTP."""
+    tls_key_file: str = Field(default="", description="the path of a file")
+    """Private key of the certificate, not encrypted."""
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        default=(), description="a comma-separated list of networks such as 10.0.0.0/8"
+    )
+    """Networks of proxies whose `X-Forwarded-For` the access log uses, comma-separated in the environment."""
     endpoint_delay_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
         default=10, description="a number of seconds from 0 to 300"
     )
@@ -169,7 +177,7 @@ class Settings(BaseSettings):
         """Only the constructor's arguments: `from_env` gets the environment as a value."""
         return (init_settings,)
 
-    @field_validator("namespaces", "key_namespaces", "cors_origins", mode="before")
+    @field_validator("namespaces", "key_namespaces", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -205,6 +213,14 @@ class Settings(BaseSettings):
         if len(set(ports.values())) < len(ports):
             found = ", ".join(f"{ENV_PREFIX}{name} {port}" for name, port in ports.items())
             raise PydanticCustomError("equal_ports", f"the ports must differ, found {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_has_a_key(self) -> Self:
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            found = f"found {self.tls_cert_file!r} and {self.tls_key_file!r}"
+            message = f"{ENV_PREFIX}TLS_CERT_FILE and {ENV_PREFIX}TLS_KEY_FILE must be set together, {found}"
+            raise PydanticCustomError("half_tls", message)
         return self
 
     @model_validator(mode="after")

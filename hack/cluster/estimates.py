@@ -44,6 +44,7 @@ ESTIMATES: Mapping[str, Estimate] = {
     "add-ons": Estimate(25, 0.2),
     "build operator": Estimate(20, 0.4),
     "build gateway": Estimate(45, 0.2),
+    "build haproxy": Estimate(10, 0.1),
     "build server-simulated": Estimate(25, 0.3),
     "build server": Estimate(150, 5.0),
     "build server-smollm2": Estimate(200, 4.2),

@@ -4,10 +4,11 @@ Nothing else in the control plane reads the environment. A bad value or an unkno
 the process with one line that names the variable, the expected and the found value: a typo must not become a default.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -83,6 +84,14 @@ class Settings(BaseSettings):
     """Namespace of the gateway's pods. Empty: there is no gateway."""
     gateway_selector: LabelSelector = f"app.kubernetes.io/name={GATEWAY_NAME}"
     """Label selector of the gateway's pods."""
+    network_policy_peers: Annotated[tuple[dict[str, Any], ...], NoDecode] = Field(
+        default=(), description="a JSON array of NetworkPolicyPeers"
+    )
+    """Who may connect to the serving port of replicas. Empty: everybody, and there are no NetworkPolicies."""
+    network_policy_extra_ingress: Annotated[tuple[dict[str, Any], ...], NoDecode] = Field(
+        default=(), description="a JSON array of NetworkPolicyIngressRules"
+    )
+    """Further ingress rules of each ChatModel's NetworkPolicy."""
     metrics_port: Port = 9100
     """Of the operator's own Prometheus metrics."""
     probes_port: Port = 8080
@@ -122,6 +131,12 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("network_policy_peers", "network_policy_extra_ingress", mode="before")
+    @classmethod
+    def _parse_json(cls, value: object) -> object:
+        # A ValueError (JSONDecodeError is one) becomes the message with the field's description.
+        return json.loads(value or "[]") if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

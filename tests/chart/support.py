@@ -9,6 +9,22 @@ from hack.helm import template
 Manifest = dict[str, Any]
 Key = tuple[str, str, str]
 """Kind, namespace ("" for cluster scope) and name."""
+GATEWAY_PEER = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "models"}},
+    "podSelector": {
+        "matchLabels": {"app.kubernetes.io/name": "chatscale-gateway", "app.kubernetes.io/instance": "chatscale"}
+    },
+}
+OPERATOR_PEER = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "models"}},
+    "podSelector": {
+        "matchLabels": {"app.kubernetes.io/name": "chatscale-operator", "app.kubernetes.io/instance": "chatscale"}
+    },
+}
+PROMETHEUS_PEER = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+}
 
 
 def render(values: dict[str, Any] | None = None, *, release: str = "chatscale") -> dict[Key, Manifest]:

@@ -1,6 +1,7 @@
 """The gateway in the chart: on by default, each value reaches its setting, and it has only the rights that it needs."""
 
 import json
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -74,6 +75,8 @@ def test_each_value_of_the_chart_reaches_its_setting():
             "responseTimeoutSeconds": 300,
             "pathPrefix": "/llm",
             "cors": {"allowedOrigins": ["https://shop.example", "http://localhost:3000"]},
+            "tls": {"secretName": "gateway-tls"},
+            "trustedProxies": ["10.0.0.0/8", "192.0.2.1"],
             "auth": {
                 "secretNamespaces": ["shop", "keys"],
                 "oidc": {
@@ -101,6 +104,9 @@ def test_each_value_of_the_chart_reaches_its_setting():
         response_timeout_seconds=300,
         path_prefix="/llm",
         cors_origins=("https://shop.example", "http://localhost:3000"),
+        tls_cert_file="/tls/tls.crt",
+        tls_key_file="/tls/tls.key",
+        trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("192.0.2.1")),
         key_namespaces=("shop", "keys"),
         oidc_issuer="https://id.example",
         oidc_audience="chat",
@@ -145,10 +151,13 @@ def test_the_limit_for_bodies_follows_the_memory_limit(limit: str):
     assert too_small == (limit == "64Mi")
 
 
-def test_values_reused_from_a_chart_without_prefix_origins_keys_and_traces_give_the_defaults():
-    values = {"gateway": {"pathPrefix": None, "cors": None, "tracing": None, "auth": None}}
+def test_values_reused_from_an_older_chart_give_the_defaults():
+    newer = ("pathPrefix", "cors", "tracing", "tls", "auth", "trustedProxies", "ingress", "httpRoute")
+
+    values = {"gateway": dict.fromkeys(newer)}
 
     assert Settings.from_env(env(values)) == Settings.from_env(env())
+    assert render(values).keys() == render().keys()
 
 
 def test_variables_of_the_opentelemetry_sdk_pass_through():

@@ -1,7 +1,7 @@
 """The chart sets each setting of the operator, and nothing that the operator does not read."""
 
 from chatscale.settings import ENV_PREFIX, LogFormat, Settings
-from tests.chart.support import operator_container, operator_env
+from tests.chart.support import GATEWAY_PEER, OPERATOR_PEER, PROMETHEUS_PEER, operator_container, operator_env
 
 GATEWAY_SELECTOR = "app.kubernetes.io/name=chatscale-gateway,app.kubernetes.io/instance=chatscale"
 NOT_IN_THE_CLUSTER = {"kube_context"}
@@ -34,6 +34,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
         max_concurrent_model_rollouts=3,
         gateway_namespace="models",
         gateway_selector=GATEWAY_SELECTOR,
+        network_policy_peers=(GATEWAY_PEER, OPERATOR_PEER, PROMETHEUS_PEER),
         log_level="DEBUG",
         log_format=LogFormat.TEXT,
         metrics_port=9200,
@@ -49,6 +50,7 @@ def test_operator_serves_the_whole_cluster_by_default():
         lease_namespace="models",
         gateway_namespace="models",
         gateway_selector=GATEWAY_SELECTOR,
+        network_policy_peers=(GATEWAY_PEER, OPERATOR_PEER, PROMETHEUS_PEER),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.write_through import WriteThrough
 from chatscale.desired.manifest import ObjectKey
+from chatscale.desired.network_policy import PodAccess
 from chatscale.desired.workload import ServerImages
 from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
 from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodel_key, chatmodels_concerned
@@ -28,6 +29,7 @@ class World:
     gateways: FakeGateways | None = None
 
     images: ServerImages = IMAGES
+    access: PodAccess = field(default_factory=PodAccess)
     max_updates: int = 1
     woken: list[ObjectKey] = field(default_factory=list)
     """What passes woke, in order."""
@@ -46,7 +48,7 @@ class World:
         cluster = WriteThrough(self.cluster, self.cache)
         self.operator = ChatModelReconciler(
             cluster, self.cache, self.reader, self.images, self.clock, self.clock.monotonic, self.gateways,
-            max_updates=self.max_updates, wake=self.woken.append,
+            access=self.access, max_updates=self.max_updates, wake=self.woken.append,
         )  # fmt: skip
         self.deliver()
         for manifest in self.cluster.snapshot():

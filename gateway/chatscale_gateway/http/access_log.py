@@ -31,6 +31,8 @@ class RequestRecord:
     """The path of the API that it was routed to; empty if there is none. Never as the client typed it."""
     started_s: float
     """Monotonic clock."""
+    client: str = ""
+    """Network address of the client; empty if it is unknown. Never an identity."""
     caller: Caller | None = None
     """None until its key has been checked."""
     model: ModelKey | None = None
@@ -74,6 +76,7 @@ class AccessLog:
         self.write_line(
             f'{{"time":{self.wall_clock():.3f},"event":"request"'
             f',"request_id":{_text(record.request_id)}'
+            f',"client":{_text(record.client)}'
             f',"model":{_text(key.name if key else "")}'
             f',"namespace":{_text(key.namespace if key else "")}'
             f',"method":{_text(record.method)}'

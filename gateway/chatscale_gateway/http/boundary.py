@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from chatscale_contract.gateway.endpoints import REQUEST_ID_HEADER, REQUEST_ID_PATTERN
 from chatscale_contract.openai.errors import ApiError
 from chatscale_gateway import metrics
 from chatscale_gateway.http.access_log import CLIENT_LEFT_STATUS, AccessLog, RequestRecord
+from chatscale_gateway.http.client_address import client_address
 from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.tracing import Tracing
@@ -53,6 +54,9 @@ class RequestBoundary:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle one request and write its line."""
         record = RequestRecord(choose_request_id(request), request.method, "", self._clock())
+        record.client = client_address(
+            request.remote or "", request.headers.getall(hdrs.X_FORWARDED_FOR, ()), self._options.trusted_proxies
+        )
         request[RECORD] = record
         span = self._tracing.start(request.headers, record) if self._tracing else None
         try:

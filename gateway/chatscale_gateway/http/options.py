@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from chatscale_gateway.http.client_address import Network
+
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
@@ -28,5 +30,7 @@ class HttpOptions:
     """After it, what still runs is ended. Shorter than the pod's terminationGracePeriodSeconds."""
     path_prefix: str = ""
     """Clients may put it before every path, such as `/llm`: for an ingress that does not remove it."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Proxies whose `X-Forwarded-For` the access log uses."""
     cors_origins: frozenset[str] = frozenset()
     """Origins whose pages may call the API, such as `https://shop.example`. `*`: all."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -27,6 +27,7 @@ from chatscale_gateway.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle
 from chatscale_gateway.http.liveness import Heartbeat, liveness
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.relay import Relay
+from chatscale_gateway.http.tls import Certificates
 from chatscale_gateway.http.tracing import Tracing
 from chatscale_gateway.http.transport import Connection, unsent_bytes
 from chatscale_gateway.upstream.interface import Upstream
@@ -72,6 +73,7 @@ async def listening(
     write_line: WriteLine = print_line,
     clock: Callable[[], float] = time.monotonic,
     tracing: Tracing | None = None,
+    certificates: Certificates | None = None,
     authentication: Authentication | None = None,
 ) -> AsyncIterator[Gateway]:
     """Listen on all ports. Discovery calls `lifecycle.catalog_complete` when the gateway can be ready.
@@ -96,8 +98,9 @@ async def listening(
     lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
     # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(
-        lambda: Connection(server, loop=loop, options=options), host, ports.api, backlog=BACKLOG
-    )
+        lambda: Connection(server, loop=loop, options=options), host, ports.api, backlog=BACKLOG,
+        **_tls_arguments(certificates, options),
+    )  # fmt: skip
     lifecycle.stop_listening = listener.close
     try:
         async with (
@@ -118,6 +121,13 @@ async def serve(gateway: Gateway) -> None:
     log.info("listening", extra={"port": gateway.ports.api})
     await stop.wait()
     await gateway.lifecycle.drain()
+
+
+def _tls_arguments(certificates: Certificates | None, options: HttpOptions) -> dict[str, Any]:
+    """The arguments of `create_server` for TLS on the API port; none without certificates."""
+    if certificates is None:
+        return {}
+    return {"ssl": certificates.context, "ssl_handshake_timeout": options.request_timeout_s}
 
 
 @asynccontextmanager

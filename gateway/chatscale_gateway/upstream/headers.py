@@ -9,7 +9,13 @@ _HOP_BY_HOP: Final = frozenset(
 )  # fmt: skip
 """RFC 9110, section 7.6.1."""
 _SECRETS: Final = frozenset({"authorization", "cookie", "set-cookie", "api-key", "x-api-key"})
-_OF_REQUEST: Final = _HOP_BY_HOP | _SECRETS | {
+_OF_PROXIES: Final = frozenset(
+    {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto",
+     "x-forwarded-server", "x-real-ip", "x-client-ip", "x-original-forwarded-for", "true-client-ip",
+     "cf-connecting-ip", "via"}
+)  # fmt: skip
+"""What proxies say about a client. A replica needs no addresses, and a client can type these headers."""
+_OF_REQUEST: Final = _HOP_BY_HOP | _SECRETS | _OF_PROXIES | {
     "host", "content-length", "content-type", "content-encoding", "accept-encoding", "expect", "x-request-id"
 }  # fmt: skip
 _OF_RESPONSE: Final = _HOP_BY_HOP | _SECRETS | {"content-length", "date", "server", "x-request-id", "cache-control"}

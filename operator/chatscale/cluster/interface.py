@@ -46,11 +46,14 @@ SERVICE: Final = Kind("v1", "Service", "services")
 CONFIGMAP: Final = Kind("v1", "ConfigMap", "configmaps")
 AUTOSCALER: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 DISRUPTION_BUDGET: Final = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+NETWORK_POLICY: Final = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 POD: Final = Kind("v1", "Pod", "pods")
 EVENT: Final = Kind("v1", "Event", "events")
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
-CHILD_KINDS: Final = {kind.name: kind for kind in (CONFIGMAP, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, AUTOSCALER)}
+CHILD_KINDS: Final = {
+    kind.name: kind for kind in (CONFIGMAP, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, AUTOSCALER)
+}
 """Kinds that the operator creates for a ChatModel."""
 WRITTEN_KINDS: Final = {**CHILD_KINDS, EVENT.name: EVENT, LEASE.name: LEASE}
 """Kinds that the operator writes as whole objects."""

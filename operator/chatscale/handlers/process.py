@@ -30,6 +30,7 @@ from chatscale.cluster.guarded import Guarded
 from chatscale.cluster.interface import CHATMODEL, POD
 from chatscale.cluster.lease import Lease
 from chatscale.cluster.write_through import WriteThrough
+from chatscale.desired.network_policy import PodAccess
 from chatscale.desired.workload import ServerImages
 from chatscale.errors import ClusterUnavailableError
 from chatscale.handlers.caches import Namespaces, fill_cache, remove_vanished_forever
@@ -79,6 +80,7 @@ async def _run(settings: Settings, stop: StopSignal) -> None:
         gateways = _gateways(client, session, settings, controller)
         chatmodels = ChatModelReconciler(
             cluster, cache, reader, images, _clock, time.monotonic, gateways,
+            access=PodAccess(settings.network_policy_peers, settings.network_policy_extra_ingress),
             max_updates=settings.max_concurrent_model_rollouts, wake=controller.wake,
         )  # fmt: skip
         controller.add(CHATMODEL.name, chatmodels)

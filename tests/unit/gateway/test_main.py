@@ -41,6 +41,18 @@ def test_keys_are_in_the_gateways_namespace_unless_the_settings_name_others(
     assert key_namespaces(settings) == namespaces
 
 
+def test_a_certificate_that_cannot_be_loaded_is_one_line_and_exit_code_64(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    monkeypatch.setenv("CHATSCALE_GATEWAY_TLS_CERT_FILE", str(tmp_path / "tls.crt"))
+    monkeypatch.setenv("CHATSCALE_GATEWAY_TLS_KEY_FILE", str(tmp_path / "tls.key"))
+
+    assert main() == SysExit.BAD_SETTINGS
+    assert capsys.readouterr().err == (
+        f"chatscale-gateway: {tmp_path / 'tls.crt'} cannot be read: No such file or directory\n"
+    )
+
+
 def test_no_credentials_is_one_line_and_exit_code_69(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import socket
+import ssl
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -27,6 +28,7 @@ from chatscale_contract.gateway.keys import hash_key
 from chatscale_contract.openai import sse
 from chatscale_contract.server.endpoints import HTTP_PORT
 from tests.support.builders import a_chatmodel
+from tests.support.certificates import write_certificate
 from tests.support.gateway_pods import FakeApiServer, a_key_secret, a_replica_pod, ready, serving, until
 from tests.support.otlp_receiver import OtlpReceiver
 
@@ -186,6 +188,24 @@ async def test_serves_under_the_prefix_and_to_the_origins_of_its_settings(tmp_pa
             async with client.get(gateway.api + path, headers={"Origin": origin}) as response:
                 allowed = "Access-Control-Allow-Origin" in response.headers
                 assert (response.status, allowed) == ((404, True) if origin == ORIGIN else (200, False))
+
+
+async def test_serves_tls_with_the_files_of_its_settings(tmp_path: Path):
+    write_certificate(tmp_path, serial=7)
+    settings = {
+        "CHATSCALE_GATEWAY_AUTH": "None",
+        "CHATSCALE_GATEWAY_TLS_CERT_FILE": str(tmp_path / "tls.crt"),
+        "CHATSCALE_GATEWAY_TLS_KEY_FILE": str(tmp_path / "tls.key"),
+    }
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "tls.crt"))
+    async with a_process(a_cluster(), tmp_path, **settings) as gateway, aiohttp.ClientSession() as client:
+        url = gateway.api.replace("http:", "https:") + "/v1/models"
+        async with client.get(url, ssl=trusting) as response:
+            assert response.status == 200
+        (tmp_path / "tls.key").unlink()
+        written = await gateway.stop()
+    assert gateway.process.returncode == 0
+    assert "PRIVATE KEY" not in written
 
 
 async def test_promise_23_no_secret_and_no_text_of_a_client_is_in_logs_errors_metrics_or_spans(tmp_path: Path):

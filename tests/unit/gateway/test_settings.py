@@ -1,5 +1,7 @@
 """Settings: a variable is either valid, or refused in one line that names it."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from chatscale_gateway.settings import AuthMode, LogFormat, Settings, SettingsError
@@ -15,6 +17,8 @@ def test_reads_every_setting():
         "api_port": "1", "admin_port": "2", "liveness_port": "3", "max_body_bytes": "2048", "max_held_bytes": "4096",
         "endpoint_delay_seconds": "5", "grace_seconds": "60", "response_timeout_seconds": "30", "log_level": "DEBUG",
         "log_format": "text", "kube_context": "kind-chatscale", "memory_limit_bytes": "1024", "path_prefix": "/llm",
+        "tls_cert_file": "/tls/tls.crt", "tls_key_file": "/tls/tls.key",
+        "trusted_proxies": "10.0.0.0/8, fd00::/8",
         "cors_origins": "https://shop.example, *", "auth": "None", "key_namespaces": "shop, *",
         "oidc_issuer": "https://id.example/a", "oidc_audience": "chat", "oidc_jwks_url": "https://id.example/keys",
         "oidc_claims": '{"models": "groups"}', "oidc_policy": '{"requestsPerMinute": "60"}',
@@ -33,6 +37,8 @@ def test_reads_every_setting():
         admin_port=2, liveness_port=3, max_body_bytes=2048, max_held_bytes=4096, endpoint_delay_seconds=5,
         grace_seconds=60, response_timeout_seconds=30, log_level="DEBUG", log_format=LogFormat.TEXT,
         kube_context="kind-chatscale", memory_limit_bytes=1024, path_prefix="/llm",
+        tls_cert_file="/tls/tls.crt", tls_key_file="/tls/tls.key",
+        trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")),
         cors_origins=("https://shop.example", "*"), auth=AuthMode.NONE, key_namespaces=("shop", "*"),
         oidc_issuer="https://id.example/a", oidc_audience="chat", oidc_jwks_url="https://id.example/keys",
         oidc_claims={"models": "groups"}, oidc_policy={"requestsPerMinute": "60"}, otlp_endpoint="http://collector:4318",
@@ -58,6 +64,8 @@ def test_reads_every_setting():
             "must be a comma-separated list of origins such as https://shop.example, or *",
         ),
         ("OTLP_ENDPOINT", "http://a", "CHATSCALE_GATEWAY_OTLP_ENDPOINT is not a setting of the gateway; known are"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "must be a comma-separated list of networks such as 10.0.0.0/8, found"),
+        ("TLS_CERT_FILE", "/tls.crt", "TLS_CERT_FILE and CHATSCALE_GATEWAY_TLS_KEY_FILE must be set together, found"),
         ("LOG_FORMAT", "xml", "must be one of json, text, found 'xml'"),
         ("AUTH", "Basic", "must be one of Keys, None, found 'Basic'"),
         ("KEY_NAMESPACES", "shop,A", "must be a comma-separated list of namespace names, or *, found 'A'"),

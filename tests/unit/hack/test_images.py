@@ -89,7 +89,7 @@ def test_says_which_copied_path_is_missing(repository):
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        pytest.param([], ["operator", "gateway", "server-simulated", "server-smollm2"], id="what-tests-run"),
+        pytest.param([], ["operator", "gateway", "haproxy", "server-simulated", "server-smollm2"], id="what-tests-run"),
         pytest.param(["server"], ["server"], id="for-gpus-by-name"),
         pytest.param(["server-simulated", "operator"], ["operator", "server-simulated"], id="in-building-order"),
     ],
@@ -100,7 +100,8 @@ def test_chooses_images(names, expected):
 
 def test_names_the_images_there_are_when_one_is_unknown():
     with pytest.raises(
-        BringUpError, match="No image named typo; there are operator, gateway, server-simulated, server-smollm2, server"
+        BringUpError,
+        match="No image named typo; there are operator, gateway, haproxy, server-simulated, server-smollm2, server",
     ):
         choose_images(["typo"])
 

@@ -166,7 +166,11 @@ class ChatModelStatus(ApiModel):
         description="Requests that wait in gateways for a replica, and in replicas for a slot, as last read.",
     )
     selector: str | None = Field(default=None, description="Label selector of all pods, for the scale subresource.")
-    endpoint: str | None = Field(default=None, description="Base URL of the OpenAI-compatible API inside the cluster.")
+    endpoint: str | None = Field(
+        default=None,
+        description="Base URL of the model's own Service inside the cluster. With NetworkPolicies, the default, "
+        "clients cannot reach it and use the gateway.",
+    )
     phase: str | None = Field(default=None, description="Reason of the Ready condition, for display only.")
     autoscaling: AutoscalingStatus = Field(
         default_factory=AutoscalingStatus, description="What the autoscaler observed and did."

@@ -13,10 +13,21 @@ from collections.abc import MutableMapping, Sequence
 
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel
-from chatscale.cluster.interface import CONFIGMAP, DEPLOYMENT, DISRUPTION_BUDGET, POD, SERVICE, Cluster, Kind, Manifest
+from chatscale.cluster.interface import (
+    CONFIGMAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POD,
+    SERVICE,
+    Cluster,
+    Kind,
+    Manifest,
+)
 from chatscale.desired.autoscaler import build_hpa
 from chatscale.desired.disruption import build_disruption_budget
 from chatscale.desired.manifest import ObjectKey, key_of
+from chatscale.desired.network_policy import PodAccess, build_network_policy
 from chatscale.desired.objectives import build_objectives
 from chatscale.desired.plan import Change, Plan, plan_changes
 from chatscale.desired.service import build_service
@@ -35,13 +46,17 @@ Applied = MutableMapping[ObjectKey, str]
 """A fingerprint of each child after this process last applied it. A different one means that someone edited it."""
 
 
-def build_children(chatmodel: ChatModel, resolution: Resolution, images: ServerImages) -> list[Manifest]:
+def build_children(
+    chatmodel: ChatModel, resolution: Resolution, images: ServerImages, access: PodAccess
+) -> list[Manifest]:
     """The desired children, in the order in which they are applied."""
     # Two HPAs with the same pods both stop (AmbiguousSelector), so there is no HPA of ours beside a foreign one.
     autoscaler = build_hpa(chatmodel, resolution.floor.replicas) if resolution.conflict is None else None
-    # The ConfigMap comes first: a new pod then finds its objectives at its start.
+    # The ConfigMap and the NetworkPolicy come first: a new pod then finds its objectives at its start, and is never
+    # open to everybody.
     children = [
         build_objectives(chatmodel),
+        build_network_policy(chatmodel, access),
         build_deployment(chatmodel, images),
         build_service(chatmodel),
         build_disruption_budget(chatmodel),
@@ -52,7 +67,13 @@ def build_children(chatmodel: ChatModel, resolution: Resolution, images: ServerI
 
 def children_input(snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution) -> ChildrenInput:
     """What the plan for the children depends on."""
-    single = (snapshot.objectives, snapshot.deployment, snapshot.service, snapshot.disruption_budget)
+    single = (
+        snapshot.objectives,
+        snapshot.deployment,
+        snapshot.service,
+        snapshot.disruption_budget,
+        snapshot.network_policy,
+    )
     children = (*single, *_autoscalers(snapshot, chatmodel))
     return ChildrenInput(
         uid=chatmodel.metadata.uid,
@@ -77,8 +98,11 @@ async def existing_children(
     deployment = snapshot.deployment or await _get_if_exists(cluster, DEPLOYMENT, chatmodel, name)
     service = snapshot.service or await _get_if_exists(cluster, SERVICE, chatmodel, name)
     budget = snapshot.disruption_budget or await _get_if_exists(cluster, DISRUPTION_BUDGET, chatmodel, name)
+    policy = snapshot.network_policy
+    if policy is None and ObjectKey(NETWORK_POLICY.name, chatmodel.metadata.namespace, name) in wanted:
+        policy = await _get_if_exists(cluster, NETWORK_POLICY, chatmodel, name)
     autoscalers = [hpa for hpa in _autoscalers(snapshot, chatmodel) if is_ours(hpa, chatmodel) or key_of(hpa) in wanted]
-    return [child for child in (objectives, deployment, service, budget, *autoscalers) if child is not None]
+    return [child for child in (objectives, deployment, service, budget, policy, *autoscalers) if child is not None]
 
 
 def find_taken_name(chatmodel: ChatModel, existing: Sequence[Manifest]) -> Refusal | None:

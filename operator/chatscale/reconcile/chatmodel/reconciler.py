@@ -18,6 +18,7 @@ from chatscale.api.v1alpha1 import ChatModel, ChatModelStatus, ObjectMeta, parse
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT, Cluster, Manifest
 from chatscale.desired.manifest import ObjectKey
+from chatscale.desired.network_policy import PodAccess
 from chatscale.desired.plan import Plan
 from chatscale.desired.workload import ServerImages
 from chatscale.errors import (
@@ -91,18 +92,20 @@ class ChatModelReconciler:
         monotonic: Callable[[], float],
         gateways: DemandSource | None = None,
         *,
+        access: PodAccess = PodAccess(),  # noqa: B008 - frozen
         max_updates: int = 1,
         wake: Callable[[ObjectKey], None] = lambda _: None,
     ) -> None:
         """clock: the wall clock. monotonic: seconds, from any start. gateways: None if there are none.
 
-        max_updates: ChatModels that roll out a change by the operator at a time. wake: runs a pass over another
-        ChatModel soon.
+        access: who may connect to replicas. max_updates: ChatModels that roll out a change by the operator at a time.
+        wake: runs a pass over another ChatModel soon.
         """
         self._cluster = cluster
         self._cache = cache
         self._reader = reader
         self._images = images
+        self._access = access
         self._turns = UpdateTurns(cache, images, max_updates)
         self._wake = wake
         self._clock = clock
@@ -173,7 +176,7 @@ class ChatModelReconciler:
         self, snapshot: Snapshot, chatmodel: ChatModel, resolution: Resolution, memory: Memory
     ) -> tuple[Plan, Refusal | None, Manifest | None]:
         """The plan for the children, a name that is taken, and our Deployment as it is."""
-        desired = build_children(chatmodel, resolution, self._images)
+        desired = build_children(chatmodel, resolution, self._images, self._access)
         existing = await existing_children(self._cluster, snapshot, chatmodel, desired)
         deployment = next((child for child in existing if child["kind"] == DEPLOYMENT.name), None)
         held = self._turns.hold(chatmodel, desired, existing, snapshot.pods)

@@ -12,6 +12,7 @@ from chatscale.cluster.interface import (
     CONFIGMAP,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    NETWORK_POLICY,
     POD,
     SERVICE,
     Manifest,
@@ -33,6 +34,7 @@ class Snapshot:
     objectives: Manifest | None
     """The ConfigMap with the latency objectives."""
     disruption_budget: Manifest | None
+    network_policy: Manifest | None
     autoscalers: Sequence[Manifest]
     """Every HPA that concerns the ChatModel, whether the operator created it or not."""
     pods: tuple[Pod, ...]
@@ -66,6 +68,7 @@ def take_snapshot(cache: WatchCache, key: ObjectKey) -> Snapshot | None:
         service=cache.get(key._replace(kind=SERVICE.name)),
         objectives=cache.get(ObjectKey(CONFIGMAP.name, key.namespace, names.slo_configmap(key.name))),
         disruption_budget=cache.get(key._replace(kind=DISRUPTION_BUDGET.name)),
+        network_policy=cache.get(key._replace(kind=NETWORK_POLICY.name)),
         autoscalers=cache.concerning(key, AUTOSCALER.name),
         pods=read_pods(cache.concerning(key, POD.name)),
         namesakes=_namesakes(cache, key, manifest),

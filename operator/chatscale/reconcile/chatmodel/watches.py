@@ -10,6 +10,7 @@ from chatscale.cluster.interface import (
     CONFIGMAP,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
+    NETWORK_POLICY,
     POD,
     SERVICE,
     Watch,
@@ -22,6 +23,7 @@ WATCHES: Final = (
     Watch(SERVICE, selector=names.CHATMODEL.label),
     Watch(CONFIGMAP, selector=names.CHATMODEL.label),
     Watch(DISRUPTION_BUDGET, selector=names.CHATMODEL.label),
+    Watch(NETWORK_POLICY, selector=names.CHATMODEL.label),
     Watch(POD, selector=f"{names.NAME_LABEL}={names.SERVER_NAME},{names.CHATMODEL.label}"),
     # All HPAs: an HPA without our label can scale a ChatModel or its Deployment.
     Watch(AUTOSCALER),

@@ -105,6 +105,7 @@ def test_every_hpa_is_watched_and_of_other_children_only_ours():
         "deployments": names.CHATMODEL.label,
         "services": names.CHATMODEL.label,
         "poddisruptionbudgets": names.CHATMODEL.label,
+        "networkpolicies": names.CHATMODEL.label,
         "configmaps": names.CHATMODEL.label,
         "pods": f"app.kubernetes.io/name=chatscale-server,{names.CHATMODEL.label}",
     }

@@ -18,6 +18,7 @@ from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
 from chatscale_gateway.http.authentication import Authentication
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Gateway, Ports, listening
+from chatscale_gateway.http.tls import Certificates
 from chatscale_gateway.http.tracing import Tracing
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 from chatscale_gateway.upstream.client import ReplicaClient
@@ -171,6 +172,7 @@ async def a_gateway(
     models: tuple[Model, ...] | None = None,
     response_timeout_s: float = 5.0,
     tracing: Tracing | None = None,
+    certificates: Certificates | None = None,
     authentication: Authentication | None = None,
     **changes: object,
 ) -> AsyncIterator[World]:
@@ -189,6 +191,7 @@ async def a_gateway(
             ports=Ports(0, 0, 0),
             write_line=lambda line: lines.append(json.loads(line)),
             tracing=tracing,
+            certificates=certificates,
             authentication=authentication,
         ) as gateway,
         aiohttp.ClientSession(f"http://127.0.0.1:{gateway.ports.api}") as client,

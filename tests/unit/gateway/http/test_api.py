@@ -2,6 +2,7 @@
 
 import io
 import json
+from ipaddress import ip_network
 
 import pytest
 from aiohttp import web
@@ -69,6 +70,23 @@ async def test_never_forwards_keys_cookies_or_hop_by_hop_headers():
     found = pod.headers[0]
     assert not {"authorization", "cookie", "x-secret", "te"} & set(found)
     assert (found["traceparent"], found["tracestate"]) == ("00-aa-bb-01", "v=1")
+
+
+async def test_logs_the_clients_address_and_forwards_no_header_of_proxies():
+    sent = {
+        "X-Forwarded-For": "198.51.100.7", "X-Real-IP": "198.51.100.8", "Forwarded": "for=198.51.100.9",
+        "X-Forwarded-Proto": "https", "Via": "1.1 lb",
+    }  # fmt: skip
+    for proxies, expected in (((), "127.0.0.1"), ((ip_network("127.0.0.0/8"),), "198.51.100.7")):
+        async with (
+            serving(Pod()) as pod,
+            a_gateway(pod, trusted_proxies=proxies) as world,
+            world.client.post(CHAT, json=chat(), headers=sent) as response,
+        ):
+            assert response.status == 200
+            await eventually(lambda world=world: bool(world.lines))
+        assert world.lines[0]["client"] == expected
+        assert not {name.lower() for name in sent} & set(pod.headers[0])
 
 
 async def test_lists_known_models_and_never_wakes_one():
@@ -184,7 +202,7 @@ async def test_tells_metrics_readiness_and_demand_on_the_admin_port_only():
             pass
         async with world.client.get(f"{world.admin_url}/metrics") as response:
             text = await response.text()
-        assert 'gateway_requests_total{code="200",model="tiny",namespace="demo"}' in text
+        assert 'gateway_requests_total{code="200",key="",model="tiny",namespace="demo"}' in text
         assert 'gateway_requests_held{model="tiny",namespace="demo"} 0.0' in text
         async with world.client.get(f"{world.admin_url}/readyz") as response:
             assert response.status == 200
