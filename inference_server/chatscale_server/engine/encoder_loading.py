@@ -64,9 +64,6 @@ def load_encoder(folder: Path, config: Any, settings: Settings, phase: PhaseSink
     weights = read_weight_files(folder, allow_pickled=settings.allow_pickled_weights)
     pooling = read_pooling(folder) if task is Task.EMBED else Pooling()
     tokenizer = Tokenizer(folder, None, trust_remote_code=settings.trust_remote_code)
-    # Files of sentence-transformers often cut and fill every text to 128 tokens.
-    tokenizer.backend.no_truncation()
-    tokenizer.backend.no_padding()
     max_model_len = _max_input_tokens(config, pooling, settings.max_model_len)
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device) if device.type == "cuda" or settings.dtype is not Dtype.AUTO else (
