@@ -114,8 +114,9 @@ def can_compute(kind: Any) -> bool:
 def cache_shape(config: Any) -> CacheShape:
     """The shape of the keys and values that the family's code stores, from a pass without numbers.
 
-    The configuration does not contain it: Falcon has one key head, some of them, or all. Raises ValueError if a layer has
-    no keys and values, or others than the rest. The family's code can raise any error.
+    The configuration does not contain it: Falcon has one key head, some of them, or all.
+
+    Raises ValueError if a layer has no keys and values, or others than the rest, and any error of the family's code.
     """
     probe = _ShapeProbe()
     with torch.device("meta"), torch.inference_mode():

@@ -428,6 +428,19 @@ async def test_messages_of_tools_are_taken_where_the_template_has_them():
         pytest.param({"prompt": "x", "messages": HELLO}, (400, "prompt"), id="both"),
         pytest.param({"prompt": "x", "tools": [TOOL]}, (400, "tools"), id="tools-of-a-prompt"),
         pytest.param({"messages": HELLO, "tools": [TOOL]}, (400, "tools"), id="no-tools-here"),
+        pytest.param(
+            {"messages": HELLO, "chat_template_kwargs": {"enable_thinking": False}}, (200, 11), id="variables"
+        ),
+        pytest.param(
+            {"messages": HELLO, "chat_template_kwargs": {"tokenize": True}},
+            (400, "chat_template_kwargs.tokenize"),
+            id="a-variable-of-the-server",
+        ),
+        pytest.param(
+            {"prompt": "x", "chat_template_kwargs": {"a": 1}}, (400, "chat_template_kwargs"), id="variables-of-a-prompt"
+        ),
+        pytest.param({"messages": HELLO, "reasoning_effort": "low"}, (400, "reasoning_effort"), id="no-effort-here"),
+        pytest.param({"prompt": "x", "reasoning_effort": "low"}, (400, "reasoning_effort"), id="effort-of-a-prompt"),
         pytest.param({"messages": []}, (400, "messages"), id="no-messages"),
         pytest.param({"prompt": "x", "add_special_tokens": False}, (400, "add_special_tokens"), id="not-as-generated"),
         pytest.param({"prompt": "x", "x": 1}, (400, "x"), id="unknown"),
