@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, Cache
 from typing_extensions import override
 
 from chatscale_server.engine.kv_cache import CacheShape, KvCache
+from chatscale_server.engine.network_forward import cache_argument
 from chatscale_server.engine.packed import PackedBatch, Row
 
 _PROBE_TOKENS: Final = 2
@@ -90,6 +91,7 @@ class _ShapeProbe(_RowCache):
 
 def forward(network: Any, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
     """Logits (rows, vocab) after the last token of each row, in the model's number format."""
+    name = _cache_argument(network)
     takes_positions = "position_ids" in inspect.signature(network.forward).parameters
     found, end = [], 0
     for row in batch.rows:
@@ -97,9 +99,9 @@ def forward(network: Any, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
         end = own.stop
         output = network(
             input_ids=batch.ids[None, own],
-            past_key_values=_SlotCache(row, kv),
             use_cache=True,
             logits_to_keep=1,
+            **{name: _SlotCache(row, kv)},
             **({"position_ids": batch.positions[None, own]} if takes_positions else {}),
         )
         found.append(output.logits[0, -1])
@@ -108,7 +110,12 @@ def forward(network: Any, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
 
 def can_compute(kind: Any) -> bool:
     """True if this class of networks takes the arguments of `forward`."""
-    return {"past_key_values", "use_cache", "logits_to_keep"} <= set(inspect.signature(kind.forward).parameters)
+    names = set(inspect.signature(kind.forward).parameters)
+    return {"use_cache", "logits_to_keep"} <= names and cache_argument(kind.forward) is not None
+
+
+def _cache_argument(network: Any) -> str:
+    return cache_argument(type(network).forward) or "past_key_values"
 
 
 def cache_shape(config: Any) -> CacheShape:
@@ -121,7 +128,7 @@ def cache_shape(config: Any) -> CacheShape:
     probe = _ShapeProbe()
     with torch.device("meta"), torch.inference_mode():
         network = AutoModelForCausalLM.from_config(copy.deepcopy(config)).eval()
-        network(torch.zeros(1, _PROBE_TOKENS, dtype=torch.long), past_key_values=probe, use_cache=True)
+        network(torch.zeros(1, _PROBE_TOKENS, dtype=torch.long), use_cache=True, **{_cache_argument(network): probe})
     shapes = set().union(*probe.shapes.values())
     if sorted(probe.shapes) != list(range(config.num_hidden_layers)) or len(shapes) != 1:
         raise ValueError(f"the keys and values of its {config.num_hidden_layers} layers are {probe.shapes}")

@@ -8,6 +8,7 @@ import pytest
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.engine.kv_cache import KvCache
 from chatscale_server.engine.loading import plan_load
+from chatscale_server.engine.network_forward import cache_argument
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Dtype, Settings
@@ -51,3 +52,13 @@ def test_a_model_without_a_context_length_needs_the_setting(tmp_path):
         plan_load(folder, settings)
     assert caught.value.code == ExitCode.BAD_SETTINGS
     assert plan_load(folder, settings.model_copy(update={"max_model_len": 64})).max_model_len == 64
+
+
+def test_the_cache_is_passed_under_the_name_that_this_version_of_transformers_has():
+    def new(input_ids, cache=None): ...
+
+    def old(input_ids, past_key_values=None): ...
+
+    def none(input_ids): ...
+
+    assert [cache_argument(one) for one in (new, old, none)] == ["cache", "past_key_values", None]
