@@ -12,7 +12,7 @@ from chatscale_server.engine.network_forward import cache_argument
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.errors import StartupError
 from chatscale_server.settings import Dtype, Settings
-from tests.unit.chatscale_server.engine.test_transformers_engine import expected, loaded, requests_of, run
+from tests.unit.chatscale_server.engine.engine_runs import expected, loaded, requests_of, run
 from tests.unit.chatscale_server.tiny_row_models import ROW_FAMILIES, save_row_model
 
 
