@@ -96,8 +96,13 @@ class ChatChoice:
         """Collect output; the deltas of the message that it makes."""
         self._scores += scores
         deltas: list[dict[str, Any]] = []
-        for event in self._events(text, finish):
-            self._append(event, deltas)
+        if self.parser is None:
+            if text:  # most tokens: no event is made for them
+                self._text.append(text)
+                deltas.append({"content": text})
+        else:
+            for event in self.parser.push(text) + (self.parser.end() if finish is not None else []):
+                self._append(event, deltas)
         if finish is not None:
             self._finish = "tool_calls" if self._calls and finish is FinishReason.STOP else str(finish)
         return deltas
@@ -124,11 +129,6 @@ class ChatChoice:
             message |= {"content": text or None, "tool_calls": self._calls}
         logprobs = chat_logprobs(self._scores, self.token_bytes) if self.token_bytes else None
         return {"index": self.index, "message": message, "logprobs": logprobs, "finish_reason": self._finish}
-
-    def _events(self, text: str, finish: FinishReason | None) -> list[Event]:
-        if self.parser is None:
-            return [Content(text)] if text else []
-        return self.parser.push(text) + (self.parser.end() if finish is not None else [])
 
     def _append(self, event: Event, deltas: list[dict[str, Any]]) -> None:
         """Collect an event and add its delta. It joins the last delta of its kind: fewer chunks, same message."""
