@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatscale_contract.openai.sse import encode_json
 from chatscale_server.engine.request import FinishReason, Score
 from chatscale_server.http.message_parser import MessageParser
 from chatscale_server.http.tool_calls.events import CallArguments, CallStart, Content, Event, Reasoning
@@ -48,12 +49,13 @@ class ResponseEnvelope:
         """The response to a request without `stream`."""
         return {**self._fields(self.complete_object), "choices": choices, "usage": usage.body()}
 
-    def chunk(self, choice: dict[str, Any], *, with_usage: bool = False) -> dict[str, Any]:
-        """One stream chunk. with_usage: a chunk with the usage follows, so `usage` is null in this one."""
-        chunk = {**self._fields(self.chunk_object), "choices": [choice]}
-        if with_usage:
-            chunk["usage"] = None
-        return chunk
+    def chunk_frame(self, *, with_usage: bool) -> tuple[str, str]:
+        """JSON before and after the choice of each stream chunk, encoded once for all of them.
+
+        with_usage: a chunk with the usage follows, so `usage` is null in the others.
+        """
+        head = encode_json(self._fields(self.chunk_object)).removesuffix("}")
+        return f'{head},"choices":[', '],"usage":null}' if with_usage else "]}"
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """The last stream chunk, if `stream_options.include_usage` is set."""
