@@ -119,7 +119,7 @@ def _cache_shape(folder: Path, config: Any, *, by_row: bool) -> CacheShape:
         log.info("rows one by one", extra={"family": config.model_type, "reason": "no attention interface"})
         try:
             return row_forward.cache_shape(config)
-        except FAILURES as error:
+        except Exception as error:  # the family's code can raise any error for an unusual configuration
             reason = f"the family {config.model_type} is not served: it has no plain KV cache ({error})"
             raise unsupported(folder, reason) from error
     heads = config.num_attention_heads
