@@ -4,17 +4,23 @@ A build step of 15 s. It needs gguf and accelerate, which the server does not ha
 transformers cannot save a model that was loaded from GGUF, so a new model of the same configuration gets the weights.
 
     python inference_server/convert_gguf.py TARGET_FOLDER
+
+A file that is damaged or incomplete ends it with exit code 65 and one line, as the server does for its own files.
 """
 
 import argparse
 import importlib.metadata
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 FILE_MODE = 0o644
 """save_pretrained writes files with mode 0600, which the user of a pod could not read."""
+
+MODEL_UNSUPPORTED = 65
+"""The server's exit code for such files. The image that converts does not contain the server."""
 
 
 def find_gguf() -> Path:
@@ -26,15 +32,31 @@ def find_gguf() -> Path:
     return found[0]
 
 
+def refuse(gguf: Path, why: str) -> NoReturn:
+    """Write why the file cannot be converted, and exit with MODEL_UNSUPPORTED."""
+    sys.stderr.write(f"model file {gguf}: {why}\n")
+    raise SystemExit(MODEL_UNSUPPORTED)
+
+
+def check_readable(gguf: Path) -> None:
+    """Exits if header or tensor data are damaged or cut off."""
+    from gguf import GGUFReader
+
+    try:
+        GGUFReader(gguf)
+    except Exception as error:  # noqa: BLE001 - a damaged file can raise any error: ValueError, IndexError, KeyError
+        refuse(gguf, f"not a complete GGUF file: {error}")
+
+
 def check_complete(gguf: Path, info: Mapping[str, Any]) -> None:
-    """Raises SystemExit with the names of tensors that are missing, unused or of another shape.
+    """Exits with the names of tensors that are missing, unused or of another shape.
 
     info: the loading info of `from_pretrained`. transformers would initialise a missing tensor at random. The server
-    has the same check (engine/loaded_weights.py), but the image that converts does not contain the server.
+    has the same check (engine/loaded_weights.py).
     """
     problems = {kind: sorted(map(str, names)) for kind, names in info.items() if names}
     if problems:
-        raise SystemExit(f"{gguf}: the weights do not match the configuration: {problems}")
+        refuse(gguf, f"the weights do not match the configuration: {problems}")
 
 
 def convert(gguf: Path, target: Path) -> None:
@@ -42,10 +64,15 @@ def convert(gguf: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    quantised, info = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
-    )
+    check_readable(gguf)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        quantised, info = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )  # fmt: skip
+    except Exception as error:  # noqa: BLE001 - fields of the header that are missing or of another kind
+        refuse(gguf, f"transformers cannot read it: {type(error).__name__}: {error}")
     check_complete(gguf, info)
     config = quantised.config
     del config.quantization_config

@@ -18,7 +18,7 @@ from chatscale_server.metrics import Counts, State, build_registry, render
 from hack.paths import ROOT
 from tests.support.builders import START, a_chatmodel
 from tests.unit.chatscale_server.builders import a_request
-from tests.unit.chatscale_server.http.test_bridge import INFO, BridgeHarness
+from tests.unit.chatscale_server.http.bridge_harness import INFO, BridgeHarness
 
 
 def exposition(counts: Counts | None = None, state: State | None = None) -> str:

@@ -8,9 +8,13 @@ DONE: Final = b"data: [DONE]\n\n"
 """The last event of a stream that ended without an error."""
 
 
+encode_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""As `json.dumps`, which makes a new encoder for each call with options."""
+
+
 def event(payload: dict[str, Any]) -> bytes:
     """One `data:` event. JSON escapes line breaks, so the payload is one line."""
-    return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + encode_json(payload).encode() + b"\n\n"
 
 
 def comment(text: str) -> bytes:

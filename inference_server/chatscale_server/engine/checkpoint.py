@@ -7,21 +7,16 @@ that names the folder, the reason and the change to make. No code of the model r
 from pathlib import Path
 from typing import Any, Final
 
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, AutoConfig
 
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
+from chatscale_server.engine import row_forward
 from chatscale_server.engine.encoding import Task
 from chatscale_server.errors import StartupError
 
 ENCODERS: Final = frozenset({"bert", "camembert", "distilbert", "electra", "ernie", "roberta", "xlm-roberta"})
 """`model_type` of the encoders that are served. Each is tested against a plain forward pass."""
-NOT_SERVED: Final = {
-    "bloom": "its attention has a bias by distance (ALiBi)",
-    "falcon": "its attention is grouped differently, or has a bias by distance (ALiBi)",
-    "mpt": "its attention has a bias by distance (ALiBi)",
-}
-"""Families of decoders whose attention this server does not compute, and why."""
 MODULES_FILE: Final = "modules.json"
 """sentence-transformers writes it with every embedding model."""
 _CLASSIFIER: Final = "ForSequenceClassification"
@@ -89,8 +84,6 @@ def check_family(folder: Path, config: Any) -> None:
     kind = config.model_type
     if (task := task_of(folder, config)) is not Task.GENERATE:
         raise unsupported(folder, f"{kind} is an encoder for {task}, and generates no text")
-    if kind in NOT_SERVED:
-        raise unsupported(folder, f"the family {kind} is not served: {NOT_SERVED[kind]}")
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     if unknown := layers - {"full_attention", "sliding_attention"}:
         raise unsupported(folder, f"{kind} has layers without a plain KV cache: {', '.join(sorted(unknown))}")
@@ -103,14 +96,29 @@ def check_family(folder: Path, config: Any) -> None:
 
 
 def _check_class(folder: Path, config: Any) -> None:
-    """Raises StartupError if transformers has no class for this family, or none with its attention interface."""
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    """Raises StartupError if transformers has no decoder for this family, or one that computes in another way."""
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or type(config) in MODEL_FOR_MASKED_LM_MAPPING:
         raise unsupported(folder, f"the family {config.model_type} is not served: {_only_encoders('encoders')}")
-    found = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    for network in found if isinstance(found, tuple) else (found,):
-        if not getattr(network, "_supports_attention_backend", False):  # there is no public way to read it
-            reason = f"{network.__name__} does not use the attention interface of transformers"
+    for network in _classes(config):
+        if not _has_interface(network) and not row_forward.can_compute(network):
+            reason = f"{network.__name__} takes no KV cache as transformers' other decoders do"
             raise unsupported(folder, f"the family {config.model_type} is not served: {reason}")
+
+
+def has_attention_interface(config: Any) -> bool:
+    """True if the family's attention can be replaced by ours. Code of the checkpoint must have the interface."""
+    if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}):
+        return True
+    return all(map(_has_interface, _classes(config)))
+
+
+def _classes(config: Any) -> tuple[Any, ...]:
+    found = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _has_interface(network: Any) -> bool:
+    return bool(getattr(network, "_supports_attention_backend", False))  # there is no public way to read it
 
 
 def unsupported(folder: Path, why: str) -> StartupError:

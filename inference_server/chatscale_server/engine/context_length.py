@@ -17,14 +17,28 @@ LENGTH_DEPENDENT: Final = frozenset({"longrope", "su"})
 `dynamic` changes beyond `max_position_embeddings` only, which is the limit of every model."""
 
 
+_NAMES: Final = ("max_position_embeddings", "max_seq_len", "seq_length")
+"""Names of the longest length in config.json. MPT and Bloom use the last two."""
+
+
+def positions(config: Any) -> int | None:
+    """Tokens that the model was trained with; None if the configuration does not name them.
+
+    Bloom computes any length, and most of its configurations name none.
+    """
+    found = (getattr(config, name, None) for name in _NAMES)
+    return next((length for length in found if length), None)
+
+
 def context_length(config: Any, requested: int | None) -> int:
     """Prompt plus output tokens of one request.
 
     requested: the setting; None selects the longest length that can be served. Raises StartupError.
     """
-    limit: int | None = getattr(config, "max_position_embeddings", None)
+    limit = positions(config) or requested
     if limit is None:
-        raise StartupError(ExitCode.MODEL_UNSUPPORTED, "the model's configuration has no max_position_embeddings")
+        reason = f"the configuration of {config.model_type} names no context length: set {Env.MAX_MODEL_LEN}"
+        raise StartupError(ExitCode.BAD_SETTINGS, reason)
     if requested is not None and requested > limit:
         raise StartupError(
             ExitCode.BAD_SETTINGS, f"{Env.MAX_MODEL_LEN} must be within the model's {limit} tokens, found {requested}"

@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from chatscale_contract.server.environment import Env
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.slots import MIN_SLOTS, REQUEST_TOKENS, slots_in_memory
-from chatscale_server.engine import network_forward
+from chatscale_server.engine import network_forward, row_forward
 from chatscale_server.engine.beams import BEAM_CACHES, BEAM_TOKENS
-from chatscale_server.engine.checkpoint import check_family, read_config, unsupported
-from chatscale_server.engine.context_length import context_length
+from chatscale_server.engine.checkpoint import check_family, has_attention_interface, read_config, unsupported
+from chatscale_server.engine.context_length import context_length, positions
 from chatscale_server.engine.kv_cache import PAGE_TOKENS, CacheShape, KvCache
 from chatscale_server.engine.loaded_weights import load_network
 from chatscale_server.engine.model import SlotModel
@@ -69,6 +69,8 @@ class LoadPlan:
     beam_tokens: int = 0
     """KV tokens of a beam search, outside the slots."""
     trust_remote_code: bool = False
+    by_row: bool = False
+    """See SlotModel."""
 
 
 def plan_load(folder: Path, settings: Settings) -> LoadPlan:
@@ -77,16 +79,12 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
     config = read_config(folder, trust_remote_code=settings.trust_remote_code)
     check_family(folder, config)
     max_model_len = context_length(config, settings.max_model_len)
-    if settings.max_model_len is None and max_model_len < config.max_position_embeddings:
+    if settings.max_model_len is None and max_model_len < (positions(config) or 0):
         log.warning("context limited to the original length", extra={"max_model_len": max_model_len})
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
-    heads = config.num_attention_heads
-    shape = CacheShape(
-        layers=config.num_hidden_layers,
-        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
-        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
-    )
+    by_row = not has_attention_interface(config)
+    shape = _cache_shape(folder, config, by_row=by_row)
     weight_bytes, token_bytes = weights.parameters * dtype.itemsize, shape.token_bytes(dtype)
     # A cache in pages must hold the longest request. Without pages it must hold it once for each slot.
     fewest = 1 if device.type == "cuda" else settings.max_concurrency or 1
@@ -111,8 +109,25 @@ def plan_load(folder: Path, settings: Settings) -> LoadPlan:
         slots=settings.max_concurrency or min(MIN_SLOTS, most_slots),
         most_slots=most_slots,
         tpot_s=settings.slo_tpot_milliseconds / 1000,
-        beam_tokens=_beam_tokens(settings), trust_remote_code=settings.trust_remote_code,
+        beam_tokens=_beam_tokens(settings), trust_remote_code=settings.trust_remote_code, by_row=by_row,
     )  # fmt: skip
+
+
+def _cache_shape(folder: Path, config: Any, *, by_row: bool) -> CacheShape:
+    """Raises StartupError(MODEL_UNSUPPORTED) for a family that does not keep keys and values in transformers' cache."""
+    if by_row:
+        log.info("rows one by one", extra={"family": config.model_type, "reason": "no attention interface"})
+        try:
+            return row_forward.cache_shape(config)
+        except Exception as error:  # the family's code can raise any error for an unusual configuration
+            reason = f"the family {config.model_type} is not served: it has no plain KV cache ({error})"
+            raise unsupported(folder, reason) from error
+    heads = config.num_attention_heads
+    return CacheShape(
+        layers=config.num_hidden_layers,
+        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+    )
 
 
 def _beam_tokens(settings: Settings) -> int:
@@ -125,7 +140,8 @@ def load_model(plan: LoadPlan) -> SlotModel:
     try:
         network = load_network(
             AutoModelForCausalLM, plan.folder, plan.weights, config=plan.config, dtype=plan.dtype,
-            attn_implementation=network_forward.ATTENTION, trust_remote_code=plan.trust_remote_code,
+            attn_implementation=None if plan.by_row else network_forward.ATTENTION,
+            trust_remote_code=plan.trust_remote_code,
         )  # fmt: skip
         if plan.device.type == "cuda":
             # cuDNN's attention builds a plan for each new length: 40 to 65 ms for each new prompt length on an H100.
@@ -134,10 +150,10 @@ def load_model(plan: LoadPlan) -> SlotModel:
         cache = new_cache(plan, plan.slots, probe_pages(plan) if plan.device.type == "cuda" else None)
     except (OSError, ImportError, *FAILURES) as error:
         raise loading_error(plan.folder, "loading failed", error) from error
-    if not getattr(network, "_supports_attention_backend", False):
+    if not plan.by_row and not getattr(network, "_supports_attention_backend", False):
         reason = f"{plan.config.model_type} does not use the attention interface of transformers"
         raise unsupported(plan.folder, reason)
-    return SlotModel(network, cache, plan.slots, plan.device, plan.dtype)
+    return SlotModel(network, cache, plan.slots, plan.device, plan.dtype, by_row=plan.by_row)
 
 
 def new_cache(plan: LoadPlan, slots: int, pages: int | None) -> KvCache:

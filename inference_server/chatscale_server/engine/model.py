@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from chatscale_server.engine import network_forward
+from chatscale_server.engine import network_forward, row_forward
 from chatscale_server.engine.attention import GATHERED_TOKENS
 from chatscale_server.engine.decode_graphs import DecodeGraphs
 from chatscale_server.engine.fused import FusedDecoder
@@ -44,6 +44,8 @@ class SlotModel:
     """The fused layers; None computes with the network of transformers."""
     graphs: DecodeGraphs | None = None
     """Recorded decode steps; None computes each step as it is."""
+    by_row: bool = False
+    """The network computes its own attention, one row at a time."""
 
     def forward(self, decodes: Ordered[Row], chunks: Ordered[Row] = ()) -> Found:
         """One row of logits for each of the rows, in this order. Each of `decodes` has one token."""
@@ -80,7 +82,8 @@ class SlotModel:
         with torch.inference_mode():
             if self.decoder is not None:
                 return self.decoder.forward(batch, self.cache)
-            return network_forward.forward(self.network, batch, self.cache)
+            compute = row_forward.forward if self.by_row else network_forward.forward
+            return compute(self.network, batch, self.cache)
 
     def _enter(self, rows: Ordered[Row]) -> None:
         """Enter the pages of the rows in the table."""

@@ -5,7 +5,9 @@ stores keys and values in the cache and attends within each sequence. Outside of
 same network uses torch's attention as usual.
 """
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -108,6 +110,16 @@ AttentionInterface.register(ATTENTION, _attention)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
+@functools.cache
+def cache_argument(forward: Callable[..., Any]) -> str | None:
+    """Name of the argument of a network's `forward` that takes the cache; None if there is none.
+
+    transformers 5.24 renamed it to `cache`. The old name gives a FutureWarning and is removed in 5.40.
+    """
+    names = inspect.signature(forward).parameters
+    return next((name for name in ("cache", "past_key_values") if name in names), None)
+
+
 def forward(network: Any, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
     """Logits (rows, vocab) after the last token of each row, in the model's number format."""
     layers = _Layers()
@@ -119,9 +131,9 @@ def forward(network: Any, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
             input_ids=batch.ids[None],
             position_ids=batch.positions[None],
             attention_mask=mask,
-            past_key_values=layers,
             use_cache=True,
             logits_to_keep=0 if batch.last is None else batch.last,
+            **{cache_argument(type(network).forward) or "past_key_values": layers},
         )
     finally:
         _active.reset(tokens[0])

@@ -57,6 +57,9 @@ class Tokenizer:
             raise StartupError(
                 ExitCode.MODEL_UNSUPPORTED, f"model {folder}: the tokenizer cannot be loaded: {error}"
             ) from error
+        # Some files cut every text to a length or fill it up. The API rejects what is too long, and never cuts it.
+        self._inner.no_truncation()
+        self._inner.no_padding()
         own = self._wrapper.chat_template
         named = own if isinstance(own, dict) else {"default": own}
         self._template: str = chat_template or named.get("default") or PLAIN_TEMPLATE

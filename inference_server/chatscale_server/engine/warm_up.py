@@ -76,8 +76,9 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
     if plan.most_slots > plan.slots:
         choose_batch(model, plan.most_slots, plan.tpot_s, lambda slots: _resize(model, plan, slots))
     if plan.device.type == "cuda":
-        log.info("attention", extra={"attention": describe(plan.device, plan.shape.head_dim)})
-        record_decodes(model, plan, cuda_recorder())
+        if not model.by_row:
+            log.info("attention", extra={"attention": describe(plan.device, plan.shape.head_dim)})
+            record_decodes(model, plan, cuda_recorder())
         _rehearse(model, plan)
     return model
 

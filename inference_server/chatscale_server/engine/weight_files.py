@@ -56,6 +56,8 @@ def read_weight_files(folder: Path, *, allow_pickled: bool) -> WeightFiles:
     """Headers of all files that belong to the checkpoint. Raises StartupError(MODEL_UNSUPPORTED)."""
     if any(folder.glob("*.safetensors")) or (folder / INDEX).exists():
         return WeightFiles(_read_all(folder, WHOLE, INDEX, pickled=False), pickled=False)
+    if not pickled_files(folder) and any(folder.glob("*.gguf")):
+        raise _refused(folder, "the weights are in GGUF, which is not supported: convert them to dense safetensors")
     if not pickled_files(folder):
         raise _refused(folder, "no *.safetensors files; other formats are not supported")
     if not allow_pickled:

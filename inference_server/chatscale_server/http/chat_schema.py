@@ -50,6 +50,7 @@ PART_LABELS: Final = frozenset({
     "extra_content",
 })  # fmt: skip
 """Fields of parts and calls that clients keep for themselves, or that concern caching. Templates do not get them."""
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
 class TextPart(Strict):
@@ -180,7 +181,7 @@ class ChatBody(GenerationBody):
     parallel_tool_calls: bool | None = None
     chat_template_kwargs: JsonObject | None = None
     """Variables of the chat template. Those that it does not read cannot change the prompt."""
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    reasoning_effort: ReasoningEffort | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1, fail_fast=True)] | None = None
     metadata: Annotated[dict[str, Label], Field(max_length=16)] | None = None
     store: bool | None = None

@@ -17,7 +17,7 @@ from chatscale_contract.server.environment import ToolFormat
 from chatscale_contract.server.metrics import RejectReason
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.request import Request
-from chatscale_server.http.chat_schema import ChatBody, Messages
+from chatscale_server.http.chat_schema import ChatBody, Messages, ReasoningEffort
 from chatscale_server.http.generation import CONTEXT_LENGTH_EXCEEDED, RequestContext, check_count, plan_requests
 from chatscale_server.http.message_parser import MessageParser, build_message_parser
 from chatscale_server.http.output_rules import ResponseConstraint, arguments_schema, chat_constraint, text_constraint
@@ -34,6 +34,7 @@ from chatscale_server.http.schema import (
     MAX_PROMPT_TOKENS,
     CompletionBody,
     GenerationBody,
+    JsonObject,
     Label,
     Strict,
     Text,
@@ -208,24 +209,31 @@ class TokenizeBody(Strict):
     """Always true, as for generation requests."""
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
-    """Both as in `ChatBody`."""
+    chat_template_kwargs: JsonObject | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    """All four as in `ChatBody`."""
     return_token_strs: bool | None = None
 
     @override
     def check(self) -> None:
         if (self.prompt is None) == (self.messages is None):
             raise invalid_combination("prompt", "or messages is required, but not both")
-        if self.prompt is not None and self.tools:
+        if self.prompt is None:
+            return
+        if self.tools:
             raise invalid_combination("tools", "require messages")
-        if self.prompt is not None and (self.continue_final_message or self.add_generation_prompt is False):
-            name = "continue_final_message" if self.continue_final_message else "add_generation_prompt"
-            raise invalid_combination(name, "requires messages")
+        if self.add_generation_prompt is False:
+            raise invalid_combination("add_generation_prompt", "requires messages")
+        for name in ("continue_final_message", "chat_template_kwargs", "reasoning_effort"):
+            if getattr(self, name):
+                raise invalid_combination(name, "requires messages")
 
     def as_chat(self) -> ChatBody:
         """The chat request with the same prompt. Raises ApiError."""
         chat = ChatBody.model_construct(
             model=self.model or "", messages=self.messages or [], tools=self.tools,
             add_generation_prompt=self.add_generation_prompt, continue_final_message=self.continue_final_message,
+            chat_template_kwargs=self.chat_template_kwargs, reasoning_effort=self.reasoning_effort,
         )  # fmt: skip
         chat.check()
         return chat

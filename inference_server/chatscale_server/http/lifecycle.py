@@ -54,6 +54,8 @@ class Lifecycle:
     """Response bytes that clients have not acknowledged."""
     close_uploads: Callable[[], None] = lambda: None
     """Rejects the requests whose body is not complete. Called when new requests are rejected."""
+    shorten_write_timeouts: Callable[[], None] = lambda: None
+    """Disconnects clients that do not read after a shorter time. Called when new requests are rejected."""
     _leaving: bool = False
     _refusing: bool = False
     _open_requests: int = 0
@@ -110,6 +112,7 @@ class Lifecycle:
             await asyncio.sleep(self.drain_delay_s)
         self._refusing = True
         self.close_uploads()
+        self.shorten_write_timeouts()
         if await self._wait_idle(self.drain_timeout_s):
             return
         log.warning(

@@ -108,9 +108,10 @@ async def _write_events(
     include_usage: bool,
 ) -> None:
     """Write all events but the last two, with one write for each delta of a choice."""
+    head, tail = response.envelope.chunk_frame(with_usage=include_usage)
 
     def events(chunks: Sequence[dict[str, Any]]) -> bytes:
-        return b"".join(sse.event(response.envelope.chunk(chunk, with_usage=include_usage)) for chunk in chunks)
+        return "".join([f"data: {head}{sse.encode_json(chunk)}{tail}\n\n" for chunk in chunks]).encode()
 
     first_chunks = [chunk for choice in response.choices if (chunk := choice.first_chunk())]
     if first_chunks:

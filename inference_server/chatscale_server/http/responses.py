@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatscale_contract.openai.sse import encode_json
 from chatscale_server.engine.request import FinishReason, Score
 from chatscale_server.http.message_parser import MessageParser
 from chatscale_server.http.tool_calls.events import CallArguments, CallStart, Content, Event, Reasoning
@@ -48,12 +49,13 @@ class ResponseEnvelope:
         """The response to a request without `stream`."""
         return {**self._fields(self.complete_object), "choices": choices, "usage": usage.body()}
 
-    def chunk(self, choice: dict[str, Any], *, with_usage: bool = False) -> dict[str, Any]:
-        """One stream chunk. with_usage: a chunk with the usage follows, so `usage` is null in this one."""
-        chunk = {**self._fields(self.chunk_object), "choices": [choice]}
-        if with_usage:
-            chunk["usage"] = None
-        return chunk
+    def chunk_frame(self, *, with_usage: bool) -> tuple[str, str]:
+        """JSON before and after the choice of each stream chunk, encoded once for all of them.
+
+        with_usage: a chunk with the usage follows, so `usage` is null in the others.
+        """
+        head = encode_json(self._fields(self.chunk_object)).removesuffix("}")
+        return f'{head},"choices":[', '],"usage":null}' if with_usage else "]}"
 
     def usage(self, usage: Usage) -> dict[str, Any]:
         """The last stream chunk, if `stream_options.include_usage` is set."""
@@ -96,8 +98,13 @@ class ChatChoice:
         """Collect output; the deltas of the message that it makes."""
         self._scores += scores
         deltas: list[dict[str, Any]] = []
-        for event in self._events(text, finish):
-            self._append(event, deltas)
+        if self.parser is None:
+            if text:  # most tokens: no event is made for them
+                self._text.append(text)
+                deltas.append({"content": text})
+        else:
+            for event in self.parser.push(text) + (self.parser.end() if finish is not None else []):
+                self._append(event, deltas)
         if finish is not None:
             self._finish = "tool_calls" if self._calls and finish is FinishReason.STOP else str(finish)
         return deltas
@@ -124,11 +131,6 @@ class ChatChoice:
             message |= {"content": text or None, "tool_calls": self._calls}
         logprobs = chat_logprobs(self._scores, self.token_bytes) if self.token_bytes else None
         return {"index": self.index, "message": message, "logprobs": logprobs, "finish_reason": self._finish}
-
-    def _events(self, text: str, finish: FinishReason | None) -> list[Event]:
-        if self.parser is None:
-            return [Content(text)] if text else []
-        return self.parser.push(text) + (self.parser.end() if finish is not None else [])
 
     def _append(self, event: Event, deltas: list[dict[str, Any]]) -> None:
         """Collect an event and add its delta. It joins the last delta of its kind: fewer chunks, same message."""

@@ -131,6 +131,13 @@ async def listening(
     lifecycle.unsent_bytes = lambda: sum(
         unsent_bytes(getattr(connection, "transport", None)) for connection in server.connections
     )
+
+    def shorten_write_timeouts() -> None:
+        for connection in list(server.connections):
+            if isinstance(connection, Connection):
+                connection.shorten_write_timeout()
+
+    lifecycle.shorten_write_timeouts = shorten_write_timeouts
     # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(
         lambda: Connection(server, loop=loop),

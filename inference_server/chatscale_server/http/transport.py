@@ -36,6 +36,8 @@ MAX_WINDOW_STEP_BYTES: Final = 2 * 65_536
 Between two steps a steady slow reader looks like one that does not read."""
 WRITE_TIMEOUT_S: Final = 300.0
 """A client that takes no bytes for this long is disconnected. It is longer than one step of the slowest reader."""
+DRAIN_WRITE_TIMEOUT_S: Final = 20.0
+"""As WRITE_TIMEOUT_S while the server drains, for packets of no size. See `drain_write_timeout_s`."""
 HEADER_TIMEOUT_S: Final = 20.0
 """For the headers of one request, from the connection or from the first byte of a later request."""
 PROGRESS_CHECKS: Final = 4
@@ -64,7 +66,7 @@ _ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_t
 class Connection(web.RequestHandler):
     """A client connection. Answers bytes that are not valid HTTP in OpenAI's shape, since no handler sees them."""
 
-    __slots__ = ("_acknowledged", "_header_timer", "_progress_s", "_progress_timer", "_stream")
+    __slots__ = ("_acknowledged", "_header_timer", "_progress_s", "_progress_timer", "_stream", "_write_timeout_s")
 
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(manager, loop=loop, access_log=None)  # type: ignore[arg-type]  # as AppRunner passes it
@@ -75,6 +77,7 @@ class Connection(web.RequestHandler):
         self._acknowledged = 0
         self._progress_s = 0.0
         """When the client last acknowledged bytes, or had nothing to acknowledge."""
+        self._write_timeout_s = WRITE_TIMEOUT_S
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -118,11 +121,20 @@ class Connection(web.RequestHandler):
         acknowledged = acknowledged_bytes(self._stream)
         if acknowledged != self._acknowledged or unsent_bytes(self._stream) == 0:
             self._acknowledged, self._progress_s = acknowledged, self._loop.time()
-        elif self._loop.time() - self._progress_s >= WRITE_TIMEOUT_S:
-            log.info("client does not read", extra={"timeout_s": WRITE_TIMEOUT_S, "unsent": unsent_bytes(self._stream)})
+        elif self._loop.time() - self._progress_s >= self._write_timeout_s:
+            fields = {"timeout_s": round(self._write_timeout_s, 1), "unsent": unsent_bytes(self._stream)}
+            log.info("client does not read", extra=fields)
             self._stream.abort()  # close() would wait for the buffers
             return
-        self._progress_timer = self._loop.call_later(WRITE_TIMEOUT_S / PROGRESS_CHECKS, self._check_progress)
+        self._progress_timer = self._loop.call_later(self._write_timeout_s / PROGRESS_CHECKS, self._check_progress)
+
+    def shorten_write_timeout(self) -> None:
+        """Called when a drain begins: a client that never reads must not delay it to its deadline."""
+        self._write_timeout_s = min(self._write_timeout_s, drain_write_timeout_s(largest_packet_bytes(self._stream)))
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
+        if not self._stream.is_closing():
+            self._check_progress()
 
     @override
     def handle_error(
@@ -164,6 +176,25 @@ def acknowledged_bytes(transport: asyncio.WriteTransport) -> int:
     except (OSError, ValueError):
         return 0  # the socket was closed in the meantime
     return int.from_bytes(info[_BYTES_ACKED:_TCP_INFO_BYTES], sys.byteorder)
+
+
+def largest_packet_bytes(transport: asyncio.WriteTransport) -> int:
+    """The largest segment that the client's connection takes: about 1400 bytes in a network, 64 KiB on loopback."""
+    try:
+        found: int = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    except (OSError, ValueError):
+        return 0  # the socket was closed in the meantime
+    return found
+
+
+def drain_write_timeout_s(packet_bytes: int) -> float:
+    """Time without progress after which a draining server disconnects a client.
+
+    The steps of a slow reader follow the size of its packets (MAX_WINDOW_STEP_BYTES is for the largest ones), so one
+    that reads SLOWEST_READER_BYTES_PER_S makes progress within this time on any network.
+    E.g. 23 s for packets of 1448 bytes, 151 s on loopback.
+    """
+    return DRAIN_WRITE_TIMEOUT_S + 2 * packet_bytes / SLOWEST_READER_BYTES_PER_S
 
 
 @dataclass(slots=True)

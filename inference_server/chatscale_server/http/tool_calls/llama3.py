@@ -6,37 +6,29 @@ Several calls are separated by `;` or by white space. Pure.
 from dataclasses import dataclass
 from typing import Final
 
+from typing_extensions import override
+
 from chatscale_server.http.tool_calls.events import Content, Event, first_mark, partial_mark
+from chatscale_server.http.tool_calls.held_text import HeldTextParser
 from chatscale_server.http.tool_calls.json_calls import JsonCallReader
 
 PYTHON_TAG: Final = "<|python_tag|>"
 
 
 @dataclass(slots=True)
-class Llama3Parser:
+class Llama3Parser(HeldTextParser):
     """See `Parser`. Other JSON stays text."""
 
-    _held: str = ""
     _call: JsonCallReader | None = None
     _may_call: bool = True
     """A call may begin here: at the start, after the tag, and after a call."""
-    _called: bool = False
 
-    def push(self, text: str) -> list[Event]:
-        """See Parser."""
-        self._held += text
-        events: list[Event] = []
-        while self._advance(events):
-            pass
-        return events
+    @property
+    @override
+    def _in_call(self) -> bool:
+        return self._call is not None
 
-    def end(self) -> list[Event]:
-        """See Parser."""
-        rest, self._held = self._held, ""
-        if self._call is not None or (self._called and not rest.strip()):
-            return []
-        return [Content(rest)] if rest else []
-
+    @override
     def _advance(self, events: list[Event]) -> bool:
         if self._call is not None:
             return self._read_call(self._call, events)

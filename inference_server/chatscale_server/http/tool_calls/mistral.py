@@ -5,14 +5,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from chatscale_server.http.tool_calls.events import (
-    CallArguments,
-    CallStart,
-    Content,
-    Event,
-    first_mark,
-    spaced_partial_mark,
-)
+from typing_extensions import override
+
+from chatscale_server.http.tool_calls.events import CallArguments, CallStart, Content, Event
+from chatscale_server.http.tool_calls.held_text import HeldTextParser
 from chatscale_server.http.tool_calls.json_calls import JsonCallReader, ValueScanner
 
 MARK: Final = "[TOOL_CALLS]"
@@ -29,30 +25,19 @@ class _Stage(Enum):
 
 
 @dataclass(slots=True)
-class MistralParser:
+class MistralParser(HeldTextParser):
     """See `Parser`. Text after the mark that is no call stays text."""
 
-    _held: str = ""
     _stage: _Stage = _Stage.TEXT
     _call: JsonCallReader = field(default_factory=JsonCallReader)
     _scanner: ValueScanner = field(default_factory=ValueScanner)
-    _called: bool = False
 
-    def push(self, text: str) -> list[Event]:
-        """See Parser."""
-        self._held += text
-        events: list[Event] = []
-        while self._advance(events):
-            pass
-        return events
+    @property
+    @override
+    def _in_call(self) -> bool:
+        return self._stage is not _Stage.TEXT
 
-    def end(self) -> list[Event]:
-        """See Parser."""
-        rest, self._held = self._held, ""
-        if self._stage is not _Stage.TEXT:
-            return []
-        return [Content(rest)] if rest.strip() or (rest and not self._called) else []
-
+    @override
     def _advance(self, events: list[Event]) -> bool:
         match self._stage:
             case _Stage.TEXT:
@@ -67,16 +52,10 @@ class MistralParser:
                 return self._read_arguments(events)
 
     def _read_text(self, events: list[Event]) -> bool:
-        found = first_mark(self._held, [MARK])
-        if found is None:
-            cut = len(self._held) - spaced_partial_mark(self._held, [MARK])
-            text, self._held = self._held[:cut], self._held[cut:]
-        else:
-            text, self._held = self._held[: found[0]].rstrip(), self._held[found[0] + len(MARK) :]
-            self._stage = _Stage.MARKED
-        if text:
-            events.append(Content(text))
-        return found is not None
+        if self._read_to_mark([MARK], events) is None:
+            return False
+        self._stage = _Stage.MARKED
+        return True
 
     def _begin(self, events: list[Event]) -> bool:
         text = self._held.lstrip()

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
+from typing_extensions import override
+
 from chatscale_server.http.tool_calls.events import (
     CallArguments,
     CallStart,
@@ -23,8 +25,8 @@ from chatscale_server.http.tool_calls.events import (
     Event,
     first_mark,
     partial_mark,
-    spaced_partial_mark,
 )
+from chatscale_server.http.tool_calls.held_text import HeldTextParser
 
 OPEN: Final = "<tool_call>"
 CLOSE: Final = "</tool_call>"
@@ -46,34 +48,23 @@ class _Stage(Enum):
 
 
 @dataclass(slots=True)
-class Qwen3CoderParser:
+class Qwen3CoderParser(HeldTextParser):
     """See `Parser`. functions: JSON schemas of the arguments by function name; they give the types of the values."""
 
     functions: Mapping[str, Mapping[str, Any]]
-    _held: str = ""
     _stage: _Stage = _Stage.TEXT
-    _called: bool = False
     _opened: str = ""
     """`OPEN` if the call began with it. Models leave it out at times."""
     _properties: Mapping[str, Any] = field(default_factory=dict)
     _count: int = 0
     """Arguments of the call so far."""
 
-    def push(self, text: str) -> list[Event]:
-        """See Parser."""
-        self._held += text
-        events: list[Event] = []
-        while self._advance(events):
-            pass
-        return events
+    @property
+    @override
+    def _in_call(self) -> bool:
+        return self._stage is not _Stage.TEXT
 
-    def end(self) -> list[Event]:
-        """See Parser."""
-        rest, self._held = self._held, ""
-        if self._stage is not _Stage.TEXT:
-            return []
-        return [Content(rest)] if rest.strip() or (rest and not self._called) else []
-
+    @override
     def _advance(self, events: list[Event]) -> bool:
         match self._stage:
             case _Stage.TEXT:
@@ -90,19 +81,14 @@ class Qwen3CoderParser:
                 return self._close()
 
     def _read_text(self, events: list[Event]) -> bool:
-        marks = [OPEN, FUNCTION]
-        found = first_mark(self._held, marks)
-        if found is None:
-            cut = len(self._held) - spaced_partial_mark(self._held, marks)
-            text, self._held = self._held[:cut], self._held[cut:]
-        else:
-            at, mark = found
-            self._opened = OPEN if mark == OPEN else ""
-            text, self._held = self._held[:at].rstrip(), self._held[at + len(self._opened) :]
-            self._stage = _Stage.OPENED
-        if text:
-            events.append(Content(text))
-        return found is not None
+        mark = self._read_to_mark([OPEN, FUNCTION], events)
+        if mark is None:
+            return False
+        self._opened = OPEN if mark == OPEN else ""
+        if mark == FUNCTION:
+            self._held = FUNCTION + self._held
+        self._stage = _Stage.OPENED
+        return True
 
     def _begin(self, events: list[Event]) -> bool:
         text = self._held.lstrip()

@@ -10,7 +10,7 @@ from chatscale_server.engine.loading import load_model, plan_load
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.warm_up import warm_up
 from chatscale_server.errors import StartupError
-from tests.unit.chatscale_server.engine.test_transformers_engine import SETTINGS, expected, loaded, run
+from tests.unit.chatscale_server.engine.engine_runs import SETTINGS, expected, loaded, run
 from tests.unit.chatscale_server.tiny_models import CONTEXT, ORIGINAL, SCALED_FAMILIES, save_model
 
 LONGROPE = tuple(family for family in SCALED_FAMILIES if family.endswith("longrope"))

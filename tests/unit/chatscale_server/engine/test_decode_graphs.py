@@ -21,7 +21,7 @@ from chatscale_server.engine.step_isolation import yielding
 from chatscale_server.engine.warm_up import record_decodes
 from chatscale_server.settings import Device, Dtype, Settings
 from tests.unit.chatscale_server.builders import a_scheduler
-from tests.unit.chatscale_server.engine.test_transformers_engine import expected, loaded, requests_of, run
+from tests.unit.chatscale_server.engine.engine_runs import expected, loaded, requests_of, run
 from tests.unit.chatscale_server.tiny_models import FAMILIES, a_network, save_model
 
 Step = Callable[[], None]

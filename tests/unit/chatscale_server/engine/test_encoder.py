@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.engine.checkpoint import ENCODERS
 from chatscale_server.engine.encoder import group_by_length, numbers
+from chatscale_server.engine.encoder_loading import choose_slots
 from chatscale_server.engine.encoding import EncoderInfo, Task
 from chatscale_server.engine.protocol import ModelInfo
 from chatscale_server.engine.transformers_engine import TransformersEngine
@@ -257,3 +258,17 @@ def test_minilm_from_pypi_equals_a_plain_forward_pass_and_finds_the_nearest_text
     wanted = expected_means(folder, inputs)
     assert_equal_alone_and_together(engine, inputs, wanted)
     assert wanted[0] @ wanted[1] > wanted[0] @ wanted[2] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("tokens_per_second", "ttft_s", "slots"),
+    [(12_000, 2.0, 128), (12_000, 0.5, 32), (500, 2.0, 8), (10**7, 2.0, 256), (0.5, 2.0, 8)],
+)
+def test_an_encoder_has_the_slots_whose_requests_it_answers_within_the_objective(tokens_per_second, ttft_s, slots):
+    assert choose_slots(tokens_per_second, ttft_s) == slots
+
+
+def test_the_setting_replaces_the_chosen_slots_of_an_encoder(tmp_path):
+    folder = save_encoder(tmp_path, "bert")
+    assert loaded(folder, max_concurrency=5)[1].slots == 5
+    assert loaded(folder, max_concurrency=None, slo_ttft_milliseconds=1)[1].slots == 8

@@ -219,3 +219,20 @@ def test_a_long_run_of_tokens_without_text_is_not_decoded_again_in_each_step(tok
         held.append(len(decoder._held) + len(decoder._context))
     assert ("".join(answer) + decoder.flush()).replace("\ufffd", "") == "abc"
     assert max(held) <= 2 * MAX_HELD_TOKENS + 2
+
+
+@pytest.mark.parametrize("setting", ["truncation", "padding"])
+def test_a_prompt_is_neither_cut_nor_filled_by_a_tokenizer_file_that_says_so(folder, tmp_path, setting):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    stored = json.loads((tmp_path / "tokenizer.json").read_text())
+    stored["truncation"] = {"max_length": 8, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    if setting == "padding":
+        stored["truncation"] = None
+        stored["padding"] = {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": END,
+                             "pad_type_id": 0, "pad_token": "<end>"}  # fmt: skip
+    (tmp_path / "tokenizer.json").write_text(json.dumps(stored))
+    tokenizer, text = Tokenizer(tmp_path, "{{ messages[0]['content'] }}"), "0123456789<end>x"
+    assert len(tokenizer.encode(text)) == 12
+    assert len(tokenizer.encode_chat([ChatMessage("user", "0123456789")])) == 10
+    assert len(tokenizer.encode_chat([ChatMessage("user", text)])) == len(text)

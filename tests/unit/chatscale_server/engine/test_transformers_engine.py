@@ -9,13 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
-import huggingface_hub
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
-from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.metrics import decode_batch_sizes
 from chatscale_server.engine.kv_cache import CacheShape, KvCache
 from chatscale_server.engine.linears import LinearPart, pack_linears
@@ -23,91 +19,12 @@ from chatscale_server.engine.loading import load_model, plan_load
 from chatscale_server.engine.protocol import ChatMessage, PromptError
 from chatscale_server.engine.request import Request, Sampling
 from chatscale_server.engine.step_isolation import run_isolated, without, yielding
-from chatscale_server.engine.transformers_engine import TransformersEngine, full_step
+from chatscale_server.engine.transformers_engine import full_step
 from chatscale_server.engine.warm_up import warm_up
-from chatscale_server.engine.weights import find_model
 from chatscale_server.errors import StartupError
-from chatscale_server.settings import Dtype, Settings
-from inference_server.convert_gguf import ensure_converted
 from tests.unit.chatscale_server.builders import a_scheduler
-from tests.unit.chatscale_server.tiny_models import END, FAMILIES, save_model
-
-SETTINGS = Settings(served_name="m", dtype=Dtype.FLOAT32, max_concurrency=4)
-TOKENS = 24
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory):
-    """Folder of a model by family; made on first use."""
-    root = tmp_path_factory.mktemp("models")
-
-    def folder(family: str) -> Path:
-        path = root / family
-        return path if path.exists() else save_model(family, path)
-
-    return folder
-
-
-@pytest.fixture(scope="session")
-def smollm2() -> Path:
-    """The real model, converted once per machine."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return ensure_converted(cache / "chatscale" / "models" / "SmolLM2-135M-Instruct")
-
-
-def loaded(folder: Path, **changes: object):
-    engine = TransformersEngine(SETTINGS.model_copy(update={"model_uri": f"file://{folder}", **changes}))
-    return engine, engine.load(lambda _name, _seconds: None)
-
-
-def run(
-    engine: TransformersEngine,
-    requests: list[Request],
-    *,
-    slots: int = 4,
-    tokens_per_step: int = 20,
-    reuse_prefixes: bool = True,
-):
-    """All tokens of all requests; a new one comes in with every step, as on a busy day."""
-    cache = engine._model.cache
-    scheduler = a_scheduler(
-        slots, cache.capacity_tokens if cache.pages else 100_000, tokens_per_step, 1e9,
-        page_tokens=cache.page_tokens if cache.pages else None, reuse_prefixes=reuse_prefixes,
-    )  # fmt: skip
-    coming, answers = list(requests), {request.id: [] for request in requests}
-    while coming or scheduler.running or scheduler.waiting:
-        if coming:
-            scheduler.submit(coming.pop(0))
-        plan = scheduler.plan()
-        engine.prepare(plan)
-        tokens = engine.step(plan)
-        for sequence in (*plan.decodes, *(chunk.sequence for chunk in plan.chunks if chunk.last)):
-            answers[sequence.request.id].append(tokens[sequence.slot])
-            sequence.append(tokens[sequence.slot])
-            if sequence.generated == sequence.request.max_tokens:
-                scheduler.remove(sequence.request.id)
-    return answers
-
-
-def expected(folder: Path, prompt: tuple[int, ...], max_tokens: int) -> list[int]:
-    """What `generate` says, end token disabled on both sides."""
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    ids = torch.tensor([prompt])
-    out = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_tokens, do_sample=False,
-                           eos_token_id=None, pad_token_id=0)  # fmt: skip
-    return out[0, len(prompt) :].tolist()
-
-
-def requests_of(rng: random.Random, vocab: int, count: int) -> list[Request]:
-    return [
-        Request(
-            id=str(at),
-            prompt=tuple(rng.randrange(vocab) for _ in range(rng.choice((1, 2, 7, 19, 20, 21, 60)))),
-            max_tokens=rng.randrange(1, TOKENS),
-            sampling=Sampling(temperature=0.0),
-        )
-        for at in range(count)
-    ]
+from tests.unit.chatscale_server.engine.engine_runs import SETTINGS, expected, loaded, requests_of, run
+from tests.unit.chatscale_server.tiny_models import END, FAMILIES
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -331,74 +248,3 @@ def test_of_several_chat_templates_the_default_is_taken(models, tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     engine, _info = loaded(folder)
     assert engine.encode_chat([ChatMessage("user", "hi")]) == engine.encode("yes")
-
-
-def test_a_model_that_cannot_fit_is_refused_with_the_sum(models):
-    with pytest.raises(StartupError, match=r"needs 0\.49 GiB \(0\.00 GiB weights, 0\.00 GiB KV cache") as caught:
-        loaded(models("llama"), memory_limit_bytes=2**20)
-    assert caught.value.code == ExitCode.MODEL_TOO_LARGE
-
-
-def damaged(folder: Path) -> None:
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-
-
-def configured(folder: Path, **fields: object) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "code", "message"),
-    [
-        pytest.param(damaged, ExitCode.MODEL_UNSUPPORTED, "not a complete safetensors file", id="cut-short"),
-        pytest.param(lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), ExitCode.MODEL_UNSUPPORTED,
-                     r"no \*.safetensors files", id="pickle"),
-        pytest.param(lambda f: (f / "config.json").unlink(), ExitCode.MODEL_NOT_FOUND, "has no config.json",
-                     id="no-config"),
-        pytest.param(lambda f: configured(f, model_type="martian"), ExitCode.MODEL_UNSUPPORTED,
-                     "configuration cannot be read", id="unknown-family"),
-        pytest.param(lambda f: configured(f, model_type="mamba"), ExitCode.MODEL_UNSUPPORTED,
-                     "layers without a plain KV cache", id="no-attention"),
-        pytest.param(lambda f: configured(f, model_type="bart"), ExitCode.MODEL_UNSUPPORTED,
-                     "bart is an encoder-decoder model", id="encoder-decoder"),
-        pytest.param(lambda f: configured(f, quantization_config={"quant_method": "gptq", "bits": 4}),
-                     ExitCode.MODEL_UNSUPPORTED, "quantised", id="quantised"),
-        pytest.param(lambda f: (f / "tokenizer.json").write_text("{}"), ExitCode.MODEL_UNSUPPORTED,
-                     "tokenizer cannot be loaded", id="tokenizer"),
-    ],
-)  # fmt: skip
-def test_rejects_an_unusable_model_with_the_reason(tmp_path, spoil, code, message):
-    spoil(save_model("llama", tmp_path))
-    with pytest.raises(StartupError, match=message) as caught:
-        loaded(tmp_path)
-    assert caught.value.code == code
-
-
-@pytest.mark.parametrize(
-    ("changes", "code", "message"),
-    [
-        pytest.param({"max_model_len": 4096}, ExitCode.BAD_SETTINGS, "within the model's 128 tokens", id="context"),
-        pytest.param({"model_uri": "file:///nowhere"}, ExitCode.MODEL_NOT_FOUND, "no folder /nowhere", id="file"),
-        pytest.param({"model_uri": "pvc://claim/m"}, ExitCode.MODEL_NOT_FOUND, "no folder /models/claim/m", id="pvc"),
-        pytest.param({"model_uri": "pvc://claim/../m"}, ExitCode.MODEL_NOT_FOUND, "must not contain", id="escape"),
-        pytest.param({"model_uri": "hf://not a name"}, ExitCode.MODEL_NOT_FOUND, "not a repository name", id="hub"),
-    ],
-)
-def test_refuses_impossible_settings(models, changes, code, message):
-    folder = models("llama")
-    engine = TransformersEngine(SETTINGS.model_copy(update={"model_uri": f"file://{folder}", **changes}))
-    with pytest.raises(StartupError, match=message) as caught:
-        engine.load(lambda _name, _seconds: None)
-    assert caught.value.code == code
-
-
-def test_a_hub_behind_a_broken_proxy_is_a_model_not_found(monkeypatch):
-    def fail(*_args: object, **_options: object):
-        raise httpx.ProxyError("503 from the proxy")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    with pytest.raises(StartupError, match=r"model hf://owner/name: the hub cannot be reached: 503 from") as caught:
-        find_model("hf://owner/name", None)
-    assert caught.value.code == ExitCode.MODEL_NOT_FOUND

@@ -6,7 +6,7 @@ import pytest
 
 from chatscale_server.engine.kv_cache import KvCache
 from chatscale_server.engine.request import Request, Sampling
-from tests.unit.chatscale_server.engine.test_transformers_engine import expected, loaded, requests_of, run
+from tests.unit.chatscale_server.engine.engine_runs import expected, loaded, requests_of, run
 from tests.unit.chatscale_server.tiny_models import WINDOW, WINDOWED_FAMILIES, save_model
 
 

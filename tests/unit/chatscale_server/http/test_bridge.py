@@ -1,72 +1,17 @@
 """Admission, delivery and accounting, one engine report at a time."""
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from chatscale_contract.openai.errors import ApiError
-from chatscale_contract.server.metrics import RejectReason, SloObjective
-from chatscale_contract.server.slo import LatencyObjectives
-from chatscale_server.engine.protocol import ModelInfo
-from chatscale_server.engine.request import FinishReason, Output, Request, StepReport
-from chatscale_server.http.bridge import MAX_UNREAD_TOKENS, STUCK_AFTER_S, Bridge
-from chatscale_server.http.in_flight import InFlightRequest, read_deltas
+from chatscale_contract.server.metrics import RejectReason
+from chatscale_server.engine.request import FinishReason, Output, StepReport
+from chatscale_server.http.bridge import MAX_UNREAD_TOKENS, STUCK_AFTER_S
+from chatscale_server.http.in_flight import read_deltas
 from chatscale_server.metrics import State
 from tests.unit.chatscale_server.builders import a_request
-
-INFO = ModelInfo(max_model_len=512, kv_capacity_tokens=1024, tokens_per_step=64, max_tokens_per_second=256.0,
-                 vocab_size=9, end_tokens=frozenset())  # fmt: skip
-
-
-class Port:
-    """A fake worker that records the bridge's commands."""
-
-    def __init__(self) -> None:
-        self.submitted: list[str] = []
-        self.cancelled: list[str] = []
-
-    def submit(self, request: Request) -> None:
-        self.submitted.append(request.id)
-
-    def submit_search(self, search: tuple[Request, ...]) -> None:
-        self.submitted.append("+".join(request.id for request in search))
-
-    def cancel(self, request_id: str) -> None:
-        self.cancelled.append(request_id)
-
-
-class BridgeHarness:
-    """A bridge with a fake worker and a fake clock."""
-
-    def __init__(self, *, slots: int = 2, max_queue: int = 2, **settings: Any) -> None:
-        self.now_s = 0.0
-        self.port = Port()
-        self.bridge = Bridge(
-            slots, max_queue, clock=lambda: self.now_s, wall_clock=lambda: 1000.0 + self.now_s, **settings
-        )
-        self.bridge._port = self.port
-
-    def submit(self, request: Request) -> InFlightRequest:
-        """One request alone."""
-        return self.bridge.submit([request])[0]
-
-    def step(self, *, started: Iterable[str] = "", tokens: str = "", finished: str = "", **fields: float) -> None:
-        outputs = [Output(name, name, 1, FinishReason.STOP if name in finished else None) for name in tokens]
-        report = StepReport(started=tuple(started), outputs=tuple(outputs), batch_size=1, **fields)
-        self.bridge._on_step(report, self.now_s)
-
-    def work_off(self, count: int, seconds_each: float, waiting: int) -> None:
-        """Finish requests one after the other while others wait."""
-        for at in range(waiting):
-            self.submit(a_request(f"w{at}"))
-        self.submit(a_request("long"))
-        self.step(started=["long"])
-        for _ in range(count):
-            self.now_s += seconds_each
-            self.submit(a_request("a", arrived_s=self.now_s))
-            self.step(started="a", tokens="a", finished="a")
+from tests.unit.chatscale_server.http.bridge_harness import INFO, BridgeHarness
 
 
 async def test_the_queue_holds_requests_without_a_slot():
@@ -146,22 +91,6 @@ async def test_idle_time_does_not_change_the_estimate():
     assert harness.bridge.retry_after_s() == 2
 
 
-async def test_latencies_are_measured_from_arrival():
-    harness = BridgeHarness()
-    request = harness.submit(a_request("a", arrived_s=0.0))
-    for now_s, report in ((3.0, {"started": "a", "tokens": "a", "duration_s": 1.0}), (3.5, {"tokens": "a"}),
-                          (4.5, {"tokens": "a", "finished": "a"})):  # fmt: skip
-        harness.now_s = now_s
-        harness.step(**report)
-    counts = harness.bridge.counts
-    assert (
-        counts.queue_time_s.total, counts.time_to_first_token_s.total, counts.inter_token_s.total,
-        counts.request_duration_s.total, counts.generated_tokens, counts.prefill_time_s.total,
-        counts.decode_time_s.total, counts.request_prompt_tokens.total, counts.request_generated_tokens.total,
-    ) == (2.0, 3.0, 1.5, 4.5, 3, 1.0, 1.5, 3, 3)  # fmt: skip
-    assert (request.take_delta().text, request.finish, request.generated) == ("aaa", FinishReason.STOP, 3)
-
-
 async def test_what_the_replica_can_do_is_known_once_it_has_loaded():
     harness = BridgeHarness()
     assert harness.bridge.state(draining=False) == State(slots=2, queue_capacity=2)
@@ -169,142 +98,6 @@ async def test_what_the_replica_can_do_is_known_once_it_has_loaded():
     assert harness.bridge.state(draining=False) == State(
         slots=2, queue_capacity=2, max_tokens_per_step=64, max_tokens_per_second=256.0, last_step_timestamp_s=1000.0
     )
-
-
-@pytest.mark.parametrize(
-    ("token_times_s", "mean_s"),
-    [
-        pytest.param((2.0, 2.25, 3.0), 0.5, id="the-first-token-has-a-metric-of-its-own"),
-        pytest.param((2.0,), 0.0, id="as-vllm-counts-a-single-token"),
-    ],
-)
-async def test_time_per_output_token_is_one_mean_per_answered_request(token_times_s, mean_s):
-    harness = BridgeHarness()
-    harness.submit(a_request("a"))
-    harness.submit(a_request("cut"))
-    harness.step(started=["a", "cut"], tokens="")
-    for at, harness.now_s in enumerate(token_times_s, start=1):
-        harness.step(tokens="a", finished="a" if at == len(token_times_s) else "")
-    harness.bridge._on_step(StepReport(outputs=(Output("cut", "", 0, FinishReason.CANCELLED),)), harness.now_s)
-    times = harness.bridge.counts.time_per_output_token_s
-    assert (sum(times.counts), times.total) == (1, mean_s)
-
-
-async def test_a_beam_search_has_no_time_between_its_tokens():
-    harness = BridgeHarness()
-    harness.bridge.submit([replace(a_request("a"), beams=4)])
-    harness.step(started="a")
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)), harness.now_s)
-    assert (harness.bridge.counts.generated_tokens, sum(harness.bridge.counts.time_per_output_token_s.counts)) == (9, 0)
-
-
-def misses(harness: BridgeHarness) -> tuple[int, int]:
-    missed = harness.bridge.counts.slo_misses
-    return missed[SloObjective.TTFT], missed[SloObjective.TPOT]
-
-
-@pytest.mark.parametrize(
-    ("first_s", "prompt", "loaded", "missed"),
-    [
-        pytest.param(2.0, 3, True, 0, id="in-time"),
-        pytest.param(2.5, 3, True, 1, id="late"),
-        pytest.param(6.0, 512, True, 0, id="three-times-its-prefill"),
-        pytest.param(6.5, 512, True, 1, id="later-than-its-prompt-allows"),
-        pytest.param(6.0, 512, False, 1, id="speed-unknown"),
-    ],
-)
-async def test_the_limit_of_the_first_token_depends_on_the_prompt(first_s, prompt, loaded, missed):
-    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
-    if loaded:
-        harness.bridge._on_loaded(INFO)
-    harness.submit(a_request("a", prompt=prompt))
-    harness.now_s = first_s
-    harness.step(started="a", tokens="a")
-    assert misses(harness) == (missed, 0)
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)), harness.now_s)
-    assert misses(harness) == (missed, 0)
-
-
-@pytest.mark.parametrize(
-    ("token_times_s", "missed"),
-    [
-        pytest.param((1.0, 1.5, 1.5), 0, id="as-promised-in-the-mean"),
-        pytest.param((1.0, 1.25, 1.75), 1, id="too-slow"),
-        pytest.param((1.0,), 0, id="one-token-has-no-time-between"),
-    ],
-)
-async def test_tpot_is_the_mean_time_per_token_after_the_first(token_times_s, missed):
-    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
-    harness.submit(a_request("a"))
-    harness.submit(a_request("b"))
-    for at, harness.now_s in enumerate(token_times_s, start=1):
-        harness.step(started="a" if at == 1 else "", tokens="a", finished="a" if at == len(token_times_s) else "")
-    assert misses(harness) == (0, missed)
-
-
-async def test_a_request_without_a_token_misses_no_objective():
-    harness = BridgeHarness(slots=1, max_queue=1, objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
-    for name in "ab":
-        harness.submit(a_request(name))
-    with pytest.raises(ApiError):
-        harness.submit(a_request("refused"))
-    harness.now_s = 60.0
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.DEADLINE),)), harness.now_s)
-    harness.bridge._on_step(StepReport(outputs=(Output("b", "", 0, FinishReason.CANCELLED),)), harness.now_s)
-    assert misses(harness) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("left_s", "reason"),
-    [
-        pytest.param(2.0, RejectReason.CANCELLED, id="within-the-limit"),
-        pytest.param(2.5, RejectReason.ABANDONED, id="after-the-limit"),
-    ],
-)
-@pytest.mark.parametrize("started", ["", "a"], ids=["waiting", "in-a-slot"])
-async def test_a_client_that_leaves_before_its_first_token_is_judged_by_the_time_it_left(left_s, reason, started):
-    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
-    request = harness.submit(a_request("a"))
-    harness.step(started=started)
-    harness.now_s = left_s
-    harness.bridge.abandon([request])
-    harness.now_s = 60.0
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)), harness.now_s)
-    counts = harness.bridge.counts
-    assert {name: count for name, count in counts.rejected.items() if count} == {reason: 1}
-    assert (sum(counts.finished.values()), counts.aborted, misses(harness)) == (0, 1, (0, 0))
-
-
-@pytest.mark.parametrize(("left_s", "missed"), [(2.0, 0), (2.5, 1)])
-async def test_a_token_that_comes_after_its_client_left_changes_no_judgement(left_s, missed):
-    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
-    request = harness.submit(a_request("a"))
-    harness.step(started="a")
-    harness.now_s = left_s
-    harness.bridge.abandon([request])
-    for harness.now_s in (60.0, 90.0):
-        harness.step(tokens="a", finished="a" if harness.now_s == 90.0 else "")
-    assert misses(harness) == (missed, 0)
-    assert sum(harness.bridge.counts.rejected.values()) == 0
-
-
-async def test_a_client_that_leaves_during_its_answer_misses_nothing_more():
-    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
-    request = harness.submit(a_request("a"))
-    harness.step(started="a", tokens="a")
-    harness.bridge.abandon([request])
-    harness.now_s = 60.0
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "", 0, FinishReason.CANCELLED),)), harness.now_s)
-    assert (misses(harness), harness.bridge.counts.finished["cancelled"]) == ((0, 0), 1)
-
-
-async def test_latency_objectives_do_not_apply_to_beam_searches():
-    harness = BridgeHarness(objectives=LatencyObjectives(ttft_s=2.0, tpot_s=0.25))
-    harness.bridge.submit([replace(a_request("a"), beams=4)])
-    harness.now_s = 60.0
-    harness.step(started="a")
-    harness.bridge._on_step(StepReport(outputs=(Output("a", "whole", 9, FinishReason.STOP),)), harness.now_s)
-    assert misses(harness) == (0, 0)
 
 
 async def test_a_slow_upload_does_not_count_as_time_in_the_queue():

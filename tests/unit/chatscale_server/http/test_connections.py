@@ -293,6 +293,27 @@ async def test_a_client_that_never_reads_loses_its_connection_and_does_not_hold_
         assert (server.lifecycle.unsent_bytes(), server.bridge.in_flight) == (0, 0)
 
 
+async def test_a_drain_disconnects_a_client_that_never_reads_long_before_its_deadline(monkeypatch):
+    monkeypatch.setattr(transport, "DRAIN_WRITE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(transport, "SLOWEST_READER_BYTES_PER_S", 1_000_000)
+    async with a_server(VerboseEngine(FAST), drain_timeout_s=100.0) as (server, _client), a_socket(
+        server, receive_bytes=2048
+    ) as (_reader, writer):  # fmt: skip
+        writer.transport.pause_reading()
+        writer.write(a_post(json.dumps(chat(stream=True, max_tokens=2000)).encode()))
+        await eventually(lambda: server.lifecycle.unsent_bytes() > 0)
+        assert transport.WRITE_TIMEOUT_S > 100
+        server.stop.set()
+        await asyncio.wait_for(run_to_end(server), 10)
+        assert (server.lifecycle.unsent_bytes(), server.bridge.in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("packet_bytes", [536, 1448, 8948, 65_483])
+def test_the_slowest_reader_makes_progress_within_the_write_timeout_of_a_drain(packet_bytes):
+    step_s = 2 * packet_bytes / transport.SLOWEST_READER_BYTES_PER_S
+    assert step_s + 15 < transport.drain_write_timeout_s(packet_bytes) < transport.WRITE_TIMEOUT_S
+
+
 def test_the_slowest_reader_makes_progress_within_the_write_timeout():
     step_s = transport.MAX_WINDOW_STEP_BYTES / transport.SLOWEST_READER_BYTES_PER_S
     assert 1.5 * step_s < transport.WRITE_TIMEOUT_S, "with 30 s, a reader of 1 KB/s on loopback was cut"

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from chatscale_server.settings import Dtype
-from tests.unit.chatscale_server.http.test_choices import a_client as a_simulated_client
+from tests.unit.chatscale_server.http.scripted_engine import a_client as a_simulated_client
 from tests.unit.chatscale_server.http.test_model_answers import HELLO, a_client, smollm2  # noqa: F401 - a fixture
 from tests.unit.chatscale_server.tiny_models import END, save_model
 

@@ -18,7 +18,7 @@ from chatscale_server.engine.simulated import SimulatedEngine
 from chatscale_server.http.output_rules import ResponseConstraint
 from chatscale_server.http.preparation import MAX_SCHEMA_CHARS, MAX_SCHEMA_CONTAINERS, SchemaCompiler
 from tests.unit.chatscale_server.builders import FAST, eventually
-from tests.unit.chatscale_server.http.test_choices import HELLO, TOOL, Saying, a_client
+from tests.unit.chatscale_server.http.scripted_engine import HELLO, TOOL, Saying, a_client
 
 
 class Anything(Constraint):

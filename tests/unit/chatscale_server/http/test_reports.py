@@ -10,7 +10,7 @@ from chatscale_contract.openai.errors import ApiError
 from chatscale_server.engine.request import FinishReason, Output, StepReport
 from chatscale_server.http.bridge import FEW_STREAMS
 from tests.unit.chatscale_server.builders import a_request
-from tests.unit.chatscale_server.http.test_bridge import BridgeHarness
+from tests.unit.chatscale_server.http.bridge_harness import BridgeHarness
 
 
 class CountingLoop:

@@ -1,45 +1,15 @@
 """Every field is honoured, ignored because it cannot change the answer, or refused with its name."""
 
 import json
-import time
-from dataclasses import replace
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chatscale_contract.openai.errors import ApiError
-from chatscale_contract.server.environment import ReasoningFormat
-from chatscale_server.engine.output_form import Chain, Fixed, Json, OneOf, Plain, Regex, TextUntil
-from chatscale_server.engine.protocol import ChatMessage, ModelInfo, ToolCall
 from chatscale_server.engine.request import Sampling
 from chatscale_server.http.chat_schema import ChatBody
 from chatscale_server.http.handlers import DetokenizeBody, TokenizeBody
-from chatscale_server.http.output_rules import ResponseConstraint, chat_constraint, text_constraint
-from chatscale_server.http.schema import MAX_PROMPT_TOKENS, CompletionBody, parse_request
-
-INFO = ModelInfo(
-    max_model_len=64, kv_capacity_tokens=64, tokens_per_step=64, max_tokens_per_second=1.0, vocab_size=100,
-    end_tokens=frozenset({1}), takes_tools=True, takes_schemas=True,
-)  # fmt: skip
-HELLO = {"role": "user", "content": "Hello"}
-TOOL = {"type": "function", "function": {"name": "find_order", "parameters": {"type": "object"}}}
-CALL = {"id": "c1", "type": "function", "function": {"name": "find_order", "arguments": '{"id": 7}'}}
-
-
-def parse_chat(**fields: object) -> ChatBody:
-    return parse_request(ChatBody, json.dumps({"model": "m", "messages": [HELLO], **fields}).encode())
-
-
-def parse_completion(**fields: object) -> CompletionBody:
-    return parse_request(CompletionBody, json.dumps({"model": "m", "prompt": "Hello", **fields}).encode())
-
-
-def refusal(parse, **fields: object) -> tuple[int, str | None, str | None]:
-    with pytest.raises(ApiError) as caught:
-        parse(**fields)
-    return caught.value.status, caught.value.param, caught.value.code
+from chatscale_server.http.schema import CompletionBody, parse_request
+from tests.unit.chatscale_server.http.bodies import CALL, HELLO, TOOL, parse_chat, parse_completion, refusal
 
 
 def test_defaults_are_openai_s():
@@ -191,49 +161,6 @@ def test_what_cannot_be_honoured_is_refused_by_name(fields, param, code):
     assert refusal(parse_chat, **fields) == (400, param, code)
 
 
-REPLY = {
-    "role": "assistant", "content": "Yes.", "refusal": None, "function_call": None, "audio": None, "annotations": [],
-    "tool_calls": None, "provider_specific_fields": {"refusal": None}, "reasoning": "hm", "reasoning_content": "hm",
-    "thinking_blocks": [], "id": "msg_1", "type": "message", "status": "completed", "parsed": {"a": 1}, "unknown": None,
-}  # fmt: skip
-CALLING = {
-    "role": "assistant", "content": None, "function_call": None,
-    "tool_calls": [{**CALL, "index": 0, "provider_specific_fields": {}, "function": {
-        **CALL["function"], "parsed_arguments": {"id": 7}, "provider_specific_fields": None}}],
-}  # fmt: skip
-PART = {"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral"}, "annotations": None}
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        pytest.param(REPLY, ChatMessage("assistant", "Yes.", reasoning="hm"), id="reply"),
-        pytest.param(CALLING, ChatMessage("assistant", "", None, (ToolCall("c1", "find_order", {"id": 7}),)),
-                     id="call"),
-        pytest.param({"role": "assistant", "content": None, "refusal": "No."}, ChatMessage("assistant", "No."),
-                     id="refusal"),
-        pytest.param({"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
-                     ChatMessage("assistant", "No."), id="refusal-part"),
-        *(
-            pytest.param({"role": role, "content": [PART], "cache_control": {}, "tool_calls": None,
-                          "tool_call_id": None, "metadata": {}}, ChatMessage(seen, "Hello"), id=role)
-            for role, seen in (("system", "system"), ("developer", "system"), ("user", "user"),
-                               ("assistant", "assistant"))
-        ),
-        pytest.param({"role": "tool", "tool_call_id": "c1", "content": [PART], "status": "ok", "id": "x",
-                      "tool_calls": [], "annotations": [{}]}, ChatMessage("tool", "Hello", None, (), "c1"), id="tool"),
-    ],
-)  # fmt: skip
-def test_message_fields_that_cannot_change_the_answer_are_ignored_in_each_role(message, expected):
-    assert parse_chat(messages=[message]).conversation() == [expected]
-
-
-def test_empty_arguments_of_a_call_are_no_arguments():
-    for function in ({"name": "f", "arguments": ""}, {"name": "f"}, {"name": "f", "arguments": None}):
-        asked = parse_chat(messages=[{"role": "assistant", "tool_calls": [{**CALL, "function": function}]}])
-        assert asked.conversation()[0].tool_calls == (ToolCall("c1", "f", {}),)
-
-
 def test_null_is_unset_for_known_and_unknown_fields_on_every_route():
     nothing = dict.fromkeys((*ChatBody.model_fields, *CompletionBody.model_fields, "made_up", "functions", "audio"))
     for kind in (ChatBody, CompletionBody, TokenizeBody, DetokenizeBody):
@@ -261,20 +188,6 @@ def test_null_is_unset_for_known_and_unknown_fields_on_every_route():
 def test_the_message_is_of_the_branch_that_the_value_is_meant_for(fields, message):
     with pytest.raises(ApiError, match=message):
         parse_chat(**fields)
-
-
-def test_a_continued_message_is_rendered_without_a_generation_prompt():
-    turns = [HELLO, {"role": "assistant", "content": "Once upon"}]
-    asked = parse_chat(messages=turns, continue_final_message=True, add_generation_prompt=False)
-    assert asked.template_variables(frozenset()) == {"continue_final_message": True, "add_generation_prompt": False}
-    assert parse_chat(messages=turns).template_variables(frozenset()) == {}
-    for fields, param in (
-        ({"add_generation_prompt": True}, "add_generation_prompt"),
-        ({"response_format": {"type": "json_object"}}, "continue_final_message"),
-        ({"messages": [HELLO, CALLING]}, "continue_final_message"),
-    ):
-        found = refusal(parse_chat, **{"messages": turns, "continue_final_message": True, **fields})
-        assert found == (400, param, "invalid_value")
 
 
 @pytest.mark.parametrize(
@@ -333,106 +246,6 @@ def test_what_a_model_cannot_do_is_refused_by_the_field_that_asks_for_it():
     parse_chat(tools=[TOOL], tool_choice="none").check_model(takes_tools=False, takes_schemas=False)
 
 
-def constraint_of(*, info: ModelInfo = INFO, inside: bool = False, **fields: Any) -> ResponseConstraint | None:
-    return chat_constraint(parse_chat(**fields), info, inside=inside)
-
-
-def test_a_format_is_a_schema():
-    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
-    named = {"type": "json_schema", "json_schema": {"name": "order", "schema": schema, "strict": True}}
-    text = '{"type":"object","properties":{"b":{},"a":{}}}'
-    form = Json('{"type": "object", "properties": {"b": {}, "a": {}}}')
-    assert constraint_of(response_format=named) == ResponseConstraint("response_format", form, text)
-    assert constraint_of(response_format={"type": "json_object"}).form == Json('{"type": "object"}')
-    assert constraint_of(response_format={"type": "text"}) is None
-
-
-@pytest.mark.parametrize(
-    ("fields", "param", "form"),
-    [
-        ({"guided_json": {"type": "null"}}, "guided_json", Json('{"type": "null"}')),
-        ({"guided_regex": "a+"}, "guided_regex", Regex("a+")),
-        ({"guided_choice": ["a", "b"]}, "guided_choice", OneOf((Plain("a"), Plain("b")))),
-        ({"structured_outputs": {"json": {}}}, "structured_outputs.json", Json("{}")),
-        ({"structured_outputs": {"json_object": True}}, "structured_outputs.json_object", Json('{"type": "object"}')),
-        ({"structured_outputs": {"regex": "a+"}}, "structured_outputs.regex", Regex("a+")),
-        ({"structured_outputs": {"choice": ["a"]}}, "structured_outputs.choice", Plain("a")),
-    ],
-)
-def test_the_names_of_vllm_are_constraints_on_both_routes(fields, param, form):
-    chat = constraint_of(**fields)
-    assert (chat.param, chat.form) == (param, form)
-    assert text_constraint(parse_completion(**fields)) == chat
-
-
-def test_a_required_call_is_a_response_constraint():
-    node = {"$ref": "#/$defs/node", "$defs": {"node": {"items": [{"$ref": "#"}]}}}
-    walk = {"type": "function", "function": {"name": "walk", "parameters": node, "strict": True}}
-    moved = {"$ref": "#/$defs/0/$defs/node", "$defs": {"node": {"items": [{"$ref": "#/$defs/0"}]}}}
-    call = {
-        "type": "object", "properties": {"name": {"const": "walk"}, "arguments": {"$ref": "#/$defs/0"}},
-        "required": ["name", "arguments"], "additionalProperties": False,
-    }  # fmt: skip
-    chosen = {"type": "function", "function": {"name": "walk"}}
-    schema = Json(json.dumps({"anyOf": [call], "$defs": {"0": moved}}))
-    required = Chain((Fixed("<tool_call>\n"), schema, Fixed("\n</tool_call>")))
-    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [chosen]}}
-    for fields in (
-        {"tools": [walk], "tool_choice": "required"},
-        {"tools": [TOOL, walk], "tool_choice": chosen},
-        {"tools": [TOOL, walk], "tool_choice": allowed},
-    ):
-        found = constraint_of(**fields)
-        assert (found.param, found.form) == ("tool_choice", required)
-    assert constraint_of(tools=[TOOL], tool_choice="auto") is None
-
-
-def test_strict_functions_constrain_the_calls_that_the_model_begins():
-    walk = {"type": "function", "function": {"name": "walk", "strict": True}}
-    found = constraint_of(tools=[walk])
-    assert (found.param, found.form.trigger) == ("tools", "<tool_call>")
-    assert '"properties": {}, "additionalProperties": false' in found.form.body.forms[1].schema
-
-
-def test_only_allowed_tools_are_offered_and_strict_is_not_shown():
-    walk = {"type": "function", "function": {"name": "walk", "strict": True}}
-    named = [{"type": "function", "function": {"name": "walk"}}]
-    body = parse_chat(
-        tools=[TOOL, walk],
-        tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": named}},
-    )
-    assert body.offered_tools == named
-    assert chat_constraint(body, INFO, inside=False) is not None
-
-
-def test_a_required_format_begins_after_the_reasoning():
-    thinking = replace(INFO, reasoning_format=ReasoningFormat.THINK)
-    found = constraint_of(info=thinking, inside=True, guided_choice=["a"])
-    assert found.form == Chain((TextUntil("</think>"), Regex(r"[ \n]{0,4}"), Plain("a")))
-
-
-def test_template_variables_are_those_of_the_request():
-    body = parse_chat(chat_template_kwargs={"enable_thinking": False})
-    assert body.template_variables(frozenset()) == {"enable_thinking": False}
-    effort = parse_chat(reasoning_effort="low")
-    assert effort.template_variables(frozenset({"reasoning_effort"})) == {"reasoning_effort": "low"}
-    none = parse_chat(reasoning_effort="none")
-    assert none.template_variables(frozenset({"enable_thinking"})) == {"enable_thinking": False}
-    for refused, known in (
-        (effort, frozenset({"enable_thinking"})),
-        (none, frozenset()),
-        (parse_chat(chat_template_kwargs={"tools": []}), frozenset({"tools"})),
-    ):
-        with pytest.raises(ApiError):
-            refused.template_variables(known)
-
-
-def test_without_parallel_tool_calls_the_first_call_is_the_only_one():
-    assert parse_chat(tools=[TOOL], parallel_tool_calls=False).one_call
-    assert not parse_chat(tools=[TOOL], parallel_tool_calls=True).one_call
-    assert not parse_chat(parallel_tool_calls=False).one_call
-
-
 def test_logit_bias_takes_tokens_of_the_vocabulary_only():
     for token in ("100", "x", "-1", "²", "9" * 5000, "0" * 10 + "5"):
         with pytest.raises(ApiError) as caught:
@@ -442,125 +255,3 @@ def test_logit_bias_takes_tokens_of_the_vocabulary_only():
 
 def test_a_very_low_temperature_is_greedy():
     assert parse_chat(temperature=1e-310).sampling(100).temperature == 0
-
-
-def test_messages_reach_the_template_as_plain_turns():
-    asked = parse_chat(
-        messages=[
-            {"role": "developer", "content": "Be kind."},
-            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "name": "Ada"},
-            {"role": "assistant", "content": "c", "refusal": None, "tool_calls": []},
-        ]
-    )
-    assert asked.conversation() == [
-        ChatMessage("system", "Be kind."), ChatMessage("user", "ab", "Ada"), ChatMessage("assistant", "c"),
-    ]  # fmt: skip
-
-
-def test_calls_and_their_answers_reach_the_template_as_objects():
-    asked = parse_chat(
-        messages=[
-            {"role": "assistant", "content": None, "tool_calls": [CALL]},
-            {"role": "tool", "tool_call_id": "c1", "content": "on its way"},
-        ]
-    )
-    assert asked.conversation() == [
-        ChatMessage("assistant", "", None, (ToolCall("c1", "find_order", {"id": 7}),)),
-        ChatMessage("tool", "on its way", None, (), "c1"),
-    ]
-
-
-@pytest.mark.parametrize("arguments", [" ", "7", "{", '{"a":' * 50], ids=str)
-def test_arguments_that_are_no_object_are_refused(arguments):
-    call = {**CALL, "function": {"name": "f", "arguments": arguments}}
-    asked = parse_chat(messages=[{"role": "assistant", "tool_calls": [call]}])
-    with pytest.raises(ApiError) as caught:
-        asked.conversation()
-    assert (caught.value.status, caught.value.param) == (400, "messages.0.tool_calls.0.function.arguments")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"model":"m","messages":' + b"[" * 100_000,
-        b'{"temperature":NaN}',
-        b'{"seed":' + b"9" * 10_000 + b"}", b'{"a":"\\',
-        ('{"a":"\\"","b":' + "[" * 9_000).encode("utf-16"),
-        b"[" * 33 + b"]" * 33, b'{"a":"' + b"[" * 50 + b'"}', b'{"a":"\\"',
-    ],
-    ids=lambda body: str(body[:30]),
-)  # fmt: skip
-def test_anything_but_a_valid_json_object_is_a_400(body):
-    with pytest.raises(ApiError) as caught:
-        parse_request(ChatBody, body)
-    assert caught.value.status == 400
-
-
-NUMBERS = ",".join("1" * 1_900_000)
-
-
-@pytest.mark.parametrize(
-    ("kind", "body"),
-    [
-        pytest.param(ChatBody, '{"a":"' + '\\"' * 60_000, id="escaped-quotes-without-an-end"),
-        pytest.param(ChatBody, '""' * 2_000_000, id="empty-strings"),
-        pytest.param(ChatBody, '"' + "\\" * 4_000_000, id="backslashes"),
-        pytest.param(ChatBody, "[]" * 2_000_000, id="brackets"),
-        pytest.param(ChatBody, "]" * 4_000_000, id="ends-without-a-beginning"),
-        pytest.param(CompletionBody, '{"model":"m","prompt":[' + "{}," * 1_300_000 + "{}]}", id="objects"),
-        pytest.param(ChatBody, "{" + ",".join(f'"{at}":1' for at in range(350_000)) + "}", id="members"),
-        pytest.param(ChatBody, '{"modalities":[' + NUMBERS + '],"model":"m","messages":[]}', id="modalities"),
-        pytest.param(ChatBody, '{"messages":[{"role":"user","content":[' + NUMBERS + "]}]}", id="parts"),
-        pytest.param(CompletionBody, '{"model":"m","prompt":["",' + NUMBERS + "]}", id="mixed-prompt"),
-        pytest.param(CompletionBody, '{"model":"m","prompt":[' + '"a",' * 1_040_000 + '""]}', id="texts"),
-    ],
-)
-def test_the_cost_of_a_malicious_body_is_linear_in_its_length(kind, body):
-    began_s = time.process_time()
-    with pytest.raises(ApiError) as caught:
-        parse_request(kind, body.encode())
-    assert caught.value.status == 400
-    assert time.process_time() - began_s < 1, "the loop answers nobody meanwhile; before the bounds it was minutes"
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["[" * 100, '"[' * 100, "\\" * 9 + "[" * 100, '\\"' * 100 + "{" * 100, "," * 500_000, "]" * 30_000],
-    ids=lambda text: text[:10],
-)
-def test_brackets_in_strings_do_not_count_as_structure(text):
-    assert parse_chat(messages=[{**HELLO, "content": text}]).messages[0].content == text
-
-
-def test_a_prompt_may_have_as_many_token_ids_as_the_longest_context():
-    assert len(parse_completion(prompt=[7] * MAX_PROMPT_TOKENS).prompts[0]) == MAX_PROMPT_TOKENS
-    body = b'{"model":"m","prompt":"x","stop":[' + b"1," * 1_100_000 + b"1]}"
-    with pytest.raises(ApiError, match="more than 1100000 commas"):
-        parse_request(CompletionBody, body)
-
-
-def test_a_refusal_never_repeats_the_customer_s_text():
-    with pytest.raises(ApiError) as caught:
-        parse_chat(messages=[{"role": "user", "content": ["my card is 4111"]}])
-    assert "4111" not in str(caught.value)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-field_names = st.sampled_from(sorted({*ChatBody.model_fields, *CompletionBody.model_fields}))
-
-
-@given(fields=st.dictionaries(field_names, json_values, max_size=6), kind=st.sampled_from([ChatBody, CompletionBody]))
-def test_no_body_does_worse_than_a_400(fields, kind):
-    body = {"model": "m", "messages": [HELLO], "prompt": "x"} | fields
-    try:
-        request = parse_request(kind, json.dumps({key: body[key] for key in body if key in kind.model_fields}).encode())
-        request.sampling(100)
-    except ApiError as error:
-        status = error.status
-    else:
-        status = 400
-    assert status == 400

@@ -247,3 +247,28 @@ def test_any_arguments_come_out_as_they_went_in(value):
     arguments = json.dumps({"a": value})
     call = f'<tool_call>\n{{"name": "f", "arguments": {arguments}}}\n</tool_call>'
     assert parsed(build_call_parser(ToolFormat.HERMES, FUNCTIONS), *call) == [CallStart("f"), CallArguments(arguments)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "arguments"),
+    [
+        (ToolFormat.HERMES, '<tool_call>{"name": "find", "arguments": {id: 7}}</tool_call>', "{id: 7}"),
+        (ToolFormat.HERMES, '<tool_call>{"name": "find", "arguments": {"id": NaN,}}</tool_call>', '{"id": NaN,}'),
+        (ToolFormat.LLAMA3, '{"name": "find", "parameters": {id: 7}}', "{id: 7}"),
+        (ToolFormat.MISTRAL, "[TOOL_CALLS]find[ARGS]{id: 7}", "{id: 7}"),
+        (ToolFormat.HARMONY, "<|channel|>commentary to=functions.find<|message|>{id: 7}<|call|>", "{id: 7}"),
+    ],
+)
+def test_arguments_that_are_no_json_are_passed_on_as_written_and_the_call_ends_where_it_ends(kind, words, arguments):
+    """They were streamed before the error was seen. A strict function prevents it."""
+    assert parsed(build_call_parser(kind, FUNCTIONS), words) == [CallStart("find"), CallArguments(arguments)]
+    assert parsed(build_call_parser(kind, FUNCTIONS), *words) == [CallStart("find"), CallArguments(arguments)]
+
+
+@pytest.mark.parametrize("value", ["seven", "{", "[1,", "NaN", "1e999", '"a', "\\ud800"])
+def test_qwen3_coder_gives_valid_json_whatever_the_model_writes(value):
+    words = CODER.format(f"<parameter=id>\n{value}\n</parameter>\n")
+    start, arguments = parsed(build_call_parser(ToolFormat.QWEN3_CODER, FUNCTIONS), words)
+    assert start == CallStart("find")
+    assert isinstance(arguments, CallArguments)
+    assert json.loads(arguments.text).keys() == {"id"}

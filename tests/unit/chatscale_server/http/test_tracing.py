@@ -15,7 +15,7 @@ from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_server.errors import StartupError
 from chatscale_server.http.tracing import RequestSpan, Tracing, build_tracing
 from tests.unit.chatscale_server.builders import a_request, a_server, chat, eventually, gated_engine
-from tests.unit.chatscale_server.http.test_bridge import BridgeHarness
+from tests.unit.chatscale_server.http.bridge_harness import BridgeHarness
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADERS = {"Traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01"}
