@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
+from chatscale_contract.gateway.latencies import LAST_BUCKET
+
 _LARGEST: Final = 1e15
 """A larger value is a bug or an attack."""
+_MAPPINGS: Final = frozenset({"in_flight_by_pod", "recent_ttft"})
+"""Fields of `ModelDemand` that are no numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,9 @@ class ModelDemand:
     """Counter: attempts of requests whose key has `wake: false`, each counted when it gets a place on a replica."""
     in_flight_by_pod: Mapping[str, int] = field(default_factory=dict)
     """Gauge: in-flight requests by pod UID. A pod without any is left out."""
+    recent_ttft: Mapping[int, int] = field(default_factory=dict)
+    """Gauge: streamed answers that began in the last `latencies.WINDOW_S`, by the bucket of their time to first token.
+    For the live page; the operator does not need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +138,22 @@ def _model_demand(key: str, value: object) -> ModelDemand:
     found = _mapping(value, f"models.{key}")
     numbers: dict[str, Any] = {}
     for each in fields(ModelDemand):
-        if each.name == "in_flight_by_pod" or each.name not in found:
+        if each.name in _MAPPINGS or each.name not in found:
             continue
         number = _number(found[each.name], f"models.{key}.{each.name}")
         numbers[each.name] = number if each.name == "oldest_held_s" else int(number)
     by_pod = _mapping(found.get("in_flight_by_pod", {}), f"models.{key}.in_flight_by_pod")
     in_flight = {uid: int(_number(count, f"models.{key}.in_flight_by_pod.{uid}")) for uid, count in by_pod.items()}
-    return ModelDemand(**numbers, in_flight_by_pod=in_flight)
+    return ModelDemand(**numbers, in_flight_by_pod=in_flight, recent_ttft=_recent_ttft(found.get("recent_ttft")))
+
+
+def _recent_ttft(value: object) -> Mapping[int, int]:
+    """Empty if it is not valid: the live page must not make the demand for all models unreadable."""
+    try:
+        counts = {int(bucket): int(_number(count, bucket)) for bucket, count in _mapping(value or {}, "ttft").items()}
+    except ValueError:
+        return {}
+    return counts if all(0 <= bucket <= LAST_BUCKET for bucket in counts) else {}
 
 
 def _key_use(value: object) -> KeyUse | None:

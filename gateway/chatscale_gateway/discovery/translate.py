@@ -14,6 +14,7 @@ from chatscale.api.v1alpha1 import ChatModel, parse_chatmodel
 from chatscale_contract.gateway.endpoints import DRAIN_ANNOTATION
 from chatscale_contract.server.endpoints import HTTP_PORT
 from chatscale_contract.server.slo import LatencyObjectives
+from chatscale_gateway.discovery.live_facts import read_live_facts
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 
 TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
@@ -64,6 +65,7 @@ def read_model(manifest: Mapping[str, Any]) -> FoundModel:
         max_model_len=spec.server.max_model_len,
         scale_to_zero=_scales_to_zero(manifest),
         start_s=_measured_start_s(manifest),
+        live=read_live_facts(chatmodel),
     )
     return FoundModel(model, _slots(chatmodel))
 

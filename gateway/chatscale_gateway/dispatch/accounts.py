@@ -1,11 +1,13 @@
 """The counters of one model, and whether each request kept the SLO, counted from arrival in the gateway."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from chatscale_contract.gateway.demand import ModelDemand
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_gateway.dispatch.request import Request
+from chatscale_gateway.live.recent_ttft import RecentTtft
 from chatscale_gateway.routing.outcomes import MAX_ATTEMPTS, Outcome, Usage
 
 _UNBEGUN: Final = frozenset({Outcome.NOT_CONNECTED, Outcome.BACKPRESSURE})
@@ -33,6 +35,7 @@ class Accounts:
     wake_misses: int = 0
     no_wake_arrived: int = 0
     no_wake_placed: int = 0
+    recent_ttft: RecentTtft = field(default_factory=RecentTtft)
 
     def arrive(self, request: Request) -> None:
         """A new request was admitted."""
@@ -47,6 +50,7 @@ class Accounts:
         self._begin(request)
         if request.first_token_s is None and request.arrival.streamed:
             request.first_token_s = now_s
+            self.recent_ttft.record(now_s - request.arrival.arrived_s, now_s)
             if _is_late(request, objectives, prefill_rate, now_s):
                 self._miss_first_token(request)
 
@@ -91,7 +95,8 @@ class Accounts:
         self._judge_missing(request, objectives, prefill_rate, now_s)
 
     def report(self, held: int, held_prompt_tokens: int, in_flight_by_pod: dict[str, int], oldest_s: float,
-               in_flight: int, no_wake_held: int, no_wake_in_flight: int) -> ModelDemand:  # fmt: skip
+               in_flight: int, no_wake_held: int, no_wake_in_flight: int,
+               recent_ttft: Mapping[int, int]) -> ModelDemand:  # fmt: skip
         """The counters with the gauges."""
         return ModelDemand(
             held=held,
@@ -113,6 +118,7 @@ class Accounts:
             no_wake_arrived=self.no_wake_arrived,
             no_wake_placed=self.no_wake_placed,
             in_flight_by_pod=in_flight_by_pod,
+            recent_ttft=recent_ttft,
         )
 
     def _begin(self, request: Request) -> None:

@@ -153,4 +153,5 @@ class ModelState:
             no_wake_in_flight=self.no_wake_in_flight,
             oldest_s=0.0 if oldest is None else max(0.0, now_s - oldest.arrival.arrived_s),
             in_flight_by_pod={uid: pod.in_flight for uid, pod in self.pods.items() if pod.in_flight},
+            recent_ttft=self.accounts.recent_ttft.counts(now_s),
         )

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale_contract.server.slo import LatencyObjectives
+from chatscale_gateway.routing.live_facts import LiveFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Model:
     """`spec.autoscaling.scaleToZero`: a held or refused request starts the first replica."""
     start_s: float | None = None
     """How long the last replicas took from their creation until they were Ready; None if no start was measured."""
+    live: LiveFacts = field(default_factory=LiveFacts)
 
     @property
     def stopped(self) -> bool:
