@@ -133,6 +133,7 @@ def http_options(settings: Settings) -> HttpOptions:
         max_body_bytes=settings.max_body_bytes,
         max_bodies_bytes=bytes_for_bodies(settings.memory_limit_bytes or USUAL_LIMIT_BYTES, settings.max_body_bytes),
         path_prefix=settings.path_prefix,
+        pages=settings.pages,
         trusted_proxies=settings.trusted_proxies,
         cors_origins=frozenset(settings.cors_origins),
         endpoint_delay_s=settings.endpoint_delay_seconds,

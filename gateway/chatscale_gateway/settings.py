@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     """Of the container. It limits the bodies of all requests together; 0 means the chart's limit."""
     path_prefix: PathPrefix = Field(default="", description="a path such as /llm, without a slash at its end")
     """Clients may put it before every path: for an ingress that does not remove it."""
+    pages: bool = Field(default=True, description="true or false")
+    """Serve the chat page at `/` and the live page at `/live`."""
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         default=(), description="a comma-separated list of origins such as https://shop.example, or *"
     )

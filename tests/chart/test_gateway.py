@@ -74,6 +74,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
             "graceSeconds": 120,
             "responseTimeoutSeconds": 300,
             "pathPrefix": "/llm",
+            "pages": {"enabled": False},
             "cors": {"allowedOrigins": ["https://shop.example", "http://localhost:3000"]},
             "tls": {"secretName": "gateway-tls"},
             "trustedProxies": ["10.0.0.0/8", "192.0.2.1"],
@@ -103,6 +104,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
         grace_seconds=120,
         response_timeout_seconds=300,
         path_prefix="/llm",
+        pages=False,
         cors_origins=("https://shop.example", "http://localhost:3000"),
         tls_cert_file="/tls/tls.crt",
         tls_key_file="/tls/tls.key",
@@ -152,7 +154,7 @@ def test_the_limit_for_bodies_follows_the_memory_limit(limit: str):
 
 
 def test_values_reused_from_an_older_chart_give_the_defaults():
-    newer = ("pathPrefix", "cors", "tracing", "tls", "auth", "trustedProxies", "ingress", "httpRoute")
+    newer = ("pathPrefix", "pages", "cors", "tracing", "tls", "auth", "trustedProxies", "ingress", "httpRoute")
 
     values = {"gateway": dict.fromkeys(newer)}
 

@@ -13,6 +13,9 @@ DEMAND_PATH: Final = "/demand"
 """GET: a `GatewayDemand`. With `?wake_seq=N&wait_s=S` the response waits up to S seconds (at most 5) until the
 gateway's `wake_seq` differs from N."""
 
+PAGE_MODELS_PATH: Final = "/pages/models"
+"""GET, on the API port: the models of the key with their states, for the model picker of the chat page."""
+
 HELD_SECONDS_HEADER: Final = "X-Chatscale-Held-Seconds"
 """Response header: seconds that the request waited in the gateway. Absent once a keep-alive was sent."""
 OVERLOAD_HEADER: Final = "X-Chatscale-Overload"

@@ -13,7 +13,7 @@ from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.dispatch.events import DispatchEvents, NoEvents
-from chatscale_gateway.dispatch.interface import Arrival, Lease
+from chatscale_gateway.dispatch.interface import Arrival, Lease, ModelStatus
 from chatscale_gateway.dispatch.model_state import ModelState
 from chatscale_gateway.dispatch.placed_lease import PlacedLease
 from chatscale_gateway.dispatch.pods import Pod
@@ -86,6 +86,10 @@ class HoldingDispatcher:
     def models(self) -> tuple[Model, ...]:
         """All known models, sorted by namespace and name."""
         return self._names.models
+
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        """The states of all known models, in the same order."""
+        return tuple(self._states[model.key].status(self._peers.values()) for model in self._names.models)
 
     async def lease(self, arrival: Arrival, *, after: Lease | None = None) -> Lease:
         """Wait for a place on a replica. See `Dispatcher.lease`.

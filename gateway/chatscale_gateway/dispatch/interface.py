@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from chatscale_contract.gateway.demand import GatewayDemand
@@ -29,6 +30,33 @@ class Arrival:
     session: str = ""
     """Value of the model's session header. Empty: no preference."""
     caller: Caller = ANYBODY
+
+
+class ModelPhase(StrEnum):
+    """Whether a model can answer now."""
+
+    READY = "ready"
+    """A replica accepts requests."""
+    STARTING = "starting"
+    """No replica accepts requests yet; some are wanted."""
+    ASLEEP = "asleep"
+    """0 replicas; a request starts the first one."""
+    STOPPED = "stopped"
+    """0 replicas, and a request does not change that."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One model at one time, over all gateways as last read."""
+
+    model: Model
+    state: ModelPhase
+    ready: int
+    """Replicas that accept requests."""
+    slots: int
+    """Requests that these replicas run at the same time; 0 if they do not report it."""
+    in_flight: int
+    held: int
 
 
 class Lease(Protocol):
@@ -78,6 +106,10 @@ class Dispatcher(Protocol):
 
     def models(self) -> tuple[Model, ...]:
         """All known models, sorted by namespace and name."""
+        ...
+
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        """The states of all known models, in the same order. Reading them is no demand."""
         ...
 
     async def lease(self, arrival: Arrival, *, after: Lease | None = None) -> Lease:

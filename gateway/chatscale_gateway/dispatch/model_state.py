@@ -1,12 +1,13 @@
 """All that the dispatcher knows of one model: its pods, its queue, the health of replicas, and the counters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from chatscale.api.v1alpha1.routing import RoutingStrategy
 from chatscale_contract.gateway.demand import GatewayDemand, ModelDemand
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.dispatch.accounts import Accounts
+from chatscale_gateway.dispatch.interface import ModelPhase, ModelStatus
 from chatscale_gateway.dispatch.pods import Pod
 from chatscale_gateway.dispatch.request import Request
 from chatscale_gateway.holding.drain_rate import DrainRate, retry_after_start_s
@@ -64,6 +65,27 @@ class ModelState:
     def asleep(self) -> bool:
         """Whether it is at 0 replicas and nothing starts it yet."""
         return self.model.replicas == 0 and not self.accepting
+
+    @property
+    def phase(self) -> ModelPhase:
+        """Whether the model can answer now."""
+        if self.accepting:
+            return ModelPhase.READY
+        if self.model.stopped:
+            return ModelPhase.STOPPED
+        return ModelPhase.ASLEEP if self.asleep and not self.start_requested else ModelPhase.STARTING
+
+    def status(self, peers: Iterable[GatewayDemand]) -> ModelStatus:
+        """The state, with the requests of this and the other gateways. peers: their reports."""
+        reports = [report.models[str(self.key)] for report in peers if str(self.key) in report.models]
+        return ModelStatus(
+            model=self.model,
+            state=self.phase,
+            ready=len(self.accepting),
+            slots=sum(self.pods[uid].slots for uid in self.accepting),
+            in_flight=self.in_flight + sum(report.in_flight for report in reports),
+            held=len(self.queue) + sum(report.held for report in reports),
+        )
 
     def set_replicas(self, replicas: tuple[Replica, ...]) -> None:
         """Apply the catalog. A pod that is missing there gets nothing new, even if its deletion was not seen."""

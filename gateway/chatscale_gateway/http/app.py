@@ -14,8 +14,10 @@ from chatscale_gateway.http.boundary import RECORD
 from chatscale_gateway.http.handlers import POST_PATHS, ApiHandlers
 from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.options import HttpOptions
+from chatscale_gateway.http.pages import PageHandlers, add_page_routes
 from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.limits.rate_headers import RATE_LIMIT_HEADERS
+from chatscale_gateway.pages.files import load_page_files
 
 HANDLERS: Final = web.AppKey("handlers", ApiHandlers)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
@@ -32,7 +34,11 @@ def build_app(
     handlers: ApiHandlers, lifecycle: Lifecycle, options: HttpOptions, authentication: Authentication | None = None
 ) -> web.Application:
     """The aiohttp application of the API port. authentication: None lets everybody in."""
-    app = web.Application(client_max_size=options.max_body_bytes, middlewares=[build_middleware(authentication)])
+    pages = PageHandlers(load_page_files(), handlers.dispatcher) if options.pages else None
+    is_open = pages.is_open if pages else _needs_key
+    app = web.Application(
+        client_max_size=options.max_body_bytes, middlewares=[build_middleware(authentication, is_open)]
+    )
     app[HANDLERS], app[LIFECYCLE], app[OPTIONS] = handlers, lifecycle, options
     app.on_response_prepare.append(_set_headers)
     expect = build_expectation(authentication)
@@ -41,8 +47,14 @@ def build_app(
             app.router.add_post(prefix + path, partial(handlers.forward, path=path), expect_handler=expect)
         app.router.add_get(prefix + MODELS_PATH, handlers.list_models)
         app.router.add_get(prefix + MODELS_PATH + "/{id:.+}", handlers.get_model)
+        if pages:
+            add_page_routes(app, pages, prefix)
     app.router.add_route("*", "/{path:.*}", _other, expect_handler=expect)
     return app
+
+
+def _needs_key(_http: web.Request) -> bool:
+    return False
 
 
 async def _other(http: web.Request) -> web.StreamResponse:

@@ -86,12 +86,16 @@ def read_token(headers: CIMultiDictProxy[str]) -> str:
     return found.pop()
 
 
-def build_middleware(authentication: Authentication | None) -> Middleware:
-    """Sets the caller of every request, or refuses it. None: authentication is off."""
+def build_middleware(authentication: Authentication | None, is_open: Callable[[web.Request], bool]) -> Middleware:
+    """Sets the caller of every request, or refuses it.
+
+    authentication: None if it is off.  is_open: whether a request needs no key; it then has no caller.
+    """
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        await _set_caller(request, authentication)
+        if not is_open(request):
+            await _set_caller(request, authentication)
         return await handler(request)
 
     return authenticate

@@ -30,6 +30,8 @@ class HttpOptions:
     """After it, what still runs is ended. Shorter than the pod's terminationGracePeriodSeconds."""
     path_prefix: str = ""
     """Clients may put it before every path, such as `/llm`: for an ingress that does not remove it."""
+    pages: bool = True
+    """Serve the chat page, the live page and their files."""
     trusted_proxies: tuple[Network, ...] = ()
     """Proxies whose `X-Forwarded-For` the access log uses."""
     cors_origins: frozenset[str] = frozenset()

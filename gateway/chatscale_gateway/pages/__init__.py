@@ -1,0 +1,1 @@
+"""The pages for browsers: static files, read once when the process starts."""
