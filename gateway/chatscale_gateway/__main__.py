@@ -22,6 +22,7 @@ from chatscale_contract.sysexits import SysExit
 from chatscale_gateway.discovery.api_server import ApiServer, ApiServerError
 from chatscale_gateway.discovery.connection import connect
 from chatscale_gateway.discovery.discover import Discovery, Scope
+from chatscale_gateway.discovery.fan_out import FanOut
 from chatscale_gateway.discovery.key_discovery import KeyDiscovery
 from chatscale_gateway.discovery.pod_http import pod_session
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
@@ -33,6 +34,7 @@ from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Ports, listening, serve
 from chatscale_gateway.http.tls import Certificates, TlsError
 from chatscale_gateway.http.tracing import Tracing, build_tracing
+from chatscale_gateway.live.board import LiveBoard
 from chatscale_gateway.logs import set_up_logs
 from chatscale_gateway.settings import AuthMode, LogFormat, Settings, SettingsError
 from chatscale_gateway.upstream.client import ReplicaClient
@@ -90,6 +92,7 @@ async def run_gateway(settings: Settings, tracing: Tracing | None, certificates:
         max_held_bytes=min(settings.max_held_bytes, options.max_bodies_bytes),
         events=MetricEvents(),
     )
+    board = LiveBoard(dispatcher.demand, time.monotonic, time.time)
     ports = Ports(settings.api_port, settings.admin_port, settings.liveness_port)
     async with (
         connect(settings.kube_context) as api_server,
@@ -99,13 +102,15 @@ async def run_gateway(settings: Settings, tracing: Tracing | None, certificates:
         listening(
             dispatcher, upstream, options,
             host=HOST, ports=ports, tracing=tracing, authentication=access.authentication,
-            certificates=certificates,
+            certificates=certificates, live=board,
         ) as gateway,
         asyncio.TaskGroup() as group,
     ):  # fmt: skip
         # A full garbage collection takes 0.1 s with the 70,000 objects of the imports, and streams wait for it.
         gc.freeze()
-        discovery = Discovery(api_server, session, dispatcher, _scope(settings), admin_port=settings.admin_port)
+        discovery = Discovery(
+            api_server, session, FanOut(dispatcher, board), _scope(settings), admin_port=settings.admin_port
+        )
         tasks = (
             group.create_task(discovery.run()),
             group.create_task(_become_ready(discovery, access.keys, gateway.lifecycle)),

@@ -70,7 +70,7 @@ STREAMS_BROKEN = Counter(
 )  # fmt: skip
 DISCOVERY_ERRORS = Counter(
     "gateway_discovery_errors_total", "Failed lists, watches and readings: chatmodels, pods, secrets, loads, peers, "
-    "events (of malformed keys), oidc (the identity provider's keys). A pod that "
+    "events (of malformed keys), oidc (the identity provider's keys), live (counters for the live page). A pod that "
     "does not answer is not counted", ("resource",), registry=REGISTRY,
 )  # fmt: skip
 TLS_RELOADS = Counter(

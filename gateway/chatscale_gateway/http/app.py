@@ -13,6 +13,7 @@ from chatscale_gateway.http.authentication import Authentication, build_expectat
 from chatscale_gateway.http.boundary import RECORD
 from chatscale_gateway.http.handlers import POST_PATHS, ApiHandlers
 from chatscale_gateway.http.lifecycle import Lifecycle
+from chatscale_gateway.http.live import LiveFeed, LiveHandlers, add_live_routes
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.pages import PageHandlers, add_page_routes
 from chatscale_gateway.keys.caller import Caller
@@ -31,9 +32,17 @@ Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def build_app(
-    handlers: ApiHandlers, lifecycle: Lifecycle, options: HttpOptions, authentication: Authentication | None = None
+    handlers: ApiHandlers,
+    lifecycle: Lifecycle,
+    options: HttpOptions,
+    authentication: Authentication | None = None,
+    feed: LiveFeed | None = None,
 ) -> web.Application:
-    """The aiohttp application of the API port. authentication: None lets everybody in."""
+    """The aiohttp application of the API port.
+
+    authentication: None lets everybody in.  feed: None serves no live state.
+    """
+    live = LiveHandlers(feed, lifecycle, authentication, handlers.clock) if feed else None
     pages = PageHandlers(load_page_files(), handlers.dispatcher) if options.pages else None
     is_open = pages.is_open if pages else _needs_key
     app = web.Application(
@@ -49,6 +58,8 @@ def build_app(
         app.router.add_get(prefix + MODELS_PATH + "/{id:.+}", handlers.get_model)
         if pages:
             add_page_routes(app, pages, prefix)
+        if live:
+            add_live_routes(app, live, prefix)
     app.router.add_route("*", "/{path:.*}", _other, expect_handler=expect)
     return app
 

@@ -32,6 +32,12 @@ class HttpOptions:
     """Clients may put it before every path, such as `/llm`: for an ingress that does not remove it."""
     pages: bool = True
     """Serve the chat page, the live page and their files."""
+    live_period_s: float = 1.0
+    """Between two snapshots of the live state."""
+    live_key_check_s: float = 5.0
+    """The stream of a key that was revoked ends within this time."""
+    max_live_viewers: int = 100
+    """Open streams of the live state. A snapshot of ten models has about 10 kB."""
     trusted_proxies: tuple[Network, ...] = ()
     """Proxies whose `X-Forwarded-For` the access log uses."""
     cors_origins: frozenset[str] = frozenset()

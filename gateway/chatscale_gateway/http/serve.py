@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from chatscale_gateway.http.boundary import RequestBoundary
 from chatscale_gateway.http.handlers import ApiHandlers
 from chatscale_gateway.http.intake import Intake
 from chatscale_gateway.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle
+from chatscale_gateway.http.live import LiveFeed, LiveSource, running
 from chatscale_gateway.http.liveness import Heartbeat, liveness
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.relay import Relay
@@ -75,17 +76,19 @@ async def listening(
     tracing: Tracing | None = None,
     certificates: Certificates | None = None,
     authentication: Authentication | None = None,
+    live: LiveSource | None = None,
 ) -> AsyncIterator[Gateway]:
     """Listen on all ports. Discovery calls `lifecycle.catalog_complete` when the gateway can be ready.
 
-    authentication: None lets everybody in.
+    authentication: None lets everybody in.  live: None serves no live state.
     """
     loop = asyncio.get_running_loop()
     lifecycle = Lifecycle(dispatcher, options)
     handlers = ApiHandlers(dispatcher, Relay(dispatcher, upstream, options, clock), Intake(options), clock)
+    feed = LiveFeed(live, options) if live else None
     # Without handler_cancellation a handler that waits would not notice that its client has disconnected.
     runner = web.AppRunner(
-        build_app(handlers, lifecycle, options, authentication),
+        build_app(handlers, lifecycle, options, authentication, feed),
         handler_cancellation=True, access_log=None, shutdown_timeout=FLUSH_TIMEOUT_S,
     )  # fmt: skip
     await runner.setup()
@@ -106,6 +109,7 @@ async def listening(
         async with (
             _admin(AdminHandlers(dispatcher, lifecycle, _registry(dispatcher)), host, ports.admin) as admin_port,
             liveness(Heartbeat(), host=host, port=ports.liveness) as liveness_port,
+            running(feed) if feed else nullcontext(),
         ):
             yield Gateway(lifecycle, Ports(listener.sockets[0].getsockname()[1], admin_port, liveness_port))
     finally:

@@ -20,6 +20,7 @@ from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Gateway, Ports, listening
 from chatscale_gateway.http.tls import Certificates
 from chatscale_gateway.http.tracing import Tracing
+from chatscale_gateway.live.board import LiveBoard
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 from chatscale_gateway.upstream.client import ReplicaClient
 from tests.support.gateway_world import TINY, a_model
@@ -137,6 +138,7 @@ class World:
     client: aiohttp.ClientSession
     models: tuple[Model, ...]
     lines: list[dict]
+    live: LiveBoard
 
     @property
     def url(self) -> str:
@@ -148,12 +150,12 @@ class World:
 
     def show(self, *pods: Pod, slots: int = 4) -> None:
         """The pods that discovery reports, all of the first model."""
-        self.dispatcher.catalog_changed(
-            Catalog(
-                models={model.key: model for model in self.models},
-                replicas={self.models[0].key: tuple(pod.as_replica() for pod in pods)},
-            )
+        catalog = Catalog(
+            models={model.key: model for model in self.models},
+            replicas={self.models[0].key: tuple(pod.as_replica() for pod in pods)},
         )
+        self.dispatcher.catalog_changed(catalog)
+        self.live.catalog_changed(catalog)
         self.read_loads(*pods, slots=slots)
 
     def read_loads(self, *pods: Pod, slots: int = 4) -> None:
@@ -181,6 +183,7 @@ async def a_gateway(
         gateway="gateway-0", instance="i", now=time.monotonic, rng=random.Random(1), max_held_bytes=10**9
     )
     lines: list[dict] = []
+    board = LiveBoard(dispatcher.demand, time.monotonic, time.time)
     async with (
         ReplicaClient(response_timeout_s=response_timeout_s) as upstream,
         listening(
@@ -193,10 +196,11 @@ async def a_gateway(
             tracing=tracing,
             certificates=certificates,
             authentication=authentication,
+            live=board,
         ) as gateway,
         aiohttp.ClientSession(f"http://127.0.0.1:{gateway.ports.api}") as client,
     ):
-        world = World(gateway, dispatcher, client, models or (a_model(routing=routing),), lines)
+        world = World(gateway, dispatcher, client, models or (a_model(routing=routing),), lines, board)
         world.show(*pods)
         gateway.lifecycle.catalog_complete()
         yield world
