@@ -12,7 +12,7 @@ export function readKey() {
 
 /** @returns {boolean} whether the key is kept after the tab is closed */
 export function isRemembered() {
-  return from("localStorage") !== "";
+  return from("localStorage") !== "" && unsaved === "";
 }
 
 /**
@@ -24,9 +24,8 @@ export function saveKey(key, remember) {
   try {
     (remember ? localStorage : sessionStorage).setItem(NAME, key);
   } catch {
-    // Private windows may have no storage: the key then lasts until the page is closed.
+    unsaved = key; // Without storage the key lasts until the page is closed.
   }
-  unsaved = key;
 }
 
 export function forgetKey() {
@@ -53,8 +52,8 @@ let unsaved = "";
 /** @param {"sessionStorage" | "localStorage"} storage */
 function from(storage) {
   try {
-    return window[storage].getItem(NAME) ?? "";
+    return window[storage].getItem(NAME) || unsaved;
   } catch {
-    return storage === "sessionStorage" ? unsaved : "";
+    return unsaved;
   }
 }

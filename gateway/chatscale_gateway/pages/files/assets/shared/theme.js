@@ -1,6 +1,6 @@
 /**
- * Light and dark: the system's preference, until the user chooses. Loaded first, as a classic-order module in <head>,
- * so that the page does not flash.
+ * Light and dark: the system's preference, until the user chooses. Loaded with `blocking="render"`, so that the page does
+ * not flash.
  */
 
 const STORED = "chatscale.theme";

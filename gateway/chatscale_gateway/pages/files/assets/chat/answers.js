@@ -1,0 +1,141 @@
+/** Generates answers. Several conversations can have one at the same time; each goes on when another one is opened. */
+
+import { ApiError } from "../shared/api.js";
+import { streamAnswer } from "./completion.js";
+import { requestBody } from "./conversation.js";
+import { describeProblem } from "./problems.js";
+import { waitingReason } from "./model_state.js";
+
+const SAVE_EVERY_MS = 2000;
+const TICK_MS = 1000;
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+/** @typedef {import("./conversation.js").Message} Message */
+
+/**
+ * @typedef {object} Run one answer on its way
+ * @property {Conversation} conversation
+ * @property {Message[]} messages
+ * @property {Message} message
+ * @property {AbortController} controller
+ * @property {boolean} held the gateway has said that it holds the request
+ * @property {number} startedAt
+ */
+
+/**
+ * @typedef {object} AnswerEvents
+ * @property {(run: Run) => void} onGrow the text of the answer has grown
+ * @property {(run: Run, reason: string, seconds: number) => void} onWait there is no text yet
+ * @property {(run: Run) => void} onEnd
+ */
+
+export class Answers {
+  /** @type {Map<string, Run>} by id of the conversation */
+  runs = new Map();
+
+  /**
+   * @param {import("./storage.js").Storage | import("./storage.js").MemoryStorage} storage
+   * @param {(model: string) => import("./model_state.js").ModelState | undefined} stateOf
+   * @param {AnswerEvents} events
+   */
+  constructor(storage, stateOf, events) {
+    this.storage = storage;
+    this.stateOf = stateOf;
+    this.events = events;
+  }
+
+  /** @param {string} id of the conversation */
+  stop(id) {
+    this.runs.get(id)?.controller.abort();
+  }
+
+  /**
+   * Add an answer to the messages, and generate it.
+   * @param {Conversation} conversation
+   * @param {Message[]} messages
+   * @param {number} changedFrom position of the first message that is not stored
+   * @returns {Run}
+   */
+  start(conversation, messages, changedFrom) {
+    const now = Date.now();
+    /** @type {Message} */
+    const message = {
+      id: crypto.randomUUID(), role: "assistant", text: "", createdAt: now, model: conversation.model, state: "streaming",
+    };
+    const body = requestBody(conversation, messages);
+    messages.push(message);
+    conversation.updatedAt = now;
+    const run = { conversation, messages, message, controller: new AbortController(), held: false, startedAt: now };
+    this.runs.set(conversation.id, run);
+    this.#save(run, changedFrom);
+    this.#generate(run, body);
+    return run;
+  }
+
+  /**
+   * @param {Run} run
+   * @param {Record<string, unknown>} body
+   */
+  async #generate(run, body) {
+    const { message, controller } = run;
+    let savedAt = Date.now();
+    const wait = () => {
+      if (message.text || message.reasoning) return;
+      const seconds = Math.floor((Date.now() - run.startedAt) / 1000);
+      this.events.onWait(run, waitingReason(this.stateOf(run.conversation.model), run.held), seconds);
+    };
+    const timer = setInterval(wait, TICK_MS);
+    // Not in this turn of the loop: the caller has to show the message first.
+    queueMicrotask(wait);
+    try {
+      const outcome = await streamAnswer(body, controller.signal, {
+        onText: (text, reasoning) => {
+          message.text += text;
+          if (reasoning) message.reasoning = (message.reasoning ?? "") + reasoning;
+          this.events.onGrow(run);
+          if (Date.now() - savedAt < SAVE_EVERY_MS) return;
+          savedAt = Date.now();
+          this.#save(run, run.messages.length - 1);
+        },
+        onWaiting: () => {
+          run.held = true;
+          wait();
+        },
+      });
+      Object.assign(message, { state: "done", ...outcome });
+    } catch (error) {
+      this.#failed(message, error);
+    }
+    clearInterval(timer);
+    this.runs.delete(run.conversation.id);
+    run.conversation.updatedAt = Date.now();
+    this.events.onEnd(run);
+    await this.#save(run, run.messages.length - 1);
+  }
+
+  /**
+   * @param {Message} message
+   * @param {unknown} error
+   */
+  #failed(message, error) {
+    if (error instanceof DOMException && error.name === "AbortError") {
+      message.state = "stopped";
+      return;
+    }
+    message.state = "failed";
+    const known = error instanceof ApiError ? error : new ApiError(String(error), { status: 200, code: "broken" });
+    message.problem = describeProblem(known, Date.now());
+  }
+
+  /**
+   * @param {Run} run
+   * @param {number} from
+   */
+  async #save(run, from) {
+    try {
+      await this.storage.save(run.conversation, run.messages, from);
+    } catch (error) {
+      document.dispatchEvent(new CustomEvent("storagefailed", { detail: error }));
+    }
+  }
+}

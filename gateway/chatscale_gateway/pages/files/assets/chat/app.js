@@ -1,0 +1,377 @@
+/** The chat page: connects the parts, and has the state of the open conversation. */
+
+import { byId, download, h } from "../shared/dom.js";
+import { readKey } from "../shared/key.js";
+import { toggleTheme } from "../shared/theme.js";
+import { Answers } from "./answers.js";
+import { Composer } from "./composer.js";
+import { UNTITLED, newConversation, titleOf } from "./conversation.js";
+import { confirmDelete, editSampling, requestKey, requestName } from "./dialogs.js";
+import { connectDrawer } from "./drawer.js";
+import { MessageList } from "./messages.js";
+import { ModelPicker } from "./picker.js";
+import { describeProblem } from "./problems.js";
+import { Sidebar } from "./sidebar.js";
+import { Storage } from "./storage.js";
+import { fileName, fromJson, toJson, toMarkdown } from "./transfer.js";
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+/** @typedef {import("./conversation.js").Message} Message */
+
+const OPEN = "chatscale.open";
+const SPOKEN_CHARS = 2000;
+const NOTICE_MS = 10_000;
+
+const storage = await Storage.open();
+/** @type {Conversation[]} */
+let conversations = await storage.list();
+/** @type {Conversation} not stored before its first message */
+let current = newConversation(crypto.randomUUID(), "", Date.now());
+/** @type {Message[]} */
+let messages = [];
+let keyRequested = false;
+let noticeTimer = 0;
+
+const drawer = connectDrawer();
+const picker = new ModelPicker(chooseModel, modelsRead);
+const answers = new Answers(storage, (model) => picker.state(model), {
+  onGrow: (run) => list.update(run.message),
+  onWait: (run, reason, seconds) => {
+    const text = seconds > 0 ? `${reason} (${seconds} s)` : reason;
+    list.setWaiting(run.message, text);
+    if (run.conversation === current) announceOnce(reason);
+  },
+  onEnd: answerEnded,
+});
+const list = new MessageList(byId("scroller"), byId("messages"), byId("to-end"), {
+  copy: (message) => copy(message.text),
+  retry: (message) => replaceFrom(messages.indexOf(message), null),
+  resend: (message, text) => replaceFrom(messages.indexOf(message), text),
+  rated: (message) => save(messages.indexOf(message), messages.indexOf(message) + 1),
+  enterKey: () => enterKey("The gateway refused the key of this page."),
+  chooseModel: () => byId("model").focus(),
+});
+const sidebar = new Sidebar(storage, { open, rename, remove });
+const composer = new Composer(send, () => answers.stop(current.id));
+
+/**
+ * @param {string} id
+ * @param {number} [position] of the message to show
+ */
+async function open(id, position) {
+  const found = conversations.find((each) => each.id === id);
+  if (!found) return;
+  const run = answers.runs.get(id);
+  const loaded = run ? run.messages : await storage.messages(id);
+  if (!run) for (const message of loaded) markInterrupted(message);
+  current = found;
+  messages = loaded;
+  remember(id);
+  drawer.close();
+  show(position);
+  if (position === undefined) composer.focus();
+}
+
+function startNew() {
+  current = newConversation(crypto.randomUUID(), picker.selected, Date.now());
+  messages = [];
+  remember("");
+  drawer.close();
+  show();
+  composer.focus();
+}
+
+/** @param {number} [position] */
+function show(position) {
+  hideNotice();
+  picker.choose(current.model);
+  list.open(messages, position);
+  refresh();
+}
+
+/** Everything beside the messages. */
+function refresh() {
+  const title = current.title || UNTITLED;
+  byId("title").textContent = title;
+  document.title = `${title} · Chatscale`;
+  byId("welcome").hidden = messages.length > 0;
+  byId("more").disabled = messages.length === 0;
+  composer.running = answers.runs.has(current.id);
+  picker.urgent = [...answers.runs.values()].some((run) => !run.message.text);
+  sidebar.show(conversations, current.id, new Set(answers.runs.keys()));
+}
+
+/** @param {string} text */
+function send(text) {
+  if (answers.runs.has(current.id)) return false;
+  if (!current.model) current.model = picker.selected;
+  if (!current.model) {
+    notify("The gateway lists no model for this key.");
+    return false;
+  }
+  if (!messages.length) {
+    conversations = [current, ...conversations.filter((each) => each.id !== current.id)];
+    current.title ||= titleOf(text);
+    remember(current.id);
+  }
+  messages.push({ id: crypto.randomUUID(), role: "user", text, createdAt: Date.now() });
+  generate(messages.length - 1);
+  return true;
+}
+
+/**
+ * Generate the answer to the messages.
+ * @param {number} changedFrom position of the first one that is not stored
+ */
+function generate(changedFrom) {
+  picker.choose(current.model);
+  answers.start(current, messages, changedFrom);
+  conversations = [current, ...conversations.filter((each) => each.id !== current.id)];
+  list.changed();
+  refresh();
+}
+
+/**
+ * Replace the messages from a position on: by another answer, or by another question and its answer.
+ * @param {number} position
+ * @param {string | null} text of the question
+ */
+function replaceFrom(position, text) {
+  if (position < 0 || answers.runs.has(current.id)) return;
+  const removed = messages.slice(position);
+  const before = [...messages];
+  messages.length = position;
+  if (text !== null) messages.push({ id: crypto.randomUUID(), role: "user", text, createdAt: Date.now() });
+  generate(position);
+  if (removed.length === 1 && !removed[0].text) return;
+  const { id } = current;
+  notify(removed.length > 1 ? `${removed.length} messages were replaced.` : "The message was replaced.", "Undo", () => {
+    if (current.id !== id) return;
+    answers.stop(id);
+    messages = before;
+    list.open(messages);
+    save(0);
+    refresh();
+  });
+}
+
+/** @param {import("./answers.js").Run} run */
+function answerEnded(run) {
+  const { message, conversation } = run;
+  list.update(message);
+  refresh();
+  if (conversation !== current) return;
+  if (message.state === "failed") announce(`${message.problem?.title}. ${message.problem?.detail}`);
+  else if (message.state === "stopped") announce("Stopped.");
+  else {
+    const more = message.text.length > SPOKEN_CHARS ? " The answer goes on in the list of messages." : "";
+    announce(`Answer: ${message.text.slice(0, SPOKEN_CHARS)}${more}`);
+  }
+}
+
+/** @param {string} model */
+function chooseModel(model) {
+  current.model = model;
+  if (messages.length) storage.saveSettings(current).catch(storageFailed);
+}
+
+/** @param {import("../shared/api.js").ApiError | null} error */
+function modelsRead(error) {
+  const offline = error !== null && error.status !== 401;
+  byId("banner").hidden = !offline;
+  if (offline) byId("banner").textContent = `${describeProblem(error, Date.now()).title}. The page tries again.`;
+  if (error?.status === 401 && !keyRequested && !document.querySelector("dialog[open]")) {
+    enterKey(readKey() ? "The gateway refused the key. Enter a valid one." : "The gateway needs a key for its models.");
+  }
+}
+
+/** @param {string} reason */
+async function enterKey(reason) {
+  keyRequested = true;
+  const changed = await requestKey(reason);
+  // A cancelled dialog does not come back by itself.
+  keyRequested = !changed;
+  if (changed) await picker.read();
+  composer.focus();
+}
+
+/** @param {Conversation} conversation */
+async function rename(conversation) {
+  const title = await requestName(conversation.title);
+  if (title === null) return;
+  conversation.title = title;
+  await storage.saveSettings(conversation).catch(storageFailed);
+  refresh();
+}
+
+/** @param {Conversation} conversation */
+async function remove(conversation) {
+  if (!(await confirmDelete(`“${conversation.title || UNTITLED}” is deleted from this browser. This cannot be undone.`))) return;
+  answers.stop(conversation.id);
+  conversations = conversations.filter((each) => each.id !== conversation.id);
+  await removeWhenEnded(conversation.id);
+  if (conversation.id === current.id) startNew();
+  else refresh();
+}
+
+/** @param {string} id */
+async function removeWhenEnded(id) {
+  while (answers.runs.has(id)) await new Promise((resolve) => setTimeout(resolve, 10));
+  await storage.remove(id).catch(storageFailed);
+}
+
+async function importFile() {
+  const input = byId("import-file");
+  const file = input.files[0];
+  input.value = "";
+  if (!file) return;
+  try {
+    const found = fromJson(await file.text(), () => crypto.randomUUID());
+    for (const whole of found) await storage.save(whole.conversation, whole.messages, 0);
+    conversations = await storage.list();
+    if (found.length) await open(found[0].conversation.id);
+    notify(`${found.length} ${found.length === 1 ? "chat was" : "chats were"} imported.`);
+  } catch (error) {
+    notify(error instanceof Error ? error.message : "The file cannot be read.");
+  }
+}
+
+async function exportAll() {
+  const all = [];
+  for (const conversation of conversations) all.push({ conversation, messages: await storage.messages(conversation.id) });
+  download("chats.json", "application/json", toJson(all, Date.now()));
+}
+
+/**
+ * @param {number} from
+ * @param {number} [to]
+ */
+function save(from, to) {
+  storage.save(current, messages, from, to).catch(storageFailed);
+}
+
+/** @param {unknown} error */
+function storageFailed(error) {
+  const full = error instanceof DOMException && error.name === "QuotaExceededError";
+  notify(full ? "The browser's storage is full: export and delete old chats." : "The browser cannot store this chat.");
+}
+
+/** @param {string} text */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    notify("Copied.");
+  } catch {
+    notify("The browser did not allow to copy.");
+  }
+}
+
+/** @param {Message} message */
+function markInterrupted(message) {
+  if (message.state !== "streaming") return;
+  message.state = "failed";
+  message.problem = describeProblem({ status: 0, code: "interrupted", message: "", retryAfterS: null }, Date.now());
+}
+
+/**
+ * @param {string} text
+ * @param {string} [action]
+ * @param {() => void} [react]
+ */
+function notify(text, action, react) {
+  const notice = byId("notice");
+  clearTimeout(noticeTimer);
+  notice.replaceChildren(h("span", { text }));
+  if (action && react) {
+    const onclick = () => {
+      hideNotice();
+      react();
+    };
+    notice.append(h("button", { type: "button", text: action, onclick }));
+  }
+  notice.hidden = false;
+  announce(text);
+  noticeTimer = window.setTimeout(hideNotice, NOTICE_MS);
+}
+
+function hideNotice() {
+  clearTimeout(noticeTimer);
+  byId("notice").hidden = true;
+}
+
+/** @param {string} text for screen readers */
+function announce(text) {
+  byId("announcer").textContent = text;
+}
+
+/** @param {string} text */
+function announceOnce(text) {
+  if (byId("announcer").textContent !== text) announce(text);
+}
+
+/** @param {string} id */
+function remember(id) {
+  try {
+    sessionStorage.setItem(OPEN, id);
+  } catch {
+    // A reload then opens a new chat.
+  }
+}
+
+function reopen() {
+  let id = "";
+  try {
+    id = sessionStorage.getItem(OPEN) ?? "";
+  } catch {
+    // no storage
+  }
+  if (conversations.some((each) => each.id === id)) open(id);
+  else startNew();
+}
+
+byId("new").addEventListener("click", startNew);
+byId("theme").addEventListener("click", toggleTheme);
+byId("key").addEventListener("click", () => enterKey("The key opens the models of the gateway."));
+byId("settings").addEventListener("click", async () => {
+  if ((await editSampling(current.sampling)) && messages.length) await storage.saveSettings(current).catch(storageFailed);
+});
+byId("import").addEventListener("click", () => byId("import-file").click());
+byId("import-file").addEventListener("change", importFile);
+byId("export-all").addEventListener("click", exportAll);
+byId("export-json").addEventListener("click", () => {
+  byId("export-menu").hidePopover();
+  download(fileName(current.title, "json"), "application/json", toJson([{ conversation: current, messages }], Date.now()));
+});
+byId("export-markdown").addEventListener("click", () => {
+  byId("export-menu").hidePopover();
+  download(fileName(current.title, "md"), "text/markdown", toMarkdown({ conversation: current, messages }));
+});
+byId("messages").addEventListener("click", (/** @type {Event} */ event) => {
+  const button = /** @type {Element} */ (event.target).closest(".copy-code");
+  if (button) copy(button.closest(".code")?.querySelector("pre")?.textContent ?? "");
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || document.querySelector("dialog[open]") || drawer.close()) return;
+  answers.stop(current.id);
+});
+document.addEventListener("storagefailed", (event) => storageFailed(/** @type {CustomEvent} */ (event).detail));
+storage.onChange(async (id) => {
+  conversations = await storage.list();
+  const found = conversations.find((each) => each.id === id);
+  if (id === current.id && !answers.runs.has(id)) {
+    if (!found) startNew();
+    else {
+      current = found;
+      messages = await storage.messages(id);
+      list.open(messages);
+    }
+  } else if (answers.runs.has(id)) {
+    conversations = conversations.map((each) => answers.runs.get(each.id)?.conversation ?? each);
+  }
+  refresh();
+});
+
+reopen();
+await picker.read();
+if (!current.model) current.model = picker.selected;
+if (!storage.lasts) notify("This browser window keeps no data: chats are lost when it is closed.");

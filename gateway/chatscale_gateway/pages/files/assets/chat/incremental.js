@@ -1,0 +1,104 @@
+/**
+ * Renders Markdown while it arrives. Blocks that are complete are rendered once; only the last one is rendered again.
+ * So an answer of 100,000 characters costs about as much as its blocks, and text that a reader selects stays.
+ */
+
+import { renderMarkdown, splitBlocks } from "./markdown.js";
+
+/** Text with definitions of links must be rendered as a whole. */
+const DEFINITION = /^ {0,3}\[[^\]]+\]:/m;
+const IDLE_FACTOR = 4;
+/** A long block may take at most a fifth of the time of the main thread. */
+
+export class IncrementalMarkdown {
+  #text = "";
+  #committed = 0;
+  #tailNodes = 0;
+  #frame = 0;
+  #notBefore = 0;
+  #onRender;
+
+  /**
+   * @param {HTMLElement} target its content is replaced
+   * @param {(change: () => void) => void} onRender calls `change`, which changes the page
+   */
+  constructor(target, onRender) {
+    this.target = target;
+    this.#onRender = onRender;
+    target.replaceChildren();
+  }
+
+  /** @param {string} text the whole text so far; it only grows */
+  update(text) {
+    this.#text = text.replaceAll("\r", "");
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#tick());
+  }
+
+  /** Render what is missing now. No update follows. */
+  finish() {
+    cancelAnimationFrame(this.#frame);
+    this.#onRender(() => {
+      if (DEFINITION.test(this.#text)) this.target.replaceChildren(decorate(renderMarkdown(this.#text)));
+      else this.#render();
+    });
+  }
+
+  #tick() {
+    const begin = performance.now();
+    if (begin < this.#notBefore) {
+      this.#frame = requestAnimationFrame(() => this.#tick());
+      return;
+    }
+    this.#frame = 0;
+    this.#onRender(() => this.#render());
+    const end = performance.now();
+    this.#notBefore = end + (end - begin) * IDLE_FACTOR;
+  }
+
+  #render() {
+    const blocks = splitBlocks(this.#text.slice(this.#committed));
+    let open = blocks.length - 1;
+    while (open > 0 && blocks[open].isSpace) open--;
+    const complete = blocks.slice(0, Math.max(0, open)).map((block) => block.raw).join("");
+    for (; this.#tailNodes > 0; this.#tailNodes--) this.target.lastChild?.remove();
+    if (complete) {
+      this.target.append(decorate(renderMarkdown(complete)));
+      this.#committed += complete.length;
+    }
+    const tail = decorate(renderMarkdown(this.#text.slice(this.#committed)));
+    this.#tailNodes = tail.childNodes.length;
+    this.target.append(tail);
+  }
+}
+
+/**
+ * Put a bar with the language and a copy button above each block of code, and let wide tables scroll.
+ * @param {DocumentFragment} fragment
+ */
+export function decorate(fragment) {
+  for (const pre of fragment.querySelectorAll("pre")) {
+    const language = pre.querySelector("code")?.className.replace("language-", "") ?? "";
+    const box = document.createElement("div");
+    box.className = "code";
+    const bar = document.createElement("div");
+    bar.className = "code-bar";
+    const name = document.createElement("span");
+    name.textContent = language || "code";
+    const copy = document.createElement("button");
+    copy.type = "button";
+    copy.className = "quiet copy-code";
+    copy.textContent = "Copy";
+    bar.append(name, copy);
+    pre.replaceWith(box);
+    pre.tabIndex = 0;
+    box.append(bar, pre);
+  }
+  for (const table of fragment.querySelectorAll("table")) {
+    const box = document.createElement("div");
+    box.className = "table";
+    box.tabIndex = 0;
+    table.replaceWith(box);
+    box.append(table);
+  }
+  return fragment;
+}

@@ -1,0 +1,79 @@
+/**
+ * Markdown to safe elements: marked parses, DOMPurify removes everything that is not on its list.
+ *
+ * Models and files write this text, so it is hostile. HTML in it is shown as text, apart from a few tags without
+ * behaviour; images become links; links open a new tab without a reference to this page.
+ */
+
+import "../vendor/purify.js";
+import { Marked } from "../vendor/marked.js";
+
+/** @type {any} */
+const purify = /** @type {any} */ (globalThis).DOMPurify;
+
+const INLINE_HTML = /^<\/?(?:br|sub|sup|kbd|u|mark|del|ins)\s*\/?>$/i;
+const LINK = /^(?:https?:|mailto:)/i;
+const LANGUAGE = /^language-[A-Za-z0-9_+#.-]{1,30}$/;
+const PURIFY = {
+  RETURN_DOM_FRAGMENT: true,
+  ALLOWED_TAGS: [
+    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "ins", "kbd", "li", "mark",
+    "ol", "p", "pre", "s", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "u", "ul",
+  ],
+  ALLOWED_ATTR: ["align", "class", "href", "start", "title"],
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+};
+
+const marked = new Marked({
+  gfm: true,
+  async: false,
+  renderer: {
+    html({ text }) {
+      return INLINE_HTML.test(text.trim()) ? text : escapeHtml(text);
+    },
+    image({ href, text }) {
+      return `<a href="${escapeHtml(href)}">${escapeHtml(text || "image")}</a>`;
+    },
+    checkbox({ checked }) {
+      return checked ? "☑ " : "☐ ";
+    },
+  },
+});
+
+purify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
+  if (node.tagName === "A") {
+    if (LINK.test(node.getAttribute("href") ?? "")) {
+      node.setAttribute("target", "_blank");
+      node.setAttribute("rel", "noopener noreferrer nofollow");
+    } else {
+      node.removeAttribute("href");
+    }
+  }
+  const name = node.getAttribute("class");
+  if (name !== null && !(node.tagName === "CODE" && LANGUAGE.test(name))) node.removeAttribute("class");
+});
+
+/**
+ * @param {string} text
+ * @returns {DocumentFragment} safe to insert
+ */
+export function renderMarkdown(text) {
+  return purify.sanitize(/** @type {string} */ (marked.parse(text)), PURIFY);
+}
+
+/**
+ * The blocks of a text: their Markdown, in order. Their concatenation is the text, apart from line ends.
+ * @param {string} text
+ * @returns {{raw: string, isSpace: boolean}[]}
+ */
+export function splitBlocks(text) {
+  return marked.lexer(text).map((token) => ({ raw: token.raw, isSpace: token.type === "space" }));
+}
+
+/**
+ * @param {string} text
+ */
+export function escapeHtml(text) {
+  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}

@@ -1,0 +1,88 @@
+/** The model picker. It reads the states of models every few seconds while the page is visible. */
+
+import { ApiError, requestJson } from "../shared/api.js";
+import { byId, h } from "../shared/dom.js";
+import { level, shortState } from "./model_state.js";
+
+/** @typedef {import("./model_state.js").ModelState} ModelState */
+
+const POLL_MS = 5000;
+const POLL_WAITING_MS = 1500;
+
+export class ModelPicker {
+  /** @type {ModelState[]} */
+  models = [];
+  #selected = "";
+  #timer = 0;
+  #urgent = false;
+
+  /**
+   * @param {(model: string) => void} onChoose
+   * @param {(error: ApiError | null) => void} onRead with null after a successful reading
+   */
+  constructor(onChoose, onRead) {
+    this.onRead = onRead;
+    this.select = byId("model");
+    this.select.addEventListener("change", () => {
+      this.#selected = this.select.value;
+      this.#show();
+      onChoose(this.#selected);
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.read();
+    });
+    addEventListener("online", () => this.read());
+  }
+
+  /** @param {string} id also one that the gateway does not list */
+  choose(id) {
+    this.#selected = id;
+    this.#show();
+  }
+
+  /** @returns {string} the chosen model, or the first one; empty if there is none */
+  get selected() {
+    return this.#selected || this.models[0]?.id || "";
+  }
+
+  /** @param {string} id */
+  state(id) {
+    return this.models.find((model) => model.id === id);
+  }
+
+  /** @param {boolean} urgent read more often: a request waits */
+  set urgent(urgent) {
+    if (urgent && !this.#urgent) this.read();
+    this.#urgent = urgent;
+  }
+
+  /** Read now, and again later. */
+  async read() {
+    clearTimeout(this.#timer);
+    try {
+      const found = await requestJson("pages/models", { signal: AbortSignal.timeout(10_000) });
+      this.models = Array.isArray(found?.data) ? found.data : [];
+      this.#show();
+      this.onRead(null);
+    } catch (error) {
+      const failure = error instanceof ApiError ? error : new ApiError("The gateway does not answer.", { code: "network" });
+      this.onRead(failure);
+    }
+    clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => !document.hidden && this.read(), this.#urgent ? POLL_WAITING_MS : POLL_MS);
+  }
+
+  #show() {
+    const { selected } = this;
+    const entries = this.models.map((model) => ({ id: model.id, text: `${model.id} (${shortState(model)})` }));
+    if (selected && !this.state(selected)) entries.unshift({ id: selected, text: `${selected} (not available)` });
+    if (!entries.length) entries.push({ id: "", text: "No models" });
+    const { options } = this.select;
+    const same = options.length === entries.length && entries.every((entry, index) => options[index].value === entry.id);
+    // An open list must not be replaced under the user's pointer.
+    if (!same) this.select.replaceChildren(...entries.map((entry) => h("option", { value: entry.id, text: entry.text })));
+    else entries.forEach((entry, index) => options[index].text !== entry.text && (options[index].text = entry.text));
+    this.select.value = selected;
+    byId("model-dot").dataset.level = level(this.state(selected));
+  }
+}
