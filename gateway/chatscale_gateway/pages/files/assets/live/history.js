@@ -1,0 +1,90 @@
+/** The last ten minutes of each model, as columns for charts. Pure. */
+
+export const SPAN_S = 600;
+/** A longer pause between two snapshots is a gap in the charts. */
+const GAP_S = 5;
+
+/** What is kept of a model: name of the column, and how to read it. */
+export const COLUMNS = {
+  wanted: (model) => model.replicas.wanted,
+  starting: (model) => model.replicas.starting,
+  ready: (model) => model.replicas.ready,
+  draining: (model) => model.replicas.draining,
+  held: (model) => model.held,
+  queued: (model) => model.queued,
+  inFlight: (model) => model.in_flight,
+  prompt: (model) => model.prompt_tokens_per_s,
+  generated: (model) => model.generated_tokens_per_s,
+  p50: (model) => model.ttft.p50_s,
+  p95: (model) => model.ttft.p95_s,
+  slo: (model) => model.ttft.slo_s,
+};
+
+const NAMES = /** @type {(keyof typeof COLUMNS)[]} */ (Object.keys(COLUMNS));
+
+/** @param {any} model of a snapshot */
+export function keyOf(model) {
+  return `${model.namespace}/${model.name}`;
+}
+
+export class History {
+  /** @type {Map<string, Record<string, (number | null)[]>>} */
+  #models = new Map();
+
+  /**
+   * Add one snapshot. Models that are not in it any more are forgotten.
+   * @param {any} snapshot
+   */
+  add(snapshot) {
+    const at = Date.parse(snapshot.time) / 1000;
+    const keys = new Set(snapshot.models.map(keyOf));
+    for (const key of this.#models.keys()) if (!keys.has(key)) this.#models.delete(key);
+    for (const model of snapshot.models) {
+      const key = keyOf(model);
+      let series = this.#models.get(key);
+      if (!series) this.#models.set(key, (series = empty()));
+      const last = series.time.at(-1) ?? null;
+      // Another gateway's clock can be behind; charts need times that grow.
+      if (last !== null && at <= last) continue;
+      if (last !== null && at - last > GAP_S) push(series, last + 0.001, () => null);
+      push(series, at, (name) => COLUMNS[name](model));
+      while (series.time[0] !== null && series.time[0] < at - SPAN_S) for (const column of Object.values(series)) column.shift();
+    }
+  }
+
+  /**
+   * @param {string} key
+   * @param {string[]} names
+   * @returns {(number | null)[][]} the times, seconds since 1970, and one array for each name
+   */
+  columns(key, names) {
+    const series = this.#models.get(key) ?? empty();
+    return [series.time, ...names.map((name) => series[name])];
+  }
+
+  /**
+   * @param {string} key
+   * @param {string} name
+   * @returns {number | null} the highest value in the last ten minutes
+   */
+  peak(key, name) {
+    let highest = null;
+    for (const value of this.#models.get(key)?.[name] ?? []) if (value !== null && (highest === null || value > highest)) highest = value;
+    return highest;
+  }
+}
+
+/** @returns {Record<string, (number | null)[]>} */
+function empty() {
+  return Object.fromEntries(["time", ...NAMES].map((name) => [name, []]));
+}
+
+/**
+ * @param {Record<string, (number | null)[]>} series
+ * @param {number} at
+ * @param {(name: keyof typeof COLUMNS) => number | null} read
+ */
+function push(series, at, read) {
+  series.time.push(at);
+  for (const name of NAMES) series[name].push(read(name));
+}
