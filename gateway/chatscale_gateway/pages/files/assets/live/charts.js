@@ -51,7 +51,9 @@ export const CHARTS = [
   },
 ];
 
-const HEIGHT_PX = 168;
+const HEIGHT_PX = 205;
+/** Steps of an axis with whole numbers. */
+const WHOLE_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000];
 
 /** Draws the charts of the selected model. */
 export class Charts {
@@ -62,7 +64,7 @@ export class Charts {
   constructor(root) {
     for (const chart of CHARTS) {
       const box = h("div", { class: "plot" });
-      const legend = chart.lines.map((line) => h("span", { class: "key", "data-colour": line.colour.slice(2) }, h("i"), line.label));
+      const legend = chart.lines.map((line) => h("span", { class: "key", "data-colour": line.colour.slice(2), "data-dashed": Boolean(line.dash) }, h("i"), line.label));
       root.append(
         h("figure", { class: "chart" }, h("figcaption", { text: chart.title }), h("div", { class: "legend", "aria-hidden": "true" }, ...legend), h("div", { "aria-hidden": "true" }, box)),
       );
@@ -123,8 +125,8 @@ function build(chart, box) {
     cursor: { show: false },
     scales: { x: { time: true, range: (_plot, min, max) => [min, max] }, y: { range: (_plot, _min, max) => [0, top(max, chart.whole)] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70, values: (_plot, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
-      { ...axis, size: 58, space: 34, values: (_plot, ticks) => ticks.map((value) => (chart.whole && value % 1 ? "" : chart.format(value))) },
+      { ...axis, grid: { show: false }, size: 28, space: 70, values: (_plot, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
+      { ...axis, size: 58, space: 34, ...(chart.whole ? { incrs: WHOLE_STEPS } : {}), values: (_plot, ticks) => ticks.map(chart.format) },
     ],
     series: [
       {},

@@ -1,7 +1,7 @@
 /** The tables and lists. Texts of the cluster are always set as text, never as HTML. */
 
 import { byId, h, icon } from "../shared/dom.js";
-import { ago, count, day, money, rate, seconds } from "./format.js";
+import { ago, clock, count, day, money, rate, seconds } from "./format.js";
 import { keyOf } from "./history.js";
 
 /** What a model does, in a word and a colour. @param {any} model @returns {[string, string]} */
@@ -132,7 +132,7 @@ function showLists(model, now) {
   });
   byId("warnings").hidden = !model.warnings.length;
   const decision = () => h("li", {}, h("span", { class: "change" }), h("div", {}, h("p"), h("time", { class: "soft" })));
-  const decisions = model.decisions.map((each) => ({ change: `${each.from_replicas} → ${each.to_replicas}`, text: each.reason, time: each.time, when: ago(each.time, now) }));
+  const decisions = model.decisions.map((each) => ({ change: `${each.from_replicas} → ${each.to_replicas}`, text: each.reason, time: each.time, when: `${clock(each.time)}, ${ago(each.time, now)}` }));
   fill(byId("decisions"), decisions.length ? decisions : [{ change: "", text: "The replica count has not changed.", time: "", when: "" }], decision, put);
   const events = model.events.map((each) => ({ change: `≥ ${each.min_replicas}`, text: each.active ? `${each.name}: active, it sets the minimum` : each.name, time: each.start, when: `${day(each.start)} to ${day(each.end)}` }));
   fill(byId("events"), events.length ? events : [{ change: "", text: "No event is announced.", time: "", when: "" }], decision, put);
