@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import aiohttp
 import pytest
+from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
 from hack.browser import ensure_axe
+from hack.paths import ROOT
 from tests.browser.live_world import (
     CHAT_KEY,
     LIVE_KEY,
@@ -196,3 +200,24 @@ async def test_has_no_serious_fault_of_accessibility(browser: Browser, size: tup
         assert not serious, json.dumps([(each["id"], each["nodes"][0]["html"]) for each in serious], indent=1)
         overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert await page.evaluate(overflow) <= 0
+
+
+async def test_makes_the_picture_of_the_readme(browser: Browser, tmp_path: Path):
+    """Ten minutes of `black_friday`. UPDATE_SCREENSHOTS=1 replaces the picture in docs/images."""
+    state = WrittenState(black_friday, step=0, last=605)
+    viewport = {"width": 1280, "height": 1080}
+    async with (
+        a_live_gateway(state, period_s=0.06) as gateway,
+        a_live_page(browser, gateway, viewport=viewport, reduced_motion="reduce") as page,
+    ):
+        await expect(page.locator("#models tbody tr")).to_have_count(3)
+        state.step = 3
+        await expect(page.locator("#connection-text")).to_have_text("Live, 20:00:05", timeout=60_000)
+        await expect(page.locator("#decisions li")).to_have_count(3)
+        folder = ROOT / "docs" / "images" if os.environ.get("UPDATE_SCREENSHOTS") else tmp_path
+        path = folder / "live.png"
+        await page.screenshot(path=path, animations="disabled")
+    picture = Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
+    assert picture.size == (1280, 1080)
+    assert 20_000 < path.stat().st_size < 150_000
