@@ -1,0 +1,227 @@
+"""The chat page, line by line of its description, in a real browser against a real gateway process."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.conftest import PHONE, Tab, a_tab
+from tests.browser.world import KEY, REVOKED, USAGE, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_streams_an_answer_and_keeps_it_over_a_reload(tab: Tab, world: World):
+    page = await tab.open()
+    assert await tab.answer("Hello **there**") == "You said: Hello there"
+    assert world.replica.bodies[-1]["messages"] == [{"role": "user", "content": "Hello **there**"}]
+    assert world.replica.bodies[-1].keys() == {"model", "messages", "stream", "stream_options"}
+    await tab.answer("Again")
+    await page.reload()
+    await expect(page.locator("article")).to_have_count(4)
+    await expect(page.locator("#title")).to_have_text("Hello **there**")
+    assert f"{USAGE['completion_tokens']} tokens" in await page.locator(".assistant").first.inner_text()
+
+
+@pytest.mark.parametrize("how", ["button", "Escape"])
+async def test_a_stream_can_be_stopped_and_the_replica_stops_too(tab: Tab, world: World, how):
+    page = await tab.open()
+    left = world.replica.left
+    await tab.send("slow")
+    await expect(page.locator(".assistant .body")).to_contain_text("Sentence 99")
+    await (page.click("#stop") if how == "button" else page.keyboard.press("Escape"))
+    await expect(page.locator(".assistant")).to_contain_text("Stopped.")
+    await expect(page.locator("#announcer")).to_have_text("Stopped.")
+    for _ in range(100):
+        if world.replica.left > left:
+            break
+        await page.wait_for_timeout(20)
+    assert world.replica.left == left + 1
+    await page.reload()
+    await expect(page.locator(".assistant")).to_contain_text("Sentence 99")
+
+
+async def test_chats_can_be_opened_renamed_searched_and_deleted(tab: Tab):
+    page = await tab.open()
+    await tab.answer("Apples and pears")
+    await page.click("#new")
+    await expect(page.locator("#welcome")).to_be_visible()
+    await tab.answer("Bananas")
+    await page.click("text=Apples and pears >> visible=true")
+    await expect(page.locator(".assistant .body")).to_have_text("You said: Apples and pears")
+    await page.click("[aria-label='Rename Apples and pears']")
+    await page.fill("#name-input", "Fruit <b>")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#title")).to_have_text("Fruit <b>")
+    await page.fill("#search", "BANANAS")
+    await expect(page.locator("#search-state")).to_have_text("3 found")
+    await page.locator(".hit").last.click()
+    await expect(page.locator("article.found")).to_have_text("tiny AI You said: Bananas".replace(" AI", "AI"), use_inner_text=False)
+    await page.fill("#search", "")
+    await page.click("[aria-label='Delete Bananas']")
+    await page.click("#confirm-dialog >> text=Delete >> nth=-1")
+    await expect(page.locator(".conversation")).to_have_count(1)
+    await page.reload()
+    await expect(page.locator(".conversation")).to_have_text(["Fruit <b>"])
+
+
+async def test_a_question_can_be_edited_an_answer_repeated_and_both_undone(tab: Tab, world: World):
+    page = await tab.open()
+    await tab.answer("one")
+    await tab.answer("two")
+    await page.locator(".user").first.hover()
+    await page.locator("[aria-label='Edit and resend']").first.click()
+    await page.fill(".edit textarea", "three")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("article")).to_have_count(2)
+    await expect(page.locator(".assistant .body")).to_have_text("You said: three")
+    await page.click("text=Undo")
+    await expect(page.locator(".assistant .body")).to_have_text(["You said: one", "You said: two"])
+    before = len(world.replica.bodies)
+    await page.locator("[aria-label='Generate another answer']").last.click()
+    await expect(page.locator("#send")).to_be_visible()
+    assert [each["content"] for each in world.replica.bodies[-1]["messages"]] == ["one", "You said: one", "two"]
+    assert len(world.replica.bodies) == before + 1
+    await page.reload()
+    await expect(page.locator("article")).to_have_count(4)
+
+
+async def test_answers_and_code_can_be_copied(tab: Tab):
+    page = await tab.open()
+    await tab.answer("show")
+    await page.click(".copy-code")
+    await expect(page.locator("#notice")).to_have_text("Copied.")
+    assert (await page.evaluate("navigator.clipboard.readText()")).startswith("apiVersion: chatscale.dev")
+    await page.click("[aria-label='Copy answer']")
+    await expect(page.locator("#notice")).to_have_text("Copied.")
+    assert (await page.evaluate("navigator.clipboard.readText()")).startswith("A **Horizontal Pod")
+
+
+async def test_settings_of_a_chat_reach_the_replica(tab: Tab, world: World):
+    page = await tab.open()
+    await page.click("#settings")
+    await page.fill("#set-system", "Be brief.")
+    for name, value in (("maxTokens", "64"), ("temperature", "0.5"), ("topK", "40"), ("topP", "0.9")):
+        await page.fill(f"#set-{name}", value)
+    await page.click("#settings-dialog >> text=Save")
+    await tab.answer("hi")
+    body = world.replica.bodies[-1]
+    assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert [body[name] for name in ("max_tokens", "temperature", "top_k", "top_p")] == [64, 0.5, 40, 0.9]
+    await page.reload()
+    await page.click("#settings")
+    await expect(page.locator("#set-system")).to_have_value("Be brief.")
+    await page.fill("#set-temperature", "3")
+    await page.click("#settings-dialog >> text=Save")
+    await expect(page.locator("#settings-dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await page.click("#new")
+    await tab.answer("hi")
+    assert world.replica.bodies[-1].keys() == {"model", "messages", "stream", "stream_options"}
+
+
+async def test_the_model_picker_shows_states_and_wakes_nothing(tab: Tab, world: World):
+    page = await tab.open()
+    options = page.locator("#model option")
+    await expect(options).to_have_text(["full (asleep)", "sleepy (asleep)", "tiny (ready, 0 % load)"])
+    await page.select_option("#model", "tiny")
+    await tab.send("slow")
+    await expect(options.last).to_have_text("tiny (ready, 13 % load)")
+    await page.click("#stop")
+    async with page.expect_response("**/pages/models") as response:
+        pass
+    found = {each["id"]: each["state"] for each in (await (await response.value).json())["data"]}
+    assert found == {"tiny": "ready", "sleepy": "asleep", "full": "asleep"}
+
+
+async def test_a_rating_with_a_comment_is_kept_and_exported(tab: Tab, tmp_path: Path):
+    page = await tab.open()
+    await tab.answer("Is this | good?")
+    await page.click("[aria-label='Bad answer']")
+    await page.fill(".comment input", "No source.")
+    await page.keyboard.press("Tab")
+    await page.reload()
+    await expect(page.locator("[aria-label='Bad answer']")).to_have_attribute("aria-pressed", "true")
+    await expect(page.locator(".comment input")).to_have_value("No source.")
+    exported = {}
+    for kind in ("json", "markdown"):
+        await page.click("#more")
+        async with page.expect_download() as download:
+            await page.click(f"#export-{kind}")
+        exported[kind] = tmp_path / (await download.value).suggested_filename
+        await (await download.value).save_as(exported[kind])
+    assert [path.name for path in exported.values()] == ["is-this-good.json", "is-this-good.md"]
+    text = exported["markdown"].read_text()
+    assert "were written by a machine" in text and "*Rating: down. No source.*" in text
+    message = json.loads(exported["json"].read_text())["conversations"][0]["messages"][1]
+    assert (message["rating"], message["comment"], message["model"]) == ("down", "No source.", "tiny")
+
+    await page.set_input_files("#import-file", exported["json"])
+    await expect(page.locator(".conversation")).to_have_count(2)
+    await expect(page.locator(".comment input")).to_have_value("No source.")
+    for content, problem in (("[", "The file is not JSON."), ("{}", "The file is not an export of this page.")):
+        exported["json"].write_text(content)
+        await page.set_input_files("#import-file", exported["json"])
+        await expect(page.locator("#notice")).to_have_text(problem)
+
+
+async def test_the_key_is_entered_once_and_remembered_only_on_request(browser: Browser, world: World):
+    async for tab in a_tab(browser, world.url):
+        page = tab.page
+        await page.goto(world.url)
+        await expect(page.locator("#key-dialog")).to_be_visible()
+        for key in (REVOKED, KEY):
+            await page.fill("#key-input", key)
+            await page.click("text=Use key")
+            if key == REVOKED:
+                await expect(page.locator("#key-reason")).to_contain_text("refused")
+        await expect(page.locator("#model option")).to_have_count(3)
+        assert await page.evaluate("[Object.values(localStorage), Object.values(sessionStorage)].flat()") == [KEY, ""]
+        await page.click("#key")
+        await page.fill("#key-input", KEY)
+        await page.check("#key-remember")
+        await page.click("text=Use key")
+        other = await tab.context.new_page()
+        await other.goto(world.url)
+        await expect(other.locator("#model option")).to_have_count(3)
+        await page.click("#key")
+        await page.click("text=Forget key")
+        assert KEY not in await page.evaluate("[Object.values(localStorage), Object.values(sessionStorage)].flat()")
+
+
+async def test_the_keyboard_sends_and_starts_new_lines(tab: Tab, world: World):
+    page = await tab.open()
+    await page.fill("#question", "a")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.type("b")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".assistant .body")).to_contain_text("You said: a")
+    assert world.replica.bodies[-1]["messages"][-1]["content"] == "a\nb"
+    await expect(page.locator("#question")).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#send")).to_be_focused()
+
+
+async def test_the_drawer_of_a_phone_opens_and_closes(browser: Browser, world: World):
+    async for tab in a_tab(browser, world.url, viewport=PHONE):
+        page = await tab.open()
+        await expect(page.locator("#sidebar")).to_be_hidden()
+        await page.click("#side-open")
+        await expect(page.locator("#new")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#sidebar")).to_be_hidden()
+        await expect(page.locator("#side-open")).to_be_focused()
+        assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+async def test_works_under_a_path_prefix_and_another_tab_sees_changes(tab: Tab):
+    page = await tab.open()
+    other = await tab.context.new_page()
+    await other.add_init_script(f"sessionStorage.setItem('chatscale.key', '{KEY}')")
+    await other.goto(tab.url)
+    await tab.answer("From the first tab")
+    await expect(other.locator(".conversation")).to_have_text(["From the first tab"])
+    await page.click("[aria-label='Delete From the first tab']")
+    await page.click("#confirm-dialog >> text=Delete >> nth=-1")
+    await expect(other.locator(".conversation")).to_have_count(0)
