@@ -67,7 +67,7 @@ class WrittenState:
 
     def snapshot(self) -> LiveSnapshot:
         now = BEGIN + timedelta(seconds=self.second)
-        return LiveSnapshot(now, "gateway-0", self.gateways, 15.0, self.models(self.second))
+        return LiveSnapshot(now, "gateway-0", self.gateways, 10.0, self.models(self.second))
 
 
 @dataclass

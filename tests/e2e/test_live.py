@@ -56,8 +56,7 @@ def test_shows_replicas_requests_and_latencies_of_a_model(make_model: Callable[.
 
 
 def test_looking_at_a_model_at_zero_starts_nothing(make_model: Callable[..., Model], live_key: str) -> None:
-    policy = autoscaling(scaleToZero={"idleSeconds": 10})
-    model = make_model(autoscaling=policy, replicas=0)
+    model = make_model(autoscaling=autoscaling(scaleToZero={"idleSeconds": 10}), replicas=0)
     url = gateway_url()
     kube.wait_for("the live state has the model", lambda: read(model, url, live_key) is not None, WITHIN_S)
 

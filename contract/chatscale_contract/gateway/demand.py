@@ -44,6 +44,9 @@ class ModelDemand:
     """Counter: prompt tokens that replicas found in their prefix cache."""
     generated_tokens: int = 0
     """Counter: tokens that replicas generated."""
+    passed_tokens: int = 0
+    """As `generated_tokens`, but those of a stream are counted while they pass, and those of a client that left stay.
+    When a stream ends, the count of the replica replaces the estimate, so this can fall a little. For the live page."""
     slo_misses: int = 0
     """Counter: requests that missed the SLO, counted from arrival in the gateway, each once. Refusals are not included.
     Misses of `wake_misses` are not included."""

@@ -108,8 +108,9 @@ class LiveModel:
     in_flight: int = 0
     """Requests that gateways have sent to replicas and that have not ended; `queued` is a part of them."""
     prompt_tokens_per_s: float = 0.0
-    """Mean over the last `LiveSnapshot.rate_window_s`. The tokens of an answer are counted when it ends."""
+    """Mean over the last `LiveSnapshot.rate_window_s`. A prompt is counted when its answer ends."""
     generated_tokens_per_s: float = 0.0
+    """As above. The tokens of a stream are counted while they pass, those of another answer when it ends."""
     ttft: LiveTtft = field(default_factory=LiveTtft)
     cost: LiveCost | None = None
     """None: the ChatModel has no `spec.price.gpuHour`."""

@@ -31,6 +31,7 @@ class Accounts:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     generated_tokens: int = 0
+    passed_tokens: int = 0
     slo_misses: int = 0
     wake_misses: int = 0
     no_wake_arrived: int = 0
@@ -111,6 +112,7 @@ class Accounts:
             prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached_tokens,
             generated_tokens=self.generated_tokens,
+            passed_tokens=self.passed_tokens,
             slo_misses=self.slo_misses,
             wake_misses=self.wake_misses,
             no_wake_held=no_wake_held,

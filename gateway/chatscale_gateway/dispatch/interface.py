@@ -76,6 +76,10 @@ class Lease(Protocol):
         """Record the time to first token, from arrival. Call it once."""
         ...
 
+    def streamed(self, tokens: int) -> None:
+        """Record how many tokens of a stream have passed so far: one for each event with text."""
+        ...
+
     def end(self, outcome: Outcome, now_s: float, usage: Usage | None = None) -> None:
         """Give the place back and count the outcome. Later calls change nothing."""
         ...

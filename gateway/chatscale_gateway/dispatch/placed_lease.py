@@ -24,7 +24,7 @@ class LeaseOwner(Protocol):
 class PlacedLease:
     """A `Lease`: a place on a replica for one attempt."""
 
-    __slots__ = ("_owner", "held_s", "outcome", "pod", "replica", "request", "state")
+    __slots__ = ("_owner", "held_s", "outcome", "pod", "replica", "request", "state", "streamed_tokens")
 
     def __init__(self, owner: LeaseOwner, state: ModelState, request: Request, pod: Pod, now_s: float) -> None:
         self._owner = owner
@@ -35,14 +35,23 @@ class PlacedLease:
         self.held_s = max(0.0, now_s - request.arrival.arrived_s)
         self.outcome: Outcome | None = None
         """None until it has ended."""
+        self.streamed_tokens = 0
 
     def first_token(self, now_s: float) -> None:
         """Record the time to first token. Later calls change nothing."""
         if self.outcome is None:
             self._owner.first_token_seen(self, now_s)
 
+    def streamed(self, tokens: int) -> None:
+        """Count the tokens that have passed so far."""
+        if self.outcome is None:
+            self.state.accounts.passed_tokens += tokens - self.streamed_tokens
+            self.streamed_tokens = tokens
+
     def end(self, outcome: Outcome, now_s: float, usage: Usage | None = None) -> None:
         """Give the place back. Later calls change nothing."""
         if self.outcome is None:
+            if usage is not None:
+                self.streamed(usage.generated_tokens)
             self.outcome = outcome
             self._owner.lease_ended(self, now_s, usage)

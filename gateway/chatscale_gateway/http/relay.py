@@ -222,6 +222,7 @@ class Relay:
                 break
             out = scanner.feed(part)
             call.spending.streamed_events, call.spending.role_events = scanner.events, scanner.roles
+            lease.streamed(scanner.events - scanner.roles)
             if scanner.began and call.record.ttft_s is None:
                 self._observe_first_token(call, lease)
         complete = scanner.done or (call.path not in GENERATING_PATHS and broken is None)

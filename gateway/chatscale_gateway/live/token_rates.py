@@ -6,8 +6,8 @@ from typing import Final
 
 from chatscale_contract.gateway.demand import GatewayDemand
 
-WINDOW_S: Final = 15.0
-"""Answers are counted when they end: over a shorter time, the rate of a few long answers would jump."""
+WINDOW_S: Final = 10.0
+"""Prompts are counted when their answer ends: over a shorter time, their rate would jump."""
 
 Tokens = tuple[int, int]
 """Prompt tokens and generated tokens."""
@@ -35,7 +35,7 @@ class TokenRates:
         for report in reports:
             before = self._before.get(report.instance)
             counters[report.instance] = found = {
-                key: (model.prompt_tokens, model.generated_tokens) for key, model in report.models.items()
+                key: (model.prompt_tokens, model.passed_tokens) for key, model in report.models.items()
             }
             if before is None:
                 continue

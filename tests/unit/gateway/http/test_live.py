@@ -20,7 +20,7 @@ from chatscale_gateway.keys.key_ring import FoundKey, KeyRing
 from chatscale_gateway.routing.catalog import ModelKey
 from tests.support.gateway_pods import until
 from tests.support.gateway_world import a_model
-from tests.unit.gateway.http.fakes import CHAT, OPTIONS, Pod, World, a_gateway, chat, serving
+from tests.unit.gateway.http.fakes import CHAT, OPTIONS, USAGE, Pod, World, a_gateway, chat, serving, stream_for_ever
 
 DATA, STREAM = "/live/data", "/live/stream"
 MODELS = (
@@ -126,6 +126,24 @@ async def test_shows_tokens_and_latencies_of_answers():
         assert (model["ttft"]["samples"], model["ttft"]["slo_s"]) == (1, 2.0)
         assert 0 < model["ttft"]["p50_s"] == model["ttft"]["p95_s"] < 2
         assert 0 < model["generated_tokens_per_s"] < model["prompt_tokens_per_s"]
+
+
+async def test_tokens_are_counted_while_they_pass_and_stay_when_the_client_leaves():
+    async with serving(Pod(behaviour=stream_for_ever)) as pod, a_gateway(pod) as world:
+        async with world.client.post(CHAT, json=chat(stream=True)) as response:
+            await response.content.readany()
+            await until(lambda: world.demand().passed_tokens == 1)
+            assert world.demand().generated_tokens == 0
+        await until(lambda: world.demand().in_flight == 0)
+        assert world.demand().passed_tokens == 1
+
+
+async def test_the_count_of_the_replica_replaces_the_events_that_passed():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        for stream in (True, False):
+            async with world.client.post(CHAT, json=chat(stream=stream)) as response:
+                await response.read()
+        assert world.demand().passed_tokens == world.demand().generated_tokens == 2 * USAGE["completion_tokens"]
 
 
 class CountedSource:

@@ -7,7 +7,7 @@ from chatscale_gateway.live.token_rates import WINDOW_S, TokenRates
 
 
 def report(instance: str, prompt: int, generated: int) -> GatewayDemand:
-    models = {"demo/tiny": ModelDemand(prompt_tokens=prompt, generated_tokens=generated)}
+    models = {"demo/tiny": ModelDemand(prompt_tokens=prompt, passed_tokens=generated)}
     return GatewayDemand(f"gateway-{instance}", instance, 0, draining=False, models=models)
 
 

@@ -43,8 +43,12 @@ export class History {
       const key = keyOf(model);
       let series = this.#models.get(key);
       if (!series) this.#models.set(key, (series = empty()));
-      const last = series.time.at(-1) ?? null;
-      // Another gateway's clock can be behind; charts need times that grow.
+      let last = series.time.at(-1) ?? null;
+      // The clock of another gateway can be behind. Charts need times that grow.
+      if (last !== null && at <= last - GAP_S) {
+        this.#models.set(key, (series = empty()));
+        last = null;
+      }
       if (last !== null && at <= last) continue;
       if (last !== null && at - last > GAP_S) push(series, last + 0.001, () => null);
       push(series, at, (name) => COLUMNS[name](model));

@@ -114,7 +114,7 @@ export function showDetail(model, snapshot, history) {
   });
   const gateways = snapshot.gateways === 1 ? "1 gateway" : `${snapshot.gateways} gateways`;
   const answers = model.ttft.samples === 1 ? "1 streamed answer" : `${count(model.ttft.samples)} streamed answers`;
-  setText(byId("numbers-note"), `Sum of ${gateways}. TTFT: ${answers} of the last ${model.ttft.window_s} s. Tokens/s: mean of ${snapshot.rate_window_s} s, counted when an answer ends. Peak: since this page was opened, at most 10 minutes.`);
+  setText(byId("numbers-note"), `Sum of ${gateways}. TTFT: ${answers} of the last ${model.ttft.window_s} s. Tokens/s: mean of ${snapshot.rate_window_s} s. Peak: since this page was opened, at most 10 minutes.`);
   showLists(model, Date.parse(snapshot.time));
 }
 
