@@ -221,3 +221,29 @@ async def test_makes_the_picture_of_the_readme(browser: Browser, tmp_path: Path)
     picture.save(path, optimize=True)
     assert picture.width == 1280
     assert 20_000 < path.stat().st_size < 150_000
+
+
+async def test_keeps_ten_minutes_breaks_lines_at_gaps_and_begins_again_with_another_clock(browser: Browser):
+    script = """async () => {
+      const app = document.querySelector("script[src$='live/app.js']").src;
+      const { History } = await import(app.replace("app.js", "history.js"));
+      const history = new History();
+      const add = (second, held) => history.add({
+        time: new Date(second * 1000).toISOString(),
+        models: [{ namespace: 'a', name: 'b', held, replicas: {}, ttft: {} }],
+      });
+      const found = [];
+      for (let second = 0; second <= 700; second += 1) add(second, second);
+      found.push(history.columns('a/b', ['held'])[1].length, history.peak('a/b', 'held'));
+      add(720, 3);
+      found.push(history.columns('a/b', ['held'])[1].slice(-3));
+      add(719, 9);
+      found.push(history.columns('a/b', ['held'])[1].at(-1));
+      add(100, 7);
+      found.push(history.columns('a/b', ['held']));
+      history.add({ time: new Date(101000).toISOString(), models: [] });
+      found.push(history.peak('a/b', 'held'));
+      return found;
+    }"""
+    async with a_live_gateway(WrittenState(black_friday)) as gateway, a_live_page(browser, gateway) as page:
+        assert await page.evaluate(script) == [601, 700, [700, None, 3], 3, [[100], [7]], None]

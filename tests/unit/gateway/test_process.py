@@ -25,6 +25,7 @@ from aiohttp.test_utils import TestServer
 from joserfc import jwk, jwt
 
 from chatscale_contract.gateway.keys import hash_key
+from chatscale_contract.gateway.live import LIVE_STREAM_PATH, LiveSnapshot
 from chatscale_contract.openai import sse
 from chatscale_contract.server.endpoints import HTTP_PORT
 from tests.support.builders import a_chatmodel
@@ -188,6 +189,21 @@ async def test_serves_under_the_prefix_and_to_the_origins_of_its_settings(tmp_pa
             async with client.get(gateway.api + path, headers={"Origin": origin}) as response:
                 allowed = "Access-Control-Allow-Origin" in response.headers
                 assert (response.status, allowed) == ((404, True) if origin == ORIGIN else (200, False))
+
+
+async def test_serves_the_live_state_of_what_it_discovered(tmp_path: Path):
+    cluster = a_cluster()
+    history = [{"time": "2026-11-27T19:00:00Z", "from": 1, "to": 2, "reason": "SloAtRisk: 26 in flight"}]
+    cluster.models.items[0]["status"] = {"phase": "Starting", "autoscaling": {"history": history}}
+    async with (
+        a_process(cluster, tmp_path, CHATSCALE_GATEWAY_AUTH="None") as gateway,
+        aiohttp.ClientSession() as client,
+        client.get(gateway.api + LIVE_STREAM_PATH) as response,
+    ):
+        line = await response.content.readline()
+        (model,) = LiveSnapshot.from_json(json.loads(line.removeprefix(b"data: "))).models
+        assert (model.key, model.phase, model.replicas.ready) == ("demo/tiny", "Starting", 1)
+        assert [(each.to_replicas, each.reason) for each in model.decisions] == [(2, "SloAtRisk: 26 in flight")]
 
 
 async def test_serves_tls_with_the_files_of_its_settings(tmp_path: Path):

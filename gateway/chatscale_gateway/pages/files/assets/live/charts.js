@@ -52,6 +52,8 @@ export const CHARTS = [
 ];
 
 const HEIGHT_PX = 205;
+/** The time axis of a page that was just opened. It grows to `SPAN_S`. */
+const SHORTEST_SPAN_S = 120;
 /** Steps of an axis with whole numbers. */
 const WHOLE_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000];
 
@@ -80,12 +82,14 @@ export class Charts {
    * @param {number} now seconds since 1970
    */
   draw(history, key, now) {
+    const first = history.columns(key, [])[0][0] ?? now;
+    const span = Math.min(SPAN_S, Math.max(SHORTEST_SPAN_S, now - first));
     for (const each of this.#plots) {
       each.plot ??= build(each.chart, each.box);
       const data = history.columns(key, each.chart.lines.map((line) => line.column));
       each.plot.batch(() => {
         each.plot.setData(data, false);
-        each.plot.setScale("x", { min: now - SPAN_S, max: now });
+        each.plot.setScale("x", { min: now - span, max: now });
       });
     }
   }
@@ -125,7 +129,7 @@ function build(chart, box) {
     cursor: { show: false },
     scales: { x: { time: true, range: (_plot, min, max) => [min, max] }, y: { range: (_plot, _min, max) => [0, top(max, chart.whole)] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 28, space: 70, values: (_plot, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
+      { ...axis, grid: { show: false }, size: 28, space: 70, values: (plot, ticks) => ticks.map((at) => timeLabel(at, plot.scales.x.max - plot.scales.x.min)) },
       { ...axis, size: 58, space: 34, ...(chart.whole ? { incrs: WHOLE_STEPS } : {}), values: (_plot, ticks) => ticks.map(chart.format) },
     ],
     series: [
@@ -142,6 +146,15 @@ function build(chart, box) {
     ],
   };
   return new uPlot(options, [[], ...chart.lines.map(() => [])], box);
+}
+
+/**
+ * @param {number} at seconds since 1970
+ * @param {number} span seconds
+ */
+function timeLabel(at, span) {
+  const text = new Date(at * 1000).toLocaleTimeString("en-GB");
+  return span < 300 ? text : text.slice(0, -3);
 }
 
 /**

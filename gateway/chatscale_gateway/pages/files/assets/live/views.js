@@ -77,7 +77,7 @@ export class ModelTable {
   #row(key) {
     let found = this.#rows.get(key);
     if (!found) {
-      const button = h("button", { type: "button", class: "name", onclick: () => this.select(key) });
+      const button = h("button", { type: "button", class: "name", title: key, onclick: () => this.select(key) });
       const cells = [h("td", { class: "state" }, h("i", { "aria-hidden": "true" }), h("span")), ...Array.from({ length: 7 }, () => h("td", { class: "number" }))];
       const row = h("tr", {}, h("th", { scope: "row" }, button), ...cells);
       found = { row, button, cells };
