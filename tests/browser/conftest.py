@@ -13,7 +13,7 @@ from hack.browser import ensure_chromium
 from tests.browser.world import KEY, World, a_world
 
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 5_000
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -57,7 +57,7 @@ async def test_chats_can_be_opened_renamed_searched_and_deleted(tab: Tab):
     await page.fill("#search", "BANANAS")
     await expect(page.locator("#search-state")).to_have_text("3 found")
     await page.locator(".hit").last.click()
-    await expect(page.locator("article.found")).to_have_text("tiny AI You said: Bananas".replace(" AI", "AI"), use_inner_text=False)
+    await expect(page.locator("article.found")).to_contain_text("You said: Bananas")
     await page.fill("#search", "")
     await page.click("[aria-label='Delete Bananas']")
     await page.click("#confirm-dialog >> text=Delete >> nth=-1")

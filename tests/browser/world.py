@@ -160,8 +160,8 @@ async def a_world(folder: Path, **settings: str) -> AsyncIterator[World]:
     replica, cluster = Replica(), Cluster()
     cluster.models.items = [
         _model("tiny"),
-        _model("sleepy", replicas=0, autoscaling={"scaleToZero": True}),
-        _model("full", replicas=0, autoscaling={"scaleToZero": True}, routing={"hold": {"maxRequests": 0}}),
+        _model("sleepy", replicas=0, autoscaling={"scaleToZero": {}}),
+        _model("full", replicas=0, autoscaling={"scaleToZero": {}}, routing={"hold": {"maxRequests": 0}}),
     ]
     cluster.pods.items = [_pod("tiny-v1-a", "tiny")]
     cluster.secrets.items = [a_key_secret("live", sha256=hash_key(KEY))]

@@ -1,0 +1,70 @@
+"""Accessibility and pictures: phone and desktop, light and dark. The pictures are in build/pages."""
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from hack.browser import ensure_axe
+from hack.paths import ROOT
+from tests.browser.conftest import DESKTOP, PHONE, a_tab
+from tests.browser.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+PICTURES = ROOT / "build" / "pages"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])
+async def test_no_serious_finding_of_axe_and_a_picture(browser: Browser, world: World, size, scheme):
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    name = f"{size['width']}-{scheme}"
+    async for tab in a_tab(browser, world.url, viewport=size, color_scheme=scheme, bypass_csp=True):
+        page = await tab.open()
+        await page.screenshot(path=PICTURES / f"chat-empty-{name}.png")
+        for question in ("What is a cold start?", "How many replicas do I need?"):
+            await tab.answer(question)
+            if size == DESKTOP:
+                await page.click("#new")
+        await tab.answer("show me how autoscaling works for a chat model")
+        await page.screenshot(path=PICTURES / f"chat-{name}.png")
+        await expect(page.locator(".disclosure")).to_contain_text("A machine answers.")
+        await check(page)
+        await tab.send("fail")
+        await expect(page.locator(".problem")).to_be_visible()
+        await page.click("[aria-label='Good answer'] >> nth=-1")
+        await page.screenshot(path=PICTURES / f"chat-problem-{name}.png")
+        await check(page)
+        for opener in ("#settings", "#key"):
+            if size == PHONE and opener == "#key":
+                await page.click("#side-open")
+                await page.locator("#new").wait_for()
+                await check(page)
+                await page.screenshot(path=PICTURES / f"chat-list-{name}.png")
+            await page.click(opener)
+            await check(page)
+            await page.screenshot(path=PICTURES / f"chat-{opener[1:]}-{name}.png")
+            await page.keyboard.press("Escape")
+
+
+async def test_the_theme_can_be_switched_and_stays(browser: Browser, world: World):
+    async for tab in a_tab(browser, world.url, color_scheme="light"):
+        page = await tab.open()
+        await page.click("#theme")
+        await page.reload()
+        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+        await page.click("#theme")
+        assert await page.evaluate("localStorage.length") == 0
+
+
+async def check(page) -> None:
+    axe = ensure_axe()
+    if axe is None:
+        pytest.skip("axe-core needs npm")
+    await page.wait_for_timeout(250)  # the drawer and dialogs move; axe reads colours
+    await page.add_script_tag(path=axe)
+    found = (await page.evaluate("axe.run()"))["violations"]
+    serious = [
+        (each["id"], [node["html"][:160] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in {"serious", "critical"}
+    ]
+    assert not serious

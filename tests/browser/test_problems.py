@@ -1,0 +1,140 @@
+"""What the page says when an answer is late or missing."""
+
+import time
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Tab
+from tests.browser.world import REVOKED, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_model_that_wakes_up_says_so_and_then_answers(tab: Tab, world: World):
+    page = await tab.open()
+    await page.select_option("#model", "sleepy")
+    await tab.send("hello")
+    await expect(page.locator(".waiting")).to_contain_text("The model is waking up.")
+    await expect(page.locator("#announcer")).to_have_text("The model is waking up.")
+    await expect(page.locator("#model option:checked")).to_have_text("sleepy (starting)")
+    await world.wake()
+    await expect(page.locator(".assistant .body")).to_have_text("You said: hello", timeout=15_000)
+    await expect(page.locator("#announcer")).to_have_text("Answer: You said: hello")
+    await expect(page.locator(".waiting")).to_have_count(0)
+
+
+async def test_a_full_queue_counts_down_to_the_next_attempt(tab: Tab):
+    page = await tab.open()
+    await page.select_option("#model", "full")
+    await tab.send("hello")
+    problem = page.locator(".problem")
+    await expect(problem).to_contain_text("The queue is full")
+    button = problem.locator("button")
+    await expect(button).to_be_disabled()
+    first = int("".join(filter(str.isdigit, await button.inner_text())))
+    await expect(button).not_to_have_text(f"Try again in {first} s")
+    assert 0 < int("".join(filter(str.isdigit, await button.inner_text()))) < first
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        pytest.param("fail", "the GPU fell off the bus", id="error event"),
+        pytest.param("break", "The answer is not complete", id="broken stream"),
+    ],
+)
+async def test_a_broken_stream_is_never_shown_as_an_answer(tab: Tab, question, text):
+    page = await tab.open()
+    await tab.send(question)
+    await expect(page.locator(".problem")).to_contain_text(text)
+    await expect(page.locator(".assistant .body")).to_have_text("The beginning of")
+    await page.reload()
+    await expect(page.locator(".problem")).to_contain_text(text)
+    await expect(page.locator(".problem button")).to_be_enabled()
+
+
+async def test_a_lost_network_is_named_and_the_question_is_kept(tab: Tab):
+    page = await tab.open()
+    await tab.context.set_offline(True)
+    await tab.send("hello")
+    await expect(page.locator(".problem")).to_contain_text("No connection to the gateway")
+    await tab.context.set_offline(False)
+    await page.click(".problem >> text=Try again")
+    await expect(page.locator(".assistant .body")).to_have_text("You said: hello")
+
+
+async def test_a_revoked_key_an_unknown_model_and_a_refusal_are_explained(tab: Tab):
+    page = await tab.open()
+    await tab.send("refuse")
+    await expect(page.locator(".problem")).to_contain_text("this prompt has 9000 tokens")
+    await page.click("#new")
+    await page.evaluate("document.querySelector('#model').append(new Option('gone'))")
+    await page.select_option("#model", "gone")
+    await tab.send("hello")
+    await expect(page.locator(".problem")).to_contain_text("no such model")
+    await page.click("#new")
+    await page.select_option("#model", "tiny")
+    await page.evaluate(f"sessionStorage.setItem('chatscale.key', '{REVOKED}')")
+    await tab.send("hello")
+    await expect(page.locator(".problem")).to_contain_text("The API key was refused")
+
+
+async def test_a_page_that_was_closed_during_an_answer_says_so(tab: Tab, world: World):
+    page = await tab.open()
+    await tab.send("slow")
+    await expect(page.locator(".assistant .body")).to_contain_text("Sentence 99")
+    await page.reload()
+    await expect(page.locator(".problem")).to_contain_text("The page was closed during this answer")
+
+
+async def test_an_answer_goes_on_while_another_chat_is_open(tab: Tab, world: World):
+    page = await tab.open()
+    await tab.send("slow")
+    await expect(page.locator(".assistant .body")).to_contain_text("Sentence 99")
+    await page.click("#new")
+    await tab.answer("meanwhile")
+    world.replica.go_on.set()
+    await page.click(".conversation .open >> text=slow")
+    await expect(page.locator(".assistant .body")).to_contain_text("The end of it.")
+    world.replica.go_on.clear()
+
+
+async def test_the_first_token_is_as_fast_as_that_of_a_plain_client(tab: Tab, world: World):
+    """Medians of the same run. The page is within 50 ms on an idle machine; the test allows for a busy one."""
+    page = await tab.open()
+    await tab.answer("warm up")
+    script = """async (question) => {
+      const field = document.querySelector('#question'), list = document.querySelector('#messages');
+      field.value = question;
+      const seen = new Promise((resolve) => new MutationObserver((_, observer) => {
+        const last = [...list.querySelectorAll('.assistant .body')].at(-1);
+        if (last?.textContent.includes(question)) { observer.disconnect(); resolve(performance.now()); }
+      }).observe(list, { childList: true, subtree: true, characterData: true }));
+      const begin = performance.now();
+      document.querySelector('#send').click();
+      return await seen - begin;
+    }"""
+    paged, plain = [], []
+    for number in range(9):
+        paged.append(await page.evaluate(script, f"question {number}"))
+        await page.locator("#send").wait_for()
+        plain.append(await first_token_ms(world.url, f"question {number}"))
+    page_ms, plain_ms = sorted(paged)[4], sorted(plain)[4]
+    print(f"\ntime to first token: page {page_ms:.0f} ms, plain client {plain_ms:.0f} ms")
+    assert page_ms < 10 * plain_ms + 250
+
+
+async def first_token_ms(url: str, question: str) -> float:
+    import aiohttp
+
+    from tests.browser.world import KEY
+
+    body = {"model": "tiny", "messages": [{"role": "user", "content": question}], "stream": True}
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as client:
+        begin = time.perf_counter()
+        async with client.post(f"{url}/v1/chat/completions", json=body) as response:
+            async for part in response.content.iter_any():
+                if b"content" in part:
+                    return (time.perf_counter() - begin) * 1000
+    raise AssertionError("no answer")
