@@ -28,6 +28,8 @@ from tests.browser.live_world import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TIMEOUT_MS = 20_000
+PICTURES = ROOT / "build" / "pages"
+"""All of them are looked at when the page changes."""
 SIZES = [pytest.param((390, 844), id="phone"), pytest.param((1280, 800), id="desktop")]
 THEMES = [pytest.param("light", id="light"), pytest.param("dark", id="dark")]
 
@@ -200,6 +202,7 @@ async def test_has_no_serious_fault_of_accessibility(browser: Browser, size: tup
         assert not serious, json.dumps([(each["id"], each["nodes"][0]["html"]) for each in serious], indent=1)
         overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert await page.evaluate(overflow) <= 0
+        await page.screenshot(path=PICTURES / f"live-{size[0]}-{theme}.png", full_page=True)
 
 
 async def test_makes_the_picture_of_the_readme(browser: Browser, tmp_path: Path):
