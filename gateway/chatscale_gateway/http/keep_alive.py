@@ -22,6 +22,9 @@ STREAM_HEADERS: Final = {
     # nginx would otherwise collect the stream before it passes it on.
     "X-Accel-Buffering": "no",
 }
+ERROR_DELIVERY_S: Final = 0.2
+"""Between an error event and the abort of the connection. Browsers drop what they have not read when a stream breaks,
+so without it their users would not see the reason."""
 _COMMENT: Final = sse.comment("waiting for a replica")
 
 
@@ -104,6 +107,8 @@ class ClientStream:
         if self._response is not None and error is not None:
             body = error.body() if isinstance(error, ApiError) else dict(error)
             await self._response.write(sse.event(body))
+        if self._response is not None:
+            await asyncio.sleep(ERROR_DELIVERY_S)
         reset_if_unframed(self._http)
         raise ResponseAbortedError("the stream cannot be completed")
 

@@ -40,9 +40,10 @@ export class ModelPicker {
     this.#show();
   }
 
-  /** @returns {string} the chosen model, or the first one; empty if there is none */
+  /** @returns {string} the chosen model, or one that answers at once; empty if there is none */
   get selected() {
-    return this.#selected || this.models[0]?.id || "";
+    const found = this.models.find((model) => model.state === "ready") ?? this.models[0];
+    return this.#selected || found?.id || "";
   }
 
   /** @param {string} id */
