@@ -5,7 +5,6 @@ the middle of its bucket, so it differs from the exact one by at most 2.5 %.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -26,22 +25,28 @@ def bucket_of(latency_s: float) -> int:
     return min(LAST_BUCKET, math.ceil(math.log(latency_s / SMALLEST_S, GROWTH) - 1e-9))
 
 
-def add_counts(parts: Iterable[Mapping[int, int]]) -> Counter[int]:
+def add_counts(parts: Iterable[Mapping[int, int]]) -> dict[int, int]:
     """Latencies by bucket, over all gateways."""
-    total: Counter[int] = Counter()
+    total: dict[int, int] = {}
     for part in parts:
-        total.update(part)
+        for bucket, count in part.items():
+            total[bucket] = total.get(bucket, 0) + count
     return total
 
 
-def quantile_s(counts: Mapping[int, int], share: float) -> float | None:
-    """The latency, seconds, that `share` of all latencies do not exceed. None without latencies.
+def quantiles_s(counts: Mapping[int, int], *shares: float) -> list[float | None]:
+    """For each share the latency, seconds, that so many of all latencies do not exceed. None without latencies.
 
-    share: above 0 and at most 1, such as 0.95.
+    shares: above 0 and at most 1, such as 0.5 and 0.95.
     """
-    rank = math.ceil(share * sum(counts.values()))
-    for bucket in sorted(counts):
-        rank -= counts[bucket]
-        if rank <= 0 < counts[bucket]:
+    ordered = sorted(counts.items())
+    total = sum(counts.values())
+    return [_at_rank(ordered, math.ceil(share * total)) if total else None for share in shares]
+
+
+def _at_rank(ordered: Iterable[tuple[int, int]], rank: int) -> float | None:
+    for bucket, count in ordered:
+        rank -= count
+        if rank <= 0:
             return SMALLEST_S * GROWTH ** (bucket - 0.5) if bucket else SMALLEST_S
     return None

@@ -5,7 +5,7 @@ others to its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Self
@@ -170,22 +170,49 @@ def head_to_json(snapshot: LiveSnapshot) -> dict[str, Any]:
 
 
 def model_to_json(model: LiveModel) -> dict[str, Any]:
-    """The JSON object of one model."""
-    return {name: _plain(value) for name, value in asdict(model).items()}
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case Decimal():
-            return format(value, "f")
-        case dict():
-            return {name: _plain(each) for name, each in value.items()}
-        case list() | tuple():
-            return [_plain(each) for each in value]
-        case _:
-            return value
+    """The JSON object of one model. Written out: `asdict` needs ten times as long, on the gateway's event loop."""
+    replicas, ttft, cost = model.replicas, model.ttft, model.cost
+    return {
+        "namespace": model.namespace,
+        "name": model.name,
+        "phase": model.phase,
+        "mode": model.mode,
+        "replicas": {
+            "wanted": replicas.wanted, "starting": replicas.starting, "ready": replicas.ready,
+            "draining": replicas.draining,
+        },
+        "held": model.held,
+        "queued": model.queued,
+        "in_flight": model.in_flight,
+        "prompt_tokens_per_s": model.prompt_tokens_per_s,
+        "generated_tokens_per_s": model.generated_tokens_per_s,
+        "ttft": {
+            "p50_s": ttft.p50_s, "p95_s": ttft.p95_s, "slo_s": ttft.slo_s, "samples": ttft.samples,
+            "window_s": ttft.window_s,
+        },
+        "cost": cost and {"currency": cost.currency, "per_hour": format(cost.per_hour, "f")},
+        "decisions": [
+            {
+                "time": each.time.isoformat(), "from_replicas": each.from_replicas, "to_replicas": each.to_replicas,
+                "reason": each.reason,
+            }
+            for each in model.decisions
+        ],
+        "events": [
+            {
+                "name": each.name, "start": each.start.isoformat(), "end": each.end.isoformat(),
+                "min_replicas": each.min_replicas, "active": each.active,
+            }
+            for each in model.events
+        ],
+        "warnings": [
+            {
+                "type": each.type, "reason": each.reason, "message": each.message,
+                "since": each.since and each.since.isoformat(),
+            }
+            for each in model.warnings
+        ],
+    }  # fmt: skip
 
 
 class _Fields:

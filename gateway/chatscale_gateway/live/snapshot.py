@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from chatscale_contract.gateway.demand import GatewayDemand, ModelDemand
-from chatscale_contract.gateway.latencies import WINDOW_S, add_counts, quantile_s
+from chatscale_contract.gateway.latencies import WINDOW_S, add_counts, quantiles_s
 from chatscale_contract.gateway.live import LiveCost, LiveEvent, LiveModel, LiveReplicas, LiveSnapshot, LiveTtft
 from chatscale_gateway.live.token_rates import WINDOW_S as RATE_WINDOW_S
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 from chatscale_gateway.routing.live_facts import LiveFacts
 
-_MAX_EVENTS = 5
+_MAX_EVENTS: Final = 5
 """Announced events that have not ended, in a snapshot of one model."""
 
 
@@ -88,9 +89,10 @@ def _count(wanted: int, replicas: Iterable[Replica]) -> LiveReplicas:
 
 def _ttft(model: Model, demands: Iterable[ModelDemand]) -> LiveTtft:
     counts = add_counts(each.recent_ttft for each in demands)
+    p50_s, p95_s = quantiles_s(counts, 0.5, 0.95)
     return LiveTtft(
-        p50_s=_rounded(quantile_s(counts, 0.5)),
-        p95_s=_rounded(quantile_s(counts, 0.95)),
+        p50_s=_rounded(p50_s),
+        p95_s=_rounded(p95_s),
         slo_s=model.slo.ttft_s,
         samples=sum(counts.values()),
         window_s=WINDOW_S,
