@@ -78,6 +78,7 @@ class Keys:
 @dataclass(frozen=True, slots=True)
 class LiveGateway:
     port: int
+    keys: Keys
 
     @property
     def url(self) -> str:
@@ -94,20 +95,21 @@ async def a_live_gateway(state: WrittenState, *, port: int = 0, period_s: float 
         FoundKey(KeyId("system", name), StoredKey(hash_key(token), KeyPolicy(live=is_live)))
         for name, token, is_live in (("viewer", LIVE_KEY, True), ("chatter", CHAT_KEY, False))
     ]
+    keys = Keys(KeyRing(found, "system"))
     async with (
         ReplicaClient(response_timeout_s=5.0) as upstream,
         listening(
             dispatcher,
             upstream,
-            HttpOptions(live_period_s=period_s, endpoint_delay_s=0.0, grace_period_s=1.0),
+            HttpOptions(live_period_s=period_s, live_key_check_s=0.5, endpoint_delay_s=0.0, grace_period_s=1.0),
             host="127.0.0.1",
             ports=Ports(port, 0, 0),
             write_line=lambda _line: None,
-            authentication=Authentication(Keys(KeyRing(found, "system"))),
+            authentication=Authentication(keys),
             live=state,
         ) as gateway,
     ):
-        yield LiveGateway(gateway.ports.api)
+        yield LiveGateway(gateway.ports.api, keys)
 
 
 def black_friday(second: int) -> tuple[LiveModel, ...]:

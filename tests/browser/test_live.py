@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
+from chatscale_gateway.keys.key_ring import KeyRing
 from hack.browser import ensure_axe
 from hack.paths import ROOT
 from tests.browser.live_world import (
@@ -250,3 +251,12 @@ async def test_keeps_ten_minutes_breaks_lines_at_gaps_and_begins_again_with_anot
     }"""
     async with a_live_gateway(WrittenState(black_friday)) as gateway, a_live_page(browser, gateway) as page:
         assert await page.evaluate(script) == [601, 700, [700, None, 3], 3, [[100], [7]], None]
+
+
+async def test_a_key_that_is_revoked_ends_the_stream_and_the_page_requests_another(browser: Browser):
+    async with a_live_gateway(WrittenState(black_friday)) as gateway, a_live_page(browser, gateway) as page:
+        await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        gateway.keys.ring = KeyRing((), "system")
+        await expect(page.locator("#key-reason")).to_have_text("The API key is not valid, or it has expired.")
+        await expect(page.locator("#connection")).to_have_attribute("data-state", "off")
+        await expect(page.locator("#numbers tbody tr").first).to_be_visible()

@@ -76,7 +76,7 @@ export class Feed {
 
   /** @param {any} data */
   #event(data) {
-    if (data.error) throw new ApiError(data.error.message, { status: 401, code: data.error.code });
+    if (data.error) throw new ApiError(data.error.message, { code: data.error.code });
     this.#failures = 0;
     this.events.snapshot(data);
   }
