@@ -184,7 +184,7 @@ async def test_tells_metrics_readiness_and_demand_on_the_admin_port_only():
             pass
         async with world.client.get(f"{world.admin_url}/metrics") as response:
             text = await response.text()
-        assert 'gateway_requests_total{code="200",model="tiny",namespace="demo"}' in text
+        assert 'gateway_requests_total{code="200",key="",model="tiny",namespace="demo"}' in text
         assert 'gateway_requests_held{model="tiny",namespace="demo"} 0.0' in text
         async with world.client.get(f"{world.admin_url}/readyz") as response:
             assert response.status == 200
