@@ -103,7 +103,7 @@ class HoldingDispatcher:
         else:
             request = self._next_attempt(state, after)
         # A request that comes back goes to the front, so it may be served before those that wait.
-        if (after is not None or not state.queue) and (chosen := state.choose(request, self._rng)):
+        if (after is not None or state.queue.is_before_all(request)) and (chosen := state.choose(request, self._rng)):
             if after is None:
                 state.accounts.arrive(request)
             return self._place(state, request, *chosen, self._now())

@@ -62,6 +62,11 @@ class HoldQueue(Generic[R]):
     def __contains__(self, request: object) -> bool:
         return id(request) in self._requests
 
+    def is_before_all(self, request: R) -> bool:
+        """Whether no held request has the same or a higher priority."""
+        highest = self._order.highest_priority()
+        return highest is None or highest < request.priority
+
     def refusal(self, request: R, bounds: HoldSpec) -> RefusalReason | None:
         """Why `request` does not fit: the first reason that applies. An empty queue accepts a prompt of any length."""
         return self._refusal(request, bounds, len(self), 0, 0)

@@ -109,6 +109,22 @@ async def test_a_key_of_a_priority_below_0_leaves_a_tenth_of_the_slots_to_others
 
 
 @virtual_time
+async def test_a_queue_full_of_background_requests_refuses_and_displaces_nobody_while_a_slot_is_free():
+    dispatcher = a_dispatcher(now=now)
+    dispatcher.catalog_changed(
+        a_catalog({"tiny": 1}, routing=RoutingSpec(hold=HoldSpec(max_requests=2, max_bytes=1024)))
+    )
+    dispatcher.loads_read(slots(20, "tiny-0"), 0.0)  # 22 places, 18 for the background
+    batch = [await send(dispatcher, a_caller("batch", priority=-1)) for _ in range(20)]
+    held = [task for task in batch if not task.done()]
+    large = dispatcher.lease(an_arrival(arrived_s=now(), body_bytes=1025, caller=a_caller("live")))
+    assert (await large).replica.uid == "tiny-0"
+    assert not [task for task in held if task.done()]
+    for task in held:
+        task.cancel()
+
+
+@virtual_time
 async def test_a_replica_with_one_slot_serves_every_priority():
     dispatcher = ready(1)
     lease = await (await send(dispatcher, a_caller("batch", priority=-100)))
