@@ -70,12 +70,12 @@ class HoldingDispatcher:
         """The ChatModel for the `model` of a request. See `Dispatcher.resolve`."""
         return self._names.resolve(name, namespace, allowed)
 
-    def available(self, key: ModelKey) -> Model | None:
-        """The ChatModel, if it exists and a request for it can be answered or held."""
+    def available(self, key: ModelKey, *, wakes: bool) -> Model | None:
+        """See `Dispatcher.available`."""
         state = self._states.get(key)
         if state is None or state.deleted or (state.model.stopped and not state.accepting):
             return None
-        return state.model
+        return None if state.asleep and not wakes else state.model
 
     def held(self, key: ModelKey) -> int:
         """Requests that wait for this model, over all gateways as last read."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale_contract.openai.errors import bad_request
+from chatscale_contract.openai.numbers import read_whole_number
 
 _BYTES_PER_TOKEN: Final = 4
 """A usual mean for English text. A guess for everything else."""
@@ -115,8 +116,9 @@ def _count_choices(body: dict[str, Any]) -> int:
 
 
 def _count(value: object) -> int | None:
-    """A number from 0; None for anything else, which the replica rejects."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A whole number from 0; None for anything else, which the replica rejects or takes for no limit."""
+    found = read_whole_number(value)
+    return found if found is not None and found >= 0 else None
 
 
 def _measure_content(content: object) -> tuple[int, int]:

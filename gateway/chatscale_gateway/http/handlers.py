@@ -97,7 +97,7 @@ class ApiHandlers:
         facts = received.facts
 
         def find(key: ModelKey) -> Model | None:
-            return self.dispatcher.available(key) if caller.may_use(key) else None
+            return self.dispatcher.available(key, wakes=caller.policy.wake) if caller.may_use(key) else None
 
         found = decide_overload(model, self.dispatcher.held(model.key), received.body, facts.prompt_tokens, find)
         match found:
