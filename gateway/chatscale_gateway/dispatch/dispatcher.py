@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from chatscale.api.v1alpha1.routing import HoldSpec
 from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.load import ReplicaLoad
@@ -20,6 +19,7 @@ from chatscale_gateway.dispatch.pods import Pod
 from chatscale_gateway.dispatch.request import Request
 from chatscale_gateway.holding.queue import HoldBudget, hold_deadline_s
 from chatscale_gateway.holding.refusals import BOUND_REASONS, RefusalReason, refuse
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.limits.limiter import Limiter
 from chatscale_gateway.routing.candidates import Rng
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey
@@ -179,6 +179,15 @@ class HoldingDispatcher:
             state.set_limits(self._gateway, self._peers)
             self._release(state)
 
+    def refuse_revoked(self, current: Callable[[Caller], Caller | None]) -> None:
+        """Refuse held requests whose key is not valid any more, or does not open their model any more."""
+        for state in self._states.values():
+            for request in list(state.queue):
+                if (caller := current(request.arrival.caller)) is None:
+                    self._refuse_one(state, request, RefusalReason.REVOKED)
+                elif not caller.may_use(state.key):
+                    self._refuse_one(state, request, RefusalReason.DELETED)
+
     # ---- shutdown ----
 
     def stop_accepting(self) -> None:
@@ -299,7 +308,7 @@ class HoldingDispatcher:
             state.accounts.arrive(request)
         if request.deadline_s <= self._now():
             raise self._refusal(state, RefusalReason.DEADLINE, request)
-        if reason := state.queue.refusal(request, hold) if is_new else _refusal_to_put_back(hold):
+        if reason := state.queue.refusal(request, hold) if is_new else state.queue.refusal_to_put_back(hold):
             displaced = state.queue.displaced_by(request, hold) if is_new else None
             if displaced is None:
                 raise self._refusal(state, reason, request)
@@ -385,8 +394,3 @@ class HoldingDispatcher:
         self._woken.set()
         self._woken = asyncio.Event()
         self._events.wake_requested(state.key)
-
-
-def _refusal_to_put_back(hold: HoldSpec) -> RefusalReason | None:
-    """The other bounds do not apply: the request was admitted within them."""
-    return RefusalReason.HOLDS_NONE if hold.max_requests == 0 else None

@@ -71,6 +71,10 @@ class HoldQueue(Generic[R]):
         """Why `request` does not fit: the first reason that applies. An empty queue accepts a prompt of any length."""
         return self._refusal(request, bounds, len(self), 0, 0)
 
+    def refusal_to_put_back(self, bounds: HoldSpec) -> RefusalReason | None:
+        """Why a request cannot come back. The other bounds do not apply: it was admitted within them."""
+        return RefusalReason.HOLDS_NONE if bounds.max_requests == 0 else None
+
     def displaced_by(self, request: R, bounds: HoldSpec) -> R | None:
         """The held request without which `request` fits, and that has to give way; None if there is none.
 

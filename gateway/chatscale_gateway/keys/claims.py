@@ -7,10 +7,8 @@ from urllib.parse import quote
 
 from chatscale_contract.gateway.key_secret import MalformedKeyError, parse_policy
 from chatscale_contract.gateway.keys import KeyId
-from chatscale_gateway.keys.caller import Caller
+from chatscale_gateway.keys.caller import OIDC_PREFIX, Caller
 
-OIDC_PREFIX: Final = "oidc:"
-"""Of the caller's name. A Secret's name has no colon, so no token has the name of a key."""
 _SAFE: Final = "-._~@|+"
 _MAX_NAME: Final = 200
 _MODELS: Final = "models"

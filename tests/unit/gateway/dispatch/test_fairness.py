@@ -171,3 +171,17 @@ async def test_promise_32_the_deadline_of_a_chore_wakes_no_model():
     await asyncio.sleep(6)
     assert (await refused(chore)).code == "hold_timeout"
     assert (tiny(dispatcher).refused, dispatcher.demand().wake_seq) == (0, 0)
+
+
+@virtual_time
+async def test_promise_25_a_request_that_is_held_when_its_key_ends_reaches_no_replica():
+    dispatcher = ready(0)
+    callers = [a_caller(name) for name in ("valid", "revoked", "narrowed")]
+    tasks = [await send(dispatcher, caller) for caller in callers]
+    now_only = {"valid": callers[0], "narrowed": a_caller("narrowed", models=frozenset({"other"}))}
+    dispatcher.refuse_revoked(lambda caller: now_only.get(caller.key.name if caller.key else ""))
+    assert not tasks[0].done()
+    errors = [await refused(task) for task in tasks[1:]]
+    assert [(error.status, error.code) for error in errors] == [(401, "invalid_api_key"), (404, "model_not_found")]
+    assert tiny(dispatcher).held == 1
+    tasks[0].cancel()
