@@ -14,7 +14,7 @@ _MESSAGE_TOKENS: Final = 4
 """Role and separators in usual chat templates."""
 _IMAGE_TOKENS: Final = 1000
 """A guess: data URLs must not count as text."""
-_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """OpenAI's names for the most tokens of one choice. Runtimes differ about which one counts, so the larger one does."""
 _PREFIX_ROLES: Final = frozenset({"system", "developer", "user"})
 _PREFIX_BYTES: Final = 64 * 1024

@@ -52,11 +52,15 @@ def _name(subject: object) -> str:
 
 
 def _text(value: object) -> str:
-    """As it is in a Secret."""
+    """As it is in a Secret. Raises MalformedKeyError."""
     match value:
         case bool():
             return "true" if value else "false"
         case list():
-            return ",".join(map(str, value))
+            entries = [str(entry) for entry in value]
+            if any("," in entry or len(entry.split()) != 1 for entry in entries):
+                # One group named `a,b` must not be the groups `a` and `b`.
+                raise MalformedKeyError("an entry of a list must have no comma and no space, found one")
+            return ",".join(entries)
         case _:
             return str(value)

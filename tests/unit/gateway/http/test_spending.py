@@ -44,6 +44,7 @@ def spend(
         pytest.param({"max_model_len": 5}, 1, id="no rest of the context"),
         pytest.param({"per_minute": 500}, 125, id="not limited, small bucket"),
         pytest.param({"path": EMBEDDINGS_PATH}, 0, id="generates nothing"),
+        pytest.param({"path": "/v1/responses", "max_output_tokens": 7}, 7, id="another API"),
         pytest.param({"max_tokens": "many", "n": -1}, DEFAULT_OUTPUT_TOKENS, id="not valid"),
         pytest.param({"max_tokens": 7.0, "n": "3"}, 21, id="numbers that only lenient runtimes accept"),
         pytest.param({"max_tokens": -1}, DEFAULT_OUTPUT_TOKENS, id="negative"),
