@@ -139,8 +139,14 @@ class KeyDiscovery:
     async def _recheck_forever(self, recheck: Recheck) -> NoReturn:
         while True:
             await asyncio.sleep(RECHECK_S)
-            if (ring := self._ring) is not None:
+            if (ring := self._ring) is None:
+                continue
+            try:
                 recheck(partial(ring.current, wall_now=self._now()))
+            except Exception:
+                # A bug in the check must not end the streams that the gateway serves.
+                metrics.DISCOVERY_ERRORS.labels("secrets").inc()
+                log.exception("the keys of held requests were not checked")
 
     async def _report_forever(self) -> NoReturn:
         while True:
