@@ -28,7 +28,7 @@ class AdminHandlers:
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def readyz(self, _http: web.Request) -> web.Response:
-        """200 from the first complete catalog until SIGTERM."""
+        """200 once catalog, keys and peers have been read, until SIGTERM."""
         if self.lifecycle.ready:
             return web.Response(text="ready\n")
         return web.Response(status=503, text="leaving\n" if self.lifecycle.leaving else "no complete catalog yet\n")
