@@ -58,7 +58,7 @@ def write_report(
 
 def _remarks(report: Report) -> Iterator[str]:
     if report.damaged_lines:
-        yield f"{report.damaged_lines:,} lines are damaged and not counted"
+        yield f"damaged lines that are not counted: {report.damaged_lines:,}"
     total = report.total
     if 0 < total.unpriced_requests < total.requests:
         missing = "requests to models that have no token prices in spec.price"

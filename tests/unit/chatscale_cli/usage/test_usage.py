@@ -74,7 +74,7 @@ def test_damaged_lines_are_counted_and_reported():
            a_line().replace('"time":', '"time":1e999,"x":')]  # fmt: skip
     out, info = report("--format", "json", lines=[a_line(), *bad, "", '{"event":"ready"}'])
     assert json.loads(out)["total"]["requests"] == 1
-    assert info == "chatscale: 9 lines are damaged and not counted\n"
+    assert info == "chatscale: damaged lines that are not counted: 9\n"
 
 
 def test_counts_the_requests_of_a_time_range():
