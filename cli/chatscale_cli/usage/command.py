@@ -61,8 +61,8 @@ def _remarks(report: Report) -> Iterator[str]:
         yield f"damaged lines that are not counted: {report.damaged_lines:,}"
     total = report.total
     if 0 < total.unpriced_requests < total.requests:
-        missing = "requests to models that have no token prices in spec.price"
-        yield f"the cost is without {total.unpriced_requests:,} {missing}"
+        missing = "requests that the cost leaves out, because their models have no token prices in spec.price"
+        yield f"{missing}: {total.unpriced_requests:,}"
 
 
 def _instant(found: datetime | timedelta | None, now: datetime) -> datetime | None:
