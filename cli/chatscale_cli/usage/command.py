@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import yaml
 
-from chatscale_cli.errors import CommandError
+from chatscale_cli.errors import ClusterError, CommandError
 from chatscale_cli.usage.bill import Report, make_report
 from chatscale_cli.usage.formats import format_report
 from chatscale_cli.usage.options import STANDARD_INPUT
@@ -28,8 +28,12 @@ def run(options: argparse.Namespace) -> int:
         lines = chain.from_iterable(map(_read_lines, options.files))
         write_report(options, lines, _prices_in(options.prices), now, sys.stdout, sys.stderr)
         return 0
-    from chatscale_cli.keys.api_server import api_client
-    from chatscale_cli.usage.cluster import GatewayLogs
+    try:
+        from chatscale_cli.keys.api_server import api_client
+        from chatscale_cli.usage.cluster import GatewayLogs
+    except ModuleNotFoundError as error:
+        needed = f"without FILE `usage` needs the package {error.name}: pip install 'chatscale[keys]'"
+        raise ClusterError(needed) from error
 
     with api_client(options.kubeconfig, options.context) as (api, _):
         now = datetime.now(UTC)  # noqa: TID251 - after a login program has waited for a person
