@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         from chatscale_cli.keys.api_server import api_client
         from chatscale_cli.usage.cluster import GatewayLogs
     except ModuleNotFoundError as error:
-        needed = f"without FILE `usage` needs the package {error.name}: pip install 'chatscale[keys]'"
+        needed = f"without FILE `usage` needs the package {error.name}: in the repository, pip install '.[keys]'"
         raise ClusterError(needed) from error
 
     with api_client(options.kubeconfig, options.context) as (api, _):
