@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         from chatscale_cli.keys.api_server import api_client
         from chatscale_cli.usage.cluster import GatewayLogs
     except ModuleNotFoundError as error:
-        needed = f"without FILE `usage` needs the package {error.name}: pip install 'chatscale[keys]'"
+        needed = f"without FILE `usage` needs the package {error.name}: in the repository, pip install '.[keys]'"
         raise ClusterError(needed) from error
 
     with api_client(options.kubeconfig, options.context) as (api, _):
@@ -62,11 +62,11 @@ def write_report(
 
 def _remarks(report: Report) -> Iterator[str]:
     if report.damaged_lines:
-        yield f"{report.damaged_lines:,} lines are damaged and not counted"
+        yield f"damaged lines that are not counted: {report.damaged_lines:,}"
     total = report.total
     if 0 < total.unpriced_requests < total.requests:
-        missing = "requests to models that have no token prices in spec.price"
-        yield f"the cost is without {total.unpriced_requests:,} {missing}"
+        missing = "requests that the cost leaves out, because their models have no token prices in spec.price"
+        yield f"{missing}: {total.unpriced_requests:,}"
 
 
 def _instant(found: datetime | timedelta | None, now: datetime) -> datetime | None:

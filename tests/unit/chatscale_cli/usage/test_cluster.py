@@ -76,4 +76,4 @@ def test_files_need_no_kubernetes_client_and_the_cluster_names_it(tmp_path: Path
         for arguments in (["usage", str(tmp_path / "log")], ["usage"])
     ]
     assert [done.returncode for done in runs] == [0, SysExit.UNAVAILABLE]
-    assert "pip install 'chatscale[keys]'" in runs[1].stderr
+    assert "pip install '.[keys]'" in runs[1].stderr
