@@ -105,7 +105,8 @@ class ApiHandlers:
                 return model, facts, {}
             case Capped(limit, changes):
                 mode, detail = OverloadMode.CAPPED, f"max_tokens={limit}"
-                answers, facts = model, replace(facts, max_tokens=limit)
+                stated = limit if facts.max_tokens is None else facts.max_tokens
+                answers, facts = model, replace(facts, max_tokens=min(limit, stated))
             case Fallback(answers):
                 mode, detail, changes = OverloadMode.FALLBACK, f"model={answers.key.name}", {}
                 record.requested_model, record.model = model.key, answers.key
