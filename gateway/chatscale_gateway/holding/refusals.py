@@ -26,7 +26,7 @@ class RefusalReason(StrEnum):
     ASLEEP = "model_asleep"
     """The model has 0 replicas, and the key has `wake: false`."""
     DELETED = "model_not_found"
-    """The ChatModel was deleted while the request was held."""
+    """The ChatModel was deleted, or the key no longer opens it, since the request is held."""
     REVOKED = "invalid_api_key"
     """The key was revoked or has expired while the request was held."""
     UNREACHABLE = "replica_unreachable"
@@ -65,7 +65,7 @@ _MESSAGES = {
     RefusalReason.DEADLINE: "no replica had a free place before the hold timeout",
     RefusalReason.STOPPED: "the model has 0 replicas and does not start on request",
     RefusalReason.ASLEEP: "the model has 0 replicas, and this key does not start a model (wake: false)",
-    RefusalReason.DELETED: "the model was deleted",
+    RefusalReason.DELETED: "the model does not exist any more",
     RefusalReason.REVOKED: "the API key is not valid any more",
     RefusalReason.UNREACHABLE: "the gateway could not connect to a replica",
     RefusalReason.SHUTDOWN: "the gateway is stopping; another one serves the next request",

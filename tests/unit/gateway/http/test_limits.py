@@ -287,3 +287,12 @@ async def test_a_body_with_several_choices_reserves_for_all_of_them():
         assert use(world).reserved_output == 120
         task.cancel()
         await eventually(lambda: use(world).concurrency == 0)
+
+
+async def test_the_operator_gets_the_demand_without_keys():
+    async with serving(Pod()) as pod, limited(pod, requests_per_minute=60) as world:
+        async with world.client.post(CHAT, json=chat()):
+            pass
+        for query, keys in (("", ["demo/shop"]), ("?keys=false", [])):
+            async with world.client.get(f"{world.admin_url}/demand{query}") as response:
+                assert list((await response.json())["keys"]) == keys
