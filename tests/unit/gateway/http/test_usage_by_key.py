@@ -188,10 +188,10 @@ async def test_overload_caps_the_answer_and_says_so():
 
 async def test_promise_32_overload_sends_no_request_of_a_key_that_wakes_no_model_to_a_fallback_at_0_replicas():
     async with serving(Pod()) as pod, limited(pod, wake=False) as world:
-        await overloaded(world, pod, heldRequests=0, fallback="small")
+        set_overload(world, pod, heldRequests=0, fallback="small")
         world.models = (world.models[0], replace(world.models[1], replicas=0))
-        world.show(pod, slots=1)
-        world.dispatcher.held = lambda _: 1  # type: ignore[method-assign]
+        world.show(pod, slots=8)
+        another_gateway_holds(world, 1)
         async with world.client.post(CHAT, json=chat()) as response:
             assert response.status == 200
         assert pod.bodies[0]["model"] == "tiny"
