@@ -190,8 +190,8 @@ async def test_promise_32_overload_sends_no_request_of_a_key_that_wakes_no_model
     async with serving(Pod()) as pod, limited(pod, wake=False) as world:
         set_overload(world, pod, heldRequests=0, fallback="small")
         world.models = (world.models[0], replace(world.models[1], replicas=0))
-        world.show(pod, slots=1)
-        world.dispatcher.held = lambda _: 1  # type: ignore[method-assign]
+        world.show(pod, slots=8)
+        another_gateway_holds(world, 1)
         async with world.client.post(CHAT, json=chat()) as response:
             assert response.status == 200
         assert pod.bodies[0]["model"] == "tiny"
