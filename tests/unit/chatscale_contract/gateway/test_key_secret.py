@@ -145,7 +145,9 @@ def test_the_hash_before_a_rotation_is_another_one():
 
 
 @pytest.mark.parametrize("name", [*FIELDS, "unknown"])
-@pytest.mark.parametrize("secret", [HASH, new_key(), "csk-short", f"{HASH}x"])
+@pytest.mark.parametrize(
+    "secret", [HASH, new_key(), "csk-short", f"{HASH}x"], ids=["hash", "key", "short key", "long hash"]
+)
 def test_an_error_never_repeats_a_hash_or_a_key(name: str, secret: str):
     for data in ({"sha256": HASH, name: secret, "wake": "x"}, {"sha256": HASH, secret.replace("/", "."): "1"}):
         with pytest.raises(MalformedKeyError) as refusal:
