@@ -167,6 +167,7 @@ def outcome(read: Callable[[], T]) -> T | str:
 
 @given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=20), st.text(max_size=80) | hashes, max_size=6))
 @example({"sha256": HASH, "priority": "9" * 5000})
+@example({"sha256": HASH, "\n": ""})
 @example({"sha256": HASH, "expires": "0001-01-01T00:00:00+14:00"})
 def test_any_text_is_a_key_or_an_error(data: dict[str, str]):
     found = outcome(lambda: parse_key_data(data))
