@@ -186,17 +186,6 @@ async def test_overload_caps_the_answer_and_says_so():
         assert [line["overload"] for line in world.lines] == ["capped", ""]
 
 
-async def test_promise_32_overload_sends_no_request_of_a_key_that_wakes_no_model_to_a_fallback_at_0_replicas():
-    async with serving(Pod()) as pod, limited(pod, wake=False) as world:
-        set_overload(world, pod, heldRequests=0, fallback="small")
-        world.models = (world.models[0], replace(world.models[1], replicas=0))
-        world.show(pod, slots=8)
-        another_gateway_holds(world, 1)
-        async with world.client.post(CHAT, json=chat()) as response:
-            assert response.status == 200
-        assert pod.bodies[0]["model"] == "tiny"
-
-
 async def test_overload_answers_with_the_fallback_and_logs_both_models():
     async with serving(Pod()) as pod, a_gateway(pod) as world:
         set_overload(world, pod, heldRequests=0, fallback="small")
@@ -210,3 +199,14 @@ async def test_overload_answers_with_the_fallback_and_logs_both_models():
         assert pod.bodies[0]["model"] == "small"
         line = world.lines[0]
         assert (line["model"], line["requested_model"], line["overload"]) == ("small", "tiny", "fallback")
+
+
+async def test_promise_32_overload_sends_no_request_of_a_key_that_wakes_no_model_to_a_fallback_at_0_replicas():
+    async with serving(Pod()) as pod, limited(pod, wake=False) as world:
+        set_overload(world, pod, heldRequests=0, fallback="small")
+        world.models = (world.models[0], replace(world.models[1], replicas=0))
+        world.show(pod, slots=8)
+        another_gateway_holds(world, 1)
+        async with world.client.post(CHAT, json=chat()) as response:
+            assert response.status == 200
+        assert pod.bodies[0]["model"] == "tiny"
