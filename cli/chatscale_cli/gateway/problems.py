@@ -38,7 +38,7 @@ def describe_error(status: int, error: dict[str, Any], retry_after_s: int | None
 
     retry_after_s: None if the response does not say when to try again.
     """
-    code = error.get("code")
+    code = str(error.get("code"))
     text = one_line(str(error.get("message") or f"HTTP {status}"))[:_MAX_CHARS].rstrip(".")
     again = "" if retry_after_s is None else f"; try again in {retry_after_s} s"
     if status == _UNAUTHORIZED or code == "invalid_api_key":
