@@ -10,17 +10,18 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
 
 from chatscale_cli.errors import CommandError, KeyRefusedError
 from chatscale_cli.gateway.client import GatewayClient
-from chatscale_cli.gateway.cluster import ApiServer, open_api_server
 from chatscale_cli.gateway.key import given_key, prompted_key
 from chatscale_cli.gateway.options import URL_VARIABLE
-from chatscale_cli.gateway.port_forward import PortForward, listening
+
+if TYPE_CHECKING:
+    from chatscale_cli.gateway.cluster import ApiServer
 
 _API_PREFIX: Final = "/v1"
 """Base URLs of OpenAI clients end with it."""
@@ -36,6 +37,9 @@ def open_gateway(options: argparse.Namespace, runner: asyncio.Runner) -> Iterato
         if address:
             opening = _open_url(parse_url(address), tls)
         else:
+            # Here, because the import takes a third of a second.
+            from chatscale_cli.gateway.cluster import open_api_server
+
             api = stack.enter_context(open_api_server(options.kubeconfig, options.context))
             opening = _open_forward(api, options.namespace, tls)
         client = stack.enter_context(_entered(runner, opening))
@@ -82,10 +86,12 @@ async def _open_url(url: URL, tls: ssl.SSLContext | bool) -> AsyncIterator[Gatew
 
 @asynccontextmanager
 async def _open_forward(
-    api: ApiServer,
+    api: "ApiServer",
     namespace: str | None,
     tls: ssl.SSLContext | bool,  # noqa: FBT001 - as aiohttp
 ) -> AsyncIterator[GatewayClient]:
+    from chatscale_cli.gateway.port_forward import PortForward, listening
+
     async with _session() as session, _session() as cluster:
         forward = PortForward(api, cluster, namespace)
         target = await forward.target()
