@@ -1,7 +1,6 @@
 """Writes a live snapshot as a table. Pure. Texts of ChatModels are made printable."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final
 
 from chatscale_cli.terminal_text import one_line
@@ -42,7 +41,7 @@ def format_snapshot(snapshot: LiveSnapshot) -> str:
 def _row(model: LiveModel) -> list[str]:
     replicas, ttft = model.replicas, model.ttft
     tokens_per_s = model.prompt_tokens_per_s + model.generated_tokens_per_s
-    cost = _NONE if model.cost is None else format_money(_cents(model.cost.per_hour), one_line(model.cost.currency))
+    cost = _NONE if model.cost is None else format_money(model.cost.per_hour, one_line(model.cost.currency))
     return [
         one_line(model.key), one_line(model.phase) or _NONE,
         *map(str, (replicas.wanted, replicas.ready, replicas.starting, replicas.draining, model.held, model.in_flight)),
@@ -73,10 +72,6 @@ def _time(seconds: float | None, slo_s: float) -> str:
     if seconds is None:
         return _NONE
     return f"{seconds:.2f} s" + (_SLOW if 0 < slo_s < seconds else "")
-
-
-def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"))
 
 
 def _age(age: timedelta) -> str:
