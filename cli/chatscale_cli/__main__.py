@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chatscale import __version__
 from chatscale_cli.commands import COMMANDS, PLUGIN_COMMANDS, Command
 from chatscale_cli.errors import CommandError
+from chatscale_cli.terminal_text import printable
 from chatscale_contract.sysexits import SysExit
 from chatscale_simulator.errors import InputError
 
@@ -41,7 +42,8 @@ def _run(command: Command, options: argparse.Namespace) -> int:
     try:
         return program(options)
     except CommandError as error:
-        sys.stderr.write(f"chatscale: {error}\n")
+        # It can have text of a server.
+        sys.stderr.write(f"chatscale: {printable(str(error))}\n")
         return error.exit_code
     except InputError as error:
         sys.stderr.write(f"chatscale: {error}\n")

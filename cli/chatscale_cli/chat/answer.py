@@ -59,5 +59,5 @@ class Answer:
 
     @property
     def remark(self) -> str:
-        """What the person must know about the end; empty for a complete answer."""
+        """A remark about the end; empty for a complete answer."""
         return "the answer reached its token limit" if "length" in self.reasons.values() else ""

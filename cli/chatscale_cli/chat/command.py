@@ -19,7 +19,7 @@ from chatscale_cli.chat.views import PlainView, RichView, View
 from chatscale_cli.errors import CommandError, UnknownModelError
 from chatscale_cli.gateway.client import GatewayClient
 from chatscale_cli.gateway.connection import list_models, open_gateway
-from chatscale_cli.terminal_text import one_line
+from chatscale_cli.terminal_text import one_line, printable
 from chatscale_contract.sysexits import SysExit
 
 _INTERRUPTED: Final = 130
@@ -52,7 +52,7 @@ def _converse(
     console = Console(highlight=False, markup=False, emoji=False)
 
     def notice(text: str) -> None:
-        console.print(Text(text, style="dim"))
+        console.print(Text(printable(text), style="dim"))
 
     models = list_models(client, runner)
     reader = TerminalReader(keep_history=not options.no_history)

@@ -66,7 +66,7 @@ class Generation:
             )
 
     def fields(self) -> dict[str, Any]:
-        """The fields of a request that are set. Runtimes other than the inference server know `n`."""
+        """The fields of a request that are set. `n` is the name that all runtimes have."""
         found = {name: value for name, value in asdict(self).items() if value is not None}
         choices = found.pop("num_return_sequences", None)
         return {**found, **({} if choices is None else {"n": choices}), "stream": self.streamed}

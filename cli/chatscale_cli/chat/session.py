@@ -80,7 +80,8 @@ class Session:
                 self.notice("stopped; Ctrl-D or /exit ends")
             except UnknownModelError as error:
                 self.notice(f"{error}")
-                self._show_models()
+                with suppress(GatewayError):
+                    self._show_models()
             except GatewayError as error:
                 self.notice(f"{error}" + ("; /retry sends the message again" if self.unanswered else ""))
 

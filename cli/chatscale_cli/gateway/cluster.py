@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
+from kubernetes.client.rest import should_bypass_proxies
 from yarl import URL
 
 from chatscale import names
@@ -42,7 +43,8 @@ class ApiServer:
         self.base = URL(configuration.host)
         self.ssl = _ssl_context(configuration)
         self.server_name: str | None = configuration.tls_server_name
-        self.proxy: str | None = configuration.proxy
+        bypass = should_bypass_proxies(configuration.host, configuration.no_proxy or "")
+        self.proxy: str | None = None if bypass else configuration.proxy
 
     def headers(self) -> dict[str, str]:
         """Credentials. A login program of the kubeconfig may run."""

@@ -21,6 +21,8 @@ def given_key(file: Path | None) -> str | None:
     if file is None:
         found = os.environ.get(KEY_VARIABLE, "").strip()
         return _checked(found, KEY_VARIABLE) if found else None
+    if file == _STANDARD_INPUT and sys.stdin.isatty():
+        return prompted_key()
     try:
         if file == _STANDARD_INPUT:
             text = sys.stdin.readline(_MAX_CHARS)

@@ -18,6 +18,7 @@ from chatscale_cli.gateway.connection import open_gateway
 from chatscale_cli.gateway.key import prompted_key
 from chatscale_cli.status.options import INTERVAL_S, Format
 from chatscale_cli.status.table import format_snapshot
+from chatscale_cli.terminal_text import printable
 from chatscale_contract.gateway.live import LiveSnapshot
 
 
@@ -69,7 +70,7 @@ def _watch_on_screen(first: LiveSnapshot, read: Callable[[], LiveSnapshot]) -> N
             try:
                 text = format_snapshot(read())
             except GatewayError as error:
-                problem = f"\nthe table is old: {error}\n"
+                problem = printable(f"\nthe table is old: {error}\n")
             live.update(Text(text + problem, no_wrap=True), refresh=True)
 
 
@@ -83,4 +84,4 @@ def _watch_as_lines(
         try:
             out.write(("\n" if form is Format.TABLE else "") + format_live(read(), form))
         except GatewayError as error:
-            info.write(f"chatscale: {error}\n")
+            info.write(printable(f"chatscale: {error}\n"))

@@ -23,8 +23,8 @@ from tests.support.terminal import CTRL_C, CTRL_D, ESC_ENTER, in_a_terminal
 from tests.unit.gateway.test_process import Cluster, a_cluster, a_process
 
 KEY = "csk-the-key-of-the-terminal"
-REPLICA_ADDRESS = "127.41.93.8"
-"""On the loopback interface; the port of a replica is fixed."""
+REPLICA_ADDRESS = f"127.42.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
+"""On the loopback interface, one for each process of a test run: the port of a replica is fixed."""
 REPLICA_POD = a_replica_pod(status={"phase": "Running", "podIP": REPLICA_ADDRESS, "conditions": [ready()]})
 CHAT = "chatscale_cli"
 
