@@ -95,8 +95,7 @@ class RichView(View):
     def add(self, choice: int, text: str) -> None:
         self._chars += len(text)
         if self._choices == 1:
-            for block in self._blocks.feed(text):
-                self._print(block)
+            self._print(*self._blocks.feed(text))
 
     @override
     def draw(self, status: str) -> float:
@@ -111,13 +110,13 @@ class RichView(View):
             self._live.update(Text())
             self._live.stop()
             self._live = None
-        if self._choices == 1:
-            for block in self._blocks.end():
-                self._print(block)
-        else:
+        if self._choices > 1:
             for at, choice in enumerate(sorted(answer.parts), 1):
                 self._console.rule(f"answer {at}", align="left", style="dim")
-                self._console.print(ModelMarkdown(answer.text(choice)))
+                self._blocks, self._printed = Blocks(), False
+                self._print(*self._blocks.feed(answer.text(choice)), *self._blocks.end())
+        else:
+            self._print(*self._blocks.end())
         if answer.remark:
             self._console.print(Text(f"({answer.remark})", style="dim"))
         self._console.print()
@@ -128,25 +127,36 @@ class RichView(View):
         rest = self._blocks.rest
         if not rest.strip():
             return Text(status, style="dim")
-        shown = ModelMarkdown(rest) if self._blocks.rest_is_markdown else Text(rest)
-        return _Tail(Padding(shown, (0 if self._blocks.rest_follows or not self._printed else 1, 0, 0, 0)))
+        shown = _Trimmed(_rendered(rest, is_markdown=self._blocks.rest_is_markdown), self._screen_lines())
+        return Padding(shown, (0 if self._blocks.rest_follows or not self._printed else 1, 0, 0, 0))
 
-    def _print(self, block: Block) -> None:
+    def _screen_lines(self) -> int:
+        return max(_MIN_LINES, self._console.size.height - _RESERVED_LINES)
+
+    def _print(self, *blocks: Block) -> None:
         """One empty line is between two blocks."""
-        if self._printed and not block.follows:
-            self._console.print()
-        self._printed = True
-        self._console.print(ModelMarkdown(block.text) if block.is_markdown else Text(block.text.rstrip("\n")))
+        for block in blocks:
+            if self._printed and not block.follows:
+                self._console.print()
+            self._printed = True
+            self._console.print(_Trimmed(_rendered(block.text, is_markdown=block.is_markdown)))
 
 
-class _Tail:
-    """The last lines of a text, as many as the screen has."""
+def _rendered(text: str, *, is_markdown: bool) -> RenderableType:
+    return ModelMarkdown(text) if is_markdown else Text(text.rstrip("\n"))
 
-    def __init__(self, shown: RenderableType) -> None:
+
+class _Trimmed:
+    """A text without empty lines around it, and at most its last `most` lines."""
+
+    def __init__(self, shown: RenderableType, most: int | None = None) -> None:
         self._shown = shown
+        self._most = most
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines = console.render_lines(self._shown, options.update(height=None), pad=False)
-        for line in lines[-max(_MIN_LINES, console.size.height - _RESERVED_LINES) :]:
+        filled = [at for at, line in enumerate(lines) if any(segment.text.strip() for segment in line)]
+        shown = lines[filled[0] : filled[-1] + 1] if filled else []
+        for line in shown if self._most is None else shown[-self._most :]:
             yield from line
             yield Segment.line()
