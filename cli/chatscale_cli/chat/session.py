@@ -132,6 +132,7 @@ class Session:
             self.view.end(answer)
             if answer.text():
                 self.conversation, self.unanswered = extended.with_answer(answer.text()), None
+            self.runner.run(self.client.settle())
 
     def _retry(self) -> None:
         if self.unanswered is not None:
@@ -162,16 +163,15 @@ class Session:
         self.notice("models: " + (", ".join(map(one_line, names)) or "none"))
 
     def _save(self, name: str) -> None:
-        path = Path(name).expanduser()
         if not name or not self.conversation.messages:
             self.notice("/save needs a file name" if not name else "there is nothing to save")
             return
-        as_json = path.suffix == _JSON_SUFFIX
+        as_json = name.endswith(_JSON_SUFFIX)
         text = self.conversation.as_json(self.model) if as_json else self.conversation.as_markdown(self.model)
         try:
-            with path.open("x", encoding="utf-8") as file:
+            with Path(name).expanduser().open("x", encoding="utf-8") as file:
                 file.write(text)
-        except OSError as error:
-            self.notice(f"{one_line(name)} cannot be written: {error.strerror}")
+        except (OSError, RuntimeError, ValueError) as error:  # no such home, or a character that no path has
+            self.notice(f"{one_line(name)} cannot be written: {getattr(error, 'strerror', None) or error}")
         else:
             self.notice(f"saved as {one_line(name)}")

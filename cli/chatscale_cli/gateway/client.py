@@ -2,10 +2,10 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import aiohttp
@@ -26,11 +26,18 @@ STREAM_TIMEOUT_S: Final = 900.0
 _MAX_ERROR_BYTES: Final = 65536
 
 
-class GatewayClient:
-    """One gateway. Methods raise GatewayError.
+class Forward(Protocol):
+    """A port-forward that carries the requests."""
 
-    reason: says why a connection failed that the operating system opened, as one to a port-forward.
-    """
+    error: str | None
+    """Why the newest connection failed in the cluster, though the operating system opened it."""
+
+    async def settle(self) -> None:
+        """Wait until closed connections are closed in the cluster, too."""
+
+
+class GatewayClient:
+    """One gateway. Methods raise GatewayError."""
 
     def __init__(
         self,
@@ -38,13 +45,13 @@ class GatewayClient:
         base: URL,
         tls: ssl.SSLContext | bool = True,  # noqa: FBT001, FBT002 - as aiohttp has it
         server_name: str | None = None,
-        reason: Callable[[], str | None] = lambda: None,
+        forward: Forward | None = None,
     ) -> None:
         self._session = session
         self._base = base
         self._tls = tls
         self._server_name = server_name
-        self._reason = reason
+        self._forward = forward
         self.key: str | None = None
 
     async def models(self) -> list[str]:
@@ -85,6 +92,14 @@ class GatewayClient:
                     yield event
             if not reader.done:
                 raise GatewayError("the connection ended before the answer was complete")
+
+    async def settle(self) -> None:
+        """Let the end of a stopped answer reach the gateway: the event loop may rest after this."""
+        if self._forward is not None:
+            await self._forward.settle()
+
+    def _reason(self) -> str | None:
+        return None if self._forward is None else self._forward.error
 
     async def _get(self, path: str) -> Any:
         limit = aiohttp.ClientTimeout(total=READ_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)

@@ -99,7 +99,7 @@ async def _open_forward(
             # The certificate of the gateway has the name of its Service.
             name = f"{target.service}.{target.namespace}.svc" if target.scheme == "https" else None
             base = URL.build(scheme=target.scheme, host="127.0.0.1", port=port)
-            yield GatewayClient(session, base, tls, name, lambda: forward.error)
+            yield GatewayClient(session, base, tls, name, forward)
 
 
 def _session() -> aiohttp.ClientSession:

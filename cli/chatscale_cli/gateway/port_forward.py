@@ -23,6 +23,8 @@ _PORT_BYTES: Final = 2
 _PART_BYTES: Final = 65536
 _MAX_MESSAGE_BYTES: Final = 4 * 1024**2
 _ATTEMPTS: Final = 2
+_CLOSE_S: Final = 2.0
+"""Longest wait for the other side at the end of a connection."""
 
 
 class PortForward:
@@ -45,6 +47,7 @@ class PortForward:
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one local connection."""
+        self.error = None
         task = asyncio.current_task()
         if task is not None:
             self._open.add(task)
@@ -68,6 +71,7 @@ class PortForward:
                     return await self._session.ws_connect(
                         url, protocols=(_PROTOCOL,), headers=self._api.headers(), ssl=self._api.ssl,
                         server_hostname=self._api.server_name, proxy=self._api.proxy, max_msg_size=_MAX_MESSAGE_BYTES,
+                        timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
                     )  # fmt: skip
             except aiohttp.WSServerHandshakeError as error:
                 self._target = None
@@ -80,6 +84,11 @@ class PortForward:
                 if attempt + 1 == _ATTEMPTS:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def settle(self) -> None:
+        """Wait until connections that their clients have closed are closed in the cluster, too."""
+        if self._open:
+            await asyncio.wait(self._open, timeout=_CLOSE_S)
 
     async def close(self) -> None:
         """End all connections."""

@@ -15,8 +15,9 @@ from chatscale_cli.errors import ClusterError, CommandError, GatewayError
 from chatscale_cli.gateway.client import GatewayClient
 from chatscale_cli.gateway.cluster import ApiServer
 from chatscale_cli.gateway.connection import _open_forward
+from chatscale_cli.gateway.port_forward import PortForward
 from chatscale_contract.gateway.endpoints import API_PORT
-from tests.support.gateway_pods import serving
+from tests.support.gateway_pods import serving, until
 
 PROTOCOL = "v4.channel.k8s.io"
 LABELS = {"app.kubernetes.io/name": "chatscale-gateway"}
@@ -178,6 +179,29 @@ async def test_a_denied_reading_is_a_cluster_error():
     with pytest.raises(ClusterError, match="services is forbidden"):
         async with a_client(FakeCluster(1, list_status=403)):
             pass
+
+
+async def test_a_stopped_request_leaves_no_connection_in_the_cluster():
+    """While a person types, the event loop rests: the connection must be closed before."""
+    began = asyncio.Event()
+
+    async def never(_http: web.Request) -> web.Response:
+        began.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with serving(never) as gateway:
+        cluster = FakeCluster(gateway.port or 0)
+        async with a_client(cluster) as client:
+            request = asyncio.ensure_future(client.models())
+            await began.wait()
+            assert cluster.open == 1
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
+            await client.settle()
+            assert isinstance(client._forward, PortForward)
+            assert not client._forward._open, "the WebSocket was closed, with the answer of the other side"
+            await until(lambda: cluster.open == 0)
 
 
 async def test_closes_open_connections_at_the_end():
