@@ -45,13 +45,14 @@ class PortForward:
             self._target = await self._api.find_target(self._session, self._namespace)
         return self._target
 
-    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one local connection."""
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one local connection in a task of its own. asyncio's own task would log its cancellation."""
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.error = None
-        task = asyncio.current_task()
-        if task is not None:
-            self._open.add(task)
-            task.add_done_callback(self._open.discard)
         try:
             async with await self._dial() as websocket:
                 self.error = await _bridge(reader, writer, websocket)
@@ -100,7 +101,7 @@ class PortForward:
 @asynccontextmanager
 async def listening(forward: PortForward) -> AsyncIterator[int]:
     """Yield the local port. Closes every connection at the end."""
-    server = await asyncio.start_server(forward.connect, "127.0.0.1", 0)
+    server = await asyncio.start_server(forward.accept, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

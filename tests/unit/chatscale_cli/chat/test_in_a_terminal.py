@@ -18,9 +18,10 @@ from aiohttp import web
 from chatscale_contract.gateway.keys import hash_key
 from chatscale_contract.openai import sse
 from chatscale_contract.server.endpoints import HTTP_PORT
-from tests.support.gateway_pods import a_key_secret, a_replica_pod, ready
+from tests.support.gateway_pods import a_key_secret, a_replica_pod, ready, serving
 from tests.support.terminal import CTRL_C, CTRL_D, ESC_ENTER, in_a_terminal
-from tests.unit.gateway.test_process import Cluster, a_cluster, a_process
+from tests.unit.chatscale_cli.gateway.test_port_forward import FakeCluster
+from tests.unit.gateway.test_process import KUBECONFIG, Cluster, a_cluster, a_process
 
 KEY = "csk-the-key-of-the-terminal"
 REPLICA_ADDRESS = f"127.42.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
@@ -191,6 +192,37 @@ async def test_ctrl_c_stops_the_answer_and_ctrl_d_ends_the_program(tmp_path: Pat
         await terminal.prompts("tiny>")
         terminal.type(CTRL_D)
         assert await terminal.ends() == 0
+
+
+async def test_talks_through_a_port_forward_of_the_kubeconfig(tmp_path: Path):
+    """Ctrl-C reaches the replica while the program waits for the next message."""
+    replica = Replica(["Beginning\n\n", "the end"])
+    replica.gate.clear()
+    async with (
+        serving_replica(replica),
+        a_process(a_cluster_with_a_key(REPLICA_POD), tmp_path) as gateway,
+    ):
+        cluster = FakeCluster(int(gateway.api.rpartition(":")[2]))
+        async with serving(cluster.handle) as api_server:
+            kubeconfig = tmp_path / "kubeconfig"
+            url = str(api_server.make_url("")).rstrip("/")
+            kubeconfig.write_text(KUBECONFIG.format(url=url, token="of-the-user"))
+            env = environment(tmp_path, "", KUBECONFIG=str(kubeconfig))
+            async with in_a_terminal(CHAT, "chat", env=env) as terminal:
+                await terminal.shows("tiny>")
+                terminal.enter("one")
+                await terminal.shows("Beginning")
+                terminal.type(CTRL_C)
+                await terminal.shows("stopped")
+                await terminal.until(lambda: replica.left == 1, "client that left")
+                replica.gate.set()
+                terminal.enter("two")
+                await terminal.shows("the end")
+                terminal.enter("/exit")
+                assert await terminal.ends() == 0
+            assert await in_a_pipe("hi", "chat", "tiny", env=env) == (0, "Beginning\n\nthe end\n", "")
+    assert cluster.tokens == {"Bearer of-the-user"}
+    assert cluster.open == 0
 
 
 async def test_hostile_text_reaches_no_terminal_and_no_pipe(tmp_path: Path):
