@@ -47,9 +47,9 @@ class Answer:
         return "".join(self.parts.get(choice, ()))
 
     def waiting_text(self, model: str, now_s: float) -> str:
-        """The state before the first text; empty at first."""
+        """The state before the first text; empty in the first second, and once there is text."""
         elapsed_s = now_s - self.began_s
-        if elapsed_s < QUIET_S:
+        if elapsed_s < QUIET_S or (self.parts and not self.thinking):
             return ""
         if self.thinking:
             return f"{model} is thinking, {elapsed_s:.0f} s (Ctrl-C stops)"

@@ -81,10 +81,13 @@ class RichView(View):
         self._choices = 1
         self._chars = 0
         self._printed = False
+        self._drawn: tuple[int, str] | None = None
+        """Characters and status of the newest drawing: an unchanged one is not repeated."""
 
     @override
     def begin(self, choices: int) -> None:
         self._blocks, self._choices, self._chars, self._printed = Blocks(), choices, 0, False
+        self._drawn = None
         self._live = Live(
             Text(), console=self._console, auto_refresh=False, transient=True, redirect_stdout=False,
             redirect_stderr=False,
@@ -100,7 +103,8 @@ class RichView(View):
     @override
     def draw(self, status: str) -> float:
         began_s = self._clock()
-        if self._live is not None:
+        if self._live is not None and self._drawn != (self._chars, status):
+            self._drawn = (self._chars, status)
             self._live.update(self._changing(status), refresh=True)
         return max(REFRESH_S, (self._clock() - began_s) / _MOST_OF_TIME)
 

@@ -13,6 +13,8 @@ def test_says_nothing_in_the_first_second_and_then_what_it_waits_for():
     assert answer.waiting_text("tiny", 15).startswith("waiting for a replica of tiny: it wakes up")
     assert answer.take(Text(0, "hm", reasoning=True)) == ""
     assert answer.waiting_text("tiny", 16).startswith("tiny is thinking, 6 s")
+    answer.take(Text(0, "hello"))
+    assert answer.waiting_text("tiny", 17) == ""
 
 
 def test_collects_choices_as_printable_text():

@@ -98,6 +98,8 @@ def test_a_drawing_is_at_most_a_screen():
     before = len(out.getvalue())
     view.draw("")
     drawn = out.getvalue()[before:]
+    view.draw("")
+    assert out.getvalue()[before:] == drawn, "an unchanged drawing is not repeated"
     view.end(Answer(0))
     assert (drawn.count("line"), "line 199" in drawn) == (8, True)
 
