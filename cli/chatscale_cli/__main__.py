@@ -36,7 +36,7 @@ def _run(command: Command, options: argparse.Namespace) -> int:
     try:
         program = command.load()
     except ModuleNotFoundError as error:
-        needed = f"`{command.name}` needs the package {error.name}: pip install 'chatscale[{command.extra}]'"
+        needed = f"`{command.name}` needs the package {error.name}: in the repository, pip install '.[{command.extra}]'"
         sys.stderr.write(f"chatscale: {needed}\n")
         return SysExit.UNAVAILABLE
     try:

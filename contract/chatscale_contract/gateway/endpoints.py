@@ -11,7 +11,7 @@ LIVENESS_PORT: Final = 9101
 
 DEMAND_PATH: Final = "/demand"
 """GET: a `GatewayDemand`. With `?wake_seq=N&wait_s=S` the response waits up to S seconds (at most 5) until the
-gateway's `wake_seq` differs from N."""
+gateway's `wake_seq` differs from N. With `keys=false` it is without `keys`."""
 
 HELD_SECONDS_HEADER: Final = "X-Chatscale-Held-Seconds"
 """Response header: seconds that the request waited in the gateway. Absent once a keep-alive was sent."""

@@ -50,7 +50,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == SysExit.UNAVAILABLE
-    assert "pip install 'chatscale[simulator]'" in done.stderr
+    assert "pip install '.[simulator]'" in done.stderr
 
 
 def test_key_commands_name_the_package_that_is_missing():
@@ -60,7 +60,7 @@ def test_key_commands_name_the_package_that_is_missing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == SysExit.UNAVAILABLE
-    assert "pip install 'chatscale[keys]'" in done.stderr
+    assert "pip install '.[keys]'" in done.stderr
 
 
 def test_key_commands_need_only_the_kubernetes_client(tmp_path: Path):
