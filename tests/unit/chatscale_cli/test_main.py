@@ -87,7 +87,7 @@ def test_chat_commands_name_the_package_that_is_missing(command: str):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == SysExit.UNAVAILABLE
-    assert "pip install 'chatscale[chat]'" in done.stderr
+    assert "pip install '.[chat]'" in done.stderr
 
 
 def test_chat_at_an_address_needs_no_kubernetes_client():
