@@ -68,7 +68,7 @@ test: .venv/.synced clients ## Every check and test there is
 guide: images ## Follow docs/guide/install.md on a second, plain kind cluster, then delete it
 	$(PY) -m hack.guide_check
 
-bench-server: .venv/.synced ## The server beside its peers, 55 minutes of an idle machine: docs/benchmarks/server.md
+bench-server: .venv/.synced ## The server beside its peers, 55 minutes of an idle machine, with BENCH="--peers vllm" 20: docs/benchmarks/server*.md
 	$(PY) -m tests.benchmarks.server $(BENCH)
 
 bench-autoscaling: .venv/.synced ## The policy beside its peers on public traces, hours, resumable: docs/benchmarks/autoscaling.md

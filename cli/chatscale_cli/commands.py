@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from chatscale_cli.chat.options import add_options as add_chat_options
 from chatscale_cli.keys.options import add_options as add_key_options
+from chatscale_cli.status.options import add_options as add_status_options
 from chatscale_cli.usage.options import add_options as add_usage_options
 from chatscale_simulator.options import add_options as add_simulate_options
 
@@ -48,7 +50,21 @@ def _load_usage() -> Program:
     return run
 
 
+def _load_chat() -> Program:
+    from chatscale_cli.chat.command import run
+
+    return run
+
+
+def _load_status() -> Program:
+    from chatscale_cli.status.command import run
+
+    return run
+
+
 COMMANDS: Final = (
+    Command("chat", "talk to a model", "chat", add_chat_options, _load_chat),
+    Command("status", "print replicas, load, latency and cost of all models", "chat", add_status_options, _load_status),
     Command(
         "simulate",
         "play traffic against a ChatModel or against policies, without a cluster",
@@ -59,3 +75,5 @@ COMMANDS: Final = (
     Command("key", "create, rotate, revoke and list API keys of the gateway", "keys", add_key_options, _load_key),
     Command("usage", "print tokens and money by API key and model", "keys", add_usage_options, _load_usage),
 )
+PLUGIN_COMMANDS: Final = tuple(command for command in COMMANDS if command.name != "simulate")
+"""Those of `kubectl chatmodel`: they talk to a cluster."""

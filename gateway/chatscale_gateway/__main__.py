@@ -23,7 +23,7 @@ from chatscale_gateway.discovery.api_server import ApiServer, ApiServerError
 from chatscale_gateway.discovery.connection import connect
 from chatscale_gateway.discovery.discover import Discovery, Scope
 from chatscale_gateway.discovery.fan_out import FanOut
-from chatscale_gateway.discovery.key_discovery import KeyDiscovery
+from chatscale_gateway.discovery.key_discovery import KeyDiscovery, Recheck
 from chatscale_gateway.discovery.pod_http import pod_session
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
 from chatscale_gateway.http.authentication import Authentication
@@ -98,7 +98,7 @@ async def run_gateway(settings: Settings, tracing: Tracing | None, certificates:
         connect(settings.kube_context) as api_server,
         pod_session() as session,
         ReplicaClient(response_timeout_s=settings.response_timeout_seconds) as upstream,
-        authenticating(api_server, settings) as access,
+        authenticating(api_server, settings, dispatcher.refuse_revoked) as access,
         listening(
             dispatcher, upstream, options,
             host=HOST, ports=ports, tracing=tracing, authentication=access.authentication,
@@ -157,13 +157,13 @@ class Access:
 
 
 @asynccontextmanager
-async def authenticating(api_server: ApiServer, settings: Settings) -> AsyncIterator[Access]:
-    """Yield what the settings determine."""
+async def authenticating(api_server: ApiServer, settings: Settings, recheck: Recheck) -> AsyncIterator[Access]:
+    """Yield what the settings determine. recheck: as for `KeyDiscovery`."""
     if settings.auth is AuthMode.NONE:
         log.warning("authentication is off: everybody who reaches the gateway may use all models")
         yield Access()
         return
-    keys = KeyDiscovery(api_server, api_server, key_namespaces(settings), settings.pod_namespace)
+    keys = KeyDiscovery(api_server, api_server, key_namespaces(settings), settings.pod_namespace, recheck=recheck)
     if not settings.oidc_issuer:
         yield Access(Authentication(keys), keys, (keys.run,))
         return

@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     tls_key_file: str = Field(default="", description="the path of a file")
     """Private key of the certificate, not encrypted."""
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
-        default=(), description="a comma-separated list of networks such as 10.0.0.0/8"
+        default=(), description="a comma-separated list of networks without host bits, such as 10.0.0.0/8"
     )
     """Networks of proxies whose `X-Forwarded-For` the access log uses, comma-separated in the environment."""
     endpoint_delay_seconds: Annotated[int, Field(ge=0, le=300)] = Field(

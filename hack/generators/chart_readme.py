@@ -106,7 +106,8 @@ above. [The install guide](../../docs/guide/install.md) has every step. On the k
 With `scope: Cluster` (the default), a ClusterRole lets the operator serve the ChatModels of every namespace. With
 `scope: Namespace` the operator has a Role in each of `namespaces` and no right elsewhere. The person who installs then
 needs no cluster-wide rights either, if the CRD exists already (`crds.install: false`). In neither case may the operator
-read Secrets or execute commands in pods. The gateway reads ChatModels and pods by the same scope, and writes nothing.
+read Secrets or execute commands in pods. The gateway reads ChatModels and pods by the same scope. It
+also reads Secrets and creates Events, only in the namespaces of API keys (`gateway.auth.secretNamespaces`).
 
 ## Upgrade and uninstall
 

@@ -92,6 +92,32 @@ def test_install_yaml_is_the_release_and_its_namespace():
             ["WARNING: gateway.auth.enabled is false", "curl http://127.0.0.1:8080/v1/models\n"],
             id="no keys",
         ),
+        pytest.param(
+            {"gateway": {"auth": {"secretNamespaces": ["shop", "support"]}}},
+            ["KEY=$(chatscale key create first -n shop)", "the ChatModels of that namespace", "leaves out default"],
+            id="no keys in the namespace of the release",
+        ),
+        pytest.param(
+            {"gateway": {"auth": {"secretNamespaces": ["*"]}}},
+            ["KEY=$(chatscale key create first -n default)", "opens all ChatModels"],
+            id="keys in all namespaces",
+        ),
+        pytest.param(
+            {"gateway": {"pathPrefix": "/llm", "ingress": {"enabled": True, "hosts": ["llm.example"]}}},
+            ["by the Ingress:     http://llm.example/llm/v1", "WARNING: the gateway is exposed without TLS"],
+            id="an ingress without TLS",
+        ),
+        pytest.param(
+            {"gateway": {"ingress": {"enabled": True, "tls": [{"secretName": "llm"}]}}},
+            ["by the Ingress:     https://ADDRESS/v1"],
+            id="an ingress with TLS",
+        ),
+        pytest.param(
+            {"gateway": {"service": {"type": "LoadBalancer"}}},
+            ["WARNING: the gateway is exposed without TLS", "Set gateway.tls.secretName.\n"],
+            id="a load balancer without TLS",
+        ),
+        pytest.param({}, ["NetworkPolicies admit only", "in namespace monitoring"], id="policies"),
     ],
 )
 def test_notes_name_the_next_steps_and_what_an_uninstall_keeps(values: dict, promises: list[str], tmp_path: Path):
@@ -99,6 +125,18 @@ def test_notes_name_the_next_steps_and_what_an_uninstall_keeps(values: dict, pro
 
     for promise in promises:
         assert promise in notes
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({}, id="inside the cluster"),
+        pytest.param({"service": {"type": "LoadBalancer"}, "tls": {"secretName": "tls"}}, id="TLS at the gateway"),
+        pytest.param({"ingress": {"enabled": True, "tls": [{"secretName": "llm"}]}}, id="TLS at the ingress"),
+    ],
+)
+def test_notes_warn_only_of_keys_in_plain_text(values: dict, tmp_path: Path):
+    assert "WARNING" not in rendered_notes({"gateway": values}, tmp_path)
 
 
 def test_notes_name_samples_that_exist(tmp_path: Path):
@@ -140,9 +178,10 @@ def test_every_value_is_documented_once():
 def rendered_notes(values: dict, folder: Path) -> str:
     """`helm template` leaves NOTES.txt out, so it is rendered as the only text of a ConfigMap in a copied chart."""
     chart = folder / "chatscale"
-    (chart / "templates").mkdir(parents=True)
-    for name in ("Chart.yaml", "values.yaml", "templates/_helpers.tpl"):
-        (chart / name).write_text((CHART / name).read_text())
+    for path in (CHART / "Chart.yaml", CHART / "values.yaml", *CHART.glob("templates/**/*.tpl")):
+        copied = chart / path.relative_to(CHART)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_text(path.read_text())
     notes = (CHART / "templates/NOTES.txt").read_text()
     (chart / "templates/notes.yaml").write_text(f'{{{{- define "notes" -}}}}{notes}{{{{- end -}}}}\n' + CONFIG_MAP)
     out = helm(

@@ -297,7 +297,8 @@ def test_without_authentication_the_gateway_reads_no_secret():
 def test_the_schema_has_the_fields_of_a_policy():
     schema = json.loads((CHART / "values.schema.json").read_text())
 
-    assert schema["definitions"]["policy"]["propertyNames"]["enum"] == list(POLICY_FIELDS)
+    assert schema["definitions"]["claims"]["propertyNames"]["enum"] == list(POLICY_FIELDS)
+    assert list(schema["definitions"]["policy"]["properties"]) == list(POLICY_FIELDS)
 
 
 def test_cluster_scope_is_one_cluster_role_that_only_reads():
@@ -356,6 +357,25 @@ def test_another_service_account_is_bound_and_not_created():
             {"auth": {"oidc": {"issuer": "https://id.example"}}},
             "at '/gateway/auth/oidc/audience': minLength: got 0, want 1",
             id="issuer without an audience",
+        ),
+        pytest.param(
+            {"auth": {"oidc": {"audience": "chatscale"}}},
+            "at '/gateway/auth/oidc/issuer': minLength: got 0, want 1",
+            id="audience without an issuer",
+        ),
+        pytest.param(
+            {"auth": {"oidc": {"policy": {"requestsPerMinute": "60/min"}}}},
+            "at '/gateway/auth/oidc/policy/requestsPerMinute': '60/min' does not match",
+            id="limit that is no number",
+        ),
+        pytest.param(
+            {"auth": {"oidc": {"policy": {"wake": "no"}}}}, "at '/gateway/auth/oidc/policy/wake'", id="flag of a policy"
+        ),
+        pytest.param(
+            {"graceSeconds": 10}, "must be above gateway.endpointDelaySeconds (10)", id="grace within the delay"
+        ),
+        pytest.param(
+            {"resources": {"limits": {"memory": "lots"}}}, "at '/gateway/resources/limits/memory'", id="quantity"
         ),
         pytest.param(
             {"auth": {"secretNamespaces": ["*", "shop"]}},

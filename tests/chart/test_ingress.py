@@ -113,6 +113,7 @@ def test_a_route_has_no_time_limit_for_requests(values: dict[str, Any], port: in
             {"httpRoute": {"timeouts": {"request": "1 hour"}}}, "/gateway/httpRoute/timeouts/request", id="duration"
         ),
         pytest.param({"trustedProxies": ["lb.example"]}, "/gateway/trustedProxies/0", id="a proxy by name"),
+        pytest.param({"trustedProxies": ["10.0.0.0/33"]}, "/gateway/trustedProxies/0", id="a prefix that is too long"),
         pytest.param({"tls": {"secretName": "A_B"}}, "/gateway/tls/secretName", id="secret name"),
     ],
 )

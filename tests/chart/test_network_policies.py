@@ -108,6 +108,12 @@ def test_policies_select_the_pods_of_the_release_and_leave_egress_open(name: str
         pytest.param({"enable": True}, "additional properties 'enable' not allowed", id="unknown value"),
         pytest.param({"extraIngress": [{"form": []}]}, "additional properties 'form' not allowed", id="misspelt rule"),
         pytest.param({"gateway": {"from": [{}]}}, "minProperties: got 0, want 1", id="a peer that selects nothing"),
+        pytest.param({"gateway": {"from": [{"ipBlock": {"cidr": "lb"}}]}}, "/ipBlock/cidr", id="a network by name"),
+        pytest.param(
+            {"gateway": {"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}},
+            "maxProperties: got 2, want 1",
+            id="a network and pods in one peer",
+        ),
     ],
 )
 def test_refuses(values: dict[str, Any], message: str):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hack.helm import HelmError, template
+from tests.contract.test_guide_examples import DOCUMENTS, manifests
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,22 @@ def test_refuses(values: dict[str, Any], message: str):
         template(values)
 
     assert message in str(refusal.value)
+
+
+def documented_values() -> list[Any]:
+    """The values of the chart in YAML blocks of the guide."""
+    found = [(path.stem, block) for path in DOCUMENTS for block in manifests(path)]
+    values = [pair for pair in found if pair[1].keys() <= {"gateway", "networkPolicy", "operator"}]
+    return [pytest.param(block, id=f"{name}-{n}") for n, (name, block) in enumerate(values)]
+
+
+@pytest.mark.parametrize("values", documented_values())
+def test_takes_the_values_that_the_guide_shows(values: dict[str, Any]):
+    template(values)
+
+
+def test_the_guide_shows_values():
+    assert len(documented_values()) > 10
 
 
 def test_takes_the_globals_of_a_parent_chart():

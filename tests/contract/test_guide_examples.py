@@ -11,6 +11,7 @@ import yaml
 
 from chatscale.api.v1alpha1 import KIND, ChatModel
 from chatscale_cli.keys.options import add_options as add_key_options
+from chatscale_cli.usage.options import add_options as add_usage_options
 from chatscale_contract.gateway.key_secret import parse_key_data
 from chatscale_contract.gateway.keys import KEY_LABEL, KEY_LABEL_VALUE
 from chatscale_simulator.options import add_options
@@ -85,6 +86,24 @@ def test_a_key_command_in_a_document_is_understood(words: list[str]):
 
 def test_there_are_key_commands_to_check():
     assert {words.values[0][0] for words in key_commands()} == {"create", "rotate", "revoke", "list"}
+
+
+def usage_commands() -> list[Any]:
+    """The `chatscale usage` commands of blocks, as a shell splits them."""
+    command = re.compile(r"(?m)^(?:.*\| )?chatscale usage (-.*)$")
+    found = [shlex.split(words) for path in DOCUMENTS for words in command.findall(path.read_text())]
+    return [pytest.param(words, id=" ".join(words)) for words in found]
+
+
+@pytest.mark.parametrize("words", usage_commands())
+def test_a_usage_command_in_a_document_is_understood(words: list[str]):
+    parser = argparse.ArgumentParser()
+    add_usage_options(parser)
+    parser.parse_args(words)
+
+
+def test_there_are_usage_commands_to_check():
+    assert len(usage_commands()) >= 3
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands and their flags."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    actions = parser.add_subparsers(dest=ACTION, required=True)
+    actions = parser.add_subparsers(dest=ACTION, required=True, metavar="COMMAND")
     _add_create(_add_parser(actions, "create", "create a key and print it", _CREATE))
     _add_rotate(_add_parser(actions, "rotate", "replace a key; the old one stays valid for a while", _ROTATE))
     revoke = _add_parser(actions, "revoke", "delete a key", "Delete a key. Gateways refuse it within 5 seconds.\n")
@@ -69,17 +69,18 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
     group = parser.add_argument_group("policy; without a flag there is no limit")
     add = group.add_argument
-    add("--models", nargs="+", default=[], metavar="MODEL", help="ChatModels as name or namespace/name (default: all)")
+    models_help = "ChatModels as name or namespace/name (default: all); NAME comes before this flag"
+    add("--models", nargs="+", default=[], metavar="MODEL", help=models_help)
     add("--requests-per-minute", type=_limit, metavar="N", help="requests per minute")
     add("--input-tokens-per-minute", type=_limit, metavar="N", help="prompt tokens per minute")
     add("--output-tokens-per-minute", type=_limit, metavar="N", help="tokens of answers per minute")
-    add("--max-concurrency", type=_limit, metavar="N", help="requests at a time, those that wait included")
+    add("--max-concurrency", type=_limit, metavar="N", help="requests at a time, held ones included")
     add(
         "--priority",
         type=_priority,
         default=0,
         metavar="P",
-        help=f"-{MAX_PRIORITY} to {MAX_PRIORITY}; waiting requests of a higher priority go first (default 0)",
+        help=f"-{MAX_PRIORITY} to {MAX_PRIORITY}; held requests of a higher priority go first (default 0)",
     )
     add("--expires", type=expiry, metavar="WHEN", help="a duration such as 30d, or a time such as 2026-12-31T23:59:59Z")
     add("--no-wake", action="store_true", help="requests do not start a ChatModel that has 0 replicas")

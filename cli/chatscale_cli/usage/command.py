@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import yaml
 
-from chatscale_cli.errors import CommandError
+from chatscale_cli.errors import ClusterError, CommandError
 from chatscale_cli.usage.bill import Report, make_report
 from chatscale_cli.usage.formats import format_report
 from chatscale_cli.usage.options import STANDARD_INPUT
@@ -28,8 +28,12 @@ def run(options: argparse.Namespace) -> int:
         lines = chain.from_iterable(map(_read_lines, options.files))
         write_report(options, lines, _prices_in(options.prices), now, sys.stdout, sys.stderr)
         return 0
-    from chatscale_cli.keys.api_server import api_client
-    from chatscale_cli.usage.cluster import GatewayLogs
+    try:
+        from chatscale_cli.keys.api_server import api_client
+        from chatscale_cli.usage.cluster import GatewayLogs
+    except ModuleNotFoundError as error:
+        needed = f"without FILE `usage` needs the package {error.name}: in the repository, pip install '.[keys]'"
+        raise ClusterError(needed) from error
 
     with api_client(options.kubeconfig, options.context) as (api, _):
         now = datetime.now(UTC)  # noqa: TID251 - after a login program has waited for a person
@@ -58,11 +62,11 @@ def write_report(
 
 def _remarks(report: Report) -> Iterator[str]:
     if report.damaged_lines:
-        yield f"{report.damaged_lines:,} lines are damaged and not counted"
+        yield f"damaged lines that are not counted: {report.damaged_lines:,}"
     total = report.total
     if 0 < total.unpriced_requests < total.requests:
-        missing = "requests to models that have no token prices in spec.price"
-        yield f"the cost is without {total.unpriced_requests:,} {missing}"
+        missing = "requests that the cost leaves out, because their models have no token prices in spec.price"
+        yield f"{missing}: {total.unpriced_requests:,}"
 
 
 def _instant(found: datetime | timedelta | None, now: datetime) -> datetime | None:

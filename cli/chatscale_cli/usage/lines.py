@@ -1,12 +1,15 @@
 """Reads lines of the gateway's access log. Pure. A damaged line is counted, never fatal."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 _LARGEST: Final = 10**9
 """Tokens of one request, as the gateway accepts them."""
+_TEXT_LINE: Final = re.compile(r"(^|\] )\d\d:\d\d:\d\d (DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
+"""Another line of a gateway with chart value `logFormat: text`. The lines of requests are always JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Other:
 
 def read_line(line: str) -> Entry | Other | None:
     """None for a damaged line. Text before the JSON object, as `kubectl logs --prefix` adds it, is ignored."""
+    if _TEXT_LINE.search(line, 0, 512):
+        return Other()
     text = line[line.find("{") :] if "{" in line else ""
     try:
         found = json.loads(text)

@@ -113,8 +113,16 @@ class GatewayDemand:
     """By `namespace/name` of the key's Secret. For the other gateways; the operator does not need it."""
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object of the response to GET `DEMAND_PATH`."""
-        return asdict(self)
+        """The JSON object of the response to GET `DEMAND_PATH`. Counters of keys that are 0 are left out."""
+        return {
+            "gateway": self.gateway,
+            "instance": self.instance,
+            "wake_seq": self.wake_seq,
+            "draining": self.draining,
+            "models": {name: asdict(demand) for name, demand in self.models.items()},
+            # There may be thousands, each second, and asdict needs five times as long.
+            "keys": {name: _key_json(use) for name, use in self.keys.items()},
+        }
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -161,16 +169,22 @@ def _recent_ttft(value: object) -> Mapping[int, int]:
 
 def _key_use(value: object) -> KeyUse | None:
     """None if it is not valid: the limits of one key must not make the demand for all models unreadable."""
-    numbers: dict[str, Any] = {}
     try:
         found = _mapping(value, "key")
-        for each in fields(KeyUse):
-            if each.name in found:
-                number = _number(found[each.name], each.name)
-                numbers[each.name] = number if each.name.startswith("missing_") else int(number)
+        numbers = {name: _number(number, name) for name, number in found.items() if name in _KEY_FIELDS}
     except ValueError:
         return None
-    return KeyUse(**numbers)
+    counts: dict[str, Any] = {
+        name: number if name.startswith("missing_") else int(number) for name, number in numbers.items()
+    }
+    return KeyUse(**counts)
+
+
+_KEY_FIELDS: Final = tuple(each.name for each in fields(KeyUse))
+
+
+def _key_json(use: KeyUse) -> dict[str, float]:
+    return {name: value for name in _KEY_FIELDS if (value := getattr(use, name))}
 
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ LIVENESS_PORT: Final = 9101
 
 DEMAND_PATH: Final = "/demand"
 """GET: a `GatewayDemand`. With `?wake_seq=N&wait_s=S` the response waits up to S seconds (at most 5) until the
-gateway's `wake_seq` differs from N."""
+gateway's `wake_seq` differs from N. With `keys=false` it is without `keys`."""
 
 PAGE_MODELS_PATH: Final = "/pages/models"
 """GET, on the API port: the models of the key with their states, for the model picker of the chat page."""

@@ -261,5 +261,6 @@ def _shown(value: Any, *, is_hash: bool) -> str:
 
 
 def _shown_name(name: str) -> str:
-    """A key can be the name of a field, too."""
-    return name if len(name) <= _SHOWN_CHARACTERS and KEY_PREFIX not in name else f"a name of {len(name)} characters"
+    """A key can be the name of a field, too, and a line break would begin another line in a log."""
+    is_safe = len(name) <= _SHOWN_CHARACTERS and KEY_PREFIX not in name and name.isprintable()
+    return name if is_safe else f"a name of {len(name)} characters"

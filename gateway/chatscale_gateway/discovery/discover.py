@@ -84,6 +84,7 @@ class Discovery:
         self._load_reader: Final = LoadReader(session)
         self._peer_reader: Final = PeerReader(session, admin_port, asyncio.get_running_loop().time)
         self._changed: Final = asyncio.Event()
+        self._listed: Final = asyncio.Event()
         self._ready: Final = asyncio.Event()
         self._invalid: Final[dict[str, str]] = {}
         """Message of the ChatModels that cannot be parsed, by UID."""
@@ -105,7 +106,10 @@ class Discovery:
 
     @property
     def ready(self) -> bool:
-        """Whether all lists were read completely once and reported."""
+        """Whether all lists, and the peers, were read once and reported.
+
+        Without the peers' reports every key would begin with full buckets in this gateway.
+        """
         return self._ready.is_set()
 
     async def wait_until_ready(self) -> None:
@@ -118,10 +122,12 @@ class Discovery:
             for run in self._runs():
                 group.create_task(run)
             group.create_task(self._report_catalog_forever())
-            await self._ready.wait()
+            await self._listed.wait()
             group.create_task(_repeat("loads", self._read_loads))
             if self._gateways:
                 group.create_task(_repeat("peers", self._read_peers))
+            else:
+                self._ready.set()
 
     async def _report_catalog_forever(self) -> NoReturn:
         while True:
@@ -130,9 +136,9 @@ class Discovery:
             if not self._all_listed():
                 continue
             self._reports.catalog_changed(build_catalog(_all(self._models), _all(self._pods)))
-            if not self._ready.is_set():
-                log.info("ready", extra={"models": sum(1 for _ in _all(self._models))})
-                self._ready.set()
+            if not self._listed.is_set():
+                log.info("catalog read", extra={"models": sum(1 for _ in _all(self._models))})
+                self._listed.set()
 
     def _runs(self) -> Iterator[Coroutine[None, None, NoReturn]]:
         yield from (each.run() for each in self._models)
@@ -151,7 +157,10 @@ class Discovery:
         self._reports.loads_read(loads, asyncio.get_running_loop().time())
 
     async def _read_peers(self) -> None:
-        self._reports.peers_read(await self._peer_reader.read(_all(self._gateways)))
+        try:
+            self._reports.peers_read(await self._peer_reader.read(_all(self._gateways)))
+        finally:
+            self._ready.set()
 
     def _load_targets(self) -> Iterator[LoadTarget]:
         slots = {found.model.key: found.slots for found in _all(self._models)}

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NoReturn, Protocol
 
 from chatscale_contract.gateway.keys import KEY_LABEL, KEY_LABEL_VALUE
@@ -24,14 +25,18 @@ from chatscale_gateway.discovery.key_secrets import (
     read_key_secret,
 )
 from chatscale_gateway.discovery.reflector import Backoff, Reflector, Source
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.keys.key_ring import KeyRing
 
 LONGEST_RETRY_S: Final = 4.0
 """A changed key counts within 5 s, also after an outage of the API server."""
 EVENT_RETRY_S: Final = 30.0
+RECHECK_S: Final = 1.0
+"""Between two checks of the keys of held requests. They can expire without a change of a Secret."""
 PAGE_ITEMS: Final = 20
 """Anyone who may create a Secret can give it the label and 1 MiB of data."""
 
+Recheck = Callable[[Callable[[Caller], Caller | None]], None]
 log = logging.getLogger(__name__)
 
 
@@ -47,6 +52,7 @@ class KeyDiscovery:
     """The keys of the cluster.
 
     namespaces: of the Secrets; empty means all.  own_namespace: of the gateway; its keys open all ChatModels.
+    recheck: called each second with the current state of a caller, None for a key that is not valid any more.
     """
 
     def __init__(
@@ -56,11 +62,13 @@ class KeyDiscovery:
         namespaces: tuple[str, ...],
         own_namespace: str,
         *,
+        recheck: Recheck | None = None,
         wall_clock: Callable[[], float] = time.time,
         event_retry_s: float = EVENT_RETRY_S,
     ) -> None:
         self._events: Final = events
         self._own_namespace: Final = own_namespace
+        self._recheck: Final = recheck
         self._wall_clock: Final = wall_clock
         self._event_retry_s: Final = event_retry_s
         self._listed: Final = asyncio.Event()
@@ -96,6 +104,8 @@ class KeyDiscovery:
             for each in self._reflectors:
                 group.create_task(each.run())
             group.create_task(self._report_forever())
+            if self._recheck is not None:
+                group.create_task(self._recheck_forever(self._recheck))
 
     def _secrets(self) -> Iterator[KeySecret]:
         for reflector in self._reflectors:
@@ -125,6 +135,18 @@ class KeyDiscovery:
         self._reported &= found.keys()
         if found.keys() - self._reported:
             self._unreported.set()
+
+    async def _recheck_forever(self, recheck: Recheck) -> NoReturn:
+        while True:
+            await asyncio.sleep(RECHECK_S)
+            if (ring := self._ring) is None:
+                continue
+            try:
+                recheck(partial(ring.current, wall_now=self._now()))
+            except Exception:
+                # A bug in the check must not end the streams that the gateway serves.
+                metrics.DISCOVERY_ERRORS.labels("secrets").inc()
+                log.exception("the keys of held requests were not checked")
 
     async def _report_forever(self) -> NoReturn:
         while True:

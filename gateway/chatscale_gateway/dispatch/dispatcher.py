@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from chatscale.api.v1alpha1.routing import HoldSpec
 from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.load import ReplicaLoad
@@ -20,6 +19,7 @@ from chatscale_gateway.dispatch.pods import Pod
 from chatscale_gateway.dispatch.request import Request
 from chatscale_gateway.holding.queue import HoldBudget, hold_deadline_s
 from chatscale_gateway.holding.refusals import BOUND_REASONS, RefusalReason, refuse
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.limits.limiter import Limiter
 from chatscale_gateway.routing.candidates import Rng
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey
@@ -70,12 +70,12 @@ class HoldingDispatcher:
         """The ChatModel for the `model` of a request. See `Dispatcher.resolve`."""
         return self._names.resolve(name, namespace, allowed)
 
-    def available(self, key: ModelKey) -> Model | None:
-        """The ChatModel, if it exists and a request for it can be answered or held."""
+    def available(self, key: ModelKey, *, wakes: bool) -> Model | None:
+        """See `Dispatcher.available`."""
         state = self._states.get(key)
         if state is None or state.deleted or (state.model.stopped and not state.accepting):
             return None
-        return state.model
+        return None if state.asleep and not wakes else state.model
 
     def held(self, key: ModelKey) -> int:
         """Requests that wait for this model, over all gateways as last read."""
@@ -107,7 +107,7 @@ class HoldingDispatcher:
         else:
             request = self._next_attempt(state, after)
         # A request that comes back goes to the front, so it may be served before those that wait.
-        if (after is not None or not state.queue) and (chosen := state.choose(request, self._rng)):
+        if (after is not None or state.queue.is_before_all(request)) and (chosen := state.choose(request, self._rng)):
             if after is None:
                 state.accounts.arrive(request)
             return self._place(state, request, *chosen, self._now())
@@ -182,6 +182,15 @@ class HoldingDispatcher:
         for state in self._states.values():
             state.set_limits(self._gateway, self._peers)
             self._release(state)
+
+    def refuse_revoked(self, current: Callable[[Caller], Caller | None]) -> None:
+        """Refuse held requests whose key is not valid any more, or does not open their model any more."""
+        for state in self._states.values():
+            for request in list(state.queue):
+                if (caller := current(request.arrival.caller)) is None:
+                    self._refuse_one(state, request, RefusalReason.REVOKED)
+                elif not caller.may_use(state.key):
+                    self._refuse_one(state, request, RefusalReason.DELETED)
 
     # ---- shutdown ----
 
@@ -303,7 +312,7 @@ class HoldingDispatcher:
             state.accounts.arrive(request)
         if request.deadline_s <= self._now():
             raise self._refusal(state, RefusalReason.DEADLINE, request)
-        if reason := state.queue.refusal(request, hold) if is_new else _refusal_to_put_back(hold):
+        if reason := state.queue.refusal(request, hold) if is_new else state.queue.refusal_to_put_back(hold):
             displaced = state.queue.displaced_by(request, hold) if is_new else None
             if displaced is None:
                 raise self._refusal(state, reason, request)
@@ -389,8 +398,3 @@ class HoldingDispatcher:
         self._woken.set()
         self._woken = asyncio.Event()
         self._events.wake_requested(state.key)
-
-
-def _refusal_to_put_back(hold: HoldSpec) -> RefusalReason | None:
-    """The other bounds do not apply: the request was admitted within them."""
-    return RefusalReason.HOLDS_NONE if hold.max_requests == 0 else None

@@ -100,8 +100,11 @@ class Dispatcher(Protocol):
         """
         ...
 
-    def available(self, key: ModelKey) -> Model | None:
-        """The ChatModel, if it exists and a request for it can be answered or held."""
+    def available(self, key: ModelKey, *, wakes: bool) -> Model | None:
+        """The ChatModel, if it exists and a request for it can be answered or held.
+
+        wakes: whether the request may start a model that has 0 replicas.
+        """
         ...
 
     def held(self, key: ModelKey) -> int:

@@ -135,6 +135,10 @@ class FairOrder(Generic[R]):
             del self._bands[priority]
             del self._priorities[bisect_left(self._priorities, priority)]
 
+    def highest_priority(self) -> int | None:
+        """Of all requests; None if there is none."""
+        return self._priorities[-1] if self._priorities else None
+
     def last_for(self, request: R) -> R | None:
         """The request that should give its place in the queue to `request`; None if there is none.
 

@@ -62,9 +62,18 @@ class HoldQueue(Generic[R]):
     def __contains__(self, request: object) -> bool:
         return id(request) in self._requests
 
+    def is_before_all(self, request: R) -> bool:
+        """Whether no held request has the same or a higher priority."""
+        highest = self._order.highest_priority()
+        return highest is None or highest < request.priority
+
     def refusal(self, request: R, bounds: HoldSpec) -> RefusalReason | None:
         """Why `request` does not fit: the first reason that applies. An empty queue accepts a prompt of any length."""
         return self._refusal(request, bounds, len(self), 0, 0)
+
+    def refusal_to_put_back(self, bounds: HoldSpec) -> RefusalReason | None:
+        """Why a request cannot come back. The other bounds do not apply: it was admitted within them."""
+        return RefusalReason.HOLDS_NONE if bounds.max_requests == 0 else None
 
     def displaced_by(self, request: R, bounds: HoldSpec) -> R | None:
         """The held request without which `request` fits, and that has to give way; None if there is none.

@@ -26,7 +26,9 @@ class RefusalReason(StrEnum):
     ASLEEP = "model_asleep"
     """The model has 0 replicas, and the key has `wake: false`."""
     DELETED = "model_not_found"
-    """The ChatModel was deleted while the request was held."""
+    """The ChatModel was deleted, or the key no longer opens it, since the request is held."""
+    REVOKED = "invalid_api_key"
+    """The key was revoked or has expired while the request was held."""
     UNREACHABLE = "replica_unreachable"
     """No connection to a replica, in all attempts."""
     SHUTDOWN = "gateway_stopping"
@@ -45,8 +47,10 @@ BOUND_REASONS = frozenset(
 )
 """Refusals with 429, because a bound of the hold is full."""
 
-_WITHOUT_RETRY = frozenset({RefusalReason.STOPPED, RefusalReason.ASLEEP, RefusalReason.DELETED})
+_WITHOUT_RETRY = frozenset({RefusalReason.STOPPED, RefusalReason.ASLEEP, RefusalReason.DELETED, RefusalReason.REVOKED})
 """Waiting cannot help. After the other reasons a repeated request may find a free place."""
+
+_STATUS = {RefusalReason.DELETED: 404, RefusalReason.REVOKED: 401}
 
 _MESSAGES = {
     RefusalReason.HOLDS_NONE: "no replica has a free place, and spec.routing.hold.maxRequests is 0",
@@ -61,7 +65,8 @@ _MESSAGES = {
     RefusalReason.DEADLINE: "no replica had a free place before the hold timeout",
     RefusalReason.STOPPED: "the model has 0 replicas and does not start on request",
     RefusalReason.ASLEEP: "the model has 0 replicas, and this key does not start a model (wake: false)",
-    RefusalReason.DELETED: "the model was deleted",
+    RefusalReason.DELETED: "the model does not exist any more",
+    RefusalReason.REVOKED: "the API key is not valid any more",
     RefusalReason.UNREACHABLE: "the gateway could not connect to a replica",
     RefusalReason.SHUTDOWN: "the gateway is stopping; another one serves the next request",
 }
@@ -70,7 +75,7 @@ _MESSAGES = {
 def refuse(reason: RefusalReason, model: ModelKey, retry_after_s: int) -> ApiError:
     """The error response. retry_after_s is left out where waiting cannot help."""
     retryable = reason not in _WITHOUT_RETRY
-    status = 404 if reason is RefusalReason.DELETED else 429 if reason in BOUND_REASONS else 503
+    status = _STATUS.get(reason, 429 if reason in BOUND_REASONS else 503)
     return ApiError(
         status,
         f"model `{model}`: {_MESSAGES[reason]}",

@@ -1,7 +1,7 @@
 """Handlers of the admin port: metrics, readiness, and the demand report for the operator and for peers."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import web
@@ -28,13 +28,13 @@ class AdminHandlers:
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def readyz(self, _http: web.Request) -> web.Response:
-        """200 from the first complete catalog until SIGTERM."""
+        """200 once catalog, keys and peers have been read, until SIGTERM."""
         if self.lifecycle.ready:
             return web.Response(text="ready\n")
         return web.Response(status=503, text="leaving\n" if self.lifecycle.leaving else "no complete catalog yet\n")
 
     async def demand(self, http: web.Request) -> web.Response:
-        """A `GatewayDemand`; with `wake_seq` and `wait_s` after the wait that the contract describes."""
+        """A `GatewayDemand`; the contract describes `wake_seq`, `wait_s` and `keys`."""
         seen, wait_s = _number(http, "wake_seq"), _number(http, "wait_s")
         if seen is not None and wait_s is not None:
             try:
@@ -42,7 +42,8 @@ class AdminHandlers:
                     await self.dispatcher.wait_for_wake(int(seen))
             except TimeoutError:
                 pass
-        return web.json_response(self.dispatcher.demand().to_json())
+        report = self.dispatcher.demand()
+        return web.json_response((replace(report, keys={}) if http.query.get("keys") == "false" else report).to_json())
 
 
 def build_admin_app(handlers: AdminHandlers) -> web.Application:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale_contract.openai.errors import bad_request
+from chatscale_contract.openai.numbers import read_whole_number
 
 _BYTES_PER_TOKEN: Final = 4
 """A usual mean for English text. A guess for everything else."""
@@ -13,7 +14,7 @@ _MESSAGE_TOKENS: Final = 4
 """Role and separators in usual chat templates."""
 _IMAGE_TOKENS: Final = 1000
 """A guess: data URLs must not count as text."""
-_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """OpenAI's names for the most tokens of one choice. Runtimes differ about which one counts, so the larger one does."""
 _PREFIX_ROLES: Final = frozenset({"system", "developer", "user"})
 _PREFIX_BYTES: Final = 64 * 1024
@@ -115,8 +116,9 @@ def _count_choices(body: dict[str, Any]) -> int:
 
 
 def _count(value: object) -> int | None:
-    """A number from 0; None for anything else, which the replica rejects."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A whole number from 0; None for anything else, which the replica rejects or takes for no limit."""
+    found = read_whole_number(value)
+    return found if found is not None and found >= 0 else None
 
 
 def _measure_content(content: object) -> tuple[int, int]:

@@ -47,14 +47,14 @@ class ApiHandlers:
     async def forward(self, http: web.Request, path: str) -> web.StreamResponse:
         """POST of a path that all models have."""
         http[RECORD].path = path
-        with self.intake.counting() as size:
+        with self.intake.counting(caller_of(http).key) as size:
             return await self.relay.run(await self._receive(http, path, size))
 
     async def forward_extra(self, http: web.Request, path: str) -> web.StreamResponse:
         """POST of a path in `spec.routing.extraPaths`. 404 if the model of the request does not have it."""
         if not self.has_extra_path(path, caller_of(http)):
             raise _unknown_path()
-        with self.intake.counting() as size:
+        with self.intake.counting(caller_of(http).key) as size:
             call = await self._receive(http, path, size)
             if path not in call.model.routing.extra_paths:
                 raise _unknown_path()
@@ -97,7 +97,7 @@ class ApiHandlers:
         facts = received.facts
 
         def find(key: ModelKey) -> Model | None:
-            return self.dispatcher.available(key) if caller.may_use(key) else None
+            return self.dispatcher.available(key, wakes=caller.policy.wake) if caller.may_use(key) else None
 
         found = decide_overload(model, self.dispatcher.held(model.key), received.body, facts.prompt_tokens, find)
         match found:
@@ -105,7 +105,8 @@ class ApiHandlers:
                 return model, facts, {}
             case Capped(limit, changes):
                 mode, detail = OverloadMode.CAPPED, f"max_tokens={limit}"
-                answers, facts = model, replace(facts, max_tokens=limit)
+                stated = limit if facts.max_tokens is None else facts.max_tokens
+                answers, facts = model, replace(facts, max_tokens=min(limit, stated))
             case Fallback(answers):
                 mode, detail, changes = OverloadMode.FALLBACK, f"model={answers.key.name}", {}
                 record.requested_model, record.model = model.key, answers.key

@@ -6,11 +6,12 @@ The parsed body takes several times the memory of its bytes, so callers keep onl
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from chatscale_contract.gateway.keys import KeyId
 from chatscale_contract.openai.bounded_json import JsonBounds, parse_object
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_gateway.http.extraction import RequestFacts, read_facts
@@ -34,24 +35,30 @@ class ReceivedRequest:
 class BodySize:
     """Bytes of one request's body that have arrived."""
 
+    owner: KeyId | None
+    """The key of the request; None where authentication is off."""
     count: int = 0
 
 
 @dataclass(slots=True)
 class Intake:
-    """Receives bodies. Counts the bytes of all requests that have not ended."""
+    """Receives bodies. Counts the bytes of all requests that have not ended.
+
+    One key gets at most three quarters of the limit, so that its slow or large requests do not keep out all others.
+    """
 
     options: HttpOptions
     bodies_bytes: int = 0
+    _by_key: dict[KeyId, int] = field(default_factory=dict)
 
     @contextmanager
-    def counting(self) -> Iterator[BodySize]:
-        """Wrap a request, from its body's first byte to its end."""
-        size = BodySize()
+    def counting(self, owner: KeyId | None) -> Iterator[BodySize]:
+        """Wrap a request, from its body's first byte to its end. owner: its key."""
+        size = BodySize(owner)
         try:
             yield size
         finally:
-            self.bodies_bytes -= size.count
+            self._count(size, -size.count)
 
     async def receive(self, http: web.BaseRequest, size: BodySize) -> ReceivedRequest:
         """Raises ApiError 400, 408, 413 or 429."""
@@ -80,11 +87,10 @@ class Intake:
     async def _read_parts(self, http: web.BaseRequest, size: BodySize) -> bytes:
         parts = []
         while part := await http.content.readany():
-            size.count += len(part)
-            self.bodies_bytes += len(part)
+            self._count(size, len(part))
             if size.count > self.options.max_body_bytes:
                 raise _too_large("the body is larger", self.options.max_body_bytes)
-            if self.bodies_bytes > self.options.max_bodies_bytes:
+            if self._is_full(size.owner):
                 raise ApiError(
                     429,
                     "the request bodies in this gateway have too many bytes; try again later",
@@ -93,6 +99,19 @@ class Intake:
                 )
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _count(self, size: BodySize, added: int) -> None:
+        size.count += added
+        self.bodies_bytes += added
+        if size.owner is not None:
+            self._by_key[size.owner] = self._by_key.get(size.owner, 0) + added
+            if not self._by_key[size.owner]:
+                del self._by_key[size.owner]
+
+    def _is_full(self, owner: KeyId | None) -> bool:
+        limit = self.options.max_bodies_bytes
+        of_key = 0 if owner is None else self._by_key.get(owner, 0)
+        return self.bodies_bytes > limit or of_key > max(self.options.max_body_bytes, limit * 3 // 4)
 
 
 def _too_large(found: str, limit: int) -> ApiError:

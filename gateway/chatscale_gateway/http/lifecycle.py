@@ -39,7 +39,7 @@ class Lifecycle:
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def catalog_complete(self) -> None:
-        """The first complete catalog has been applied: the gateway is ready."""
+        """Catalog, keys and peers have been read: the gateway is ready."""
         self._catalog_complete = True
 
     @property

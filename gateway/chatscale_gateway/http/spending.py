@@ -93,7 +93,8 @@ class Spending:
             case Outcome.SERVER_ERROR:
                 return (self.prompt_tokens, self._streamed_tokens) if self.streamed_events else (0, 0)
             case Outcome.COMPLETED | Outcome.CLIENT_LEFT:
-                if self.streamed or not self.generates:
+                # A runtime can stream although the request does not say `true`, but `1` or `"true"`.
+                if self.streamed or self.streamed_events or not self.generates:
                     return self.prompt_tokens, self._streamed_tokens
                 # The answer was not streamed, so nobody has counted its tokens: assume the model's usual speed.
                 return self.prompt_tokens, min(self.max_output_tokens, round(elapsed_s / self.tpot_s))

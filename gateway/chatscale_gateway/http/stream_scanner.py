@@ -73,7 +73,7 @@ class StreamScanner:
             if has_usage(event):
                 chunk = _payload(event)
                 usage = read_usage(chunk.get("usage"))
-                self.usage = usage or self.usage
+                self.usage = _largest(self.usage, usage or _inner_usage(chunk))
                 if self._drop_usage and usage is not None and chunk.get("choices") == []:
                     continue
             kept.append(event)
@@ -87,3 +87,20 @@ def _payload(event: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _inner_usage(chunk: dict[str, Any]) -> Usage | None:
+    """Of events that have it one level deeper: `response` in /v1/responses, `message` in /v1/messages."""
+    inner = chunk.get("response", chunk.get("message"))
+    return read_usage(inner.get("usage")) if isinstance(inner, dict) else None
+
+
+def _largest(one: Usage | None, other: Usage | None) -> Usage | None:
+    """Counts grow in a stream, and an event may have only some of them."""
+    if one is None or other is None:
+        return one or other
+    return Usage(
+        max(one.prompt_tokens, other.prompt_tokens),
+        max(one.cached_tokens, other.cached_tokens),
+        max(one.generated_tokens, other.generated_tokens),
+    )

@@ -6,6 +6,9 @@ from typing import Final
 from chatscale_contract.gateway.keys import KeyId, KeyPolicy
 from chatscale_gateway.routing.catalog import ModelKey
 
+OIDC_PREFIX: Final = "oidc:"
+"""Of the name of a token's owner. A Secret's name has no colon, so no token has the name of a key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

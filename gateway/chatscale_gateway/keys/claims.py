@@ -7,10 +7,8 @@ from urllib.parse import quote
 
 from chatscale_contract.gateway.key_secret import MalformedKeyError, parse_policy
 from chatscale_contract.gateway.keys import KeyId
-from chatscale_gateway.keys.caller import Caller
+from chatscale_gateway.keys.caller import OIDC_PREFIX, Caller
 
-OIDC_PREFIX: Final = "oidc:"
-"""Of the caller's name. A Secret's name has no colon, so no token has the name of a key."""
 _SAFE: Final = "-._~@|+"
 _MAX_NAME: Final = 200
 _MODELS: Final = "models"
@@ -54,11 +52,15 @@ def _name(subject: object) -> str:
 
 
 def _text(value: object) -> str:
-    """As it is in a Secret."""
+    """As it is in a Secret. Raises MalformedKeyError."""
     match value:
         case bool():
             return "true" if value else "false"
         case list():
-            return ",".join(map(str, value))
+            entries = [str(entry) for entry in value]
+            if any("," in entry or len(entry.split()) != 1 for entry in entries):
+                # One group named `a,b` must not be the groups `a` and `b`.
+                raise MalformedKeyError("an entry of a list must have no comma and no space, found one")
+            return ",".join(entries)
         case _:
             return str(value)

@@ -13,7 +13,7 @@ from typing import Final
 
 from chatscale_contract.gateway.key_secret import StoredKey
 from chatscale_contract.gateway.keys import KeyId, hash_key
-from chatscale_gateway.keys.caller import Caller
+from chatscale_gateway.keys.caller import OIDC_PREFIX, Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class KeyRing:
     own_namespace: of the gateway. Its keys open ChatModels of all namespaces, others those of the Secret's namespace.
     """
 
-    __slots__ = ("_entries", "duplicates")
+    __slots__ = ("_by_id", "_entries", "duplicates")
 
     def __init__(self, keys: Iterable[FoundKey], own_namespace: str) -> None:
         found = tuple(keys)
@@ -53,11 +53,13 @@ class KeyRing:
         self.duplicates: Final = frozenset(key.id for key in found if any(uses[each] > 1 for each in key.hashes))
         """Secrets that share a hash with another one. All of them are off: the key has no single owner."""
         self._entries: Final[dict[str, _Entry]] = {}
+        self._by_id: Final[dict[KeyId, Caller]] = {}
         for key in found:
             if key.id in self.duplicates:
                 continue
             caller = Caller(key.id, key.stored.policy, opens_all=key.id.namespace == own_namespace)
             self._entries[key.stored.sha256] = _Entry(caller)
+            self._by_id[key.id] = caller
             if key.stored.previous_sha256 is not None:
                 self._entries[key.stored.previous_sha256] = _Entry(caller, key.stored.previous_expires)
 
@@ -71,4 +73,19 @@ class KeyRing:
         if entry is None:
             return None
         ends = (entry.expires, entry.caller.policy.expires)
-        return None if any(end is not None and end <= wall_now for end in ends) else entry.caller
+        return None if any(_has_passed(end, wall_now) for end in ends) else entry.caller
+
+    def current(self, caller: Caller, wall_now: datetime) -> Caller | None:
+        """The caller as its Secret is now; None if the Secret is gone or off, or the key has expired.
+
+        caller: of a request that was authenticated before. The owner of a token stays as it is.
+        """
+        if caller.key is not None and not caller.key.name.startswith(OIDC_PREFIX):
+            found = self._by_id.get(caller.key)
+        else:
+            found = caller
+        return None if found is None or _has_passed(found.policy.expires, wall_now) else found
+
+
+def _has_passed(end: datetime | None, wall_now: datetime) -> bool:
+    return end is not None and end <= wall_now

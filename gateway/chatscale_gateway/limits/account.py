@@ -93,7 +93,7 @@ class KeyAccount:
         self._reserved_output = 0
 
     def set_policy(self, policy: KeyPolicy, now_s: float) -> None:
-        """Apply a changed Secret. What has been used stays used; a new limit starts with a full bucket."""
+        """Apply a changed Secret. A changed limit keeps the share that is left; a new one starts with a full bucket."""
         self.policy = policy
         for limit in RATES:
             rate, bucket = rate_of(policy, limit), self.buckets.get(limit)

@@ -48,6 +48,9 @@ class Bucket:
         return self.missing(now_s) * _MINUTE_S / self.per_minute if self.per_minute else 0.0
 
     def change(self, per_minute: int, now_s: float) -> None:
-        """Apply a new limit. What has been used stays used."""
-        self._level = self.level(now_s) + per_minute - self.per_minute
+        """Apply a new limit. The share that is left stays, so it is full at the same time as before.
+
+        With the same amount used, a key whose limit falls from 1,000,000 to 1,000 would be refused for hours.
+        """
+        self._level = self.level(now_s) * per_minute / self.per_minute if self.per_minute else float(per_minute)
         self.per_minute = per_minute

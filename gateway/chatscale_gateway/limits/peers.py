@@ -71,7 +71,8 @@ class PeerReadings:
             before = self._known.get(name)
             for key, use in report.keys.items():
                 concurrency[key] = concurrency.get(key, 0) + use.concurrency
-                yield self._compare(key, use, before, report.instance)
+                if not _is_unchanged(use, before, key, report.instance):
+                    yield self._compare(key, use, before, report.instance)
             self._known[name] = _Known(report.instance, report.keys, now_s, present=True)
         self._concurrency = concurrency
         self._has_read = True
@@ -107,4 +108,17 @@ def _lower(one: Amounts, other: Amounts) -> Amounts:
         min(one.requests, other.requests),
         min(one.input_tokens, other.input_tokens),
         min(one.output_tokens, other.output_tokens),
+    )
+
+
+def _is_unchanged(use: KeyUse, before: _Known | None, key: str, instance: str) -> bool:
+    """Whether the same process has admitted and settled nothing since. True for most keys of most readings."""
+    if before is None or not before.present or before.instance != instance or (last := before.keys.get(key)) is None:
+        return False
+    return (
+        use.requests == last.requests
+        and use.spent_input == last.spent_input
+        and use.spent_output == last.spent_output
+        and use.reserved_input == last.reserved_input
+        and use.reserved_output == last.reserved_output
     )

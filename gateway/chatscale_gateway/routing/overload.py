@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from chatscale.api.v1alpha1.routing import OverloadSpec
+from chatscale_contract.openai.numbers import read_whole_number
 from chatscale_gateway.routing.catalog import Model, ModelKey
 
 OUTPUT_LIMITS: Final = ("max_tokens", "max_completion_tokens")
@@ -63,13 +64,14 @@ def _cap(limit: int, body: Mapping[str, Any]) -> Capped | None:
     present = {name: body[name] for name in OUTPUT_LIMITS if body.get(name) is not None}
     if not present:
         return Capped(limit, {OUTPUT_LIMITS[0]: limit})
-    # A value that is no number is the replica's to reject.
-    changes = {name: limit for name, value in present.items() if _is_number(value) and value > limit}
+    changes = {name: limit for name, value in present.items() if _exceeds(value, limit)}
     return Capped(limit, changes) if changes else None
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _exceeds(value: object, limit: int) -> bool:
+    """A value that is no number is the replica's to reject. Some runtimes take a negative one for no limit."""
+    found = value if isinstance(value, float) else read_whole_number(value)
+    return found is not None and not 0 <= found <= limit
 
 
 def _fall_back(

@@ -148,10 +148,10 @@ class GatewayReader(DemandSource):
         host = f"[{address}]" if ":" in address else address
         known = self._reports.get(uid)
         # The first poll does not wait: a wake may have happened before it.
-        query = {} if known is None else {"wake_seq": str(known.wake_seq), "wait_s": f"{POLL_WAIT_S:g}"}
+        wait = {} if known is None else {"wake_seq": str(known.wake_seq), "wait_s": f"{POLL_WAIT_S:g}"}
         async with asyncio.timeout(POLL_TIMEOUT_S):
             url = f"http://{host}:{self._port}{DEMAND_PATH}"
-            async with self._session.get(url, params=query, allow_redirects=False) as response:
+            async with self._session.get(url, params={"keys": "false", **wait}, allow_redirects=False) as response:
                 if response.status != 200:  # noqa: PLR2004
                     raise MetricsUnavailableError(f"GET {DEMAND_PATH}: HTTP {response.status}")
                 body = await read_at_most(response, MOST_BYTES)

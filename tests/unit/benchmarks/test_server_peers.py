@@ -8,7 +8,7 @@ import pytest
 from tests.benchmarks.server.client import Figures
 from tests.benchmarks.server.http_cost import Pair
 from tests.benchmarks.server.prefixes import Reuse
-from tests.benchmarks.server.report import GENERATE, OURS, SERVE, Results, page, targets
+from tests.benchmarks.server.report import GENERATE, OURS, SERVE, Results, page, targets, vllm_page, vllm_targets
 from tests.benchmarks.server.vllm import Beside
 from tests.benchmarks.server.without_http import BareLoop
 from tests.benchmarks.server.workload import closed_loop, mixed_loop, poisson, system_prompts, turned
@@ -69,10 +69,10 @@ def test_the_page_names_the_winner_of_each_cell_beside_vllm():
     for ours, theirs in ((100, 200), (150, 120), (90, 130)):
         beside.ours[cell].append(Figures(tokens_per_s=ours, ttft_p50_s=0.1, ttft_p95_s=0.2, gap_p95_s=0.03))
         beside.vllm[cell].append(Figures(tokens_per_s=theirs, ttft_p50_s=0.3, ttft_p95_s=0.4, gap_p95_s=0.05))
-    text = page(found, [("CPU", "one")], ["greedy"])
+    text = vllm_page(found, [("CPU", "one")], ["greedy"])
     assert "| bfloat16 | closed loop, 16 | 100.0 | 130.0 | 0.77 | **vLLM** | 100 / 300 | 200 / 400 | 30 / 50 |" in text
     assert "| bfloat16 | 10.0 | 100.0 | 0.10 | 0.5, 0.7 |" in text
-    assert [(target.what, target.kept) for target in targets(found)] == [
+    assert [(target.what, target.kept) for target in vllm_targets(found)] == [
         ("tok/s against vLLM, closed loop, 16, bfloat16", False),
         ("start to ready against vLLM, bfloat16", True),
     ]

@@ -7,10 +7,21 @@ from pathlib import Path
 import pytest
 
 from chatscale import __version__
-from chatscale_cli.__main__ import main
+from chatscale_cli.__main__ import main, plugin_main
 from chatscale_contract.sysexits import SysExit
 
-_HEAVY = ("kopf", "kubernetes", "torch", "transformers", "numpy", "numba", "matplotlib", "aiohttp")
+_HEAVY = (
+    "kopf",
+    "kubernetes",
+    "torch",
+    "transformers",
+    "numpy",
+    "numba",
+    "matplotlib",
+    "aiohttp",
+    "rich",
+    "prompt_toolkit",
+)
 
 
 def test_tells_its_version(capsys: pytest.CaptureFixture[str]):
@@ -39,7 +50,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == SysExit.UNAVAILABLE
-    assert "pip install 'chatscale[simulator]'" in done.stderr
+    assert "pip install '.[simulator]'" in done.stderr
 
 
 def test_key_commands_name_the_package_that_is_missing():
@@ -49,7 +60,7 @@ def test_key_commands_name_the_package_that_is_missing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == SysExit.UNAVAILABLE
-    assert "pip install 'chatscale[keys]'" in done.stderr
+    assert "pip install '.[keys]'" in done.stderr
 
 
 def test_key_commands_need_only_the_kubernetes_client(tmp_path: Path):
@@ -59,3 +70,29 @@ def test_key_commands_need_only_the_kubernetes_client(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == SysExit.UNAVAILABLE
     assert done.stderr.startswith("chatscale: no cluster: ")
+
+
+def test_the_kubectl_plugin_names_itself_and_has_the_commands_of_a_cluster(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        plugin_main(["--help"])
+    assert ended.value.code == 0
+    assert "usage: kubectl chatmodel [-h] [--version] {chat,status,key,usage} ..." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["chat", "status"])
+def test_chat_commands_name_the_package_that_is_missing(command: str):
+    code = (
+        "import sys; sys.modules['rich'] = None; from chatscale_cli.__main__ import main;"
+        f" sys.exit(main([{command!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == SysExit.UNAVAILABLE
+    assert "pip install '.[chat]'" in done.stderr
+
+
+def test_chat_at_an_address_needs_no_kubernetes_client():
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in _HEAVY[:7])
+    arguments = ["status", "--url", "http://127.0.0.1:1"]
+    code = f"import sys; {blocked}; from chatscale_cli.__main__ import main; sys.exit(main({arguments!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("cannot be reached")) == (SysExit.UNAVAILABLE, 1)

@@ -352,3 +352,17 @@ async def test_takes_tokens_of_an_identity_provider_beside_keys_and_logs_none(tm
             written = await gateway.stop()
     assert listed == [1, 0, 1, 401]
     assert not [token for token in tokens if token.rpartition(".")[2] in written]
+
+
+async def test_promise_25_a_request_that_waits_for_a_replica_is_refused_within_5_s_of_its_keys_end(tmp_path: Path):
+    cluster = a_cluster()
+    secret = a_key_secret("live", sha256=hash_key(KEY))
+    cluster.pods.items, cluster.secrets.items = [], [secret]
+    async with a_process(cluster, tmp_path) as gateway, aiohttp.ClientSession() as client:
+        waiting = asyncio.create_task(post(client, gateway.api, next(marked_bodies())))
+        async with client.get(f"{gateway.admin}/demand?wake_seq=0&wait_s=5") as response:
+            assert (await response.json())["models"]["demo/tiny"]["held"] == 1
+        await cluster.secrets.scripts.put([{"type": "DELETED", "object": secret}])
+        async with asyncio.timeout(5):
+            status, body = await waiting
+        assert (status, json.loads(body)["error"]["code"]) == (401, "invalid_api_key")

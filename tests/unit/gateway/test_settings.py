@@ -65,7 +65,7 @@ def test_reads_every_setting():
             "must be a comma-separated list of origins such as https://shop.example, or *",
         ),
         ("OTLP_ENDPOINT", "http://a", "CHATSCALE_GATEWAY_OTLP_ENDPOINT is not a setting of the gateway; known are"),
-        ("TRUSTED_PROXIES", "10.0.0.1/8", "must be a comma-separated list of networks such as 10.0.0.0/8, found"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "must be a comma-separated list of networks without host bits, such as 10."),
         ("TLS_CERT_FILE", "/tls.crt", "TLS_CERT_FILE and CHATSCALE_GATEWAY_TLS_KEY_FILE must be set together, found"),
         ("LOG_FORMAT", "xml", "must be one of json, text, found 'xml'"),
         ("AUTH", "Basic", "must be one of Keys, None, found 'Basic'"),

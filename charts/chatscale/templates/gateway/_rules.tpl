@@ -1,5 +1,5 @@
 {{/*
-All rights of the gateway in a namespace that it serves. It writes nothing. RBAC has no label selectors, so the right on
+All rights of the gateway on what it serves; gatewayKeyRules has those on API keys. It writes nothing here. RBAC has no label selectors, so the right on
 pods includes those of other applications.
 */}}
 {{- define "chatscale.gatewayRules" -}}

@@ -1,8 +1,9 @@
 {{/*
 All rights of the operator in a namespace that it serves. ClusterRole and Role contain the same rules: exactly what
 chatscale.cluster and kopf's watches request. There is no right on Secrets: pods read theirs themselves. There is no
-pods/exec. The operator deletes HPAs, when a ChatModel leaves mode HPA, and
-NetworkPolicies, when `networkPolicy.enabled` is turned off; owner references delete the other children. RBAC has no label selectors, so no rule can be limited to the operator's own objects.
+pods/exec. The operator deletes HPAs, when a ChatModel leaves mode HPA, and NetworkPolicies, when
+`networkPolicy.enabled` is turned off; owner references delete the other children. RBAC has no label selectors, so no
+rule can be limited to the operator's own objects.
 */}}
 {{- define "chatscale.operatorRules" -}}
 - apiGroups: [chatscale.dev]

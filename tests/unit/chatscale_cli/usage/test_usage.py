@@ -74,7 +74,15 @@ def test_damaged_lines_are_counted_and_reported():
            a_line().replace('"time":', '"time":1e999,"x":')]  # fmt: skip
     out, info = report("--format", "json", lines=[a_line(), *bad, "", '{"event":"ready"}'])
     assert json.loads(out)["total"]["requests"] == 1
-    assert info == "chatscale: 9 lines are damaged and not counted\n"
+    assert info == "chatscale: damaged lines that are not counted: 9\n"
+
+
+@pytest.mark.parametrize("prefix", ["", "[pod/chatscale-gateway-1/gateway] "])
+def test_other_lines_of_a_gateway_that_logs_text_are_not_damaged(prefix: str):
+    line = '12:00:00 INFO    chatscale_gateway.main: ready fields={"a": 1}'
+    out, info = report("--format", "json", lines=[prefix + line, prefix + a_line()])
+    assert json.loads(out)["total"]["requests"] == 1
+    assert info == ""
 
 
 def test_counts_the_requests_of_a_time_range():
@@ -93,7 +101,7 @@ def test_a_table_has_a_row_for_each_group_and_the_total():
         ["demo/shop", "2", "2,000", "800", "1,000", "0", "0.000214", "EUR"],
         ["total", "2", "2,000", "800", "1,000", "0", "0.000214", "EUR"],
     ]
-    assert "the cost is without 1 requests" in info
+    assert "requests that the cost leaves out" in info
 
 
 def test_csv_has_a_column_for_each_currency_and_no_formula():

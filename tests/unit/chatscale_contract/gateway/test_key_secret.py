@@ -145,7 +145,9 @@ def test_the_hash_before_a_rotation_is_another_one():
 
 
 @pytest.mark.parametrize("name", [*FIELDS, "unknown"])
-@pytest.mark.parametrize("secret", [HASH, new_key(), "csk-short", f"{HASH}x"])
+@pytest.mark.parametrize(
+    "secret", [HASH, new_key(), "csk-short", f"{HASH}x"], ids=["hash", "key", "short key", "long hash"]
+)
 def test_an_error_never_repeats_a_hash_or_a_key(name: str, secret: str):
     for data in ({"sha256": HASH, name: secret, "wake": "x"}, {"sha256": HASH, secret.replace("/", "."): "1"}):
         with pytest.raises(MalformedKeyError) as refusal:
@@ -165,6 +167,7 @@ def outcome(read: Callable[[], T]) -> T | str:
 
 @given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=20), st.text(max_size=80) | hashes, max_size=6))
 @example({"sha256": HASH, "priority": "9" * 5000})
+@example({"sha256": HASH, "\n": ""})
 @example({"sha256": HASH, "expires": "0001-01-01T00:00:00+14:00"})
 def test_any_text_is_a_key_or_an_error(data: dict[str, str]):
     found = outcome(lambda: parse_key_data(data))

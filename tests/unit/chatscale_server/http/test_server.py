@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typing_extensions import override
 
+from chatscale_contract.server.endpoints import CACHED_TOKENS_HEADER, PROMPT_TOKENS_HEADER
 from chatscale_contract.server.exit_codes import ExitCode
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_contract.server.metrics import Metric
@@ -63,7 +64,9 @@ async def test_streams_role_then_text_then_reason_then_usage_then_done():
     asked = chat(stream=True, stream_options={"include_usage": True}, max_tokens=2)
     async with a_server() as (_server, client), client.post("/v1/chat/completions", json=asked) as response:
         assert response.headers["Content-Type"] == "text/event-stream"
+        counts = [response.headers[name] for name in (PROMPT_TOKENS_HEADER, CACHED_TOKENS_HEADER)]
         *chunks, usage, done = await events(response)
+    assert counts == [str(usage["usage"]["prompt_tokens"]), "0"]
     deltas = [(chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]) for chunk in chunks]
     assert deltas[0] == ({"role": "assistant", "content": ""}, None)
     assert deltas[-1] == ({}, "length")

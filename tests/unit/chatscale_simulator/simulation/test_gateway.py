@@ -198,6 +198,9 @@ class Held:
 
     prompt_tokens: int
     body_bytes: int
+    priority: int = 0
+    owner: str = ""
+    """The simulated requests have one key."""
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -164,3 +164,20 @@ async def test_a_gateway_is_no_peer_of_itself():
         await until(lambda: bool(seen.peers))
 
     assert seen.peers[0] == {}
+
+
+async def test_promise_19_a_gateway_is_not_ready_before_it_has_read_what_its_peers_admitted():
+    peers = "/api/v1/namespaces/system/pods"
+    cluster = Cluster({CHATMODELS: [], PODS: [], peers: [a_replica_pod("gateway-2")]})
+    async with discovering(cluster, Scope((), "system", "gateway-1", "")) as (discovery, seen):
+        await discovery.wait_until_ready()
+        assert seen.peers
+
+
+async def test_an_unreadable_peer_keeps_no_gateway_from_becoming_ready():
+    peers = "/api/v1/namespaces/system/pods"
+    pod = a_replica_pod("gateway-2", status={"phase": "Running", "podIP": "127.0.0.1", "conditions": []})
+    cluster = Cluster({CHATMODELS: [], PODS: [], peers: [pod]})
+    async with discovering(cluster, Scope((), "system", "gateway-1", "")) as (discovery, seen):
+        await discovery.wait_until_ready()
+        assert seen.peers == [{}]

@@ -109,6 +109,22 @@ async def test_a_key_of_a_priority_below_0_leaves_a_tenth_of_the_slots_to_others
 
 
 @virtual_time
+async def test_a_queue_full_of_background_requests_refuses_and_displaces_nobody_while_a_slot_is_free():
+    dispatcher = a_dispatcher(now=now)
+    dispatcher.catalog_changed(
+        a_catalog({"tiny": 1}, routing=RoutingSpec(hold=HoldSpec(max_requests=2, max_bytes=1024)))
+    )
+    dispatcher.loads_read(slots(20, "tiny-0"), 0.0)  # 22 places, 18 for the background
+    batch = [await send(dispatcher, a_caller("batch", priority=-1)) for _ in range(20)]
+    held = [task for task in batch if not task.done()]
+    large = dispatcher.lease(an_arrival(arrived_s=now(), body_bytes=1025, caller=a_caller("live")))
+    assert (await large).replica.uid == "tiny-0"
+    assert not [task for task in held if task.done()]
+    for task in held:
+        task.cancel()
+
+
+@virtual_time
 async def test_a_replica_with_one_slot_serves_every_priority():
     dispatcher = ready(1)
     lease = await (await send(dispatcher, a_caller("batch", priority=-100)))
@@ -155,3 +171,17 @@ async def test_promise_32_the_deadline_of_a_chore_wakes_no_model():
     await asyncio.sleep(6)
     assert (await refused(chore)).code == "hold_timeout"
     assert (tiny(dispatcher).refused, dispatcher.demand().wake_seq) == (0, 0)
+
+
+@virtual_time
+async def test_promise_25_a_request_that_is_held_when_its_key_ends_reaches_no_replica():
+    dispatcher = ready(0)
+    callers = [a_caller(name) for name in ("valid", "revoked", "narrowed")]
+    tasks = [await send(dispatcher, caller) for caller in callers]
+    now_only = {"valid": callers[0], "narrowed": a_caller("narrowed", models=frozenset({"other"}))}
+    dispatcher.refuse_revoked(lambda caller: now_only.get(caller.key.name if caller.key else ""))
+    assert not tasks[0].done()
+    errors = [await refused(task) for task in tasks[1:]]
+    assert [(error.status, error.code) for error in errors] == [(401, "invalid_api_key"), (404, "model_not_found")]
+    assert tiny(dispatcher).held == 1
+    tasks[0].cancel()

@@ -203,6 +203,8 @@ async def test_promise_24_identity_comes_from_the_key_alone():
             assert found.status == 404
         async with world.client.post(CHAT, json=chat(user=SHOP_KEY), headers=claims | bearer(DEMO_KEY)) as response:
             assert response.status == 200
+    found = [(line["key"], line["namespace"]) for line in world.lines]
+    assert found == [("", ""), (f"demo/{DEMO_KEY}", ""), (f"demo/{DEMO_KEY}", "demo")]
 
 
 @pytest.mark.parametrize(

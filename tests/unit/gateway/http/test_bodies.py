@@ -124,6 +124,23 @@ def test_keeps_a_chunk_that_has_more_than_usage():
     assert scanner.usage == Usage(9, 0, 2)
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param([{"response": {"usage": {"input_tokens": 9, "output_tokens": 2}}}], id="/v1/responses"),
+        pytest.param(
+            [{"message": {"usage": {"input_tokens": 9, "output_tokens": 1}}}, {"usage": {"output_tokens": 2}}],
+            id="/v1/messages",
+        ),
+    ],
+)
+def test_promise_22_reads_the_usage_of_streams_of_other_apis(events):
+    scanner = StreamScanner(drop_usage=False)
+    for event in events:
+        scanner.feed(sse.event(event))
+    assert scanner.usage == Usage(9, 0, 2)
+
+
 def test_takes_no_text_for_an_end_an_error_or_usage():
     scanner = StreamScanner(drop_usage=True)
     assert scanner.feed(TEXT) == TEXT

@@ -1,6 +1,7 @@
 """Limits of keys as clients see them, and what is left of a request's reservation after any end."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -125,6 +126,31 @@ async def test_promise_31_a_request_larger_than_the_bucket_is_not_repeated():
         async with world.client.post(CHAT, json=chat(max_tokens=301, n=2)) as response:
             assert (response.status, response.headers["x-should-retry"]) == (429, "false")
         assert not pod.bodies
+
+
+async def test_one_key_cannot_fill_the_memory_for_bodies():
+    found = [FoundKey(KeyId("demo", name), StoredKey(hash_key(name))) for name in ("greedy", "other")]
+    authentication = Authentication(Keys(KeyRing(found, "demo")))
+    body = json.dumps(chat(padding="x" * 1000))
+    limits = {"max_bodies_bytes": 4 * len(body), "max_body_bytes": 2 * len(body)}
+    async with a_gateway(authentication=authentication, **limits) as world:
+
+        async def send(key: str) -> int:
+            async with world.client.post(CHAT, data=body, headers={"api-key": key}) as response:
+                return response.status
+
+        held = [asyncio.ensure_future(send("greedy")) for _ in range(3)]
+        await eventually(lambda: world.demand().held == 3)
+        assert await send("greedy") == 429
+        held.append(asyncio.ensure_future(send("other")))
+        await eventually(lambda: world.demand().held == 4)
+        for task in held:
+            task.cancel()
+        await eventually(lambda: world.demand().held == 0)
+        again = [asyncio.ensure_future(send("greedy")) for _ in range(3)]
+        await eventually(lambda: world.demand().held == 3)
+        for task in again:
+            task.cancel()
 
 
 async def test_scripts_of_other_origins_may_read_the_headers():
@@ -261,3 +287,12 @@ async def test_a_body_with_several_choices_reserves_for_all_of_them():
         assert use(world).reserved_output == 120
         task.cancel()
         await eventually(lambda: use(world).concurrency == 0)
+
+
+async def test_the_operator_gets_the_demand_without_keys():
+    async with serving(Pod()) as pod, limited(pod, requests_per_minute=60) as world:
+        async with world.client.post(CHAT, json=chat()):
+            pass
+        for query, keys in (("", ["demo/shop"]), ("?keys=false", [])):
+            async with world.client.get(f"{world.admin_url}/demand{query}") as response:
+                assert list((await response.json())["keys"]) == keys

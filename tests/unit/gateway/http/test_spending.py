@@ -44,7 +44,10 @@ def spend(
         pytest.param({"max_model_len": 5}, 1, id="no rest of the context"),
         pytest.param({"per_minute": 500}, 125, id="not limited, small bucket"),
         pytest.param({"path": EMBEDDINGS_PATH}, 0, id="generates nothing"),
+        pytest.param({"path": "/v1/responses", "max_output_tokens": 7}, 7, id="another API"),
         pytest.param({"max_tokens": "many", "n": -1}, DEFAULT_OUTPUT_TOKENS, id="not valid"),
+        pytest.param({"max_tokens": 7.0, "n": "3"}, 21, id="numbers that only lenient runtimes accept"),
+        pytest.param({"max_tokens": -1}, DEFAULT_OUTPUT_TOKENS, id="negative"),
         pytest.param({"max_tokens": 0}, 1, id="zero"),
         pytest.param({"max_tokens": True}, DEFAULT_OUTPUT_TOKENS, id="a boolean"),
         pytest.param({"n": 10**30}, 10**9, id="absurd"),
@@ -58,11 +61,12 @@ def test_reserves_the_most_that_a_request_may_generate(fields, reserved):
     ("outcome", "fields", "spent"),
     [
         pytest.param(Outcome.COMPLETED, {"stream": True}, (PROMPT, 5), id="stream without usage"),
-        pytest.param(Outcome.COMPLETED, {}, (PROMPT, 20), id="answer without usage, 0.1 s per token"),
-        pytest.param(Outcome.COMPLETED, {"max_tokens": 3}, (PROMPT, 3), id="at most the reservation"),
+        pytest.param(Outcome.COMPLETED, {"stream": 1}, (PROMPT, 5), id="stream of a lenient runtime"),
+        pytest.param(Outcome.COMPLETED, {"events": 0}, (PROMPT, 20), id="answer without usage, 0.1 s per token"),
+        pytest.param(Outcome.COMPLETED, {"max_tokens": 3, "events": 0}, (PROMPT, 3), id="at most the reservation"),
         pytest.param(Outcome.COMPLETED, {"path": EMBEDDINGS_PATH}, (PROMPT, 5), id="embeddings"),
         pytest.param(Outcome.CLIENT_LEFT, {"stream": True}, (PROMPT, 5), id="client left a stream"),
-        pytest.param(Outcome.CLIENT_LEFT, {}, (PROMPT, 20), id="client left an answer"),
+        pytest.param(Outcome.CLIENT_LEFT, {"events": 0}, (PROMPT, 20), id="client left an answer"),
         pytest.param(Outcome.CUT_OFF, {"stream": True}, (PROMPT, 5), id="shutdown"),
         pytest.param(Outcome.BROKEN, {}, (PROMPT, 5), id="broken"),
         pytest.param(Outcome.NO_ANSWER, {}, (PROMPT, 5), id="no answer"),
@@ -73,7 +77,7 @@ def test_reserves_the_most_that_a_request_may_generate(fields, reserved):
 def test_counts_what_it_has_seen_without_usage(outcome, fields, spent):
     limiter = Limiter()
     spending = spend(limiter, **fields)
-    spending.streamed_events = 5
+    spending.streamed_events = fields.get("events", 5)
     spending.attempt_ended(outcome, None, 1.0, 3.0)
     spending.left(4.0)
     found = limiter.report(4.0)[SHOP]

@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from chatscale.api.v1alpha1.routing import RoutingSpec
+from chatscale_contract.gateway.demand import GatewayDemand, ModelDemand
 from chatscale_contract.openai import sse
 from chatscale_contract.server.endpoints import CACHED_TOKENS_HEADER, PROMPT_TOKENS_HEADER
 from chatscale_gateway import metrics
@@ -102,6 +104,17 @@ async def test_without_the_replicas_header_the_prompt_is_estimated():
         assert (line["prompt_tokens"], line["generated_tokens"], line["usage"]) == (PROMPT, 1, "estimated")
 
 
+async def test_a_path_that_computes_no_tokens_counts_none():
+    async def tokenize(http: web.Request) -> web.Response:
+        return web.json_response({"tokens": [1, 2]})
+
+    routing = RoutingSpec(extra_paths=["/tokenize"])
+    async with serving(Pod(behaviour=tokenize)) as pod, limited(pod, routing=routing) as world:
+        async with world.client.post("/tokenize", json=chat()) as response:
+            assert response.status == 200
+        assert world.lines[0]["prompt_tokens"] is None
+
+
 async def test_requests_without_work_on_a_replica_count_no_tokens():
     async with serving(Pod(behaviour=reset)) as pod, limited(pod) as world:
         async with world.client.post(CHAT, json=chat()) as response:
@@ -144,21 +157,25 @@ def test_the_pace_of_complete_answers_estimates_one_that_was_left():
 # ---- overload ----
 
 
-async def overloaded(world: World, pod: Pod, **overload: object) -> None:
-    """One request is held, and the mode begins above none."""
+def set_overload(world: World, pod: Pod, **overload: object) -> None:
     model = a_model()
     routing = model.routing.model_copy(
         update={"overload": type(model.routing).model_validate({"overload": overload}).overload}
     )
     small = a_model(ModelKey("demo", "small"))
     world.models = (replace(model, routing=routing), replace(small, routing=routing))
-    world.show(pod, slots=1)
+    world.show(pod, slots=8)
+
+
+def another_gateway_holds(world: World, held: int) -> None:
+    report = GatewayDemand("gateway-1", "i", 0, draining=False, models={str(TINY): ModelDemand(held=held)})
+    world.dispatcher.peers_read({"gateway-1": report})
 
 
 async def test_overload_caps_the_answer_and_says_so():
     async with serving(Pod()) as pod, a_gateway(pod, cors_origins=frozenset({"*"})) as world:
-        await overloaded(world, pod, heldRequests=0, maxTokens=256)
-        world.dispatcher.held = lambda _: 1  # type: ignore[method-assign]
+        set_overload(world, pod, heldRequests=0, maxTokens=256)
+        another_gateway_holds(world, 1)
         fields, headers = {"max_tokens": 4000, "n": 2}, {"Origin": "https://shop.example"}
         async with world.client.post(CHAT, json=chat(**fields), headers=headers) as response:
             assert response.headers["X-Chatscale-Overload"] == "capped; max_tokens=256"
@@ -171,14 +188,25 @@ async def test_overload_caps_the_answer_and_says_so():
 
 async def test_overload_answers_with_the_fallback_and_logs_both_models():
     async with serving(Pod()) as pod, a_gateway(pod) as world:
-        await overloaded(world, pod, heldRequests=0, fallback="small")
+        set_overload(world, pod, heldRequests=0, fallback="small")
         # The pod is the small model's.
         world.models = world.models[::-1]
-        world.show(pod, slots=1)
-        world.dispatcher.held = lambda _: 1  # type: ignore[method-assign]
+        world.show(pod, slots=8)
+        another_gateway_holds(world, 1)
         async with world.client.post(CHAT, json=chat(stream=True)) as response:
             assert (await response.text()).endswith("[DONE]\n\n")
             assert response.headers["X-Chatscale-Overload"] == "fallback; model=small"
         assert pod.bodies[0]["model"] == "small"
         line = world.lines[0]
         assert (line["model"], line["requested_model"], line["overload"]) == ("small", "tiny", "fallback")
+
+
+async def test_promise_32_overload_sends_no_request_of_a_key_that_wakes_no_model_to_a_fallback_at_0_replicas():
+    async with serving(Pod()) as pod, limited(pod, wake=False) as world:
+        set_overload(world, pod, heldRequests=0, fallback="small")
+        world.models = (world.models[0], replace(world.models[1], replicas=0))
+        world.show(pod, slots=8)
+        another_gateway_holds(world, 1)
+        async with world.client.post(CHAT, json=chat()) as response:
+            assert response.status == 200
+        assert pod.bodies[0]["model"] == "tiny"

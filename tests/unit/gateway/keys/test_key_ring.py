@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chatscale_contract.gateway.key_secret import StoredKey
 from chatscale_contract.gateway.keys import KeyId, KeyPolicy, hash_key
-from chatscale_gateway.keys.caller import Caller
+from chatscale_gateway.keys.caller import ANYBODY, Caller
 from chatscale_gateway.keys.key_ring import FoundKey, KeyRing
 from chatscale_gateway.routing.catalog import ModelKey
 
@@ -86,3 +86,21 @@ def test_a_hash_of_two_secrets_turns_both_off_and_no_other(other: dict[str, str]
     assert ring.duplicates == {KeyId("demo", "live"), KeyId("shop", "copy")}
     assert [ring.authenticate(token, NOW) for token in ("one", "two")] == [None, None]
     assert ring.authenticate("three", NOW) is not None
+
+
+def test_the_current_caller_follows_the_secret_and_its_expiry():
+    before = Caller(KeyId("demo", "live"), KeyPolicy(priority=1), opens_all=False)
+    ring = KeyRing([a_key("one", expires=SOON)], OWN)
+
+    assert ring.current(before, NOW) == Caller(KeyId("demo", "live"), KeyPolicy(expires=SOON), opens_all=False)
+    assert ring.current(before, SOON) is None
+    assert KeyRing([], OWN).current(before, NOW) is None
+    assert KeyRing([a_key("one"), a_key("one", "twin")], OWN).current(before, NOW) is None
+
+
+def test_the_owner_of_a_token_needs_no_secret():
+    owner = Caller(KeyId("system", "oidc:ada"), KeyPolicy(expires=SOON))
+
+    assert KeyRing([], OWN).current(owner, NOW) is owner
+    assert KeyRing([], OWN).current(owner, SOON) is None
+    assert KeyRing([], OWN).current(ANYBODY, SOON) is ANYBODY

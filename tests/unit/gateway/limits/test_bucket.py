@@ -35,12 +35,12 @@ def test_giving_back_never_makes_more_than_full():
     assert bucket.missing(20.0) == 0
 
 
-@pytest.mark.parametrize(("after", "left"), [(100, 70), (20, -10)])
-def test_a_changed_limit_keeps_what_has_been_used(after, left):
+@pytest.mark.parametrize(("used", "after", "left"), [(30, 100, 50), (30, 20, 10), (90, 20, -10), (90, 600, -300)])
+def test_a_changed_limit_does_not_change_when_the_bucket_is_full(used, after, left):
     bucket = Bucket(60, 0.0)
-    bucket.take(30, 0.0)
+    bucket.take(used, 0.0)
     bucket.change(after, 0.0)
-    assert bucket.level(0.0) == left
+    assert (bucket.level(0.0), bucket.full_in_s(0.0)) == pytest.approx((left, used))
 
 
 @given(st.integers(1, 10**6), st.floats(0, 10**6), st.floats(0, 1), st.floats(0, 10**5))

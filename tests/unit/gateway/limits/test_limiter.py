@@ -139,11 +139,27 @@ def test_a_changed_secret_counts_at_the_next_request():
     limiter.admit(caller, 1, 1, 0.0)
     refused(limiter, caller, 1, 1)
     more = replace(caller, policy=KeyPolicy(requests_per_minute=2, output_tokens_per_minute=5))
-    limiter.admit(more, 1, 5, 0.0)
-    refused(limiter, more, 1, 1)
+    limiter.admit(more, 1, 5, 30.0)  # 2 per minute: one after 30 s
+    refused(limiter, more, 1, 1, 30.0)
     none = replace(caller, policy=KeyPolicy(max_concurrency=3))
-    limiter.admit(none, 1, 1, 0.0)
-    refused(limiter, none, 1, 1)
+    limiter.admit(none, 1, 1, 30.0)
+    refused(limiter, none, 1, 1, 30.0)
+
+
+def test_promise_20_a_lower_limit_does_not_refuse_a_key_for_its_use_under_the_former_one():
+    caller, limiter = a_caller(output_tokens_per_minute=10**6), Limiter()
+    limiter.admit(caller, 1, 10**6, 0.0).settle(1, 10**6, 0.0)
+    lower = replace(caller, policy=KeyPolicy(output_tokens_per_minute=1000))
+    refused(limiter, lower, 1, 1000, 0.0)
+    limiter.admit(lower, 1, 1000, 60.0)
+
+
+def test_promise_19_a_caller_with_two_policies_gains_nothing_by_changing_between_them():
+    high, limiter = a_caller(output_tokens_per_minute=600), Limiter()
+    low = replace(high, policy=KeyPolicy(output_tokens_per_minute=60))
+    limiter.admit(high, 1, 600, 0.0)
+    for caller in (low, high):
+        refused(limiter, caller, 1, 1, 0.0)
 
 
 def test_keys_do_not_share_their_limits():

@@ -46,7 +46,12 @@ def test_caps_every_field_that_limits_an_answer(fields, changes):
     assert decide(CAP, **fields) == Capped(256, changes)
 
 
-@pytest.mark.parametrize("found", [1, 256, "many", True, [1]])
+@pytest.mark.parametrize("found", [1000.0, "1000", "1e3", 256.5, -1, "-1", 10**400])
+def test_caps_numbers_that_only_lenient_runtimes_accept(found):
+    assert decide(CAP, max_tokens=found) == Capped(256, {"max_tokens": 256})
+
+
+@pytest.mark.parametrize("found", [1, 256, "many", True, [1], "9" * 40, "nan"])
 def test_never_raises_a_limit_and_leaves_bad_ones_to_the_replica(found):
     assert decide(CAP, max_tokens=found) is None
 

@@ -1,0 +1,1 @@
+"""`chatscale chat`: a conversation with a model in the terminal, or one answer in a pipe."""

@@ -1,0 +1,1 @@
+"""`chatscale status`: the live state of all models, as the live page shows it."""

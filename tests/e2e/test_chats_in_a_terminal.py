@@ -1,0 +1,64 @@
+"""Promise: `chatscale chat` finds the gateway through the kubeconfig, with a port-forward of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hack.kube import CONTEXT
+from hack.paths import cache_dir
+from tests.e2e.support import Model, gateway_key
+from tests.support.terminal import in_a_terminal
+
+AT_A_TIME = 4
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kubeconfig = os.environ.get("KUBECONFIG", str(Path.home() / ".kube" / "config"))
+    return {
+        "PATH": f"{cache_dir() / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "HOME": str(folder), "KUBECONFIG": kubeconfig, "CHATSCALE_API_KEY": gateway_key(), "PYTHONUTF8": "1",
+    }  # fmt: skip
+
+
+def in_a_pipe(text: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "chatscale_cli", *arguments, "--context", CONTEXT],
+        input=text, capture_output=True, text=True, timeout=120, check=False, env=environment(folder),
+    )  # fmt: skip
+
+
+def test_answers_in_pipes_through_port_forwards_at_a_time(make_model: Callable[..., Model], tmp_path: Path) -> None:
+    model = make_model(autoscaling={"mode": "Fixed"}, replicas=1)
+    model.wait_ready(1)
+    name = f"{model.namespace}/{model.name}"
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        runs = [
+            pool.submit(in_a_pipe, "Where is my parcel?", "chat", name, "--max-tokens", "20", folder=tmp_path)
+            for _ in range(AT_A_TIME)
+        ]
+    for done in (run.result() for run in runs):
+        assert (done.returncode, len(done.stdout.split()) > 3) == (0, True), done.stderr
+
+    unknown = in_a_pipe("hi", "chat", f"{model.namespace}/nobody", folder=tmp_path)
+    assert (unknown.returncode, unknown.stdout) == (69, "")
+    assert "unknown model" in unknown.stderr
+
+
+async def test_a_conversation_on_a_terminal(make_model: Callable[..., Model], tmp_path: Path) -> None:
+    model = make_model(autoscaling={"mode": "Fixed"}, replicas=1)
+    model.wait_ready(1)
+    name = f"{model.namespace}/{model.name}"
+    arguments = ["chatscale_cli", "chat", name, "--max-tokens", "40", "--context", CONTEXT]
+
+    async with in_a_terminal(*arguments, env=environment(tmp_path)) as terminal:
+        await terminal.shows(f"{name}>")
+        for number in (1, 2):
+            terminal.enter("Where is my parcel?")
+            await terminal.shows("Thank you for reaching out", times=number)
+            await terminal.prompts(f"{name}>")
+        terminal.enter("/exit")
+        assert await terminal.ends() == 0
