@@ -46,7 +46,9 @@ class Tab:
 
     async def open(self, path: str = "/", *, key: str | None = KEY) -> Page:
         if key:
-            await self.page.add_init_script(f"sessionStorage.getItem('off') || sessionStorage.setItem('chatscale.key', '{key}')")
+            await self.page.add_init_script(
+                f"sessionStorage.getItem('off') || sessionStorage.setItem('chatscale.key', '{key}')"
+            )
         await self.page.goto(self.url + path)
         await self.page.locator("#model option").first.wait_for(state="attached")
         return self.page
