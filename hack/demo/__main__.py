@@ -301,6 +301,7 @@ def next_commands(base_url: str, tools: Path) -> str:
    KEY=$(.venv/bin/chatscale key create me --context {kube.CONTEXT} -n {NAMESPACE})
    curl -N {base_url}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
      -d '{{"model":"{SHOP}","max_tokens":60,"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
+   echo $KEY             # the chat page at {base_url}/ requests it once
    make clean-cluster    # when you are done"""
 
 

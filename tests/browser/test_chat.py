@@ -153,7 +153,8 @@ async def test_a_rating_with_a_comment_is_kept_and_exported(tab: Tab, tmp_path: 
         await (await download.value).save_as(exported[kind])
     assert [path.name for path in exported.values()] == ["is-this-good.json", "is-this-good.md"]
     text = exported["markdown"].read_text()
-    assert "were written by a machine" in text and "*Rating: down. No source.*" in text
+    assert "were written by a machine" in text
+    assert "*Rating: down. No source.*" in text
     message = json.loads(exported["json"].read_text())["conversations"][0]["messages"][1]
     assert (message["rating"], message["comment"], message["model"]) == ("down", "No source.", "tiny")
 

@@ -27,7 +27,8 @@ async def test_hostile_markdown_is_shown_and_does_nothing(tab: Tab):
         ["https://evil.example/p.png", "noopener noreferrer nofollow", "_blank"],
     ]
     text = await body.inner_text()
-    assert "<script>window.hacked = 7</script>" in text and "☑ done" in text
+    assert "<script>window.hacked = 7</script>" in text
+    assert "☑ done" in text
     assert not [url for url in requests if "evil" in url]
     streamed = await body.inner_html()
     await page.reload()
@@ -84,12 +85,16 @@ async def test_promise_33_the_page_follows_only_a_reader_at_the_end(tab: Tab, wo
 async def test_promise_33_screen_readers_get_states_and_finished_answers_but_no_tokens(tab: Tab, world: World):
     page = await tab.open()
     await page.evaluate(
-        "window.said = []; new MutationObserver(() => window.said.push(document.querySelector('#announcer').textContent))"
-        ".observe(document.querySelector('#announcer'), { childList: true, characterData: true, subtree: true })"
+        """() => {
+          const announcer = document.querySelector("#announcer");
+          window.said = [];
+          new MutationObserver(() => window.said.push(announcer.textContent)).observe(announcer, { childList: true });
+        }"""
     )
     await tab.answer("say 4000")
     said = await page.evaluate("window.said")
-    assert said[-1].startswith("Answer: Line 0 of *many*.") and len(said) <= 3
+    assert said[-1].startswith("Answer: Line 0 of *many*.")
+    assert len(said) <= 3
     live = await page.locator("[aria-live], [role=status], [role=alert], [role=log]").evaluate_all(
         "all => all.map(e => e.id)"
     )

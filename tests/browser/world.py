@@ -47,8 +47,8 @@ HOSTILE = """# Title <script>window.hacked = 1</script>
 - [x] done
 - [ ] open
 """
-SHOWCASE = """A **Horizontal Pod Autoscaler** reads a metric and sets the number of replicas. For a chat model the CPU is a \
-poor metric: use requests in flight per replica instead.
+SHOWCASE = """A **Horizontal Pod Autoscaler** reads a metric and sets the number of replicas. For a chat model the CPU \
+is a poor metric: use requests in flight per replica instead.
 
 1. Measure what one replica can serve within its objective.
 2. Set the target a little below that.
@@ -126,7 +126,8 @@ class Replica:
                 return
             case "break":
                 await _write(response, "The beginning of")
-                assert response._req is not None and response._req.transport is not None
+                assert response._req is not None
+                assert response._req.transport is not None
                 response._req.transport.abort()
                 raise ConnectionResetError
             case _:
