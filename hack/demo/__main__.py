@@ -301,6 +301,8 @@ def next_commands(base_url: str, tools: Path) -> str:
    KEY=$(.venv/bin/chatscale key create me --context {kube.CONTEXT} -n {NAMESPACE})
    curl -N {base_url}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
      -d '{{"model":"{SHOP}","max_tokens":60,"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
+   echo "$KEY"           # for the chat page at {base_url}/ (from another machine: http://127.0.0.1:8080/ after
+   kubectl --context {kube.CONTEXT} -n {OPERATOR_NAMESPACE} port-forward service/{RELEASE}-gateway 8080:80 )
    make clean-cluster    # when you are done"""
 
 

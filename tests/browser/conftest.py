@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -46,7 +45,9 @@ class Tab:
 
     async def open(self, path: str = "/", *, key: str | None = KEY) -> Page:
         if key:
-            await self.page.add_init_script(f"sessionStorage.getItem('off') || sessionStorage.setItem('chatscale.key', '{key}')")
+            # Not again after a reload: a test may have changed it.
+            script = f"sessionStorage.length || sessionStorage.setItem('chatscale.key', '{key}')"
+            await self.page.add_init_script(script)
         await self.page.goto(self.url + path)
         await self.page.locator("#model option").first.wait_for(state="attached")
         return self.page

@@ -153,7 +153,8 @@ async def test_a_rating_with_a_comment_is_kept_and_exported(tab: Tab, tmp_path: 
         await (await download.value).save_as(exported[kind])
     assert [path.name for path in exported.values()] == ["is-this-good.json", "is-this-good.md"]
     text = exported["markdown"].read_text()
-    assert "were written by a machine" in text and "*Rating: down. No source.*" in text
+    assert "were written by a machine" in text
+    assert "*Rating: down. No source.*" in text
     message = json.loads(exported["json"].read_text())["conversations"][0]["messages"][1]
     assert (message["rating"], message["comment"], message["model"]) == ("down", "No source.", "tiny")
 
@@ -177,7 +178,7 @@ async def test_the_key_is_entered_once_and_remembered_only_on_request(browser: B
             if key == REVOKED:
                 await expect(page.locator("#key-reason")).to_contain_text("refused")
         await expect(page.locator("#model option")).to_have_count(3)
-        assert await page.evaluate("[Object.values(localStorage), Object.values(sessionStorage)].flat()") == [KEY, ""]
+        assert KEY not in await page.evaluate("Object.values(localStorage)")
         await page.click("#key")
         await page.fill("#key-input", KEY)
         await page.check("#key-remember")
@@ -215,7 +216,7 @@ async def test_the_drawer_of_a_phone_opens_and_closes(browser: Browser, world: W
         assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-async def test_works_under_a_path_prefix_and_another_tab_sees_changes(tab: Tab):
+async def test_another_tab_sees_changes(tab: Tab):
     page = await tab.open()
     other = await tab.context.new_page()
     await other.add_init_script(f"sessionStorage.setItem('chatscale.key', '{KEY}')")

@@ -27,7 +27,8 @@ async def test_hostile_markdown_is_shown_and_does_nothing(tab: Tab):
         ["https://evil.example/p.png", "noopener noreferrer nofollow", "_blank"],
     ]
     text = await body.inner_text()
-    assert "<script>window.hacked = 7</script>" in text and "☑ done" in text
+    assert "<script>window.hacked = 7</script>" in text
+    assert "☑ done" in text
     assert not [url for url in requests if "evil" in url]
     streamed = await body.inner_html()
     await page.reload()
@@ -36,7 +37,10 @@ async def test_hostile_markdown_is_shown_and_does_nothing(tab: Tab):
 
 async def test_names_with_markup_are_text(tab: Tab):
     page = await tab.open()
-    listed = {"object": "list", "data": [{"id": MARKUP, "state": "ready", "ready": 1, "slots": 0, "in_flight": 0, "held": 0}]}
+    listed = {
+        "object": "list",
+        "data": [{"id": MARKUP, "state": "ready", "ready": 1, "slots": 0, "in_flight": 0, "held": 0}],
+    }
     await page.route("**/pages/models", lambda route: route.fulfill(json=listed))
     await page.reload()
     await expect(page.locator("#model option")).to_have_text([f"{MARKUP} (ready)"])
@@ -81,20 +85,31 @@ async def test_promise_33_the_page_follows_only_a_reader_at_the_end(tab: Tab, wo
 async def test_promise_33_screen_readers_get_states_and_finished_answers_but_no_tokens(tab: Tab, world: World):
     page = await tab.open()
     await page.evaluate(
-        "window.said = []; new MutationObserver(() => window.said.push(document.querySelector('#announcer').textContent))"
-        ".observe(document.querySelector('#announcer'), { childList: true, characterData: true, subtree: true })"
+        """() => {
+          const announcer = document.querySelector("#announcer");
+          window.said = [];
+          new MutationObserver(() => window.said.push(announcer.textContent)).observe(announcer, { childList: true });
+        }"""
     )
     await tab.answer("say 4000")
     said = await page.evaluate("window.said")
-    assert said[-1].startswith("Answer: Line 0 of *many*.") and len(said) <= 3
-    live = await page.locator("[aria-live], [role=status], [role=alert], [role=log]").evaluate_all("all => all.map(e => e.id)")
+    assert said[-1].startswith("Answer: Line 0 of *many*.")
+    assert len(said) <= 3
+    live = await page.locator("[aria-live], [role=status], [role=alert], [role=log]").evaluate_all(
+        "all => all.map(e => e.id)"
+    )
     assert set(live) == {"announcer", "search-state", "banner", "key-error"}
 
 
 async def test_promise_33_ten_thousand_messages_stay_fast_and_small(tab: Tab, tmp_path: Path):
     page = await tab.open()
     messages = [
-        {"role": ("user", "assistant")[n % 2], "text": f"Message {n} with **some** text. " * 10, "createdAt": n, "state": "done"}
+        {
+            "role": ("user", "assistant")[n % 2],
+            "text": f"Message {n} with **some** text. " * 10,
+            "createdAt": n,
+            "state": "done",
+        }
         for n in range(10_000)
     ]
     conversation = {"title": "Long", "createdAt": 1, "updatedAt": 1, "model": "tiny", "messages": messages}

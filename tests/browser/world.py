@@ -32,6 +32,7 @@ HOSTILE = """# Title <script>window.hacked = 1</script>
 <img src=x onerror="window.hacked = 3"> <svg onload="window.hacked = 4"></svg>
 <iframe src="https://evil.example/"></iframe><style>body { display: none }</style>
 <form action="https://evil.example/"><input name=q><button>send</button></form>
+
 [a link](javascript:window.hacked=5) [another](https://good.example/ "title") ![picture](https://evil.example/p.png)
 [data](data:text/html,<script>window.hacked=6</script>) <a href="javascript:alert(1)" id="messages">x</a>
 
@@ -46,8 +47,8 @@ HOSTILE = """# Title <script>window.hacked = 1</script>
 - [x] done
 - [ ] open
 """
-SHOWCASE = """A **Horizontal Pod Autoscaler** reads a metric and sets the number of replicas. For a chat model the CPU is a \
-poor metric: use requests in flight per replica instead.
+SHOWCASE = """A **Horizontal Pod Autoscaler** reads a metric and sets the number of replicas. For a chat model the CPU \
+is a poor metric: use requests in flight per replica instead.
 
 1. Measure what one replica can serve within its objective.
 2. Set the target a little below that.
@@ -125,7 +126,8 @@ class Replica:
                 return
             case "break":
                 await _write(response, "The beginning of")
-                assert response._req is not None and response._req.transport is not None
+                assert response._req is not None
+                assert response._req.transport is not None
                 response._req.transport.abort()
                 raise ConnectionResetError
             case _:
@@ -170,8 +172,18 @@ async def a_world(folder: Path, **settings: str) -> AsyncIterator[World]:
     async with (
         TestServer(app, host=REPLICA_ADDRESS, port=HTTP_PORT),
         a_process(cluster, folder, **settings) as gateway,
+        asyncio.TaskGroup() as group,
     ):
+        # A full pipe would block the gateway's log, and with it the gateway.
+        readers = [group.create_task(_discard(pipe)) for pipe in (gateway.process.stdout, gateway.process.stderr)]
         yield World(gateway.api, replica, cluster)
+        for reader in readers:
+            reader.cancel()
+
+
+async def _discard(pipe: asyncio.StreamReader | None) -> None:
+    while pipe and await pipe.read(65536):
+        pass
 
 
 def _model(name: str, **spec: Any) -> dict[str, Any]:

@@ -166,4 +166,5 @@ def test_the_next_commands_work_in_the_users_shell(where: str, tmp_path: Path, m
 
     assert (f"export PATH={tmp_path / 'tools'}:$PATH" in said) is (where == "tools")
     assert "KEY=$(.venv/bin/chatscale key create" in said
+    assert "the chat page at http://127.0.0.1:30080/ " in said
     assert 'curl -N http://127.0.0.1:30080/v1/chat/completions -H "Authorization: Bearer $KEY"' in said

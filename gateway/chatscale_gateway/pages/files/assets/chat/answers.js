@@ -1,6 +1,7 @@
 /** Generates answers. Several conversations can have one at the same time; each goes on when another one is opened. */
 
 import { ApiError } from "../shared/api.js";
+import { newId } from "../shared/dom.js";
 import { streamAnswer } from "./completion.js";
 import { requestBody } from "./conversation.js";
 import { describeProblem } from "./problems.js";
@@ -60,7 +61,7 @@ export class Answers {
     const now = Date.now();
     /** @type {Message} */
     const message = {
-      id: crypto.randomUUID(), role: "assistant", text: "", createdAt: now, model: conversation.model, state: "streaming",
+      id: newId(), role: "assistant", text: "", createdAt: now, model: conversation.model, state: "streaming",
     };
     const body = requestBody(conversation, messages);
     messages.push(message);

@@ -1,6 +1,6 @@
 /** The chat page: connects the parts, and has the state of the open conversation. */
 
-import { byId, download, h } from "../shared/dom.js";
+import { byId, copyText, download, h, newId } from "../shared/dom.js";
 import { readKey } from "../shared/key.js";
 import { toggleTheme } from "../shared/theme.js";
 import { Answers } from "./answers.js";
@@ -26,7 +26,7 @@ const storage = await Storage.open();
 /** @type {Conversation[]} */
 let conversations = await storage.list();
 /** @type {Conversation} not stored before its first message */
-let current = newConversation(crypto.randomUUID(), "", Date.now());
+let current = newConversation(newId(), "", Date.now());
 /** @type {Message[]} */
 let messages = [];
 let keyRequested = false;
@@ -73,7 +73,7 @@ async function open(id, position) {
 }
 
 function startNew() {
-  current = newConversation(crypto.randomUUID(), picker.selected, Date.now());
+  current = newConversation(newId(), picker.selected, Date.now());
   messages = [];
   remember("");
   drawer.close();
@@ -114,7 +114,7 @@ function send(text) {
     current.title ||= titleOf(text);
     remember(current.id);
   }
-  messages.push({ id: crypto.randomUUID(), role: "user", text, createdAt: Date.now() });
+  messages.push({ id: newId(), role: "user", text, createdAt: Date.now() });
   generate(messages.length - 1);
   return true;
 }
@@ -141,7 +141,7 @@ function replaceFrom(position, text) {
   const removed = messages.slice(position);
   const before = [...messages];
   messages.length = position;
-  if (text !== null) messages.push({ id: crypto.randomUUID(), role: "user", text, createdAt: Date.now() });
+  if (text !== null) messages.push({ id: newId(), role: "user", text, createdAt: Date.now() });
   generate(position);
   if (removed.length === 1 && !removed[0].text) return;
   const { id } = current;
@@ -226,7 +226,7 @@ async function importFile() {
   input.value = "";
   if (!file) return;
   try {
-    const found = fromJson(await file.text(), () => crypto.randomUUID());
+    const found = fromJson(await file.text(), newId);
     for (const whole of found) await storage.save(whole.conversation, whole.messages, 0);
     conversations = await storage.list();
     if (found.length) await open(found[0].conversation.id);
@@ -258,12 +258,7 @@ function storageFailed(error) {
 
 /** @param {string} text */
 async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    notify("Copied.");
-  } catch {
-    notify("The browser did not allow to copy.");
-  }
+  notify((await copyText(text)) ? "Copied." : "The browser did not allow to copy.");
 }
 
 /** @param {Message} message */

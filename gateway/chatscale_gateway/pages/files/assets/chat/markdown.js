@@ -29,8 +29,10 @@ const marked = new Marked({
   gfm: true,
   async: false,
   renderer: {
-    html({ text }) {
-      return INLINE_HTML.test(text.trim()) ? text : escapeHtml(text);
+    html(token) {
+      if (INLINE_HTML.test(token.text.trim())) return token.text;
+      const escaped = escapeHtml(token.text);
+      return "block" in token && token.block ? `<p>${escaped}</p>` : escaped;
     },
     image({ href, text }) {
       return `<a href="${escapeHtml(href)}">${escapeHtml(text || "image")}</a>`;

@@ -69,3 +69,36 @@ export function download(name, type, text) {
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
+
+/**
+ * A random id. `crypto.randomUUID` exists only on HTTPS and localhost, and clusters are often reached by plain HTTP.
+ * @returns {string} 32 hex digits
+ */
+export function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Copy a text, also on plain HTTP, where `navigator.clipboard` does not exist.
+ * @param {string} text
+ * @returns {Promise<boolean>} whether the browser allowed it
+ */
+export async function copyText(text) {
+  try {
+    if (navigator.clipboard) {
+      await navigator.clipboard.writeText(text);
+      return true;
+    }
+  } catch {
+    // The older way may be allowed.
+  }
+  const area = /** @type {HTMLTextAreaElement} */ (h("textarea", { class: "visually-hidden" }));
+  const focused = document.activeElement;
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
+  return copied;
+}
