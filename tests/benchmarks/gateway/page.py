@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tests.benchmarks.gateway import prefixes
+from tests.benchmarks.gateway import kind_results, prefixes
 from tests.benchmarks.gateway.capacity import DISCONNECTS, HELD, OPEN_STREAMS
 from tests.benchmarks.gateway.costs import ALONE, BUSY, LOADS, STREAMS, Costs
 from tests.benchmarks.gateway.fairness import BATCH_FACTOR, BATCH_PRIORITY, REPLICAS, SLOTS
@@ -83,7 +83,7 @@ of the same priority take turns in the hold queue, but the batch key also fills 
 
 Measured on {measured}.
 
-"""
+{kind}"""
 _ROUTED_HEADER: Final = ("routing", "hit rate", "requests, most over mean", "in flight, most over mean")
 
 
@@ -188,6 +188,8 @@ def _keys(results: Results) -> str:
             ("tokens: replica, metrics, log",
              f"{metering.replica_tokens:,}, {metering.metric_tokens:,}, {metering.log_tokens:,}"),
         ]  # fmt: skip
+    if (kind := results.kind) is not None:
+        rows += kind_results.rows(kind)
     return _KEYS.format(
         table=_table(("what", "found"), rows),
         limit=LIMIT_PER_MINUTE,
@@ -197,6 +199,7 @@ def _keys(results: Results) -> str:
         slots=SLOTS,
         factor=BATCH_FACTOR,
         measured=results.keys_measured,
+        kind="" if kind is None else kind_results.note(kind) + "\n",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from tests.benchmarks.gateway.capacity import DISCONNECTS, HELD, OPEN_STREAMS, STOP_WITHIN_S, Capacity
 from tests.benchmarks.gateway.costs import ALONE, BUSY, STREAMS, Cost, Costs
 from tests.benchmarks.gateway.fairness import Fairness
+from tests.benchmarks.gateway.kind_results import KindFairness, restored
 from tests.benchmarks.gateway.limits import BAD_KEYS_PER_MINUTE, Limits
 from tests.benchmarks.gateway.metering import Metering
 from tests.benchmarks.gateway.peers import GATEWAY
@@ -43,6 +44,8 @@ class Results:
     """None in results of a version that did not measure it."""
     keys_measured: str = ""
     """Date and revision of `limits`, `fairness` and `metering`, which can be measured by themselves."""
+    kind: KindFairness | None = None
+    """None in results without a run on the kind cluster; a run of the other parts keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ def load(path: Path) -> Results:
         fairness=Fairness(**found["fairness"]) if found.get("fairness") else None,
         metering=Metering(**found["metering"]) if found.get("metering") else None,
         keys_measured=found.get("keys_measured", ""),
+        kind=restored(found["kind"]) if found.get("kind") else None,
     )
 
 
