@@ -49,6 +49,8 @@ _REQUEST_TIMEOUT_S: Final = 120.0
 _PRIORITIES: Final = {Beside.BACKGROUND: BATCH_PRIORITY, Beside.EQUAL: 0}
 _TEXT: Final = re.compile(rb'"content":"[^"]')
 """The first chunk has only the role."""
+_TAIL_BYTES: Final = 2048
+"""Holds the last events of a stream."""
 
 
 def measure_kind_fairness(rounds: int = ROUNDS, seconds: float = RUN_S) -> KindFairness:
@@ -183,14 +185,17 @@ async def _run(world: _World, beside: Beside, seed: int, seconds: float) -> Run:
 
 async def _read(response: aiohttp.ClientResponse, *, streamed: bool) -> tuple[float | None, bool]:
     """When its first text came, on the clock of `time.perf_counter`, and whether the answer is complete."""
-    first_s, tail = None, b""
     if response.status != HTTPStatus.OK:
         return None, False
+    if not streamed:
+        await response.read()
+        return time.perf_counter(), True
+    first_s, tail = None, b""
     async for part in response.content.iter_any():
-        tail = (tail + part)[-2048:]
+        tail = (tail + part)[-_TAIL_BYTES:]
         if first_s is None and _TEXT.search(tail):
             first_s = time.perf_counter()
-    return first_s, tail.endswith(sse.DONE) or not streamed
+    return first_s, tail.endswith(sse.DONE)
 
 
 def _arrivals(rng: random.Random, per_s: float, seconds: float) -> Iterator[float]:
