@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from tests.benchmarks.gateway.fairness import BATCH_FACTOR, BATCH_PRIORITY, LIVE_SHARE
+from tests.benchmarks.gateway.fairness import REPLICAS as VIRTUAL_REPLICAS
+from tests.benchmarks.gateway.fairness import SLOTS as VIRTUAL_SLOTS
 
 REPLICAS: Final = 3
 SLOTS: Final = 10
@@ -128,6 +130,7 @@ def note(found: KindFairness) -> str:
         highest=max(loads),
         shares=shares,
         priority=BATCH_PRIORITY,
+        virtual_slots=VIRTUAL_REPLICAS * VIRTUAL_SLOTS,
     )
 
 
@@ -156,10 +159,15 @@ The batch key sends {batch_per_s:.1f} requests per second without streams, with 
 not ten times its requests or prompt tokens. Each of the {rounds} rounds has a run of {seconds:g} s of each kind, with
 the same live requests. p99 has few requests above it, so it varies between measurements.
 
-Three things move these times that the run in virtual time does not have. A replica computes the prompts and answers of
-all its slots in the same steps, so a full replica needs longer for a prompt, and batch requests with long prompts delay
-a live key more. Two gateways place requests by loads that are up to a second old. Clients, gateways and replicas share
-the processors with other work of the machine.
+The run in virtual time has one gateway and {virtual_slots} slots. Here four more things delay the live key:
+
+- Two gateways read the load of a replica once a second. Both fill the same free slots with batch requests, so together
+  they use more than nine tenths of the slots.
+- A tenth of the slots of a replica is one slot. If the live key has more requests at a time than replicas, the others
+  wait until a batch request ends.
+- A replica computes the prompts and answers of all its slots in the same steps. A full replica needs longer for a
+  prompt, and batch requests with long prompts delay a live key more.
+- Clients, gateways and replicas share the processors with other work of the machine.
 
 Measured on {measured}, {machine}. Load average after the runs {lowest:.1f} to {highest:.1f}. Processors in use,
 other work included: {shares} (alone, beside priority {priority}, beside the same priority).

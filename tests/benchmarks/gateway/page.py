@@ -76,7 +76,7 @@ Limits: two gateway processes that read each other once a second, one key with {
 are a full bucket and what was refilled; used is what the replica generated. Bad keys: median latency of answers that
 take the replica {answer_ms:g} ms, in alternating rounds with and without requests whose key is unknown.
 
-Fairness: the dispatcher of the gateway in virtual time, {replicas} replicas with {slots} slots. The live key alone uses
+Fairness: the dispatcher of one gateway in virtual time, {replicas} replicas with {slots} slots. The live key alone uses
 a tenth of all slots, the batch key sends {factor} times as many requests, so both need more slots than there are. A
 replica serves its own queue in the order of arrival. Keys with a priority below 0 leave a tenth of the slots free. Keys
 of the same priority take turns in the hold queue, but the batch key also fills the replicas' queues.

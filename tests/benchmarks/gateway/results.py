@@ -111,7 +111,7 @@ def _key_goals(results: Results) -> list[Goal]:
         name = f"latency with a good key beside {BAD_KEYS_PER_MINUTE:,} bad keys per minute"
         found.append(_at_most(name, 1.1, limits.slowed, "x"))
     if fairness := results.fairness:
-        name = "p99 TTFT of a live key beside a batch key with 10 times the load"
+        name = "p99 TTFT of a live key beside 10 times its load in batch, virtual time"
         found.append(_at_most(name, 1.1, 1 + fairness.growth(), "x"))
     if metering := results.metering:
         name, error = "error of usage by key in metrics and log, with cancels", metering.largest_error

@@ -70,7 +70,7 @@ def test_every_goal_can_be_reached() -> None:
         ),
         pytest.param(
             {"fairness": Fairness(0.8, 0.9, 1.2, 0)},
-            "| p99 TTFT of a live key beside a batch key with 10 times the load | <= 1.1x | 1.12x | **no** |",
+            "| p99 TTFT of a live key beside 10 times its load in batch, virtual time | <= 1.1x | 1.12x | **no** |",
             id="fairness",
         ),
     ],
