@@ -86,7 +86,7 @@ bench-zero-lost: images ## Requests lost in wakes, scale-downs and rollouts on t
 chaos: images ## Faults on the cluster that take minutes: API server away, a replica that never answers, an HPA from zero; 6 minutes
 	$(PY) -m pytest tests/e2e -m chaos
 
-bench-gateway: .venv/.synced ## The gateway beside other proxies, 6 minutes: docs/benchmarks/gateway.md
+bench-gateway: .venv/.synced ## The gateway beside other proxies, 6 minutes (fairness on the cluster, 7 minutes: BENCH="--kind"): docs/benchmarks/gateway.md
 	$(PY) -m tests.benchmarks.gateway $(BENCH)
 
 bench-gpu: .venv/.synced ## The server on a GPU against the limits of the card, 8 minutes: docs/benchmarks/gpu.md

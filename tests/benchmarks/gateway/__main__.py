@@ -2,6 +2,9 @@
 
 All processes run on this machine; there is no cluster. A run takes less than 8 minutes, and up to 6 more once if
 nginx, LiteLLM and vllm-router have to be installed into the cache.
+
+With `--kind`: only the fairness of keys, on the kind cluster after `make install`. It takes 7 minutes and needs an
+otherwise idle machine.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from hack.paths import ROOT
 from tests.benchmarks.gateway.capacity import measure_capacity
 from tests.benchmarks.gateway.costs import measure_costs
 from tests.benchmarks.gateway.fairness import measure_fairness
+from tests.benchmarks.gateway.kind_fairness import measure_kind_fairness
 from tests.benchmarks.gateway.limits import measure_limits
 from tests.benchmarks.gateway.metering import measure_metering
 from tests.benchmarks.gateway.page import render
@@ -84,17 +88,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--render", action="store_true", help="write the page from the last run's JSON file")
     parser.add_argument("--keys", action="store_true", help="measure only limits, fairness and usage by key")
+    parser.add_argument("--kind", action="store_true", help="measure only fairness on the kind cluster")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"file to write ({PAGE.relative_to(ROOT)})")
     options = parser.parse_args(arguments)
     data = options.page.with_suffix(".json")
     allow_many_files()
-    if options.render or options.keys:
-        results = measure_keys(load(data)) if options.keys else load(data)
+    partly = options.render or options.keys or options.kind
+    if partly:
+        results = load(data)
+        results = measure_keys(results) if options.keys else results
+        results = replace(results, kind=measure_kind_fairness()) if options.kind else results
     else:
         results = measure(options.rounds, others=not options.without_others)
+        results = replace(results, kind=load(data).kind) if data.exists() else results
     text = render(results)
     print(text)
-    if options.render or options.keys or options.rounds >= LEAST_ROUNDS:
+    if partly or options.rounds >= LEAST_ROUNDS:
         save(results, data)
         options.page.write_text(text, encoding="utf-8")
     else:

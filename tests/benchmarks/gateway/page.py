@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tests.benchmarks.gateway import prefixes
+from tests.benchmarks.gateway import kind_results, prefixes
 from tests.benchmarks.gateway.capacity import DISCONNECTS, HELD, OPEN_STREAMS
 from tests.benchmarks.gateway.costs import ALONE, BUSY, LOADS, STREAMS, Costs
 from tests.benchmarks.gateway.fairness import BATCH_FACTOR, BATCH_PRIORITY, REPLICAS, SLOTS
@@ -76,14 +76,14 @@ Limits: two gateway processes that read each other once a second, one key with {
 are a full bucket and what was refilled; used is what the replica generated. Bad keys: median latency of answers that
 take the replica {answer_ms:g} ms, in alternating rounds with and without requests whose key is unknown.
 
-Fairness: the dispatcher of the gateway in virtual time, {replicas} replicas with {slots} slots. The live key alone uses
+Fairness: the dispatcher of one gateway in virtual time, {replicas} replicas with {slots} slots. The live key alone uses
 a tenth of all slots, the batch key sends {factor} times as many requests, so both need more slots than there are. A
 replica serves its own queue in the order of arrival. Keys with a priority below 0 leave a tenth of the slots free. Keys
 of the same priority take turns in the hold queue, but the batch key also fills the replicas' queues.
 
 Measured on {measured}.
 
-"""
+{kind}"""
 _ROUTED_HEADER: Final = ("routing", "hit rate", "requests, most over mean", "in flight, most over mean")
 
 
@@ -188,6 +188,8 @@ def _keys(results: Results) -> str:
             ("tokens: replica, metrics, log",
              f"{metering.replica_tokens:,}, {metering.metric_tokens:,}, {metering.log_tokens:,}"),
         ]  # fmt: skip
+    if (kind := results.kind) is not None:
+        rows += kind_results.rows(kind)
     return _KEYS.format(
         table=_table(("what", "found"), rows),
         limit=LIMIT_PER_MINUTE,
@@ -197,6 +199,7 @@ def _keys(results: Results) -> str:
         slots=SLOTS,
         factor=BATCH_FACTOR,
         measured=results.keys_measured,
+        kind="" if kind is None else kind_results.note(kind) + "\n",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from tests.benchmarks.gateway.capacity import DISCONNECTS, HELD, OPEN_STREAMS, STOP_WITHIN_S, Capacity
 from tests.benchmarks.gateway.costs import ALONE, BUSY, STREAMS, Cost, Costs
 from tests.benchmarks.gateway.fairness import Fairness
+from tests.benchmarks.gateway.kind_results import KindFairness, restored
 from tests.benchmarks.gateway.limits import BAD_KEYS_PER_MINUTE, Limits
 from tests.benchmarks.gateway.metering import Metering
 from tests.benchmarks.gateway.peers import GATEWAY
@@ -43,6 +44,8 @@ class Results:
     """None in results of a version that did not measure it."""
     keys_measured: str = ""
     """Date and revision of `limits`, `fairness` and `metering`, which can be measured by themselves."""
+    kind: KindFairness | None = None
+    """None in results without a run on the kind cluster; a run of the other parts keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def _key_goals(results: Results) -> list[Goal]:
         name = f"latency with a good key beside {BAD_KEYS_PER_MINUTE:,} bad keys per minute"
         found.append(_at_most(name, 1.1, limits.slowed, "x"))
     if fairness := results.fairness:
-        name = "p99 TTFT of a live key beside a batch key with 10 times the load"
+        name = "p99 TTFT of a live key beside 10 times its load in batch, virtual time"
         found.append(_at_most(name, 1.1, 1 + fairness.growth(), "x"))
     if metering := results.metering:
         name, error = "error of usage by key in metrics and log, with cancels", metering.largest_error
@@ -141,6 +144,7 @@ def load(path: Path) -> Results:
         fairness=Fairness(**found["fairness"]) if found.get("fairness") else None,
         metering=Metering(**found["metering"]) if found.get("metering") else None,
         keys_measured=found.get("keys_measured", ""),
+        kind=restored(found["kind"]) if found.get("kind") else None,
     )
 
 

@@ -53,6 +53,13 @@ def load_average() -> float:
     return os.getloadavg()[0]
 
 
+def processor_seconds() -> tuple[float, float]:
+    """(all, idle) of this machine since it started."""
+    ticks = [int(cell) for cell in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    per_s = os.sysconf("SC_CLK_TCK")
+    return sum(ticks) / per_s, (ticks[3] + ticks[4]) / per_s
+
+
 def _gpu() -> str:
     """Name, memory and driver, as the driver's own tool says them."""
     command = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")

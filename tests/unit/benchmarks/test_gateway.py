@@ -9,6 +9,7 @@ import pytest
 from tests.benchmarks.gateway.capacity import Capacity
 from tests.benchmarks.gateway.costs import LOADS, Cost, Costs
 from tests.benchmarks.gateway.fairness import Fairness, measure_fairness
+from tests.benchmarks.gateway.kind_results import Beside, KindFairness, Run, note, rows
 from tests.benchmarks.gateway.limits import Limits
 from tests.benchmarks.gateway.page import render
 from tests.benchmarks.gateway.peers import BARE, DIRECT, GATEWAY, NGINX
@@ -69,7 +70,7 @@ def test_every_goal_can_be_reached() -> None:
         ),
         pytest.param(
             {"fairness": Fairness(0.8, 0.9, 1.2, 0)},
-            "| p99 TTFT of a live key beside a batch key with 10 times the load | <= 1.1x | 1.12x | **no** |",
+            "| p99 TTFT of a live key beside 10 times its load in batch, virtual time | <= 1.1x | 1.12x | **no** |",
             id="fairness",
         ),
     ],
@@ -103,6 +104,54 @@ def test_a_batch_key_moves_the_p99_of_a_live_key_by_at_most_a_tenth() -> None:
 
     assert found.growth() <= 0.1
     assert found.refused == 0
+
+
+def run(*ttfts_s: float, failed: int = 0, load: float = 1.0) -> Run:
+    return Run(ttfts_s, failed, 0, load, 0.5)
+
+
+def on_kind() -> KindFairness:
+    """The live key alone needs 0.1 to 0.2 s; the batch keys double and triple it."""
+    first = {
+        Beside.NOTHING: run(0.1, 0.1, load=0.5),
+        Beside.BACKGROUND: run(0.2, 0.2, failed=1),
+        Beside.EQUAL: run(0.3, 0.3),
+    }
+    second = {
+        Beside.NOTHING: run(0.1, 0.2),
+        Beside.BACKGROUND: run(0.2, 0.4),
+        Beside.EQUAL: run(0.3, 0.6, load=2.5),
+    }
+    return KindFairness((first, second), 30.0, "a CPU", "2026-11-27, revision 0123456789ab")
+
+
+def test_quantiles_on_kind_are_those_of_all_rounds_together() -> None:
+    found = on_kind()
+
+    assert [found.quantile_s(beside, 0.5) for beside in Beside] == [0.1, 0.2, 0.3]
+    assert [found.quantile_s(beside, 0.99) for beside in Beside] == [0.2, 0.4, 0.6]
+    assert found.ratio(Beside.BACKGROUND, 0.99) == 2.0
+
+
+def test_the_page_shows_the_fairness_on_kind() -> None:
+    assert rows(on_kind()) == [
+        ("on kind: p50 and p99 TTFT of the live key, alone", "0.100 s, 0.200 s"),
+        ("on kind: the same beside a batch key of priority -10", "0.200 s (2.00x), 0.400 s (2.00x)"),
+        ("on kind: the same beside a batch key of the same priority", "0.300 s (3.00x), 0.600 s (3.00x)"),
+        ("on kind: live requests answered in these runs", "4, 4, 4"),
+        ("on kind: live requests refused or lost", "1"),
+    ]
+    page = render(results(kind=on_kind()))
+    assert "| on kind: live requests refused or lost | 1 |" in page
+    assert note(on_kind()) in page
+    assert "Load average after the runs 0.5 to 2.5." in page
+
+
+def test_the_json_file_keeps_the_fairness_on_kind(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.json"
+    save(results(kind=on_kind()), path)
+
+    assert load(path).kind == on_kind()
 
 
 def test_a_request_carries_its_plan_to_the_replica() -> None:

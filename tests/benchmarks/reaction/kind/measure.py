@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from tests.benchmarks.reaction.kind.results import Burst
 from tests.benchmarks.reaction.kind.scene import ANSWER_TOKENS, BURST_S, NAME, burst
 from tests.benchmarks.replay.customers import Answer, replay
 from tests.benchmarks.replay.watch import Event, Watch, decided, reasons, watching
+from tests.benchmarks.server.machine import processor_seconds
 from tests.e2e.support import Model
 
 READY_WITHIN_S: Final = 180.0
@@ -54,9 +54,9 @@ def measure(prepared: Prepared, seed: int, begin_at_s: float) -> Burst:
     try:
         with _observed(model) as (models, pods):
             time.sleep(max(0.0, begin_at_s - time.monotonic()))
-            began, before = time.monotonic(), _processor_seconds()
+            began, before = time.monotonic(), processor_seconds()
             answers = asyncio.run(replay(prepared.base_url, NAME, burst(seed), began, _ignore))
-            after, load_average = _processor_seconds(), os.getloadavg()[0]
+            after, load_average = processor_seconds(), os.getloadavg()[0]
         return Burst(
             sent=len(answers),
             refused=_count(answers, Fate.REFUSED),
@@ -125,10 +125,3 @@ def _rounded(steps: Iterable[tuple[float, int]]) -> tuple[tuple[float, int], ...
 
 def _ignore(progress: str) -> None:
     """A burst is short."""
-
-
-def _processor_seconds() -> tuple[float, float]:
-    """(all, idle) of this machine since it started."""
-    ticks = [int(cell) for cell in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    per_s = os.sysconf("SC_CLK_TCK")
-    return sum(ticks) / per_s, (ticks[3] + ticks[4]) / per_s
