@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: chaos lint types contracts generate verify chart clients unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
+.PHONY: browser chaos lint types contracts generate verify chart clients unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -39,6 +39,9 @@ unit: .venv/.synced ## Tests without network, cluster or sleep
 
 chart: .venv/.synced ## The chart as Helm renders it
 	$(PY) -m pytest tests/chart
+
+browser: .venv/.synced ## The pages in Chromium; pictures in build/pages
+	REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser
 
 cluster: .venv/.synced ## A real kind cluster with registry, Prometheus and prometheus-adapter
 	python3 -m hack.cluster up
