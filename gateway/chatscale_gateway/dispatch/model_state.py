@@ -17,7 +17,7 @@ from chatscale_gateway.routing.catalog import Model, ModelKey, Replica
 from chatscale_gateway.routing.ejection import Ejections
 from chatscale_gateway.routing.least_load import choose_least_loaded
 from chatscale_gateway.routing.prefix_hash import HashRing, PrefixChoice, choose_bounded, prefix_key, session_order
-from chatscale_gateway.routing.shares import background_cap, place_cap, place_limit
+from chatscale_gateway.routing.shares import background_cap, background_limit, place_cap, place_limit
 
 
 class ModelState:
@@ -129,7 +129,7 @@ class ModelState:
         """Compute this gateway's share of each pod. peers: the other gateways' reports by name."""
         if not peers:
             for pod in self.pods.values():
-                pod.set_limit(place_cap(pod.slots))
+                pod.set_limit(place_cap(pod.slots), background_cap(pod.slots))
             return
         name = str(self.key)
         nothing = ModelDemand()
@@ -138,7 +138,10 @@ class ModelState:
         demands[gateway] = len(self.queue) + self.in_flight
         for pod in self.pods.values():
             on_pod = {peer: report.in_flight_by_pod.get(pod.uid, 0) for peer, report in reports.items()}
-            pod.set_limit(place_limit(gateway, pod.uid, pod.slots, demands, on_pod))
+            pod.set_limit(
+                place_limit(gateway, pod.uid, pod.slots, demands, on_pod),
+                background_limit(gateway, pod.uid, pod.slots, demands),
+            )
 
     def read(self, pod: Pod, load: ReplicaLoad | None) -> None:
         """Apply a load reading to one pod."""
@@ -152,7 +155,7 @@ class ModelState:
         if request.avoid:
             candidates = {uid: pod for uid, pod in candidates.items() if uid not in request.avoid} or candidates
         if request.priority < 0:
-            candidates = {uid: pod for uid, pod in candidates.items() if pod.load < background_cap(pod.slots)}
+            candidates = {uid: pod for uid, pod in candidates.items() if pod.takes_background}
         arrival = request.arrival
         if arrival.session:
             chosen = choose_bounded(session_order(arrival.session, candidates), candidates, rng)

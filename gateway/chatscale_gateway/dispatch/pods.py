@@ -2,14 +2,14 @@
 
 from chatscale_contract.server.load import ReplicaLoad
 from chatscale_gateway.routing.catalog import Replica
-from chatscale_gateway.routing.shares import SLOTS_BEFORE_FIRST_READING, SLOTS_WITHOUT_REPORT
+from chatscale_gateway.routing.shares import SLOTS_BEFORE_FIRST_READING, SLOTS_WITHOUT_REPORT, background_cap
 
 
 class Pod:
     """A `Candidate`. `limit` is this gateway's share of the places."""
 
-    __slots__ = ("_base", "_full", "_since", "draining", "exists", "free", "in_flight", "limit", "load",
-                 "prefill_rate", "replica", "slots", "uid")  # fmt: skip
+    __slots__ = ("_background_limit", "_base", "_full", "_since", "draining", "exists", "free", "in_flight", "limit",
+                 "load", "prefill_rate", "replica", "slots", "uid")  # fmt: skip
 
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
@@ -21,6 +21,7 @@ class Pod:
         """Prompt tokens per second; 0 while unknown."""
         self.slots = SLOTS_BEFORE_FIRST_READING
         self.limit = 0
+        self._background_limit = 0
         self.in_flight = 0
         self.load = 0
         self.free = 0
@@ -32,6 +33,11 @@ class Pod:
     def accepting(self) -> bool:
         """Whether it may get a new request."""
         return self.exists and self.replica.accepting and not self.draining
+
+    @property
+    def takes_background(self) -> bool:
+        """Whether it may get a request of a priority below 0. See `background_cap` and `background_limit`."""
+        return self.in_flight < self._background_limit and self.load < background_cap(self.slots)
 
     def take(self) -> None:
         """A request is sent to it."""
@@ -50,9 +56,10 @@ class Pod:
         self._full = True
         self._update()
 
-    def set_limit(self, limit: int) -> None:
-        """Change this gateway's share."""
+    def set_limit(self, limit: int, background_limit: int) -> None:
+        """Change this gateway's shares: for all requests, and while it sends requests of a priority below 0."""
         self.limit = limit
+        self._background_limit = background_limit
         self._update()
 
     def read(self, load: ReplicaLoad | None) -> None:

@@ -71,5 +71,14 @@ def place_limit(own: str, pod_uid: str, slots: int, demands: Mapping[str, int], 
     return max(1, shares[own] - surplus)
 
 
+def background_limit(own: str, pod_uid: str, slots: int, demands: Mapping[str, int]) -> int:
+    """Maximum requests of gateway `own` on one pod while it sends it a request of a priority below 0, at least 1.
+
+    The load of a pod lacks what other gateways have sent since its last reading: without shares all of them would use
+    the same free slots. demands: see `divide_places`; includes `own`.
+    """
+    return divide_places(background_cap(slots), pod_uid, demands)[own]
+
+
 def _tie_order(pod_uid: str, gateway: str) -> bytes:
     return blake2b(f"{pod_uid}\0{gateway}".encode(), digest_size=8).digest()

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatscale.api.v1alpha1.routing import RoutingSpec, RoutingStrategy
+from chatscale_contract.gateway.keys import KeyId, KeyPolicy
 from chatscale_gateway.dispatch.dispatcher import HoldingDispatcher
 from chatscale_gateway.dispatch.interface import Lease
+from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.routing.outcomes import Outcome
-from chatscale_gateway.routing.shares import place_cap
+from chatscale_gateway.routing.shares import background_cap, place_cap
 from tests.support.clock import virtual_time_loop
 from tests.support.gateway_world import a_catalog, a_dispatcher, an_arrival, slots, virtual_time
 
@@ -71,6 +73,21 @@ async def test_a_gateway_that_is_gone_leaves_its_places_to_the_others():
     left.peers_read({})
     assert in_flight([left]) == dict.fromkeys(PODS, place_cap(8))
     assert gone.demand().models
+
+
+@virtual_time
+async def test_gateways_together_keep_slots_free_of_background_requests():
+    found = gateways(2, each=16)
+    exchange(found)
+    background = Caller(KeyId("demo", "batch"), KeyPolicy(priority=-10))
+    for dispatcher in found:
+        for _ in range(50):
+            asyncio.ensure_future(dispatcher.lease(an_arrival(arrived_s=0, caller=background)))  # noqa: RUF006
+    await asyncio.sleep(0)
+    assert in_flight(found) == dict.fromkeys(PODS, background_cap(16))
+    for dispatcher in found:
+        (live,) = await send(dispatcher, 1)
+        assert live.done()
 
 
 @virtual_time
