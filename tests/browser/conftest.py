@@ -11,13 +11,13 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from hack.browser import ensure_chromium
 from tests.browser.world import KEY, World, a_world
 
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 TIMEOUT_MS = 5_000
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with a_world(tmp_path_factory.mktemp("gateway")) as found:
+    async with a_world(tmp_path_factory.mktemp("gateway"), CHATSCALE_GATEWAY_PATH_PREFIX="/llm") as found:
         yield found
 
 

@@ -188,6 +188,7 @@ async def test_the_key_is_entered_once_and_remembered_only_on_request(browser: B
         await expect(other.locator("#model option")).to_have_count(3)
         await page.click("#key")
         await page.click("text=Forget key")
+        await expect(page.locator("#key-reason")).to_contain_text("needs a key")
         assert KEY not in await page.evaluate("[Object.values(localStorage), Object.values(sessionStorage)].flat()")
 
 
@@ -214,6 +215,12 @@ async def test_the_drawer_of_a_phone_opens_and_closes(browser: Browser, world: W
         await expect(page.locator("#sidebar")).to_be_hidden()
         await expect(page.locator("#side-open")).to_be_focused()
         assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+async def test_works_under_a_path_prefix(tab: Tab):
+    page = await tab.open("/llm")
+    assert page.url.endswith("/llm/")
+    assert await tab.answer("prefixed") == "You said: prefixed"
 
 
 async def test_another_tab_sees_changes(tab: Tab):

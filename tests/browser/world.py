@@ -105,7 +105,7 @@ class Replica:
 
     async def _answer(self, response: web.StreamResponse, question: str) -> None:
         order, _, argument = question.partition(" ")
-        match order:
+        match order.lower():
             case "say":
                 text = "".join(f"Line {number} of *many*.\n\n" for number in range(int(argument) // 20))
                 for begin in range(0, len(text), 997):

@@ -145,9 +145,10 @@ function replaceFrom(position, text) {
   generate(position);
   if (removed.length === 1 && !removed[0].text) return;
   const { id } = current;
-  notify(removed.length > 1 ? `${removed.length} messages were replaced.` : "The message was replaced.", "Undo", () => {
-    if (current.id !== id) return;
+  notify(removed.length > 1 ? `${removed.length} messages were replaced.` : "The message was replaced.", "Undo", async () => {
     answers.stop(id);
+    await answerStored(id);
+    if (current.id !== id) return;
     messages = before;
     list.open(messages);
     save(0);
@@ -209,15 +210,18 @@ async function remove(conversation) {
   if (!(await confirmDelete(`“${conversation.title || UNTITLED}” is deleted from this browser. This cannot be undone.`))) return;
   answers.stop(conversation.id);
   conversations = conversations.filter((each) => each.id !== conversation.id);
-  await removeWhenEnded(conversation.id);
+  await answerStored(conversation.id);
+  await storage.remove(conversation.id).catch(storageFailed);
   if (conversation.id === current.id) startNew();
   else refresh();
 }
 
-/** @param {string} id */
-async function removeWhenEnded(id) {
+/**
+ * Wait until a stopped answer is stored, so that its record does not overwrite a later one.
+ * @param {string} id
+ */
+async function answerStored(id) {
   while (answers.runs.has(id)) await new Promise((resolve) => setTimeout(resolve, 10));
-  await storage.remove(id).catch(storageFailed);
 }
 
 async function importFile() {

@@ -177,8 +177,12 @@ function finished(request) {
   });
 }
 
-/** @param {IDBTransaction} transaction */
+/**
+ * Commit at once. Otherwise a transaction waits for a turn of this page's loop, and a page that is closed loses it.
+ * @param {IDBTransaction} transaction
+ */
 function committed(transaction) {
+  transaction.commit();
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve(null);
     transaction.onerror = transaction.onabort = () => reject(transaction.error);
