@@ -66,7 +66,7 @@ demo: images ## The whole product in one run, with a summary
 test: .venv/.synced clients ## Every check and test there is
 	$(MAKE) images
 	$(MAKE) verify
-	REQUIRE_CLIENTS=1 $(PY) -m pytest -n 3 --dist loadfile
+	REQUIRE_CLIENTS=1 REQUIRE_BROWSER=1 $(PY) -m pytest -n 3 --dist loadfile
 
 guide: images ## Follow docs/guide/install.md on a second, plain kind cluster, then delete it
 	$(PY) -m hack.guide_check

@@ -49,7 +49,7 @@ class Tab:
             script = f"sessionStorage.length || sessionStorage.setItem('chatscale.key', '{key}')"
             await self.page.add_init_script(script)
         await self.page.goto(self.url + path)
-        await self.page.locator("#model option").first.wait_for(state="attached")
+        await self.page.locator("#model option:not([value=''])").first.wait_for(state="attached")
         return self.page
 
     async def send(self, text: str) -> None:

@@ -9,6 +9,8 @@ import { waitingReason } from "./model_state.js";
 
 const SAVE_EVERY_MS = 2000;
 const TICK_MS = 1000;
+/** The user may have cancelled the closing, or the address was a download. */
+const LEAVING_MS = 3000;
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./conversation.js").Message} Message */
@@ -33,6 +35,7 @@ const TICK_MS = 1000;
 export class Answers {
   /** @type {Map<string, Run>} by id of the conversation */
   runs = new Map();
+  #leaving = false;
 
   /**
    * @param {import("./storage.js").Storage | import("./storage.js").MemoryStorage} storage
@@ -43,6 +46,11 @@ export class Answers {
     this.storage = storage;
     this.stateOf = stateOf;
     this.events = events;
+    // A page that is closed ends its streams. Their answers stay stored as streaming, which the next page explains.
+    addEventListener("beforeunload", () => {
+      this.#leaving = true;
+      setTimeout(() => (this.#leaving = false), LEAVING_MS);
+    });
   }
 
   /** @param {string} id of the conversation */
@@ -105,6 +113,7 @@ export class Answers {
       });
       Object.assign(message, { state: "done", ...outcome });
     } catch (error) {
+      if (this.#leaving) await new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
       this.#failed(message, error);
     }
     clearInterval(timer);

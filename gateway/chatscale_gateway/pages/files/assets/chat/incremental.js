@@ -7,8 +7,10 @@ import { renderMarkdown, splitBlocks } from "./markdown.js";
 
 /** Text with definitions of links must be rendered as a whole. */
 const DEFINITION = /^ {0,3}\[[^\]]+\]:/m;
-const IDLE_FACTOR = 4;
 /** A long block may take at most a fifth of the time of the main thread. */
+const IDLE_FACTOR = 4;
+/** Text that one frame renders, if it has more than one block. */
+const SLICE_CHARS = 8000;
 
 export class IncrementalMarkdown {
   #text = "";
@@ -34,8 +36,9 @@ export class IncrementalMarkdown {
     if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#tick());
   }
 
-  /** Render what is missing now. No update follows. */
+  /** No update follows. Renders what is missing: a little at once, much in the next frames. */
   finish() {
+    if (this.#text.length - this.#committed > SLICE_CHARS && !DEFINITION.test(this.#text)) return;
     cancelAnimationFrame(this.#frame);
     this.#onRender(() => {
       if (DEFINITION.test(this.#text)) this.target.replaceChildren(decorate(renderMarkdown(this.#text)));
@@ -50,13 +53,34 @@ export class IncrementalMarkdown {
       return;
     }
     this.#frame = 0;
-    this.#onRender(() => this.#render());
+    let isComplete = true;
+    this.#onRender(() => (isComplete = this.#render()));
     const end = performance.now();
-    this.#notBefore = end + (end - begin) * IDLE_FACTOR;
+    this.#notBefore = isComplete ? end + (end - begin) * IDLE_FACTOR : end;
+    if (!isComplete) this.#frame = requestAnimationFrame(() => this.#tick());
   }
 
+  /** @returns {boolean} whether all text is rendered */
   #render() {
-    const blocks = splitBlocks(this.#text.slice(this.#committed));
+    const rest = this.#text.length - this.#committed;
+    if (rest <= SLICE_CHARS || !this.#append(this.#text.slice(this.#committed, this.#committed + SLICE_CHARS))) {
+      this.#append(this.#text.slice(this.#committed));
+    } else {
+      return false;
+    }
+    const tail = decorate(renderMarkdown(this.#text.slice(this.#committed)));
+    this.#tailNodes = tail.childNodes.length;
+    this.target.append(tail);
+    return true;
+  }
+
+  /**
+   * Render the complete blocks: all but the last one.
+   * @param {string} text the next part
+   * @returns {boolean} whether there is one
+   */
+  #append(text) {
+    const blocks = splitBlocks(text);
     let open = blocks.length - 1;
     while (open > 0 && blocks[open].isSpace) open--;
     const complete = blocks.slice(0, Math.max(0, open)).map((block) => block.raw).join("");
@@ -65,9 +89,7 @@ export class IncrementalMarkdown {
       this.target.append(decorate(renderMarkdown(complete)));
       this.#committed += complete.length;
     }
-    const tail = decorate(renderMarkdown(this.#text.slice(this.#committed)));
-    this.#tailNodes = tail.childNodes.length;
-    this.target.append(tail);
+    return complete !== "";
   }
 }
 

@@ -15,6 +15,7 @@ export class ModelPicker {
   #selected = "";
   #timer = 0;
   #urgent = false;
+  #wasRead = false;
 
   /**
    * @param {(model: string) => void} onChoose
@@ -62,6 +63,7 @@ export class ModelPicker {
     clearTimeout(this.#timer);
     try {
       const found = await requestJson("pages/models", { signal: AbortSignal.timeout(10_000) });
+      this.#wasRead = true;
       this.models = Array.isArray(found?.data) ? found.data : [];
       this.#show();
       this.onRead(null);
@@ -77,7 +79,7 @@ export class ModelPicker {
     const { selected } = this;
     const entries = this.models.map((model) => ({ id: model.id, text: `${model.id} (${shortState(model)})` }));
     if (selected && !this.state(selected)) entries.unshift({ id: selected, text: `${selected} (not available)` });
-    if (!entries.length) entries.push({ id: "", text: "No models" });
+    if (!entries.length) entries.push({ id: "", text: this.#wasRead ? "No models" : "Loading models" });
     const { options } = this.select;
     const same = options.length === entries.length && entries.every((entry, index) => options[index].value === entry.id);
     // An open list must not be replaced under the user's pointer.
