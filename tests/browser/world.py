@@ -95,6 +95,10 @@ class Replica:
         await response.prepare(http)
         self.in_flight += 1
         try:
+            if question == "think":
+                for text in ("First ", "this, ", "then that."):
+                    await _write(response, text, "reasoning_content")
+                await self.go_on.wait()
             await self._answer(response, question)
         except (asyncio.CancelledError, ConnectionError):
             self.left += 1
@@ -138,8 +142,8 @@ class Replica:
         await response.write(sse.DONE)
 
 
-async def _write(response: web.StreamResponse, text: str) -> None:
-    await response.write(sse.event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}))
+async def _write(response: web.StreamResponse, text: str, name: str = "content") -> None:
+    await response.write(sse.event({"choices": [{"index": 0, "delta": {name: text}, "finish_reason": None}]}))
 
 
 @dataclass
