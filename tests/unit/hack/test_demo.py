@@ -170,5 +170,5 @@ def test_the_next_commands_work_in_the_users_shell(where: str, tmp_path: Path, m
     assert "Open http://127.0.0.1:30080/ and enter the key." in said
     assert "ssh -N -L 8080:127.0.0.1:30080 THIS-MACHINE" in said
     shell = "\n".join(line for line in said.splitlines() if line.startswith("   "))
-    assert subprocess.run(["bash", "-n"], input=shell, text=True, check=False).returncode == 0
+    assert subprocess.run(["/bin/bash", "-n"], input=shell, text=True, check=False).returncode == 0
     assert 'curl -N http://127.0.0.1:30080/v1/chat/completions -H "Authorization: Bearer $KEY"' in said
