@@ -62,8 +62,9 @@ kind: ChatModel
 metadata:
   name: shop
 spec:
-  minReplicas: 1
-  maxReplicas: 8
+  autoscaling:
+    minReplicas: 1
+    maxReplicas: 8
 ```
 
 | Load | Replicas |
@@ -71,7 +72,7 @@ spec:
 | 8 requests | 1 |
 | 26 requests | 4 |
 
-Scaling up is immediate; scaling down waits for `scaleDownDelay`."""
+Scaling up is immediate; scaling down waits for `stabilizationWindowSeconds`."""
 
 
 @dataclass
