@@ -54,10 +54,12 @@ export class Sidebar {
    * @param {ReadonlySet<string>} running ids of those with an answer on its way
    */
   show(conversations, current, running) {
+    const isOther = conversations.length !== this.#conversations.length;
     this.#conversations = conversations;
     this.#current = current;
     this.#running = running;
     if (!this.#query()) this.#showAll();
+    else if (isOther) this.#find();
   }
 
   #query() {
