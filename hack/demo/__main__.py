@@ -294,15 +294,25 @@ def next_commands(base_url: str, tools: Path) -> str:
     found = shutil.which("kubectl")
     path = f"   export PATH={tools}:$PATH\n" if found and Path(found).parent == tools else ""
     return f"""
-== Done. The cluster is still running. Try:
+== Done. The cluster is still running.
+
+Chat in the browser:
+1. Create an API key, and show it:
+   KEY=$(.venv/bin/chatscale key create me --live --context {kube.CONTEXT} -n {NAMESPACE}); echo "$KEY"
+2. Open {base_url}/ and enter the key. Choose a model: {REAL_MODEL} is a real one, {SHOP} wakes up from zero.
+   {base_url}/live shows what the models do.
+   If your browser is on another machine, forward a port of that machine, and open http://127.0.0.1:8080/ there:
+   ssh -N -L 8080:{base_url.removeprefix("http://")} THIS-MACHINE
+
+Chat in the terminal:
+   CHATSCALE_API_KEY=$KEY .venv/bin/chatscale chat {REAL_MODEL} --url {base_url}
+
+Use the API and the cluster:
+   curl -N {base_url}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
+     -d '{{"model":"{SHOP}","max_tokens":60,"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
 {path}   kubectl --context {kube.CONTEXT} -n {NAMESPACE} get chatmodel
    kubectl --context {kube.CONTEXT} -n {NAMESPACE} describe chatmodel {SHOP}
    kubectl --context {kube.CONTEXT} -n {NAMESPACE} get events --field-selector involvedObject.kind=ChatModel
-   KEY=$(.venv/bin/chatscale key create me --context {kube.CONTEXT} -n {NAMESPACE})
-   curl -N {base_url}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
-     -d '{{"model":"{SHOP}","max_tokens":60,"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
-   echo "$KEY"           # for the chat page at {base_url}/ (from another machine: http://127.0.0.1:8080/ after
-   kubectl --context {kube.CONTEXT} -n {OPERATOR_NAMESPACE} port-forward service/{RELEASE}-gateway 8080:80 )
    make clean-cluster    # when you are done"""
 
 

@@ -58,9 +58,10 @@ async def test_chats_can_be_opened_renamed_searched_and_deleted(tab: Tab):
     await expect(page.locator("#search-state")).to_have_text("3 found")
     await page.locator(".hit").last.click()
     await expect(page.locator("article.found")).to_contain_text("You said: Bananas")
-    await page.fill("#search", "")
     await page.click("[aria-label='Delete Bananas']")
     await page.click("#confirm-dialog >> text=Delete >> nth=-1")
+    await expect(page.locator("#search-state")).to_have_text("Nothing found")
+    await page.fill("#search", "")
     await expect(page.locator(".conversation")).to_have_count(1)
     await page.reload()
     await expect(page.locator(".conversation")).to_have_text(["Fruit <b>"])
@@ -221,6 +222,31 @@ async def test_works_under_a_path_prefix(tab: Tab):
     page = await tab.open("/llm")
     assert page.url.endswith("/llm/")
     assert await tab.answer("prefixed") == "You said: prefixed"
+
+
+async def test_another_tab_keeps_its_reader_in_place_and_its_names(tab: Tab, world: World):
+    page = await tab.open()
+    await tab.answer("say 8000")
+    other = await tab.context.new_page()
+    await other.add_init_script(f"sessionStorage.setItem('chatscale.key', '{KEY}')")
+    await other.goto(tab.url)
+    await other.click("text=say 8000 >> visible=true")
+    await other.locator("article").last.wait_for()
+    await other.hover("#messages")
+    await other.mouse.wheel(0, -600)
+    await expect(other.locator("#to-end")).to_be_visible()
+    before = await other.evaluate("document.querySelector('#scroller').scrollTop")
+    await tab.answer("more")
+    await expect(other.locator("article")).to_have_count(4)
+    assert await other.evaluate("document.querySelector('#scroller').scrollTop") == before
+    await page.click("#new")
+    await tab.answer("unrelated")
+    await expect(other.locator(".conversation")).to_have_count(2)
+    await other.click("[aria-label='Rename say 8000']")
+    await other.fill("#name-input", "Lines")
+    await other.keyboard.press("Enter")
+    await expect(other.locator("#title")).to_have_text("Lines")
+    await expect(other.locator("[aria-label='Rename Lines']")).to_be_focused()
 
 
 async def test_another_tab_sees_changes(tab: Tab):

@@ -184,6 +184,14 @@ async def test_the_keyboard_selects_a_model_and_a_reload_keeps_it(browser: Brows
         await expect(page.locator("#detail-title")).to_have_text("translator")
 
 
+async def test_an_address_with_a_malformed_hash_shows_the_first_model(browser: Browser):
+    async with (
+        a_live_gateway(WrittenState(black_friday)) as gateway,
+        a_live_page(browser, gateway, path="/live#%") as page,
+    ):
+        await expect(page.locator("#models [aria-current]")).to_have_count(1)
+
+
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES)
 async def test_has_no_serious_fault_of_accessibility(browser: Browser, size: tuple[int, int], theme: str):

@@ -69,6 +69,27 @@ async def test_a_request_has_questions_and_answers_in_turn(tab: Tab):
     }
 
 
+async def test_markdown_that_the_parser_cannot_read_in_time_is_shown_as_text(tab: Tab):
+    body = """({ renderMarkdown, splitBlocks }) => {
+      const begin = performance.now();
+      const found = [">".repeat(5000), "a".repeat(100_000), "**b**\\n\\n" + "a_b".repeat(30_000)].map((text) => {
+        const fragment = renderMarkdown(text);
+        return [fragment.textContent.length, fragment.querySelectorAll("strong").length, splitBlocks(text).length > 0];
+      });
+      const code = renderMarkdown("```\\n" + "a".repeat(5000) + "\\n```").querySelector("pre code") !== null;
+      return [found, code, performance.now() - begin];
+    }"""
+    found, code, passed_ms = await run(tab, "markdown.js", body)
+    assert found == [[5000, 0, True], [100_000, 0, True], [90_002, 1, True]]
+    assert code
+    assert passed_ms < 5000, "one word of 100,000 characters took a minute"
+
+
+async def test_tokens_of_an_identity_provider_are_keys(tab: Tab):
+    body = '({ isKey }) => ["csk-1", "e".repeat(2000), "e".repeat(5000), "a b", ""].map(isKey)'
+    assert await run(tab, "../shared/key.js", body) == [True, True, False, False, False]
+
+
 async def test_an_import_takes_nothing_that_an_export_cannot_have_written(tab: Tab):
     bad = [
         '{"format": "chatscale-conversations", "version": 2, "conversations": []}',

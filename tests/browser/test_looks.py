@@ -1,8 +1,15 @@
-"""Accessibility and pictures: phone and desktop, light and dark. The pictures are in build/pages."""
+"""Accessibility and pictures: phone and desktop, light and dark. The pictures are in build/pages.
+
+UPDATE_SCREENSHOTS=1 replaces the picture of README in docs/images.
+"""
+
+import os
+from pathlib import Path
 
 import os
 
 import pytest
+from PIL import Image
 from playwright.async_api import Browser, expect
 
 from hack.browser import ensure_axe
@@ -31,6 +38,8 @@ async def test_no_serious_finding_of_axe_and_a_picture(browser: Browser, world: 
         await tab.answer("Show me how a chat model scales.")
         await page.mouse.move(900, 400)
         await page.screenshot(path=PICTURES / f"chat-{name}.png")
+        if os.environ.get("UPDATE_SCREENSHOTS") and (size, scheme) == (DESKTOP, "light"):
+            shrink(PICTURES / f"chat-{name}.png", ROOT / "docs" / "images" / "chat.png")
         await expect(page.locator(".disclosure")).to_contain_text("A machine answers.")
         await check(page)
         await tab.send("fail")
@@ -58,6 +67,11 @@ async def test_the_theme_can_be_switched_and_stays(browser: Browser, world: Worl
         assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
         await page.click("#theme")
         assert await page.evaluate("localStorage.length") == 0
+
+
+def shrink(source: Path, target: Path) -> None:
+    picture = Image.open(source).convert("RGB")
+    picture.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 async def check(page) -> None:

@@ -88,6 +88,19 @@ async def test_a_page_that_was_closed_during_an_answer_says_so(tab: Tab, world: 
     await expect(page.locator(".problem")).to_contain_text("The page was closed during this answer")
 
 
+async def test_reasoning_is_shown_apart_and_named_while_it_comes(tab: Tab, world: World):
+    page = await tab.open()
+    await tab.send("think")
+    await expect(page.locator(".reasoning div")).to_have_text("First this, then that.")
+    await expect(page.locator(".waiting")).to_contain_text("The model is reasoning")
+    world.replica.go_on.set()
+    await expect(page.locator(".assistant .body")).to_have_text("You said: think")
+    world.replica.go_on.clear()
+    await expect(page.locator(".waiting")).to_have_count(0)
+    await page.reload()
+    await expect(page.locator(".reasoning div")).to_have_text("First this, then that.")
+
+
 async def test_an_answer_goes_on_while_another_chat_is_open(tab: Tab, world: World):
     page = await tab.open()
     await tab.send("slow")

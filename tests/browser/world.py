@@ -24,8 +24,13 @@ from tests.support.gateway_pods import a_key_secret, a_replica_pod, ready
 from tests.unit.gateway.test_process import Cluster, a_process
 
 KEY, REVOKED = "csk-of-the-browser-tests", "csk-that-was-revoked"
+<<<<<<< HEAD
 REPLICA_ADDRESS = f"127.42.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250 + 1}"
 """On the loopback interface, one for each worker of pytest: the port of a replica is fixed."""
+=======
+REPLICA_ADDRESS = f"127.41.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
+"""On the loopback interface, one for each process of a test run: the port of a replica is fixed."""
+>>>>>>> review-pages
 MARKUP = "org/<img src=x onerror=alert(1)>&amp;<b>bold</b>"
 USAGE = {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46}
 HOSTILE = """# Title <script>window.hacked = 1</script>
@@ -62,8 +67,9 @@ kind: ChatModel
 metadata:
   name: shop
 spec:
-  minReplicas: 1
-  maxReplicas: 8
+  autoscaling:
+    minReplicas: 1
+    maxReplicas: 8
 ```
 
 | Load | Replicas |
@@ -71,7 +77,7 @@ spec:
 | 8 requests | 1 |
 | 26 requests | 4 |
 
-Scaling up is immediate; scaling down waits for `scaleDownDelay`."""
+Scaling up is immediate; scaling down waits for `stabilizationWindowSeconds`."""
 
 
 @dataclass
@@ -97,6 +103,10 @@ class Replica:
         await response.prepare(http)
         self.in_flight += 1
         try:
+            if question == "think":
+                for text in ("First ", "this, ", "then that."):
+                    await _write(response, text, "reasoning_content")
+                await self.go_on.wait()
             await self._answer(response, question)
         except (asyncio.CancelledError, ConnectionError):
             self.left += 1
@@ -140,8 +150,8 @@ class Replica:
         await response.write(sse.DONE)
 
 
-async def _write(response: web.StreamResponse, text: str) -> None:
-    await response.write(sse.event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}))
+async def _write(response: web.StreamResponse, text: str, name: str = "content") -> None:
+    await response.write(sse.event({"choices": [{"index": 0, "delta": {name: text}, "finish_reason": None}]}))
 
 
 @dataclass

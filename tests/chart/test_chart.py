@@ -151,6 +151,15 @@ def test_notes_without_keys_make_none(tmp_path: Path):
     assert "csk-" not in rendered_notes({"gateway": {"auth": {"enabled": False}}}, tmp_path)
 
 
+def test_notes_lead_to_the_chat_page(tmp_path: Path):
+    notes = rendered_notes({}, tmp_path)
+    assert "6. Chat in a browser, with the port-forward of step 5:\n       http://127.0.0.1:8080/ " in notes
+    ingress = {"enabled": True, "hosts": ["llm.example"], "tls": [{"hosts": ["llm.example"]}]}
+    behind = rendered_notes({"gateway": {"ingress": ingress, "pathPrefix": "/llm"}}, tmp_path)
+    assert "by the Ingress:     https://llm.example/llm/\n" in behind
+    assert "in a browser" not in rendered_notes({"gateway": {"pages": {"enabled": False}}}, tmp_path)
+
+
 def test_the_commands_of_the_notes_store_the_hash_of_the_key(tmp_path: Path):
     """They run with a kubectl that prints its arguments."""
     kubectl = tmp_path / "bin" / "kubectl"

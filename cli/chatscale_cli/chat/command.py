@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 import time
 from typing import Final
@@ -19,6 +18,7 @@ from chatscale_cli.chat.views import PlainView, RichView, View
 from chatscale_cli.errors import CommandError, UnknownModelError
 from chatscale_cli.gateway.client import GatewayClient
 from chatscale_cli.gateway.connection import list_models, open_gateway
+from chatscale_cli.output import discard_output
 from chatscale_cli.terminal_text import one_line, printable
 from chatscale_contract.sysexits import SysExit
 
@@ -31,6 +31,9 @@ def run(options: argparse.Namespace) -> int:
     """Run the conversation. Returns the exit code. Raises CommandError."""
     generation = Generation.from_options(options)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if not sys.stdin.isatty():
+        # Before `--key-file -` reads a line: Python refuses it after that.
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper in every process
     try:
         with asyncio.Runner() as runner, open_gateway(options, runner) as client:
             if on_terminal:
@@ -40,8 +43,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader of the pipe has ended. Without this, the interpreter would report it again at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return SysExit.UNAVAILABLE
     return 0
 
@@ -73,7 +75,6 @@ def _answer_once(
     """The whole standard input is one message."""
     if sys.stdin.isatty():
         sys.stderr.write("chatscale: type the message, and end it with Ctrl-D\n")
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper in every process
     text = sys.stdin.read().strip()
     if not text:
         raise CommandError("standard input must have a message, found none")

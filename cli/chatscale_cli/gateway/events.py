@@ -68,6 +68,7 @@ class StreamReader:
         content = line.removeprefix(_DATA).strip()
         if content == _DONE:
             self.done = True
+        if not content or self.done:
             return
         try:
             chunk = json.loads(content)
@@ -82,7 +83,8 @@ def read_chunk(chunk: Any) -> Iterator[Event]:
         raise GatewayError(f"the stream has an event that is no object, found {type(chunk).__name__}")
     if isinstance(chunk.get("error"), dict):
         raise describe_error(_OK, chunk["error"])
-    for choice in chunk.get("choices") or ():
+    choices = chunk.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict):
             yield from _read_choice(choice)
 

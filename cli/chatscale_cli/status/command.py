@@ -16,6 +16,7 @@ from chatscale_cli.errors import GatewayError, KeyRefusedError
 from chatscale_cli.gateway.client import GatewayClient
 from chatscale_cli.gateway.connection import open_gateway
 from chatscale_cli.gateway.key import prompted_key
+from chatscale_cli.output import discard_output
 from chatscale_cli.status.options import INTERVAL_S, Format
 from chatscale_cli.status.table import format_snapshot
 from chatscale_cli.terminal_text import printable
@@ -31,8 +32,11 @@ def run(options: argparse.Namespace) -> int:
                 _watch(options.format, first, lambda: runner.run(client.live()))
             else:
                 sys.stdout.write(format_live(first, options.format, indent=2))
+                sys.stdout.flush()
     except KeyboardInterrupt:
         return 0
+    except BrokenPipeError:
+        discard_output()
     return 0
 
 

@@ -9,8 +9,8 @@ from chatscale_contract.money import format_money
 
 _NONE: Final = "-"
 _TITLES: Final = (
-    "MODEL", "PHASE", "WANTED", "READY", "STARTING", "DRAINING", "HELD", "IN FLIGHT", "TOKENS/S",
-    "TTFT P50", "TTFT P95", "SLO", "COST/H",
+    "MODEL", "PHASE", "WANTED", "READY", "STARTING", "DRAINING", "HELD", "QUEUED", "IN FLIGHT",
+    "TOKENS/S", "TTFT P50", "TTFT P95", "SLO", "COST/H",
 )  # fmt: skip
 _LEFT: Final = 2
 """Columns of text; the others are numbers."""
@@ -44,7 +44,8 @@ def _row(model: LiveModel) -> list[str]:
     cost = _NONE if model.cost is None else format_money(model.cost.per_hour, one_line(model.cost.currency))
     return [
         one_line(model.key), one_line(model.phase) or _NONE,
-        *map(str, (replicas.wanted, replicas.ready, replicas.starting, replicas.draining, model.held, model.in_flight)),
+        *map(str, (replicas.wanted, replicas.ready, replicas.starting, replicas.draining)),
+        *map(str, (model.held, model.queued, model.in_flight)),
         f"{tokens_per_s:,.0f}", _time(ttft.p50_s, ttft.slo_s), _time(ttft.p95_s, ttft.slo_s),
         f"{ttft.slo_s:.2f} s" if ttft.slo_s else _NONE, cost,
     ]  # fmt: skip

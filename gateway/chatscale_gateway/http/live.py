@@ -171,6 +171,9 @@ class LiveHandlers:
             await response.prepare(http)
             try:
                 await self._send(http, response, caller)
+            except ConnectionError:
+                record.status, record.outcome = response.status, "completed"
+                raise
             except asyncio.CancelledError:
                 # Viewers come and go: that is no failure.
                 record.status, record.outcome = response.status, "completed"

@@ -166,5 +166,9 @@ def test_the_next_commands_work_in_the_users_shell(where: str, tmp_path: Path, m
 
     assert (f"export PATH={tmp_path / 'tools'}:$PATH" in said) is (where == "tools")
     assert "KEY=$(.venv/bin/chatscale key create" in said
-    assert "the chat page at http://127.0.0.1:30080/ " in said
+    assert "key create me --live" in said, "the link to the live page needs it"
+    assert "Open http://127.0.0.1:30080/ and enter the key." in said
+    assert "ssh -N -L 8080:127.0.0.1:30080 THIS-MACHINE" in said
+    shell = "\n".join(line for line in said.splitlines() if line.startswith("   "))
+    assert subprocess.run(["/bin/bash", "-n"], input=shell, text=True, check=False).returncode == 0
     assert 'curl -N http://127.0.0.1:30080/v1/chat/completions -H "Authorization: Bearer $KEY"' in said

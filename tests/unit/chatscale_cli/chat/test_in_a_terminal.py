@@ -194,6 +194,10 @@ async def test_a_pipe_gets_only_the_answer(tmp_path: Path):
         for arguments in (["chat"], ["chat", "tiny"], ["chat", "--num-beams", "4", "demo/tiny"]):
             assert await in_a_pipe("hi\nthere\n", *arguments, env=env) == (0, "Hello from **the** replica.\n", "")
         two = ["chat", "--num-return-sequences", "2", "--top-k", "5", "--no-do-sample"]
+        by_pipe = {name: value for name, value in env.items() if name != "CHATSCALE_API_KEY"}
+        found = await in_a_pipe(f"{KEY}\nhi\nthere\n", "chat", "tiny", "--key-file", "-", env=by_pipe)
+        assert found == (0, "Hello from **the** replica.\n", ""), "the key is the first line, the message is the rest"
+        replica.bodies.pop()
         answers = "--- answer 1 ---\nHello from **the** replica.\n--- answer 2 ---\nHello from **the** replica.\n"
         assert await in_a_pipe("hi", *two, env=env) == (0, answers, "")
     sent = [{name: value for name, value in body.items() if name != "stream_options"} for body in replica.bodies]

@@ -35,6 +35,10 @@ def test_reads_a_stream_in_parts_of_any_size(size: int):
     assert reader.done
 
 
+def test_empty_events_and_choices_that_are_no_list_are_nothing():
+    assert list(StreamReader().feed(b'data:\n\ndata: {"choices": 3}\n\n')) == []
+
+
 def test_an_empty_delta_is_a_keep_alive():
     assert list(StreamReader().feed(a_chunk())) == [Waiting()]
 

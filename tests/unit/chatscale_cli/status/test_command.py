@@ -85,6 +85,17 @@ async def test_a_key_without_live_is_refused_with_the_remedy(tmp_path: Path, cod
     assert text in err
 
 
+async def test_watch_ends_without_a_traceback_when_the_reader_of_the_pipe_ends(tmp_path: Path):
+    async with environment(LiveGateway(), tmp_path) as env:
+        command = (
+            f"{sys.executable} -m chatscale_cli status --watch --format json --key-file {tmp_path / 'key'} | head -n 1"
+        )
+        process = await asyncio.create_subprocess_shell(command, stdout=PIPE, stderr=PIPE, env=env)
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+    assert (json.loads(out)["models"][0]["name"], err) == ("tiny", b"")
+
+
 async def test_watch_reads_again_until_ctrl_c_and_survives_a_failed_reading(tmp_path: Path):
     gateway = LiveGateway(error={"message": "away for a moment", "code": "x"})
     async with environment(gateway, tmp_path) as env:

@@ -36,12 +36,13 @@ def test_a_row_for_each_model_and_then_the_reasons():
         warnings=(LiveWarning("ScalingActive", "StaleMetrics", "no scrape for 60 s"),),
     )  # fmt: skip
     head, first, second, *rest = format_snapshot(a_snapshot(busy, LiveModel("demo", "night"))).splitlines()
-    titles = "MODEL PHASE WANTED READY STARTING DRAINING HELD IN-FLIGHT TOKENS/S TTFT-P50 TTFT-P95 SLO COST/H"
+    titles = "MODEL PHASE WANTED READY STARTING DRAINING HELD QUEUED IN-FLIGHT TOKENS/S TTFT-P50 TTFT-P95 SLO COST/H"
     assert re.split(" {2,}", head) == [title.replace("-", " ") for title in titles.split()]
     assert re.split(" {2,}", first) == [
-        "demo/shop", "Available", "5", "3", "1", "1", "7", "40", "1,235", "0.50 s", "2.25 s!", "2.00 s", "7.50 EUR",
+        "demo/shop", "Available", "5", "3", "1", "1", "7", "2", "40", "1,235", "0.50 s", "2.25 s!", "2.00 s",
+        "7.50 EUR",
     ]  # fmt: skip
-    assert re.split(" {2,}", second) == ["demo/night", "-", *"000000", "0", "-", "-", "-", "-"]
+    assert re.split(" {2,}", second) == ["demo/night", "-", *"0000000", "0", "-", "-", "-", "-"]
     assert rest == [
         "",
         "demo/shop: 3 -> 5 replicas, 12 s ago: 26 in flight, target 8",

@@ -209,6 +209,23 @@ async def test_a_stream_ends_when_its_key_is_revoked():
             await next_event(response)
 
 
+async def test_a_stream_follows_a_key_that_is_narrowed():
+    keys = Keys(KeyRing(KEYS, "system"))
+    async with (
+        a_live_gateway(keys=keys, live_key_check_s=0.0, live_period_s=0.05) as world,
+        world.client.get(STREAM, headers=bearer("all")) as response,
+    ):
+        assert len((await next_event(response))["models"]) == 2
+        keys.ring = KeyRing([a_key("all", "system", models=("demo/tiny",))], "system")
+        while len((event := await next_event(response))["models"]) == 2:
+            pass
+        assert [model["name"] for model in event["models"]] == ["tiny"]
+        keys.ring = KeyRing([a_key("all", "system", is_live=False)], "system")
+        while "error" not in (event := await next_event(response)):
+            pass
+        assert event["error"]["code"] == "live_not_allowed"
+
+
 async def test_a_viewer_that_leaves_is_no_client_that_left():
     async with a_live_gateway() as world:
         async with world.client.get(STREAM, headers=bearer("all")) as response:

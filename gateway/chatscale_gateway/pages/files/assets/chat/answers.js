@@ -46,11 +46,17 @@ export class Answers {
     this.storage = storage;
     this.stateOf = stateOf;
     this.events = events;
+<<<<<<< HEAD
     // A page that is closed ends its streams. Their answers stay stored as streaming, which the next page explains.
     addEventListener("beforeunload", () => {
       this.#leaving = true;
       setTimeout(() => (this.#leaving = false), LEAVING_MS);
     });
+=======
+    this.leaving = false;
+    addEventListener("pagehide", () => (this.leaving = true));
+    addEventListener("pageshow", () => (this.leaving = false));
+>>>>>>> review-pages
   }
 
   /** @param {string} id of the conversation */
@@ -119,8 +125,12 @@ export class Answers {
     clearInterval(timer);
     this.runs.delete(run.conversation.id);
     run.conversation.updatedAt = Date.now();
-    this.events.onEnd(run);
-    await this.#save(run, run.messages.length - 1);
+    try {
+      this.events.onEnd(run);
+    } finally {
+      // Also if the page cannot show the answer.
+      await this.#save(run, run.messages.length - 1);
+    }
   }
 
   /**
@@ -134,7 +144,9 @@ export class Answers {
     }
     message.state = "failed";
     const known = error instanceof ApiError ? error : new ApiError(String(error), { status: 200, code: "broken" });
-    message.problem = describeProblem(known, Date.now());
+    // The browser ends the requests of a page that is closed: that is no fault of the network or of the replica.
+    const closed = { status: 0, code: "interrupted", message: "", retryAfterS: null };
+    message.problem = describeProblem(this.leaving ? closed : known, Date.now());
   }
 
   /**

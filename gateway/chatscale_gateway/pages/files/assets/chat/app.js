@@ -114,6 +114,7 @@ function send(text) {
     current.title ||= titleOf(text);
     remember(current.id);
   }
+  hideNotice(); // An "Undo" would now remove this question, too.
   messages.push({ id: newId(), role: "user", text, createdAt: Date.now() });
   generate(messages.length - 1);
   return true;
@@ -232,11 +233,12 @@ async function importFile() {
   try {
     const found = fromJson(await file.text(), newId);
     for (const whole of found) await storage.save(whole.conversation, whole.messages, 0);
-    conversations = await storage.list();
+    await readList();
     if (found.length) await open(found[0].conversation.id);
     notify(`${found.length} ${found.length === 1 ? "chat was" : "chats were"} imported.`);
   } catch (error) {
-    notify(error instanceof Error ? error.message : "The file cannot be read.");
+    if (error instanceof DOMException) storageFailed(error);
+    else notify(error instanceof Error ? error.message : "The file cannot be read.");
   }
 }
 
@@ -252,6 +254,34 @@ async function exportAll() {
  */
 function save(from, to) {
   storage.save(current, messages, from, to).catch(storageFailed);
+}
+
+/**
+ * Read the list of chats. The open chat and those with an answer on its way keep their objects: a copy of one would miss
+ * later changes, or undo them.
+ */
+async function readList() {
+  const found = await storage.list();
+  conversations = found.map((each) => answers.runs.get(each.id)?.conversation ?? (each.id === current.id ? current : each));
+}
+
+/**
+ * Another tab changed a chat.
+ * @param {string} id
+ */
+async function chatChanged(id) {
+  const found = (await storage.list()).find((each) => each.id === id);
+  const stored = await storage.messages(id);
+  if (id === current.id && !answers.runs.has(id)) {
+    if (found) {
+      Object.assign(current, found);
+      const same = (/** @type {Message} */ old, /** @type {Message} */ each) => JSON.stringify(old) === JSON.stringify(each);
+      messages = stored.map((each, position) => (same(messages[position], each) ? messages[position] : each));
+      list.replace(messages);
+    } else startNew();
+  }
+  await readList();
+  refresh();
 }
 
 /** @param {unknown} error */
@@ -350,25 +380,11 @@ byId("messages").addEventListener("click", (/** @type {Event} */ event) => {
   if (button) copy(button.closest(".code")?.querySelector("pre")?.textContent ?? "");
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || document.querySelector("dialog[open]") || drawer.close()) return;
+  if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]") || drawer.close()) return;
   answers.stop(current.id);
 });
 document.addEventListener("storagefailed", (event) => storageFailed(/** @type {CustomEvent} */ (event).detail));
-storage.onChange(async (id) => {
-  conversations = await storage.list();
-  const found = conversations.find((each) => each.id === id);
-  if (id === current.id && !answers.runs.has(id)) {
-    if (!found) startNew();
-    else {
-      current = found;
-      messages = await storage.messages(id);
-      list.open(messages);
-    }
-  } else if (answers.runs.has(id)) {
-    conversations = conversations.map((each) => answers.runs.get(each.id)?.conversation ?? each);
-  }
-  refresh();
-});
+storage.onChange(chatChanged);
 
 reopen();
 await picker.read();

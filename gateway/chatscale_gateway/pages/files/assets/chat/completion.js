@@ -29,9 +29,17 @@ export async function streamAnswer(body, signal, progress) {
     signal,
   });
   if (!response.headers.get("Content-Type")?.startsWith("text/event-stream") || !response.body) {
+    response.body?.cancel().catch(() => {});
     throw new ApiError("The server did not stream its answer.", { status: response.status, code: "broken" });
   }
-  return await readEvents(response.body.getReader(), progress);
+  const reader = response.body.getReader();
+  try {
+    return await readEvents(reader, progress);
+  } catch (error) {
+    // After an event that the page cannot read, the replica must not go on.
+    reader.cancel().catch(() => {});
+    throw error;
+  }
 }
 
 /**

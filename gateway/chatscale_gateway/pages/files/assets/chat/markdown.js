@@ -6,7 +6,8 @@
  */
 
 import "../vendor/purify.js";
-import { Marked } from "../vendor/marked.js";
+import { Lexer, Marked } from "../vendor/marked.js";
+import { h } from "../shared/dom.js";
 
 /** @type {any} */
 const purify = /** @type {any} */ (globalThis).DOMPurify;
@@ -14,6 +15,8 @@ const purify = /** @type {any} */ (globalThis).DOMPurify;
 const INLINE_HTML = /^<\/?(?:br|sub|sup|kbd|u|mark|del|ins)\s*\/?>$/i;
 const LINK = /^(?:https?:|mailto:)/i;
 const LANGUAGE = /^language-[A-Za-z0-9_+#.-]{1,30}$/;
+/** marked takes a time that grows with the square of the length of a word: 100,000 characters would take a minute. */
+const MAX_WORD_CHARS = 2000;
 const PURIFY = {
   RETURN_DOM_FRAGMENT: true,
   ALLOWED_TAGS: [
@@ -57,20 +60,31 @@ purify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
 });
 
 /**
+ * Blocks that marked cannot parse in a short time are shown as plain text: those with very long words, and those that
+ * are nested too deeply for it.
  * @param {string} text
  * @returns {DocumentFragment} safe to insert
  */
 export function renderMarkdown(text) {
-  return purify.sanitize(/** @type {string} */ (marked.parse(text)), PURIFY);
+  if (!hasLongWord(text)) return parse(text);
+  const fragment = document.createDocumentFragment();
+  for (const { raw, isCode } of splitBlocks(text)) fragment.append(!isCode && hasLongWord(raw) ? plain(raw) : parse(raw));
+  return fragment;
 }
 
 /**
  * The blocks of a text: their Markdown, in order. Their concatenation is the text, apart from line ends.
  * @param {string} text
- * @returns {{raw: string, isSpace: boolean}[]}
+ * @returns {{raw: string, isSpace: boolean, isCode: boolean}[]}
  */
 export function splitBlocks(text) {
-  return marked.lexer(text).map((token) => ({ raw: token.raw, isSpace: token.type === "space" }));
+  try {
+    // Without the content of the blocks, which is not needed here.
+    const tokens = new Lexer({ ...marked.defaults }).blockTokens(text, []);
+    return tokens.map(({ raw, type }) => ({ raw, isSpace: type === "space", isCode: type === "code" }));
+  } catch {
+    return [{ raw: text, isSpace: false, isCode: false }];
+  }
 }
 
 /**
@@ -78,4 +92,28 @@ export function splitBlocks(text) {
  */
 export function escapeHtml(text) {
   return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+/**
+ * @param {string} text
+ * @returns {DocumentFragment}
+ */
+function parse(text) {
+  try {
+    return purify.sanitize(/** @type {string} */ (marked.parse(text)), PURIFY);
+  } catch {
+    return plain(text);
+  }
+}
+
+/** @param {string} text */
+function plain(text) {
+  const fragment = document.createDocumentFragment();
+  fragment.append(h("p", { class: "plain", text: text.trim() }));
+  return fragment;
+}
+
+/** @param {string} text */
+function hasLongWord(text) {
+  return text.length > MAX_WORD_CHARS && text.split(/\s+/).some((word) => word.length > MAX_WORD_CHARS);
 }

@@ -23,6 +23,8 @@ export class MessageView {
   /** @type {IncrementalMarkdown | null} */
   #stream = null;
   #timer = 0;
+  /** Characters of the reasoning that are in the page. */
+  #reasoningShown = 0;
 
   /**
    * @param {Message} message
@@ -67,6 +69,7 @@ export class MessageView {
       this.#stream = new IncrementalMarkdown(this.body, this.actions.changePage);
     }
     if (this.message.text) this.setWaiting("");
+    else if (this.message.reasoning) this.setWaiting("The model is reasoning");
     this.#showReasoning();
     this.#stream.update(this.message.text);
   }
@@ -101,7 +104,11 @@ export class MessageView {
       this.body.before(details);
     }
     const target = details.querySelector("div");
-    if (target) target.textContent = reasoning;
+    if (!target || this.#reasoningShown === reasoning.length) return;
+    // Only the new part: a long reasoning would otherwise be drawn again with every chunk.
+    const node = /** @type {Text} */ (target.firstChild ?? target.appendChild(new Text()));
+    node.appendData(reasoning.slice(this.#reasoningShown));
+    this.#reasoningShown = reasoning.length;
   }
 
   #questionButtons() {

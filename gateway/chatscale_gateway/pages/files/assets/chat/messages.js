@@ -70,6 +70,20 @@ export class MessageList {
     }
   }
 
+  /**
+   * Show the messages as another tab has stored them. A reader keeps the place.
+   * @param {Message[]} messages
+   */
+  replace(messages) {
+    const wasWhole = this.#last === this.#messages.length;
+    this.#messages = messages;
+    this.#last = wasWhole ? messages.length : Math.min(this.#last, messages.length);
+    this.#first = Math.max(0, Math.min(this.#first, this.#last - 1));
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+    this.#change(() => this.#draw());
+    if (this.list.contains(focused)) focused?.focus({ preventScroll: true });
+  }
+
   /** Messages were added at the end or removed there. Goes to the end: the user did it. */
   changed() {
     this.#first = Math.min(this.#first, Math.max(0, this.#messages.length - WINDOW));

@@ -54,10 +54,12 @@ export class Sidebar {
    * @param {ReadonlySet<string>} running ids of those with an answer on its way
    */
   show(conversations, current, running) {
+    const isOther = conversations.length !== this.#conversations.length;
     this.#conversations = conversations;
     this.#current = current;
     this.#running = running;
     if (!this.#query()) this.#showAll();
+    else if (isOther) this.#find();
   }
 
   #query() {
@@ -74,7 +76,20 @@ export class Sidebar {
       };
       items.push(h("li", {}, h("button", { type: "button", class: "more", text: `Show ${rest} older chats`, onclick: more })));
     }
+    this.#replace(items);
+  }
+
+  /**
+   * Show other items. A button that had the focus keeps it, if its chat is still in the list.
+   * @param {HTMLElement[]} items
+   */
+  #replace(items) {
+    const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
+    const before = focused?.closest("li");
+    const position = before ? [...before.children].indexOf(/** @type {Element} */ (focused)) : -1;
     this.list.replaceChildren(...items);
+    const after = before?.dataset.id ? items.find((item) => item.dataset.id === before.dataset.id) : null;
+    /** @type {HTMLElement | undefined} */ (after?.children[position])?.focus({ preventScroll: true });
   }
 
   /** @param {Conversation} conversation */
@@ -87,7 +102,7 @@ export class Sidebar {
     if (id === this.#current) open.setAttribute("aria-current", "true");
     if (this.#running.has(id)) open.append(h("span", { class: "running", title: "An answer is being generated" }));
     return h(
-      "li", { class: id === this.#current ? "conversation current" : "conversation" }, open,
+      "li", { class: id === this.#current ? "conversation current" : "conversation", "data-id": id }, open,
       iconButton("edit", `Rename ${title}`, () => this.actions.rename(conversation)),
       iconButton("trash", `Delete ${title}`, () => this.actions.remove(conversation)),
     );
@@ -120,7 +135,7 @@ export class Sidebar {
     });
     if (search !== this.#search) return;
     const items = [...hits].flatMap(([id, found]) => [this.#item(/** @type {Conversation} */ (titles.get(id))), ...found]);
-    this.list.replaceChildren(...items);
+    this.#replace(items);
     byId("search-state").textContent = count ? `${count}${count >= MAX_HITS ? " or more" : ""} found` : "Nothing found";
   }
 

@@ -14,11 +14,20 @@ const history = new History();
 const charts = new Charts(byId("charts"));
 const table = new ModelTable(select);
 const feed = new Feed({ snapshot: show, connected, waiting, refused });
-let selected = decodeURIComponent(location.hash.slice(1));
+let selected = selectedByAddress();
 /** @type {any} the last snapshot */
 let latest = null;
 let announced = "";
 let countdown = 0;
+
+/** @returns {string} empty if the address has no model, or a malformed one */
+function selectedByAddress() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return "";
+  }
+}
 
 /** @param {any} snapshot */
 function show(snapshot) {

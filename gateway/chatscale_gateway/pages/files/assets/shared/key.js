@@ -40,11 +40,11 @@ export function forgetKey() {
 }
 
 /**
- * Whether a text can be sent as a key. Header values are printable ASCII.
+ * Whether a text can be sent as a key. Header values are printable ASCII. Tokens of identity providers are longer than keys.
  * @param {string} text
  */
 export function isKey(text) {
-  return /^[!-~]{1,512}$/.test(text);
+  return /^[!-~]{1,4096}$/.test(text);
 }
 
 let unsaved = "";
