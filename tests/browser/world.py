@@ -24,13 +24,8 @@ from tests.support.gateway_pods import a_key_secret, a_replica_pod, ready
 from tests.unit.gateway.test_process import Cluster, a_process
 
 KEY, REVOKED = "csk-of-the-browser-tests", "csk-that-was-revoked"
-<<<<<<< HEAD
 REPLICA_ADDRESS = f"127.42.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250 + 1}"
 """On the loopback interface, one for each worker of pytest: the port of a replica is fixed."""
-=======
-REPLICA_ADDRESS = f"127.41.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
-"""On the loopback interface, one for each process of a test run: the port of a replica is fixed."""
->>>>>>> review-pages
 MARKUP = "org/<img src=x onerror=alert(1)>&amp;<b>bold</b>"
 USAGE = {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46}
 HOSTILE = """# Title <script>window.hacked = 1</script>

@@ -9,8 +9,6 @@ import { waitingReason } from "./model_state.js";
 
 const SAVE_EVERY_MS = 2000;
 const TICK_MS = 1000;
-/** The user may have cancelled the closing, or the address was a download. */
-const LEAVING_MS = 3000;
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./conversation.js").Message} Message */
@@ -35,7 +33,6 @@ const LEAVING_MS = 3000;
 export class Answers {
   /** @type {Map<string, Run>} by id of the conversation */
   runs = new Map();
-  #leaving = false;
 
   /**
    * @param {import("./storage.js").Storage | import("./storage.js").MemoryStorage} storage
@@ -46,17 +43,9 @@ export class Answers {
     this.storage = storage;
     this.stateOf = stateOf;
     this.events = events;
-<<<<<<< HEAD
-    // A page that is closed ends its streams. Their answers stay stored as streaming, which the next page explains.
-    addEventListener("beforeunload", () => {
-      this.#leaving = true;
-      setTimeout(() => (this.#leaving = false), LEAVING_MS);
-    });
-=======
     this.leaving = false;
     addEventListener("pagehide", () => (this.leaving = true));
     addEventListener("pageshow", () => (this.leaving = false));
->>>>>>> review-pages
   }
 
   /** @param {string} id of the conversation */
@@ -119,7 +108,6 @@ export class Answers {
       });
       Object.assign(message, { state: "done", ...outcome });
     } catch (error) {
-      if (this.#leaving) await new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
       this.#failed(message, error);
     }
     clearInterval(timer);
