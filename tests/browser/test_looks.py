@@ -6,8 +6,6 @@ UPDATE_SCREENSHOTS=1 replaces the picture of README in docs/images.
 import os
 from pathlib import Path
 
-import os
-
 import pytest
 from PIL import Image
 from playwright.async_api import Browser, expect
