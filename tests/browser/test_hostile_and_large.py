@@ -57,7 +57,8 @@ async def test_an_answer_of_100_000_characters_does_not_block_the_page(tab: Tab)
         "(each) => { window.longest = Math.max(window.longest, each.duration) })).observe({ type: 'longtask' })"
     )
     await tab.answer("say 100000")
-    await expect(page.locator(".assistant .body")).to_contain_text("Line 4999 of many.")
+    # The page draws in slices, and may take its time: what counts is that none of them blocks it.
+    await expect(page.locator(".assistant .body")).to_contain_text("Line 4999 of many.", timeout=30_000)
     longest = await page.evaluate("window.longest")
     print(f"\nlongest task with 100,000 characters: {longest:.0f} ms")
     assert longest < 2000

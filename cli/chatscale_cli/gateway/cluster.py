@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -62,16 +62,18 @@ class ApiServer:
         if not ready:
             where = f"Service {metadata['namespace']}/{metadata['name']}"
             raise ClusterError(f"{where} of the gateway has no ready pod, of {len(pods)} pods")
-        port = service["spec"]["ports"][0]
+        port = _api_port(service)
         scheme = _HTTPS if port.get("name") == _HTTPS else "http"
         return Target(metadata["namespace"], metadata["name"], ready[0], API_PORT, scheme)
 
     async def _find_service(self, session: aiohttp.ClientSession, namespace: str | None) -> dict[str, Any]:
         place = f"namespace {namespace or GATEWAY_NAMESPACE}"
-        found = await self._list(session, f"/api/v1/namespaces/{namespace or GATEWAY_NAMESPACE}/services", _SELECTOR)
+        # The Service of the metrics has the same label, but another port.
+        listed = await self._list(session, f"/api/v1/namespaces/{namespace or GATEWAY_NAMESPACE}/services", _SELECTOR)
+        found = [each for each in listed if _api_port(each)]
         if not found and namespace is None:
             place = "any namespace"
-            found = await self._list(session, "/api/v1/services", _SELECTOR)
+            found = [each for each in await self._list(session, "/api/v1/services", _SELECTOR) if _api_port(each)]
         if not found:
             remedy = "give the namespace of the gateway with -n, or its address with --url"
             raise ClusterError(f"no Service with the label {_SELECTOR} in {place}: {remedy}")
@@ -112,6 +114,12 @@ def _items(status: int, text: bytes, path: str) -> list[dict[str, Any]]:
         raise ClusterError(f"the API server denied GET {path}: {found.get('message') or f'HTTP {status}'}")
     items: list[dict[str, Any]] = found.get("items") or []
     return items
+
+
+def _api_port(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The port that leads to the gateway's API; empty if the Service has none."""
+    ports: list[dict[str, Any]] = service["spec"].get("ports") or []
+    return next((port for port in ports if port.get("targetPort") in ("api", API_PORT)), {})
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

@@ -23,6 +23,13 @@ PROTOCOL = "v4.channel.k8s.io"
 LABELS = {"app.kubernetes.io/name": "chatscale-gateway"}
 
 
+def a_metrics_service() -> dict[str, Any]:
+    """The chart's other Service with the label of the gateway."""
+    ports = [{"name": "metrics", "port": 9100, "targetPort": "admin"}]
+    metadata = {"namespace": "chatscale-system", "name": "gw-metrics"}
+    return {"metadata": metadata, "spec": {"clusterIP": "None", "selector": LABELS, "ports": ports}}
+
+
 def a_service(namespace: str = "chatscale-system", scheme: str = "http") -> dict[str, Any]:
     ports = [{"name": scheme, "port": 80, "targetPort": "api"}]
     return {"metadata": {"namespace": namespace, "name": "gw"}, "spec": {"selector": LABELS, "ports": ports}}
@@ -38,7 +45,7 @@ class FakeCluster:
     """The API server and the kubelet of a pod: connections go to `port` on this machine."""
 
     port: int
-    services: list[dict[str, Any]] = field(default_factory=lambda: [a_service()])
+    services: list[dict[str, Any]] = field(default_factory=lambda: [a_service(), a_metrics_service()])
     pods: list[dict[str, Any]] = field(default_factory=lambda: [a_pod("gw-1")])
     gone: set[str] = field(default_factory=set)
     """Pods whose port-forward gets 404."""
