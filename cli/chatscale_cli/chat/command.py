@@ -18,7 +18,7 @@ from chatscale_cli.chat.views import PlainView, RichView, View
 from chatscale_cli.errors import CommandError, UnknownModelError
 from chatscale_cli.gateway.client import GatewayClient
 from chatscale_cli.gateway.connection import list_models, open_gateway
-from chatscale_cli.output import discard_output
+from chatscale_cli.output import discard_output, replace_invalid_text
 from chatscale_cli.terminal_text import one_line, printable
 from chatscale_contract.sysexits import SysExit
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not sys.stdin.isatty():
         # Before `--key-file -` reads a line: Python refuses it after that.
-        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper in every process
+        replace_invalid_text(sys.stdin)
     try:
         with asyncio.Runner() as runner, open_gateway(options, runner) as client:
             if on_terminal:
@@ -85,7 +85,7 @@ def _answer_once(
         model = options.model
     view: View = RichView(Console(highlight=False, markup=False, emoji=False))
     if not sys.stdout.isatty():
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # likewise
+        replace_invalid_text(sys.stdout)
         view = PlainView(sys.stdout)
     answer = Answer(time.monotonic())
     body = Conversation(options.system or "").with_message(text).request(model, generation.fields())

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import yaml
 
 from chatscale_cli.errors import ClusterError, CommandError
+from chatscale_cli.output import replace_invalid_text
 from chatscale_cli.usage.bill import Report, make_report
 from chatscale_cli.usage.formats import format_report
 from chatscale_cli.usage.options import STANDARD_INPUT
@@ -76,7 +77,7 @@ def _instant(found: datetime | timedelta | None, now: datetime) -> datetime | No
 
 def _read_lines(path: Path) -> Iterator[str]:
     if path == STANDARD_INPUT:
-        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # a TextIOWrapper in every process
+        replace_invalid_text(sys.stdin)
         yield from sys.stdin
         return
     try:

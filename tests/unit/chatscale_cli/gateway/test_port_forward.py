@@ -1,7 +1,7 @@
 """A request reaches the gateway through the API server's port-forward, with the kubeconfig's credentials."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -188,16 +188,21 @@ async def test_a_denied_reading_is_a_cluster_error():
             pass
 
 
-async def test_a_stopped_request_leaves_no_connection_in_the_cluster():
-    """While a person types, the event loop rests: the connection must be closed before."""
-    began = asyncio.Event()
+def never_answering(began: asyncio.Event) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A handler that sets `began`, and then waits."""
 
     async def never(_http: web.Request) -> web.Response:
         began.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with serving(never) as gateway:
+    return never
+
+
+async def test_a_stopped_request_leaves_no_connection_in_the_cluster():
+    """While a person types, the event loop rests: the connection must be closed before."""
+    began = asyncio.Event()
+    async with serving(never_answering(began)) as gateway:
         cluster = FakeCluster(gateway.port or 0)
         async with a_client(cluster) as client:
             request = asyncio.ensure_future(client.models())
@@ -213,13 +218,7 @@ async def test_a_stopped_request_leaves_no_connection_in_the_cluster():
 
 async def test_closes_open_connections_at_the_end():
     began = asyncio.Event()
-
-    async def never(_http: web.Request) -> web.Response:
-        began.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with serving(never) as gateway:
+    async with serving(never_answering(began)) as gateway:
         cluster = FakeCluster(gateway.port or 0)
         async with a_client(cluster) as client:
             request = asyncio.ensure_future(client.models())
