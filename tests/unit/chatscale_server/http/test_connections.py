@@ -205,10 +205,12 @@ async def test_an_idle_connection_and_a_slow_answer_outlive_the_header_timeout(m
     async with a_server(engine) as (server, _client), a_socket(server) as (reader, writer):
         writer.write(a_post(json.dumps(chat(max_tokens=1)).encode()))
         await eventually(lambda: server.bridge.in_flight == 1)
-        await asyncio.wait([asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))], timeout=0.3)
+        head = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+        await asyncio.wait([head], timeout=0.3)
         gate.open()
         await eventually(lambda: server.bridge.in_flight == 0)
         async with asyncio.timeout(10):
+            await head
             await reader.readuntil(b"}}}")
             assert not await _is_closed(reader)
 
