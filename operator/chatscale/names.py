@@ -27,6 +27,13 @@ CHATMODEL: Final = CustomKind(
     short_name="chatm",
     label=f"{GROUP}/chatmodel",
 )
+SHOPASSISTANT: Final = CustomKind(
+    kind="ShopAssistant",
+    plural="shopassistants",
+    singular="shopassistant",
+    short_name="shopa",
+    label=f"{GROUP}/shopassistant",
+)
 KIND: Final = CHATMODEL.kind
 
 NAME_LABEL: Final = "app.kubernetes.io/name"

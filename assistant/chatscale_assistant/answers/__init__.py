@@ -1,0 +1,1 @@
+"""The ladder: curated replies, templates over tool results, quotes, prompts for the model, phrases. Pure."""

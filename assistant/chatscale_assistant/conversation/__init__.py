@@ -1,0 +1,1 @@
+"""The flow of one turn: understand, find or call, compose, check, answer."""

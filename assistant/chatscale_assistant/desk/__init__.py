@@ -1,0 +1,1 @@
+"""Hand-over to people: a signed webhook, or Chatwoot."""

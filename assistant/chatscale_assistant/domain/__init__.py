@@ -1,0 +1,1 @@
+"""The types that all parts share: a conversation, evidence, an answer. Pure."""

@@ -1,0 +1,1 @@
+"""`chatscale evaluate`: data sets, baselines, numbers with intervals, the report."""

@@ -1,0 +1,1 @@
+"""Which tool calls may run: allow list, pins, identity, confirmation, idempotency. Pure."""

@@ -1,0 +1,1 @@
+"""The fact check: which sentences the evidence supports. Pure."""

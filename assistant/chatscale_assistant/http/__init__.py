@@ -1,0 +1,1 @@
+"""The HTTP front: OpenAI-shaped chat, tasks, probes, metrics, lifecycle."""

@@ -1,0 +1,1 @@
+"""The language of a message and of an answer."""

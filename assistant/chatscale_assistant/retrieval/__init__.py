@@ -1,0 +1,1 @@
+"""Chunks, terms, rank fusion and calibration. Pure."""

@@ -1,0 +1,1 @@
+"""Tasks with JSON schemas: sentiment, review-risk, recommend, order-advice, product-copy, summarise."""

@@ -1,0 +1,1 @@
+"""The client of MCP servers. Every call passes the gate."""

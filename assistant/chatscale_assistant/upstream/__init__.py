@@ -1,0 +1,1 @@
+"""The client of the chat model: the gateway, or an external OpenAI-compatible API."""

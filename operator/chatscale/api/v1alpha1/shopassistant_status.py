@@ -1,0 +1,48 @@
+"""What the operator reports about a ShopAssistant. The user sets none of it."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from chatscale.api.v1alpha1.common import KEYED_BY_NAME, KEYED_BY_TYPE, ApiModel
+from chatscale.api.v1alpha1.status import Condition
+
+
+class SourceStatus(ApiModel):
+    """One knowledge source, as the pods read it."""
+
+    name: str = Field(description="Name of the source.")
+    chunks: int = Field(default=0, description="Passages or rows in the index.")
+    digest: str = Field(default="", description="Digest of the source's content in the oldest index of the pods.")
+    message: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        default="", description="Why it cannot be used; empty if it is used."
+    )
+
+
+class ToolServerStatus(ApiModel):
+    """One MCP server, as the pods see it."""
+
+    name: str = Field(description="Name of the server.")
+    digest: str = Field(default="", description="Digest of the descriptions that are pinned.")
+    message: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        default="", description="Why it is not used; empty if it is used."
+    )
+
+
+class ShopAssistantStatus(ApiModel):
+    """Observed state."""
+
+    observed_generation: int | None = Field(default=None, description="metadata.generation of the last pass.")
+    replicas: int = Field(default=0, description="Pods.")
+    ready_replicas: int = Field(default=0, description="Pods that answer.")
+    index: str = Field(default="", description="Version of the index that all ready pods use; empty while they differ.")
+    sources: Annotated[list[SourceStatus], Field(max_length=16, json_schema_extra=KEYED_BY_NAME)] = Field(
+        default_factory=list, description="The knowledge sources."
+    )
+    tools: Annotated[list[ToolServerStatus], Field(max_length=8, json_schema_extra=KEYED_BY_NAME)] = Field(
+        default_factory=list, description="The MCP servers."
+    )
+    model_writes: bool = Field(default=False, description="Whether the chat model phrases answers.")
+    conditions: Annotated[list[Condition], Field(max_length=16, json_schema_extra=KEYED_BY_TYPE)] = Field(
+        default_factory=list, description="Ready, KnowledgeReady, ToolsReady, ModelReady."
+    )
