@@ -78,9 +78,7 @@ TASK_ITEMS = Counter(
 INDEX_VERSION = Gauge(
     "assistant_index_version", "1 for the version of the index in use", ("version",), registry=REGISTRY
 )
-INDEX_AGE_SECONDS = Gauge(
-    "assistant_index_age_seconds", "Time since the index in use was built", registry=REGISTRY
-)
+INDEX_AGE_SECONDS = Gauge("assistant_index_age_seconds", "Time since the index in use was built", registry=REGISTRY)
 EVENT_LOOP_LAG_SECONDS = Histogram(
     "assistant_event_loop_lag_seconds", "How late the event loop ran a timer, measured each second",
     buckets=PART_BUCKETS_S, registry=REGISTRY,

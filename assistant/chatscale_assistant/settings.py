@@ -7,6 +7,7 @@ default.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -37,6 +38,20 @@ Port = Annotated[int, Field(ge=1, le=65_535, description="a TCP port from 1 to 6
 
 class SettingsError(Exception):
     """A setting is invalid; the message is for the person who set it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFiles:
+    """The mounted Secrets. A kubelet replaces the files while the process runs, so each use reads the file."""
+
+    folder: Path
+
+    def read(self, path: str) -> str:
+        """The text of one key, such as `desk/url`; empty if there is no such file."""
+        try:
+            return (self.folder / path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
 
 
 class LogFormat(StrEnum):

@@ -63,9 +63,7 @@ def complete_body(envelope: Envelope, answer: Answer, usage: dict[str, Any]) -> 
     }  # fmt: skip
 
 
-def stream_events(
-    envelope: Envelope, answer: Answer, usage: dict[str, Any], *, include_usage: bool
-) -> Iterator[bytes]:
+def stream_events(envelope: Envelope, answer: Answer, usage: dict[str, Any], *, include_usage: bool) -> Iterator[bytes]:
     """All events of a stream. The extras are in the last chunk that has a choice."""
     fields = envelope.fields("chat.completion.chunk")
     without_usage = {"usage": None} if include_usage else {}
