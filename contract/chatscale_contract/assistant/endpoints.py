@@ -28,6 +28,8 @@ INDEX_FOLDER: Final = "/index"
 
 GATEWAY_URL_VARIABLE: Final = "CHATSCALE_ASSISTANT_GATEWAY_URL"
 """Address of the gateway, such as http://chatscale-gateway.chatscale."""
+GRACE_VARIABLE: Final = "CHATSCALE_ASSISTANT_GRACE_SECONDS"
+"""Seconds that requests may last after SIGTERM. The operator sets it above `spec.model.timeoutSeconds`."""
 EXTRAS_FIELD: Final = "chatscale"
 """Name of the object in requests and answers that holds what OpenAI's API has no field for (`extras`)."""
 CUSTOMER_TOKEN_HEADER: Final = "X-Shop-Customer"  # noqa: S105 - a header's name
