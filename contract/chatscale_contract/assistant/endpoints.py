@@ -16,7 +16,7 @@ READYZ_PATH: Final = "/readyz"
 
 CONFIG_MOUNT_PATH: Final = "/etc/chatscale/assistant"
 SPEC_FILE: Final = f"{CONFIG_MOUNT_PATH}/assistant.json"
-"""A `ShopAssistant` as JSON: metadata (name, namespace, uid), spec, and of the status the pinned digests of the tools."""
+"""A `ShopAssistant` as JSON: metadata (name, namespace, uid), spec, and `status.tools` with the pinned digests."""
 KNOWLEDGE_MOUNT_PATH: Final = "/knowledge"
 """`KNOWLEDGE_MOUNT_PATH/NAME` has the files of the source NAME: a ConfigMap or a claim, read-only."""
 SECRETS_MOUNT_PATH: Final = "/secrets"
