@@ -7,6 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from chatscale_contract.assistant.metrics import ASSISTANT_LABEL, REQUESTS_IN_FLIGHT
+
 REGISTRY: Final = CollectorRegistry()
 """Its own registry: the default one would also contain the metrics of every imported library."""
 ANSWER_BUCKETS_S: Final = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
@@ -16,13 +18,10 @@ REQUESTS = Counter(
     "assistant_requests_total", "Requests ended, by route and HTTP status; 499: the client left before the response",
     ("route", "code"), registry=REGISTRY,
 )  # fmt: skip
-REQUESTS_RUNNING = Gauge(
-    "assistant_requests_running", "Requests that are answered now; the HPA of spec.replicas.max can use it",
-    registry=REGISTRY,
+REQUESTS_IN_FLIGHT_GAUGE = Gauge(
+    REQUESTS_IN_FLIGHT, "Requests that are answered now and that wait for it. The HPA of spec.replicas.max scales by "
+    "its sum", (ASSISTANT_LABEL,), registry=REGISTRY,
 )  # fmt: skip
-REQUESTS_WAITING = Gauge(
-    "assistant_requests_waiting", "Requests that wait because too many are answered now", registry=REGISTRY
-)
 ANSWERS = Counter(
     "assistant_answers_total", "Answers, by rung of the ladder (curated, template, quote, model, hand_over, no_answer) "
     "and language", ("rung", "language"), registry=REGISTRY,

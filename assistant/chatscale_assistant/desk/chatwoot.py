@@ -1,22 +1,26 @@
 """Chatwoot as the desk, and as a channel: an agent bot's webhook brings customers' messages.
 
-An agent bot answers conversations with the status `pending`. The hand-over sets the status `open`, and the assistant is
-silent in every other status. Webhooks of one conversation can reach different pods, so a pod answers only if its webhook
-has the newest message of the customer: several quick messages get one answer.
+An agent bot answers conversations with the status `pending`. The hand-over sets the status `open`. The assistant is
+silent in every other status. Webhooks of one conversation can reach different pods, so a pod answers only if its
+webhook has the newest message of the customer: several quick messages get one answer.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from typing_extensions import override
 
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.desk.chatwoot_api import PENDING, ChatwootApi, MessageType, StoredMessage
 from chatscale_assistant.desk.outgoing import DeskFailedError
 from chatscale_assistant.domain.answer import Answer
 from chatscale_assistant.domain.conversation import Conversation, Speaker, Turn
+from chatscale_assistant.domain.interfaces import Desk
 from chatscale_assistant.errors import InvalidRequestError
 from chatscale_contract.assistant.extras import HandOverState
 
@@ -60,15 +64,16 @@ def read_event(body: Any) -> Incoming | None:
 
 
 @dataclass(slots=True)
-class ChatwootDesk:
-    """A `domain.interfaces.Desk`, and the answers to its webhooks. Used on the event loop only."""
+class ChatwootDesk(Desk):
+    """The desk, and the answers to its webhooks. Used on the event loop only."""
 
     api: ChatwootApi
     quiet_s: float = QUIET_S
-    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    now: Callable[[], datetime] = field(default=lambda: datetime.fromtimestamp(time.time(), UTC))
     _waiting: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     """Conversation -> the task that waits until the customer's question is complete."""
 
+    @override
     async def hand_over(self, conversation: Conversation, *, summary: str, language: Language, reason: str) -> bool:
         """Give the conversation to people, with a private note for them. False for a conversation outside Chatwoot."""
         number = number_of(conversation)
@@ -83,8 +88,9 @@ class ChatwootDesk:
             return False
         return True
 
+    @override
     async def has_person(self, conversation: Conversation) -> bool:
-        """Whether the conversation belongs to people now. If Chatwoot does not answer, it does: the bot stays silent."""
+        """Whether people answer now. True if Chatwoot does not respond: the assistant must not talk over a person."""
         number = number_of(conversation)
         if number is None:
             return False
@@ -143,7 +149,7 @@ class ChatwootDesk:
                 return
 
     async def _conversation(self, incoming: Incoming) -> Conversation | None:
-        """None if there is nothing to answer: a person answers, a newer message came, or the answer is there already."""
+        """None if there is nothing to answer: a person answers, a newer message came, or an answer is there."""
         if await self.api.status(incoming.conversation) != PENDING:
             return None
         messages = await self.api.messages(incoming.conversation)

@@ -14,11 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from typing_extensions import override
+
 from chatscale.api.v1alpha1.shopassistant import Language, OpeningHours
 from chatscale_assistant.desk.hours import is_open, next_opening
 from chatscale_assistant.desk.outgoing import DeskFailedError, Outgoing, base_url
 from chatscale_assistant.desk.signature import sign
 from chatscale_assistant.domain.conversation import Conversation
+from chatscale_assistant.domain.interfaces import Desk
 from chatscale_assistant.settings import SecretFiles
 from chatscale_contract.openai.sse import encode_json
 
@@ -35,8 +38,8 @@ _KEY_LENGTH: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookDesk:
-    """A `domain.interfaces.Desk`."""
+class WebhookDesk(Desk):
+    """Sends hand-overs."""
 
     outgoing: Outgoing
     secret_files: SecretFiles
@@ -45,6 +48,7 @@ class WebhookDesk:
     hours: OpeningHours | None = None
     clock: Callable[[], float] = field(default=time.time)
 
+    @override
     async def hand_over(self, conversation: Conversation, *, summary: str, language: Language, reason: str) -> bool:
         """Whether the desk accepted the case. All attempts have the same idempotency key."""
         key = case_key(conversation)
@@ -65,6 +69,7 @@ class WebhookDesk:
             log.warning("hand-over not accepted", extra={"reason": f"no success within {DEADLINE_S:g} s"})
         return False
 
+    @override
     async def has_person(self, conversation: Conversation) -> bool:
         """Always false: staff's messages come in the conversation itself."""
         return False

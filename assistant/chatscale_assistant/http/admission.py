@@ -19,24 +19,27 @@ class Admission:
     """Places of one pod. Used on the event loop only. The order is first come, first served."""
 
     options: HttpOptions
+    name: str
+    """Of the ShopAssistant, for the metric."""
     running: int = 0
     waiting: int = 0
     _places: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(self.options.max_running)
+        self._report()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold a place. Raises ApiError 429 if too many wait, or if none is free in time."""
         await self._take()
         self.running += 1
-        metrics.REQUESTS_RUNNING.set(self.running)
+        self._report()
         try:
             yield
         finally:
             self.running -= 1
-            metrics.REQUESTS_RUNNING.set(self.running)
+            self._report()
             self._places.release()
 
     async def _take(self) -> None:
@@ -46,7 +49,7 @@ class Admission:
         if self.waiting >= self.options.max_waiting:
             raise _busy()
         self.waiting += 1
-        metrics.REQUESTS_WAITING.set(self.waiting)
+        self._report()
         try:
             async with asyncio.timeout(self.options.wait_timeout_s):
                 await self._places.acquire()
@@ -54,7 +57,10 @@ class Admission:
             raise _busy() from error
         finally:
             self.waiting -= 1
-            metrics.REQUESTS_WAITING.set(self.waiting)
+            self._report()
+
+    def _report(self) -> None:
+        metrics.REQUESTS_IN_FLIGHT_GAUGE.labels(self.name).set(self.running + self.waiting)
 
 
 def _busy() -> ApiError:

@@ -54,7 +54,7 @@ def build_app(handlers: Handlers, lifecycle: Lifecycle) -> web.Application:
     return app
 
 
-async def _not_found(http: web.Request) -> web.StreamResponse:
+async def _not_found(_http: web.Request) -> web.StreamResponse:
     raise ApiError(404, "the assistant does not serve this path and method", code="not_found", retryable=False)
 
 

@@ -30,7 +30,7 @@ _ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_t
 
 
 class RequestBoundary:
-    """Wraps aiohttp's whole request handling: aiohttp rejects an invalid `Expect` header before it calls middlewares."""
+    """Wraps aiohttp's whole request handling: aiohttp rejects an invalid `Expect` header before middlewares."""
 
     def __init__(
         self,

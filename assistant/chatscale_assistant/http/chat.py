@@ -31,8 +31,8 @@ STREAM_HEADERS: Final = {hdrs.CONTENT_TYPE: sse.CONTENT_TYPE, hdrs.CACHE_CONTROL
 
 
 def utc_now() -> datetime:
-    """The time of a request."""
-    return datetime.now(UTC)
+    """The time of a request, in UTC."""
+    return datetime.fromtimestamp(time.time(), UTC)
 
 
 @dataclass(frozen=True, slots=True)

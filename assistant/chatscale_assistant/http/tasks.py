@@ -74,23 +74,26 @@ class TaskHandlers:
         data = []
         for index, value in enumerate(inputs):
             place = f"{BATCH_FIELD}[{index}]"
-            entry: dict[str, Any] = {"index": index}
             try:
-                if not isinstance(value, dict):
-                    raise InvalidRequestError(f"{place} must be an object, found {type(value).__name__}", place)
-                entry["output"] = await self._run_one(name, value)
+                outcome: dict[str, Any] = {"output": await self._run_one(name, value)}
             except InvalidRequestError as error:
-                path = f"{place}.{error.param}" if error.param and error.param != place else place
-                entry |= bad_request(str(error), param=path).body()
-            data.append(entry)
+                path = f"{place}.{error.param}" if error.param else place
+                outcome = bad_request(str(error), param=path).body()
+            data.append({"index": index, **outcome})
             await asyncio.sleep(0)  # a long batch must not keep the loop from others
         return web.json_response({"object": "task.results", "task": name, "data": data}, dumps=encode_json)
 
-    async def _run_one(self, name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _run_one(self, name: str, value: Any) -> Mapping[str, Any]:
         try:
+            _check_object(value)
             output = await self.tasks.run(name, value)
         except InvalidRequestError:
             metrics.TASK_ITEMS.labels(name, "error").inc()
             raise
         metrics.TASK_ITEMS.labels(name, "ok").inc()
         return output
+
+
+def _check_object(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise InvalidRequestError(f"an input must be an object, found {type(value).__name__}")

@@ -23,7 +23,8 @@ MAX_RETRY_AFTER_S: Final = 30.0
 DEFAULT_RETRY_AFTER_S: Final = 2.0
 HELD_TOO_LONG_S: Final = 0.5
 """A request that the gateway held for longer is a sign of overload."""
-_SENTENCE_END: Final = re.compile(r"[.!?。！？…](?=\s|$|[\"'”»」])|[。！？]")
+_SENTENCE_END: Final = re.compile(r"[.!?…](?=\s|$|[\"'”»」])|[\u3002\uff01\uff1f]")
+"""Latin ends, and the full-width ones of Chinese, which need no space after them."""
 
 
 class Failure(StrEnum):

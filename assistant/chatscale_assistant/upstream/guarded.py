@@ -1,6 +1,6 @@
 """The model step of an answer: when the chat model is called, and for how long.
 
-The model step is the first thing that is dropped under load. An assistant has at most `max_calls` calls in flight and no
+The model step is the first thing that is dropped under load. A pod has at most `max_calls` calls in flight and no
 queue. A call that finds no place is a sign of pressure: for some seconds calls then get only the time within which a
 customer must have an answer, also those that are already in flight. A model that fails several times in a row is not
 called for a while.
@@ -13,7 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from typing_extensions import override
+
 from chatscale_assistant import metrics
+from chatscale_assistant.domain.interfaces import ChatModel
 from chatscale_assistant.upstream.client import Completion, Failure, ModelFailedError
 
 log = logging.getLogger(__name__)
@@ -44,8 +47,8 @@ class _Call:
 
 
 @dataclass(slots=True)
-class GuardedModel:
-    """A `domain.interfaces.ChatModel`. Used on the event loop only."""
+class GuardedModel(ChatModel):
+    """Guards the client. Used on the event loop only."""
 
     client: Completes
     max_calls: int
@@ -62,6 +65,7 @@ class GuardedModel:
         """Whether there was a sign of overload in the last seconds."""
         return self.clock() < self._pressure_until_s
 
+    @override
     async def write(self, system: str, user: str, *, max_tokens: int, timeout_s: float) -> str | None:
         """The model's text; None if it is overloaded, too late or broken."""
         if refusal := self._refusal(timeout_s):
