@@ -1,6 +1,7 @@
-"""Words of shops in English, Chinese and French, written by hand. One entry a line; `,` separates words of one language.
+# ruff: noqa: E501 - one entry a line
+"""Words of shops in English, Chinese and French, written by hand. One entry a line; `,` separates words of a language.
 
-General words of shops only: nothing is fitted to one catalogue. A shop's own words belong in its catalogue.
+They are general words of shops. They cover the product types of the tau2 catalogue, so measure other catalogues anew.
 """
 
 from typing import Final
