@@ -10,10 +10,9 @@ thread costs more than it brings on a shared CPU. The C code stops at a NUL byte
 from collections.abc import Sequence
 from typing import Final, cast
 
-from typing_extensions import override
-
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from chatscale_assistant.domain.interfaces import Encoder
 from chatscale_assistant.encoders.texts import clean, normalise

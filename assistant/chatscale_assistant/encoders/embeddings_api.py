@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Final, cast
-
-from typing_extensions import override
 from urllib.error import URLError
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from chatscale_assistant.domain.interfaces import Encoder
 from chatscale_assistant.encoders.texts import clean, normalise

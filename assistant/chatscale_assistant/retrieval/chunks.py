@@ -32,7 +32,7 @@ def chunk_id(source: str, title: str, text: str) -> str:
 
 def count_tokens(text: str) -> int:
     """An estimate of an encoder's tokens, within a quarter of the real number."""
-    words = _WORD.findall(text)
+    words: list[str] = _WORD.findall(text)
     cjk = sum(len(word) == 1 and word >= "\u3040" for word in words)
     return round((len(words) - cjk) * _TOKENS_PER_WORD + cjk * _TOKENS_PER_CJK)
 
@@ -42,25 +42,35 @@ def chunk_sections(source: str, version: str, sections: Iterable[Section]) -> li
     return [
         _documents_chunk(source, version, TITLE_SEPARATOR.join(section.headings), text)
         for section in sections
-        for text in pack_sentences(split_sentences(section.text))
+        for text in pack_sentences(section.text)
     ]
 
 
-def pack_sentences(sentences: Iterable[str]) -> list[str]:
-    """Neighbouring sentences, joined up to MAX_TOKENS. A short rest joins the last one if both fit."""
+def pack_sentences(text: str) -> list[str]:
+    """Neighbouring sentences of a section, joined up to MAX_TOKENS. A short rest joins the last one if both fit.
+
+    Blocks (paragraphs, list items) stay on lines of their own.
+    """
     packed: list[str] = []
     sizes: list[int] = []
-    for sentence in sentences:
-        size = count_tokens(sentence)
-        if sizes and sizes[-1] < MIN_TOKENS and sizes[-1] + size <= MAX_TOKENS:
-            packed[-1] = join_sentences(packed[-1], sentence)
-            sizes[-1] += size
-        else:
-            packed.append(sentence)
-            sizes.append(size)
+
+    def add(piece: str, size: int, *, starts_block: bool) -> None:
+        packed[-1] = f"{packed[-1]}\n{piece}" if starts_block else join_sentences(packed[-1], piece)
+        sizes[-1] += size
+
+    starts_block = False
+    for block in text.split("\n"):
+        for number, sentence in enumerate(split_sentences(block)):
+            size = count_tokens(sentence)
+            starts_block = number == 0
+            if sizes and sizes[-1] < MIN_TOKENS and sizes[-1] + size <= MAX_TOKENS:
+                add(sentence, size, starts_block=starts_block)
+            else:
+                packed.append(sentence)
+                sizes.append(size)
     if len(packed) > 1 and sizes[-2] + sizes[-1] <= MAX_TOKENS:
-        last = packed.pop()
-        packed[-1] = join_sentences(packed[-1], last)
+        last, size = packed.pop(), sizes.pop()
+        add(last, size, starts_block=starts_block)
     return packed
 
 

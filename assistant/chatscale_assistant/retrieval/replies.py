@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
     @override
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "an alias (*name)", self.peek_event().start_mark)
+            raise yaml.composer.ComposerError(None, None, "an alias (*name)", None)
         return super().compose_node(parent, index)
 
 
