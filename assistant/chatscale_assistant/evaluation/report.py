@@ -10,6 +10,7 @@ from chatscale_assistant.evaluation.measurement import Measurement, Missing
 
 FORMAT: Final = 1
 """Version of the JSON. A field is only ever added within one version."""
+_FEW: Final = 10
 _HEADER: Final = (
     "| suite | what | language | value | 95 % interval | n | baseline | must | aim | reached |\n"
     "|---|---|---|---|---|---|---|---|---|---|\n"
@@ -76,34 +77,33 @@ class Report:
         """The page, in Markdown."""
         with_must = [each for each in self.measurements if each.must is not None]
         reached = sum(each.reached is True for each in with_must)
+        sample = f", at most {self.sample} cases per suite" if self.sample else ""
+        where = f"{self.machine.cpu}, {self.machine.cores} cores, Python {self.machine.python}"
+        load = f"{self.machine.load_before:.1f} before and {self.machine.load_after:.1f} after"
+        noted = [each for each in self.measurements if each.note and each.reached is not False]
         parts = [
             "# Assistant: evaluation\n",
             "Written by `chatscale evaluate --page`; do not edit. No model judges an answer: every check is code.\n",
-            f"- Revision `{self.revision}`, {self.at:%Y-%m-%d %H:%M} UTC, {self.took_s / 60:.1f} minutes"
-            + (f", at most {self.sample} cases per suite" if self.sample else ""),
-            f"- {self.machine.cpu}, {self.machine.cores} cores, Python {self.machine.python}; load average "
-            f"{self.machine.load_before:.1f} before and {self.machine.load_after:.1f} after",
+            f"- Revision `{self.revision}`, {self.at:%Y-%m-%d %H:%M} UTC, {self.took_s / 60:.1f} minutes{sample}",
+            f"- {where}; load average {load}",
             f"- {reached} of {len(with_must)} musts reached\n",
             "## Numbers\n",
             _HEADER + "".join(_row(each) for each in self.measurements),
+            *_section("Musts that are missed", map(_missed, self.misses)),
+            *_section("Suites that did not run", (f"- **{each.suite}**: {each.reason}" for each in self.missing)),
+            *_section("Models", (_model(name, result) for name, result in self.models.items())),
+            *_section("Notes", (f"- **{_label(each)}**: {each.note}" for each in noted)),
+            *_section("Data", (f"- {p.name} {p.version} ({p.licence}): {p.contents}" for p in self.packages)),
         ]
-        parts += _section(
-            "Musts that are missed",
-            (f"- **{_label(m)}**: {_show(m.value)}, must {_limit(m)}. {m.note}" for m in self.misses),
-        )
-        parts += _section("Suites that did not run", (f"- **{each.suite}**: {each.reason}" for each in self.missing))
-        parts += _section(
-            "Models",
-            (
-                f"- `{name}` ({result.url}): {'passed' if result.passed else 'did not pass'}. {result.reason}"
-                for name, result in self.models.items()
-            ),
-        )
-        parts += _section(
-            "Notes", (f"- **{_label(m)}**: {m.note}" for m in self.measurements if m.note and m.reached is not False)
-        )
-        parts += _section("Data", (f"- {p.name} {p.version} ({p.licence}): {p.contents}" for p in self.packages))
-        return "\n".join(parts) + "\n"
+        return "\n".join(parts).rstrip() + "\n"
+
+
+def _missed(each: Measurement) -> str:
+    return f"- **{_label(each)}**: {_show(each.value)}, must {_limit(each)}. {each.note}"
+
+
+def _model(name: str, result: ModelResult) -> str:
+    return f"- `{name}` ({result.url}): {'passed' if result.passed else 'did not pass'}. {result.reason}"
 
 
 def _measurement(each: Measurement) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _limit(each: Measurement) -> str:
 
 
 def _show(value: float) -> str:
-    """Three significant decimals below 10, fewer above; whole numbers without any."""
+    """Three decimals below 10, one above; whole numbers without any."""
     if value == int(value) and abs(value) >= 1:
         return f"{int(value):,}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:.3f}" if abs(value) < _FEW else f"{value:,.1f}"
