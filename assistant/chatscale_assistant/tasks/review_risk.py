@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - Chinese punctuation
 """Task `review-risk`: how likely a reviewer's ratings are faked, with reasons a person can check.
 
 The probability is a posterior: a prior share of faked reviewers, and a log likelihood ratio from each signal.  It uses
@@ -225,7 +226,7 @@ _TEXTS: Final = {
     Signal.EXTREMES: {
         Language.ENGLISH: "{percent} % of {reviews} ratings are at the ends of the scale, more than usual in the shop.",
         Language.FRENCH: "{percent} % des {reviews} notes sont aux extrémités de l'échelle, plus que d'habitude.",
-        Language.CHINESE: "{reviews} 个评分中有 {percent}% 是最高分或最低分，高于本店的平均水平。",  # noqa: RUF001
+        Language.CHINESE: "{reviews} 个评分中有 {percent}% 是最高分或最低分，高于本店的平均水平。",
     },
     Signal.COPIED_TEXT: {
         Language.ENGLISH: "The same text stands in another review.",
