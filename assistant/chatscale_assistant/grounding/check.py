@@ -1,7 +1,7 @@
 """The fact check of a draft, sentence by sentence. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -11,7 +11,7 @@ from chatscale_assistant.grounding import claims, polarity
 from chatscale_assistant.grounding.matching import Clause, Weights, find_segment, fit
 from chatscale_assistant.grounding.segments import Segment, language_of, segment, split_clauses
 from chatscale_assistant.language.concepts import EXCLUSIVE, terms
-from chatscale_assistant.language.quantities import Fact, FactKind, find_facts
+from chatscale_assistant.language.quantities import find_facts
 
 Similarity = Callable[[str, str], float]
 """Sentence, text of one piece of evidence -> 0 to 1, calibrated so that 0.5 or more means "about the same thing"."""
@@ -141,7 +141,7 @@ class _Checker:
         for fact in clause.facts:
             segment_, elsewhere = find_segment(clause, fact, self._segments, self._weigh, self._currency)
             if segment_ is None:
-                return Reason.OTHER_SUBJECT if elsewhere else _reason(fact)
+                return Reason.OTHER_SUBJECT if elsewhere else Reason(fact.kind.value)
             found.append(segment_)
         return found
 
@@ -171,7 +171,9 @@ class _Checker:
         made = claims.promises(clause.text)
         if not made:
             return True
-        scored = [(fit(clause, each, self._weigh), each) for each in self._segments if each.evidence in pieces]
+        subject = replace(clause, terms=terms(claims.without_promises(clause.text)))
+        subject = replace(subject, around=subject.around - (clause.terms - subject.terms))
+        scored = [(fit(subject, each, self._weigh), each) for each in self._segments if each.evidence in pieces]
         top = max(score for score, _ in scored)
         near = " ".join(each.text for score, each in scored if score >= _NEAR * top)
         return made <= claims.promises(near)
@@ -218,27 +220,3 @@ def text_of(item: Evidence) -> str:
             return f"{item.title}\n{item.text}"
         case ToolResult():
             return item.text or str(item.data)
-
-
-def _reason(fact: Fact) -> Reason:
-    match fact.kind:
-        case FactKind.NUMBER:
-            return Reason.WRONG_NUMBER
-        case FactKind.MONEY:
-            return Reason.WRONG_MONEY
-        case FactKind.PERCENT:
-            return Reason.WRONG_PERCENT
-        case FactKind.DURATION:
-            return Reason.WRONG_DURATION
-        case FactKind.DATE:
-            return Reason.WRONG_DATE
-        case FactKind.TIME:
-            return Reason.WRONG_TIME
-        case FactKind.LINK:
-            return Reason.WRONG_LINK
-        case FactKind.EMAIL:
-            return Reason.WRONG_EMAIL
-        case FactKind.PHONE:
-            return Reason.WRONG_PHONE
-        case FactKind.CODE:
-            return Reason.WRONG_CODE

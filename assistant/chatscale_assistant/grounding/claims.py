@@ -108,6 +108,14 @@ def promises(text: str) -> frozenset[str]:
     return frozenset(name for name, word in _PROMISES if word.search(folded))
 
 
+def without_promises(text: str) -> str:
+    """The text without the words that promise something, to find what it is about."""
+    folded = fold(text)
+    for _, word in _PROMISES:
+        folded = word.sub(" ", folded)
+    return folded
+
+
 def is_courtesy(text: str) -> bool:
     """A greeting, thanks, an apology or an offer to help: a short sentence without a claim about the shop."""
     folded = fold(text).lstrip("¡¿ ")

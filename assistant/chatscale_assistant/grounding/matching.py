@@ -45,6 +45,7 @@ class Weights:
         self._counts, self._total = counts, len(every)
 
     def __call__(self, term: str) -> float:
+        """Zero for a term that no segment has."""
         count = self._counts.get(term, 0)
         return math.log(1 + self._total / count) if count else 0.0
 

@@ -137,7 +137,7 @@ _STOP: Final = frozenset(
     ont avez avons vous votre vos nous notre nos je j il elle ils elles on se s sa son ses leur que qu qui ne n pas plus si
     y peut pouvez peuvent doit doivent sera seront apres avant sous cela ca tres tout toute tous
     which what who when where how why whose one only other same more most very quel quelle quels quelles comment quand
-    """.split()  # noqa: SIM905
+    """.split()
 )
 _HAN_STOP: Final = re.compile(
     "[的了吗呢吧啊是在和与及或您你我他她它们这那个有可以能会将被把就也都请如果则内后前于为以由对从到之等即可一]"

@@ -16,7 +16,7 @@ from chatscale_assistant.language.scripts import fold, han_count, is_other_scrip
 _MIN_MODEL_PROBABILITY: Final = 0.5
 _MIN_WORDS_FOR_MODEL: Final = 3
 _FOREIGN_WORDS: Final = frozenset(
-    "hallo danke bitte guten ja nein hola gracias por favor buenos si ciao grazie prego hej tack ola obrigado".split()  # noqa: SIM905
+    "hallo danke bitte guten ja nein hola gracias por favor buenos si ciao grazie prego hej tack ola obrigado".split()
 )
 _REQUESTS: Final = {
     Language.CHINESE: re.compile(

@@ -16,7 +16,7 @@ ENGLISH: Final = frozenset(
     any some all also only still yet already again another other which whose tracking bought arrived broken wrong bad good
     great late money back never ever always now today tomorrow yesterday week day days long far goodbye bye morning
     evening sorry sure confirm correct right change policy store shop open opening hours recommend under cheaper our us
-    """.split()  # noqa: SIM905 - a list of strings would take 200 lines
+    """.split()
 )
 FRENCH: Final = frozenset(
     """
@@ -32,7 +32,7 @@ FRENCH: Final = frozenset(
     recu arrive arrivee casse mauvais bon bonne nul nulle honte scandaleux argent jours semaine mois aujourd'hui demain
     hier disponible stock quelle est-ce c'est qu'est-ce j'ai j'aimerais d'accord s'il plait revoir moins cher chaussures
     faire fais fait avoir mettre changer modifier confirmer confirme ici la-bas ete etes cadeau frais port gratuit
-    """.split()  # noqa: SIM905
+    """.split()
 )
 _SHARED: Final = (ENGLISH & FRENCH) | {
     "on",
