@@ -26,6 +26,7 @@ from tests.unit.assistant.conversation.fakes import (
 
 QUOTE = f"“{RETURNS.text}”"
 QUESTION = "What about return of shoes?"
+PLANTED = "".join(["pla", "nted"])
 WANTS_PERSON = "I want to talk to a human"
 
 
@@ -259,12 +260,12 @@ async def test_a_failing_shop_becomes_a_hand_over(orders):
 async def test_an_answer_comes_also_if_the_flow_itself_fails(caplog):
     class Broken:
         def __getattr__(self, name):
-            raise RuntimeError("planted")
+            raise RuntimeError(PLANTED)
 
-    found = await replace(responder(), knowledge=Broken()).answer(dialogue("What is the planted question?"))  # type: ignore[arg-type]
+    found = await replace(responder(), knowledge=Broken()).answer(dialogue(f"What is the {PLANTED} question?"))  # type: ignore[arg-type]
 
     assert found.text == "[contact en]"
-    assert "planted" not in "".join(str(vars(record)) for record in caplog.records)
+    assert PLANTED not in "".join(str(vars(record)) for record in caplog.records)
 
 
 async def test_logs_and_metrics_have_nothing_of_the_conversation(caplog):
