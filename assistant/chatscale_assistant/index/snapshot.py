@@ -142,6 +142,11 @@ class Snapshot:
         """In how many passages the term is."""
         return int(self._one("SELECT count(*) FROM terms WHERE terms MATCH ?", (match_any([term]),)))
 
+    def has_term(self, term: str, passage: int) -> bool:
+        """Whether the passage has the term."""
+        query = "SELECT 1 FROM terms WHERE terms MATCH ? AND rowid = ?"
+        return self._one(query, (match_any([term]), passage)) is not None
+
     def matrix(self, encoder: str, dimensions: int) -> Matrix:
         """The vectors of an encoder; passages that are not embedded yet are missing."""
         rows = self._all("SELECT passage, vector FROM vectors WHERE encoder = ? ORDER BY passage", (encoder,))
