@@ -4,7 +4,7 @@ The gate reads nothing itself. `facts_needed` names the reading calls whose resu
 and passes the results. A missing fact about an owner refuses the call.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -101,12 +101,20 @@ class Gate:
                 return _refused(Refusal.NOT_OWNED, checked, "the result has another owner")
         elif not bound and not names_customer(result.data):
             return _refused(Refusal.UNBOUND, checked, "neither the arguments nor the result name the customer")
-        return None if is_only_of(result.data, customer.id) else _refused(
-            Refusal.NOT_OWNED, checked, "the result has another owner"
+        return (
+            None
+            if is_only_of(result.data, customer.id)
+            else _refused(Refusal.NOT_OWNED, checked, "the result has another owner")
         )
 
-    def check_write(self, call: ToolCall, conversation: Conversation, facts: Facts, now: datetime) -> Decision:
-        """Whether a call that changes something may run; without a confirmation the refusal has a proposal."""
+    def check_write(
+        self, call: ToolCall, conversation: Conversation, facts: Facts, now: datetime, done: Container[str] = ()
+    ) -> Decision:
+        """Whether a call that changes something may run; without a confirmation the refusal has a proposal.
+
+        done: idempotency keys of writes that have run.  A repetition of one breaks the policy by what it has changed
+        itself; if the server does a key once, the repetition may run and returns the first receipt.
+        """
         customer = conversation.customer
         checked = self._check(call, customer, True)
         if isinstance(checked, Refused):
@@ -123,8 +131,7 @@ class Gate:
         if has_receipt(conversation, key):
             return _refused(Refusal.ALREADY_DONE, checked, "the conversation has its receipt")
         missing = find_confirmation(self.signer, checked.call, conversation, now, self.is_yes)
-        if missing is None and checked.tool.idempotent:
-            # A repetition of a done write breaks the policy by what it has changed: the server returns the first receipt.
+        if missing is None and checked.tool.idempotent and key in done:
             return self._allowed(checked, key)
         if broken := first_broken(checked.tool.rule.conditions, _situation(checked, customer, facts)):
             refused = _refused(Refusal.POLICY, checked, f"the policy's rule {broken.name} does not hold")
@@ -168,7 +175,9 @@ class Gate:
 
 def _with_key(arguments: Mapping[str, Any], tool: GuardedTool) -> Mapping[str, Any]:
     """For the check of the schema: the key is set after it."""
-    return {**arguments, IDEMPOTENCY_PARAMETER: "k" * 26} if IDEMPOTENCY_PARAMETER in tool.schema.parameters else arguments
+    return (
+        {**arguments, IDEMPOTENCY_PARAMETER: "k" * 26} if IDEMPOTENCY_PARAMETER in tool.schema.parameters else arguments
+    )
 
 
 def _refused(reason: Refusal, checked: _Checked, detail: str) -> Refused:
@@ -197,7 +206,9 @@ def _check_owners(checked: _Checked, customer: Customer, facts: Facts) -> Refuse
     for (_, _, lookup), (_, call) in zip(owned, _owner_calls(checked), strict=True):
         result = facts.get(fact_key(call))
         if result is None:
-            return _refused(Refusal.UNBOUND, checked, f"the owner cannot be read: {lookup.tool} is not allowed or failed")
+            return _refused(
+                Refusal.UNBOUND, checked, f"the owner cannot be read: {lookup.tool} is not allowed or failed"
+            )
         if result.is_error or not is_customer(owner_of(result.data, lookup.owner), customer.id):
             return _refused(Refusal.NOT_OWNED, checked, "the object has another owner, or does not exist")
     return None
@@ -211,7 +222,9 @@ def _product_calls(checked: _Checked, facts: Facts) -> Iterable[tuple[str, ToolC
     order = _facts_by_name(checked, facts).get(variants.order)
     items = order.get("items") if isinstance(order, Mapping) else None
     old = checked.call.arguments.get(variants.old)
-    for item in items if isinstance(items, list) and isinstance(old, list) else []:
+    if not isinstance(items, list) or not isinstance(old, list):
+        return
+    for item in items:
         if isinstance(item, Mapping) and item.get("item_id") in old and isinstance(item.get("product_id"), str):
             product = item["product_id"]
             yield product, ToolCall(checked.call.server, variants.tool, {variants.parameter: product})
@@ -226,7 +239,11 @@ def _situation(checked: _Checked, customer: Customer, facts: Facts) -> Situation
     named, profile = _facts_by_name(checked, facts), checked.tool.rule.profile
     if profile is not None:
         result = facts.get(fact_key(ToolCall(checked.call.server, profile.tool, {profile.parameter: customer.id})))
-        if result is not None and not result.is_error and is_customer(owner_of(result.data, profile.owner), customer.id):
+        if (
+            result is not None
+            and not result.is_error
+            and is_customer(owner_of(result.data, profile.owner), customer.id)
+        ):
             named[CUSTOMER_FACT] = result.data
     read = ((product, facts.get(fact_key(call))) for product, call in _product_calls(checked, facts))
     products = {product: result.data for product, result in read if result is not None and not result.is_error}
