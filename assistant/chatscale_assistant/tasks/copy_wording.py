@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 - Chinese punctuation
+
 """Templates of product texts in Chinese, English and French. They claim nothing beyond their fields."""
 
 from collections.abc import Sequence
@@ -87,11 +87,14 @@ ATTRIBUTE_NAMES: Final = {
 """Names of attributes that catalogues often have, in lower case. Other names stay as they are."""
 
 
-def join_words(words: Sequence[str], language: Language, *, clauses: bool = False) -> str:
-    """A list in the language's form: a, b or c. Clauses are separated by semicolons, because they may have commas."""
+def join_words(words: Sequence[str], language: Language, *, clauses: bool = False, every: bool = False) -> str:
+    """A list in the language's form: a, b or c; with `every`: a, b and c.
+
+    Clauses are separated by semicolons, because they may have commas.
+    """
     if clauses:
         return ("；" if language is Language.CHINESE else "; ").join(words)
-    separator, last = _LISTS[language]
+    separator, last = (_ALL if every else _LISTS)[language]
     if len(words) < 2:  # noqa: PLR2004 - no list
         return "".join(words)
     return f"{separator.join(words[:-1])}{last}{words[-1]}"
@@ -101,4 +104,9 @@ _LISTS: Final = {
     Language.ENGLISH: (", ", " or "),
     Language.FRENCH: (", ", " ou "),
     Language.CHINESE: ("、", "或"),
+}
+_ALL: Final = {
+    Language.ENGLISH: (", ", " and "),
+    Language.FRENCH: (", ", " et "),
+    Language.CHINESE: ("、", "和"),
 }

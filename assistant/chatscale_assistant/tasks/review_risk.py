@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 - Chinese punctuation
+
 """Task `review-risk`: how likely a reviewer's ratings are faked, with reasons a person can check.
 
 The probability is a posterior: a prior share of faked reviewers, and a log likelihood ratio from each signal.  It uses

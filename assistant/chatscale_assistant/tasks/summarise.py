@@ -1,8 +1,8 @@
-# ruff: noqa: RUF001 - Chinese punctuation
+
 """Task `summarise`: the sentences that stand for a conversation or for a set of reviews, word for word.
 
-The summary is extractive: each sentence is a quote with its place, so it cannot say what nobody wrote.  A chat model may
-phrase it instead, if its text passes the fact check against the quotes.
+The summary is extractive: each sentence is a quote with its place, so it cannot say what nobody wrote.  A chat model
+may phrase it instead, if its text passes the fact check against the quotes.
 """
 
 from enum import StrEnum
@@ -122,9 +122,9 @@ def extract_summary(data: SummariseInput, encoder: Encoder, head: SentimentHead)
     )
 
 
-async def summarise(data: SummariseInput, context: TaskContext, head: SentimentHead) -> SummariseResult:
+async def summarise(data: SummariseInput, context: TaskContext) -> SummariseResult:
     """The extracted summary, or the chat model's wording of it if that was requested and passed the fact check."""
-    extracted = await context.worker(lambda: extract_summary(data, context.encoder, head))
+    extracted = await context.worker(lambda: extract_summary(data, context.encoder, context.head))
     if not data.use_model:
         return extracted
     if context.model is None or context.check is None:

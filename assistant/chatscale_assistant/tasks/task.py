@@ -8,7 +8,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.domain.interfaces import ChatModel, Encoder
 from chatscale_assistant.errors import InvalidRequestError
+from chatscale_assistant.tasks.baskets.fits import Fits
 from chatscale_assistant.tasks.schema import TaskModel, TaskResult, parse_input, shown
+from chatscale_assistant.tasks.sentiment_head import SentimentHead, packaged_head
 
 MAX_BATCH: Final = 1000
 """Inputs of one batch."""
@@ -52,6 +54,9 @@ class TaskContext:
     check: FactCheck | None = None
     """Without it text of the chat model is never used."""
     model_timeout_s: float = 8.0
+    head: SentimentHead = field(default_factory=packaged_head)
+    fits: Fits = field(default_factory=Fits)
+    """Share one between all requests of a process."""
 
 
 @dataclass(frozen=True, slots=True)

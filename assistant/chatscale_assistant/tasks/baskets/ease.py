@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+_ROWS: Final = 1000
+"""Customers whose purchases are dense in memory at once."""
 REGULARISATION: Final = 200.0
 """Of binary purchases. The paper uses 200 to 1,000 for data of this density."""
 
@@ -21,8 +23,8 @@ REGULARISATION: Final = 200.0
 class Ease(Protocol):
     """A fitted model."""
 
-    def scores(self, items: Ints) -> Matrix:
-        """[items of the model]: affinity of a basket to every item; an item adds nothing to itself."""
+    def scores(self, own: Matrix) -> Matrix:
+        """own: [customers, items], the weight of each item. Returns [customers, items]: affinity to every item."""
         ...
 
     def weights(self, sources: Ints, target: int) -> Matrix:
@@ -30,15 +32,27 @@ class Ease(Protocol):
         ...
 
 
-def fit_ease(bought: Matrix, regularisation: float = REGULARISATION) -> Ease:
-    """bought: [customers, items], 1 where the customer bought the item.
+def fit_ease(customer: Ints, item: Ints, shape: tuple[int, int], regularisation: float = REGULARISATION) -> Ease:
+    """customer, item: one entry for each purchase, numbered from 0; shape: (customers, items).
 
-    Time grows with the third power of the smaller side, memory with customers times items.
+    Repeated purchases count once.  Time grows with the third power of the smaller side, memory with its square.
     """
-    customers, items = bought.shape
+    customers, items = shape
     if customers < items:
-        return _ByCustomers(bought, regularisation)
-    return _ByItems(bought, regularisation)
+        return _ByCustomers(_dense(customer, item, 0, customers, items), regularisation)
+    gram = np.zeros((items, items), dtype=np.float32)
+    for start in range(0, customers, _ROWS):
+        rows = _dense(customer, item, start, min(customers, start + _ROWS), items)
+        gram += rows.T @ rows
+    return _ByItems(gram, regularisation)
+
+
+def _dense(customer: Ints, item: Ints, start: int, end: int, items: int) -> Matrix:
+    """[end - start, items]: 1 where a customer of the range bought the item."""
+    matrix = np.zeros((end - start, items), dtype=np.float32)
+    within = (customer >= start) & (customer < end)
+    matrix[customer[within] - start, item[within]] = 1
+    return matrix
 
 
 def _inverse(matrix: Matrix, regularisation: float) -> Matrix:
@@ -50,14 +64,12 @@ def _inverse(matrix: Matrix, regularisation: float) -> Matrix:
 class _ByItems:
     """Keeps P: [items, items]."""
 
-    def __init__(self, bought: Matrix, regularisation: float) -> None:
-        self._inverse = _inverse(bought.T @ bought, regularisation)
+    def __init__(self, gram: Matrix, regularisation: float) -> None:
+        self._inverse = _inverse(gram, regularisation)
         self._diagonal = np.diag(self._inverse).copy()
 
-    def scores(self, items: Ints) -> Matrix:
-        own = np.zeros(len(self._diagonal), dtype=np.float32)
-        own[items] = 1
-        result: Matrix = own - self._inverse[items].sum(axis=0) / self._diagonal
+    def scores(self, own: Matrix) -> Matrix:
+        result: Matrix = own - own @ self._inverse / self._diagonal
         return result
 
     def weights(self, sources: Ints, target: int) -> Matrix:
@@ -74,10 +86,8 @@ class _ByCustomers:
         self._lambda = np.float32(regularisation)
         self._diagonal = (1 - np.einsum("ij,ij->j", bought, self._solved)) / self._lambda
 
-    def scores(self, items: Ints) -> Matrix:
-        own = np.zeros(len(self._diagonal), dtype=np.float32)
-        own[items] = 1
-        product = (own - self._bought[:, items].sum(axis=1) @ self._solved) / self._lambda
+    def scores(self, own: Matrix) -> Matrix:
+        product = (own - (own @ self._bought.T) @ self._solved) / self._lambda
         result: Matrix = own - product / self._diagonal
         return result
 
