@@ -50,6 +50,9 @@ from chatscale.reconcile.watches import WATCHES, resources_concerned
 from chatscale.settings import Settings
 
 START_RETRY_S: Final = 2.0
+SECOND_CRD_WAIT_S: Final = 20.0
+"""`helm upgrade` creates a new CRD together with the operator's new pod."""
+CRD_CHECK_S: Final = 60.0
 SIGNING_KEY_BYTES: Final = 32
 """Of an assistant: as long as the output of SHA-256."""
 EXIT_TIMEOUT_S: Final = 20
@@ -107,6 +110,7 @@ async def _run(settings: Settings, stop: StopSignal) -> None:
         async with lease.kept(), asyncio.TaskGroup() as group:
             terms = group.create_task(lead_forever(lease, controller, existing, forget))
             check = group.create_task(remove_vanished_forever(cluster, cache, watches, namespaces, controller.wake))
+            crds = group.create_task(_end_when_served(client, watches))
             # Always, so that a process that takes over has a complete picture.
             demand = group.create_task(gateways.run()) if gateways else None
             try:
@@ -114,6 +118,7 @@ async def _run(settings: Settings, stop: StopSignal) -> None:
             finally:
                 if demand:
                     demand.cancel()
+                crds.cancel()
                 check.cancel()
                 terms.cancel()
 
@@ -196,15 +201,16 @@ async def _served_watches(client: KubernetesCluster) -> tuple[Watch, ...]:
 
     Without the CRD of ShopAssistants, as after an upgrade with `crds.install: false`, ChatModels are served alone.
     """
-    logged = ""
+    logged, waited_s = "", 0.0
     while True:
         try:
             served = await client.served_kinds()
-            if SHOPASSISTANT.plural not in served and CHATMODEL.plural in served:
-                log.warning("the ShopAssistant CRD is not installed: install it and restart the operator")
-                return tuple(watch for watch in WATCHES if watch.kind is not SHOPASSISTANT)
-            if CHATMODEL.plural in served:
+            if {CHATMODEL.plural, SHOPASSISTANT.plural} <= served:
                 return WATCHES
+            waited_s += START_RETRY_S
+            if CHATMODEL.plural in served and waited_s > SECOND_CRD_WAIT_S:
+                log.warning("the ShopAssistant CRD is not installed: only ChatModels are served")
+                return tuple(watch for watch in WATCHES if watch.kind is not SHOPASSISTANT)
             why = "the ChatModel CRD is not installed"
         except ClusterUnavailableError as error:
             why = str(error)
@@ -212,6 +218,18 @@ async def _served_watches(client: KubernetesCluster) -> tuple[Watch, ...]:
             log.warning("waiting", extra={"why": why})
             logged = why
         await asyncio.sleep(START_RETRY_S)
+
+
+async def _end_when_served(client: KubernetesCluster, watches: Sequence[Watch]) -> None:
+    """Raise ClusterUnavailableError once a CRD is installed that this process does not watch: the next process does."""
+    while len(watches) < len(WATCHES):
+        await asyncio.sleep(CRD_CHECK_S)
+        try:
+            served = await client.served_kinds()
+        except ClusterUnavailableError:
+            continue
+        if SHOPASSISTANT.plural in served:
+            raise ClusterUnavailableError("the ShopAssistant CRD is installed now: the operator restarts to watch it")
 
 
 async def _fill_cache(
