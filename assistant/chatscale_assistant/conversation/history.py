@@ -25,15 +25,10 @@ def read_history(conversation: Conversation, wording: Wording) -> History:
     """Read the turns."""
     turns = conversation.turns
     said = [turn.text for turn in turns if turn.speaker is Speaker.ASSISTANT]
-    misses = 0
-    for text in reversed(said):
-        if not wording.is_no_answer(text):
-            break
-        misses += 1
     return History(
         is_first=not said,
         has_person=conversation.hand_over is HandOverState.PERSON
         or any(turn.speaker is Speaker.PERSON for turn in turns),
         handed_over=conversation.hand_over is HandOverState.REQUESTED or any(map(wording.is_hand_over, said)),
-        misses=misses,
+        misses=wording.misses(turns),
     )

@@ -2,11 +2,11 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from chatscale.api.v1alpha1.shopassistant import FactCheck, Language
+from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant import metrics
 from chatscale_assistant.conversation.deadlines import RETRIEVAL_S, limited
 from chatscale_assistant.conversation.wording import Composer
@@ -52,7 +52,6 @@ class KnowledgeStep:
     composer: Composer
     model: ChatModel | None = None
     may_write: Callable[[], bool] = lambda: False
-    facts: FactCheck = FactCheck.ENFORCE
     model_timeout_s: float = 8.0
     clock: Callable[[], float] = field(default=time.monotonic)
 
@@ -64,9 +63,7 @@ class KnowledgeStep:
             return Found()
         if retrieved.answerable < MIN_ANSWERABLE:
             return Found(index=retrieved.index)
-        draft = self.composer.curated(retrieved.hits, language) or self.composer.quote(
-            retrieved.hits, question, language
-        )
+        draft = self.composer.compose(question, retrieved.hits, language)
         if draft is None or draft.rung is Rung.CURATED or self.model is None:
             return Found(draft, index=retrieved.index)
         if not self.may_write():
@@ -104,29 +101,13 @@ class KnowledgeStep:
         text = await limited("model", step, max(0.0, left_s) + 1.0, None)
         if text is None:
             return Found(draft, model_called=True)
-        checks = self._checks(text, draft, language)
-        failed = [check for check in checks if not check.passed]
-        for check in failed:
-            metrics.CHECKS_FAILED.labels(check.name).inc()
-        is_enforced = self.facts is FactCheck.ENFORCE or any(check.name != "facts" for check in failed)
-        if failed and is_enforced:
-            metrics.MODEL_STEPS.labels("not_grounded").inc()
-            return Found(draft, checks, model_called=True)
-        metrics.MODEL_STEPS.labels("written").inc()
-        return Found(replace(draft, text=text, rung=Rung.MODEL), checks, model_called=True)
-
-    def _checks(self, text: str, draft: Draft, language: Language) -> tuple[CheckExtra, ...]:
-        reasons = self.composer.unsupported(text, draft.evidence, language)
-        has_language = self.composer.is_in_language(text, language)
-        return (
-            CheckExtra(name="facts", passed=not reasons, detail=_joined(reasons)),
-            CheckExtra(name="language", passed=has_language, detail="" if has_language else "another language"),
-        )
+        written, checks = self.composer.review(text, draft, language)
+        for check in checks:
+            if not check.passed:
+                metrics.CHECKS_FAILED.labels(check.name).inc()
+        metrics.MODEL_STEPS.labels("written" if written else "not_grounded").inc()
+        return Found(written or draft, checks, model_called=True)
 
 
 def _goes_on(question: str) -> bool:
     return len(question) <= _MAX_FOLLOW_UP and _FOLLOW_UP.search(question.strip()) is not None
-
-
-def _joined(reasons: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(reasons))

@@ -1,6 +1,6 @@
 """Orders of the customer: status, proposals of changes, and changes that the customer has confirmed.
 
-Every call passes the gate. What the customer reads are templates over results of tools; the chat model has no part in it.
+Every call passes the gate. Customers read templates over the results of tools; the chat model has no part in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -187,7 +187,12 @@ class ShopOrders(OrderStep):
         if by_name:
             return by_name
         raise _StoppedError(
-            _say(Phrase.NEED_ITEMS, language, order=value_text(order.get("order_id", "")), items=self._lines(items, language))
+            _say(
+                Phrase.NEED_ITEMS,
+                language,
+                order=value_text(order.get("order_id", "")),
+                items=self._lines(items, language),
+            )
         )
 
     def _pairs(self, wanted: Wanted, order: Mapping[str, Any], language: Language) -> tuple[list[str], list[str]]:
@@ -277,8 +282,6 @@ class ShopOrders(OrderStep):
 
     def _lines(self, items: Sequence[Mapping[str, Any]], language: Language) -> str:
         return bullets(item_line(item, language, self.currency) for item in items)
-
-
 
 
 def _say(phrase: Phrase, language: Language, **values: str) -> OrderOutcome:

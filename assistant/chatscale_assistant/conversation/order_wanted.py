@@ -1,6 +1,6 @@
 """What the customer wants with an order, from all turns. Pure, and the same for the same turns.
 
-A client that sends only texts gets the same proposal again from the same turns, so its confirmation code can be compared.
+A client that sends only texts gets the same proposal from the same turns, so its confirmation code can be compared.
 """
 
 from collections.abc import Iterator, Sequence

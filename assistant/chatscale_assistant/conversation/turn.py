@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Final
 
 from typing_extensions import override
@@ -20,7 +19,6 @@ from chatscale_assistant.conversation.deadlines import DESK_S, STATUS_S, TOOLS_S
 from chatscale_assistant.conversation.history import History, read_history
 from chatscale_assistant.conversation.knowledge_step import Found, KnowledgeStep
 from chatscale_assistant.conversation.order_step import OrderOutcome, OrderStep
-from chatscale_assistant.conversation.summary import summarise
 from chatscale_assistant.conversation.wording import Wording
 from chatscale_assistant.domain.answer import Answer, Draft
 from chatscale_assistant.domain.conversation import Conversation, Speaker
@@ -55,8 +53,6 @@ class ShopResponder(Responder):
     knowledge: KnowledgeStep
     orders: OrderStep | None = None
     desk: Desk | None = None
-    opens_at: Callable[[datetime], datetime | None] = lambda _now: None
-    """When people answer again; None if they answer now."""
     after_misses: int = 2
     model_timeout_s: float = 8.0
     clock: Callable[[], float] = field(default=time.monotonic)
@@ -156,21 +152,21 @@ class ShopResponder(Responder):
 
     async def _hand_over(self, turn: _Turn, reason: str) -> Answer:
         """A person takes over, once per case. The text says it; if the desk does not accept, it has the contact."""
-        language = turn.language
+        language, now = turn.language, turn.conversation.now
         if turn.history.handed_over:
-            return self._said(turn, Draft(self.wording.waiting(language), Rung.HAND_OVER, language))
+            return self._said(turn, Draft(self.wording.hand_over(language, now), Rung.HAND_OVER, language))
         accepted, outcome = False, "none"
         if self.desk is not None:
-            summary = summarise(turn.conversation, turn.understood)
+            summary = self.wording.summary(turn.conversation, language, reason)
             step = self.desk.hand_over(turn.conversation, summary=summary, language=language, reason=reason)
             accepted = await limited("desk", step, DESK_S, otherwise=False)
             outcome = "accepted" if accepted else "refused"
         metrics.HAND_OVERS.labels(reason, outcome).inc()
-        if not accepted:
-            return self._said(turn, Draft(self.wording.contact(language), Rung.HAND_OVER, language))
-        text = self.wording.hand_over(language, opens_at=self.opens_at(turn.conversation.now))
+        text = self.wording.hand_over(language, now) if accepted else self.wording.contact(language)
+        if turn.understood.tone is Sentiment.ANGRY:
+            text = f"{self.wording.sorry(language)} {text}"
         answer = self._said(turn, Draft(text, Rung.HAND_OVER, language))
-        return replace(answer, hand_over=HandOverState.REQUESTED)
+        return replace(answer, hand_over=HandOverState.REQUESTED) if accepted else answer
 
     async def _has_person(self, conversation: Conversation) -> bool:
         """Whether a person answers now, as the desk has it. A desk that fails says so itself."""

@@ -6,27 +6,29 @@ from typing import Protocol
 
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.domain.answer import Draft
-from chatscale_assistant.domain.evidence import Evidence, Hit
+from chatscale_assistant.domain.conversation import Conversation, Turn
+from chatscale_assistant.domain.evidence import Hit
 from chatscale_assistant.intent import Intent
+from chatscale_contract.assistant.extras import CheckExtra
 
 
 class Wording(Protocol):
     """Texts in the customer's language, written by hand."""
 
     def opening(self, language: Language) -> str:
-        """Says that a program answers, and how to reach a person."""
+        """Says that a program answers."""
         ...
 
-    def hand_over(self, language: Language, *, opens_at: datetime | None) -> str:
-        """A person takes over.  opens_at: when people answer again; None if they answer now."""
+    def sorry(self, language: Language) -> str:
+        """To an angry customer."""
+        ...
+
+    def hand_over(self, language: Language, now: datetime) -> str:
+        """A person takes over, and when people answer."""
         ...
 
     def contact(self, language: Language) -> str:
         """How to reach a person, if the desk did not accept the case or there is none."""
-        ...
-
-    def waiting(self, language: Language) -> str:
-        """A person has the case already."""
         ...
 
     def no_answer(self, language: Language) -> str:
@@ -41,34 +43,30 @@ class Wording(Protocol):
         """An answer to a greeting, to thanks, and to the question who answers."""
         ...
 
-    def is_no_answer(self, text: str) -> bool:
-        """Whether a message of the assistant says that it has no answer."""
+    def misses(self, turns: Sequence[Turn]) -> int:
+        """How many of the assistant's last answers in a row say that it has no answer."""
         ...
 
     def is_hand_over(self, text: str) -> bool:
         """Whether a message of the assistant says that a person takes over."""
         ...
 
+    def summary(self, conversation: Conversation, language: Language, reason: str) -> str:
+        """The case in a few lines, for staff."""
+        ...
+
 
 class Composer(Protocol):
     """Drafts from what retrieval found."""
 
-    def curated(self, hits: Sequence[Hit], language: Language) -> Draft | None:
-        """The shop's own reply; None if the best hit is none."""
-        ...
-
-    def quote(self, hits: Sequence[Hit], question: str, language: Language) -> Draft | None:
-        """Sentences of the sources, word for word, with citations; None if no sentence answers."""
+    def compose(self, question: str, hits: Sequence[Hit], language: Language) -> Draft | None:
+        """A curated reply, or sentences of the sources word for word; None if nothing answers."""
         ...
 
     def prompt(self, question: str, draft: Draft, language: Language) -> tuple[str, str]:
         """System and user message for the chat model."""
         ...
 
-    def unsupported(self, text: str, evidence: Sequence[Evidence], language: Language) -> tuple[str, ...]:
-        """Why sentences of the model are not supported by the evidence; empty if all are."""
-        ...
-
-    def is_in_language(self, text: str, language: Language) -> bool:
-        """Whether the text has the language, apart from quotes."""
+    def review(self, text: str, draft: Draft, language: Language) -> tuple[Draft | None, tuple[CheckExtra, ...]]:
+        """What of the model's text a customer may read, and its checks; None if nothing of it."""
         ...

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +12,9 @@ from chatscale_assistant.conversation.order_step import OrderOutcome
 from chatscale_assistant.conversation.turn import ShopResponder
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.conversation import Conversation, Speaker, Turn
-from chatscale_assistant.domain.evidence import Chunk, Evidence, Hit, Retrieved
+from chatscale_assistant.domain.evidence import Chunk, Hit, Retrieved
 from chatscale_assistant.intent import Intent, Understanding
-from chatscale_contract.assistant.extras import CitationExtra, Rung
+from chatscale_contract.assistant.extras import CheckExtra, CitationExtra, Rung
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LANGUAGES = tuple(Language)
@@ -38,14 +38,14 @@ class FakeWording:
     def opening(self, language: Language) -> str:
         return f"[opening {language}]"
 
-    def hand_over(self, language: Language, *, opens_at: datetime | None) -> str:
-        return f"[hand-over {language} {opens_at.isoformat() if opens_at else 'now'}]"
+    def sorry(self, language: Language) -> str:
+        return f"[sorry {language}]"
+
+    def hand_over(self, language: Language, now: datetime) -> str:
+        return f"[hand-over {language} {now:%H:%M}]"
 
     def contact(self, language: Language) -> str:
         return f"[contact {language}]"
-
-    def waiting(self, language: Language) -> str:
-        return f"[waiting {language}]"
 
     def no_answer(self, language: Language) -> str:
         return f"[no answer {language}]"
@@ -56,34 +56,35 @@ class FakeWording:
     def small_talk(self, intent: Intent, language: Language) -> str:
         return f"[{intent} {language}]"
 
-    def is_no_answer(self, text: str) -> bool:
-        return "[no answer" in text
+    def misses(self, turns: Sequence[Turn]) -> int:
+        said = [turn.text for turn in reversed(turns) if turn.speaker is not Speaker.CUSTOMER]
+        return next((count for count, text in enumerate(said) if "[no answer" not in text), len(said))
 
     def is_hand_over(self, text: str) -> bool:
         return "[hand-over" in text
+
+    def summary(self, conversation: Conversation, language: Language, reason: str) -> str:
+        return f"{reason}: {conversation.question}"
 
 
 @dataclass
 class FakeComposer:
     """Quotes the first hit; the model's text is supported unless it has a number."""
 
-    def curated(self, hits: Sequence[Hit], language: Language) -> Draft | None:
-        best = hits[0].chunk
-        return Draft(best.text, Rung.CURATED, language) if best.kind is KnowledgeKind.REPLIES else None
-
-    def quote(self, hits: Sequence[Hit], question: str, language: Language) -> Draft | None:
+    def compose(self, question: str, hits: Sequence[Hit], language: Language) -> Draft | None:
         chunk = hits[0].chunk
+        if chunk.kind is KnowledgeKind.REPLIES:
+            return Draft(chunk.text, Rung.CURATED, language)
         citation = CitationExtra(source=chunk.source, title=chunk.title, quote=chunk.text, version=chunk.version)
         return Draft(f"“{chunk.text}”", Rung.QUOTE, language, (chunk,), (citation,))
 
     def prompt(self, question: str, draft: Draft, language: Language) -> tuple[str, str]:
         return "system", f"{question} {draft.text}"
 
-    def unsupported(self, text: str, evidence: Sequence[Evidence], language: Language) -> tuple[str, ...]:
-        return ("number",) if "24" in text else ()
-
-    def is_in_language(self, text: str, language: Language) -> bool:
-        return "xx" not in text
+    def review(self, text: str, draft: Draft, language: Language) -> tuple[Draft | None, tuple[CheckExtra, ...]]:
+        grounded = "24" not in text
+        checks = (CheckExtra(name="facts", passed=grounded),)
+        return (replace(draft, text=text, rung=Rung.MODEL) if grounded else None), checks
 
 
 @dataclass
@@ -164,6 +165,6 @@ def responder(**parts: Any) -> ShopResponder:
     """A responder of fakes."""
     knowledge = KnowledgeStep(
         parts.pop("retriever", FakeRetriever()), FakeComposer(), parts.pop("model", None),
-        parts.pop("may_write", lambda: True), **parts.pop("knowledge", {}),
+        parts.pop("may_write", lambda: True),
     )  # fmt: skip
     return ShopResponder(LANGUAGES, FakeWording(), knowledge, **parts)
