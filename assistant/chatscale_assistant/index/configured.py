@@ -1,6 +1,5 @@
 """The knowledge of one assistant, from its spec."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,11 +11,10 @@ from chatscale_assistant.domain.interfaces import Encoder
 from chatscale_assistant.encoders.e5 import E5
 from chatscale_assistant.encoders.use import UniversalSentenceEncoder
 from chatscale_assistant.index.builder import Builder
-from chatscale_assistant.index.content import Source
-from chatscale_assistant.index.knowledge import Knowledge, ReadSource
+from chatscale_assistant.index.knowledge import Knowledge, LiveSource
 from chatscale_assistant.index.sources import FolderSource
 from chatscale_assistant.index.store import FileStore, Store
-from chatscale_assistant.index.urls import UrlFile
+from chatscale_assistant.index.urls import UrlSource
 from chatscale_assistant.index.worker import Worker
 from chatscale_contract.assistant.endpoints import INDEX_FOLDER, KNOWLEDGE_MOUNT_PATH
 
@@ -41,7 +39,7 @@ def make_knowledge(
     """Enter its `running()`, which also closes the worker. `store` is a PostgresStore where the spec names one; a file in `folder` without it."""
     folder.mkdir(parents=True, exist_ok=True)
     return Knowledge(
-        [_reader(each, session, mounts) for each in spec.knowledge],
+        [_live(each, session, mounts) for each in spec.knowledge],
         Builder(
             folder,
             default_encoders() if encoders is None else encoders,
@@ -51,17 +49,5 @@ def make_knowledge(
     )
 
 
-def _reader(source: KnowledgeSource, session: aiohttp.ClientSession, mounts: Path) -> ReadSource:
-    if source.url is not None:
-        file = UrlFile(source, session)
-
-        async def fetched() -> Source:
-            return await file.read(asyncio.get_running_loop().time())
-
-        return fetched
-    mounted = FolderSource(source, mounts / source.name)
-
-    async def read() -> Source:
-        return await asyncio.to_thread(mounted.read)
-
-    return read
+def _live(source: KnowledgeSource, session: aiohttp.ClientSession, mounts: Path) -> LiveSource:
+    return FolderSource(source, mounts / source.name) if source.url is None else UrlSource(source, session)

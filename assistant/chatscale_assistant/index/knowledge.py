@@ -7,9 +7,10 @@ build. A source that cannot be read is left out at once. The old file is deleted
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,15 +38,24 @@ PUBLISH_S: Final = 60.0
 """Vectors of a long embedding are used in steps of this length."""
 MAX_ROWS: Final = 50
 
-ReadSource = Callable[[], Awaitable[Source]]
-"""Reads one source as it is now, cheaply if nothing changed. Never raises for a bad source."""
+
+class LiveSource(Protocol):
+    """One source that may change."""
+
+    async def read(self) -> Source:
+        """As it is now; cheap, and the same object, if nothing changed. Never raises for a bad source."""
+        ...
+
+    async def close(self) -> None:
+        """Stop what runs in the background."""
+        ...
 
 
 class Knowledge(Retriever):
     """Use it in one event loop, inside `running()`."""
 
     def __init__(
-        self, sources: Sequence[ReadSource], builder: Builder, *, worker: Worker, poll_s: float = POLL_S
+        self, sources: Sequence[LiveSource], builder: Builder, *, worker: Worker, poll_s: float = POLL_S
     ) -> None:
         self._sources = sources
         self._builder = builder
@@ -53,6 +63,7 @@ class Knowledge(Retriever):
         self._poll_s = poll_s
         self._open: OpenIndex | None = None
         self._content: Content | None = None
+        self._newest: Content | None = None
         self._failure = ""
         self._building = asyncio.Lock()
         self._incomplete = asyncio.Event()
@@ -72,6 +83,8 @@ class Knowledge(Retriever):
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             self._open = None
+            for source in self._sources:
+                await source.close()
             await self._worker.close()
             await asyncio.to_thread(self._builder.store.close)
 
@@ -97,7 +110,7 @@ class Knowledge(Retriever):
     async def search(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         while (index := self._open) is not None:
             searcher = index.searcher
-            found = await self._worker.call(lambda used=searcher: used.search(question, limit, source))  # type: ignore[misc]
+            found = await self._worker.call(partial(searcher.search, question, limit, source))
             # A search that began before a swap may hold text that is deleted since.
             if index is self._open or index.version == self.version:
                 return found
@@ -126,17 +139,20 @@ class Knowledge(Retriever):
             await asyncio.sleep(self._poll_s)
 
     async def refresh(self) -> bool:
-        """Look at the sources once; True if an index with a change is in use now. Embedding follows in the background."""
-        content = Content(tuple([await read() for read in self._sources]))
+        """Look at the sources once; True if a change is in use now. Embedding follows in the background."""
+        content = Content(tuple([await each.read() for each in self._sources]))
         if self._content is not None and self._open is not None and content.sources == self._content.sources:
             return False
         if self._content is not None and content.sources != self._content.sources:
             log.info("sources_changed", extra={"sources": [each.name for each in content.sources if each.digest]})
+        self._newest = content
         await self._build(content)
         return True
 
     async def _build(self, content: Content) -> None:
         async with self._building:
+            if content is not self._newest:
+                return  # newer content waits, or is in use
             try:
                 index = await asyncio.to_thread(self._builder.build, content)
             except SourceError as e:
@@ -191,10 +207,12 @@ class Knowledge(Retriever):
                         await self._later()
                         return
                     await self._embed_with(encoder, index)
-            if self._open is not index:
+            if self._newest is not index.content:
                 self._incomplete.set()  # the sources changed: begin with what is missing now
                 return
         await self._build(index.content)
+        if self._builder.failure:
+            raise SourceError(self._builder.failure)
         async with self._building:
             await asyncio.to_thread(self._builder.store.end_build)
 
@@ -204,13 +222,15 @@ class Knowledge(Retriever):
         questions = dict(zip(BACKGROUND_KEYS, BACKGROUND, strict=True))
         async with self._building:
             keys = await asyncio.to_thread(self._builder.store.missing, encoder, [*BACKGROUND_KEYS, *texts])
-        began = loop.time()
+        published_s = loop.time()
         for batch in _batches(keys, questions | texts):
-            if self._open is not index and loop.time() - began < PUBLISH_S:
+            if self._newest is not index.content:
                 return
+            if loop.time() - published_s > PUBLISH_S:
+                await self._build(index.content)
+                published_s = loop.time()
             vectors = await self._worker.call(
-                lambda batch=batch: _embed_batch(encoder, batch, questions, texts),  # type: ignore[misc]
-                Priority.INDEXING,
+                partial(_embed_batch, encoder, batch, questions, texts), Priority.INDEXING
             )
             async with self._building:
                 await asyncio.to_thread(self._builder.store.put, encoder, vectors)
@@ -232,10 +252,10 @@ def _batches(keys: Sequence[bytes], texts: dict[bytes, str]) -> list[list[bytes]
 def _embed_batch(
     encoder: Encoder, batch: Sequence[bytes], questions: dict[bytes, str], texts: dict[bytes, str]
 ) -> dict[bytes, NDArray[np.float32]]:
-    asked = [key for key in batch if key in questions]
+    unrelated = [key for key in batch if key in questions]
     others = [key for key in batch if key not in questions]
     vectors = [
-        *encoder.queries([questions[key] for key in asked]),
+        *encoder.queries([questions[key] for key in unrelated]),
         *encoder.passages([texts[key] for key in others]),
     ]
-    return dict(zip([*asked, *others], vectors, strict=True))
+    return dict(zip([*unrelated, *others], vectors, strict=True))

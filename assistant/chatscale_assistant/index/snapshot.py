@@ -48,9 +48,9 @@ def write_snapshot(path: Path, version: str, content: Content, vectors: Vectors)
     beside.unlink(missing_ok=True)
     connection = apsw.Connection(str(beside))
     try:
-        connection.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF").fetchall()
         with connection:
-            connection.execute(_SCHEMA)
+            connection.execute(_SCHEMA).fetchall()
             _write_chunks(connection, content)
             connection.executemany(
                 "INSERT INTO vectors VALUES (?, ?, ?)",
@@ -168,6 +168,10 @@ class Snapshot:
             "ORDER BY row LIMIT ?",
             (normal_name(column), fold(value).strip(), source, source, limit),
         )
+
+    def siblings(self, chunk_id: str) -> list[Chunk]:
+        """The chunks of the same passage, such as all rows of a product."""
+        return self._chunks("passage = (SELECT passage FROM chunks WHERE id = ?) ORDER BY row", (chunk_id,))
 
     def _chunks(self, where: str, values: Sequence[Any]) -> list[Chunk]:
         query = f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE {where}"  # noqa: S608 - constants of this module
