@@ -22,7 +22,7 @@ CATALOGUE = "id,name,color,price\n1,Tea Kettle,red,19.90\n2,Tea Kettle,blue,21.9
 POLICY = "# Returns\nWe take shoes back for 30 days.\n\n# Shipping\nParcels to France cost 4.90 EUR.\n"
 REPLIES = """
 - id: hours
-  questions: [When are you open?, 你们几点开门]
+  questions: ["When are you open?", 你们几点开门]
   answers: {en: "From 9 to 18.", zh: "九点到十八点", fr: "De 9 h à 18 h."}
 """
 
@@ -107,5 +107,5 @@ class Shop:
 
 async def eventually(condition, within_s: float = 30) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the condition is anything
             await asyncio.sleep(0.005)
