@@ -101,8 +101,10 @@ class Gate:
                 return _refused(Refusal.NOT_OWNED, checked, "the result has another owner")
         elif not bound and not names_customer(result.data):
             return _refused(Refusal.UNBOUND, checked, "neither the arguments nor the result name the customer")
-        return None if is_only_of(result.data, customer.id) else _refused(
-            Refusal.NOT_OWNED, checked, "the result has another owner"
+        return (
+            None
+            if is_only_of(result.data, customer.id)
+            else _refused(Refusal.NOT_OWNED, checked, "the result has another owner")
         )
 
     def check_write(self, call: ToolCall, conversation: Conversation, facts: Facts, now: datetime) -> Decision:
@@ -168,7 +170,9 @@ class Gate:
 
 def _with_key(arguments: Mapping[str, Any], tool: GuardedTool) -> Mapping[str, Any]:
     """For the check of the schema: the key is set after it."""
-    return {**arguments, IDEMPOTENCY_PARAMETER: "k" * 26} if IDEMPOTENCY_PARAMETER in tool.schema.parameters else arguments
+    return (
+        {**arguments, IDEMPOTENCY_PARAMETER: "k" * 26} if IDEMPOTENCY_PARAMETER in tool.schema.parameters else arguments
+    )
 
 
 def _refused(reason: Refusal, checked: _Checked, detail: str) -> Refused:
@@ -197,7 +201,9 @@ def _check_owners(checked: _Checked, customer: Customer, facts: Facts) -> Refuse
     for (_, _, lookup), (_, call) in zip(owned, _owner_calls(checked), strict=True):
         result = facts.get(fact_key(call))
         if result is None:
-            return _refused(Refusal.UNBOUND, checked, f"the owner cannot be read: {lookup.tool} is not allowed or failed")
+            return _refused(
+                Refusal.UNBOUND, checked, f"the owner cannot be read: {lookup.tool} is not allowed or failed"
+            )
         if result.is_error or not is_customer(owner_of(result.data, lookup.owner), customer.id):
             return _refused(Refusal.NOT_OWNED, checked, "the object has another owner, or does not exist")
     return None
@@ -226,7 +232,11 @@ def _situation(checked: _Checked, customer: Customer, facts: Facts) -> Situation
     named, profile = _facts_by_name(checked, facts), checked.tool.rule.profile
     if profile is not None:
         result = facts.get(fact_key(ToolCall(checked.call.server, profile.tool, {profile.parameter: customer.id})))
-        if result is not None and not result.is_error and is_customer(owner_of(result.data, profile.owner), customer.id):
+        if (
+            result is not None
+            and not result.is_error
+            and is_customer(owner_of(result.data, profile.owner), customer.id)
+        ):
             named[CUSTOMER_FACT] = result.data
     read = ((product, facts.get(fact_key(call))) for product, call in _product_calls(checked, facts))
     products = {product: result.data for product, result in read if result is not None and not result.is_error}

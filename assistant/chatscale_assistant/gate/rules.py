@@ -28,7 +28,9 @@ PRIVATE_WORDS: Final = frozenset(
      "parcel", "shipment", "tracking", "member", "client", "wallet", "voucher", "gift", "card", "zip", "person"}
 )  # fmt: skip
 _ID: Final = re.compile(r"(.+)_ids?")
-_PUBLIC_VERBS: Final = frozenset({"get", "list", "find", "search", "read", "show", "check", "lookup", "fetch", "browse"})
+_PUBLIC_VERBS: Final = frozenset(
+    {"get", "list", "find", "search", "read", "show", "check", "lookup", "fetch", "browse"}
+)
 
 
 @dataclass(frozen=True, slots=True)

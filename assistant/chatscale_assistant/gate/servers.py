@@ -48,7 +48,9 @@ def guard_server(config: ToolServer, offered: Sequence[ToolDescription], pinned:
         closed = f"descriptions or schemas of the allowed tools changed: pinned {pinned}, found {digest}"
         return GuardedServer(config.name, digest=digest, closed=closed)
     if missing:
-        return GuardedServer(config.name, closed=f"the server does not offer {', '.join(missing)} of spec.tools[].allow")
+        return GuardedServer(
+            config.name, closed=f"the server does not offer {', '.join(missing)} of spec.tools[].allow"
+        )
     allowed = [tool for tool in offered if tool.name in config.allow]
     try:
         tools = {tool.name: _guard_tool(tool, allowed, frozenset(config.writes)) for tool in allowed}

@@ -22,9 +22,7 @@ class DoneWrites:
     def claim(self, key: str) -> bool:
         """Whether the key is new. It is claimed before the call, so that two calls at the same time are one write."""
         now_s = self._clock()
-        while self._claimed and (
-            next(iter(self._claimed.values())) < now_s - KEEP_S or len(self._claimed) >= MAX_KEYS
-        ):
+        while self._claimed and (next(iter(self._claimed.values())) < now_s - KEEP_S or len(self._claimed) >= MAX_KEYS):
             self._claimed.popitem(last=False)
         if key in self._claimed:
             return False

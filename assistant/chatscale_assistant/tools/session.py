@@ -128,7 +128,9 @@ def opening(token_file: Callable[[str], Path | None]) -> OpenSession:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         timeout = httpx2.Timeout(OPEN_TIMEOUT_S, read=None)
         async with httpx2.AsyncClient(transport=_BoundedTransport(), headers=headers, timeout=timeout) as http:
-            transport = streamable_http_client(endpoint(server.mcp), http_client=http, max_sse_event_size=MAX_RESPONSE_BYTES)
+            transport = streamable_http_client(
+                endpoint(server.mcp), http_client=http, max_sse_event_size=MAX_RESPONSE_BYTES
+            )
             client = Client(transport, cache=None, client_info=Implementation(name="chatscale-assistant", version="1"))
             async with client:
                 yield McpSession(client)
