@@ -1,4 +1,4 @@
-"""Runs the assistant as a pod runs it: its own process, its configuration and its knowledge in folders, HTTP in front."""
+"""Runs the assistant as a pod runs it: its own process, configuration and knowledge in folders, HTTP in front."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,16 +110,19 @@ async def _until_ready(process: asyncio.subprocess.Process, url: str, log: Path)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         while loop.time() < deadline:
             if process.returncode is not None:
-                last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-                raise SourceError(f"the assistant exited with {process.returncode}: {''.join(last)[:400]}")
+                raise SourceError(f"the assistant exited with {process.returncode}: {_last_line(log)}")
             try:
                 async with session.get(url + READYZ_PATH) as response:
-                    if response.status == aiohttp.http.HTTPStatus.OK:
+                    if response.status == HTTPStatus.OK:
                         return
             except (aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(_ASK_EVERY_S)
     raise SourceError(f"the assistant was not ready within {READY_S:.0f} s")
+
+
+def _last_line(log: Path) -> str:
+    return "".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:])[:400]
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
