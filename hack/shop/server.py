@@ -30,9 +30,7 @@ def build_app(shop: Shop, *, token: str = "", trial_routes: bool = False, descri
     described: text that is appended to each description, to try what a changed description does.
     """
     holder = [shop.copy()]
-    tools = [
-        Tool.model_validate({**each, "description": each["description"] + described}) for each in describe_tools()
-    ]
+    tools = [Tool.model_validate({**each, "description": each["description"] + described}) for each in describe_tools()]
 
     async def list_tools(_context: Any, _params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=tools)

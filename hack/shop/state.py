@@ -1,6 +1,5 @@
 """The shop's data, in memory: products, users and orders of tau2's retail domain."""
 
-import copy
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ class Shop:
 
     def copy(self) -> "Shop":
         """A shop that changes on its own."""
-        return copy.deepcopy(self)
+        return Shop(*json.loads(json.dumps([self.products, self.users, self.orders, self.done])))
 
     def digest(self) -> str:
         """SHA-256 of products, users and orders: equal for equal states."""

@@ -90,6 +90,8 @@ def _describe(name: str) -> dict[str, Any]:
 
 def _property(name: str) -> dict[str, Any]:
     schema: dict[str, Any] = dict(_IDS if name.endswith("_ids") else _TEXT)
+    if name == "summary":
+        schema["maxLength"] = 4000
     if name == "reason":
         schema["enum"] = list(CANCEL_REASONS)
     if name in _DESCRIPTIONS:

