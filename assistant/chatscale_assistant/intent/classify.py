@@ -62,7 +62,7 @@ def understand(
     )
 
 
-def _choose(
+def _choose(  # noqa: PLR0911 - a list of rules, first match decides
     text: str,
     folded: str,
     matched: tuple[Intent, ...],

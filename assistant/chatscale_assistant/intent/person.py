@@ -109,7 +109,7 @@ def asks_who_answers(text: str) -> bool:
     return _ASKS_IDENTITY.search(fold(text)) is not None
 
 
-def _clause_wants(clause: str) -> bool:
+def _clause_wants(clause: str) -> bool:  # noqa: PLR0911 - a list of rules, first match decides
     if _ASKS_IDENTITY.search(clause) and not _REQUEST_EN.search(_ASKS_IDENTITY.sub(" ", clause)):
         return False
     if _NO_BOT.search(clause):
@@ -139,9 +139,9 @@ def _nearest(word: str) -> str:
         if (
             word[0] == right[0]
             and abs(len(word) - len(right)) <= limit
-            and len(right) > 3
+            and len(right) > 3  # noqa: PLR2004
             and _distance(word, right) <= limit
-        ):  # noqa: PLR2004
+        ):
             return right
     return word
 

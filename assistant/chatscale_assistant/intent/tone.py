@@ -35,7 +35,7 @@ _SHOUT: Final = re.compile(r"[!！]{2,}|\?[!?]{1,}|[?？！!]{3,}")
 _MIN_CAPITALS: Final = 8
 
 
-def tone_of(text: str, *, positive: float | None = None) -> Sentiment:
+def tone_of(text: str, *, positive: float | None = None) -> Sentiment:  # noqa: PLR0911 - a list of rules, first match decides
     """The tone of a customer's message.
 
     `positive`: probability of a positive text by a model, 0 to 1.  It decides only where the words do not.
