@@ -70,7 +70,6 @@ class SampleShop:
         except self.state.ShopError as e:
             return False, f"Error: {e}"
 
-
     def copy_for(self, start: Any, task: Task) -> Any:
         """A shop in which the task's own rows change alone: a copy of everything would take 0.2 s."""
         named = json.dumps([dict(action.arguments) for action in task.actions])
@@ -135,15 +134,17 @@ def _same(bare: SampleShop, start: Any, gate: Gate, task: Task) -> bool:
         done, _ = bare.call(without, action.tool, arguments)
         call = ToolCall(SERVER, action.tool, arguments)
         before = ask(task.customer, f"task-{task.id}-{place}")
-        allowed = may_run(gate, through, call, confirmed(gate, call, before) if action.tool in WRITES else Attempt(call, before))
+        allowed = may_run(
+            gate, through, call, confirmed(gate, call, before) if action.tool in WRITES else Attempt(call, before)
+        )
         if (allowed and bare.call(through, action.tool, arguments)[0]) != done:
             return False
     return bool(without.orders == through.orders and without.users == through.users)
 
 
-def may_run(gate: Gate, shop: Any, call: ToolCall, attempt: Attempt) -> bool:
+def may_run(gate: Gate, shop: Any, attempt: Attempt) -> bool:
     """The gate's decision about a call, with the shop's data as facts."""
-    data = {"products": shop.products, "users": shop.users, "orders": shop.orders}
+    data, call = {"products": shop.products, "users": shop.users, "orders": shop.orders}, attempt.call
     if call.tool in WRITES:
         decision = decide_write(gate, data, attempt)
     elif call.tool in READS:
