@@ -134,9 +134,8 @@ def _same(bare: SampleShop, start: Any, gate: Gate, task: Task) -> bool:
         done, _ = bare.call(without, action.tool, arguments)
         call = ToolCall(SERVER, action.tool, arguments)
         before = ask(task.customer, f"task-{task.id}-{place}")
-        allowed = may_run(
-            gate, through, call, confirmed(gate, call, before) if action.tool in WRITES else Attempt(call, before)
-        )
+        attempt = confirmed(gate, call, before) if action.tool in WRITES else Attempt(call, before)
+        allowed = may_run(gate, through, attempt)
         if (allowed and bare.call(through, action.tool, arguments)[0]) != done:
             return False
     return bool(without.orders == through.orders and without.users == through.users)

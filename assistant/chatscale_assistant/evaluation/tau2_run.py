@@ -1,14 +1,14 @@
 """tau2's retail tasks with a model by URL: the agent's tool calls pass the gate, a second model plays the customer.
 
 pass^1 here: the share of tasks that, in one trial, end in the database state of the expected actions and whose required
-facts the agent has said. It differs from tau2's own number: every write needs the customer's yes to a proposal that code
-writes, and no model judges the conversation. Compare it only with numbers of this command and this version of the data.
+facts the agent has said. It differs from tau2's own number: every write needs the customer's yes to a proposal that
+code writes, and no model judges the conversation. Compare it only with numbers of this command and of the same data.
 """
 
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.answers.proposals import proposal_text
@@ -43,6 +43,24 @@ class Completes(Protocol):
     async def complete(self, messages: Sequence[Message], *, tools: Sequence[Message] = ()) -> Message:
         """The model's message, in OpenAI's form."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What all tasks share."""
+
+    policy: str
+    raw: dict[str, dict[str, Any]]
+    """The tasks as tau2 publishes them, by id."""
+    gate: Gate
+    bare: SampleShop
+    start: Any
+    """The shop's state before a task."""
+
+    @classmethod
+    def of(cls, shop: Tau2Shop, gate: Gate, bare: SampleShop, start: Any) -> Self:
+        """A stage for all tasks of the shop."""
+        return cls(shop.policy, {str(each["id"]): each for each in shop.tasks}, gate, bare, start)
 
 
 @dataclass(slots=True)
@@ -90,41 +108,31 @@ class _Trial:
 
 
 async def measure_tau2(
-    agent: Completes, customer: Completes, *, shop: Tau2Shop, tasks: Sequence[Task], gate: Gate, bare: SampleShop,
-    start: Any, count: int, names: str,
-) -> AsyncIterator[Measurement]:  # fmt: skip
-    """Run `count` of the 40 test tasks. names: the two models, for the note."""
-    raw = {str(each["id"]): each for each in shop.tasks}
-    chosen = [task for task in tasks if task.id in shop.test_ids][:count]
-    passed = [
-        await run_task(
-            agent, customer, task=task, raw=raw[task.id], policy=shop.policy, gate=gate, bare=bare, start=start
-        )
-        for task in chosen
-    ]
+    agent: Completes, customer: Completes, stage: Stage, tasks: Sequence[Task], names: str
+) -> AsyncIterator[Measurement]:
+    """Run the tasks. names: the two models, for the note."""
+    passed = [await run_task(agent, customer, stage, task) for task in tasks]
     yield Measurement.of(
         "model",
         "tau2 retail, pass^1",
         share(passed),
-        note=f"{names}; one trial of {len(chosen)} test tasks, each write confirmed through the gate.",
+        note=f"{names}; one trial of {len(tasks)} test tasks, each write confirmed through the gate.",
     )
 
 
-async def run_task(
-    agent: Completes, customer: Completes, *, task: Task, raw: dict[str, Any], policy: str, gate: Gate, bare: SampleShop,
-    start: Any,
-) -> bool:  # fmt: skip
+async def run_task(agent: Completes, customer: Completes, stage: Stage, task: Task) -> bool:
     """Whether one trial ends in the expected state, with the required facts said."""
-    expected, shop = bare.copy_for(start, task), bare.copy_for(start, task)
+    bare, raw = stage.bare, stage.raw[task.id]
+    expected, shop = bare.copy_for(stage.start, task), bare.copy_for(stage.start, task)
     for action in task.actions:
         bare.call(expected, action.tool, dict(action.arguments))
     trial = _Trial(
         customer=customer,
-        gate=gate,
+        gate=stage.gate,
         bare=bare,
         shop=shop,
         conversation=replace(ask(task.customer, f"tau2-{task.id}"), turns=()),
-        agent_messages=[{"role": "system", "content": policy}, {"role": "assistant", "content": _HELLO}],
+        agent_messages=[{"role": "system", "content": stage.policy}, {"role": "assistant", "content": _HELLO}],
         customer_messages=[{"role": "system", "content": f"{_CUSTOMER_RULES}\n{_scenario(raw)}"}],
     )
     trial.agent_messages.append({"role": "user", "content": await trial.say(_HELLO)})
