@@ -49,6 +49,16 @@ class Content:
         """Of all sources."""
         return make_passages(self.chunks)
 
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """Of the vectors of all passages, in order."""
+        return [passage.key for passage in self.passages]
+
+    @property
+    def states(self) -> tuple[SourceState, ...]:
+        """For GET /state."""
+        return tuple(source.state for source in self.sources)
+
     def version(self, encoders: Iterable[str]) -> str:
         """16 hexadecimal characters: the same content, encoders and format give the same name in every pod."""
         digest = hashlib.sha256(f"format {FORMAT}\n".encode())

@@ -76,7 +76,7 @@ class EmbeddingCache:
 def _open(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     try:
-        connection.execute(_SCHEMA)
+        connection.execute(_SCHEMA).fetchall()
     except apsw.Error:
         with contextlib.suppress(apsw.Error):
             connection.close()

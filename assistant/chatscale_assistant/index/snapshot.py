@@ -48,9 +48,9 @@ def write_snapshot(path: Path, version: str, content: Content, vectors: Vectors)
     beside.unlink(missing_ok=True)
     connection = apsw.Connection(str(beside))
     try:
-        connection.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF").fetchall()
         with connection:
-            connection.execute(_SCHEMA)
+            connection.execute(_SCHEMA).fetchall()
             _write_chunks(connection, content)
             connection.executemany(
                 "INSERT INTO vectors VALUES (?, ?, ?)",
@@ -142,6 +142,11 @@ class Snapshot:
         """In how many passages the term is."""
         return int(self._one("SELECT count(*) FROM terms WHERE terms MATCH ?", (match_any([term]),)))
 
+    def has_term(self, term: str, passage: int) -> bool:
+        """Whether the passage has the term."""
+        query = "SELECT 1 FROM terms WHERE terms MATCH ? AND rowid = ?"
+        return self._one(query, (match_any([term]), passage)) is not None
+
     def matrix(self, encoder: str, dimensions: int) -> Matrix:
         """The vectors of an encoder; passages that are not embedded yet are missing."""
         rows = self._all("SELECT passage, vector FROM vectors WHERE encoder = ? ORDER BY passage", (encoder,))
@@ -163,6 +168,10 @@ class Snapshot:
             "ORDER BY row LIMIT ?",
             (normal_name(column), fold(value).strip(), source, source, limit),
         )
+
+    def siblings(self, chunk_id: str) -> list[Chunk]:
+        """The chunks of the same passage, such as all rows of a product."""
+        return self._chunks("passage = (SELECT passage FROM chunks WHERE id = ?) ORDER BY row", (chunk_id,))
 
     def _chunks(self, where: str, values: Sequence[Any]) -> list[Chunk]:
         query = f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE {where}"  # noqa: S608 - constants of this module

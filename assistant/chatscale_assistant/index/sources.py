@@ -2,7 +2,8 @@
 not answer any more.
 """
 
-from dataclasses import dataclass, field, replace
+import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, KnowledgeSource
@@ -54,15 +55,22 @@ def _read_file(source: str, kind: KnowledgeKind, version: str, file: File) -> li
 
 @dataclass(slots=True)
 class FolderSource:
-    """A mounted source, read again only when its files changed. Blocks: call it from a thread."""
+    """A mounted source, read again only when its files changed."""
 
     spec: KnowledgeSource
     folder: Path
     _seen: Fingerprint | str = field(default="", init=False)
     _source: Source | None = field(default=None, init=False)
 
-    def read(self) -> Source:
+    async def read(self) -> Source:
         """The source as it is now. The same object as before if nothing changed."""
+        return await asyncio.to_thread(self.read_blocking)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def read_blocking(self) -> Source:
+        """The same, for a thread: 10 µs a file if nothing changed."""
         try:
             seen = fingerprint(self.folder)
         except SourceError as e:
@@ -81,8 +89,3 @@ class FolderSource:
         if self._source is None or self._source != source:
             self._source = source
         return self._source
-
-
-def without_text(source: Source, message: str) -> Source:
-    """The source, left out of the index."""
-    return replace(source, digest="", chunks=(), message=message)

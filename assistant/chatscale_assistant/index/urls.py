@@ -7,6 +7,8 @@ the address of the source would otherwise read services inside the cluster.
 import asyncio
 import ipaddress
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -49,21 +51,41 @@ class _GoneError(SourceError):
 
 
 @dataclass(slots=True)
-class UrlFile:
+class UrlSource:
     """One source behind HTTP. Use it in one event loop."""
 
     spec: KnowledgeSource
     session: aiohttp.ClientSession
     max_bytes: int = MAX_FILE_BYTES
+    clock: Callable[[], float] = time.monotonic
+    """In seconds."""
     _source: Source | None = field(default=None, init=False)
     _validators: dict[str, str] = field(default_factory=dict, init=False)
+    _fetching: asyncio.Task[None] | None = field(default=None, init=False)
     _next_s: float = field(default=float("-inf"), init=False)
     _fetched_s: float = field(default=0.0, init=False)
 
-    async def read(self, now_s: float) -> Source:
-        """The source as it is now, fetched if its interval is over; `now_s` is a monotonic clock in seconds."""
-        if self._source is not None and now_s < self._next_s:
-            return self._source
+    async def read(self) -> Source:
+        """The source as fetched last.
+
+        The first call waits for the file, 30 s at most. Later ones fetch in the background after each interval, so that
+        a slow server does not delay the other sources.
+        """
+        now_s = self.clock()
+        if self._source is None:
+            await self._update(now_s)
+        elif now_s >= self._next_s and (self._fetching is None or self._fetching.done()):
+            self._fetching = asyncio.create_task(self._update(now_s))
+        assert self._source is not None  # noqa: S101 - set by the first update
+        return self._source
+
+    async def close(self) -> None:
+        """Stop a fetch that runs."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+
+    async def _update(self, now_s: float) -> None:
         interval_s = self._interval.total_seconds()
         self._next_s = now_s + interval_s
         try:
@@ -74,8 +96,6 @@ class UrlFile:
         except SourceError as e:
             if self._source is None or now_s - self._fetched_s > KEPT_INTERVALS * interval_s:
                 self._leave_out(str(e))
-        assert self._source is not None  # noqa: S101 - set in each branch
-        return self._source
 
     @property
     def _interval(self) -> timedelta:
@@ -101,7 +121,7 @@ class UrlFile:
                             continue
                         return await self._parse(response)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as e:
-            raise SourceError(f"source {self.spec.name}: {url}: cannot be fetched: {e or type(e).__name__}") from e
+            raise SourceError(f"source {self.spec.name}: {url}: cannot be fetched: {str(e) or type(e).__name__}") from e
         raise SourceError(f"source {self.spec.name}: expected at most {MAX_REDIRECTS} redirects, found more")
 
     async def _parse(self, response: aiohttp.ClientResponse) -> Source:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from chatscale_assistant.retrieval.glossary_entries import ENTRIES
-from chatscale_assistant.retrieval.terms import fold, has_cjk, terms
+from chatscale_assistant.retrieval.terms import content_terms, fold, has_cjk, terms
 
 _LONGEST_CJK: Final = 8
 _LONGEST_WORDS: Final = 5
@@ -22,15 +22,16 @@ class _Entry:
     french: tuple[str, ...]
 
 
-def translations(question: str) -> list[str]:
-    """English words for the shop words of a question, longest first in each place; empty if there are none."""
-    return list(dict.fromkeys(word for entry in _find(question) for word in entry.english[:2]))
-
-
-def synonyms(question: str) -> list[str]:
-    """The same in all three languages: for the lexical search over sources in any of them."""
-    found = _find(question)
-    return list(dict.fromkeys(word for entry in found for word in (*entry.english, *entry.chinese, *entry.french)))
+def concepts(question: str) -> list[list[str]]:
+    """For each shop word of a question: the terms of its words in all three languages; empty if there are none."""
+    return [
+        list(
+            dict.fromkeys(
+                term for word in (*entry.english, *entry.chinese, *entry.french) for term in content_terms(word)
+            )
+        )
+        for entry in _find(question)
+    ]
 
 
 def _find(question: str) -> list[_Entry]:

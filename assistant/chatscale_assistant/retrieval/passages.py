@@ -36,7 +36,12 @@ class Passage:
     @property
     def key(self) -> bytes:
         """32 bytes: the key of its vector in caches and stores."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).digest()
+        return text_key(self.text)
+
+
+def text_key(text: str) -> bytes:
+    """SHA-256 of a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def make_passages(chunks: Sequence[Chunk]) -> list[Passage]:
