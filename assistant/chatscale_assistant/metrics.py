@@ -31,9 +31,9 @@ ANSWER_SECONDS = Histogram(
     "`not_called`", ("model",), buckets=ANSWER_BUCKETS_S, registry=REGISTRY,
 )  # fmt: skip
 HAND_OVERS = Counter(
-    "assistant_hand_overs_total", "Cases that went to a person, by reason (requested, angry, misses, pending_failed, "
-    "scope) and whether the desk accepted them: accepted, refused, or none without a desk", ("reason", "desk"),
-    registry=REGISTRY,
+    "assistant_hand_overs_total", "Cases that went to a person, by reason (requested, angry, misses, tools_failed, "
+    "not_supported) and whether the desk accepted them: accepted, refused, or none without a desk",
+    ("reason", "desk"), registry=REGISTRY,
 )  # fmt: skip
 CHECKS_FAILED = Counter(
     "assistant_checks_failed_total", "Checks that an answer did not pass, so that the answer came from a lower rung",

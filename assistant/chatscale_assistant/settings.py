@@ -49,9 +49,16 @@ class SecretFiles:
     def read(self, path: str) -> str:
         """The text of one key, such as `desk/url`; empty if there is no such file."""
         try:
-            return (self.folder / path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
+            return self.read_bytes(path).decode().strip()
+        except UnicodeDecodeError:
             return ""
+
+    def read_bytes(self, path: str) -> bytes:
+        """The bytes of one key; empty if there is no such file."""
+        try:
+            return (self.folder / path).read_bytes()
+        except OSError:
+            return b""
 
 
 class LogFormat(StrEnum):

@@ -17,7 +17,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from chatscale.api.v1alpha1.shopassistant import Language, OpeningHours
-from chatscale_assistant.desk.hours import is_open, next_opening
+from chatscale_assistant.answers.hours import is_open, next_opening
 from chatscale_assistant.desk.outgoing import DeskFailedError, Outgoing, base_url
 from chatscale_assistant.desk.signature import sign
 from chatscale_assistant.domain.conversation import Conversation
@@ -85,7 +85,8 @@ class WebhookDesk(Desk):
     def _payload(
         self, conversation: Conversation, key: str, summary: str, language: Language, reason: str
     ) -> dict[str, Any]:
-        opens = next_opening(self.hours, conversation.now)
+        opened = self.hours is None or is_open(self.hours, conversation.now)
+        opens = None if self.hours is None or opened else next_opening(self.hours, conversation.now)
         return {
             "event": "hand_over",
             "id": key,
@@ -97,7 +98,7 @@ class WebhookDesk(Desk):
             "summary": summary,
             "transcript": [{"speaker": str(turn.speaker), "text": turn.text} for turn in conversation.turns],
             "at": conversation.now.isoformat(),
-            "open": is_open(self.hours, conversation.now),
+            "open": opened,
             "opens_at": opens.isoformat() if opens else None,
         }
 

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import os
 import re
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
 
 from chatscale_assistant import metrics
+from chatscale_assistant.conversation.deadlines import where
 from chatscale_assistant.errors import InvalidRequestError
 from chatscale_assistant.http.lifecycle import Lifecycle
 from chatscale_assistant.http.options import HttpOptions
@@ -85,11 +85,6 @@ class RequestBoundary:
         except Exception as error:  # noqa: BLE001 - the client needs a response to every failure
             log.error("request failed", extra={"request_id": record.request_id, **where(error)})  # noqa: TRY400
             return _refused(record, ApiError(500, "the assistant failed to handle this request", code="internal_error"))
-
-
-def where(error: BaseException) -> dict[str, str]:
-    """Fields for a log line: class and place of an error, without its message, which may quote a conversation."""
-    return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}
 
 
 def choose_request_id(request: web.BaseRequest) -> str:

@@ -9,10 +9,11 @@ from typing import Final
 
 from aiohttp import web
 
+from chatscale_assistant.conversation.deadlines import where
 from chatscale_assistant.desk.chatwoot import ChatwootDesk, Incoming, read_event
 from chatscale_assistant.desk.signature import is_signed
 from chatscale_assistant.domain.interfaces import Responder
-from chatscale_assistant.http.boundary import RECORD, where
+from chatscale_assistant.http.boundary import RECORD
 from chatscale_assistant.http.lifecycle import Lifecycle
 from chatscale_assistant.http.options import HttpOptions
 from chatscale_assistant.http.record import RequestRecord

@@ -18,6 +18,8 @@ from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_contract.openai.sse import encode_json
 
 BATCH_FIELD: Final = "inputs"
+SHARED_FIELD: Final = "shared"
+"""Of a batch: fields of every input, such as the purchases that all recommendations use. An input's own field wins."""
 MAX_BATCH: Final = 1000
 
 
@@ -59,12 +61,14 @@ class TaskHandlers:
         body = await read_object(http, self.options, self.options.max_task_body_bytes)
         async with self.admission.place():
             if BATCH_FIELD in body:
-                return await self._run_batch(http, name, body[BATCH_FIELD])
+                return await self._run_batch(http, name, body[BATCH_FIELD], body.get(SHARED_FIELD, {}))
             record.items = 1
             output = await self._run_one(name, body)
         return web.json_response({"object": "task.result", "task": name, "output": output}, dumps=encode_json)
 
-    async def _run_batch(self, http: web.Request, name: str, inputs: Any) -> web.Response:
+    async def _run_batch(self, http: web.Request, name: str, inputs: Any, shared: Any) -> web.Response:
+        if not isinstance(shared, dict):
+            raise bad_request(f"{SHARED_FIELD} must be an object", param=SHARED_FIELD)
         if not isinstance(inputs, list) or not inputs:
             raise bad_request(f"{BATCH_FIELD} must be a list with at least one input", param=BATCH_FIELD)
         if len(inputs) > MAX_BATCH:
@@ -75,7 +79,7 @@ class TaskHandlers:
         for index, value in enumerate(inputs):
             place = f"{BATCH_FIELD}[{index}]"
             try:
-                outcome: dict[str, Any] = {"output": await self._run_one(name, value)}
+                outcome: dict[str, Any] = {"output": await self._run_one(name, _with_shared(value, shared))}
             except InvalidRequestError as error:
                 path = f"{place}.{error.param}" if error.param else place
                 outcome = bad_request(str(error), param=path).body()
@@ -92,6 +96,10 @@ class TaskHandlers:
             raise
         metrics.TASK_ITEMS.labels(name, "ok").inc()
         return output
+
+
+def _with_shared(value: Any, shared: Mapping[str, Any]) -> Any:
+    return {**shared, **value} if isinstance(value, dict) else value
 
 
 def _check_object(value: Any) -> None:

@@ -34,8 +34,9 @@ def make_knowledge(
     store: Store | None = None,
     mounts: Path = Path(KNOWLEDGE_MOUNT_PATH),
     folder: Path = Path(INDEX_FOLDER),
+    worker: Worker | None = None,
 ) -> Knowledge:
-    """Enter its `running()`. `store` is a PostgresStore where the spec names one; a file in `folder` without it."""
+    """Enter its `running()`, which also closes the worker. `store` is a PostgresStore where the spec names one; a file in `folder` without it."""
     folder.mkdir(parents=True, exist_ok=True)
     return Knowledge(
         [_live(each, session, mounts) for each in spec.knowledge],
@@ -44,7 +45,7 @@ def make_knowledge(
             default_encoders() if encoders is None else encoders,
             FileStore(folder / CACHE_FILE) if store is None else store,
         ),
-        worker=Worker(),
+        worker=worker or Worker(),
     )
 
 

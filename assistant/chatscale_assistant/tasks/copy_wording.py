@@ -1,4 +1,3 @@
-
 """Templates of product texts in Chinese, English and French. They claim nothing beyond their fields."""
 
 from collections.abc import Sequence

@@ -1,4 +1,3 @@
-
 """Task `order-advice`: what to order, how long stock lasts, and which parcels are late. All numbers come from code."""
 
 from datetime import datetime

@@ -1,4 +1,3 @@
-
 """Task `recommend`: what to offer a customer or add to a basket, of the items that are in stock."""
 
 from datetime import date, datetime

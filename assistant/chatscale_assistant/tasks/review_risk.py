@@ -1,4 +1,3 @@
-
 """Task `review-risk`: how likely a reviewer's ratings are faked, with reasons a person can check.
 
 The probability is a posterior: a prior share of faked reviewers, and a log likelihood ratio from each signal.  It uses

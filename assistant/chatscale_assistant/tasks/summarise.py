@@ -1,4 +1,3 @@
-
 """Task `summarise`: the sentences that stand for a conversation or for a set of reviews, word for word.
 
 The summary is extractive: each sentence is a quote with its place, so it cannot say what nobody wrote.  A chat model

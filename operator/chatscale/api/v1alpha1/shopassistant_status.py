@@ -23,7 +23,16 @@ class ToolServerStatus(ApiModel):
     """One MCP server, as the pods see it."""
 
     name: str = Field(description="Name of the server.")
-    digest: str = Field(default="", description="Digest of the descriptions that are pinned.")
+    digest: str = Field(
+        default="",
+        description="Digest of the descriptions that are pinned: spec.tools[].pinnedDigest, or else the first that all "
+        "pods reported.",
+    )
+    pinned_for: str = Field(
+        default="",
+        description="Digest of address and allow list that the pin belongs to. After a change of them the next "
+        "descriptions are pinned.",
+    )
     message: Annotated[str, StringConstraints(max_length=1024)] = Field(
         default="", description="Why it is not used; empty if it is used."
     )
