@@ -94,9 +94,8 @@ class Recommender:
 
     def _own(self, rows: Ints) -> Floats:
         ages = np.maximum(0, self._today - self.purchases.day[rows])
-        return np.bincount(
-            self.purchases.item[rows], 2 ** (-ages / HALF_LIFE_DAYS), minlength=len(self.purchases.items)
-        )
+        halved = 2 ** (-ages / HALF_LIFE_DAYS)
+        return np.bincount(self.purchases.item[rows], halved, minlength=len(self.purchases.items)).astype(np.float64)
 
     def _fit(self, customer: Ints, item: Ints) -> Ease | None:
         if len(self._rows) < MIN_MODEL_CUSTOMERS or len(self._model_items) < 2:  # noqa: PLR2004 - nothing goes together

@@ -35,6 +35,7 @@ def log_odds(table: ReviewTable, voice: Floats) -> tuple[Floats, Floats, Floats]
     """
     suspicion = np.full(len(table.reviewers), SUSPECT_SHARE)
     parts = np.zeros(table.count)
+    totals = np.zeros(len(table.reviewers))
     quality = np.full(table.count, 0.5)
     for _ in range(ROUNDS):
         weight = ((1 - suspicion) * voice)[table.reviewer]
@@ -46,7 +47,7 @@ def log_odds(table: ReviewTable, voice: Floats) -> tuple[Floats, Floats, Floats]
         variance = np.maximum(variance, MIN_SPREAD**2) * (1 + 1 / (support + PRIOR_RATINGS))
         honest = np.exp(-(gap**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
         parts = np.log(1.0 / np.maximum(honest, MIN_HONEST))
-        totals = np.bincount(table.reviewer, parts, minlength=len(table.reviewers))
+        totals = np.bincount(table.reviewer, parts, minlength=len(table.reviewers)).astype(np.float64)
         suspicion = probability(totals)
     return totals, quality, parts
 
