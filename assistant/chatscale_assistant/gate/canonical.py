@@ -16,8 +16,8 @@ MAX_DEPTH: Final = 6
 MAX_ITEMS: Final = 200
 """Values in the arguments of one call, at all depths."""
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories without a visible form: control, format (zero width, bidirectional), surrogate, private, unassigned
-characters, and line and paragraph separators."""
+"""Unicode categories without a visible form: control, format (zero width, bidirectional), surrogate, private and
+unassigned characters, line and paragraph separators."""
 
 
 class InvalidArgumentsError(Exception):

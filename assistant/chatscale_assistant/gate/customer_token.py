@@ -1,7 +1,7 @@
 """Verification of the shop's token for a customer (JWT). Pure: keys and time are arguments.
 
-A shop signs either with a shared secret (HS256) or with keys of a key set (asymmetric). The two never mix: with a key set,
-no symmetric algorithm counts, so that a public key cannot serve as a secret (RFC 8725, section 2.1).
+A shop signs either with a shared secret (HS256) or with keys of a key set (asymmetric). The two never mix: with a key
+set, no symmetric algorithm counts, so that a public key cannot serve as a secret (RFC 8725, section 2.1).
 """
 
 from collections.abc import Mapping
@@ -83,9 +83,9 @@ def read_key_set(document: object) -> KeySet:
 
 def _read_key(entry: object) -> PublicKey | None:
     """None for a key that is symmetric, malformed or not for signatures."""
-    if not isinstance(entry, dict) or entry.get("kty") not in _KINDS or entry.get("use", "sig") != "sig":
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(name, ""), str) for name in ("kty", "kid", "use")):
         return None
-    if not isinstance(entry.get("kid", ""), str):
+    if entry.get("kty") not in _KINDS or entry.get("use", "sig") != "sig":
         return None
     try:
         key = jwk.import_key(entry)

@@ -1,12 +1,13 @@
 """The gate: which tool calls may run. Code decides, from rules, signatures and facts; no prompt reaches it.
 
-The gate reads nothing itself. `facts_needed` names the reading calls whose results the decision needs; the caller runs them
-and passes the results. A missing fact about an owner refuses the call.
+The gate reads nothing itself. `facts_needed` names the reading calls whose results the decision needs; the caller runs
+them and passes the results. A missing fact about an owner refuses the call.
 """
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from chatscale_assistant.domain.conversation import Conversation, Customer
@@ -36,6 +37,12 @@ def fact_key(call: ToolCall) -> str:
     return canonical_json([call.server, call.tool, dict(call.arguments)])
 
 
+class _Kind(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    ANY = "any"
+
+
 @dataclass(frozen=True, slots=True)
 class _Checked:
     """A call that passed the checks without facts."""
@@ -59,7 +66,7 @@ class Gate:
 
     def facts_needed(self, call: ToolCall, customer: Customer | None, facts: Facts) -> tuple[ToolCall, ...]:
         """Reading calls that a decision needs beside `facts`; ask again with their results, until there are none."""
-        checked = self._check(call, customer, None)
+        checked = self._check(call, customer, _Kind.ANY)
         if isinstance(checked, Refused) or customer is None:
             return ()
         wanted = [each for _, each in _owner_calls(checked)]
@@ -73,7 +80,7 @@ class Gate:
 
     def check_read(self, call: ToolCall, customer: Customer | None, facts: Facts) -> Decision:
         """Whether a call that changes nothing may run. Its result still has to pass `check_result`."""
-        checked = self._check(call, customer, False)
+        checked = self._check(call, customer, _Kind.READ)
         if isinstance(checked, Refused):
             return checked
         if customer is not None and (refused := _check_owners(checked, customer, facts)):
@@ -82,30 +89,14 @@ class Gate:
 
     def check_result(self, call: ToolCall, result: ToolResult, customer: Customer | None) -> Refused | None:
         """Why the result of an allowed reading call must not be used; None if it may be."""
-        checked = self._check(call, customer, False)
+        checked = self._check(call, customer, _Kind.READ)
         if isinstance(checked, Refused):
             return checked
-        rule = checked.tool.rule
-        if rule.public:
-            owner = owner_of(result.data, None)
-            if owner is None or (customer is not None and is_customer(owner, customer.id)):
-                return None
-            return _refused(Refusal.NOT_OWNED, checked, "the result is a customer's")
+        if checked.tool.rule.public:
+            return _check_public_result(checked, result, customer)
         if customer is None:
             return _refused(Refusal.UNKNOWN_CUSTOMER, checked, "the tool needs a customer")
-        bound = _is_bound(checked)
-        if result.is_error:
-            return None if bound else _refused(Refusal.NOT_OWNED, checked, "the tool returned an error")
-        if rule.result_owner is not None:
-            if not is_customer(owner_of(result.data, rule.result_owner), customer.id):
-                return _refused(Refusal.NOT_OWNED, checked, "the result has another owner")
-        elif not bound and not names_customer(result.data):
-            return _refused(Refusal.UNBOUND, checked, "neither the arguments nor the result name the customer")
-        return (
-            None
-            if is_only_of(result.data, customer.id)
-            else _refused(Refusal.NOT_OWNED, checked, "the result has another owner")
-        )
+        return _check_private_result(checked, result, customer)
 
     def check_write(
         self, call: ToolCall, conversation: Conversation, facts: Facts, now: datetime, done: Container[str] = ()
@@ -116,17 +107,26 @@ class Gate:
         itself; if the server does a key once, the repetition may run and returns the first receipt.
         """
         customer = conversation.customer
-        checked = self._check(call, customer, True)
+        checked = self._check(call, customer, _Kind.WRITE)
         if isinstance(checked, Refused):
             return checked
         if customer is None:
             return _refused(Refusal.UNKNOWN_CUSTOMER, checked, "a write needs a customer")
         if conversation.hand_over is HandOverState.PERSON:
             return _refused(Refusal.PERSON_ANSWERS, checked, "staff answers")
-        if not _is_bound(checked) or checked.tool.rule.unchecked:
-            return _refused(Refusal.UNBOUND, checked, "a rule for the owner of an argument is missing")
-        if refused := _check_owners(checked, customer, facts):
-            return refused
+        return _check_owners(checked, customer, facts) or self._check_consent(
+            checked, conversation, customer, facts, now, done
+        )
+
+    def _check_consent(
+        self,
+        checked: _Checked,
+        conversation: Conversation,
+        customer: Customer,
+        facts: Facts,
+        now: datetime,
+        done: Container[str],
+    ) -> Decision:
         key = self.signer.idempotency_key(checked.call, customer.id, conversation.id)
         if has_receipt(conversation, key):
             return _refused(Refusal.ALREADY_DONE, checked, "the conversation has its receipt")
@@ -147,30 +147,40 @@ class Gate:
             call = replace(call, arguments={**call.arguments, IDEMPOTENCY_PARAMETER: key})
         return Allowed(call, key)
 
-    def _check(self, call: ToolCall, customer: Customer | None, writes: bool | None) -> _Checked | Refused:
-        """What needs no facts: allow list, pin, schema, identity. writes: None for either kind of tool."""
+    def _check(self, call: ToolCall, customer: Customer | None, kind: _Kind) -> _Checked | Refused:
+        """What needs no facts: allow list, pin, schema, identity."""
         server = self.servers.get(call.server)
         if server is None:
             return Refused(Refusal.NOT_ALLOWED, "the server is not in spec.tools")
         if server.closed:
             return Refused(Refusal.SERVER_CLOSED, f"server {server.name}: {server.closed}")
         tool = server.tools.get(call.tool) if type(call.tool) is str else None
-        if tool is None or (writes is not None and tool.writes is not writes):
+        if tool is None or (kind is not _Kind.ANY and tool.writes is not (kind is _Kind.WRITE)):
             return Refused(Refusal.NOT_ALLOWED, f"server {server.name}: the tool is not allowed for this kind of call")
         try:
-            arguments, _ = canonical_arguments(call.arguments)
-            if IDEMPOTENCY_PARAMETER in arguments:
-                raise InvalidArgumentsError("the caller sets the idempotency key")
-            tool.schema.check(_with_key(arguments, tool))
-            named = customer_arguments(arguments)
-        except (InvalidArgumentsError, ValueError) as error:
+            arguments = _check_arguments(call, tool)
+        except InvalidArgumentsError as error:
             return Refused(Refusal.INVALID_ARGUMENTS, f"{server.name}/{tool.name}: {error}")
-        checked = _Checked(ToolCall(server.name, tool.name, arguments), tool, server)
-        if customer is None and (named or not tool.rule.public):
-            return _refused(Refusal.UNKNOWN_CUSTOMER, checked, "the tool needs a customer")
-        if customer is not None and not all(is_customer(each, customer.id) for each in named):
-            return _refused(Refusal.OTHER_CUSTOMER, checked, "an argument names another customer")
-        return checked
+        return _check_identity(_Checked(ToolCall(server.name, tool.name, arguments), tool, server), customer)
+
+
+def _check_arguments(call: ToolCall, tool: GuardedTool) -> dict[str, Any]:
+    """Canonical arguments. Raises InvalidArgumentsError."""
+    arguments, _ = canonical_arguments(call.arguments)
+    if IDEMPOTENCY_PARAMETER in arguments:
+        raise InvalidArgumentsError("the caller sets the idempotency key")
+    tool.schema.check(_with_key(arguments, tool))
+    return arguments
+
+
+def _check_identity(checked: _Checked, customer: Customer | None) -> _Checked | Refused:
+    """Refused without a customer whom the tool needs, and with an argument that names another one."""
+    named = customer_arguments(checked.call.arguments)
+    if customer is None and (named or not checked.tool.rule.public):
+        return _refused(Refusal.UNKNOWN_CUSTOMER, checked, "the tool needs a customer")
+    if customer is not None and not all(is_customer(each, customer.id) for each in named):
+        return _refused(Refusal.OTHER_CUSTOMER, checked, "an argument names another customer")
+    return checked
 
 
 def _with_key(arguments: Mapping[str, Any], tool: GuardedTool) -> Mapping[str, Any]:
@@ -202,6 +212,9 @@ def _owner_calls(checked: _Checked) -> Iterable[tuple[str, ToolCall]]:
 
 
 def _check_owners(checked: _Checked, customer: Customer, facts: Facts) -> Refused | None:
+    """Refused unless all objects in the arguments are the customer's. A write must name one, or the customer."""
+    if checked.tool.writes and (not _is_bound(checked) or checked.tool.rule.unchecked):
+        return _refused(Refusal.UNBOUND, checked, "a rule for the owner of an argument is missing")
     owned = owned_arguments(checked.call.arguments, checked.tool.rule)
     for (_, _, lookup), (_, call) in zip(owned, _owner_calls(checked), strict=True):
         result = facts.get(fact_key(call))
@@ -212,6 +225,26 @@ def _check_owners(checked: _Checked, customer: Customer, facts: Facts) -> Refuse
         if result.is_error or not is_customer(owner_of(result.data, lookup.owner), customer.id):
             return _refused(Refusal.NOT_OWNED, checked, "the object has another owner, or does not exist")
     return None
+
+
+def _check_public_result(checked: _Checked, result: ToolResult, customer: Customer | None) -> Refused | None:
+    owner = owner_of(result.data, None)
+    if owner is None or (customer is not None and is_customer(owner, customer.id)):
+        return None
+    return _refused(Refusal.NOT_OWNED, checked, "the result is a customer's")
+
+
+def _check_private_result(checked: _Checked, result: ToolResult, customer: Customer) -> Refused | None:
+    """An error that is not bound to the customer by the arguments may hold another's data, so it is withheld too."""
+    owner, bound = checked.tool.rule.result_owner, _is_bound(checked)
+    if result.is_error:
+        return None if bound else _refused(Refusal.NOT_OWNED, checked, "the tool returned an error")
+    if owner is None and not bound and not names_customer(result.data):
+        return _refused(Refusal.UNBOUND, checked, "neither the arguments nor the result name the customer")
+    is_own = owner is None or is_customer(owner_of(result.data, owner), customer.id)
+    if is_own and is_only_of(result.data, customer.id):
+        return None
+    return _refused(Refusal.NOT_OWNED, checked, "the result has another owner")
 
 
 def _product_calls(checked: _Checked, facts: Facts) -> Iterable[tuple[str, ToolCall]]:

@@ -152,7 +152,7 @@ def first_broken(conditions: Sequence[Condition], situation: Situation) -> Condi
     return None
 
 
-def _holds(condition: Condition, at: Situation) -> bool:
+def _holds(condition: Condition, at: Situation) -> bool:  # noqa: PLR0911 - one return for each kind
     match condition:
         case FieldIn():
             return at.facts[condition.fact][condition.field] in condition.values
@@ -166,18 +166,24 @@ def _holds(condition: Condition, at: Situation) -> bool:
             return at.arguments[condition.argument] in at.facts[condition.fact][condition.field]
         case Paired():
             return _paired(condition, at)
-        case PaymentDiffers():
-            payments = at.facts[condition.fact]["payment_history"]
-            only = len(payments) == 1 and payments[0]["transaction_type"] == "payment"
-            return only and payments[0]["payment_method_id"] != at.arguments[condition.argument]
-        case RefundTarget():
-            method = at.arguments[condition.argument]
-            original = at.facts[condition.fact]["payment_history"][0]["payment_method_id"]
-            return method == original or _gift_card(method, at) is not None
-        case GiftCardCovers():
-            return _covers(condition, at)
         case SameProduct():
             return _same_product(condition, at)
+        case PaymentDiffers() | RefundTarget() | GiftCardCovers():
+            return _payment_holds(condition, at)
+        case _:
+            assert_never(condition)
+
+
+def _payment_holds(condition: PaymentDiffers | RefundTarget | GiftCardCovers, at: Situation) -> bool:
+    method, payments = at.arguments[condition.argument], at.facts[condition.fact]["payment_history"]
+    match condition:
+        case PaymentDiffers():
+            only = len(payments) == 1 and payments[0]["transaction_type"] == "payment"
+            return only and payments[0]["payment_method_id"] != method
+        case RefundTarget():
+            return method == payments[0]["payment_method_id"] or _gift_card(method, at) is not None
+        case GiftCardCovers():
+            return _covers(condition, at)
         case _:
             assert_never(condition)
 
@@ -224,7 +230,7 @@ def _same_product(condition: SameProduct, at: Situation) -> bool:
 
 
 def _variant_pairs(old: str, new: str, fact: str, at: Situation) -> list[tuple[Any, Any]] | None:
-    """Item of the order and variant that replaces it; None if the products cannot be read. Raises KeyError for another's."""
+    """Item of the order and its new variant; None if no product can be read. Raises KeyError for no such variant."""
     if not at.products:
         return None
     items = {each["item_id"]: each for each in at.facts[fact]["items"]}

@@ -1,7 +1,7 @@
 """Signed proposals of writes: the token, the confirmation code, the idempotency key.
 
-All three bind server, tool, canonical arguments, customer and conversation; token and code bind the expiry too. All pods
-of an assistant have the same key, so each pod verifies what another one has signed.
+All three bind server, tool, canonical arguments, customer and conversation; token and code bind the expiry too. All
+pods of an assistant have the same key, so each pod verifies what another one has signed.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The access rules of tools: whose data a tool reads or changes, and what the shop's policy demands before a write.
 
-Rules are data. They come, in this order, from the tool's pinned `_meta` (`ACCESS_META`), from the table of well-known tools
-(`gate.retail`), and from conventions (`derive_rule`). A tool without any rule that binds it to the customer stays closed.
+Rules are data. They come, in this order, from the tool's pinned `_meta` (`ACCESS_META`), from the table of well-known
+tools (`gate.retail`), and from conventions (`derive_rule`). A tool that no rule binds to the customer stays closed.
 """
 
 import re
@@ -14,18 +14,26 @@ from chatscale_assistant.gate.policy import Condition
 from chatscale_contract.assistant.tool_calls import ACCESS_META
 
 CUSTOMER_NAMES: Final = frozenset(
-    {"user_id", "customer_id", "client_id", "account_id", "member_id", "user", "customer", "userid", "customerid",
-     "customer_no", "customer_number", "owner_id", "buyer_id", "shopper_id"}
+    {
+        "user_id", "customer_id", "client_id", "account_id", "member_id", "user", "customer", "userid",
+        "customerid", "customer_no", "customer_number", "owner_id", "buyer_id", "shopper_id",
+    }
 )  # fmt: skip
 """Parameters and fields that hold the id of a customer, in snake case."""
 PUBLIC_WORDS: Final = frozenset(
-    {"product", "products", "catalog", "catalogue", "stock", "inventory", "availability", "store", "stores", "category",
-     "categories", "item", "items", "variant", "variants", "price", "prices", "faq", "policy", "policies"}
+    {
+        "product", "products", "catalog", "catalogue", "stock", "inventory", "availability", "store", "stores",
+        "category", "categories", "item", "items", "variant", "variants", "price", "prices", "faq", "policy",
+        "policies",
+    }
 )  # fmt: skip
 PRIVATE_WORDS: Final = frozenset(
-    {"user", "users", "customer", "customers", "order", "orders", "account", "accounts", "payment", "payments", "address",
-     "addresses", "return", "returns", "refund", "refunds", "invoice", "invoices", "email", "phone", "my", "cart", "basket",
-     "parcel", "shipment", "tracking", "member", "client", "wallet", "voucher", "gift", "card", "zip", "person"}
+    {
+        "user", "users", "customer", "customers", "order", "orders", "account", "accounts", "payment", "payments",
+        "address", "addresses", "return", "returns", "refund", "refunds", "invoice", "invoices", "email", "phone",
+        "my", "cart", "basket", "parcel", "shipment", "tracking", "member", "client", "wallet", "voucher", "gift",
+        "card", "zip", "person",
+    }
 )  # fmt: skip
 _ID: Final = re.compile(r"(.+)_ids?")
 _PUBLIC_VERBS: Final = frozenset(
@@ -63,7 +71,7 @@ class ToolRule:
     owned: Mapping[str, Lookup] = field(default_factory=dict)
     """By parameter: whose object the parameter names, at any depth of the arguments."""
     result_owner: str | None = None
-    """Field of the tool's own result with the customer's id; empty if the result is the id. None: the result has none."""
+    """Field of the tool's own result with the customer's id; empty: the result is the id. None: the result has none."""
     profile: Lookup | None = None
     """Reads the customer for the conditions."""
     variants: Variants | None = None
@@ -92,7 +100,8 @@ def declared_rule(tool: ToolDescription) -> ToolRule | None:
         raise ValueError(f"tool {tool.name}: _meta {ACCESS_META} has other keys than public, owned and resultOwner")
     owned, owner, public = found.get("owned", {}), found.get("resultOwner"), found.get("public", False)
     if not isinstance(owned, dict) or not isinstance(public, bool) or not isinstance(owner, str | None):
-        raise ValueError(f"tool {tool.name}: _meta {ACCESS_META} has a value of another type than documented")
+        text = f"tool {tool.name}: _meta {ACCESS_META} has a value of another type than documented"
+        raise ValueError(text)  # noqa: TRY004 - the server is wrong, not the call
     return ToolRule(
         public, {str(name): _read_lookup(tool.name, each) for name, each in owned.items()}, result_owner=owner
     )
@@ -108,9 +117,9 @@ def _read_lookup(tool: str, found: Any) -> Lookup:
 def derive_rule(tool: ToolDescription, offered: Iterable[ToolDescription], writes: frozenset[str]) -> ToolRule:
     """The rule by convention.
 
-    A parameter `X_id` names an object that a reading tool `get_X_details` or `get_X` returns, whose result has the owner in
-    `user_id`, `customer_id` or one of the other names.  A tool is public if its name begins with a reading verb, a noun
-    of it is about products, shops or documents, and no word of it or of its parameters is about customers.
+    A parameter `X_id` names an object that a reading tool `get_X_details` or `get_X` returns, whose result has the
+    owner in `user_id`, `customer_id` or one of the other names.  A tool is public if its name begins with a reading
+    verb, a noun of it is about products, shops or documents, and no word of it or of its parameters is about customers.
     """
     if tool.name not in writes and _sounds_public(tool):
         return ToolRule(public=True)

@@ -1,7 +1,7 @@
 """Keeps one MCP server connected and checked.
 
-One task owns the session: it opens it, lists the tools, compares them with the pin, repeats that at an interval, and opens
-a new session after a failure. Other tasks call through it. A server that is away never stops the assistant.
+One task owns the session: it opens it, lists the tools, compares them with the pin, repeats that at an interval, and
+opens a new session after a failure. Other tasks call through it. A server that is away never stops the assistant.
 """
 
 import asyncio
@@ -78,10 +78,10 @@ class ServerConnection:
         retry_s = FIRST_RETRY_S
         while True:
             try:
-                async with self._opened() as session:
+                async with self._open_session(self.config) as session:
                     await self._serve(session)
                     retry_s = FIRST_RETRY_S
-            except Exception as error:  # the loop's top: no failure of a shop's server may end the assistant
+            except Exception as error:  # noqa: BLE001 - the loop's top: no failure of a shop's server may end the assistant
                 await self._lose(_describe(error))
             else:
                 await self._lose("the session broke")
@@ -124,9 +124,6 @@ class ServerConnection:
         """Return at the next change of the state, for tests and for the operator's view."""
         async with self._changed:
             await self._changed.wait()
-
-    def _opened(self) -> "_Opened":
-        return _Opened(self._open_session, self.config)
 
     async def _serve(self, session: Session) -> None:
         """Until the session breaks."""
@@ -173,19 +170,6 @@ class ServerConnection:
             async with self._changed:
                 await self._changed.wait()
         return session
-
-
-class _Opened:
-    """An open session, with a deadline for opening it."""
-
-    def __init__(self, open_session: OpenSession, config: ToolServer) -> None:
-        self._context: Final = open_session(config)
-
-    async def __aenter__(self) -> Session:
-        return await self._context.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> bool | None:
-        return await self._context.__aexit__(*error)
 
 
 def _describe(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """The writes of this process: a second one with the same key is refused unless the server itself does a key once.
 
-The memory is this pod's only. Across pods, the receipt in the conversation, the policy's conditions (a cancelled order is
-not pending any more) and the shop's server guard against a second write.
+The memory is this pod's only. Across pods, the receipt in the conversation, the policy's conditions (a cancelled order
+is not pending any more) and the shop's server guard against a second write.
 """
 
 from collections import OrderedDict

@@ -114,8 +114,8 @@ class GuardedTools:
     async def write(self, call: ToolCall, conversation: Conversation) -> ToolResult:
         """A call that changes something. Raises RefusedCallError or ToolFailedError.
 
-        A result without `is_error` has its receipt. If the server did not answer in time, the outcome is unknown, and the
-        error says so; for an idempotent tool the call is repeated once before.
+        A result without `is_error` has its receipt. If the server does not answer, the call is repeated once for an
+        idempotent tool; otherwise the outcome is unknown, and the same write is refused afterwards.
         """
         decision, idempotent = await self._decide(call, conversation)
         if isinstance(decision, Refused):

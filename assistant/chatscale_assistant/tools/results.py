@@ -23,7 +23,7 @@ class ParsedResult:
 
 
 def parse_result(result: CallToolResult) -> ParsedResult:
-    """Structured content, else the JSON object or list in the text, else the text. Raises ToolFailedError if too long."""
+    """Structured content, else a JSON object or list in the text, else the text. Raises ToolFailedError if too long."""
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
     if len(text) > MAX_RESULT_CHARACTERS:
         raise ToolFailedError(f"the result has more than {MAX_RESULT_CHARACTERS} characters")
