@@ -60,7 +60,7 @@ def embeddings(encoder: Encoder, texts: Sequence[str], cache: Path | None) -> ND
     for start in range(0, len(missing), _CHUNK):
         part = missing[start : start + _CHUNK]
         store.update(zip(map(_key, part), encoder.queries(part), strict=True))
-        if file is not None and (start % (10 * _CHUNK) == 0 or start + _CHUNK >= len(missing)):
+        if file is not None and (start % (2 * _CHUNK) == 0 or start + _CHUNK >= len(missing)):
             _save(file, store)
     return np.stack([store[_key(text)] for text in short])
 

@@ -14,10 +14,11 @@ MAX_MODEL_CUSTOMERS: Final = 100_000
 """Customers with the latest purchases."""
 MIN_MODEL_CUSTOMERS: Final = 20
 """With fewer customers nothing is said about items that go together."""
-HALF_LIFE_DAYS: Final = 80.0
-"""After this time a purchase counts half. Chosen on the weeks before the test weeks of the evaluation."""
+HALF_LIVES_DAYS: Final = ((20.0, 0.5), (160.0, 1.0))
+"""(half-life, weight): what was bought lately counts, and so do old habits. Chosen on the lines before the test lines
+of the evaluation, as is `TOGETHER`."""
 TOGETHER: Final = 3.0
-"""Weight of EASE against own habits; chosen likewise."""
+"""Weight of EASE against own habits."""
 _POPULARITY: Final = 1e-6
 """Decides between items that nothing else separates."""
 
@@ -28,7 +29,7 @@ class Scores:
 
     total: Floats
     own: Floats
-    """Purchases by the customer, each halved every `HALF_LIFE_DAYS`."""
+    """Purchases by the customer, each weighted by its age."""
     together: Floats
     """EASE; 0 for items outside the model."""
     sources: Ints
@@ -51,9 +52,9 @@ class Recommender:
         order = np.argsort(purchases.customer, kind="stable")
         ends = np.cumsum(np.bincount(purchases.customer, minlength=len(purchases.customers)))
         self._rows = np.split(order, ends[:-1])
-        self._model_items = np.sort(np.argsort(-self.customers_of, kind="stable")[:MAX_MODEL_ITEMS])
+        self.model_items: Ints = np.sort(np.argsort(-self.customers_of, kind="stable")[:MAX_MODEL_ITEMS])
         self._column = np.full(count, -1, dtype=np.int64)
-        self._column[self._model_items] = np.arange(len(self._model_items))
+        self._column[self.model_items] = np.arange(len(self.model_items))
         self._ease = self._fit(pairs // count, pairs % count)
 
     def customer_rows(self, customer: str | None) -> Ints:
@@ -76,10 +77,18 @@ class Recommender:
             weights[basket] = max(1.0, len(history) / len(basket))
         together = np.zeros(len(own))
         if self._ease is not None:
-            vector = weights[self._model_items].astype(np.float32)[None, :]
-            together[self._model_items] = self._ease.scores(vector)[0]
-        total = combine(own, together) + _POPULARITY * self.customers_of / max(1, len(self._rows))
+            vector = weights[self.model_items].astype(np.float32)[None, :]
+            together[self.model_items] = self._ease.scores(vector)[0]
+        total = combine(own, together) + self._popularity()
         return Scores(total=total, own=own, together=together, sources=np.flatnonzero(weights))
+
+    def score_customers(self, customers: Ints) -> Floats:
+        """[customers, model items]: total scores of many customers at once, without baskets."""
+        own = np.stack([self._own(self._rows[customer])[self.model_items] for customer in customers])
+        together = np.zeros_like(own)
+        if self._ease is not None:
+            together = self._ease.scores((own > 0).astype(np.float32)).astype(np.float64)
+        return combine(own, together) + self._popularity()[self.model_items]
 
     def bought_with(self, sources: Ints, target: int, limit: int) -> Ints:
         """The sources that add most to the target, strongest first; empty if none adds anything."""
@@ -92,13 +101,17 @@ class Recommender:
         result: Ints = usable[order[weights[order] > 0]]
         return result
 
+    def _popularity(self) -> Floats:
+        result: Floats = _POPULARITY * self.customers_of / max(1, len(self._rows))
+        return result
+
     def _own(self, rows: Ints) -> Floats:
         ages = np.maximum(0, self._today - self.purchases.day[rows])
-        halved = 2 ** (-ages / HALF_LIFE_DAYS)
-        return np.bincount(self.purchases.item[rows], halved, minlength=len(self.purchases.items)).astype(np.float64)
+        weight = np.sum([share * 2 ** (-ages / half_life) for half_life, share in HALF_LIVES_DAYS], axis=0)
+        return np.bincount(self.purchases.item[rows], weight, minlength=len(self.purchases.items)).astype(np.float64)
 
     def _fit(self, customer: Ints, item: Ints) -> Ease | None:
-        if len(self._rows) < MIN_MODEL_CUSTOMERS or len(self._model_items) < 2:  # noqa: PLR2004 - nothing goes together
+        if len(self._rows) < MIN_MODEL_CUSTOMERS or len(self.model_items) < 2:  # noqa: PLR2004 - nothing goes together
             return None
         last = np.full(len(self._rows), -np.inf)
         np.maximum.at(last, self.purchases.customer, self.purchases.day)
@@ -107,7 +120,7 @@ class Recommender:
         row_of[kept] = np.arange(len(kept))
         row, column = row_of[customer], self._column[item]
         inside = (row >= 0) & (column >= 0)
-        return fit_ease(row[inside], column[inside], (len(kept), len(self._model_items)))
+        return fit_ease(row[inside], column[inside], (len(kept), len(self.model_items)))
 
 
 def combine(own: Floats | Matrix, together: Floats | Matrix) -> Floats:
