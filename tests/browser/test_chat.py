@@ -266,8 +266,8 @@ async def test_two_tabs_that_answer_in_one_chat_at_the_same_time_lose_no_message
     await other.click(".conversation .open")
     await expect(other.locator("article")).to_have_count(2)
     # Both have begun before either hears of the other.
-    await other.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
-    await page.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
+    await other.evaluate("void (BroadcastChannel.prototype.postMessage = () => {})")
+    await page.evaluate("void (BroadcastChannel.prototype.postMessage = () => {})")
     await tab.answer("from one")
     await beside.answer("from two")
     await expect(other.locator("#notice")).to_contain_text("Another tab changed this chat")
@@ -319,7 +319,7 @@ async def test_a_question_that_is_sent_before_the_models_are_listed_waits_for_th
 async def test_export_all_contains_running_answers_and_those_that_cannot_be_stored(tab: Tab, tmp_path: Path):
     page = await tab.open()
     await tab.answer("stored")
-    await page.evaluate("IDBObjectStore.prototype.put = () => { throw new DOMException('', 'QuotaExceededError') }")
+    await page.evaluate("void (IDBObjectStore.prototype.put = () => { throw new DOMException('', 'QuotaExceededError') })")
     await page.click("#new")
     await tab.answer("not stored")
     await expect(page.locator("#notice")).to_contain_text("storage is full")
