@@ -114,8 +114,9 @@ async def open_chat(tab: Tab, model: str = READY) -> Page:
 
 async def chats(page: Page) -> Locator:
     """The list of chats; on a phone it is a drawer that must be opened."""
-    if await page.locator("#side-open").is_visible() and not await page.locator("#new").is_visible():
-        await page.click("#side-open")
+    opener = page.locator("#side-open")
+    if await opener.is_visible() and await opener.get_attribute("aria-expanded") != "true":
+        await opener.click()
     await page.locator("#new").wait_for()
     return page.locator(".conversation .open")
 
@@ -189,7 +190,7 @@ async def test_questions_can_be_edited_answers_repeated_and_both_undone(tab: Tab
     await page.locator("[aria-label='Edit and resend']").first.click()
     await page.fill(".edit textarea", "three")
     await page.keyboard.press("Enter")
-    await expect(page.locator(".user")).to_have_text(["three"])
+    await expect(page.locator(".user .body")).to_have_text(["three"])
     await page.locator("#send").wait_for()
     await page.click("text=Undo")
     await expect(page.locator("article")).to_have_count(4)
