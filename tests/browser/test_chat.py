@@ -319,7 +319,8 @@ async def test_a_question_that_is_sent_before_the_models_are_listed_waits_for_th
 async def test_export_all_contains_running_answers_and_those_that_cannot_be_stored(tab: Tab, tmp_path: Path):
     page = await tab.open()
     await tab.answer("stored")
-    await page.evaluate("void (IDBObjectStore.prototype.put = () => { throw new DOMException('', 'QuotaExceededError') })")
+    full = "throw new DOMException('', 'QuotaExceededError')"
+    await page.evaluate(f"void (IDBObjectStore.prototype.put = () => {{ {full} }})")
     await page.click("#new")
     await tab.answer("not stored")
     await expect(page.locator("#notice")).to_contain_text("storage is full")
