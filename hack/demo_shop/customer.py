@@ -11,6 +11,7 @@ from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER, EXTRAS
 from chatscale_contract.assistant.extras import AnswerExtras
 from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH
 from hack import keys
+from hack.demo.steps import StepFailedError
 
 TIMEOUT_S: Final = 30.0
 
@@ -55,6 +56,10 @@ class Customer:
     messages: list[dict[str, str]] = field(default_factory=list)
     pending: str = ""
 
+    def person_writes(self, text: str) -> None:
+        """A message of the shop's staff, as a desk adds it to the conversation."""
+        self.messages.append({"role": "assistant", "name": "person", "content": text})
+
     async def say(self, text: str) -> Reply:
         """Send a message, and return the answer. Raises aiohttp.ClientError or TimeoutError without one."""
         self.messages.append({"role": "user", "content": text})
@@ -78,11 +83,11 @@ class Customer:
 
 
 def read_reply(body: Any, status: int, seconds: float) -> Reply:
-    """The answer in a response. ValueError if a successful response has no `chatscale` object."""
+    """The answer in a response. StepFailedError if a successful response has no `chatscale` object."""
     if status >= HTTPStatus.BAD_REQUEST:
         return Reply(str(body.get("error", {}).get("message", "")), None, seconds, status)
     if EXTRAS_FIELD not in body:
-        raise ValueError(f"the answer has no object {EXTRAS_FIELD!r}: is the model an assistant?")
+        raise StepFailedError(f"the answer has no object {EXTRAS_FIELD!r}: is the model an assistant?")
     return Reply(
         str(body["choices"][0]["message"]["content"]), AnswerExtras.model_validate(body[EXTRAS_FIELD]), seconds, status
     )

@@ -55,7 +55,7 @@ class Desk(BaseHTTPRequestHandler):
         CASES.add(self.headers.get("Idempotency-Key", ""), json.loads(body))
         self._respond(HTTPStatus.OK, {"ok": True})
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - of the base class
+    def log_message(self, format: str, *args: object) -> None:  # type: ignore[explicit-override]  # noqa: A002 - of the base class; `override` needs a package
         """Nothing of a conversation is logged, and each request would be a line."""
 
     def _respond(self, status: HTTPStatus, value: object) -> None:
