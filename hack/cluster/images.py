@@ -50,6 +50,7 @@ DEPENDENCIES = "inference_server/dependencies.Dockerfile"
 IMAGES = (
     Image("operator", "operator/Dockerfile"),
     Image("gateway", "gateway/Dockerfile"),
+    Image("assistant", "assistant/Dockerfile"),
     Image("haproxy", "tests/e2e/haproxy.Dockerfile"),
     Image("server-simulated-base", DEPENDENCIES, {"ENGINE": "simulated"}, is_base=True),
     Image("server-simulated", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-simulated-base")),
