@@ -78,11 +78,10 @@ def _missing_volumes(result: PassResult) -> str:
     secrets = [f"{field}: Secret {ref.name}, key {ref.key}" for field, ref in named_secrets(result.assistant).items()]
     if not waiting:
         return ""
-    pod = sorted(waiting)[0]
+    pod = min(waiting)
     needed = f"; check that these exist: {', '.join(secrets)}" if secrets else ""
-    seconds = round((result.now - result.volume_waits[pod]).total_seconds())
     return (
-        f"the volumes or the network of pod {pod} are not ready after {seconds} s{needed}; "
+        f"the volumes or the network of pod {pod} are not ready after {VOLUMES_USUALLY_TAKE.seconds} s{needed}; "
         f"`kubectl describe pod {pod}` names the missing object"
     )
 

@@ -122,7 +122,7 @@ async def test_a_changed_spec_rolls_out_and_a_new_count_does_not():
 
 async def test_an_edited_child_and_a_deleted_child_are_restored():
     world = await a_running_assistant()
-    world.cluster.the(SERVICE, CHILD)["spec"]["selector"] = {"app": "other"}
+    world.cluster.the(SERVICE, CHILD)["spec"]["selector"]["app.kubernetes.io/name"] = "other"
     world.cluster.remove(CONFIGMAP, CHILD)
     await world.tick()
 
