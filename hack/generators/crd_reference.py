@@ -1,4 +1,4 @@
-"""docs/crd.md: every field of the ChatModel, from the schema that the API server enforces.
+"""docs/crd.md and docs/crd-shopassistant.md: every field, from the schema that the API server enforces.
 
 `kubectl explain` shows one level at a time; this shows them all, with defaults, bounds and rules.
 """
@@ -26,6 +26,8 @@ def render(crd: dict[str, Any]) -> str:
         api_version=f"{crd['spec']['group']}/{version['name']}",
         description=root["description"],
         short_name=names["shortNames"][0],
+        plural=names["plural"],
+        subresources=_subresources(version, names),
         spec=_fields("spec", parts["spec"]),
         status=_fields("status", parts["status"]),
         rules=table(("Where", "What is refused"), _rules("", root)),
@@ -37,6 +39,13 @@ def render(crd: dict[str, Any]) -> str:
             ],
         ),
     )
+
+
+def _subresources(version: Schema, names: Schema) -> str:
+    if "scale" not in version["subresources"]:
+        return "with a `status` subresource."
+    command = f"`kubectl scale {names['singular']}/NAME --replicas=N`"
+    return f"with `status` and `scale` subresources, so\n{command} works in mode Fixed."
 
 
 def _fields(prefix: str, schema: Schema) -> str:
@@ -101,8 +110,7 @@ _TEMPLATE = """\
 
 # {kind} ({api_version})
 
-{description} Short name `{short_name}`; namespaced; with `status` and `scale` subresources, so
-`kubectl scale chatmodel/NAME --replicas=N` works in mode Fixed. Samples: [manifests/samples](../manifests/samples).
+{description} Short name `{short_name}`; namespaced; {subresources} Samples: [manifests/samples](../manifests/samples).
 
 ## spec
 
@@ -115,6 +123,6 @@ _TEMPLATE = """\
 The API server refuses these when you apply, with this message:
 
 {rules}
-## Columns of `kubectl get chatmodels`
+## Columns of `kubectl get {plural}`
 
 {columns}"""

@@ -1,11 +1,19 @@
 """Every label, annotation, child name, port and field manager that the operator writes, once."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
 GROUP: Final = "chatscale.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+NAME_LABEL: Final = "app.kubernetes.io/name"
+INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "chatscale"
+SERVER_NAME: Final = "chatscale-server"
+ASSISTANT_NAME: Final = "chatscale-assistant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +26,12 @@ class CustomKind:
     short_name: str
     label: str
     """Label on every child and pod; its value is the name of the owner of this kind."""
+    component: str
+    """Value of `NAME_LABEL` on every child and pod."""
+
+    def pod_labels(self, name: str) -> dict[str, str]:
+        """The labels that select the pods of one object of this kind."""
+        return {NAME_LABEL: self.component, self.label: name}
 
 
 CHATMODEL: Final = CustomKind(
@@ -26,6 +40,7 @@ CHATMODEL: Final = CustomKind(
     singular="chatmodel",
     short_name="chatm",
     label=f"{GROUP}/chatmodel",
+    component=SERVER_NAME,
 )
 SHOPASSISTANT: Final = CustomKind(
     kind="ShopAssistant",
@@ -33,14 +48,12 @@ SHOPASSISTANT: Final = CustomKind(
     singular="shopassistant",
     short_name="shopa",
     label=f"{GROUP}/shopassistant",
+    component=ASSISTANT_NAME,
 )
+OUR_CHILDREN: Final = f"{NAME_LABEL} in ({SERVER_NAME},{ASSISTANT_NAME})"
+"""Label selector of the children and pods of both kinds. A watch has one selector for each kind of child."""
 KIND: Final = CHATMODEL.kind
 
-NAME_LABEL: Final = "app.kubernetes.io/name"
-INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
-MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
-MANAGED_BY: Final = "chatscale"
-SERVER_NAME: Final = "chatscale-server"
 MODEL_LABEL: Final = CHATMODEL.label
 TEMPLATE_HASH_ANNOTATION: Final = "chatscale.dev/template-hash"
 APPLIED_SPEC_ANNOTATION: Final = "chatscale.dev/applied-spec"
@@ -57,6 +70,10 @@ STABLE_TRACK: Final = "stable"
 """The Deployment that has the ChatModel's name."""
 SLO_SUFFIX: Final = "-slo"
 """The end of the name of a ChatModel's ConfigMap with its latency objectives."""
+ASSISTANT_SUFFIX: Final = "-assistant"
+"""The end of the names of a ShopAssistant's children, so that a ChatModel of the same name keeps its own."""
+ASSISTANT_SPEC_ANNOTATION: Final = "chatscale.dev/assistant-spec"
+"""On an assistant's pods: a digest of the spec that they read at their start, so that a change rolls out."""
 CANARY_SUFFIX: Final = "-canary"
 """Reserved: the end of a canary Deployment's name. No ChatModel's name may end in it."""
 ENGINE_LABEL: Final = "chatscale.dev/engine"
@@ -79,14 +96,15 @@ SCALER_FIELD_MANAGER: Final = "chatscale-scaler"
 EVENT_COMPONENT: Final = "chatscale-operator"
 
 SERVER_CONTAINER: Final = "server"
+ASSISTANT_CONTAINER: Final = "assistant"
 SERVICE_PORT: Final = 80
 MAX_NAME_LENGTH: Final = 40
-"""Characters of a ChatModel's name. Children and pods add up to 23 characters; a label value has at most 63."""
+"""Characters of a custom resource's name. Children and pods add up to 23 characters; a label value has at most 63."""
 
 
 def pod_selector(chatmodel: str) -> dict[str, str]:
     """The labels that select the pods of one ChatModel."""
-    return {NAME_LABEL: SERVER_NAME, MODEL_LABEL: chatmodel}
+    return CHATMODEL.pod_labels(chatmodel)
 
 
 def deployment_selector(chatmodel: str, track: str = STABLE_TRACK) -> dict[str, str]:
@@ -106,3 +124,16 @@ def selector_string(labels: dict[str, str]) -> str:
 def slo_configmap(chatmodel: str) -> str:
     """The name of the ConfigMap with the latency objectives of a ChatModel."""
     return chatmodel + SLO_SUFFIX
+
+
+def assistant_child(assistant: str) -> str:
+    """The name of the children of a ShopAssistant, except its Secret."""
+    return assistant + ASSISTANT_SUFFIX
+
+
+def signing_secret(assistant: str, uid: str) -> str:
+    """The name of the Secret with the signing key of a ShopAssistant.
+
+    It contains a part of the uid: the Secret of a deleted assistant of the same name may still exist for a moment.
+    """
+    return f"{assistant}-signing-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     """Image of replicas with engine Transformers whose spec names none."""
     simulated_server_image: Image = "chatscale-server-simulated:latest"
     """Image of replicas with engine Simulated whose spec names none."""
+    assistant_image: Image = "chatscale-assistant:latest"
+    """Image of ShopAssistants whose spec names none."""
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = Field(
         default=(), description="a comma-separated list of namespace names"
     )
@@ -84,6 +86,10 @@ class Settings(BaseSettings):
     """Namespace of the gateway's pods. Empty: there is no gateway."""
     gateway_selector: LabelSelector = f"app.kubernetes.io/name={GATEWAY_NAME}"
     """Label selector of the gateway's pods."""
+    gateway_url: Annotated[str, StringConstraints(max_length=2048, pattern=r"^(https?://[!-~]+)?$")] = Field(
+        default="", description="a URL such as http://chatscale-gateway.chatscale-system.svc"
+    )
+    """Address of the gateway, for the pods of ShopAssistants. Empty: there is no gateway."""
     network_policy_peers: Annotated[tuple[dict[str, Any], ...], NoDecode] = Field(
         default=(), description="a JSON array of NetworkPolicyPeers"
     )

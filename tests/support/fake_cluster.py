@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, LEASE, POD, Kind, Listing, Watch
+from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, LEASE, POD, SECRET, SHOPASSISTANT, Kind, Listing, Watch
 from chatscale.errors import ConflictError, InvalidSpecError, NotFoundError
 from tests.support.builders import Manifest
 
@@ -19,7 +19,10 @@ Path = tuple[str, ...]
 Owner = tuple[str, str]
 """Field manager and subresource."""
 
-KINDS = {**CHILD_KINDS, CHATMODEL.name: CHATMODEL, POD.name: POD, LEASE.name: LEASE}
+KINDS = {
+    **CHILD_KINDS,
+    **{kind.name: kind for kind in (CHATMODEL, SHOPASSISTANT, POD, LEASE, SECRET)},
+}
 
 
 class FakeCluster:
@@ -311,8 +314,11 @@ def _key(manifest: Manifest) -> tuple[str, str, str]:
 
 
 def _matches(manifest: Manifest, selector: str) -> bool:
-    """Whether the labels match; a label without a value must exist."""
+    """Whether the labels match; a label without a value must exist, one `in (a,b)` has one of these values."""
     labels = manifest["metadata"].get("labels") or {}
+    name, has_set, values = selector.partition(" in ")
+    if has_set:
+        return labels.get(name) in values.strip("()").split(",")
     terms = [part.partition("=") for part in selector.split(",") if part]
     return all(name in labels and (not equals or labels[name] == value) for name, equals, value in terms)
 

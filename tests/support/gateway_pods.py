@@ -49,6 +49,28 @@ def a_replica_pod(
     return {"metadata": metadata, "status": status}
 
 
+def a_shopassistant(name: str = "shop", namespace: str = "demo", **spec: Any) -> Manifest:
+    """As the API server lists it."""
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "uid": f"uid-{namespace}-{name}",
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-11-27T08:00:00Z",
+    }
+    return {"metadata": metadata, "spec": {"model": {"chatModel": "tiny"}, **spec}}
+
+
+def an_assistant_pod(name: str = "shop-assistant-v1-a", *, assistant: str = "shop") -> Manifest:
+    """A Ready pod of the ShopAssistant's Deployment."""
+    labels = {
+        "app.kubernetes.io/name": "chatscale-assistant",
+        "chatscale.dev/shopassistant": assistant,
+        "pod-template-hash": "v1",
+    }
+    return a_replica_pod(name, labels=labels, ownerReferences=[owner(f"{assistant}-assistant-v1")])
+
+
 def owner(name: str, *, kind: str = "ReplicaSet", controller: bool = True) -> Manifest:
     return {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": f"uid-{name}", "controller": controller}
 

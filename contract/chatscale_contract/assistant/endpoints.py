@@ -16,7 +16,7 @@ READYZ_PATH: Final = "/readyz"
 
 CONFIG_MOUNT_PATH: Final = "/etc/chatscale/assistant"
 SPEC_FILE: Final = f"{CONFIG_MOUNT_PATH}/assistant.json"
-"""A `ShopAssistant` as JSON: metadata (name, namespace, uid), spec, and the status with the pinned digests of the tools."""
+"""A `ShopAssistant` as JSON: metadata (name, namespace, uid), spec, and `status.tools` with the pinned digests."""
 KNOWLEDGE_MOUNT_PATH: Final = "/knowledge"
 """`KNOWLEDGE_MOUNT_PATH/NAME` has the files of the source NAME: a ConfigMap or a claim, read-only."""
 SECRETS_MOUNT_PATH: Final = "/secrets"
@@ -28,6 +28,8 @@ INDEX_FOLDER: Final = "/index"
 
 GATEWAY_URL_VARIABLE: Final = "CHATSCALE_ASSISTANT_GATEWAY_URL"
 """Address of the gateway, such as http://chatscale-gateway.chatscale."""
+GRACE_VARIABLE: Final = "CHATSCALE_ASSISTANT_GRACE_SECONDS"
+"""Seconds that requests may last after SIGTERM. The operator sets it above `spec.model.timeoutSeconds`."""
 EXTRAS_FIELD: Final = "chatscale"
 """Name of the object in requests and answers that holds what OpenAI's API has no field for (`extras`)."""
 CUSTOMER_TOKEN_HEADER: Final = "X-Shop-Customer"  # noqa: S105 - a header's name

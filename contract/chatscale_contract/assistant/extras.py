@@ -84,7 +84,7 @@ class RequestExtras(_Extra):
     """`chatscale` in a request. Everything is optional: any OpenAI client can leave it out."""
 
     conversation: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._:-]*$")
-    """The shop's id of the conversation, for the desk and for idempotency keys; a hash of the first message without it."""
+    """The shop's id of the conversation, for the desk and idempotency keys; without it a hash of the first message."""
     customer_token: str = Field(default="", max_length=8192)
     """The shop's signed token for the customer (JWT)."""
     pending: str = Field(default="", max_length=8192)

@@ -26,6 +26,7 @@ MAX_EVENT_BYTES: Final = 16 * 1024**2
 """etcd stores objects of at most 1.5 MiB by default."""
 _CONFLICT: Final = 409
 _GONE: Final = 410
+_NOT_FOUND: Final = 404
 _FIRST_ERROR: Final = 400
 
 
@@ -35,6 +36,10 @@ class ApiServerError(Exception):
 
 class ExpiredError(ApiServerError):
     """The resource version is too old (410 Gone): list again."""
+
+
+class MissingError(ApiServerError):
+    """No such resource (404 Not Found): its CRD is not installed."""
 
 
 class ExistsError(ApiServerError):
@@ -209,7 +214,11 @@ def _refusal_in(answer: Manifest, status: int, request: str) -> ApiServerError:
     return _ERRORS.get(status, ApiServerError)(message)
 
 
-_ERRORS: Final[Mapping[int, type[ApiServerError]]] = {_GONE: ExpiredError, _CONFLICT: ExistsError}
+_ERRORS: Final[Mapping[int, type[ApiServerError]]] = {
+    _GONE: ExpiredError,
+    _CONFLICT: ExistsError,
+    _NOT_FOUND: MissingError,
+}
 
 
 def _parse(payload: bytes, request: str) -> Manifest:

@@ -1,4 +1,4 @@
-"""Runs discovery: reflectors of ChatModels, pods and peers, and the readings of loads and demand.
+"""Runs discovery: reflectors of ChatModels, ShopAssistants, pods and peers, and the readings of loads and demand.
 
 It reports to the dispatcher only complete pictures: a pod list that is not read yet must not look like a model without
 replicas.
@@ -28,6 +28,7 @@ from chatscale_gateway.discovery.translate import (
     FoundReplica,
     GatewayPod,
     build_catalog,
+    read_assistant,
     read_gateway_pod,
     read_model,
     read_replica,
@@ -62,7 +63,7 @@ class Scope:
     """Where to look."""
 
     namespaces: tuple[str, ...]
-    """Namespaces of ChatModels; empty means all."""
+    """Namespaces of ChatModels and ShopAssistants; empty means all."""
     own_namespace: str
     """Namespace of the gateway's pods; empty outside a cluster: then there are no peers."""
     own_pod: str
@@ -87,16 +88,18 @@ class Discovery:
         self._listed: Final = asyncio.Event()
         self._ready: Final = asyncio.Event()
         self._invalid: Final[dict[str, str]] = {}
-        """Message of the ChatModels that cannot be parsed, by UID."""
+        """Message of the resources that cannot be parsed, by UID."""
         self._models: Final = [
-            self._reflector(
-                source, Resource(_path(f"apis/{names.API_VERSION}", each, names.CHATMODEL.plural)), self._keep_model
-            )
+            self._reflector(source, _custom_resource(each, kind), self._keeping(kind, read), optional=optional)
             for each in scope.namespaces or ("",)
+            # An older installation may lack the CRD of ShopAssistants.
+            for kind, read, optional in (
+                (names.CHATMODEL, read_model, False),
+                (names.SHOPASSISTANT, read_assistant, True),
+            )
         ]
-        selector = names.selector_string({names.NAME_LABEL: names.SERVER_NAME})
         self._pods: Final = [
-            self._reflector(source, Resource(_path("api/v1", each, "pods"), selector), _keep_replica)
+            self._reflector(source, Resource(_path("api/v1", each, "pods"), names.OUR_CHILDREN), _keep_replica)
             for each in scope.namespaces or ("",)
         ]
         self._gateways: Final = [
@@ -169,25 +172,39 @@ class Discovery:
                 yield LoadTarget(found.replica, slots[found.model])
 
     def _reflector(
-        self, source: Source, resource: Resource, keep: Callable[[Manifest, T | None], T | None]
+        self,
+        source: Source,
+        resource: Resource,
+        keep: Callable[[Manifest, T | None], T | None],
+        *,
+        optional: bool = False,
     ) -> Reflector[T]:
         # Jitter is no secret.
         backoff = Backoff(random.random)
-        return Reflector(source, resource, keep=keep, changed=self._changed.set, backoff=backoff)
+        return Reflector(
+            source, resource, keep=keep, changed=self._changed.set, backoff=backoff, optional=optional
+        )  # fmt: skip
 
-    def _keep_model(self, manifest: Manifest, before: FoundModel | None) -> FoundModel | None:
-        """The last valid state of a ChatModel, and one log line for each new fault."""
-        uid = manifest["metadata"]["uid"]
-        try:
-            found = read_model(manifest)
-        except InvalidSpecError as error:
-            if self._invalid.get(uid) != str(error):
-                log.warning("invalid ChatModel", extra={"model": _key(manifest), "error": str(error)})
-            self._invalid[uid] = str(error)
-            return before
-        if self._invalid.pop(uid, None) is not None:
-            log.info("valid ChatModel", extra={"model": _key(manifest)})
-        return found
+    def _keeping(
+        self, kind: names.CustomKind, read: Callable[[Manifest], FoundModel]
+    ) -> Callable[[Manifest, FoundModel | None], FoundModel | None]:
+        valid, invalid = f"valid {kind.kind}", f"invalid {kind.kind}"
+
+        def keep(manifest: Manifest, before: FoundModel | None) -> FoundModel | None:
+            """The last valid state of an object, and one log line for each new fault."""
+            uid = manifest["metadata"]["uid"]
+            try:
+                found = read(manifest)
+            except InvalidSpecError as error:
+                if self._invalid.get(uid) != str(error):
+                    log.warning(invalid, extra={"model": _key(manifest), "error": str(error)})
+                self._invalid[uid] = str(error)
+                return before
+            if self._invalid.pop(uid, None) is not None:
+                log.info(valid, extra={"model": _key(manifest)})
+            return found
+
+        return keep
 
 
 async def _repeat(name: str, read: Callable[[], Awaitable[None]]) -> NoReturn:
@@ -219,6 +236,10 @@ def _gateway_pods(scope: Scope) -> Resource:
     if scope.instance:
         labels[names.INSTANCE_LABEL] = scope.instance
     return Resource(_path("api/v1", scope.own_namespace, "pods"), names.selector_string(labels))
+
+
+def _custom_resource(namespace: str, kind: names.CustomKind) -> Resource:
+    return Resource(_path(f"apis/{names.API_VERSION}", namespace, kind.plural))
 
 
 def _path(group: str, namespace: str, plural: str) -> str:

@@ -1,12 +1,12 @@
-"""Reads what the live page shows from a ChatModel. Pure.
+"""Reads what the live page shows of a ChatModel or ShopAssistant. Pure.
 
 The decisions and their reasons are in `status.autoscaling.history`, so the gateway needs no right to read Events.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from chatscale.api.v1alpha1 import ChatModel, ConditionStatus, Device
+from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, Condition, ConditionStatus, Device, ShopAssistant
 from chatscale_contract.gateway.live import LiveDecision, LiveEvent, LiveWarning
 from chatscale_contract.money import Price
 from chatscale_gateway.routing.live_facts import LiveFacts
@@ -19,6 +19,8 @@ _NORMAL_REASONS: Final = frozenset({
     "NoReadyReplicas",  # Ready=False says why
     "ScalingDisabled",  # mode Fixed
     "DryRun",
+    "Indexing",  # of a ShopAssistant that starts
+    "ModelMayNotWrite",  # without a passed evaluation, the default of a ShopAssistant
 })  # fmt: skip
 """Conditions with these reasons are False although nothing is wrong."""
 
@@ -39,14 +41,24 @@ def read_live_facts(chatmodel: ChatModel) -> LiveFacts:
             LiveEvent(each.name, each.start, each.end, each.min_replicas, active=each.name == active)
             for each in sorted(spec.autoscaling.events, key=lambda each: (each.start, each.name))
         ),
-        warnings=tuple(_warnings(chatmodel)),
+        warnings=tuple(_warnings(chatmodel.status.conditions)),
     )
 
 
-def _warnings(chatmodel: ChatModel) -> Iterator[LiveWarning]:
+def read_assistant_facts(assistant: ShopAssistant) -> LiveFacts:
+    """What the page shows of one ShopAssistant. It has no price and no announced events."""
+    mode = AutoscalingMode.FIXED if assistant.spec.replicas.max is None else AutoscalingMode.HPA
+    return LiveFacts(
+        phase=assistant.status.phase or "",
+        mode=mode.value,
+        warnings=tuple(_warnings(assistant.status.conditions)),
+    )
+
+
+def _warnings(conditions: Iterable[Condition]) -> Iterator[LiveWarning]:
     """Conditions that are False. One cause makes several of them False; the first one names it."""
     seen = set(_NORMAL_REASONS)
-    for each in chatmodel.status.conditions:
+    for each in conditions:
         if each.status is ConditionStatus.FALSE and each.reason not in seen:
             seen.add(each.reason)
             yield LiveWarning(each.type, each.reason, _cut(each.message), each.last_transition_time)

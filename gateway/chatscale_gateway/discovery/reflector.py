@@ -18,6 +18,7 @@ from chatscale_gateway.discovery.api_server import (
     EventType,
     ExpiredError,
     Manifest,
+    MissingError,
     Page,
     Resource,
 )
@@ -74,6 +75,7 @@ class Reflector(Generic[T]):
     keep: gets the manifest and what was kept of the same object before, or None. It returns None to leave the object
     out.
     changed: called after the first complete list and after each change of `objects`.
+    optional: a resource whose CRD is not installed has no objects. Otherwise it is an error, and `listed` stays False.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Reflector(Generic[T]):
         changed: Callable[[], None],
         backoff: Backoff,
         relist_s: float = RELIST_S,
+        optional: bool = False,
     ) -> None:
         self._source: Final = source
         self._resource: Final = resource
@@ -93,6 +96,7 @@ class Reflector(Generic[T]):
         self._changed: Final = changed
         self._backoff: Final = backoff
         self._relist_s: Final = relist_s
+        self._optional: Final = optional
         self._objects: dict[str, T] = {}
         self._fails = False
         self.listed = False
@@ -112,17 +116,32 @@ class Reflector(Generic[T]):
                 # Normal after a pause, but an API server that answers only 410 must not be asked in a tight loop.
                 log.info("listing again", extra={"path": self._resource.path, "error": str(error)})
                 await asyncio.sleep(self._backoff.next_s())
+            except MissingError as error:
+                self._missing(error)
+                await asyncio.sleep(self._backoff.next_s())
             except ApiServerError as error:
-                if not self._fails:
-                    log.warning("API server unavailable", extra={"path": self._resource.path, "error": str(error)})
-                self._fails = True
-                metrics.DISCOVERY_ERRORS.labels(self._name).inc()
+                self._failed(error)
                 await asyncio.sleep(self._backoff.next_s())
             except Exception:
                 # A manifest that the gateway cannot read must not end the streams that it serves.
                 log.exception("cannot follow", extra={"path": self._resource.path})
                 metrics.DISCOVERY_ERRORS.labels(self._name).inc()
                 await asyncio.sleep(self._backoff.next_s())
+
+    def _failed(self, error: ApiServerError) -> None:
+        if not self._fails:
+            log.warning("API server unavailable", extra={"path": self._resource.path, "error": str(error)})
+        self._fails = True
+        metrics.DISCOVERY_ERRORS.labels(self._name).inc()
+
+    def _missing(self, error: MissingError) -> None:
+        """The CRD is not installed, or was deleted with all objects."""
+        if not self._optional:
+            self._failed(error)
+        elif not self.listed or self._objects:
+            log.info("not installed", extra={"path": self._resource.path})
+            self.listed, self._objects = True, {}
+            self._changed()
 
     async def _list_and_watch(self) -> None:
         """Return when the next list is due."""

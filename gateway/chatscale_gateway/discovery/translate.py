@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from chatscale import names
-from chatscale.api.v1alpha1 import ChatModel, parse_chatmodel
+from chatscale.api.v1alpha1 import ChatModel, parse_chatmodel, parse_shopassistant
+from chatscale.api.v1alpha1.routing import RoutingSpec
+from chatscale_contract.assistant.endpoints import TASKS_PATH
 from chatscale_contract.gateway.endpoints import DRAIN_ANNOTATION
 from chatscale_contract.server.endpoints import HTTP_PORT
 from chatscale_contract.server.slo import LatencyObjectives
-from chatscale_gateway.discovery.live_facts import read_live_facts
+from chatscale_gateway.discovery.live_facts import read_assistant_facts, read_live_facts
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 
 TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
@@ -24,18 +26,20 @@ _FINISHED: Final = ("Succeeded", "Failed")
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """One valid ChatModel."""
+    """One valid ChatModel or ShopAssistant."""
 
     model: Model
+    kind: names.CustomKind
     slots: int
     """Batch slots of a replica that reports no load; 0 if the ChatModel does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundReplica:
-    """One pod of a ChatModel."""
+    """One pod of a ChatModel or ShopAssistant."""
 
     model: ModelKey
+    kind: names.CustomKind
     replica: Replica
 
 
@@ -67,17 +71,40 @@ def read_model(manifest: Mapping[str, Any]) -> FoundModel:
         start_s=_measured_start_s(manifest),
         live=read_live_facts(chatmodel),
     )
-    return FoundModel(model, _slots(chatmodel))
+    return FoundModel(model, names.CHATMODEL, _slots(chatmodel))
+
+
+def read_assistant(manifest: Mapping[str, Any]) -> FoundModel:
+    """Raises InvalidSpecError, with the object and its faults, for a ShopAssistant that cannot be parsed.
+
+    It has the default routing, and the tasks as further paths.
+    """
+    assistant = parse_shopassistant(manifest)
+    meta = assistant.metadata
+    model = Model(
+        key=ModelKey(meta.namespace, meta.name),
+        uid=meta.uid,
+        served_name=meta.name,
+        created=datetime.fromisoformat(manifest["metadata"]["creationTimestamp"]),
+        routing=RoutingSpec(),
+        slo=LatencyObjectives(),
+        replicas=assistant.status.desired_replicas or assistant.spec.replicas.min,
+        live=read_assistant_facts(assistant),
+        path_prefixes=(TASKS_PATH,),
+    )
+    return FoundModel(model, names.SHOPASSISTANT, 0)
 
 
 def read_replica(manifest: Mapping[str, Any]) -> FoundReplica | None:
-    """None for a pod that is ended, or that no Deployment of the ChatModel in its label controls.
+    """None for a pod that is ended, or that no Deployment of the resource in its label controls.
 
-    Anyone who may create pods can copy our labels. The name of the controlling ReplicaSet tells the Deployment.
+    Anyone who may create pods can copy our labels. The name of the controlling ReplicaSet names the Deployment.
     """
     meta = manifest["metadata"]
-    chatmodel = (meta.get("labels") or {}).get(names.MODEL_LABEL, "")
-    if not chatmodel or _is_finished(manifest) or not _is_controlled_by(manifest, chatmodel):
+    labels = meta.get("labels") or {}
+    kind = names.SHOPASSISTANT if labels.get(names.NAME_LABEL) == names.ASSISTANT_NAME else names.CHATMODEL
+    name = labels.get(kind.label, "")
+    if not name or _is_finished(manifest) or not _is_controlled_by(manifest, _deployments(kind, name)):
         return None
     address = _address(manifest)
     replica = Replica(
@@ -88,7 +115,7 @@ def read_replica(manifest: Mapping[str, Any]) -> FoundReplica | None:
         ready=bool(address) and _is_ready(manifest),
         leaving=bool(meta.get("deletionTimestamp")) or DRAIN_ANNOTATION in (meta.get("annotations") or {}),
     )
-    return FoundReplica(ModelKey(meta["namespace"], chatmodel), replica)
+    return FoundReplica(ModelKey(meta["namespace"], name), kind, replica)
 
 
 def read_gateway_pod(manifest: Mapping[str, Any]) -> GatewayPod | None:
@@ -100,13 +127,20 @@ def read_gateway_pod(manifest: Mapping[str, Any]) -> GatewayPod | None:
 
 
 def build_catalog(models: Iterable[FoundModel], replicas: Iterable[FoundReplica]) -> Catalog:
-    """All models and their replicas, replicas ordered by name. A replica without its ChatModel is left out."""
-    known = {found.model.key: found.model for found in models}
+    """All models and their replicas, replicas ordered by name. A replica without its resource is left out.
+
+    Of a ChatModel and a ShopAssistant of the same name only the ChatModel is a model.
+    """
+    known: dict[ModelKey, FoundModel] = {}
+    for found in models:
+        if found.kind is names.CHATMODEL or found.model.key not in known:
+            known[found.model.key] = found
     by_model: dict[ModelKey, list[Replica]] = defaultdict(list)
-    for found in replicas:
-        by_model[found.model].append(found.replica)
+    for pod in replicas:
+        if pod.model in known and known[pod.model].kind is pod.kind:
+            by_model[pod.model].append(pod.replica)
     ordered = {key: tuple(sorted(by_model.get(key, ()), key=lambda each: (each.name, each.uid))) for key in known}
-    return Catalog(known, ordered)
+    return Catalog({key: found.model for key, found in known.items()}, ordered)
 
 
 def _slots(chatmodel: ChatModel) -> int:
@@ -125,10 +159,17 @@ def _measured_start_s(manifest: Mapping[str, Any]) -> float | None:
     return float(sum(found)) if all(isinstance(each, int) and each >= 0 for each in found) else None
 
 
-def _is_controlled_by(manifest: Mapping[str, Any], chatmodel: str) -> bool:
+def _deployments(kind: names.CustomKind, name: str) -> tuple[str, ...]:
+    """Names of the Deployments of a resource."""
+    if kind is names.SHOPASSISTANT:
+        return (names.assistant_child(name),)
+    return (name, f"{name}{names.CANARY_SUFFIX}")
+
+
+def _is_controlled_by(manifest: Mapping[str, Any], deployments: tuple[str, ...]) -> bool:
     meta = manifest["metadata"]
     template = (meta.get("labels") or {}).get(TEMPLATE_HASH_LABEL, "")
-    replica_sets = {f"{chatmodel}-{template}", f"{chatmodel}{names.CANARY_SUFFIX}-{template}"}
+    replica_sets = {f"{deployment}-{template}" for deployment in deployments}
     return bool(template) and any(
         owner.get("controller")
         and owner.get("kind") == "ReplicaSet"

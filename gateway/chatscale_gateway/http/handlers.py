@@ -51,12 +51,12 @@ class ApiHandlers:
             return await self.relay.run(await self._receive(http, path, size))
 
     async def forward_extra(self, http: web.Request, path: str) -> web.StreamResponse:
-        """POST of a path in `spec.routing.extraPaths`. 404 if the model of the request does not have it."""
+        """POST of a path in `spec.routing.extraPaths`, or of an assistant's task. 404 if the model does not have it."""
         if not self.has_extra_path(path, caller_of(http)):
             raise _unknown_path()
         with self.intake.counting(caller_of(http).key) as size:
             call = await self._receive(http, path, size)
-            if path not in call.model.routing.extra_paths:
+            if not call.model.has_extra_path(path):
                 raise _unknown_path()
             http[RECORD].path = path
             return await self.relay.run(call)
@@ -83,9 +83,9 @@ class ApiHandlers:
         return web.json_response(_describe(model, name))
 
     def has_extra_path(self, path: str, caller: Caller) -> bool:
-        """Whether a ChatModel of the caller has it in `spec.routing.extraPaths`."""
+        """Whether a model of the caller has it."""
         models = self.dispatcher.models()
-        return any(path in model.routing.extra_paths and caller.may_use(model.key) for model in models)
+        return any(model.has_extra_path(path) and caller.may_use(model.key) for model in models)
 
     def _resolve(self, name: str, caller: Caller) -> Model:
         return self.dispatcher.resolve(name, caller.namespace, caller.may_use)

@@ -1,6 +1,6 @@
-"""Models and replicas as the gateway knows them, and how a request's `model` becomes a ChatModel.
+"""Models and their replicas. A model is a ChatModel or a ShopAssistant.
 
-Known models come from ChatModels, never from running pods: a model with no replica is known, too.
+The catalog's models come from these resources, never from running pods: a model with no replica is in it, too.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from chatscale_gateway.routing.live_facts import LiveFacts
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """Identity of a ChatModel."""
+    """Identity of a model. A ChatModel takes precedence over a ShopAssistant of the same namespace and name."""
 
     namespace: str
     name: str
@@ -28,7 +28,7 @@ class ModelKey:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One ChatModel."""
+    """One ChatModel or ShopAssistant."""
 
     key: ModelKey
     uid: str
@@ -45,6 +45,12 @@ class Model:
     start_s: float | None = None
     """How long the last replicas took from their creation until they were Ready; None if no start was measured."""
     live: LiveFacts = field(default_factory=LiveFacts)
+    path_prefixes: tuple[str, ...] = ()
+    """POST requests to paths below these are forwarded, beside `routing.extra_paths`."""
+
+    def has_extra_path(self, path: str) -> bool:
+        """Whether a POST to this path, which not all models have, is forwarded."""
+        return path in self.routing.extra_paths or any(path.startswith(f"{each}/") for each in self.path_prefixes)
 
     @property
     def stopped(self) -> bool:

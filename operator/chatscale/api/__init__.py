@@ -1,1 +1,1 @@
-"""The ChatModel resource, its conditions, and the CRD generated from them. Pure."""
+"""The ChatModel and ShopAssistant resources, their conditions, and the CRDs generated from them. Pure."""

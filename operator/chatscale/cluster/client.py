@@ -122,13 +122,13 @@ class KubernetesCluster(Cluster):
         kind, namespace, name = _address(manifest)
         return await self._call("update", kind, kind.path(namespace, name), body=manifest)
 
-    async def has_chatmodels(self) -> bool:
-        """Whether the API server serves ChatModels; false until the CRD is installed and established."""
+    async def served_kinds(self) -> frozenset[str]:
+        """Plural names of the custom resources of our group that are installed and established."""
         try:
             found = await self._call("get", CHATMODEL, f"/apis/{names.API_VERSION}")
         except NotFoundError:
-            return False
-        return any(resource.get("name") == CHATMODEL.plural for resource in found.get("resources", ()))
+            return frozenset()
+        return frozenset(str(resource.get("name")) for resource in found.get("resources", ()))
 
     async def _call(
         self,

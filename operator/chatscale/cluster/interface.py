@@ -41,12 +41,15 @@ class Kind:
 
 
 CHATMODEL: Final = Kind(names.API_VERSION, names.CHATMODEL.kind, names.CHATMODEL.plural)
+SHOPASSISTANT: Final = Kind(names.API_VERSION, names.SHOPASSISTANT.kind, names.SHOPASSISTANT.plural)
 DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 SERVICE: Final = Kind("v1", "Service", "services")
 CONFIGMAP: Final = Kind("v1", "ConfigMap", "configmaps")
 AUTOSCALER: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 DISRUPTION_BUDGET: Final = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICY: Final = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+SECRET: Final = Kind("v1", "Secret", "secrets")
+"""The operator creates Secrets and cannot read any."""
 POD: Final = Kind("v1", "Pod", "pods")
 EVENT: Final = Kind("v1", "Event", "events")
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
@@ -54,8 +57,8 @@ LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 CHILD_KINDS: Final = {
     kind.name: kind for kind in (CONFIGMAP, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, AUTOSCALER)
 }
-"""Kinds that the operator creates for a ChatModel."""
-WRITTEN_KINDS: Final = {**CHILD_KINDS, EVENT.name: EVENT, LEASE.name: LEASE}
+"""Kinds that the operator applies for a custom resource."""
+WRITTEN_KINDS: Final = {**CHILD_KINDS, SECRET.name: SECRET, EVENT.name: EVENT, LEASE.name: LEASE}
 """Kinds that the operator writes as whole objects."""
 
 

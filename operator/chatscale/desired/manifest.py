@@ -1,4 +1,4 @@
-"""Shared parts of a ChatModel's children: identity, owner, labels, and a hash to detect changes."""
+"""Shared parts of the children of a custom resource: identity, owner, labels, and a hash to detect changes."""
 
 import hashlib
 import json
@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 from typing_extensions import override
 
 from chatscale import names
-from chatscale.api.v1alpha1 import ChatModel
+from chatscale.api.v1alpha1 import ChatModel, ShopAssistant
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON."""
+
+Owner = ChatModel | ShopAssistant
+"""What the operator creates children for."""
 
 HASH_LENGTH = 16
 """Hexadecimal digits of a SHA-256: 64 bits are enough to tell two templates apart."""
@@ -35,26 +38,31 @@ def key_of(manifest: Manifest) -> ObjectKey:
     return ObjectKey(manifest["kind"], metadata["namespace"], metadata["name"])
 
 
-def child_metadata(chatmodel: ChatModel, child: str | None = None) -> Manifest:
-    """Metadata of a child. The garbage collector deletes it with the ChatModel.
+def kind_of(owner: Owner) -> names.CustomKind:
+    """The names of the owner's kind."""
+    return names.SHOPASSISTANT if isinstance(owner, ShopAssistant) else names.CHATMODEL
 
-    child: its name; None means the ChatModel's name.
+
+def child_metadata(owner: Owner, child: str | None = None) -> Manifest:
+    """Metadata of a child. The garbage collector deletes it with its owner.
+
+    child: its name; None means the owner's name.
     """
-    name = chatmodel.metadata.name
+    kind, name = kind_of(owner), owner.metadata.name
     return {
         "name": child or name,
-        "namespace": chatmodel.metadata.namespace,
+        "namespace": owner.metadata.namespace,
         "labels": {
-            **names.pod_selector(name),
+            **kind.pod_labels(name),
             names.INSTANCE_LABEL: name,
             names.MANAGED_BY_LABEL: names.MANAGED_BY,
         },
         "ownerReferences": [
             {
                 "apiVersion": names.API_VERSION,
-                "kind": names.KIND,
+                "kind": kind.kind,
                 "name": name,
-                "uid": chatmodel.metadata.uid,
+                "uid": owner.metadata.uid,
                 "controller": True,
                 "blockOwnerDeletion": True,
             }

@@ -1,4 +1,4 @@
-"""The NetworkPolicy of a ChatModel: which pods may connect to its replicas.
+"""The NetworkPolicy of a custom resource: which pods may connect to its pods.
 
 API keys are checked by the gateway. Without this policy every pod of the cluster could call a replica without a key.
 """
@@ -27,6 +27,11 @@ def build_network_policy(chatmodel: ChatModel, access: PodAccess) -> Manifest | 
 
     The kubelet's probes and port-forwards come from the pod's own node, which NetworkPolicies do not restrict.
     """
+    return policy_over(child_metadata(chatmodel), names.pod_selector(chatmodel.metadata.name), access)
+
+
+def policy_over(metadata: Manifest, pods: dict[str, str], access: PodAccess) -> Manifest | None:
+    """The policy; None if everybody may connect. metadata: its own. pods: their labels."""
     if not access.peers:
         return None
     serving = {"from": list(access.peers), "ports": [{"protocol": "TCP", "port": endpoints.HTTP_PORT}]}
@@ -34,9 +39,9 @@ def build_network_policy(chatmodel: ChatModel, access: PodAccess) -> Manifest | 
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
-            "metadata": child_metadata(chatmodel),
+            "metadata": metadata,
             "spec": {
-                "podSelector": {"matchLabels": names.pod_selector(chatmodel.metadata.name)},
+                "podSelector": {"matchLabels": pods},
                 "policyTypes": ["Ingress"],
                 "ingress": [serving, *access.extra_ingress],
             },

@@ -47,7 +47,7 @@ def plan_changes(desired: Sequence[Manifest], existing: Sequence[Manifest]) -> P
     return Plan(
         apply=tuple(Change(manifest, reason) for manifest, reason in changes if reason is not None),
         delete=tuple(
-            Change(manifest, f"{key} is no longer part of this ChatModel")
+            Change(manifest, f"{key} is no longer desired")
             for key, manifest in found.items()
             if key not in desired_keys and _is_ours(manifest)
         ),

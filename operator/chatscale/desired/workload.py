@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from chatscale import names
 from chatscale.api.v1alpha1 import ChatModel, Device, ResourceRequirements
 from chatscale.desired.environment import env_from, with_user_env
+from chatscale.desired.hardening import container_security, pod_security
 from chatscale.desired.manifest import Manifest, child_metadata, with_template_hash
 from chatscale.desired.probes import STARTUP_TIMEOUT_S
 from chatscale.desired.runtimes.registry import RUNTIMES
@@ -18,8 +19,6 @@ from chatscale.desired.scheduling import scheduling_fields
 from chatscale_contract.server import endpoints
 from chatscale_contract.server.environment import EngineName
 
-RUN_AS: Final = 65532
-"""User and group of the server process: `nonroot` in the common base images."""
 REVISIONS_KEPT: Final = 3
 _PVC_SCHEME: Final = "pvc://"
 _OBJECTIVES_VOLUME: Final = "slo"
@@ -61,12 +60,12 @@ def build_deployment(chatmodel: ChatModel, images: ServerImages) -> Manifest:
     )
 
 
-def build_replicas(chatmodel: ChatModel, replicas: int) -> Manifest:
+def build_replicas(namespace: str, deployment: str, replicas: int) -> Manifest:
     """The smallest manifest with which server-side apply owns `spec.replicas` and nothing else."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": chatmodel.metadata.name, "namespace": chatmodel.metadata.namespace},
+        "metadata": {"name": deployment, "namespace": namespace},
         "spec": {"replicas": replicas},
     }
 
@@ -107,12 +106,7 @@ def _pod_spec(chatmodel: ChatModel, images: ServerImages) -> Manifest:
         "automountServiceAccountToken": False,
         # A Service named chatscale-* would add variables that look like settings.
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": RUN_AS,
-            "runAsGroup": RUN_AS,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
     }
     if spec.server.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": ref.name} for ref in spec.server.image_pull_secrets]
@@ -132,18 +126,14 @@ def _container(chatmodel: ChatModel, runtime: Runtime, images: ServerImages) -> 
         "imagePullPolicy": server.image_pull_policy.value,
         **own,
         "env": with_user_env(own["env"], server.env),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
         "terminationMessagePath": endpoints.TERMINATION_MESSAGE_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [*scratch, objectives, *_model_mounts(chatmodel.spec.model.uri)],
     }
     if server.env_from:
         container["envFrom"] = env_from(server.env_from)
-    if resources := _resources(chatmodel.spec.resources):
+    if resources := resource_fields(chatmodel.spec.resources):
         container["resources"] = resources
     return container
 
@@ -153,7 +143,8 @@ def _volume_name(path: str) -> str:
     return path.strip("/").replace("/", "-")
 
 
-def _resources(resources: ResourceRequirements) -> Manifest:
+def resource_fields(resources: ResourceRequirements) -> Manifest:
+    """A container's `resources`; empty if there are none."""
     parts = {"limits": resources.limits, "requests": resources.requests}
     return {part: {name: str(amount) for name, amount in amounts.items()} for part, amounts in parts.items() if amounts}
 

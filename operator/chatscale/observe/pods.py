@@ -26,12 +26,14 @@ from chatscale.observe.pending import (
 from chatscale.observe.problems import Problem, ProblemReason
 from chatscale.scaling.signals import ReplicaPhase
 from chatscale_contract.gateway.endpoints import DRAIN_ANNOTATION
+from chatscale_contract.sysexits import SysExit
 
 __all__ = ["Pod", "Problem", "ProblemReason", "current_problem", "read_pods", "refusal_of_pods"]
 
 TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
 """Set by the Deployment controller: equal on all pods of one pod template."""
 _FINISHED: Final = ("Succeeded", "Failed")
+_OUR_CONTAINERS: Final = (names.SERVER_CONTAINER, names.ASSISTANT_CONTAINER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +165,22 @@ def _problem(manifest: Mapping[str, Any], wait: Wait | None, dialect: Dialect) -
 def _last_exit(manifest: Mapping[str, Any], dialect: Dialect) -> Problem | None:
     """Between two restarts the problem still exists: the last exit counts until the container is ready."""
     containers: Iterable[Mapping[str, Any]] = status_of(manifest).get("containerStatuses") or ()
-    server = next((found for found in containers if found["name"] == names.SERVER_CONTAINER), {})
+    server = next((found for found in containers if found["name"] in _OUR_CONTAINERS), {})
     terminated = (server.get("state") or {}).get("terminated") or (server.get("lastState") or {}).get("terminated")
-    return _why_it_exited(terminated, dialect) if terminated else None
+    if not terminated:
+        return None
+    is_assistant = server["name"] == names.ASSISTANT_CONTAINER
+    return _why_assistant_exited(terminated) if is_assistant else _why_it_exited(terminated, dialect)
+
+
+def _why_assistant_exited(terminated: Mapping[str, Any]) -> Problem | None:
+    code, message = terminated.get("exitCode", 0), shortened(terminated.get("message"))
+    if terminated.get("reason") == "OOMKilled":
+        message = "the assistant was killed: it used more than its memory limit, spec.resources.limits.memory"
+    elif code == 0:
+        return None
+    reason = ProblemReason.BAD_SETTINGS if code == SysExit.BAD_SETTINGS else ProblemReason.SERVER_CRASHED
+    return Problem(reason, message or f"the assistant exited with code {code}")
 
 
 def _why_it_exited(terminated: Mapping[str, Any], dialect: Dialect) -> Problem | None:

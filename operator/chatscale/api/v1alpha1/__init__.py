@@ -1,7 +1,7 @@
-"""The ChatModel resource, v1alpha1: the only source of the CRD, of `kubectl explain` and of what the operator reads.
+"""ChatModel and ShopAssistant, v1alpha1: the only source of CRDs, `kubectl explain` and what the operator reads.
 
 Field descriptions are user documentation. Rules between fields are CEL (`cel_rules`); `crd.py` adds them to the CRD
-and the API server enforces them. Import the names from this package, not from its modules.
+and the API server enforces them. Import the names of ChatModel from this package, not from its modules.
 """
 
 from chatscale.api.v1alpha1.autoscaling import (
@@ -41,7 +41,9 @@ from chatscale.api.v1alpha1.model import (
 )
 from chatscale.api.v1alpha1.parse import (
     InvalidSpecError,
+    parse_assistant_status,
     parse_chatmodel,
+    parse_shopassistant,
     parse_status,
 )
 from chatscale.api.v1alpha1.pod import (
@@ -66,6 +68,15 @@ from chatscale.api.v1alpha1.server import (
     ResourceRequirements,
     ServerSpec,
     SimulatedServer,
+)
+from chatscale.api.v1alpha1.shopassistant import (
+    ShopAssistant,
+    ShopAssistantSpec,
+)
+from chatscale.api.v1alpha1.shopassistant_status import (
+    ShopAssistantStatus,
+    SourceStatus,
+    ToolServerStatus,
 )
 from chatscale.api.v1alpha1.status import (
     AutoscalingPhase,
@@ -133,11 +144,18 @@ __all__ = [
     "SchedulingSpec",
     "SecretKeyRef",
     "ServerSpec",
+    "ShopAssistant",
+    "ShopAssistantSpec",
+    "ShopAssistantStatus",
     "SimulatedServer",
     "SloSpec",
+    "SourceStatus",
     "SourceType",
     "SpreadConstraint",
     "Toleration",
+    "ToolServerStatus",
+    "parse_assistant_status",
     "parse_chatmodel",
+    "parse_shopassistant",
     "parse_status",
 ]

@@ -71,9 +71,9 @@ class AssistantModel(ApiModel):
     )
     writes: ModelWriting = Field(
         default=ModelWriting.WHEN_EVALUATED,
-        description="WhenEvaluated: the model phrases answers only while `evaluation` holds a report in which this model "
-        "passed. Never: answers are templates and quotes. Always: without a report, for trials. Every answer of the "
-        "model passes the fact check in any case.",
+        description="WhenEvaluated: the model phrases answers only while `evaluation` holds a report in which this "
+        "model passed. Never: answers are templates and quotes. Always: without a report, for trials. Every answer of "
+        "the model passes the fact check in any case.",
     )
     evaluation: LocalObjectRef | None = Field(
         default=None, description="ConfigMap with the report of `chatscale evaluate`, under report.json."
@@ -144,14 +144,14 @@ class ToolServer(ApiModel):
     writes: Annotated[list[ToolName], Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})] = (
         Field(
             default_factory=list,
-            description="Those of `allow` that change something. Each call needs the customer's confirmation of exactly its "
-            "arguments, the customer's identity and an idempotency key.",
+            description="Those of `allow` that change something. Each call needs the customer's confirmation of "
+            "exactly its arguments, the customer's identity and an idempotency key.",
         )
     )
     pinned_digest: Annotated[str, StringConstraints(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(
         default=None,
-        description="Digest of the descriptions and schemas of the allowed tools, as the status shows it. A server with "
-        "other descriptions is refused. If left out: the digest that the operator saw first, in the status.",
+        description="Digest of the descriptions and schemas of the allowed tools, as the status shows it. A server "
+        "with other descriptions is refused. If left out: the digest that the operator saw first, in the status.",
     )
 
 
@@ -305,7 +305,15 @@ class ShopAssistantSpec(ApiModel):
     )
     replicas: AssistantReplicas = Field(default_factory=AssistantReplicas, description="How many pods answer.")
     resources: ResourceRequirements = Field(
-        default_factory=ResourceRequirements, description="Compute resources of each pod."
+        default_factory=ResourceRequirements,
+        description="Compute resources of each pod. If left out: it requests 500m CPU and 1Gi memory, and its limit is "
+        "2Gi memory.",
+    )
+    image: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="Container image. Defaults to the image that the chart sets."
+    )
+    image_pull_secrets: Annotated[list[LocalObjectRef], Field(max_length=16, json_schema_extra=KEYED_BY_NAME)] = Field(
+        default_factory=list, description="As in a Pod."
     )
 
 

@@ -4,13 +4,15 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ConditionStatus
 from chatscale.observe.pods import Problem, ProblemReason, current_problem, refusal_of_pods
-from chatscale.reconcile.chatmodel.pass_result import FORBIDDEN, INVALID_SPEC, PassResult
+from chatscale.reconcile.chatmodel.pass_result import PassResult
 from chatscale.reconcile.chatmodel.replicas import Writer
+from chatscale.reconcile.conditions import ConditionState
+from chatscale.reconcile.refusal import FORBIDDEN, INVALID_SPEC
 from chatscale.scaling.policy import Decision, Recommendation
 from chatscale.scaling.signals import ReplicaPhase
 
@@ -39,16 +41,6 @@ BAD_REASONS: Final = frozenset(
     }
 )
 """Reasons that cause a Warning when they appear."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionState:
-    """One condition before it has a time of transition."""
-
-    type: str
-    status: ConditionStatus
-    reason: str
-    message: str
 
 
 def compute_conditions(result: PassResult) -> list[ConditionState]:

@@ -11,9 +11,9 @@ from chatscale.observe.aggregate import merge_samples
 from chatscale.observe.pods import Pod
 from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.chatmodel.events import REPLICAS_RESTORED
-from chatscale.reconcile.chatmodel.moment import Moment
-from chatscale.reconcile.chatmodel.pass_result import Refusal
 from chatscale.reconcile.chatmodel.updates import Update
+from chatscale.reconcile.moment import Moment
+from chatscale.reconcile.refusal import Refusal
 from chatscale.scaling.signals import ReplicaSample
 from chatscale.scaling.state import ScalerState
 

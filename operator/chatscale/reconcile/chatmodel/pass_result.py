@@ -3,31 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any
 
 from chatscale.api.v1alpha1 import ChatModel, ScalingRecord
-from chatscale.errors import ForbiddenError
 from chatscale.observe.pods import Pod
 from chatscale.reconcile.chatmodel.replicas import Conflict, Writer
+from chatscale.reconcile.refusal import Refusal
 from chatscale.scaling.policy import Decision, Recommendation
 from chatscale.scaling.signals import ReplicaPhase, ReplicaSample
 from chatscale.scaling.state import ScalerState
-
-INVALID_SPEC: Final = "InvalidSpec"
-FORBIDDEN: Final = "Forbidden"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The API server did not accept a child. The earlier version of the child continues to run, and scaling too."""
-
-    reason: str
-    message: str
-
-    @classmethod
-    def from_error(cls, error: Exception) -> Self:
-        """The refusal in an InvalidSpecError or a ForbiddenError."""
-        return cls(FORBIDDEN if isinstance(error, ForbiddenError) else INVALID_SPEC, str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,6 @@ from chatscale.desired.network_policy import PodAccess
 from chatscale.desired.plan import Plan
 from chatscale.desired.workload import ServerImages
 from chatscale.errors import (
-    ClusterUnavailableError,
-    ConflictError,
     ForbiddenError,
     InvalidSpecError,
     NotFoundError,
@@ -33,28 +31,20 @@ from chatscale.observe.aggregate import observe
 from chatscale.observe.gateways import DemandSource
 from chatscale.observe.reader import MetricsReader, ScrapeResult
 from chatscale.reconcile.chatmodel.children import (
-    apply_children,
-    apply_count,
     apply_marks,
     build_children,
     children_input,
-    delete_leftovers,
     existing_children,
-    find_taken_name,
-    plan_children,
 )
 from chatscale.reconcile.chatmodel.events import (
-    EventDraft,
-    build_events,
     describe_restores,
     restored_events,
     scaling_events,
     status_events,
 )
 from chatscale.reconcile.chatmodel.memory import Memory
-from chatscale.reconcile.chatmodel.moment import Moment
-from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
-from chatscale.reconcile.chatmodel.replicas import Writer, is_ours
+from chatscale.reconcile.chatmodel.pass_result import PassResult
+from chatscale.reconcile.chatmodel.replicas import Writer
 from chatscale.reconcile.chatmodel.resolution import (
     Resolution,
     count_to_write,
@@ -69,6 +59,18 @@ from chatscale.reconcile.chatmodel.status import as_patch, compute_status, inval
 from chatscale.reconcile.chatmodel.turns import UpdateTurns
 from chatscale.reconcile.chatmodel.updates import UpdateState
 from chatscale.reconcile.chatmodel.victims import plan_marks
+from chatscale.reconcile.children import (
+    apply_children,
+    apply_count,
+    delete_leftovers,
+    find_taken_name,
+    plan_children,
+)
+from chatscale.reconcile.events import EventDraft, build_events
+from chatscale.reconcile.moment import Moment
+from chatscale.reconcile.ownership import is_ours
+from chatscale.reconcile.posting import post_event
+from chatscale.reconcile.refusal import Refusal
 from chatscale.scaling.signals import Observation, ReplicaPhase
 
 STATUS_RETRY_S: Final = 60.0
@@ -237,8 +239,8 @@ class ChatModelReconciler:
             log.info("phase changed", extra={"chatmodel": f"{meta.namespace}/{meta.name}", **change})
         changes = status_events(before, after)
         due = [draft for draft in changes if not (draft.warning and memory) or memory.warning_is_due(draft.reason, now)]
-        for event in build_events(meta, [*events, *due], now.wall):
-            await self._post(event)
+        for event in build_events(names.CHATMODEL, meta, [*events, *due], now.wall):
+            await post_event(self._cluster, event)
         return due_in_s or RESYNC_S
 
     async def _write_status(
@@ -260,16 +262,6 @@ class ChatModelReconciler:
             return
         if memory:
             memory.status_written_at_s, memory.status_rejected_at_s = now.monotonic_s, None
-
-    async def _post(self, event: Manifest) -> None:
-        """Post an Event. A failure is counted and does not fail the pass."""
-        try:
-            await self._cluster.create(event)
-        except ConflictError:
-            log.debug("event already posted", extra={"reason": event["reason"]})
-        except (ClusterUnavailableError, RejectedRequestError, NotFoundError) as error:
-            metrics.EVENTS_LOST_TOTAL.inc()
-            log.warning("event lost", extra={"reason": event["reason"], "why": str(error)})
 
     def _memory(self, key: ObjectKey, chatmodel: ChatModel, now: Moment) -> Memory:
         memory = self._memories.get(key)

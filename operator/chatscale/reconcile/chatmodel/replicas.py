@@ -11,7 +11,8 @@ from typing import Any
 
 from chatscale import names
 from chatscale.api.v1alpha1 import AutoscalingMode, AutoscalingSpec, ChatModel
-from chatscale.cluster.interface import CHATMODEL, CONFIGMAP, DEPLOYMENT
+from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT
+from chatscale.reconcile.ownership import is_ours, owners_of_replicas
 
 
 class Writer(StrEnum):
@@ -71,22 +72,6 @@ def find_conflict(chatmodel: ChatModel, autoscalers: Iterable[Mapping[str, Any]]
     return min(found, key=lambda conflict: (not conflict.is_on_deployment, conflict.name), default=None)
 
 
-def is_ours(manifest: Mapping[str, Any], chatmodel: ChatModel) -> bool:
-    """Whether this ChatModel owns the object by uid, or an earlier ChatModel of the same name left it.
-
-    `kubectl delete --cascade=orphan` leaves children, for example.
-    """
-    meta = manifest["metadata"]
-    labels = meta.get("labels") or {}
-    identity = (labels.get(names.CHATMODEL.label), labels.get(names.MANAGED_BY_LABEL))
-    name = chatmodel.metadata.name
-    has_name = meta["name"] == (names.slo_configmap(name) if manifest.get("kind") == CONFIGMAP.name else name)
-    owners = meta.get("ownerReferences") or ()
-    return (has_name and identity == (name, names.MANAGED_BY)) or any(
-        o.get("uid") == chatmodel.metadata.uid for o in owners
-    )
-
-
 def writer_of(autoscaling: AutoscalingSpec, conflict: Conflict | None) -> Writer:
     """The writer of `spec.replicas`."""
     if conflict is not None:
@@ -113,11 +98,6 @@ def current_replicas(
     return Current(decided, reverted=specified)
 
 
-def owns_replicas(manifest: Mapping[str, Any], manager: str) -> bool:
-    """Whether the field manager owns `spec.replicas` of the object."""
-    return any(entry.get("manager") == manager for entry in _owners_of_replicas(manifest))
-
-
 def user_sets_replicas(autoscaling: AutoscalingSpec) -> bool:
     """Whether the spec leaves the replica count to the user."""
     return autoscaling.mode is AutoscalingMode.FIXED or autoscaling.dry_run
@@ -129,15 +109,10 @@ def _wrote(writer: Writer, manifest: Mapping[str, Any]) -> bool:
     An HPA and the operator write through the scale subresource; a kubectl apply of the whole object does not. The
     operator uses its own field manager, so it recognises its write even if it stopped before it wrote the status.
     """
-    owners = [entry for entry in _owners_of_replicas(manifest) if entry.get("subresource") == "scale"]
+    owners = [entry for entry in owners_of_replicas(manifest) if entry.get("subresource") == "scale"]
     if writer is Writer.OPERATOR:
         return any(entry.get("manager") == names.SCALER_FIELD_MANAGER for entry in owners)
     return bool(owners)
-
-
-def _owners_of_replicas(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    entries = manifest["metadata"].get("managedFields") or ()
-    return [e for e in entries if "f:replicas" in ((e.get("fieldsV1") or {}).get("f:spec") or {})]
 
 
 def _targets(target: Mapping[str, Any], chatmodel: ChatModel) -> bool:

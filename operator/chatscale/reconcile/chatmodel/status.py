@@ -6,18 +6,17 @@ from typing import Any, Final
 from zlib import crc32
 
 from chatscale import names
-from chatscale.api.conditions import set_condition
 from chatscale.api.v1alpha1 import (
     AutoscalingStatus,
     CapacityStatus,
     ChatModelStatus,
-    Condition,
     MetricStatus,
     MetricType,
 )
 from chatscale.desired.service import endpoint_url
-from chatscale.reconcile.chatmodel.conditions import ConditionState, compute_conditions, invalid_spec_condition
+from chatscale.reconcile.chatmodel.conditions import compute_conditions, invalid_spec_condition
 from chatscale.reconcile.chatmodel.pass_result import PassResult
+from chatscale.reconcile.conditions import merge_conditions
 
 HISTORY: Final = 5
 """Entries of `status.autoscaling.history`."""
@@ -31,14 +30,14 @@ HEARTBEAT_S: Final = 600.0
 The kubelet writes an unchanged node status every five minutes for the same reason. The spread by uid prevents that
 all ChatModels are written in the minute after a start of the operator.
 """
-MESSAGE_LENGTH: Final = 4096
-"""Characters of a condition's message. A quoted pod or API server can have more to say than the CRD accepts."""
 
 
 def compute_status(result: PassResult, now: datetime) -> ChatModelStatus:
     """The whole status. Conditions that stay the same keep their time of transition."""
     before = result.chatmodel.status
-    conditions = _merge(before.conditions, compute_conditions(result), result.chatmodel.metadata.generation, now)
+    conditions = merge_conditions(
+        before.conditions, compute_conditions(result), result.chatmodel.metadata.generation, now
+    )
     ready = next(condition for condition in conditions if condition.type == "Ready")
     return ChatModelStatus(
         observed_generation=result.chatmodel.metadata.generation,
@@ -58,7 +57,7 @@ def compute_status(result: PassResult, now: datetime) -> ChatModelStatus:
 def invalid_status(before: ChatModelStatus, generation: int, message: str, now: datetime) -> ChatModelStatus:
     """The earlier status with `Ready=False`, reason InvalidSpec: the pods continue to run unchanged."""
     invalid = invalid_spec_condition(message)
-    conditions = _merge(before.conditions, [invalid], generation, now)
+    conditions = merge_conditions(before.conditions, [invalid], generation, now)
     return before.model_copy(
         update={"observed_generation": generation, "phase": invalid.reason, "conditions": conditions}
     )
@@ -168,18 +167,3 @@ def _without_drift(status: ChatModelStatus) -> ChatModelStatus:
     kept = capacity and capacity.model_copy(update={"requests_per_second": None})
     autoscaling = status.autoscaling.model_copy(update={"last_metric_time": None, "learned": None, "capacity": kept})
     return status.model_copy(update={"autoscaling": autoscaling})
-
-
-def _merge(before: list[Condition], states: list[ConditionState], generation: int, now: datetime) -> list[Condition]:
-    conditions = before
-    for state in states:
-        conditions = set_condition(
-            conditions,
-            type=state.type,
-            status=state.status,
-            reason=state.reason,
-            message=state.message[:MESSAGE_LENGTH],
-            observed_generation=generation,
-            now=now,
-        )
-    return conditions

@@ -13,8 +13,8 @@ from chatscale.desired.manifest import ObjectKey
 from chatscale.desired.provenance import is_from_build, is_updating, operator_build, with_provenance
 from chatscale.desired.workload import ServerImages
 from chatscale.observe.pods import Pod
-from chatscale.reconcile.chatmodel.replicas import is_ours
 from chatscale.reconcile.chatmodel.updates import Fleet, Update, UpdateState, decide_update
+from chatscale.reconcile.ownership import is_ours
 from chatscale.scaling.signals import ReplicaPhase
 
 

@@ -15,7 +15,7 @@ from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT
 from chatscale.desired.manifest import ObjectKey
 from chatscale.desired.provenance import has_spec_of, is_current, is_from_build, is_updating
 from chatscale.observe.pending import condition_of
-from chatscale.reconcile.chatmodel.pass_result import FORBIDDEN, INVALID_SPEC
+from chatscale.reconcile.refusal import FORBIDDEN, INVALID_SPEC
 
 _DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"
 """Reason of a Deployment's condition Progressing."""

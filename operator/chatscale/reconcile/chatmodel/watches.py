@@ -13,18 +13,19 @@ from chatscale.cluster.interface import (
     NETWORK_POLICY,
     POD,
     SERVICE,
+    SHOPASSISTANT,
     Watch,
 )
 from chatscale.desired.manifest import ObjectKey
 
 WATCHES: Final = (
     Watch(CHATMODEL),
-    Watch(DEPLOYMENT, selector=names.CHATMODEL.label),
-    Watch(SERVICE, selector=names.CHATMODEL.label),
-    Watch(CONFIGMAP, selector=names.CHATMODEL.label),
-    Watch(DISRUPTION_BUDGET, selector=names.CHATMODEL.label),
-    Watch(NETWORK_POLICY, selector=names.CHATMODEL.label),
-    Watch(POD, selector=f"{names.NAME_LABEL}={names.SERVER_NAME},{names.CHATMODEL.label}"),
+    Watch(DEPLOYMENT, selector=names.OUR_CHILDREN),
+    Watch(SERVICE, selector=names.OUR_CHILDREN),
+    Watch(CONFIGMAP, selector=names.OUR_CHILDREN),
+    Watch(DISRUPTION_BUDGET, selector=names.OUR_CHILDREN),
+    Watch(NETWORK_POLICY, selector=names.OUR_CHILDREN),
+    Watch(POD, selector=names.OUR_CHILDREN),
     # All HPAs: an HPA without our label can scale a ChatModel or its Deployment.
     Watch(AUTOSCALER),
 )
@@ -104,6 +105,8 @@ def chatmodels_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
     that name in mode HPA.
     """
     meta = manifest["metadata"]
+    if manifest["kind"] == SHOPASSISTANT.name:
+        return set()
     if manifest["kind"] == CHATMODEL.name:
         return {chatmodel_key(meta["namespace"], meta["name"]), *map(routing_key, _shared_names(manifest))}
     concerned = {(meta.get("labels") or {}).get(names.CHATMODEL.label)}

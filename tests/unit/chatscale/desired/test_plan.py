@@ -56,7 +56,7 @@ def test_deletes_the_hpa_when_mode_hpa_ends() -> None:
     existing = children(WITH_HPA)
 
     assert plan_changes(children(WITHOUT_HPA), existing) == Plan(
-        delete=(Change(existing[2], "HorizontalPodAutoscaler demo/tiny is no longer part of this ChatModel"),)
+        delete=(Change(existing[2], "HorizontalPodAutoscaler demo/tiny is no longer desired"),)
     )
 
 

@@ -103,7 +103,7 @@ def test_a_new_count_does_not_change_the_template() -> None:
 
 
 def test_the_count_is_applied_alone() -> None:
-    assert build_replicas(a_chatmodel(), 3) == {
+    assert build_replicas("demo", "tiny", 3) == {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "tiny", "namespace": "demo"},

@@ -101,12 +101,7 @@ def test_every_hpa_is_watched_and_of_other_children_only_ours():
     settings = kopf.OperatorSettings()
     watch_settings(settings, WATCHES)
     selectors = {key.any_name: value for key, value in settings.watching.label_selectors.items()}
-    assert selectors == {
-        "deployments": names.CHATMODEL.label,
-        "services": names.CHATMODEL.label,
-        "poddisruptionbudgets": names.CHATMODEL.label,
-        "networkpolicies": names.CHATMODEL.label,
-        "configmaps": names.CHATMODEL.label,
-        "pods": f"app.kubernetes.io/name=chatscale-server,{names.CHATMODEL.label}",
-    }
+    children = ("deployments", "services", "poddisruptionbudgets", "networkpolicies", "configmaps", "pods")
+    assert selectors == dict.fromkeys(children, names.OUR_CHILDREN)
+    assert names.OUR_CHILDREN == "app.kubernetes.io/name in (chatscale-server,chatscale-assistant)"
     assert not settings.posting.enabled

@@ -9,23 +9,27 @@ import pytest
 
 from chatscale_contract.gateway.demand import GatewayDemand
 from chatscale_contract.server.load import ReplicaLoad
-from chatscale_gateway.discovery.api_server import Event, EventType, Page, Resource
+from chatscale_gateway.discovery.api_server import Event, EventType, MissingError, Page, Resource
 from chatscale_gateway.discovery.discover import Discovery, Scope
 from chatscale_gateway.discovery.pod_http import pod_session
 from chatscale_gateway.routing.catalog import Catalog, ModelKey
 from tests.support.builders import a_chatmodel
-from tests.support.gateway_pods import Manifest, a_replica_pod, until
+from tests.support.gateway_pods import Manifest, a_replica_pod, a_shopassistant, an_assistant_pod, until
 
 TINY = ModelKey("demo", "tiny")
 CHATMODELS, PODS = "/apis/chatscale.dev/v1alpha1/chatmodels", "/api/v1/pods"
+SHOPASSISTANTS = "/apis/chatscale.dev/v1alpha1/shopassistants"
 WHOLE_CLUSTER = Scope((), "", "gateway-1", "")
 
 
 class Cluster:
-    """Lists `objects` by path; a path that is not there yet waits. Events come from `send`."""
+    """Lists `objects` by path; a path that is not there yet waits. Events come from `send`.
 
-    def __init__(self, objects: dict[str, list[Manifest]]) -> None:
-        self.objects = objects
+    There is no ShopAssistant unless `objects` has some; None: their CRD is not installed.
+    """
+
+    def __init__(self, objects: Mapping[str, list[Manifest] | None]) -> None:
+        self.objects = {SHOPASSISTANTS: [], **objects}
         self.asked: set[tuple[str, str]] = set()
         self.appeared = asyncio.Event()
         self._events: dict[str, asyncio.Queue[Event]] = {}
@@ -35,7 +39,10 @@ class Cluster:
         while resource.path not in self.objects:
             await self.appeared.wait()
             self.appeared.clear()
-        yield Page(tuple(self.objects[resource.path]), "1", "")
+        items = self.objects[resource.path]
+        if items is None:
+            raise MissingError(f"list {resource.path}: HTTP 404")
+        yield Page(tuple(items), "1", "")
 
     async def watch(self, resource: Resource, _version: str) -> AsyncGenerator[Event, None]:
         while True:
@@ -90,7 +97,7 @@ async def discovering(cluster: Cluster, scope: Scope = WHOLE_CLUSTER) -> AsyncIt
 async def test_reports_nothing_before_every_list_was_read():
     cluster = Cluster({CHATMODELS: [chatmodel()]})
     async with discovering(cluster) as (discovery, seen):
-        await until(lambda: len(cluster.asked) == 2)
+        await until(lambda: len(cluster.asked) == 3)
         assert not discovery.ready
         assert seen.catalogs == []
 
@@ -142,12 +149,14 @@ async def test_a_deleted_chatmodel_is_unknown():
 async def test_reads_only_the_named_namespaces_and_its_own():
     cluster = Cluster({})
     async with discovering(cluster, Scope(("shop", "support"), "system", "gateway-1", "prod")):
-        await until(lambda: len(cluster.asked) == 5)
+        await until(lambda: len(cluster.asked) == 7)
 
-    server = "app.kubernetes.io/name=chatscale-server"
+    server = "app.kubernetes.io/name in (chatscale-server,chatscale-assistant)"
     assert cluster.asked == {
         ("/apis/chatscale.dev/v1alpha1/namespaces/shop/chatmodels", ""),
         ("/apis/chatscale.dev/v1alpha1/namespaces/support/chatmodels", ""),
+        ("/apis/chatscale.dev/v1alpha1/namespaces/shop/shopassistants", ""),
+        ("/apis/chatscale.dev/v1alpha1/namespaces/support/shopassistants", ""),
         ("/api/v1/namespaces/shop/pods", server),
         ("/api/v1/namespaces/support/pods", server),
         (
@@ -155,6 +164,24 @@ async def test_reads_only_the_named_namespaces_and_its_own():
             "app.kubernetes.io/instance=prod,app.kubernetes.io/name=chatscale-gateway",
         ),
     }
+
+
+async def test_a_shopassistant_is_a_model_whose_pods_are_replicas():
+    assistant, pod = a_shopassistant(), an_assistant_pod()
+    async with discovering(Cluster({CHATMODELS: [], SHOPASSISTANTS: [assistant], PODS: [pod]})) as (discovery, seen):
+        await discovery.wait_until_ready()
+
+    (found,) = seen.catalogs[-1].models.values()
+    assert str(found.key) == "demo/shop"
+    assert [replica.name for replica in seen.catalogs[-1].replicas[found.key]] == ["shop-assistant-v1-a"]
+
+
+async def test_a_gateway_serves_chatmodels_where_the_crd_of_shopassistants_is_missing():
+    cluster = Cluster({CHATMODELS: [chatmodel()], SHOPASSISTANTS: None, PODS: []})
+    async with discovering(cluster) as (discovery, seen):
+        await discovery.wait_until_ready()
+
+    assert list(seen.catalogs[-1].models) == [TINY]
 
 
 async def test_a_gateway_is_no_peer_of_itself():

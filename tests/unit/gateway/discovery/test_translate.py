@@ -5,19 +5,21 @@ from typing import Any
 
 import pytest
 
+from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale.errors import InvalidSpecError
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_gateway.discovery.translate import (
     FoundModel,
     GatewayPod,
     build_catalog,
+    read_assistant,
     read_gateway_pod,
     read_model,
     read_replica,
 )
 from chatscale_gateway.routing.catalog import ModelKey, Replica
 from tests.support.builders import a_chatmodel
-from tests.support.gateway_pods import a_replica_pod, owner, ready
+from tests.support.gateway_pods import a_replica_pod, a_shopassistant, an_assistant_pod, owner, ready
 
 CREATED = "2026-11-27T08:00:00Z"
 
@@ -147,3 +149,52 @@ def test_a_gateway_that_is_being_deleted_still_counts_and_an_ended_one_does_not(
 
     assert read_gateway_pod(pod) == GatewayPod("uid-gw-1", "gw-1", "10.0.0.1")
     assert read_gateway_pod(a_replica_pod("gw-1", status={"phase": "Succeeded"})) is None
+
+
+def test_an_assistant_is_a_model_with_default_routing_and_its_tasks():
+    found = read_assistant(a_shopassistant(replicas={"min": 3})).model
+
+    assert (str(found.key), found.served_name, found.replicas) == ("demo/shop", "shop", 3)
+    assert found.routing == RoutingSpec()
+    assert found.has_extra_path("/v1/tasks/sentiment")
+    assert not found.has_extra_path("/v1/tasks")
+    assert not found.has_extra_path("/tokenize")
+    assert found.live.price.gpu_hour is None
+
+
+def test_an_assistant_that_an_hpa_scales_shows_the_count_of_the_hpa():
+    manifest = a_shopassistant(replicas={"min": 2, "max": 8}) | {"status": {"desiredReplicas": 5, "phase": "Ready"}}
+
+    found = read_assistant(manifest).model
+
+    assert (found.replicas, found.live.mode, found.live.phase) == (5, "HPA", "Ready")
+
+
+def test_an_invalid_assistant_is_refused_with_its_field():
+    with pytest.raises(InvalidSpecError, match=r"ShopAssistant demo/shop: spec\.languages\.0"):
+        read_assistant(a_shopassistant(languages=["tlh"]))
+
+
+def test_a_chatmodel_takes_precedence_over_an_assistant_of_its_name():
+    assistant = read_assistant(a_shopassistant("tiny"))
+    pods = [read_replica(a_replica_pod()), read_replica(an_assistant_pod("tiny-assistant-v1-a", assistant="tiny"))]
+    replicas = [pod for pod in pods if pod is not None]
+
+    for models in ([model(), assistant], [assistant, model()]):
+        catalog = build_catalog(models, replicas)
+        assert [found.uid for found in catalog.models.values()] == ["uid-tiny"]
+        assert [pod.name for pods in catalog.replicas.values() for pod in pods] == ["tiny-v1-a"]
+
+
+@pytest.mark.parametrize(
+    "controller",
+    [
+        pytest.param("shop-v1", id="a ChatModel's Deployment"),
+        pytest.param("other-assistant-v1", id="another assistant's Deployment"),
+    ],
+)
+def test_a_pod_with_an_assistants_labels_is_a_replica_only_of_its_deployment(controller: str):
+    pod = an_assistant_pod()
+    pod["metadata"]["ownerReferences"] = [owner(controller)]
+
+    assert read_replica(pod) is None

@@ -6,10 +6,12 @@ import pytest
 
 from chatscale.api.v1alpha1 import CapacityStatus, ChatModelStatus
 from chatscale.observe.pods import read_pods
-from chatscale.reconcile.chatmodel.events import EventDraft, status_events
-from chatscale.reconcile.chatmodel.pass_result import PassResult, Refusal
+from chatscale.reconcile.chatmodel.events import status_events
+from chatscale.reconcile.chatmodel.pass_result import PassResult
 from chatscale.reconcile.chatmodel.replicas import Writer
 from chatscale.reconcile.chatmodel.status import as_patch, compute_status, write_due_in_s
+from chatscale.reconcile.events import EventDraft
+from chatscale.reconcile.refusal import Refusal
 from chatscale.scaling.state import ScalerState
 from tests.support.builders import PodBuilder, a_chatmodel, a_pod, at
 from tests.support.fake_reader import a_sample

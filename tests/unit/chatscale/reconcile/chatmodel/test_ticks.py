@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from chatscale.cluster.interface import CHATMODEL, DEPLOYMENT
-from chatscale.reconcile.chatmodel.status import MESSAGE_LENGTH
+from chatscale.reconcile.conditions import MESSAGE_LENGTH
 from tests.support.builders import a_chatmodel, a_pod
 from tests.support.world import TINY, a_settled_world
 

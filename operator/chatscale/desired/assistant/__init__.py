@@ -1,0 +1,1 @@
+"""Pure builders from a ShopAssistant to the manifests of its children."""
