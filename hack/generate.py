@@ -18,6 +18,7 @@ import yaml
 from typing_extensions import override
 
 import chatscale.metrics
+import chatscale_assistant.metrics
 import chatscale_gateway.metrics
 import chatscale_server.metrics
 from chatscale.api.crd import chatmodel_crd, shopassistant_crd
@@ -89,7 +90,7 @@ def install_yaml(crds: dict[str, str]) -> str:
 
 
 def metrics_md() -> str:
-    """The metrics of a server that has just started, and of the operator."""
+    """The metrics of a server that has just started, and of the other programs."""
     registry = chatscale_server.metrics.build_registry(
         chatscale_server.metrics.Counts(),
         lambda: chatscale_server.metrics.State(decode_step_s={1: 0.0}),
@@ -105,6 +106,7 @@ def metrics_md() -> str:
             *metrics_reference.of_module(vars(chatscale_gateway.metrics)),
             *metrics_reference.of_families(chatscale_gateway.metrics.DemandCollector(_demand_of_one_model).collect()),
         ],
+        assistant=metrics_reference.of_module(vars(chatscale_assistant.metrics)),
         scaling=CHATSCALE_SERVER_DIALECT.names,
         external=(external.queue_depth, external.requests_running, external.kv_cache_usage_ratio),
     )

@@ -1,4 +1,4 @@
-"""docs/metrics.md: every Prometheus metric of server, operator and gateway, as the processes themselves expose it.
+"""docs/metrics.md: every Prometheus metric of all programs, as the processes themselves expose it.
 
 Reads the collectors, not a list kept beside them; a metric of the wire contract that the server does not
 expose is an error.
@@ -51,6 +51,7 @@ def render(
     contract: Iterable[str],
     *,
     gateway: Iterable[MetricRow] = (),
+    assistant: Iterable[MetricRow] = (),
     scaling: Iterable[str] = (),
     external: Iterable[str] = (),
 ) -> str:
@@ -64,13 +65,14 @@ def render(
     own = [row for row in server if ":" not in row.name]
     twins = [row for row in server if ":" in row.name]
     return _TEMPLATE.format(
-        generated=GENERATED.format(source="the modules metrics.py of server, operator and gateway"),
+        generated=GENERATED.format(source="the modules metrics.py of server, operator, gateway and assistant"),
         scaling=_sequence(scaling),
         external=_sequence(external),
         server=_table(own),
         twins=_table(twins),
         operator=_table(operator),
         gateway=_table([*gateway]),
+        assistant=_table([*assistant]),
     )
 
 
@@ -123,4 +125,9 @@ C is the number of ChatModels. Beside these, the usual series of a Python proces
 {operator}
 ## Gateway, port 9100, `/metrics`
 
-{gateway}"""
+{gateway}
+## Shop assistant, port 8000, `/metrics`
+
+No label and no value has text of a conversation.
+
+{assistant}"""

@@ -47,6 +47,8 @@ class Conversation:
     pending: str = ""
     """The signed token that the client sent back; empty if none."""
     hand_over: HandOverState | None = None
+    named: bool = True
+    """Whether the client gave the id. Otherwise it comes from the first message, and two customers may share it."""
 
     @property
     def question(self) -> str:

@@ -108,8 +108,8 @@ async def measure_abstention(retriever: Retriever, shop: Tau2Shop, sample: int |
             must=0.95,
             aim=0.98,
             note=(
-                f"held-out half: {held.value:.3f}. At the threshold, {refused.value:.0%} of the questions with an answer "
-                f"get none, and {answered.value:.0%} of those without an answer get a passage."
+                f"held-out half: {held.value:.3f}. At the threshold, {refused.value:.0%} of the questions with an "
+                f"answer get none, and {answered.value:.0%} of those without an answer get a passage."
             ),
         )
 

@@ -44,6 +44,12 @@ def share(outcomes: Sequence[bool]) -> Estimate:
     return Estimate(p, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
+def count(hits: int, n: int) -> Estimate:
+    """How many of `n` cases: the share's interval, as numbers of cases."""
+    found = share([True] * hits + [False] * (n - hits))
+    return Estimate(hits, found.low * n, found.high * n, n)
+
+
 def mean(values: Sequence[float]) -> Estimate:
     """The mean, with a bootstrap interval."""
     return bootstrap(values, lambda rows: rows.mean(axis=-1))

@@ -1,1 +1,1 @@
-"""Reads and watches the knowledge sources, and keeps the index: SQLite, or Postgres with pgvector."""
+"""Knowledge sources to an index in use: reading, watching, embedding, storing and searching."""

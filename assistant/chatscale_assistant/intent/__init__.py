@@ -1,1 +1,20 @@
 """What the customer wants: an order, a return, a product, a policy, a person. Pure."""
+
+from chatscale_assistant.intent.classify import Understanding, understand
+from chatscale_assistant.intent.consent import Consent, read_consent
+from chatscale_assistant.intent.entities import CancelReason, Entities, find_entities
+from chatscale_assistant.intent.patterns import WRITES, Intent
+from chatscale_assistant.intent.person import wants_person
+
+__all__ = [
+    "WRITES",
+    "CancelReason",
+    "Consent",
+    "Entities",
+    "Intent",
+    "Understanding",
+    "find_entities",
+    "read_consent",
+    "understand",
+    "wants_person",
+]

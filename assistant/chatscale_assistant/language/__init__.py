@@ -1,1 +1,1 @@
-"""The language of a message and of an answer."""
+"""The language of a message and of an answer; numbers, units and dates in the three languages."""

@@ -1,1 +1,1 @@
-"""Chunks, terms, rank fusion and calibration. Pure."""
+"""Retrieval without I/O: bytes to chunks, questions to terms, ranks to hits."""

@@ -1,0 +1,143 @@
+"""Sentences of sources, quoted with their citation: the answer that needs no model. Pure."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
+from chatscale_assistant.answers import wording
+from chatscale_assistant.answers.phrases import LANGUAGE_NAMES, Phrase, say
+from chatscale_assistant.answers.plain_text import links_of, plain_text
+from chatscale_assistant.domain.answer import Draft
+from chatscale_assistant.domain.evidence import Chunk, Hit
+from chatscale_assistant.grounding.segments import language_of
+from chatscale_assistant.language.concepts import terms
+from chatscale_assistant.language.sentences import join_sentences, split_sentences
+from chatscale_contract.assistant.extras import CitationExtra, Rung
+
+Similarity = Callable[[str, str], float]
+_MAX_SENTENCES: Final = 3
+_MAX_CHUNKS: Final = 2
+_NEAR: Final = 0.9
+"""A second passage is quoted too if its confidence is at least this share of the best one's."""
+_KEEP: Final = 0.5
+"""A sentence is quoted if it fits the question at least this share as well as the best sentence."""
+_MAX_FIELDS: Final = 6
+_MAX_PRODUCTS: Final = 3
+_ID_FIELDS: Final = ("id", "image", "url", "link", "sku")
+
+
+def curated_draft(hit: Hit, language: Language) -> Draft | None:
+    """The shop's own reply, word for word; None if it is not written in the customer's language.
+
+    The caller decides by `hit.confidence` whether the question is the curated one.
+    """
+    text = hit.chunk.fields.get(f"answer.{language.value}", "")
+    if not text and language_of(hit.chunk.text) is language:
+        text = hit.chunk.text
+    if not text.strip():
+        return None
+    # The shop's staff wrote this for customers, so its own links stay.
+    shown = plain_text(text, allowed=links_of(text))
+    return Draft(shown, Rung.CURATED, language, (hit.chunk,), (citation_of(hit.chunk, shown),))
+
+
+def quote_draft(
+    question: str, hits: Sequence[Hit], language: Language, *, similarity: Similarity | None = None, currency: str = ""
+) -> Draft | None:
+    """The one to three sentences that answer best, in the source's own words; None without hits."""
+    found = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.REPLIES]
+    if not found:
+        return None
+    if found[0].chunk.kind is KnowledgeKind.CATALOGUE:
+        products = [hit.chunk for hit in found if hit.chunk.kind is KnowledgeKind.CATALOGUE]
+        return _product_draft(question, products, language, currency)
+    best = found[0].confidence
+    near = [hit.chunk for hit in found if hit.chunk.kind is KnowledgeKind.DOCUMENTS and hit.confidence >= _NEAR * best]
+    quotes = [(chunk, _choose(question, chunk, similarity)) for chunk in near[:_MAX_CHUNKS]]
+    if len(quotes) > 1 and not quotes[0][1][1] <= quotes[1][1][1]:
+        quotes = quotes[:1]  # the second passage fits less well
+    shown = [(chunk, quote) for chunk, (quote, _) in quotes if quote]
+    if not shown:
+        return None
+    lines = [_quoted(chunk, quote, language) for chunk, quote in shown]
+    return Draft(
+        "\n".join(lines), Rung.QUOTE, language,
+        tuple(chunk for chunk, _ in shown), tuple(citation_of(chunk, quote) for chunk, quote in shown),
+    )  # fmt: skip
+
+
+def citation_of(chunk: Chunk, quote: str) -> CitationExtra:
+    """A citation of the text that was used."""
+    return CitationExtra(source=chunk.source, title=wording.value_text(chunk.title), quote=quote, version=chunk.version)
+
+
+def _quoted(chunk: Chunk, quote: str, language: Language) -> str:
+    source = language_of(chunk.text)
+    marks = "“{}”" if language is not Language.FRENCH else "« {} »"
+    title = wording.value_text(chunk.title)
+    text = marks.format(quote) + (f" ({title})" if title else "")
+    if source is language:
+        return text
+    return f"{say(Phrase.QUOTE_FOREIGN, language, source=LANGUAGE_NAMES[source][language])}\n{text}"
+
+
+def _choose(question: str, chunk: Chunk, similarity: Similarity | None) -> tuple[str, float]:
+    """The sentences to quote, in the order of the source, and how well the best one fits."""
+    allowed = links_of(chunk.text)
+    sentences = split_sentences(plain_text(chunk.text, allowed=allowed))
+    if not sentences:
+        return "", 0.0
+    wanted = terms(question)
+    scores = [_fit(question, wanted, sentence, similarity) for sentence in sentences]
+    top = max(range(len(sentences)), key=lambda i: scores[i])
+    start = end = top
+    while end - start + 1 < _MAX_SENTENCES:
+        # Neighbours only: sentences from two places may not belong together.
+        options = [i for i in (end + 1, start - 1) if 0 <= i < len(sentences) and scores[i] >= _KEEP * scores[top]]
+        if not options or scores[top] <= 0:
+            break
+        start, end = (start, options[0]) if options[0] > end else (options[0], end)
+    if scores[top] <= 0:  # no word in common: the passage was found by its meaning, so quote its beginning
+        start, end = 0, min(len(sentences), _MAX_SENTENCES - 1) - 1
+    return join_sentences(list(sentences[start : end + 1])), scores[top]
+
+
+def _fit(question: str, wanted: frozenset[str], sentence: str, similarity: Similarity | None) -> float:
+    own = terms(sentence)
+    overlap = len(wanted & own) / (1 + len(own)) ** 0.25
+    return overlap + (2 * similarity(question, sentence) if similarity else 0.0)
+
+
+def _product_draft(question: str, products: list[Chunk], language: Language, currency: str) -> Draft:
+    name = products[0].title
+    same = [chunk for chunk in products if chunk.title == name]
+    wanted = terms(question)
+    same.sort(key=lambda chunk: -len(wanted & terms(" ".join(chunk.fields.values()))))
+    lines = [product_line(chunk, language, currency) for chunk in same[:_MAX_PRODUCTS]]
+    return Draft(
+        "\n".join(lines), Rung.QUOTE, language, tuple(same[:_MAX_PRODUCTS]),
+        tuple(citation_of(chunk, plain_text(chunk.text, limit=400)) for chunk in same[:_MAX_PRODUCTS]),
+    )  # fmt: skip
+
+
+def product_line(chunk: Chunk, language: Language, currency: str = "") -> str:
+    """A row of a catalogue in one line: name, price, stock, properties, as the row has them."""
+    parts = []
+    for name, value in chunk.fields.items():
+        folded = name.casefold()
+        if (
+            not value.strip()
+            or value == chunk.title
+            or any(part in folded.replace("_", " ").split() for part in _ID_FIELDS)
+        ):
+            continue
+        shown = (
+            wording.money(value, language, currency)
+            if folded in {"price", "prix", "价格"}
+            else wording.option_value(value, language)
+        )
+        parts.append(
+            f"{wording.option_name(name, language)}{' : ' if language is Language.FRENCH else ': ' if language is Language.ENGLISH else '：'}{shown}"
+        )
+    joined = ("；" if language is Language.CHINESE else "; ").join(parts[:_MAX_FIELDS])
+    return f"{wording.value_text(chunk.title)} – {joined}" if joined else wording.value_text(chunk.title)

@@ -1,0 +1,312 @@
+"""Orders of the customer: status, proposals of changes, and changes that the customer has confirmed.
+
+Every call passes the gate. Customers read templates over the results of tools; the chat model has no part in it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from typing_extensions import override
+
+from chatscale.api.v1alpha1.shopassistant import Language, ToolServer
+from chatscale_assistant.answers.phrases import Phrase, say
+from chatscale_assistant.answers.proposals import Details, proposal_text, receipt_text, shown_code
+from chatscale_assistant.answers.results import Focus, citation_of, label, method_lines, result_draft
+from chatscale_assistant.answers.wording import bullets, item_line, state, value_text
+from chatscale_assistant.conversation.order_step import OrderOutcome, OrderStep
+from chatscale_assistant.conversation.order_wanted import Wanted, read_wanted
+from chatscale_assistant.domain.answer import Draft
+from chatscale_assistant.domain.conversation import Conversation, Customer, Speaker
+from chatscale_assistant.domain.evidence import ToolCall, ToolResult
+from chatscale_assistant.domain.interfaces import Tools
+from chatscale_assistant.errors import ToolFailedError
+from chatscale_assistant.gate.decisions import Decision, Proposal, Refusal, Refused
+from chatscale_assistant.gate.proposals import receipt_code
+from chatscale_assistant.intent import Consent, Intent, Understanding, read_consent, understand
+from chatscale_assistant.tools.guarded_tools import RefusedCallError
+from chatscale_contract.assistant.extras import CheckExtra, Rung
+
+READ_ORDER: Final = "get_order_details"
+READ_CUSTOMER: Final = "get_user_details"
+WRITE_TOOLS: Final[Mapping[Intent, str]] = {
+    Intent.CANCEL: "cancel_pending_order",
+    Intent.RETURN: "return_delivered_order_items",
+    Intent.EXCHANGE: "exchange_delivered_order_items",
+    Intent.CHANGE_ITEMS: "modify_pending_order_items",
+    Intent.CHANGE_PAYMENT: "modify_pending_order_payment",
+}
+"""Tools by intent. What has no tool here goes to a person."""
+_MAX_ORDERS: Final = 10
+
+
+class OrderTools(Tools, Protocol):
+    """What `tools.guarded_tools.GuardedTools` has beside `Tools`."""
+
+    def offers(self, server: str, tool: str) -> bool:
+        """Whether the tool may be called now."""
+        ...
+
+    def open_pending(self, token: str) -> Proposal | None:
+        """The proposal in a token; None if this assistant has not signed it."""
+        ...
+
+    async def decide_write(self, call: ToolCall, conversation: Conversation) -> Decision:
+        """Whether a write may run; a refusal for a missing yes has the proposal."""
+        ...
+
+
+class _StoppedError(Exception):
+    """The request ends here, with this outcome."""
+
+    def __init__(self, outcome: OrderOutcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ShopOrders(OrderStep):
+    """Used by all turns."""
+
+    tools: OrderTools
+    servers: Sequence[ToolServer]
+    currency: str = ""
+
+    @override
+    async def confirmed(self, conversation: Conversation, language: Language) -> OrderOutcome | None:
+        turns = conversation.turns
+        if len(turns) < 2 or turns[-2].speaker is not Speaker.ASSISTANT or not shown_code(turns[-2].text):  # noqa: PLR2004
+            return None
+        match read_consent(conversation.question):
+            case Consent.NO:
+                return _say(Phrase.DECLINED, language)
+            case Consent.UNCLEAR:
+                has_topic = bool(understand(conversation.question, language).matched)
+                return None if has_topic else _say(Phrase.UNCLEAR_CONSENT, language)
+            case Consent.YES:
+                return await self._caught(self._confirmed(conversation, language), language)
+
+    @override
+    async def answer(
+        self, conversation: Conversation, understood: Understanding, language: Language
+    ) -> OrderOutcome | None:
+        wanted = read_wanted(conversation.turns, language)
+        if wanted is None or not self.servers:
+            return None
+        if wanted.intent is Intent.ORDER_STATUS and not (understood.about_own_order or wanted.entities.orders):
+            return None  # "how long does delivery take" is about the rules
+        return await self._caught(self._answer(conversation, wanted, language), language)
+
+    async def _caught(self, step: Any, language: Language) -> OrderOutcome:
+        """The step's outcome; a refusal of the gate and a failure of a tool as an outcome."""
+        try:
+            outcome: OrderOutcome = await step
+        except _StoppedError as stopped:
+            return stopped.outcome
+        except RefusedCallError as error:
+            return self._refused(error.refused, language)
+        except ToolFailedError:
+            return OrderOutcome(reason="tools_failed")
+        return outcome
+
+    async def _confirmed(self, conversation: Conversation, language: Language) -> OrderOutcome:
+        call = await self._proposed(conversation, language)
+        details = await self._details(call, conversation.customer)
+        try:
+            result = await self.tools.write(call, conversation)
+        except RefusedCallError as error:
+            return self._refused(error.refused, language, details)
+        if result.is_error:
+            return OrderOutcome(reason="tools_failed", checks=(_gate(),))
+        text = receipt_text(call, result, language, details=details)
+        text += f"\n{receipt_code(result.receipt)}"
+        draft = Draft(text, Rung.TEMPLATE, language, (result,), (citation_of(result),))
+        return OrderOutcome(draft, checks=(_gate(),))
+
+    async def _proposed(self, conversation: Conversation, language: Language) -> ToolCall:
+        """The call that the last message of the assistant proposed: from the token, or from the turns before it."""
+        if conversation.pending and (proposal := self.tools.open_pending(conversation.pending)):
+            return proposal.call
+        wanted = read_wanted(conversation.turns[:-2], language)
+        if wanted is None:
+            raise _StoppedError(_say(Phrase.EXPIRED, language))
+        return await self._call(wanted, conversation.customer, language)
+
+    async def _answer(self, conversation: Conversation, wanted: Wanted, language: Language) -> OrderOutcome:
+        customer = conversation.customer
+        if customer is None:
+            return _say(Phrase.NEED_IDENTITY, language)
+        if wanted.intent is Intent.ACCOUNT:
+            return _drafted(result_draft(await self._customer(customer), language, currency=self.currency))
+        if wanted.intent is Intent.ORDER_STATUS:
+            focus = Focus(wanted.question)
+            order = await self._order(wanted, customer, language)
+            return _drafted(result_draft(order, language, focus=focus, currency=self.currency))
+        call = await self._call(wanted, customer, language)
+        decision = await self.tools.decide_write(call, conversation)
+        if not isinstance(decision, Refused):
+            return OrderOutcome(reason="not_supported")  # never: the turn is no yes
+        return self._refused(decision, language, await self._details(call, customer))
+
+    async def _call(self, wanted: Wanted, customer: Customer | None, language: Language) -> ToolCall:
+        """The call of a write. Raises _StoppedError with a question if something is missing."""
+        tool = WRITE_TOOLS.get(wanted.intent)
+        server = self._server(tool)
+        if tool is None or server is None or customer is None:
+            raise _StoppedError(OrderOutcome(reason="not_supported"))
+        order = _mapping((await self._order(wanted, customer, language)).data)
+        arguments: dict[str, Any] = {"order_id": order.get("order_id", "")}
+        match wanted.intent:
+            case Intent.CANCEL:
+                if wanted.entities.reason is None:
+                    raise _StoppedError(_say(Phrase.NEED_REASON, language))
+                arguments["reason"] = str(wanted.entities.reason)
+            case Intent.RETURN:
+                arguments["item_ids"] = self._items(wanted, order, language)
+                arguments["payment_method_id"] = _method(wanted, order)
+            case Intent.CHANGE_PAYMENT:
+                if not wanted.entities.payment_methods:
+                    methods = _mapping(_mapping((await self._customer(customer)).data).get("payment_methods"))
+                    lines = method_lines(methods, language, self.currency)
+                    raise _StoppedError(_say(Phrase.NEED_PAYMENT, language, methods=lines))
+                arguments["payment_method_id"] = wanted.entities.payment_methods[0]
+            case _:
+                old, new = self._pairs(wanted, order, language)
+                arguments |= {"item_ids": old, "new_item_ids": new, "payment_method_id": _method(wanted, order)}
+        return ToolCall(server, tool, arguments)
+
+    def _items(self, wanted: Wanted, order: Mapping[str, Any], language: Language) -> list[str]:
+        """The named items of the order; all of them if it has one only."""
+        items = [item for item in _list(order.get("items")) if isinstance(item, Mapping)]
+        ids = [str(item.get("item_id")) for item in items]
+        named = [each for each in ids if each in wanted.entities.ids]
+        if named or len(ids) == 1:
+            return named or ids
+        folded = wanted.question.casefold()
+        by_name = [str(item["item_id"]) for item in items if str(item.get("name", "")).casefold() in folded]
+        if by_name:
+            return by_name
+        raise _StoppedError(
+            _say(
+                Phrase.NEED_ITEMS,
+                language,
+                order=value_text(order.get("order_id", "")),
+                items=self._lines(items, language),
+            )
+        )
+
+    def _pairs(self, wanted: Wanted, order: Mapping[str, Any], language: Language) -> tuple[list[str], list[str]]:
+        """Old and new items, which the customer names by their ids."""
+        old = self._items(wanted, order, language)
+        ordered = {str(item.get("item_id")) for item in _list(order.get("items")) if isinstance(item, Mapping)}
+        new = [each for each in wanted.entities.ids if each not in ordered]
+        if len(new) != len(old):
+            raise _StoppedError(OrderOutcome(reason="not_supported"))
+        return old, new
+
+    async def _order(self, wanted: Wanted, customer: Customer, language: Language) -> ToolResult:
+        """The order that is meant. Raises _StoppedError with a question if it is not clear which one."""
+        orders = wanted.entities.orders
+        if not orders:
+            data = _mapping((await self._customer(customer)).data)
+            orders = tuple(str(each) for each in _list(data.get("orders")))
+        if len(orders) != 1:
+            listed = ", ".join(map(value_text, orders[:_MAX_ORDERS]))
+            text = say(Phrase.NEED_ORDER, language)
+            text += f"\n{label('orders', language)}{listed}" if listed else ""
+            raise _StoppedError(OrderOutcome(Draft(text, Rung.TEMPLATE, language)))
+        return await self._read(READ_ORDER, {"order_id": orders[0]}, customer, orders[0], language)
+
+    async def _customer(self, customer: Customer) -> ToolResult:
+        return await self._read(READ_CUSTOMER, {"user_id": customer.id}, customer)
+
+    async def _read(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        customer: Customer,
+        order: str = "",
+        language: Language = Language.ENGLISH,
+    ) -> ToolResult:
+        server = self._server(tool)
+        if server is None:
+            raise _StoppedError(OrderOutcome(reason="not_supported"))
+        try:
+            result = await self.tools.read(ToolCall(server, tool, arguments), customer)
+        except RefusedCallError as error:
+            if order and error.refused.reason is Refusal.NOT_OWNED:
+                outcome = _say(Phrase.ORDER_NOT_FOUND, language, order=value_text(order))
+                raise _StoppedError(outcome) from error
+            raise
+        if result.is_error:
+            if order:
+                raise _StoppedError(_say(Phrase.ORDER_NOT_FOUND, language, order=value_text(order)))
+            raise ToolFailedError(f"server {server}: {tool} returned an error")
+        return result
+
+    async def _details(self, call: ToolCall, customer: Customer | None) -> Details:
+        """Words for the ids in a proposal. Without them the ids stand alone."""
+        order: Mapping[str, Any] = {}
+        methods: Mapping[str, Any] = {}
+        if customer is not None and "order_id" in call.arguments:
+            read = await self._read(READ_ORDER, {"order_id": call.arguments["order_id"]}, customer)
+            order = _mapping(read.data)
+            if "payment_method_id" in call.arguments and self._server(READ_CUSTOMER):
+                methods = _mapping(_mapping((await self._customer(customer)).data).get("payment_methods"))
+        return Details(order, payment_methods=methods, currency=self.currency)
+
+    def _refused(self, refused: Refused, language: Language, details: Details | None = None) -> OrderOutcome:
+        """What the customer reads about a refusal of the gate."""
+        checks = (_gate(refused.reason),)
+        match refused.reason:
+            case Refusal.NOT_CONFIRMED | Refusal.EXPIRED if refused.proposal is not None:
+                proposal = refused.proposal
+                text = proposal_text(proposal.call, language, code=proposal.code, details=details)
+                if refused.reason is Refusal.EXPIRED:
+                    text = f"{say(Phrase.EXPIRED, language)}\n{text}"
+                return OrderOutcome(Draft(text, Rung.TEMPLATE, language), pending=proposal.token, checks=checks)
+            case Refusal.UNKNOWN_CUSTOMER:
+                return OrderOutcome(_say(Phrase.NEED_IDENTITY, language).draft, checks=checks)
+            case Refusal.POLICY if refused.rule in {"status", "once"} and details is not None:
+                order, status = details.order.get("order_id", ""), details.order.get("status", "")
+                outcome = _say(Phrase.NOT_POSSIBLE, language, order=value_text(order), status=state(status, language))
+                return OrderOutcome(outcome.draft, checks=checks)
+            case Refusal.SERVER_CLOSED:
+                return OrderOutcome(reason="tools_failed", checks=checks)
+            case _:
+                return OrderOutcome(reason="not_supported", checks=checks)
+
+    def _server(self, tool: str | None) -> str | None:
+        """The first server that has the tool in its allow list."""
+        return next((server.name for server in self.servers if tool in server.allow), None)
+
+    def _lines(self, items: Sequence[Mapping[str, Any]], language: Language) -> str:
+        return bullets(item_line(item, language, self.currency) for item in items)
+
+
+def _say(phrase: Phrase, language: Language, **values: str) -> OrderOutcome:
+    return OrderOutcome(Draft(say(phrase, language, **values), Rung.TEMPLATE, language))
+
+
+def _drafted(draft: Draft | None) -> OrderOutcome:
+    return OrderOutcome(draft, reason="" if draft else "tools_failed")
+
+
+def _gate(refusal: Refusal | None = None) -> CheckExtra:
+    return CheckExtra(name="gate", passed=refusal is None, detail=str(refusal or ""))
+
+
+def _method(wanted: Wanted, order: Mapping[str, Any]) -> str:
+    """The named payment method, or the one that the order was paid with."""
+    if wanted.entities.payment_methods:
+        return wanted.entities.payment_methods[0]
+    paid = (each for each in _list(order.get("payment_history")) if isinstance(each, Mapping))
+    return next((str(each.get("payment_method_id", "")) for each in paid), "")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []

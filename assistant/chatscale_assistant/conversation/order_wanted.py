@@ -1,0 +1,83 @@
+"""What the customer wants with an order, from all turns. Pure, and the same for the same turns.
+
+A client that sends only texts gets the same proposal from the same turns, so its confirmation code can be compared.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from chatscale.api.v1alpha1.shopassistant import Language
+from chatscale_assistant.answers.phrases import Phrase, starts_of
+from chatscale_assistant.domain.conversation import Speaker, Turn
+from chatscale_assistant.intent import WRITES, Entities, Intent, Understanding, find_entities, understand
+
+ABOUT_ORDERS: Final = WRITES | {Intent.ORDER_STATUS, Intent.ACCOUNT}
+_NEEDS: Final = (
+    Phrase.NEED_ORDER, Phrase.NEED_IDENTITY, Phrase.NEED_ITEMS, Phrase.NEED_NEW_ITEMS, Phrase.NEED_REASON,
+    Phrase.NEED_PAYMENT, Phrase.NEED_ADDRESS,
+)  # fmt: skip
+_MARKS: Final = tuple(start for phrase in _NEEDS for start in starts_of(phrase))
+_MAX_BACK: Final = 6
+"""Answers to the assistant's own questions that belong to one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request about orders."""
+
+    intent: Intent
+    entities: Entities
+    """Of the request and of the answers to the assistant's questions; what was named later comes first."""
+    question: str
+
+
+def read_wanted(turns: Sequence[Turn], language: Language) -> Wanted | None:
+    """The open request about orders; None if the last turn is about something else."""
+    later: list[Entities] = []
+    for index, turn in enumerate(_customer_backwards(turns)):
+        understood = understand(turn.text, language)
+        if understood.intent in ABOUT_ORDERS and understood.matched:
+            entities = _merged([*later, understood.entities])
+            if not entities.orders:
+                entities = replace(entities, orders=_named_before(turns, language))
+            return Wanted(understood.intent, entities, turn.text)
+        if index >= _MAX_BACK or not _answers_a_need(turns, turn, understood):
+            return None
+        later.append(understood.entities)
+    return None
+
+
+def _customer_backwards(turns: Sequence[Turn]) -> Iterator[Turn]:
+    return (turn for turn in reversed(turns) if turn.speaker is Speaker.CUSTOMER)
+
+
+def _answers_a_need(turns: Sequence[Turn], turn: Turn, understood: Understanding) -> bool:
+    """Whether the turn follows a question of the assistant and has no other topic of its own."""
+    at = next(index for index in range(len(turns) - 1, -1, -1) if turns[index] is turn)
+    if at == 0 or turns[at - 1].speaker is not Speaker.ASSISTANT:
+        return False
+    has_topic = bool(set(understood.matched) - {Intent.ORDER_STATUS, Intent.PRODUCT, Intent.THANKS, Intent.GREETING})
+    return not has_topic and any(mark in turns[at - 1].text for mark in _MARKS)
+
+
+def _named_before(turns: Sequence[Turn], language: Language) -> tuple[str, ...]:
+    """The order that the conversation was about last."""
+    for turn in reversed(turns[:-1]):
+        if orders := find_entities(turn.text, language).orders:
+            return orders[:1] if turn.speaker is Speaker.CUSTOMER or len(orders) == 1 else ()
+    return ()
+
+
+def _merged(parts: Sequence[Entities]) -> Entities:
+    """parts: the latest first."""
+    return Entities(
+        orders=_unique(each for part in parts for each in part.orders),
+        ids=_unique(each for part in parts for each in part.ids),
+        payment_methods=_unique(each for part in parts for each in part.payment_methods),
+        reason=next((part.reason for part in parts if part.reason is not None), None),
+    )
+
+
+def _unique(values: Iterator[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,125 @@
+"""The assistant's texts and drafts, from `answers`, for one shop. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from typing_extensions import override
+
+from chatscale.api.v1alpha1.shopassistant import FactCheck, Guardrails, KnowledgeKind, Language, Persona
+from chatscale_assistant.answers import history
+from chatscale_assistant.answers.phrases import Phrase, say, starts_of
+from chatscale_assistant.answers.prompt import build_prompt
+from chatscale_assistant.answers.quotes import curated_draft, quote_draft
+from chatscale_assistant.answers.wording import value_text
+from chatscale_assistant.answers.written import review_written
+from chatscale_assistant.conversation.wording import Composer, Wording
+from chatscale_assistant.domain.answer import Draft
+from chatscale_assistant.domain.conversation import Conversation, Turn
+from chatscale_assistant.domain.evidence import Chunk, Hit
+from chatscale_assistant.intent import Intent
+from chatscale_contract.assistant.extras import CheckExtra
+
+MIN_CURATED: Final = 0.5
+"""Confidence from which a question is the one of a curated reply."""
+CURRENCY_FIELD: Final = "currency"
+"""Column of a catalogue with the ISO 4217 code of its prices."""
+_CODE_LENGTH: Final = 3
+_TALK: Final = {
+    Intent.GREETING: Phrase.GREETING,
+    Intent.THANKS: Phrase.THANKS,
+    Intent.WHO_ANSWERS: Phrase.WHO_ANSWERS,
+}
+_HAND_OVERS: Final = tuple(
+    start for phrase in (Phrase.HAND_OVER, Phrase.HAND_OVER_CLOSED) for start in starts_of(phrase)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShopWording(Wording):
+    """Texts of one shop."""
+
+    persona: Persona
+    guardrails: Guardrails
+
+    @override
+    def opening(self, language: Language) -> str:
+        return history.opening(self.persona, language)
+
+    @override
+    def sorry(self, language: Language) -> str:
+        return say(Phrase.SORRY, language)
+
+    @override
+    def hand_over(self, language: Language, now: datetime) -> str:
+        return history.hand_over_text(language, self.guardrails, self.persona, now)
+
+    @override
+    def contact(self, language: Language) -> str:
+        if self.persona.contact:
+            return say(Phrase.HAND_OVER_CONTACT, language, contact=value_text(self.persona.contact))
+        return say(Phrase.HAND_OVER_FAILED, language)
+
+    @override
+    def no_answer(self, language: Language) -> str:
+        return history.no_answer(language, self.persona, can_hand_over=self.guardrails.hand_over is not None)
+
+    @override
+    def out_of_scope(self, language: Language) -> str:
+        return say(Phrase.OUT_OF_SCOPE, language)
+
+    @override
+    def small_talk(self, intent: Intent, language: Language) -> str:
+        return say(_TALK.get(intent, Phrase.SMALL_TALK), language)
+
+    @override
+    def misses(self, turns: Sequence[Turn]) -> int:
+        return history.count_misses(turns)
+
+    @override
+    def is_hand_over(self, text: str) -> bool:
+        return any(start in text for start in _HAND_OVERS)
+
+    @override
+    def summary(self, conversation: Conversation, language: Language, reason: str) -> str:
+        return history.summarise(conversation, language, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ShopComposer(Composer):
+    """Drafts of one shop."""
+
+    persona: Persona
+    facts: FactCheck = FactCheck.ENFORCE
+
+    @override
+    def compose(self, question: str, hits: Sequence[Hit], language: Language) -> Draft | None:
+        if not hits:
+            return None
+        best = hits[0]
+        if best.chunk.kind is KnowledgeKind.REPLIES and best.confidence >= MIN_CURATED:
+            draft = curated_draft(best, language)
+            if draft is not None:
+                return draft
+        return quote_draft(question, hits, language, currency=_currency(hit.chunk for hit in hits))
+
+    @override
+    def prompt(self, question: str, draft: Draft, language: Language) -> tuple[str, str]:
+        prompt = build_prompt(question, draft.evidence, language, self.persona)
+        return prompt.system, prompt.user
+
+    @override
+    def review(self, text: str, draft: Draft, language: Language) -> tuple[Draft | None, tuple[CheckExtra, ...]]:
+        currency = _currency(item for item in draft.evidence if isinstance(item, Chunk))
+        written = review_written(text, draft.evidence, language, facts=self.facts, currency=currency)
+        return written.draft, written.checks
+
+
+def _currency(chunks: Iterable[Chunk]) -> str:
+    """The currency of a catalogue's prices; empty if it names none."""
+    for chunk in chunks:
+        found = chunk.fields.get(CURRENCY_FIELD, "").strip()
+        if len(found) == _CODE_LENGTH and found.isalpha():
+            return found.upper()
+    return ""

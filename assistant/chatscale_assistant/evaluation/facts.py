@@ -1,0 +1,48 @@
+"""Suite `facts`: 1,000 answers with a model that invents, read by the independent check."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from chatscale_assistant.domain.interfaces import Responder
+from chatscale_assistant.evaluation.bad_models import InventingModel
+from chatscale_assistant.evaluation.independent_check import unsupported
+from chatscale_assistant.evaluation.intervals import count, share
+from chatscale_assistant.evaluation.measurement import Measurement
+from chatscale_assistant.evaluation.questions.composed import shop_questions
+from chatscale_assistant.evaluation.talk import conversation, evidence_of
+from chatscale_contract.assistant.extras import Rung
+
+ANSWERS: Final = 1000
+_SHOWN: Final = 8
+
+
+async def measure_facts(responder: Responder, model: InventingModel, sample: int | None) -> AsyncIterator[Measurement]:
+    """Invented facts that reach a customer. `responder` uses `model` for every answer that a model may write."""
+    asked = shop_questions(sample or ANSWERS)
+    invented: list[str] = []
+    answers = []
+    for number, question in enumerate(asked):
+        model.language = question.language
+        answer = await responder.answer(conversation(question.text, identity=f"facts-{number}"))
+        answers.append(answer)
+        if found := unsupported(answer.text, evidence_of(answer), question.text):
+            invented.append(f"{question.id} ({answer.rung}): {', '.join(found)}")
+    written = sum(each.rung is Rung.MODEL for each in answers)
+    drafts = [bool(unsupported(draft, [])) for draft in model.drafts]
+    yield Measurement.of(
+        "facts",
+        f"answers with an invented fact, of {len(asked):,}",
+        count(len(invented), len(asked)),
+        baseline=round(share(drafts).value * len(asked)) if drafts else None,
+        baseline_name="unchecked model",
+        must=0,
+        aim=0,
+        lower_is_better=True,
+        note="; ".join(invented[:_SHOWN]),
+    )
+    yield Measurement.of(
+        "facts",
+        "answers for which the model was used",
+        count(len(model.drafts), len(asked)),
+        note=f"Of these, {written} reached the customer, whole or in part, after the fact check.",
+    )

@@ -1,0 +1,112 @@
+"""Content to an index in use. Blocks: call it from a thread, one build at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from chatscale_assistant.domain.interfaces import Encoder
+from chatscale_assistant.errors import SourceError
+from chatscale_assistant.index.content import Content
+from chatscale_assistant.index.search import Backgrounds, Searcher
+from chatscale_assistant.index.snapshot import Snapshot, write_snapshot
+from chatscale_assistant.index.store import Store
+from chatscale_assistant.index.vectors import MemoryVectors, Vectors
+from chatscale_assistant.retrieval.background import BACKGROUND
+from chatscale_assistant.retrieval.passages import text_key
+from chatscale_assistant.retrieval.scoring import Background, measure_background
+from chatscale_assistant.retrieval.terms import has_cjk
+
+_PREFIX: Final = "index-"
+_SUFFIX: Final = ".sqlite"
+BACKGROUND_KEYS: Final = tuple(text_key(f"question: {text}") for text in BACKGROUND)
+"""Keys of the vectors of the unrelated questions: they are kept like those of passages."""
+
+
+@dataclass(slots=True)
+class OpenIndex:
+    """An index version in use."""
+
+    content: Content
+    searcher: Searcher
+    """For the worker thread."""
+    lookup: Snapshot
+    """For the event loop: a connection of its own."""
+    missing: dict[str, list[bytes]]
+    """By encoder: keys of passages and unrelated questions that are not embedded yet."""
+
+    @property
+    def version(self) -> str:
+        """Name of the content."""
+        return self.lookup.version
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything is embedded."""
+        return not any(self.missing.values())
+
+
+@dataclass(slots=True)
+class Builder:
+    """Writes index files into a folder."""
+
+    folder: Path
+    encoders: Sequence[Encoder]
+    store: Store
+    failure: str = ""
+    """Why the last build went without vectors; empty if it had them."""
+    _builds: int = field(default=0, init=False)
+
+    def build(self, content: Content) -> OpenIndex:
+        """The index of a content, with the vectors that are there. Raises SourceError if it cannot be written."""
+        version = content.version(each.name for each in self.encoders)
+        encoders, missing = list(self.encoders), dict[str, list[bytes]]()
+        self.failure = ""
+        try:
+            missing = {each.name: self.store.missing(each, [*content.keys, *BACKGROUND_KEYS]) for each in encoders}
+            vectors = self.store.in_snapshot(encoders, content)
+        except SourceError as e:
+            self.failure, encoders, vectors = str(e), [], {}
+        self._builds += 1
+        path = self.folder / f"{_PREFIX}{version}-{self._builds}{_SUFFIX}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_snapshot(path, version, content, vectors)
+            snapshot, lookup = Snapshot(path), Snapshot(path)
+        except (apsw.Error, OSError) as e:
+            raise SourceError(f"index {path}: cannot be written: {e}") from e
+        searcher = Searcher(snapshot, MemoryVectors(snapshot, []), [])
+        try:
+            if encoders:
+                opened = self.store.open(snapshot, encoders, content)
+                searcher = Searcher(
+                    snapshot, opened, encoders, self._backgrounds(encoders, opened, len(content.passages))
+                )
+        except SourceError as e:
+            self.failure = str(e)
+        return OpenIndex(content, searcher, lookup, missing)
+
+    def _backgrounds(self, encoders: Sequence[Encoder], vectors: Vectors, passages: int) -> Backgrounds:
+        found: dict[tuple[str, bool], Background] = {}
+        for encoder in encoders:
+            if len(vectors.missing(encoder.name)) * 2 > passages:
+                continue  # the best similarities would be those of a few passages
+            questions = self.store.get(encoder, BACKGROUND_KEYS)
+            for is_cjk in (False, True):
+                best = [
+                    max(similarities.values())
+                    for text, key in zip(BACKGROUND, BACKGROUND_KEYS, strict=True)
+                    if has_cjk(text) == is_cjk and key in questions
+                    if (similarities := vectors.nearest(encoder.name, questions[key], None, 1))
+                ]
+                if len(best) > 1:
+                    found[encoder.name, is_cjk] = measure_background(best)
+        return found
+
+    def remove_others(self, used: OpenIndex) -> None:
+        """Delete index files of earlier processes."""
+        for path in self.folder.glob(f"{_PREFIX}*"):
+            if path != used.lookup.path:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,96 @@
+"""One search over an open index: BM25 and encoders to hits. Runs in the worker thread, about 20 ms of CPU."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from chatscale.api.v1alpha1.shopassistant import KnowledgeKind
+from chatscale_assistant.domain.evidence import Chunk, Hit, Retrieved
+from chatscale_assistant.domain.interfaces import Encoder
+from chatscale_assistant.errors import SourceError
+from chatscale_assistant.index.snapshot import Snapshot
+from chatscale_assistant.index.vectors import NEAREST, Vectors
+from chatscale_assistant.retrieval.glossary import concepts
+from chatscale_assistant.retrieval.replies import REPLY_FIELD
+from chatscale_assistant.retrieval.scoring import Background, Nearby, covered, rank
+from chatscale_assistant.retrieval.terms import MAX_QUESTION_TERMS, content_terms, has_cjk, terms
+
+_JUDGED: Final = 20
+"""Lexical matches whose coverage stands in for missing vectors."""
+_OVERFETCH: Final = 20
+"""Of lexical matches where one source is searched: BM25 ranks all sources."""
+
+Backgrounds = Mapping[tuple[str, bool], Background]
+"""By encoder, and whether the question has Chinese characters."""
+
+
+@dataclass(slots=True)
+class Searcher:
+    """An index version with everything that a search needs."""
+
+    snapshot: Snapshot
+    vectors: Vectors
+    encoders: Sequence[Encoder]
+    backgrounds: Backgrounds = field(default_factory=dict)
+    """An encoder without one is left out: its scores mean nothing yet."""
+    failure: str = ""
+    """Why the last search went without an encoder; empty if it used all."""
+
+    def search(self, question: str, limit: int, source: str | None) -> Retrieved:
+        """The best chunks: one of each product, one of each curated reply."""
+        wanted = [([term], self._rarity(term)) for term in dict.fromkeys(content_terms(question))]
+        translated = [(each, 1.0) for each in concepts(question)]
+        searched = dict.fromkeys(
+            [term for group, _ in wanted for term in group] + [term for group, _ in translated for term in group]
+        )
+        lexical = self._lexical(list(searched)[:MAX_QUESTION_TERMS], source)
+        near = self._nearby(question, source)
+        judged = [] if near and not any(each.missing for each in near) else list(lexical)[:_JUDGED]
+        coverage = {
+            passage: max(covered(wanted, has), covered(translated, has))
+            for passage in judged
+            for has in [frozenset(term for term in searched if self.snapshot.has_term(term, passage))]
+        }
+        ranked = rank(lexical, near, coverage)
+        own = frozenset(terms(question))
+        hits: dict[str, Hit] = {}
+        for each in ranked:
+            if len(hits) == limit:
+                break
+            chunk = _closest(self.snapshot.chunks_of(each.passage), own)
+            key = f"{chunk.source} {chunk.fields[REPLY_FIELD]}" if chunk.kind is KnowledgeKind.REPLIES else chunk.id
+            hits.setdefault(key, Hit(chunk, each.confidence))
+        answerable = ranked[0].confidence if ranked else 0.0
+        return Retrieved(tuple(hits.values()), self.snapshot.version, answerable)
+
+    def _lexical(self, searched: Sequence[str], source: str | None) -> dict[int, float]:
+        limit = NEAREST if source is None else NEAREST * _OVERFETCH
+        found = self.snapshot.lexical(searched, limit=limit)
+        if source is not None:
+            found = [each for each in found if self.snapshot.sources[each[0]] == source][:NEAREST]
+        return dict(found)
+
+    def _nearby(self, question: str, source: str | None) -> list[Nearby]:
+        self.failure = ""
+        found: list[Nearby] = []
+        for encoder in self.encoders:
+            background = self.backgrounds.get((encoder.name, has_cjk(question)))
+            if background is None:
+                continue
+            try:
+                vector = encoder.queries([question])[0]
+                similarities = self.vectors.nearest(encoder.name, vector, source, NEAREST)
+            except SourceError as e:
+                self.failure = str(e)
+            else:
+                found.append(Nearby(similarities, background, self.vectors.missing(encoder.name)))
+        return found
+
+    def _rarity(self, term: str) -> float:
+        return math.log(1 + len(self.snapshot.sources) / (1 + self.snapshot.frequency(term)))
+
+
+def _closest(chunks: Sequence[Chunk], own: frozenset[str]) -> Chunk:
+    """The row of a product that shares most terms with the question; the first one of equals."""
+    return max(chunks, key=lambda chunk: len(own.intersection(terms(chunk.text)))) if len(chunks) > 1 else chunks[0]

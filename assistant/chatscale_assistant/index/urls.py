@@ -1,0 +1,173 @@
+"""A source behind HTTP: one file, fetched again at an interval, and only if it changed.
+
+A redirect may not lead to another scheme, from https to http, or from a public host to a private address: who controls
+the address of the source would otherwise read services inside the cluster.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, KnowledgeSource
+from chatscale_assistant.errors import SourceError
+from chatscale_assistant.index.content import Source
+from chatscale_assistant.index.folders import File
+from chatscale_assistant.index.sources import parse_source
+from chatscale_assistant.retrieval.decoding import MAX_FILE_BYTES
+
+FETCH_TIMEOUT_S: Final = 30
+MAX_REDIRECTS: Final = 3
+KEPT_INTERVALS: Final = 3
+"""A server that does not answer has not changed anything: its content is used for this many intervals more."""
+_GONE: Final = frozenset({401, 403, 404, 410, 451})
+"""Answers that say that the file is not for us any more: its text is left out at once."""
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NOT_MODIFIED: Final = 304
+_OK: Final = 200
+_SUFFIXES: Final = {
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/jsonl": ".jsonl",
+    "application/x-ndjson": ".jsonl",
+    "application/x-jsonlines": ".jsonl",
+    "text/html": ".html",
+    "text/markdown": ".md",
+    "text/plain": ".txt",
+    "application/yaml": ".yaml",
+}
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class _GoneError(SourceError):
+    """The server says that the file is not there."""
+
+
+@dataclass(slots=True)
+class UrlSource:
+    """One source behind HTTP. Use it in one event loop."""
+
+    spec: KnowledgeSource
+    session: aiohttp.ClientSession
+    max_bytes: int = MAX_FILE_BYTES
+    clock: Callable[[], float] = time.monotonic
+    """In seconds."""
+    _source: Source | None = field(default=None, init=False)
+    _validators: dict[str, str] = field(default_factory=dict, init=False)
+    _fetching: asyncio.Task[None] | None = field(default=None, init=False)
+    _next_s: float = field(default=float("-inf"), init=False)
+    _fetched_s: float = field(default=0.0, init=False)
+
+    async def read(self) -> Source:
+        """The source as fetched last.
+
+        The first call waits for the file, 30 s at most. Later ones fetch in the background after each interval, so that
+        a slow server does not delay the other sources.
+        """
+        now_s = self.clock()
+        if self._source is None:
+            await self._update(now_s)
+        elif now_s >= self._next_s and (self._fetching is None or self._fetching.done()):
+            self._fetching = asyncio.create_task(self._update(now_s))
+        assert self._source is not None  # noqa: S101 - set by the first update
+        return self._source
+
+    async def close(self) -> None:
+        """Stop a fetch that runs."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+
+    async def _update(self, now_s: float) -> None:
+        interval_s = self._interval.total_seconds()
+        self._next_s = now_s + interval_s
+        try:
+            self._source = await self._fetch(self._source)
+            self._fetched_s = now_s
+        except _GoneError as e:
+            self._leave_out(str(e))
+        except SourceError as e:
+            if self._source is None or now_s - self._fetched_s > KEPT_INTERVALS * interval_s:
+                self._leave_out(str(e))
+
+    @property
+    def _interval(self) -> timedelta:
+        assert self.spec.url is not None  # noqa: S101 - the caller chose this class by it
+        return timedelta(seconds=self.spec.url.interval_seconds)
+
+    def _leave_out(self, message: str) -> None:
+        self._validators = {}
+        self._source = Source(self.spec.name, self.spec.kind, message=message)
+
+    async def _fetch(self, before: Source | None) -> Source:
+        assert self.spec.url is not None  # noqa: S101 - as above
+        url = self.spec.url.url
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT_S):
+                for _ in range(MAX_REDIRECTS + 1):
+                    headers = self._validators if before is not None and before.digest else {}
+                    async with self.session.get(url, headers=headers, allow_redirects=False) as response:
+                        if response.status == _NOT_MODIFIED and before is not None:
+                            return before
+                        if response.status in _REDIRECTS:
+                            url = await self._redirect(url, response.headers.get("Location", ""))
+                            continue
+                        return await self._parse(response)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as e:
+            raise SourceError(f"source {self.spec.name}: {url}: cannot be fetched: {str(e) or type(e).__name__}") from e
+        raise SourceError(f"source {self.spec.name}: expected at most {MAX_REDIRECTS} redirects, found more")
+
+    async def _parse(self, response: aiohttp.ClientResponse) -> Source:
+        where = f"source {self.spec.name}: {response.url}"
+        if response.status in _GONE:
+            raise _GoneError(f"{where}: expected status 200, found {response.status}")
+        if response.status != _OK:
+            raise SourceError(f"{where}: expected status 200, found {response.status}")
+        content = bytearray()
+        async for piece in response.content.iter_chunked(2**16):
+            content += piece
+            if len(content) > self.max_bytes:
+                raise _GoneError(f"{where}: expected at most {self.max_bytes} bytes, found more")
+        files = (File(self._name(response), bytes(content)),)
+        source = await asyncio.to_thread(parse_source, self.spec.name, self.spec.kind, files)
+        self._validators = {
+            request: value
+            for request, name in (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified"))
+            if (value := response.headers.get(name))
+        }
+        return source
+
+    def _name(self, response: aiohttp.ClientResponse) -> str:
+        """The file's name with a suffix that says its format: that of the address, or that of the content type."""
+        name = response.url.name or "file"
+        if "." in name:
+            return name
+        default = ".csv" if self.spec.kind is KnowledgeKind.CATALOGUE else ""
+        return name + _SUFFIXES.get(response.content_type, default)
+
+    async def _redirect(self, url: str, location: str) -> str:
+        target = urljoin(url, location)
+        before, after = urlsplit(url), urlsplit(target)
+        where = f"source {self.spec.name}: {url}"
+        if after.scheme not in _PORTS or (before.scheme == "https" and after.scheme != "https"):
+            raise _GoneError(f"{where}: expected a redirect to {before.scheme}, found one to {after.scheme!r}")
+        same = (before.hostname, before.port) == (after.hostname, after.port)
+        if not same and await _is_private(target) and not await _is_private(url):
+            raise _GoneError(f"{where}: expected a redirect to a public host, found {after.hostname!r}")
+        return target
+
+
+async def _is_private(url: str) -> bool:
+    """Whether any address of the host is inside the cluster, the node or a private network."""
+    parts = urlsplit(url)
+    infos = await asyncio.get_running_loop().getaddrinfo(
+        parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM
+    )
+    return any(not ipaddress.ip_address(str(info[4][0]).partition("%")[0]).is_global for info in infos)

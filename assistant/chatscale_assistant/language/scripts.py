@@ -1,0 +1,55 @@
+"""Characters and words of a text: what Chinese, English and French have in common for the code above. Pure."""
+
+import re
+import unicodedata
+from typing import Final
+
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_MARKS: Final = {ord(mark): f"{mark} " for mark in "，；：！？"}
+_NOISE: Final = re.compile(
+    r"https?://\S+|www\.\S+|[\w.+-]+@[\w-]+\.[\w.-]+|#?\w*\d\w*",
+    re.IGNORECASE,
+)
+
+
+def normalise(text: str) -> str:
+    """NFKC (full-width digits and letters become ASCII), straight apostrophes and quotes, single spaces within lines."""
+    # A space keeps 100，200 two numbers: NFKC makes an ASCII comma of it.
+    spaced = text.translate(_MARKS)
+    plain = unicodedata.normalize("NFKC", spaced).replace("’", "'").replace("‘", "'").replace("`", "'")
+    return re.sub(r"[^\S\n]+", " ", plain).strip()
+
+
+def fold(text: str) -> str:
+    """`normalise`, in lower case and without accents: `Réglé` becomes `regle`."""
+    decomposed = unicodedata.normalize("NFD", normalise(text).casefold())
+    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c)))
+
+
+def is_han(character: str) -> bool:
+    """Whether the character is a Chinese ideograph."""
+    return "\u3400" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff" or character >= "\U00020000"
+
+
+def is_other_script(character: str) -> bool:
+    """Whether the character is a letter that neither Chinese nor a Latin alphabet has, such as kana or Cyrillic."""
+    if not character.isalpha() or is_han(character):
+        return False
+    return not unicodedata.name(character, "").startswith(
+        ("LATIN", "MODIFIER", "FULLWIDTH LATIN", "FEMININE", "MASCULINE")
+    )
+
+
+def without_codes(text: str) -> str:
+    """The text without links, e-mail addresses, numbers and codes: they have no language."""
+    return _NOISE.sub(" ", normalise(text))
+
+
+def latin_words(text: str) -> tuple[str, ...]:
+    """The words in Latin letters, in lower case; `j'ai` is one word."""
+    return tuple(word.casefold() for word in _WORD.findall(re.sub(r"[\u3400-\u9fff]+", " ", text)))
+
+
+def han_count(text: str) -> int:
+    """How many Chinese ideographs the text has."""
+    return sum(map(is_han, text))

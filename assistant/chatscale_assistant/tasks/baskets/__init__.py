@@ -1,0 +1,1 @@
+"""Purchases, and what customers are likely to buy next. Pure."""

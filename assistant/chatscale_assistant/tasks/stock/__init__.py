@@ -1,0 +1,1 @@
+"""Demand, stock and parcels: forecasts and quantities. Pure."""

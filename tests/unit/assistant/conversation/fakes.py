@@ -1,0 +1,170 @@
+"""In-memory parts for tests of the flow of a turn."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
+from chatscale_assistant.conversation.knowledge_step import KnowledgeStep
+from chatscale_assistant.conversation.order_step import OrderOutcome
+from chatscale_assistant.conversation.turn import ShopResponder
+from chatscale_assistant.domain.answer import Draft
+from chatscale_assistant.domain.conversation import Conversation, Speaker, Turn
+from chatscale_assistant.domain.evidence import Chunk, Hit, Retrieved
+from chatscale_assistant.intent import Intent, Understanding
+from chatscale_contract.assistant.extras import CheckExtra, CitationExtra, Rung
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+LANGUAGES = tuple(Language)
+RETURNS = Chunk("c1", "policies", KnowledgeKind.DOCUMENTS, "Returns", "Returns are possible within 30 days.", "v1")
+
+
+def dialogue(*texts: str, **more: Any) -> Conversation:
+    """Turns of customer and assistant, in alternation; `person:` begins a turn of staff."""
+    turns = []
+    for index, text in enumerate(texts):
+        speaker = Speaker.CUSTOMER if index % 2 == 0 else Speaker.ASSISTANT
+        if text.startswith("person:"):
+            speaker, text = Speaker.PERSON, text.removeprefix("person:")  # noqa: PLW2901
+        turns.append(Turn(speaker, text))
+    return Conversation("case-1", tuple(turns), NOW, **more)
+
+
+class FakeWording:
+    """Texts that name themselves."""
+
+    def opening(self, language: Language) -> str:
+        return f"[opening {language}]"
+
+    def sorry(self, language: Language) -> str:
+        return f"[sorry {language}]"
+
+    def hand_over(self, language: Language, now: datetime) -> str:
+        return f"[hand-over {language} {now:%H:%M}]"
+
+    def contact(self, language: Language) -> str:
+        return f"[contact {language}]"
+
+    def no_answer(self, language: Language) -> str:
+        return f"[no answer {language}]"
+
+    def out_of_scope(self, language: Language) -> str:
+        return f"[out of scope {language}]"
+
+    def small_talk(self, intent: Intent, language: Language) -> str:
+        return f"[{intent} {language}]"
+
+    def misses(self, turns: Sequence[Turn]) -> int:
+        said = [turn.text for turn in reversed(turns) if turn.speaker is not Speaker.CUSTOMER]
+        return next((count for count, text in enumerate(said) if "[no answer" not in text), len(said))
+
+    def is_hand_over(self, text: str) -> bool:
+        return "[hand-over" in text
+
+    def summary(self, conversation: Conversation, language: Language, reason: str) -> str:
+        return f"{reason}: {conversation.question}"
+
+
+@dataclass
+class FakeComposer:
+    """Quotes the first hit; the model's text is supported unless it has a number."""
+
+    def compose(self, question: str, hits: Sequence[Hit], language: Language) -> Draft | None:
+        chunk = hits[0].chunk
+        if chunk.kind is KnowledgeKind.REPLIES:
+            return Draft(chunk.text, Rung.CURATED, language)
+        citation = CitationExtra(source=chunk.source, title=chunk.title, quote=chunk.text, version=chunk.version)
+        return Draft(f"“{chunk.text}”", Rung.QUOTE, language, (chunk,), (citation,))
+
+    def prompt(self, question: str, draft: Draft, language: Language) -> tuple[str, str]:
+        return "system", f"{question} {draft.text}"
+
+    def review(self, text: str, draft: Draft, language: Language) -> tuple[Draft | None, tuple[CheckExtra, ...]]:
+        grounded = "24" not in text
+        checks = (CheckExtra(name="facts", passed=grounded),)
+        return (replace(draft, text=text, rung=Rung.MODEL) if grounded else None), checks
+
+
+@dataclass
+class FakeRetriever:
+    """Finds `chunk` for questions with `word`."""
+
+    chunk_: Chunk = RETURNS
+    word: str = "return"
+    error: Exception | None = None
+    hangs: bool = False
+    questions: list[str] = field(default_factory=list)
+
+    async def search(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
+        self.questions.append(question)
+        if self.error:
+            raise self.error
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.word not in question:
+            return Retrieved((), "i1", 0.1)
+        return Retrieved((Hit(self.chunk_, 0.9),), "i1", 0.9)
+
+    def chunk(self, chunk_id: str) -> Chunk | None:
+        return self.chunk_ if chunk_id == self.chunk_.id else None
+
+
+@dataclass
+class FakeDesk:
+    """Accepts cases. `person` says whether a person answers; a list gives one value for each call."""
+
+    accepts: bool = True
+    person: list[bool] = field(default_factory=list)
+    error: Exception | None = None
+    cases: list[tuple[str, str, str]] = field(default_factory=list)
+
+    async def hand_over(self, conversation: Conversation, *, summary: str, language: Language, reason: str) -> bool:
+        if self.error:
+            raise self.error
+        self.cases.append((reason, str(language), summary))
+        return self.accepts
+
+    async def has_person(self, conversation: Conversation) -> bool:
+        return self.person.pop(0) if self.person else False
+
+
+@dataclass
+class FakeModel:
+    """Writes one text."""
+
+    text: str | None = "You can return it within 30 days."
+    prompts: list[str] = field(default_factory=list)
+
+    async def write(self, system: str, user: str, *, max_tokens: int, timeout_s: float) -> str | None:
+        self.prompts.append(user)
+        return self.text
+
+
+@dataclass
+class FakeOrders:
+    """Gives fixed outcomes."""
+
+    confirmed_: OrderOutcome | None = None
+    answer_: OrderOutcome | None = None
+    error: Exception | None = None
+
+    async def confirmed(self, conversation: Conversation, language: Language) -> OrderOutcome | None:
+        return self.confirmed_
+
+    async def answer(
+        self, conversation: Conversation, understood: Understanding, language: Language
+    ) -> OrderOutcome | None:
+        if self.error:
+            raise self.error
+        return self.answer_
+
+
+def responder(**parts: Any) -> ShopResponder:
+    """A responder of fakes."""
+    knowledge = KnowledgeStep(
+        parts.pop("retriever", FakeRetriever()), FakeComposer(), parts.pop("model", None),
+        parts.pop("may_write", lambda: True),
+    )  # fmt: skip
+    return ShopResponder(LANGUAGES, FakeWording(), knowledge, **parts)
