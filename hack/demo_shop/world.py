@@ -15,7 +15,7 @@ ASSISTANT_KIND: Final = "ShopAssistant"
 SERVER: Final = "orders"
 DESK: Final = "desk"
 PORT: Final = 8080
-MAX_REPLICAS: Final = 3
+MAX_REPLICAS: Final = 2
 READS: Final = ("get_order_details", "get_user_details", "get_product_details", "get_item_details")
 WRITES: Final = (
     "cancel_pending_order",
@@ -42,8 +42,8 @@ def chat_model(image: str) -> Manifest:
         {
             "model": {"uri": "file:///models/SmolLM2-135M-Instruct"},
             "device": "CPU",
-            "server": {"image": image, "maxModelLen": 2048, "maxConcurrency": 2, "maxQueue": 4},
-            "resources": {"requests": {"cpu": "100m", "memory": "768Mi"}, "limits": {"cpu": "1", "memory": "2Gi"}},
+            "server": {"image": image, "maxModelLen": 2048, "maxConcurrency": 4, "maxQueue": 8},
+            "resources": {"requests": {"cpu": "100m", "memory": "768Mi"}, "limits": {"cpu": "600m", "memory": "2Gi"}},
             "autoscaling": {
                 "mode": "Operator",
                 "minReplicas": 1,
@@ -51,7 +51,7 @@ def chat_model(image: str) -> Manifest:
                 "windowSeconds": 10,
                 "panicWindowSeconds": 4,
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
-                "metrics": [{"type": "QueueDepth", "target": 2}],
+                "metrics": [{"type": "ActiveRequests", "target": 2}],
             },
         },
         API_VERSION,
@@ -88,7 +88,7 @@ def shop_assistant() -> Manifest:
             "identity": {"secretRef": {"name": "shop", "key": "identity"}},
             "guardrails": {"handOver": {"type": "Webhook", "urlSecretRef": {"name": "desk", "key": "url"}}},
             "replicas": {"min": 2},
-            "resources": {"requests": {"cpu": "300m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
+            "resources": {"requests": {"cpu": "150m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
         },
         API_VERSION,
     )
