@@ -73,9 +73,9 @@ def test_install_yaml_is_the_release_and_its_namespace():
             {},
             [
                 "in all namespaces",
-                "It keeps the ChatModel CRD",
+                "It keeps the CRDs",
                 "http://chatscale-gateway.default.svc/v1",
-                "kubectl delete chatmodels --all --all-namespaces",
+                "kubectl delete chatmodels,shopassistants --all --all-namespaces",
             ],
             id="whole cluster",
         ),
