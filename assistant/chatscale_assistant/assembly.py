@@ -16,7 +16,7 @@ from chatscale.api.v1alpha1.shopassistant import DeskType, ShopAssistant
 from chatscale_assistant import metrics
 from chatscale_assistant.conversation.knowledge_step import KnowledgeStep
 from chatscale_assistant.conversation.observed import ObservedTools
-from chatscale_assistant.conversation.order_flow import ShopOrders
+from chatscale_assistant.conversation.order_flow import ShopOrders, consent_of
 from chatscale_assistant.conversation.shop_wording import ShopComposer, ShopWording
 from chatscale_assistant.conversation.turn import ShopResponder
 from chatscale_assistant.desk.chatwoot import ChatwootDesk
@@ -31,10 +31,10 @@ from chatscale_assistant.http.task_runner import PodTasks
 from chatscale_assistant.index.configured import default_encoders, make_knowledge
 from chatscale_assistant.index.knowledge import Knowledge
 from chatscale_assistant.index.worker import Worker
-from chatscale_assistant.intent import Consent, read_consent
+from chatscale_assistant.intent import Consent
 from chatscale_assistant.settings import SecretFiles, Settings
 from chatscale_assistant.tools.guarded_tools import GuardedTools
-from chatscale_assistant.tools.session import opening
+from chatscale_assistant.tools.session import OpenSession, opening
 from chatscale_assistant.upstream.client import ModelClient, model_session, target_of
 from chatscale_assistant.upstream.guarded import GuardedModel
 from chatscale_assistant.upstream.permission import ModelPermission
@@ -84,9 +84,16 @@ class Pod:
 
 @asynccontextmanager
 async def assembled(
-    resource: ShopAssistant, settings: Settings, *, encoders: Sequence[Encoder] | None = None
+    resource: ShopAssistant,
+    settings: Settings,
+    *,
+    encoders: Sequence[Encoder] | None = None,
+    open_session: OpenSession | None = None,
 ) -> AsyncIterator[Pod]:
-    """Run the parts while the context lasts. The index may come later: wait for `warm`."""
+    """Run the parts while the context lasts. The index may come later: wait for `warm`.
+
+    encoders, open_session: other ones than those of a pod, for tests.
+    """
     spec, secret_files = resource.spec, SecretFiles(settings.secrets_folder)
     used = encoders if encoders is not None else default_encoders()
     async with AsyncExitStack() as stack:
@@ -104,7 +111,7 @@ async def assembled(
             spec, session, encoders=used, mounts=settings.knowledge_folder, folder=settings.index_folder, worker=worker
         )
         await stack.enter_async_context(knowledge.running())
-        tools = _tools(resource, settings, secret_files)
+        tools = _tools(resource, secret_files, open_session or _opening(resource, settings))
         chatwoot = _chatwoot(resource, outgoing, secret_files)
         hand_over = spec.guardrails.hand_over
         permission = ModelPermission(spec.model, settings.evaluation_file)
@@ -166,23 +173,26 @@ async def _follow_index(knowledge: Knowledge) -> None:
         await asyncio.sleep(INDEX_CHECK_S)
 
 
-def _tools(resource: ShopAssistant, settings: Settings, secret_files: SecretFiles) -> GuardedTools | None:
+def _tools(resource: ShopAssistant, secret_files: SecretFiles, open_session: OpenSession) -> GuardedTools | None:
     servers = resource.spec.tools
     if not servers:
         return None
-    with_token = {server.name for server in servers if server.token_secret_ref}
     pins: Mapping[str, str] = {each.name: each.digest for each in resource.status.tools if each.digest}
     return GuardedTools(
         servers,
         pins=pins,
         signer=Signer(_signing_key(secret_files)),
-        is_yes=lambda text: read_consent(text) is Consent.YES,
-        open_session=opening(
-            lambda name: settings.secrets_folder / "tools" / name / "token" if name in with_token else None
-        ),
+        is_yes=lambda text: consent_of(text) is Consent.YES,
+        open_session=open_session,
         now=lambda: datetime.fromtimestamp(time.time(), UTC),
         clock=time.monotonic,
     )
+
+
+def _opening(resource: ShopAssistant, settings: Settings) -> OpenSession:
+    """Sessions over HTTP, with the token of each server that has one."""
+    with_token = {server.name for server in resource.spec.tools if server.token_secret_ref}
+    return opening(lambda name: settings.secrets_folder / "tools" / name / "token" if name in with_token else None)
 
 
 def _signing_key(secret_files: SecretFiles) -> bytes:

@@ -22,7 +22,7 @@ from chatscale_assistant.domain.evidence import ToolCall, ToolResult
 from chatscale_assistant.domain.interfaces import Tools
 from chatscale_assistant.errors import ToolFailedError
 from chatscale_assistant.gate.decisions import Decision, Proposal, Refusal, Refused
-from chatscale_assistant.gate.proposals import receipt_code
+from chatscale_assistant.gate.proposals import CODE, receipt_code
 from chatscale_assistant.intent import Consent, Intent, Understanding, read_consent, understand
 from chatscale_assistant.tools.guarded_tools import RefusedCallError
 from chatscale_contract.assistant.extras import CheckExtra, Rung
@@ -77,7 +77,7 @@ class ShopOrders(OrderStep):
         turns = conversation.turns
         if len(turns) < 2 or turns[-2].speaker is not Speaker.ASSISTANT or not shown_code(turns[-2].text):  # noqa: PLR2004
             return None
-        match read_consent(conversation.question):
+        match consent_of(conversation.question):
             case Consent.NO:
                 return _say(Phrase.DECLINED, language)
             case Consent.UNCLEAR:
@@ -282,6 +282,11 @@ class ShopOrders(OrderStep):
 
     def _lines(self, items: Sequence[Mapping[str, Any]], language: Language) -> str:
         return bullets(item_line(item, language, self.currency) for item in items)
+
+
+def consent_of(text: str) -> Consent:
+    """Yes or no to a proposal; the confirmation code may stand beside it."""
+    return read_consent(CODE.sub(" ", text))
 
 
 def _say(phrase: Phrase, language: Language, **values: str) -> OrderOutcome:

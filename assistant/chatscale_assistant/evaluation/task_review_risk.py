@@ -34,8 +34,8 @@ def run(data: Data, *, sample: int | None, seed: int) -> list[Measurement]:
             baseline_name="mean deviation from the product's mean rating",
             must=MUST,
             aim=AIM,
-            note=f"{int(marked.sum())} of {len(marked)} reviewers are marked; no training; the graph has no times and no "
-            "texts, so bursts and copied texts do not count",
+            note=f"{int(marked.sum())} of {len(marked)} reviewers are marked; no training; the graph has no times and "
+            "no texts, so bursts and copied texts do not count",
         )
     ]
 

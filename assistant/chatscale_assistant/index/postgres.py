@@ -10,6 +10,7 @@ Without a connection a pod goes on with BM25 and fields, and its sources have th
 import asyncio
 import hashlib
 import re
+import threading
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -47,37 +48,51 @@ _OVERFETCH: Final = 4
 """Neighbours fetched for each wanted one: some belong to text that is not in this pod's index."""
 _EXACT_SOURCE: Final = 5000
 """A source with up to so many passages is searched exactly, by its keys."""
+_NEAREST: Final = "SELECT key, -(vector <#> %(question)s) FROM {} ORDER BY vector <#> %(question)s LIMIT %(limit)s"
+_NEAREST_OF_KEYS: Final = (
+    "SELECT key, -(vector <#> %(question)s) FROM {} WHERE key = ANY(%(keys)s) "
+    "ORDER BY vector <#> %(question)s LIMIT %(limit)s"
+)
+_EXPLORED: Final = "SET LOCAL hnsw.ef_search = 200"
+"""An HNSW index returns no more rows than this; the default is 40."""
 _UNSAFE: Final = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(slots=True)
 class _Link:
-    """One connection, opened when needed. Use it in one thread at a time."""
+    """One connection, opened when needed. Transactions of several threads wait for each other."""
 
     url: str = field(repr=False)
     clock: Callable[[], float]
     _connection: psycopg.Connection[Any] | None = None
     _not_before_s: float = float("-inf")
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def transaction(self, timeout_ms: int) -> Iterator[psycopg.Connection[Any]]:
         """A transaction; errors of the connection become SourceError, and the next call connects anew."""
-        if self._connection is None and self.clock() < self._not_before_s:
-            raise SourceError("store: Postgres cannot be reached: the next try follows in a moment")
-        try:
-            if self._connection is None:
-                self._connection = _connect(self.url)
-            with self._connection.transaction():
-                self._connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(timeout_ms)))
-                yield self._connection
-        except psycopg.Error as e:
-            if self._connection is None or self._connection.broken or self._connection.closed:
-                self.close()
-                self._not_before_s = self.clock() + RETRY_S
-            # The driver's message may have the address, which may have the password.
-            raise SourceError(f"store: Postgres failed: {type(e).__name__} {e.sqlstate or ''}".rstrip()) from e
+        with self._lock:
+            if self._connection is None and self.clock() < self._not_before_s:
+                raise SourceError("store: Postgres cannot be reached: the next try follows in a moment")
+            try:
+                if self._connection is None:
+                    self._connection = _connect(self.url)
+                with self._connection.transaction():
+                    timeout = sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(timeout_ms))
+                    self._connection.execute(timeout)
+                    yield self._connection
+            except psycopg.Error as e:
+                if self._connection is None or self._connection.broken or self._connection.closed:
+                    self._drop()
+                    self._not_before_s = self.clock() + RETRY_S
+                # The driver's message may have the address, which may have the password.
+                raise SourceError(f"store: Postgres failed: {type(e).__name__} {e.sqlstate or ''}".rstrip()) from e
 
     def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -229,16 +244,12 @@ class PostgresVectors(Vectors):
     @override
     def nearest(self, encoder: str, question: NDArray[np.float32], source: str | None, limit: int) -> dict[int, float]:
         values: dict[str, Any] = {"question": Vector(question), "limit": limit * _OVERFETCH}
-        only = ""
+        query = _NEAREST
         if source is not None and len(keys := self._keys_of.get(source, [])) <= _EXACT_SOURCE:
-            only, values["keys"] = "WHERE key = ANY(%(keys)s)", keys
-        query = sql.SQL(
-            "SELECT key, -(vector <#> %(question)s) FROM {} "
-            + only
-            + " ORDER BY vector <#> %(question)s LIMIT %(limit)s"
-        ).format(self._tables[encoder])
+            query, values["keys"] = _NEAREST_OF_KEYS, keys
         with self._link.transaction(STATEMENT_TIMEOUT_MS) as connection:
-            rows = connection.execute(query, values).fetchall()
+            connection.execute(_EXPLORED)
+            rows = connection.execute(sql.SQL(query).format(self._tables[encoder]), values).fetchall()
         found: dict[int, float] = {}
         for key, similarity in rows:
             for number in self._numbers.get(bytes(key), ()):

@@ -1,8 +1,14 @@
 """Curated replies: answers that staff wrote, for questions that customers write in any language.
 
-- id: opening-hours
-questions: [When are you open?, 你们几点开门？, "Quelles sont vos heures d'ouverture ?"]
-answers: {en: "We are open from 9 to 6.", zh: 我们的营业时间是9点到18点。, fr: "Nous sommes ouverts de 9 h à 18 h."}
+    - id: opening-hours
+      questions:
+        - "When are you open?"
+        - "你们几点开门？"
+      answers:
+        en: "We are open from 9 to 6."
+        zh: "营业时间是9点到18点。"
+
+A text with `?` or `:` needs quotes in YAML.
 """  # noqa: RUF002 - Chinese punctuation
 
 from typing import Final

@@ -15,8 +15,8 @@ MAX_MODEL_CUSTOMERS: Final = 100_000
 MIN_MODEL_CUSTOMERS: Final = 20
 """With fewer customers nothing is said about items that go together."""
 HALF_LIVES_DAYS: Final = ((20.0, 0.5), (160.0, 1.0))
-"""(half-life, weight): what was bought lately counts, and so do old habits. Chosen on the lines before the test lines of
-the evaluation, as is `TOGETHER`."""
+"""(half-life, weight): what was bought lately counts, and so do old habits. Chosen on the lines before the test lines
+of the evaluation, as is `TOGETHER`."""
 TOGETHER: Final = 3.0
 """Weight of EASE against own habits."""
 _POPULARITY: Final = 1e-6

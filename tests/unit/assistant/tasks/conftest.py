@@ -45,8 +45,24 @@ class FixedModel:
     users: list[str]
 
     async def write(self, system: str, user: str, *, max_tokens: int, timeout_s: float) -> str | None:
+        assert system
+        assert max_tokens > 0
+        assert timeout_s > 0
         self.users.append(user)
         return self.text
+
+
+@dataclass(frozen=True)
+class FixedCheck:
+    """A fact check that always finds the same problems."""
+
+    problems: tuple[str, ...]
+
+    def __call__(self, text: str, sources: Sequence[str], language: str) -> tuple[str, ...]:
+        assert text
+        assert sources
+        assert language
+        return self.problems
 
 
 def make_context(text: str | None = None, problems: tuple[str, ...] | None = None) -> TaskContext:
@@ -58,7 +74,7 @@ def make_context(text: str | None = None, problems: tuple[str, ...] | None = Non
         encoder=encoder,
         now=NOW,
         model=None if text is None else FixedModel(text, []),
-        check=None if problems is None else lambda text, sources, language: problems,
+        check=None if problems is None else FixedCheck(problems),
         head=SentimentHead("test-head", "words", np.zeros(encoder.dimensions, dtype=np.float32), weights, 0.0),
     )
 

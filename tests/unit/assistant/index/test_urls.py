@@ -1,0 +1,137 @@
+"""A source behind HTTP is fetched at its interval, only if it changed, and only from where the spec points."""
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from chatscale.api.v1alpha1.shopassistant import KnowledgeSource
+from chatscale_assistant.index import urls
+from chatscale_assistant.index.urls import UrlSource
+
+CATALOGUE = "name,price\nMug,{}\n"
+
+
+class Site:
+    """A web server with one file, and a source that reads it with a clock of its own."""
+
+    def __init__(self) -> None:
+        self.body = CATALOGUE.format("5.00")
+        self.status = 200
+        self.location = ""
+        self.now_s = 0.0
+        self.seen: list[tuple[int, str]] = []
+        """Status and If-None-Match of each request."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        tag = f'"{hash(self.body)}"'
+        status = 304 if self.status == 200 and request.headers.get("If-None-Match") == tag else self.status
+        self.seen.append((status, request.headers.get("If-None-Match", "")))
+        headers = {"ETag": tag} | ({"Location": self.location} if self.location else {})
+        return web.Response(status=status, text="" if status == 304 else self.body, headers=headers)
+
+    async def read(self, after_s: float = 0.0):
+        self.now_s += after_s
+        await self.source.read()
+        if self.source._fetching is not None:
+            await self.source._fetching
+        return await self.source.read()
+
+
+@pytest.fixture
+async def site():
+    made = Site()
+    app = web.Application()
+    app.router.add_get("/{name:.*}", made.handle)
+    async with TestServer(app) as server, ClientSession() as session:
+        spec = KnowledgeSource.model_validate(
+            {
+                "name": "web",
+                "kind": "Catalogue",
+                "url": {"url": str(server.make_url("/shop.csv")), "intervalSeconds": 60},
+            }
+        )
+        made.source = UrlSource(spec, session, clock=lambda: made.now_s)
+        yield made
+        await made.source.close()
+
+
+async def test_promise_8_a_source_behind_http_is_read_again_at_its_interval(site):
+    first = await site.read()
+    assert [chunk.fields["price"] for chunk in first.chunks] == ["5.00"]
+
+    site.body = CATALOGUE.format("6.00")
+    assert await site.read(after_s=59) is first
+    assert [chunk.fields["price"] for chunk in (await site.read(after_s=2)).chunks] == ["6.00"]
+
+
+async def test_an_unchanged_file_is_not_sent_again(site):
+    first = await site.read()
+
+    assert await site.read(after_s=61) is first
+    assert [status for status, _ in site.seen] == [200, 304]
+
+
+@pytest.mark.parametrize("status", [404, 410, 403])
+async def test_promise_9_a_file_that_is_gone_is_not_used_again(site, status):
+    await site.read()
+    site.status = status
+
+    gone = await site.read(after_s=61)
+
+    assert (gone.chunks, gone.digest) == ((), "")
+    assert f"expected status 200, found {status}" in gone.message
+
+
+async def test_a_server_that_fails_for_long_is_left_out_and_comes_back(site):
+    first = await site.read()
+    site.status = 500
+
+    assert await site.read(after_s=61) is first
+    failed = await site.read(after_s=200)
+    assert (failed.chunks, "found 500" in failed.message) == ((), True)
+
+    site.status = 200
+    assert (await site.read(after_s=61)).chunks == first.chunks
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        pytest.param("file:///etc/passwd", "expected a redirect to http, found one to 'file'", id="file"),
+        pytest.param("ftp://shop.example/a", "expected a redirect to http, found one to 'ftp'", id="ftp"),
+        pytest.param("/other.csv", "expected at most 3 redirects", id="loop"),
+    ],
+)
+async def test_a_redirect_to_another_scheme_or_without_end_is_refused(site, location, message):
+    site.status, site.location = 302, location
+
+    assert message in (await site.read()).message
+
+
+async def test_a_redirect_from_a_public_host_into_the_cluster_is_refused(site, monkeypatch):
+    async def is_private(url: str) -> bool:
+        return "169.254" in url
+
+    monkeypatch.setattr(urls, "_is_private", is_private)
+    site.status, site.location = 302, "http://169.254.169.254/latest/meta-data"
+
+    assert "expected a redirect to a public host, found '169.254.169.254'" in (await site.read()).message
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param("http://127.0.0.1/", True, id="loopback"),
+        pytest.param("http://10.1.2.3:8080/", True, id="private"),
+        pytest.param("http://[::1]/", True, id="ipv6 loopback"),
+        pytest.param("http://1.1.1.1/", False, id="public"),
+    ],
+)
+async def test_private_addresses_are_recognised(url, expected):
+    assert await urls._is_private(url) is expected
+
+
+async def test_a_file_that_is_too_large_is_left_out(site):
+    site.source.max_bytes = 10
+
+    assert "expected at most 10 bytes, found more" in (await site.read()).message
