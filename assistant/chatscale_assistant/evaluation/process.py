@@ -45,7 +45,7 @@ def spec(model: Mapping[str, Any], *, desk: bool = True) -> dict[str, Any]:
         "spec": {
             "model": dict(model),
             "languages": ["en", "zh", "fr"],
-            "persona": {"name": "Mia", "shop": "Tau2 Store", "contact": "help@tau2.example"},
+            "persona": {"name": "Mia", "shop": "Maple Store", "contact": "help@maple-store.example"},
             "knowledge": [
                 {"name": POLICY_SOURCE, "configMap": POLICY_SOURCE},
                 {"name": CATALOGUE_SOURCE, "configMap": CATALOGUE_SOURCE, "kind": "Catalogue"},

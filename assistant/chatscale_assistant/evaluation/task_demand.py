@@ -25,7 +25,7 @@ def run(data: Data, *, sample: int | None, seed: int) -> list[Measurement]:
     weeks = weekly_units(read_lines(data), before=WEEKS - TEST_WEEKS)
     if sample is not None and sample < len(weeks):
         weeks = weeks[np.random.default_rng(seed).permutation(len(weeks))[:sample]]
-    errors, naive = test_errors(weeks)
+    errors, naive = held_out_errors(weeks)
     reduction = lower_error(errors, naive)
     return [
         Measurement.of(
@@ -57,7 +57,7 @@ def weekly_units(lines: Lines, *, before: int) -> Floats:
     return result
 
 
-def test_errors(weeks: Floats) -> tuple[Floats, Floats]:
+def held_out_errors(weeks: Floats) -> tuple[Floats, Floats]:
     """Mean absolute error of each item over the test weeks: forecast, last week's value."""
     test = range(WEEKS - TEST_WEEKS, WEEKS)
     errors = [np.abs(weeks[:, week] - forecast_next(weeks[:, :week])) for week in test]

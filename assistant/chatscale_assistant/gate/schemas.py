@@ -1,6 +1,8 @@
 """Checks arguments against the pinned JSON Schema of a tool, more strictly than the schema requires."""
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -17,11 +19,20 @@ _NO_REMOTE: Final[Registry[Any]] = Registry()
 """Resolves references within the schema only: a schema must not make the assistant fetch an address."""
 
 
+@lru_cache(maxsize=1024)
+def compile_schema(schema: str) -> "ArgumentSchema":
+    """The compiled schema of its canonical JSON. A check of a schema takes milliseconds; tools are listed often.
+
+    Raises ValueError for a schema that is not JSON Schema, or whose top level is not an object.
+    """
+    return ArgumentSchema(json.loads(schema))
+
+
 class ArgumentSchema:
     """The schema of one tool, compiled."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """Raises ValueError for a schema that is not JSON Schema, or whose top level is not an object."""
+        """Raises ValueError as `compile_schema`."""
         strict = _strict(dict(schema))
         if strict.get("type", "object") != "object":
             raise ValueError("the schema's type is not object")

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chatscale.api.v1alpha1.shopassistant import ToolServer
+from chatscale_assistant.gate.canonical import canonical_json
 from chatscale_assistant.gate.pins import ToolDescription, digest_tools
 from chatscale_assistant.gate.retail import RETAIL_RULES
 from chatscale_assistant.gate.rules import ToolRule, declared_rule, derive_rule
-from chatscale_assistant.gate.schemas import ArgumentSchema
+from chatscale_assistant.gate.schemas import ArgumentSchema, compile_schema
 
 IDEMPOTENCY_PARAMETER: Final = "idempotency_key"
 """A tool with this parameter gets the key in it; the caller may not set it."""
@@ -62,7 +63,7 @@ def guard_server(config: ToolServer, offered: Sequence[ToolDescription], pinned:
 def _guard_tool(tool: ToolDescription, allowed: Sequence[ToolDescription], writes: frozenset[str]) -> GuardedTool:
     """Raises ValueError for a schema or access rules that cannot be read."""
     try:
-        schema = ArgumentSchema(tool.input_schema)
+        schema = compile_schema(canonical_json(dict(tool.input_schema)))
     except ValueError as error:
         raise ValueError(f"tool {tool.name}: {error}") from error
     derived = derive_rule(tool, allowed, writes)

@@ -164,11 +164,15 @@ def _item_text(language: Language, demand: Demand, plan: ReorderPlan) -> str:
         return _NO_DEMAND[language]
     texts = _ORDER if plan.quantity else _NO_ORDER
     return texts[language].format(
-        days=f"{plan.cover_days:g}",
-        week=f"{demand.per_week:.1f}",
+        days=_decimal(f"{plan.cover_days:g}", language),
+        week=_decimal(f"{demand.per_week:.1f}", language),
         point=plan.reorder_point,
         quantity=plan.quantity,
     )
+
+
+def _decimal(number: str, language: Language) -> str:
+    return number.replace(".", ",") if language is Language.FRENCH else number
 
 
 def _parcel(data: OrderAdviceInput, number: int, now: datetime) -> ParcelAdvice:
@@ -179,7 +183,7 @@ def _parcel(data: OrderAdviceInput, number: int, now: datetime) -> ParcelAdvice:
         event = parcel.events[found.event]
         source = f"parcels[{number}].events[{found.event}]"
         evidence.append(EvidenceItem(source=source, value=f"{event.kind.value} {event.at.isoformat()}"))
-    text = _STATES[found.state][data.language].format(hours=f"{found.late_hours:g}")
+    text = _STATES[found.state][data.language].format(hours=_decimal(f"{found.late_hours:g}", data.language))
     if found.cause in _CAUSES:
         text += (" " if data.language is not Language.CHINESE else "") + _CAUSES[found.cause][data.language]
     return ParcelAdvice(

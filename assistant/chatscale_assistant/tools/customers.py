@@ -1,7 +1,7 @@
 """Reads who the customer of a request is, from the shop's token, with the shop's secret or its key set.
 
-The key set is read again at an interval, so that a withdrawn key stops to count, and for a token with an unknown key, at
-most once in `MIN_REFRESH_S`. An outage of the shop keeps the last set for `MAX_KEEP_S`.
+The key set is read again at an interval, so that a withdrawn key stops to count, and for a token with an unknown key,
+at most once in `MIN_REFRESH_S`. An outage of the shop keeps the last set for `MAX_KEEP_S`.
 """
 
 import asyncio

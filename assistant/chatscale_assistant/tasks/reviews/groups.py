@@ -35,18 +35,20 @@ class Groups:
 
 
 def find_groups(table: ReviewTable) -> Groups:
-    """Groups are connected by pairs that agree on at least two products and share most of their products."""
+    """Groups are connected by pairs that agree on at least two products, share most of their products, and surprise."""
     count = len(table.reviewers)
     first, second, shared = _agreeing_pairs(table)
     products = np.bincount(table.reviewer, minlength=count)
     enough = (shared >= MIN_SHARED) & (shared >= MIN_SHARE * np.maximum(products[first], products[second]))
     first, second, shared = first[enough], second[enough], shared[enough]
-    chance = _expected_shared(table, products)[0] * products[first] * products[second]
+    chance = _expected_shared(table, products) * products[first] * products[second]
+    # Everybody is compared with everybody: an overlap that is expected once among so many people shows nothing.
     ratios = _poisson_surprise(shared, chance) - np.log(count)
+    first, second, ratios = first[ratios > 0], second[ratios > 0], ratios[ratios > 0]
     label = _connected(count, first, second)
     best = np.zeros(count)
     for side in (first, second):
-        np.maximum.at(best, side, np.clip(ratios, 0, MAX_LOG_RATIO))
+        np.maximum.at(best, side, np.minimum(ratios, MAX_LOG_RATIO))
     return Groups(size=np.bincount(label, minlength=count)[label], label=label, log_ratio=best)
 
 
@@ -69,10 +71,10 @@ def _agreeing_pairs(table: ReviewTable) -> tuple[Ints, Ints, Ints]:
     return pairs // count, pairs % count, shared.astype(np.int64)
 
 
-def _expected_shared(table: ReviewTable, products: Ints) -> Floats:
-    """[1]: products that two reviewers with one review each share by chance, given how often each product is rated."""
+def _expected_shared(table: ReviewTable, products: Ints) -> float:
+    """Products that two reviewers with one review each share by chance, given how often each product is rated."""
     popularity = np.bincount(table.product, minlength=len(table.products)) / max(1, int(products.sum()))
-    return np.asarray([float((popularity**2).sum())])
+    return float((popularity**2).sum())
 
 
 def _poisson_surprise(shared: Ints, expected: Floats) -> Floats:
