@@ -45,6 +45,8 @@ class Model:
     start_s: float | None = None
     """How long the last replicas took from their creation until they were Ready; None if no start was measured."""
     live: LiveFacts = field(default_factory=LiveFacts)
+    is_assistant: bool = False
+    """A ShopAssistant. It is no fallback of a ChatModel: it may request answers of that ChatModel."""
     path_prefixes: tuple[str, ...] = ()
     """POST requests to paths below these are forwarded, beside `routing.extra_paths`."""
 
