@@ -135,7 +135,8 @@ async def test_forwards_the_tasks_of_an_assistant_and_of_no_chatmodel():
     body = {**chat(), "input": "great"}
     assistant = replace(a_model(), path_prefixes=(TASKS_PATH,))
     async with serving(Pod()) as pod, a_gateway(pod, models=(assistant,)) as world:
-        for path, status in (("/v1/tasks/sentiment", 200), ("/v1/tasks", 404), ("/v1/tasksX/sentiment", 404)):
+        for path, status in (("/v1/tasks/sentiment", 200), ("/v1/tasks", 404), ("/v1/tasksX/sentiment", 404),
+                             ("/v1/tasks/a/b", 404), ("/v1/tasks/My%20address", 404)):  # fmt: skip
             async with world.client.post(path, json=body) as response:
                 assert response.status == status
         assert pod.bodies[0]["input"] == "great"
