@@ -149,7 +149,8 @@ async def test_passes_the_customers_token_and_the_extras_to_the_assistant_and_lo
 ):
     caplog.set_level("DEBUG")
     extras = {"conversation": "c-17", "customer_token": "secret-token"}
-    async with serving(Pod()) as pod, a_gateway(pod) as world:
+    assistant = replace(a_model(), is_assistant=True)
+    async with serving(Pod()) as pod, a_gateway(pod, models=(assistant,)) as world:
         headers = {CUSTOMER_TOKEN_HEADER: "header-token"}
         async with world.client.post(CHAT, json={**chat(), EXTRAS_FIELD: extras}, headers=headers) as response:
             assert response.status == 200
@@ -158,6 +159,14 @@ async def test_passes_the_customers_token_and_the_extras_to_the_assistant_and_lo
     logged = " ".join(str(vars(record)) for record in caplog.records) + json.dumps(world.lines)
     assert "secret-token" not in logged
     assert "header-token" not in logged
+
+
+async def test_gives_the_customers_token_to_no_chatmodel():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        response = await world.client.post(CHAT, json=chat(), headers={CUSTOMER_TOKEN_HEADER: "token"})
+        assert response.status == 200
+        response.release()
+    assert CUSTOMER_TOKEN_HEADER.lower() not in pod.headers[0]
 
 
 async def give_embeddings(http: web.Request) -> web.StreamResponse:
