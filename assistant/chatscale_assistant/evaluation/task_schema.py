@@ -5,10 +5,11 @@ import importlib
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar, override
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from chatscale_assistant.domain.interfaces import Encoder
 from chatscale_assistant.evaluation.intervals import share
