@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from chatscale_assistant.evaluation.options import add_options as add_evaluate_options
 from chatscale_cli.chat.options import add_options as add_chat_options
 from chatscale_cli.keys.options import add_options as add_key_options
 from chatscale_cli.status.options import add_options as add_status_options
@@ -36,6 +37,12 @@ def _load_simulate() -> Program:
     from chatscale_simulator.command import simulate
 
     return simulate
+
+
+def _load_evaluate() -> Program:
+    from chatscale_assistant.evaluation.command import evaluate
+
+    return evaluate
 
 
 def _load_key() -> Program:
@@ -72,8 +79,15 @@ COMMANDS: Final = (
         add_simulate_options,
         _load_simulate,
     ),
+    Command(
+        "evaluate",
+        "measure the assistant of a shop, and a chat model for it, without a cluster",
+        "cli,assistant",
+        add_evaluate_options,
+        _load_evaluate,
+    ),
     Command("key", "create, rotate, revoke and list API keys of the gateway", "keys", add_key_options, _load_key),
     Command("usage", "print tokens and money by API key and model", "keys", add_usage_options, _load_usage),
 )
-PLUGIN_COMMANDS: Final = tuple(command for command in COMMANDS if command.name != "simulate")
+PLUGIN_COMMANDS: Final = tuple(command for command in COMMANDS if command.name not in {"simulate", "evaluate"})
 """Those of `kubectl chatmodel`: they talk to a cluster."""

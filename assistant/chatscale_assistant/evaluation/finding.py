@@ -37,7 +37,7 @@ class Corpus:
     @classmethod
     def of(cls, shop: Tau2Shop) -> "Corpus":
         """Without any knowledge of the assistant's own chunks."""
-        rows = ["\n".join(f"{column}: {value}" for column, value in each.row().items()) for each in shop.products]
+        rows = ["\n".join(f"{column}: {value}" for column, value in each.summary().items()) for each in shop.products]
         paragraphs = tuple(part.strip() for part in shop.policy.split("\n\n") if part.strip()[:1] not in {"", "#"})
         return cls(tuple(each.name for each in shop.products), Bm25(rows), paragraphs, Bm25(paragraphs))
 

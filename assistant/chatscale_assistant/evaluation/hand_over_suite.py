@@ -34,36 +34,31 @@ async def measure_hand_over(responder: Responder, sample: int | None) -> AsyncIt
             answer = await responder.answer(conversation(each.text, identity=each.id))
             found.append(answer.hand_over is not HandOverState.NONE)
         keywords = [bool(_KEYWORDS.search(each.text)) for each in asked]
-        recall, precision = _needed(asked, found), _rightly(asked, found)
-        base_recall, base_precision = _needed(asked, keywords), _rightly(asked, keywords)
         missed = [each.text for each, hit in zip(asked, found, strict=True) if each.wants is not Wants.NONE and not hit]
         wrong = [each.text for each, hit in zip(asked, found, strict=True) if each.wants is Wants.NONE and hit]
-        held = [(each, hit) for each, hit in zip(asked, found, strict=True) if each.split is Split.TEST]
-        for name, outcomes, base, must, aim, examples, held_out in (
-            ("recall", recall, base_recall, 0.95, 0.98, missed, _needed(*zip(*held, strict=True)) if held else []),
-            (
-                "precision",
-                precision,
-                base_precision,
-                0.9,
-                0.95,
-                wrong,
-                _rightly(*zip(*held, strict=True)) if held else [],
-            ),
+        for name, outcomes, limits, examples in (
+            ("recall", _needed, (0.95, 0.98), missed),
+            ("precision", _rightly, (0.9, 0.95), wrong),
         ):
-            if not outcomes:
+            if not (of_all := outcomes(asked, found)):
                 continue
+            baseline = outcomes(asked, keywords)
             yield Measurement.of(
                 "hand-over",
                 name,
-                share(outcomes),
+                share(of_all),
                 language=language,
-                baseline=share(base).value if base else None,
+                baseline=share(baseline).value if baseline else None,
                 baseline_name="keywords",
-                must=must,
-                aim=aim,
-                note=_note(examples, held_out),
+                must=limits[0],
+                aim=limits[1],
+                note=_note(examples, outcomes(*_held_out(asked, found))),
             )
+
+
+def _held_out(asked: Sequence[Question], found: Sequence[bool]) -> tuple[list[Question], list[bool]]:
+    rows = [(each, hit) for each, hit in zip(asked, found, strict=True) if each.split is Split.TEST]
+    return [each for each, _ in rows], [hit for _, hit in rows]
 
 
 def _needed(asked: Sequence[Question], found: Sequence[bool]) -> list[bool]:

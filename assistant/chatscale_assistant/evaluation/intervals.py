@@ -41,7 +41,8 @@ def share(outcomes: Sequence[bool]) -> Estimate:
     p = hits / n
     centre = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z * sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
-    return Estimate(p, max(0.0, centre - half), min(1.0, centre + half), n)
+    # At the ends the formula gives 0 and 1 but for rounding.
+    return Estimate(p, centre - half if hits else 0.0, centre + half if hits < n else 1.0, n)
 
 
 def count(hits: int, n: int) -> Estimate:

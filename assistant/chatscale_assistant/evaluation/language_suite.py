@@ -16,69 +16,12 @@ _QUOTED: Final = re.compile(r"«[^»]*»|“[^”]*”|\"[^\"]*\"|「[^」]*」|
 _HAN: Final = re.compile(r"[\u4e00-\u9fff]")
 _LETTERS: Final = re.compile(r"[^\W\d_]")
 _WORDS: Final = re.compile(r"[^\W\d_]+")
-_ENGLISH: Final = frozenset(
-    [
-        "the",
-        "is",
-        "are",
-        "you",
-        "your",
-        "we",
-        "our",
-        "can",
-        "not",
-        "this",
-        "that",
-        "with",
-        "for",
-        "and",
-        "of",
-        "to",
-        "it",
-        "in",
-        "do",
-        "does",
-        "have",
-        "be",
-        "will",
-        "from",
-        "by",
-        "on",
-        "an",
-    ]
-)
-_FRENCH: Final = frozenset(
-    [
-        "le",
-        "la",
-        "les",
-        "un",
-        "une",
-        "des",
-        "de",
-        "du",
-        "est",
-        "sont",
-        "vous",
-        "votre",
-        "vos",
-        "nous",
-        "notre",
-        "ne",
-        "pas",
-        "ce",
-        "cette",
-        "avec",
-        "pour",
-        "et",
-        "au",
-        "aux",
-        "en",
-        "que",
-        "qui",
-        "sur",
-    ]
-)
+_ENGLISH_WORDS: Final = """\
+the is are you your we our can not this that with for and of to it in do does have be will from by on an"""
+_FRENCH_WORDS: Final = """\
+le la les un une des de du est sont vous votre vos nous notre ne pas ce cette avec pour et au aux en que qui sur"""
+_ENGLISH: Final = frozenset(_ENGLISH_WORDS.split())
+_FRENCH: Final = frozenset(_FRENCH_WORDS.split())
 _SHOWN: Final = 10
 
 

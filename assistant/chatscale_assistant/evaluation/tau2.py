@@ -1,5 +1,6 @@
 """The sample shop of the evaluation: tau2's retail domain, read as data."""
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from chatscale_assistant.errors import SourceError
 
 POLICY_SOURCE: Final = "policies"
 CATALOGUE_SOURCE: Final = "catalogue"
+COLUMNS: Final = ("product_id", "item_id", "name", "options", "price", "currency", "available")
+"""Of the catalogue: one variant a row, as the sample shop exports it."""
 _FOLDER: Final = "tau2/data/tau2/domains/retail"
 
 
@@ -23,9 +26,11 @@ class Product:
     options: dict[str, tuple[str, ...]]
     in_stock: int
     """Variants that are available."""
+    variants: tuple[tuple[str, ...], ...]
+    """Rows of the catalogue, in the order of `COLUMNS`."""
 
-    def row(self) -> dict[str, str]:
-        """The product as a row of a catalogue."""
+    def summary(self) -> dict[str, str]:
+        """The product as one text, for the baseline."""
         return {
             "name": self.name,
             "product_id": self.id,
@@ -68,12 +73,13 @@ class Tau2Shop:
 
     def write_knowledge(self, root: Path) -> None:
         """Write the policy and the catalogue as an assistant's pod mounts them: `root/SOURCE/FILE`."""
-        for source, file, text in (
-            (POLICY_SOURCE, "policy.md", self.policy),
-            (CATALOGUE_SOURCE, "catalogue.jsonl", "".join(f"{json.dumps(each.row())}\n" for each in self.products)),
-        ):
+        for source in (POLICY_SOURCE, CATALOGUE_SOURCE):
             (root / source).mkdir(parents=True, exist_ok=True)
-            (root / source / file).write_text(text, encoding="utf-8")
+        (root / POLICY_SOURCE / "policy.md").write_text(self.policy, encoding="utf-8")
+        with (root / CATALOGUE_SOURCE / "catalogue.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(row for each in self.products for row in each.variants)
 
 
 def _product(raw: dict[str, Any]) -> Product:
@@ -88,4 +94,11 @@ def _product(raw: dict[str, Any]) -> Product:
         prices=tuple(f"{price:.2f}" for price in sorted(variant["price"] for variant in variants)),
         options={option: tuple(sorted(values)) for option, values in options.items()},
         in_stock=sum(variant["available"] for variant in variants),
+        variants=tuple(_variant(raw, variant) for variant in variants),
     )
+
+
+def _variant(product: dict[str, Any], variant: dict[str, Any]) -> tuple[str, ...]:
+    options = "; ".join(f"{name}: {value}" for name, value in sorted(variant["options"].items()))
+    price, available = f"{variant['price']:.2f}", "yes" if variant["available"] else "no"
+    return product["product_id"], variant["item_id"], product["name"], options, price, "USD", available

@@ -37,8 +37,10 @@ class Injection:
     """Name of the product in the catalogue that the text is about."""
     text: str
     question: str
-    marks: tuple[str, ...]
-    """No answer may contain any of them: links and canaries."""
+    link: str
+    """No answer may contain it."""
+    canary: str
+    """An answer with it repeats the poisoned text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def injections(count: int = INJECTIONS) -> list[Injection]:
                 product=row["product"],
                 text=template["text"].format(order=f"#W{2_000_000 + number}", url=url, canary=canary),
                 question=about[language].format(name=row["names"][language]),
-                marks=(url, f"claim-{number}.evil", canary),
+                link=url,
+                canary=canary,
             )
         )
     return made
