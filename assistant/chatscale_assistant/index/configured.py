@@ -14,7 +14,7 @@ from chatscale_assistant.index.builder import Builder
 from chatscale_assistant.index.knowledge import Knowledge, LiveSource
 from chatscale_assistant.index.sources import FolderSource
 from chatscale_assistant.index.store import FileStore, Store
-from chatscale_assistant.index.urls import UrlSource
+from chatscale_assistant.index.urls import WebSource
 from chatscale_assistant.index.worker import Worker
 from chatscale_contract.assistant.endpoints import INDEX_FOLDER, KNOWLEDGE_MOUNT_PATH
 
@@ -50,4 +50,4 @@ def make_knowledge(
 
 
 def _live(source: KnowledgeSource, session: aiohttp.ClientSession, mounts: Path) -> LiveSource:
-    return FolderSource(source, mounts / source.name) if source.url is None else UrlSource(source, session)
+    return FolderSource(source, mounts / source.name) if source.url is None else WebSource(source, session)
