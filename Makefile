@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: browser chaos lint types contracts generate verify chart clients unit integration e2e images cluster install demo test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
+.PHONY: browser chaos lint types contracts generate verify chart clients unit integration e2e images cluster install demo demo-shop test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -60,6 +60,9 @@ e2e: images ## One file per promise, on the cluster
 
 demo: images ## The whole product in one run, with a summary
 	$(PY) -m hack.demo
+
+demo-shop: images ## The sample shop: an assistant, customers in three languages, a hand-over and a sale
+	$(PY) -m hack.demo_shop
 
 # Images first: `verify` renders the chart with the helm that the bring-up builds where there is none.
 # Three workers on two cores: the end-to-end tests mostly wait. A file stays with its worker.

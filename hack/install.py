@@ -44,6 +44,8 @@ def image_values() -> Values:
             "image": images.get("server") or images.get("server-smollm2", ""),
             "simulatedImage": images["server-simulated"],
         },
+        # The image may still be building, as above.
+        "assistant": {"image": images.get("assistant", "")},
     }
 
 
@@ -97,7 +99,8 @@ def main() -> int:
             image = values[program]["image"]
             print(f"  {program:<10} {image['repository']}:{image['tag']}")
         print(f"  server     {values['server']['image'] or 'not built yet'}")
-        print(f"  simulated  {values['server']['simulatedImage']}", flush=True)
+        print(f"  simulated  {values['server']['simulatedImage']}")
+        print(f"  assistant  {values['assistant']['image'] or 'not built yet'}", flush=True)
         print(install())
     except HelmError as error:
         print(f"hack.install: {error}", file=sys.stderr)

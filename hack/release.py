@@ -89,7 +89,8 @@ _INSTALL = """\
 helm upgrade --install chatscale chatscale-{version}.tgz --namespace chatscale-system --create-namespace --wait \\
   --set operator.image.repository={registry}/operator --set gateway.image.repository={registry}/gateway \\
   --set server.image={registry}/server:{version} \\
-  --set server.simulatedImage={registry}/server-simulated:{version}
+  --set server.simulatedImage={registry}/server-simulated:{version} \\
+  --set assistant.image={registry}/assistant:{version}
 ```
 """
 

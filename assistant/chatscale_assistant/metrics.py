@@ -32,7 +32,7 @@ ANSWER_SECONDS = Histogram(
 )  # fmt: skip
 HAND_OVERS = Counter(
     "assistant_hand_overs_total", "Cases that went to a person, by reason (requested, angry, misses, tools_failed, "
-    "not_supported) and whether the desk accepted them: accepted, refused, or none without a desk",
+    "search_failed, not_supported) and whether the desk accepted them: accepted, refused, or none without a desk",
     ("reason", "desk"), registry=REGISTRY,
 )  # fmt: skip
 CHECKS_FAILED = Counter(
@@ -62,6 +62,10 @@ TOOL_CALLS = Counter(
 TOOL_SECONDS = Histogram(
     "assistant_tool_seconds", "Time of tool calls that the gate let through", ("server",), buckets=PART_BUCKETS_S,
     registry=REGISTRY,
+)  # fmt: skip
+SEARCHES = Counter(
+    "assistant_searches_total", "Searches of the index, by kind: full, or words (without the encoders, because full "
+    "searches would have to wait too long)", ("kind",), registry=REGISTRY,
 )  # fmt: skip
 RETRIEVAL_SECONDS = Histogram(
     "assistant_retrieval_seconds", "Time of one search of the index", buckets=PART_BUCKETS_S, registry=REGISTRY

@@ -46,6 +46,7 @@ ESTIMATES: Mapping[str, Estimate] = {
     "build gateway": Estimate(45, 0.2),
     "build haproxy": Estimate(10, 0.1),
     "build server-simulated": Estimate(25, 0.3),
+    "build assistant": Estimate(60, 0.8),
     "build server": Estimate(150, 5.0),
     "build server-smollm2": Estimate(200, 4.2),
     "push server": Estimate(20, 5.0),

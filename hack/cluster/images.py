@@ -53,6 +53,7 @@ IMAGES = (
     Image("haproxy", "tests/e2e/haproxy.Dockerfile"),
     Image("server-simulated-base", DEPENDENCIES, {"ENGINE": "simulated"}, is_base=True),
     Image("server-simulated", SERVER, made_from=("DEPENDENCIES_IMAGE", "server-simulated-base")),
+    Image("assistant", "assistant/Dockerfile"),
     Image("server-cpu-base", DEPENDENCIES, {"ENGINE": "transformers", "DEVICE": "cpu"}, is_base=True),
     Image("server-smollm2-base", "inference_server/smollm2.Dockerfile",
           made_from=("DEPENDENCIES_IMAGE", "server-cpu-base"), is_base=True),

@@ -7,19 +7,18 @@ if every step happened. Leaves the cluster and both models running, and says wha
 
 import asyncio
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 
 import aiohttp
 
 from chatscale.api.v1alpha1.price import PriceSpec
 from chatscale.names import API_VERSION, KIND
 from hack import keys, kube
+from hack.demo.next_steps import NextSteps
 from hack.demo.steps import Recorder, StepFailedError, step
 from hack.demo.story import shortcomings, summary
 from hack.helm import NAMESPACE as OPERATOR_NAMESPACE
@@ -289,38 +288,16 @@ def live_through_a_sale(gateway: Gateway, known_per_s: float) -> None:
         raise StepFailedError("; ".join(missing))
 
 
-def next_commands(base_url: str, tools: Path) -> str:
-    """What to try on the cluster that is left running; `tools` is put on PATH where kubectl comes from there."""
-    found = shutil.which("kubectl")
-    path = f"   export PATH={tools}:$PATH\n" if found and Path(found).parent == tools else ""
-    return f"""
-== Done. The cluster is still running.
-
-Chat in the browser:
-1. Create an API key, and show it:
-   KEY=$(.venv/bin/chatscale key create me --live --context {kube.CONTEXT} -n {NAMESPACE}); echo "$KEY"
-2. Open {base_url}/ and enter the key. Choose a model: {REAL_MODEL} is a real one, {SHOP} wakes up from zero.
-   {base_url}/live shows what the models do.
-   If your browser is on another machine, forward a port of that machine, and open http://127.0.0.1:8080/ there:
-   ssh -N -L 8080:{base_url.removeprefix("http://")} THIS-MACHINE
-
-Chat in the terminal:
-   CHATSCALE_API_KEY=$KEY .venv/bin/chatscale chat {REAL_MODEL} --url {base_url}
-
-Use the API and the cluster:
-   curl -N {base_url}/v1/chat/completions -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
-     -d '{{"model":"{SHOP}","max_tokens":60,"stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
-{path}   kubectl --context {kube.CONTEXT} -n {NAMESPACE} get chatmodel
-   kubectl --context {kube.CONTEXT} -n {NAMESPACE} describe chatmodel {SHOP}
-   kubectl --context {kube.CONTEXT} -n {NAMESPACE} get events --field-selector involvedObject.kind=ChatModel
-   make clean-cluster    # when you are done"""
+def next_steps(base_url: str) -> NextSteps:
+    """What to try on the cluster that is left running."""
+    return NextSteps(base_url, NAMESPACE, REAL_MODEL, SHOP, cache_dir() / "bin", OPERATOR_NAMESPACE)
 
 
 def run() -> None:
     """Every step in order; one of FAILURES ends the demo."""
     gateway, known_per_s = serve(server_image())
     live_through_a_sale(gateway, known_per_s)
-    print(next_commands(gateway.base_url, cache_dir() / "bin"))
+    print(next_steps(gateway.base_url).text())
 
 
 def tell_state() -> None:

@@ -116,9 +116,9 @@ operator and the gateway, and keeps the CRD, every ChatModel and their running p
 To remove everything, delete the ChatModels first:
 
 ```sh
-kubectl delete chatmodels --all --all-namespaces
+kubectl delete chatmodels,shopassistants --all --all-namespaces
 helm uninstall chatscale --namespace chatscale-system
-kubectl delete crd chatmodels.chatscale.dev
+kubectl delete crd chatmodels.chatscale.dev shopassistants.chatscale.dev
 ```
 
 A CRD that was kept belongs to the release that installed it. Install again under the same release name and namespace,

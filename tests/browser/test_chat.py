@@ -1,12 +1,13 @@
 """The chat page, line by line of its description, in a real browser against a real gateway process."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
-from tests.browser.conftest import PHONE, Tab, a_tab
+from tests.browser.tab import PHONE, Tab, a_tab
 from tests.browser.world import KEY, REVOKED, USAGE, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -103,13 +104,13 @@ async def test_settings_of_a_chat_reach_the_replica(tab: Tab, world: World):
     page = await tab.open()
     await page.click("#settings")
     await page.fill("#set-system", "Be brief.")
-    for name, value in (("maxTokens", "64"), ("temperature", "0.5"), ("topK", "40"), ("topP", "0.9")):
+    for name, value in (("maxTokens", "64"), ("temperature", "0.5"), ("topK", "0"), ("topP", "0.9")):
         await page.fill(f"#set-{name}", value)
     await page.click("#settings-dialog >> text=Save")
     await tab.answer("hi")
     body = world.replica.bodies[-1]
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
-    assert [body[name] for name in ("max_tokens", "temperature", "top_k", "top_p")] == [64, 0.5, 40, 0.9]
+    assert [body[name] for name in ("max_tokens", "temperature", "top_k", "top_p")] == [64, 0.5, 0, 0.9]
     await page.reload()
     await page.click("#settings")
     await expect(page.locator("#set-system")).to_have_value("Be brief.")
@@ -169,7 +170,7 @@ async def test_a_rating_with_a_comment_is_kept_and_exported(tab: Tab, tmp_path: 
 
 
 async def test_the_key_is_entered_once_and_remembered_only_on_request(browser: Browser, world: World):
-    async for tab in a_tab(browser, world.url):
+    async with a_tab(browser, world.url, KEY) as tab:
         page = tab.page
         await page.goto(world.url)
         await expect(page.locator("#key-dialog")).to_be_visible()
@@ -207,7 +208,7 @@ async def test_the_keyboard_sends_and_starts_new_lines(tab: Tab, world: World):
 
 
 async def test_the_drawer_of_a_phone_opens_and_closes(browser: Browser, world: World):
-    async for tab in a_tab(browser, world.url, viewport=PHONE):
+    async with a_tab(browser, world.url, KEY, viewport=PHONE) as tab:
         page = await tab.open()
         await expect(page.locator("#sidebar")).to_be_hidden()
         await page.click("#side-open")
@@ -227,9 +228,7 @@ async def test_works_under_a_path_prefix(tab: Tab):
 async def test_another_tab_keeps_its_reader_in_place_and_its_names(tab: Tab, world: World):
     page = await tab.open()
     await tab.answer("say 8000")
-    other = await tab.context.new_page()
-    await other.add_init_script(f"sessionStorage.setItem('chatscale.key', '{KEY}')")
-    await other.goto(tab.url)
+    other = (await tab.beside()).page
     await other.click("text=say 8000 >> visible=true")
     await other.locator("article").last.wait_for()
     await other.hover("#messages")
@@ -251,11 +250,91 @@ async def test_another_tab_keeps_its_reader_in_place_and_its_names(tab: Tab, wor
 
 async def test_another_tab_sees_changes(tab: Tab):
     page = await tab.open()
-    other = await tab.context.new_page()
-    await other.add_init_script(f"sessionStorage.setItem('chatscale.key', '{KEY}')")
-    await other.goto(tab.url)
+    other = (await tab.beside()).page
     await tab.answer("From the first tab")
     await expect(other.locator(".conversation")).to_have_text(["From the first tab"])
     await page.click("[aria-label='Delete From the first tab']")
     await page.click("#confirm-dialog >> text=Delete >> nth=-1")
     await expect(other.locator(".conversation")).to_have_count(0)
+
+
+async def test_two_tabs_that_answer_in_one_chat_at_the_same_time_lose_no_message(tab: Tab, world: World):
+    page = await tab.open()
+    await tab.answer("first")
+    beside = await tab.beside()
+    other = beside.page
+    await other.click(".conversation .open")
+    await expect(other.locator("article")).to_have_count(2)
+    # Both have begun before either hears of the other.
+    await other.evaluate("void (BroadcastChannel.prototype.postMessage = () => {})")
+    await page.evaluate("void (BroadcastChannel.prototype.postMessage = () => {})")
+    await tab.answer("from one")
+    await beside.answer("from two")
+    await expect(other.locator("#notice")).to_contain_text("Another tab changed this chat")
+    await expect(other.locator("#title")).to_have_text("first (copy)")
+    await page.reload()
+    await expect(page.locator(".conversation .open")).to_have_text(["first (copy)", "first"])
+    for title, texts in (
+        ("first", ["You said: first", "You said: from one"]),
+        ("first (copy)", ["You said: first", "You said: from two"]),
+    ):
+        await page.get_by_role("button", name=title, exact=True).click()
+        await expect(page.locator(".assistant .body")).to_have_text(texts)
+
+
+async def test_an_answer_does_not_remove_what_another_tab_has_added_behind_it(tab: Tab, world: World):
+    page = await tab.open()
+    await tab.send("slow")
+    await expect(page.locator(".assistant .body")).to_contain_text("Sentence 99")
+    beside = await tab.beside()
+    await beside.page.click(".conversation .open")
+    await beside.answer("meanwhile")
+    world.replica.go_on.set()
+    await expect(page.locator(".assistant .body").first).to_contain_text("The end of it.")
+    world.replica.go_on.clear()
+    await expect(page.locator(".assistant .body").last).to_have_text("You said: meanwhile")
+    await page.reload()
+    await expect(page.locator("article")).to_have_count(4)
+    await expect(page.locator(".assistant .body").first).to_contain_text("The end of it.")
+
+
+async def test_a_question_that_is_sent_before_the_models_are_listed_waits_for_them(tab: Tab):
+    listed = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await listed.wait()
+        await route.continue_()
+
+    await tab.page.route("**/pages/models", later)
+    await tab.page.add_init_script(f"sessionStorage.setItem('chatscale.key', '{KEY}')")
+    await tab.page.goto(tab.url)
+    await tab.send("early")
+    await expect(tab.page.locator("#notice")).to_have_text("The models are loading. The question is sent after that.")
+    await expect(tab.page.locator("#question")).to_have_value("early")
+    listed.set()
+    await expect(tab.page.locator(".assistant .body")).to_have_text("You said: early")
+    await expect(tab.page.locator("#question")).to_have_value("")
+
+
+async def test_export_all_contains_running_answers_and_those_that_cannot_be_stored(tab: Tab, tmp_path: Path):
+    page = await tab.open()
+    await tab.answer("stored")
+    full = "throw new DOMException('', 'QuotaExceededError')"
+    await page.evaluate(f"void (IDBObjectStore.prototype.put = () => {{ {full} }})")
+    await page.click("#new")
+    await tab.answer("not stored")
+    await expect(page.locator("#notice")).to_contain_text("storage is full")
+    await page.click("#new")
+    await tab.send("slow")
+    await expect(page.locator(".assistant .body")).to_contain_text("Sentence 99")
+    async with page.expect_download() as download:
+        await page.click("#export-all")
+    path = tmp_path / "all.json"
+    await (await download.value).save_as(path)
+    await page.click("#stop")
+    found = {each["title"]: each["messages"] for each in json.loads(path.read_text())["conversations"]}
+    assert found.keys() == {"stored", "not stored", "slow"}
+    assert found["not stored"][1]["text"] == "You said: not stored"
+    assert "Sentence 99" in found["slow"][1]["text"]
+    await page.click(".conversation .open >> text=not stored")
+    await expect(page.locator(".assistant .body")).to_have_text("You said: not stored")

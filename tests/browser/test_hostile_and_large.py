@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Tab
+from tests.browser.tab import Tab
 from tests.browser.world import MARKUP, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -1,7 +1,5 @@
 """The live page in a browser: its numbers, its states, its forms on a phone and in the dark."""
 
-import asyncio
-import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,7 +12,6 @@ from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
 from chatscale_gateway.keys.key_ring import KeyRing
-from hack.browser import ensure_axe
 from hack.paths import ROOT
 from tests.browser.live_world import (
     CHAT_KEY,
@@ -26,11 +23,10 @@ from tests.browser.live_world import (
     a_live_gateway,
     black_friday,
 )
+from tests.browser.tab import PICTURES, assert_accessible
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TIMEOUT_MS = 20_000
-PICTURES = ROOT / "build" / "pages"
-"""All of them are looked at when the page changes."""
 SIZES = [pytest.param((390, 844), id="phone"), pytest.param((1280, 800), id="desktop")]
 THEMES = [pytest.param("light", id="light"), pytest.param("dark", id="dark")]
 
@@ -184,6 +180,29 @@ async def test_the_keyboard_selects_a_model_and_a_reload_keeps_it(browser: Brows
         await expect(page.locator("#detail-title")).to_have_text("translator")
 
 
+async def test_a_reload_keeps_the_charts(browser: Browser):
+    state = WrittenState(black_friday, step=20)
+    async with a_live_gateway(state) as gateway, a_live_page(browser, gateway) as page:
+        peak = page.locator("#numbers tbody tr", has_text="Requests held").locator("td").last
+        await expect(page.locator("#connection-text")).to_contain_text("Live, 20:0", timeout=TIMEOUT_MS)
+        state.step = 1
+        kept = "JSON.parse(sessionStorage.getItem('chatscale.live /live') ?? '[]')"
+        highest = await peak.inner_text()
+        await page.reload()
+        await expect(page.locator("#numbers tbody tr").first).to_be_visible()
+        assert len((await page.evaluate(kept))[0][1]["time"]) > 10
+        await expect(peak).to_have_text(highest)
+
+
+async def test_a_history_that_another_version_wrote_is_left_out(browser: Browser):
+    async with a_live_gateway(WrittenState(black_friday)) as gateway, a_live_page(browser, gateway) as page:
+        for text in ("[", '[["shop/assistant", {"time": [1]}]]', '{"a": 1}'):
+            write = "text => addEventListener('pagehide', () => sessionStorage.setItem('chatscale.live /live', text))"
+            await page.evaluate(write, text)
+            await page.reload()
+            await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+
+
 async def test_an_address_with_a_malformed_hash_shows_the_first_model(browser: Browser):
     async with (
         a_live_gateway(WrittenState(black_friday)) as gateway,
@@ -195,20 +214,13 @@ async def test_an_address_with_a_malformed_hash_shows_the_first_model(browser: B
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES)
 async def test_has_no_serious_fault_of_accessibility(browser: Browser, size: tuple[int, int], theme: str):
-    axe = ensure_axe()
-    if axe is None:
-        pytest.skip("no axe-core: install npm")
     viewport = {"width": size[0], "height": size[1]}
     async with (
         a_live_gateway(WrittenState(lambda _second: (STILL, replace(STILL, name="b", warnings=())))) as gateway,
         a_live_page(browser, gateway, viewport=viewport, color_scheme=theme) as page,
     ):
         await expect(page.locator("#numbers tbody tr").first).to_be_visible()
-        # evaluate and not a script element: the page's content security policy allows no other script.
-        await page.evaluate(await asyncio.to_thread(axe.read_text))
-        found = (await page.evaluate("axe.run()"))["violations"]
-        serious = [each for each in found if each["impact"] in {"serious", "critical"}]
-        assert not serious, json.dumps([(each["id"], each["nodes"][0]["html"]) for each in serious], indent=1)
+        await assert_accessible(page)
         overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert await page.evaluate(overflow) <= 0
         await page.screenshot(path=PICTURES / f"live-{size[0]}-{theme}.png", full_page=True)

@@ -10,13 +10,11 @@ import pytest
 from PIL import Image
 from playwright.async_api import Browser, expect
 
-from hack.browser import ensure_axe
 from hack.paths import ROOT
-from tests.browser.conftest import DESKTOP, PHONE, a_tab
-from tests.browser.world import World
+from tests.browser.tab import DESKTOP, PHONE, PICTURES, a_tab, assert_accessible
+from tests.browser.world import KEY, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-PICTURES = ROOT / "build" / "pages"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -24,9 +22,7 @@ PICTURES = ROOT / "build" / "pages"
 async def test_no_serious_finding_of_axe_and_a_picture(browser: Browser, world: World, size, scheme):
     PICTURES.mkdir(parents=True, exist_ok=True)
     name = f"{size['width']}-{scheme}"
-    async for tab in a_tab(
-        browser, world.url, viewport=size, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce"
-    ):
+    async with a_tab(browser, world.url, KEY, viewport=size, color_scheme=scheme, reduced_motion="reduce") as tab:
         page = await tab.open()
         await page.screenshot(path=PICTURES / f"chat-empty-{name}.png")
         for question in ("What is a cold start?", "How many replicas do I need?"):
@@ -39,26 +35,26 @@ async def test_no_serious_finding_of_axe_and_a_picture(browser: Browser, world: 
         if os.environ.get("UPDATE_SCREENSHOTS") and (size, scheme) == (DESKTOP, "light"):
             shrink(PICTURES / f"chat-{name}.png", ROOT / "docs" / "images" / "chat.png")
         await expect(page.locator(".disclosure")).to_contain_text("A machine answers.")
-        await check(page)
+        await assert_accessible(page)
         await tab.send("fail")
         await expect(page.locator(".problem")).to_be_visible()
         await page.click("[aria-label='Good answer'] >> nth=-1")
         await page.screenshot(path=PICTURES / f"chat-problem-{name}.png")
-        await check(page)
+        await assert_accessible(page)
         for opener in ("#settings", "#key"):
             if size == PHONE and opener == "#key":
                 await page.click("#side-open")
                 await page.locator("#new").wait_for()
-                await check(page)
+                await assert_accessible(page)
                 await page.screenshot(path=PICTURES / f"chat-list-{name}.png")
             await page.click(opener)
-            await check(page)
+            await assert_accessible(page)
             await page.screenshot(path=PICTURES / f"chat-{opener[1:]}-{name}.png")
             await page.keyboard.press("Escape")
 
 
 async def test_the_theme_can_be_switched_and_stays(browser: Browser, world: World):
-    async for tab in a_tab(browser, world.url, color_scheme="light"):
+    async with a_tab(browser, world.url, KEY, color_scheme="light") as tab:
         page = await tab.open()
         await page.click("#theme")
         await page.reload()
@@ -70,19 +66,3 @@ async def test_the_theme_can_be_switched_and_stays(browser: Browser, world: Worl
 def shrink(source: Path, target: Path) -> None:
     picture = Image.open(source).convert("RGB")
     picture.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
-
-
-async def check(page) -> None:
-    axe = ensure_axe()
-    if axe is None:
-        reason = "axe-core needs npm"
-        pytest.fail(reason) if os.environ.get("REQUIRE_BROWSER") else pytest.skip(reason)
-    if not await page.evaluate("'axe' in window"):
-        await page.add_script_tag(path=axe)
-    found = (await page.evaluate("axe.run({ resultTypes: ['violations'] })"))["violations"]
-    serious = [
-        (each["id"], [node["html"][:160] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in {"serious", "critical"}
-    ]
-    assert not serious

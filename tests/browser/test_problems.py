@@ -1,11 +1,9 @@
 """What the page says when an answer is late or missing."""
 
-import time
-
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Tab
+from tests.browser.tab import Tab, assert_as_fast_as_a_plain_client, first_tokens
 from tests.browser.world import REVOKED, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -113,41 +111,8 @@ async def test_an_answer_goes_on_while_another_chat_is_open(tab: Tab, world: Wor
     world.replica.go_on.clear()
 
 
-async def test_the_first_token_is_as_fast_as_that_of_a_plain_client(tab: Tab, world: World):
-    """Medians of the same run. The page is within 50 ms on an idle machine; the test allows for a busy one."""
+async def test_the_first_token_is_as_fast_as_that_of_a_plain_client(tab: Tab):
     page = await tab.open()
+    await page.select_option("#model", "tiny")
     await tab.answer("warm up")
-    script = """async (question) => {
-      const field = document.querySelector('#question'), list = document.querySelector('#messages');
-      field.value = question;
-      const seen = new Promise((resolve) => new MutationObserver((_, observer) => {
-        const last = [...list.querySelectorAll('.assistant .body')].at(-1);
-        if (last?.textContent.includes(question)) { observer.disconnect(); resolve(performance.now()); }
-      }).observe(list, { childList: true, subtree: true, characterData: true }));
-      const begin = performance.now();
-      document.querySelector('#send').click();
-      return await seen - begin;
-    }"""
-    paged, plain = [], []
-    for number in range(9):
-        paged.append(await page.evaluate(script, f"question {number}"))
-        await page.locator("#send").wait_for()
-        plain.append(await first_token_ms(world.url, f"question {number}"))
-    page_ms, plain_ms = sorted(paged)[4], sorted(plain)[4]
-    print(f"\ntime to first token: page {page_ms:.0f} ms, plain client {plain_ms:.0f} ms")
-    assert page_ms < 10 * plain_ms + 250
-
-
-async def first_token_ms(url: str, question: str) -> float:
-    import aiohttp
-
-    from tests.browser.world import KEY
-
-    body = {"model": "tiny", "messages": [{"role": "user", "content": question}], "stream": True}
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as client:
-        begin = time.perf_counter()
-        async with client.post(f"{url}/v1/chat/completions", json=body) as response:
-            async for part in response.content.iter_any():
-                if b"content" in part:
-                    return (time.perf_counter() - begin) * 1000
-    raise AssertionError("no answer")
+    assert_as_fast_as_a_plain_client(await first_tokens(tab, "tiny"))

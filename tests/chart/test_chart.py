@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from chatscale import __version__
-from chatscale.api.crd import chatmodel_crd
+from chatscale.api.crd import chatmodel_crd, shopassistant_crd
 from chatscale_contract.gateway.keys import hash_key
 from hack.generate import generated_files
 from hack.generators.chart_readme import documented_values
@@ -16,8 +16,10 @@ from hack.helm import CHART, KUBE_VERSION, helm
 from hack.paths import ROOT
 from tests.chart.support import render
 
-CRD_KEY = ("CustomResourceDefinition", "", "chatmodels.chatscale.dev")
-CRD_NAME = CRD_KEY[2]
+CRDS = {
+    ("CustomResourceDefinition", "", "chatmodels.chatscale.dev"): chatmodel_crd,
+    ("CustomResourceDefinition", "", "shopassistants.chatscale.dev"): shopassistant_crd,
+}
 
 
 def test_helm_lint_has_no_complaint():
@@ -33,18 +35,18 @@ def test_versions_are_those_of_the_package():
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
 
 
-def test_crd_is_rendered_unchanged_and_survives_an_uninstall():
-    crd = render()[CRD_KEY]
+@pytest.mark.parametrize("key", CRDS)
+def test_crds_are_rendered_unchanged_and_survive_an_uninstall(key: tuple[str, str, str]):
+    crd = render()[key]
 
-    assert crd["metadata"] == {"name": CRD_NAME, "annotations": {"helm.sh/resource-policy": "keep"}}
-    assert crd["spec"] == chatmodel_crd()["spec"]
+    assert crd["metadata"] == {"name": key[2], "annotations": {"helm.sh/resource-policy": "keep"}}
+    assert crd["spec"] == CRDS[key]()["spec"]
 
 
 def test_crd_can_be_left_to_somebody_else():
     objects = render({"crds": {"install": False}})
 
-    assert CRD_KEY not in objects
-    assert set(render()) - set(objects) == {CRD_KEY}
+    assert set(render()) - set(objects) == set(CRDS)
 
 
 def test_no_template_lies_where_helm_never_upgrades():
@@ -71,9 +73,9 @@ def test_install_yaml_is_the_release_and_its_namespace():
             {},
             [
                 "in all namespaces",
-                "It keeps the ChatModel CRD",
+                "It keeps the CRDs",
                 "http://chatscale-gateway.default.svc/v1",
-                "kubectl delete chatmodels --all --all-namespaces",
+                "kubectl delete chatmodels,shopassistants --all --all-namespaces",
             ],
             id="whole cluster",
         ),

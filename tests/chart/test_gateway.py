@@ -19,7 +19,7 @@ NOT_IN_THE_CHART = {"kube_context", "api_port", "admin_port", "liveness_port", "
 DOWNWARD = {"metadata.name": "gw-1", "metadata.namespace": "models"}
 BINARY_UNITS = {"Mi": 1024**2, "Gi": 1024**3}
 GATEWAY_RULES = [
-    {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels", "shopassistants"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
 ]
 

@@ -10,6 +10,11 @@ from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT
 from hack.helm import HelmError
 from tests.chart.support import GATEWAY_PEER, OPERATOR_PEER, PROMETHEUS_PEER, Manifest, operator_env, render
 
+ASSISTANT_PEER = {
+    "namespaceSelector": {},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "chatscale-assistant"}},
+}
+
 
 def policy(name: str, values: dict[str, Any] | None = None) -> Manifest:
     found: Manifest = render(values)["NetworkPolicy", "models", name]["spec"]
@@ -85,7 +90,7 @@ def test_the_api_port_can_be_limited_to_an_ingress_controller():
 
     api, _ = policy("chatscale-gateway", {"networkPolicy": {"gateway": {"from": controller}}})["ingress"]
 
-    assert api["from"] == controller
+    assert api["from"] == [*controller, ASSISTANT_PEER]
 
 
 def test_only_prometheus_reaches_the_operator():

@@ -7,9 +7,17 @@ import pytest
 from tests.chart.support import Manifest, render
 
 OPERATOR_RULES = [
-    {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels/status", "chatmodels/scale"], "verbs": ["patch"]},
-    {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels/finalizers"], "verbs": ["update"]},
+    {"apiGroups": ["chatscale.dev"], "resources": ["chatmodels", "shopassistants"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["chatscale.dev"],
+        "resources": ["chatmodels/status", "chatmodels/scale", "shopassistants/status"],
+        "verbs": ["patch"],
+    },
+    {
+        "apiGroups": ["chatscale.dev"],
+        "resources": ["chatmodels/finalizers", "shopassistants/finalizers"],
+        "verbs": ["update"],
+    },
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {
@@ -27,6 +35,7 @@ OPERATOR_RULES = [
         "resources": ["horizontalpodautoscalers"],
         "verbs": ["list", "watch", "create", "patch", "delete"],
     },
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "patch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
 ]
@@ -102,7 +111,9 @@ def test_people_get_their_rights_through_the_built_in_roles():
         "rbac.authorization.k8s.io/aggregate-to-view"
     }
     assert {verb for rule in view["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
-    assert {resource for rule in edit["rules"] for resource in rule["resources"]} == {"chatmodels", "chatmodels/scale"}
+    assert {resource for rule in edit["rules"] for resource in rule["resources"]} == {
+        "chatmodels", "chatmodels/scale", "shopassistants",
+    }  # fmt: skip
 
 
 def test_another_service_account_is_bound_and_not_created():

@@ -19,6 +19,7 @@ def test_each_value_of_the_chart_reaches_its_setting():
         "scope": "Namespace",
         "namespaces": ["shop", "support"],
         "server": {"image": "r.example/server:1", "simulatedImage": "r.example/simulated:1"},
+        "assistant": {"image": "r.example/assistant:1"},
         "operator": {"maxConcurrentModelRollouts": 3},
         "logLevel": "DEBUG",
         "logFormat": "text",
@@ -29,6 +30,8 @@ def test_each_value_of_the_chart_reaches_its_setting():
     assert Settings.from_env(operator_env(values)) == Settings(
         server_image="r.example/server:1",
         simulated_server_image="r.example/simulated:1",
+        assistant_image="r.example/assistant:1",
+        gateway_url="http://chatscale-gateway.models.svc",
         namespaces=("shop", "support"),
         lease_namespace="models",
         max_concurrent_model_rollouts=3,
@@ -46,6 +49,8 @@ def test_operator_serves_the_whole_cluster_by_default():
     assert Settings.from_env(operator_env()) == Settings(
         server_image="chatscale/server:0.1.0",
         simulated_server_image="chatscale/server-simulated:0.1.0",
+        assistant_image="chatscale/assistant:0.1.0",
+        gateway_url="http://chatscale-gateway.models.svc",
         namespaces=(),
         lease_namespace="models",
         gateway_namespace="models",
@@ -66,3 +71,14 @@ def test_values_reused_from_a_chart_without_the_limit_of_rollouts_give_its_defau
     values = {"operator": {"maxConcurrentModelRollouts": None}}
 
     assert Settings.from_env(operator_env(values)).max_concurrent_model_rollouts == 1
+
+
+def test_assistants_reach_the_gateway_with_tls_where_it_has_a_certificate():
+    env = operator_env({"gateway": {"tls": {"secretName": "gateway-tls"}}})
+
+    assert Settings.from_env(env).gateway_url == "https://chatscale-gateway.models.svc"
+    assert Settings.from_env(operator_env({"gateway": {"enabled": False}})).gateway_url == ""
+
+
+def test_values_reused_from_a_chart_without_assistants_give_the_default_image():
+    assert Settings.from_env(operator_env({"assistant": None})).assistant_image == "chatscale/assistant:0.1.0"

@@ -15,6 +15,7 @@ PROGRAMS = {
     "operator": "chatscale",
     "inference_server": "chatscale_server",
     "gateway": "chatscale_gateway",
+    "assistant": "chatscale_assistant",
     "simulator": "chatscale_simulator",
     "cli": "chatscale_cli",
     "contract": "chatscale_contract",
@@ -41,6 +42,7 @@ def test_the_wheel_holds_every_program() -> None:
     [
         pytest.param("operator", {"chatscale", "chatscale_contract"}, id="operator"),
         pytest.param("gateway", {"chatscale_gateway", "chatscale", "chatscale_contract"}, id="gateway"),
+        pytest.param("assistant", {"chatscale_assistant", "chatscale", "chatscale_contract"}, id="assistant"),
         pytest.param("server", {"chatscale_server", "chatscale_contract"}, id="server"),
         pytest.param("server-simulated", {"chatscale_server", "chatscale_contract"}, id="server-simulated"),
     ],
@@ -53,8 +55,9 @@ def test_an_image_holds_its_program_and_the_contract_only(image: str, packages: 
     assert copied == packages
 
 
-def test_the_gateways_image_holds_nothing_of_the_operator_but_its_api() -> None:
-    [found] = [each for each in IMAGES if each.name == "gateway"]
+@pytest.mark.parametrize("image", ["gateway", "assistant"])
+def test_an_image_beside_the_operators_holds_nothing_of_the_operator_but_its_api(image: str) -> None:
+    [found] = [each for each in IMAGES if each.name == image]
     paths = {path.relative_to(ROOT).as_posix() for path in inputs_of(ROOT, found)}
 
     of_the_operator = {path for path in paths if path.startswith("operator/")}
@@ -69,6 +72,12 @@ def test_the_command_line_installs_without_kopf_and_torch(extra: str) -> None:
 
     assert "pydantic" in installed
     assert installed.isdisjoint({"kopf", "kubernetes", "aiohttp", "torch", "transformers"})
+
+
+def test_the_assistants_image_has_no_torch() -> None:
+    locked = (ROOT / "requirements" / "assistant.txt").read_text(encoding="utf-8")
+
+    assert re.findall(r"(?m)^(?:torch|transformers|nvidia-\S+)==", locked) == []
 
 
 def _packages(extra: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Samples are valid ChatModels and follow the advice of the documentation."""
+"""Samples are valid and follow the advice of the documentation."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,12 @@ import yaml
 
 from chatscale import names
 from chatscale.api.v1alpha1 import AutoscalingMode, ChatModel, Device
+from chatscale.api.v1alpha1.shopassistant import ShopAssistant
 from chatscale.desired.autoscaler import build_hpa
 from hack.paths import ROOT
 
-SAMPLES = sorted((ROOT / "manifests/samples").glob("*.yaml"))
+ASSISTANT = ROOT / "manifests/samples/shopassistant.yaml"
+SAMPLES = sorted(set((ROOT / "manifests/samples").glob("*.yaml")) - {ASSISTANT})
 each_sample = pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 
 
@@ -91,3 +93,14 @@ def test_together_they_show_every_mode_and_device_and_can_all_be_applied():
     assert {model.spec.autoscaling.mode for model in models} == set(AutoscalingMode)
     assert {model.spec.device for model in models} == set(Device)
     assert len({model.metadata.name for model in models}) == len(models)
+
+
+def test_the_sample_of_a_shop_assistant_is_valid_and_names_the_config_maps_of_its_comment():
+    manifest = load(ASSISTANT)
+    spec = ShopAssistant.model_validate({**manifest, "metadata": {"name": "shop", "namespace": "default"}}).spec
+    commands = re.findall(r"kubectl create configmap (\S+) --from-file=(\S+)", ASSISTANT.read_text())
+
+    assert [source.config_map for source in spec.knowledge] == ["shop-policies", "shop-catalogue", "shop-replies"]
+    assert {name for name, _ in commands} == {source.config_map for source in spec.knowledge}
+    assert all((ROOT / file).is_file() for _, file in commands)
+    assert spec.model.chat_model == load(ROOT / "manifests/samples/cpu-smollm2.yaml")["metadata"]["name"]

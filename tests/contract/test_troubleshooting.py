@@ -15,6 +15,7 @@ GUIDE = ROOT / "docs/guide/troubleshooting.md"
 RECONCILE = ROOT / "operator/chatscale/reconcile"
 NOT_REASONS = {
     "ModelLoaded", "Available", "Progressing", "ScalingActive", "RoutingReady",  # conditions; `Ready` is also a reason
+    "KnowledgeReady", "ToolsReady", "ModelReady", "ReplicaFailure", "PodReadyToStartContainers",
     "Deployment", "Service", "Event", "True", "False", "Normal", "Warning",  # kinds and values of Kubernetes' own
     "User", "Operator", "ForeignAutoscaler",  # writers of the count
     "ProgressDeadlineExceeded",  # a reason of the Deployment, not of the ChatModel
@@ -54,9 +55,12 @@ def test_the_guide_explains(reason: str):
 
 def test_the_guide_explains_no_reason_twice_and_none_that_does_not_exist():
     documented = documented_reasons()
-    conditions = {"Ready", "ModelLoaded", "Available", "Progressing", "ScalingActive", "RoutingReady"}
-    # `Ready` is a condition and a reason, so it has a row in both tables.
+    conditions = {
+        "Ready", "ModelLoaded", "Available", "Progressing", "ScalingActive", "RoutingReady",
+        "KnowledgeReady", "ToolsReady", "ModelReady",
+    }  # fmt: skip
+    # `Ready` is a condition of both kinds and a reason, so it has three rows.
     rows = sorted(set(documented) - (conditions - {"Ready"}))
 
     assert rows == reasons_of_the_code()
-    assert sorted(documented) == sorted([*rows, *conditions])
+    assert sorted(documented) == sorted([*rows, *conditions, "Ready"])

@@ -93,8 +93,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def _describe(namespace: str) -> str:
     questions = (
-        ("get", "chatmodels,deployments,pods,hpa", "-n", namespace, "-o", "wide"),
-        ("get", "chatmodels", "-n", namespace, "-o", "jsonpath={range .items[*]}{.status}{'\\n'}{end}"),
+        ("get", "chatmodels,shopassistants,deployments,pods,hpa", "-n", namespace, "-o", "wide"),
+        ("get", "chatmodels,shopassistants", "-n", namespace, "-o", "jsonpath={range .items[*]}{.status}{'\\n'}{end}"),
         ("get", "events", "-n", namespace, "--sort-by=.lastTimestamp"),
         ("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=chatscale-operator", "--tail=40"),
         ("logs", "-n", namespace, "-l", "app.kubernetes.io/name=chatscale-operator", "--tail=40"),

@@ -1,4 +1,7 @@
-"""Promise: `chatscale chat` finds the gateway through the kubeconfig, with a port-forward of its own."""
+"""Promise: `chatscale chat` finds the gateway through the kubeconfig, with a port-forward of its own.
+
+`kubectl chatmodel` is the same program, started by kubectl.
+"""
 
 import os
 import subprocess
@@ -7,9 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from hack import keys
 from hack.kube import CONTEXT
 from hack.paths import cache_dir
-from tests.e2e.support import Model, gateway_key
+from tests.e2e.support import Model, gateway_key, gateway_url
 from tests.support.terminal import in_a_terminal
 
 AT_A_TIME = 4
@@ -69,3 +73,40 @@ async def test_a_conversation_on_a_terminal(make_model: Callable[..., Model], tm
             await terminal.prompts(f"{name}>")
         terminal.enter("/exit")
         assert await terminal.ends() == 0
+
+
+def kubectl_chatmodel(*arguments: str, text: str = "", folder: Path) -> subprocess.CompletedProcess[str]:
+    """kubectl finds the program of this environment on PATH."""
+    variables = environment(folder)
+    variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
+    return subprocess.run(
+        ["kubectl", "chatmodel", *arguments], input=text, capture_output=True, text=True, timeout=120, check=False,
+        env=variables,
+    )  # fmt: skip
+
+
+def test_kubectl_runs_the_same_commands_as_its_plugin(make_model: Callable[..., Model], tmp_path: Path) -> None:
+    model = make_model(autoscaling={"mode": "Fixed"}, replicas=1)
+    model.wait_ready(1)
+    name = f"{model.namespace}/{model.name}"
+
+    answer = kubectl_chatmodel(
+        "chat", name, "--max-tokens", "20", "--context", CONTEXT, text="Where is my parcel?", folder=tmp_path
+    )
+    assert (answer.returncode, len(answer.stdout.split()) > 3) == (0, True), answer.stderr
+
+    created = kubectl_chatmodel(
+        "key", "create", "plugin", "--live", "-n", model.namespace, "--context", CONTEXT, folder=tmp_path
+    )
+    assert created.returncode == 0, created.stderr
+    listed = kubectl_chatmodel("key", "list", "-n", model.namespace, "--context", CONTEXT, folder=tmp_path)
+    assert "plugin" in listed.stdout, listed.stderr
+    keys.wait_until_accepted(gateway_url(), created.stdout.strip())
+    key_file = tmp_path / "key"
+    key_file.write_text(created.stdout)
+    status = kubectl_chatmodel("status", "--key-file", str(key_file), "--context", CONTEXT, folder=tmp_path)
+    assert status.returncode == 0, status.stderr
+    assert model.name in status.stdout
+    wrong = kubectl_chatmodel("chat", f"{model.namespace}/nobody", "--context", CONTEXT, text="hi", folder=tmp_path)
+    assert wrong.returncode != 0
+    assert "unknown model" in wrong.stderr

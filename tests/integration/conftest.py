@@ -4,17 +4,18 @@ import json
 import secrets
 import subprocess
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
-from chatscale.api.crd import chatmodel_crd
+from chatscale.api.crd import chatmodel_crd, shopassistant_crd
 from hack import helm, kube
 from tests.integration.chart_rights import kubeconfig_of_chart
 from tests.integration.operator_process import OperatorProcess
 from tests.support.clock import eventually
 from tests.support.cluster_lock import operator_alone
 
-CRD = "chatmodels.chatscale.dev"
 CHART_OPERATOR = ("-n", helm.NAMESPACE, "-l", "app.kubernetes.io/name=chatscale-operator")
 
 
@@ -42,8 +43,16 @@ def alone(cluster: None) -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def crd(alone: None) -> None:
-    """The CRD as the code generates it now, in a form that `helm install` takes over."""
-    manifest = chatmodel_crd()
+    """The CRDs as the code generates them now, in a form that `helm install` takes over."""
+    for manifest in (chatmodel_crd(), shopassistant_crd()):
+        _install(manifest)
+    # The API server serves a new CRD after a moment, and publishes its schema a few seconds later.
+    for kind in ("chatmodel", "shopassistant"):
+        kube.wait_for(f"{kind}s are served", partial(kube.kubectl, "get", f"{kind}s", "-A", "-o", "json"), within_s=60)
+        kube.wait_for(f"the schema of {kind} is published", partial(kube.kubectl, "explain", kind), within_s=60)
+
+
+def _install(manifest: dict[str, Any]) -> None:
     metadata = manifest["metadata"]
     # Every time: a server-side apply that leaves a field out takes it away.
     metadata["labels"] = {**metadata.get("labels", {}), "app.kubernetes.io/managed-by": "Helm"}
@@ -53,9 +62,6 @@ def crd(alone: None) -> None:
         "meta.helm.sh/release-namespace": helm.NAMESPACE,
     }
     kube.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
-    # The API server serves a new CRD after a moment, and publishes its schema a few seconds later.
-    kube.wait_for("ChatModels are served", lambda: kube.kubectl("get", "chatmodels", "-A", "-o", "json"), within_s=60)
-    kube.wait_for("their schema is published", lambda: kube.kubectl("explain", "chatmodel"), within_s=60)
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ class OperatorProcess:
             "NAMESPACES": self.namespace,
             "SERVER_IMAGE": self.server_image,
             "SIMULATED_SERVER_IMAGE": self.server_image,
+            "ASSISTANT_IMAGE": self.server_image,
             "PROBES_PORT": str(self.probes_port),
             "METRICS_PORT": str(self.metrics_port),
         }

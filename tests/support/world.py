@@ -8,7 +8,8 @@ from chatscale.desired.manifest import ObjectKey
 from chatscale.desired.network_policy import PodAccess
 from chatscale.desired.workload import ServerImages
 from chatscale.reconcile.chatmodel.reconciler import ChatModelReconciler
-from chatscale.reconcile.chatmodel.watches import WATCHES, chatmodel_key, chatmodels_concerned
+from chatscale.reconcile.chatmodel.watches import chatmodel_key
+from chatscale.reconcile.watches import WATCHES, resources_concerned
 from tests.support.builders import ChatModelBuilder, Manifest
 from tests.support.clock import FakeClock
 from tests.support.fake_cluster import FakeCluster, matches
@@ -44,7 +45,7 @@ class World:
 
     def restart_operator(self) -> None:
         """A new process lists what exists, so its cache is complete."""
-        self.cache = WatchCache(owners_of=chatmodels_concerned)
+        self.cache = WatchCache(owners_of=resources_concerned)
         cluster = WriteThrough(self.cluster, self.cache)
         self.operator = ChatModelReconciler(
             cluster, self.cache, self.reader, self.images, self.clock, self.clock.monotonic, self.gateways,

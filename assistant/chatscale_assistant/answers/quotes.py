@@ -1,6 +1,7 @@
 """Sentences of sources, quoted with their citation: the answer that needs no model. Pure."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
@@ -22,6 +23,8 @@ _NEAR: Final = 0.9
 _KEEP: Final = 0.5
 """A sentence is quoted if it fits the question at least this share as well as the best sentence."""
 _MAX_FIELDS: Final = 6
+_MAX_CACHED: Final = 4096
+"""Texts of sources, which many questions meet again. Text of customers is never cached."""
 _MAX_PRODUCTS: Final = 3
 _ID_FIELDS: Final = ("id", "image", "url", "link", "sku")
 
@@ -72,7 +75,7 @@ def citation_of(chunk: Chunk, quote: str) -> CitationExtra:
 
 
 def _quoted(chunk: Chunk, quote: str, language: Language) -> str:
-    source = language_of(chunk.text)
+    source = _language_of_source(chunk.text)
     marks = "“{}”" if language is not Language.FRENCH else "« {} »"
     title = wording.value_text(chunk.title)
     text = marks.format(quote) + (f" ({title})" if title else "")
@@ -83,12 +86,13 @@ def _quoted(chunk: Chunk, quote: str, language: Language) -> str:
 
 def _choose(question: str, chunk: Chunk, similarity: Similarity | None) -> tuple[str, float]:
     """The sentences to quote, in the order of the source, and how well the best one fits."""
-    allowed = links_of(chunk.text)
-    sentences = split_sentences(plain_text(chunk.text, allowed=allowed))
+    sentences, own_terms = _sentences_of(chunk.text)
     if not sentences:
         return "", 0.0
     wanted = terms(question)
-    scores = [_fit(question, wanted, sentence, similarity) for sentence in sentences]
+    scores = [
+        _fit(question, wanted, sentence, own, similarity) for sentence, own in zip(sentences, own_terms, strict=True)
+    ]
     top = max(range(len(sentences)), key=lambda i: scores[i])
     start = end = top
     while end - start + 1 < _MAX_SENTENCES:
@@ -102,8 +106,31 @@ def _choose(question: str, chunk: Chunk, similarity: Similarity | None) -> tuple
     return join_sentences(list(sentences[start : end + 1])), scores[top]
 
 
-def _fit(question: str, wanted: frozenset[str], sentence: str, similarity: Similarity | None) -> float:
-    own = terms(sentence)
+@lru_cache(maxsize=_MAX_CACHED)
+def _sentences_of(text: str) -> tuple[tuple[str, ...], tuple[frozenset[str], ...]]:
+    """The sentences of a source, and the terms of each."""
+    sentences = tuple(split_sentences(plain_text(text, allowed=links_of(text))))
+    return sentences, tuple(map(terms, sentences))
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _language_of_source(text: str) -> Language:
+    return language_of(text)
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _shown_row(text: str) -> str:
+    return plain_text(text, limit=400)
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _terms_of_row(text: str) -> frozenset[str]:
+    return terms(text)
+
+
+def _fit(
+    question: str, wanted: frozenset[str], sentence: str, own: frozenset[str], similarity: Similarity | None
+) -> float:
     overlap = len(wanted & own) / (1 + len(own)) ** 0.25
     return overlap + (2 * similarity(question, sentence) if similarity else 0.0)
 
@@ -112,11 +139,11 @@ def _product_draft(question: str, products: list[Chunk], language: Language, cur
     name = products[0].title
     same = [chunk for chunk in products if chunk.title == name]
     wanted = terms(question)
-    same.sort(key=lambda chunk: -len(wanted & terms(" ".join(chunk.fields.values()))))
+    same.sort(key=lambda chunk: -len(wanted & _terms_of_row(" ".join(chunk.fields.values()))))
     lines = [product_line(chunk, language, currency) for chunk in same[:_MAX_PRODUCTS]]
     return Draft(
         "\n".join(lines), Rung.QUOTE, language, tuple(same[:_MAX_PRODUCTS]),
-        tuple(citation_of(chunk, plain_text(chunk.text, limit=400)) for chunk in same[:_MAX_PRODUCTS]),
+        tuple(citation_of(chunk, _shown_row(chunk.text)) for chunk in same[:_MAX_PRODUCTS]),
     )  # fmt: skip
 
 

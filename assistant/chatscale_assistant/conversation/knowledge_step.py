@@ -42,6 +42,8 @@ class Found:
     checks: tuple[CheckExtra, ...] = ()
     index: str = ""
     model_called: bool = False
+    failed: bool = False
+    """The search failed or was late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class KnowledgeStep:
         started_s = self.clock()
         question, retrieved = await self._search(conversation)
         if retrieved is None:
-            return Found()
+            return Found(failed=True)
         if retrieved.answerable < MIN_ANSWERABLE:
             return Found(index=retrieved.index)
         draft = self.composer.compose(question, retrieved.hits, language)

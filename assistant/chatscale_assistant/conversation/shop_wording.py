@@ -21,8 +21,11 @@ from chatscale_assistant.domain.evidence import Chunk, Hit
 from chatscale_assistant.intent import Intent
 from chatscale_contract.assistant.extras import CheckExtra
 
-MIN_CURATED: Final = 0.5
-"""Confidence from which a question is the one of a curated reply."""
+MIN_CURATED: Final = 0.7
+"""Confidence from which a question is the one of a curated reply. The reply is not about anything else in the question,
+so it needs more certainty than a quote."""
+MIN_QUOTED: Final = 0.5
+"""Confidence of the best passage, where a curated reply came first and is not used."""
 CURRENCY_FIELD: Final = "currency"
 """Column of a catalogue with the ISO 4217 code of its prices."""
 _CODE_LENGTH: Final = 3
@@ -98,10 +101,13 @@ class ShopComposer(Composer):
         if not hits:
             return None
         best = hits[0]
-        if best.chunk.kind is KnowledgeKind.REPLIES and best.confidence >= MIN_CURATED:
-            draft = curated_draft(best, language)
+        if best.chunk.kind is KnowledgeKind.REPLIES:
+            draft = curated_draft(best, language) if best.confidence >= MIN_CURATED else None
             if draft is not None:
                 return draft
+            hits = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.REPLIES]
+            if not hits or hits[0].confidence < MIN_QUOTED:
+                return None
         return quote_draft(question, hits, language, currency=_currency(hit.chunk for hit in hits))
 
     @override

@@ -142,6 +142,8 @@ class ShopResponder(Responder):
         found = await self.knowledge.find(turn.conversation, turn.language)
         if found.draft is not None:
             return self._said(turn, found.draft, checks=found.checks, index=found.index), found.model_called
+        if found.failed:
+            return await self._hand_over(turn, "search_failed"), found.model_called
         return await self._miss(turn, found), found.model_called
 
     async def _miss(self, turn: _Turn, found: Found) -> Answer:

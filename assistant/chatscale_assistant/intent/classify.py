@@ -1,5 +1,6 @@
 """What a customer wants, from one message. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,8 @@ _ORDER: Final = (
     Intent.SMALL_TALK,
 )  # fmt: skip
 _MIN_SCORE: Final = 0.5
+_NUMBER: Final = re.compile(r"#?\s?[a-z]{0,2}\d{4,12}")
+"""Of an order or an article, after `fold`. Patterns allow few characters between two words, and a number is long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ def understand(
     """
     folded = fold(text)
     entities = find_entities(text, language)
-    matched = tuple(intent for intent in _ORDER if PATTERNS[intent].search(folded))
+    shortened = _NUMBER.sub("#", folded)
+    matched = tuple(
+        intent for intent in _ORDER if PATTERNS[intent].search(folded) or PATTERNS[intent].search(shortened)
+    )
     own = bool(OWN.search(folded)) or bool(entities.orders)
     return Understanding(
         intent=_choose(text, folded, matched, entities, own=own, scores=scores or {}),

@@ -72,6 +72,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if (.Values.gateway.tls).secretName -}}https{{- else -}}http{{- end -}}
 {{- end -}}
 
+{{/* Address of the gateway inside the cluster, for the pods of ShopAssistants. */}}
+{{- define "chatscale.gatewayUrl" -}}
+{{ include "chatscale.gatewayScheme" . }}://{{ include "chatscale.gatewayName" . }}.{{ .Release.Namespace }}.svc
+{{- end -}}
+
 {{- define "chatscale.gatewayServicePort" -}}
 {{- if (.Values.gateway.tls).secretName -}}443{{- else -}}80{{- end -}}
 {{- end -}}

@@ -90,6 +90,7 @@ def read_assistant(manifest: Mapping[str, Any]) -> FoundModel:
         slo=LatencyObjectives(),
         replicas=assistant.status.desired_replicas or assistant.spec.replicas.min,
         live=read_assistant_facts(assistant),
+        is_assistant=True,
         path_prefixes=(TASKS_PATH,),
     )
     return FoundModel(model, names.SHOPASSISTANT, 0)

@@ -97,7 +97,8 @@ class ApiHandlers:
         facts = received.facts
 
         def find(key: ModelKey) -> Model | None:
-            return self.dispatcher.available(key, wakes=caller.policy.wake) if caller.may_use(key) else None
+            found = self.dispatcher.available(key, wakes=caller.policy.wake) if caller.may_use(key) else None
+            return None if found is None or found.is_assistant else found
 
         found = decide_overload(model, self.dispatcher.held(model.key), received.body, facts.prompt_tokens, find)
         match found:

@@ -6,6 +6,7 @@ Looking never wakes a model, never counts as demand for it and is in no key's us
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Final, NoReturn, Protocol
 
 from aiohttp import hdrs, web
 
+from chatscale_contract.gateway.keys import KeyId
 from chatscale_contract.gateway.live import (
     LIVE_DATA_PATH,
     LIVE_NOT_ALLOWED,
@@ -76,7 +78,7 @@ class LiveFeed:
         self._number = 0
         self._frame: Frame | None = None
         self._next = asyncio.Event()
-        self.viewers = 0
+        self._viewers: Counter[KeyId | None] = Counter()
         self.ended = False
         """No frame follows."""
 
@@ -119,16 +121,27 @@ class LiveFeed:
         self._next = asyncio.Event()
 
     @contextmanager
-    def viewing(self) -> Iterator[None]:
-        """Count a viewer. Raises ApiError 429 if there are too many."""
-        if self.viewers >= self.options.max_live_viewers:
-            text = f"{self.viewers} viewers have the live state open at this gateway"
+    def viewing(self, key: KeyId | None) -> Iterator[None]:
+        """Count a viewer. Raises ApiError 429 if there are too many, in total or with this key.
+
+        key: None where authentication is off; all viewers share the total then.
+        """
+        total, own = self._viewers.total(), self._viewers[key]
+        if total >= self.options.max_live_viewers:
+            text = f"{total} viewers have the live state open at this gateway"
+        elif key is not None and own >= self.options.max_live_viewers_per_key:
+            text = f"{own} viewers with the API key {key} have the live state open at this gateway"
+        else:
+            text = ""
+        if text:
             raise ApiError(429, text, code="too_many_viewers", retry_after_s=_RETRY_AFTER_VIEWERS_S)
-        self.viewers += 1
+        self._viewers[key] += 1
         try:
             yield
         finally:
-            self.viewers -= 1
+            self._viewers[key] -= 1
+            if not self._viewers[key]:
+                del self._viewers[key]
 
 
 @asynccontextmanager
@@ -166,7 +179,7 @@ class LiveHandlers:
         if self.lifecycle.leaving:
             text = "the gateway is stopping; another one serves the next request"
             raise ApiError(503, text, code="gateway_stopping", retry_after_s=1)
-        with self.feed.viewing():
+        with self.feed.viewing(caller.key):
             response = web.StreamResponse(headers={**STREAM_HEADERS, hdrs.CONTENT_TYPE: sse.CONTENT_TYPE})
             await response.prepare(http)
             try:

@@ -38,6 +38,8 @@ class HttpOptions:
     """The stream of a key that was revoked ends within this time."""
     max_live_viewers: int = 100
     """Open streams of the live state. A snapshot of ten models has about 10 kB."""
+    max_live_viewers_per_key: int = 25
+    """So that one key cannot take all places."""
     trusted_proxies: tuple[Network, ...] = ()
     """Proxies whose `X-Forwarded-For` the access log uses."""
     cors_origins: frozenset[str] = frozenset()

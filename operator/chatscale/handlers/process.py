@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -145,16 +145,19 @@ def _gateways(
     if not settings.gateway_namespace:
         return None
 
-    def wake(model: str) -> None:
-        """Gateways report ShopAssistants too, and names of objects that have just been deleted."""
-        namespace, _, name = model.partition("/")
-        for kind in (CHATMODEL, SHOPASSISTANT):
-            if cache.get(key := ObjectKey(kind.name, namespace, name)):
-                return controller.wake(key)
-        return None
-
     list_pods = partial(client.list, POD, settings.gateway_namespace, settings.gateway_selector)
-    return GatewayReader(session, list_pods, wake)
+    return GatewayReader(session, list_pods, partial(wake_reported, cache, controller.wake))
+
+
+def wake_reported(cache: WatchCache, wake: Callable[[ObjectKey], None], model: str) -> None:
+    """Wake what gateways report by namespace/name: a ChatModel, or else a ShopAssistant.
+
+    A name of neither, such as of an object that has just been deleted, wakes nothing.
+    """
+    namespace, _, name = model.partition("/")
+    keys = (ObjectKey(kind.name, namespace, name) for kind in (CHATMODEL, SHOPASSISTANT))
+    if found := next((key for key in keys if cache.get(key) is not None), None):
+        wake(found)
 
 
 async def _watch(

@@ -10,7 +10,8 @@ import pytest
 
 from chatscale_contract.money import Price
 from hack import kube
-from hack.demo.__main__ import main, next_commands
+from hack.demo.__main__ import main
+from hack.demo.next_steps import NextSteps, addresses_in, commands_in
 from hack.demo.steps import Recorder, StepFailedError, step
 from hack.demo.story import Moment, shortcomings, summary
 from hack.helm import HelmError
@@ -162,13 +163,15 @@ def test_the_next_commands_work_in_the_users_shell(where: str, tmp_path: Path, m
     kubectl.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(kubectl.parent))
 
-    said = next_commands("http://127.0.0.1:30080", tmp_path / "tools")
+    said = NextSteps("http://127.0.0.1:30080", "demo", "real", "shop", tmp_path / "tools", "system").text()
 
     assert (f"export PATH={tmp_path / 'tools'}:$PATH" in said) is (where == "tools")
     assert "KEY=$(.venv/bin/chatscale key create" in said
     assert "key create me --live" in said, "the link to the live page needs it"
     assert "Open http://127.0.0.1:30080/ and enter the key." in said
     assert "ssh -N -L 8080:127.0.0.1:30080 THIS-MACHINE" in said
-    shell = "\n".join(line for line in said.splitlines() if line.startswith("   "))
-    assert subprocess.run(["/bin/bash", "-n"], input=shell, text=True, check=False).returncode == 0
+    assert addresses_in(said) == ["http://127.0.0.1:30080/", "http://127.0.0.1:30080/live", "http://127.0.0.1:8080/"]
+    commands = commands_in(said)
+    assert len(commands) == 9 + (where == "tools")
+    assert subprocess.run(["/bin/bash", "-n"], input="\n".join(commands), text=True, check=False).returncode == 0
     assert 'curl -N http://127.0.0.1:30080/v1/chat/completions -H "Authorization: Bearer $KEY"' in said

@@ -89,7 +89,11 @@ def test_says_which_copied_path_is_missing(repository):
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        pytest.param([], ["operator", "gateway", "haproxy", "server-simulated", "server-smollm2"], id="what-tests-run"),
+        pytest.param(
+            [],
+            ["operator", "gateway", "haproxy", "server-simulated", "assistant", "server-smollm2"],
+            id="what-tests-run",
+        ),
         pytest.param(["server"], ["server"], id="for-gpus-by-name"),
         pytest.param(["server-simulated", "operator"], ["operator", "server-simulated"], id="in-building-order"),
     ],
@@ -101,7 +105,8 @@ def test_chooses_images(names, expected):
 def test_names_the_images_there_are_when_one_is_unknown():
     with pytest.raises(
         BringUpError,
-        match="No image named typo; there are operator, gateway, haproxy, server-simulated, server-smollm2, server",
+        match="No image named typo; there are operator, gateway, haproxy, server-simulated, assistant, "
+        "server-smollm2, server",
     ):
         choose_images(["typo"])
 

@@ -4,7 +4,7 @@ pods includes those of other applications.
 */}}
 {{- define "chatscale.gatewayRules" -}}
 - apiGroups: [chatscale.dev]
-  resources: [chatmodels]
+  resources: [chatmodels, shopassistants]
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [pods]

@@ -330,6 +330,10 @@ class ShopAssistant(ApiModel):
             "metadata.name must be lower case letters, digits and '-', and start with a letter, as a Service's name",
         ),
         CelRule(
+            "!has(self.spec.model.chatModel) || self.spec.model.chatModel != self.metadata.name",
+            "spec.model.chatModel must be a ChatModel of another name: this one is the assistant's",
+        ),
+        CelRule(
             "!has(self.spec.tools) || has(self.spec.identity) || self.spec.tools.all(each, !has(each.writes) || "
             "each.writes.size() == 0)",
             "spec.tools[].writes needs spec.identity: nothing is changed for an unknown customer",

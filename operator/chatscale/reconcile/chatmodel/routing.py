@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale.api.v1alpha1 import ChatModel
+from chatscale.cluster.interface import CHATMODEL
 from chatscale.reconcile.chatmodel.watches import aliases_of, is_stopped, object_names, served_names
 
 _NAMED: Final = 3
@@ -14,8 +15,9 @@ _NAMED: Final = 3
 def find_alias_conflict(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]]) -> str | None:
     """One sentence about each alias or servedName that another ChatModel takes; None if there is none.
 
-    others: the other ChatModels, of all namespaces, since the gateway serves all of them under one address. Equal names
-    in two namespaces are no conflict: the gateway asks for namespace/name. Nor are two equal values of servedName.
+    others: the other ChatModels and the ShopAssistants, of all namespaces, since the gateway serves all of them under
+    one address. Equal names in two namespaces are no conflict: the gateway asks for namespace/name. Nor are two equal
+    values of servedName.
     """
     mine = _names_of(chatmodel)
     found: list[str] = []
@@ -38,7 +40,7 @@ def find_fallback_fault(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]
     if overload is None or overload.fallback is None:
         return None
     key = f"{chatmodel.metadata.namespace}/{overload.fallback}"
-    found = next((other for other in others if _key(other) == key), None)
+    found = next((other for other in others if _key(other) == key and other["kind"] == CHATMODEL.name), None)
     if key == chatmodel.key:
         fault = "is the ChatModel itself"
     elif found is None:
@@ -52,9 +54,10 @@ def find_fallback_fault(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """The names of one ChatModel at the gateway. Object names come first, then the served name, then aliases."""
+    """The names of one resource at the gateway. Object names come first, then the served name, then aliases."""
 
     key: str
+    kind: str
     objects: set[str]
     """Name and namespace/name."""
     served: set[str]
@@ -64,11 +67,15 @@ class _Names:
 
 def _names_of(chatmodel: ChatModel) -> _Names:
     objects = {chatmodel.metadata.name, chatmodel.key}
-    return _Names(chatmodel.key, objects, {chatmodel.served_name} - objects, set(chatmodel.spec.routing.aliases))
+    return _Names(
+        chatmodel.key, CHATMODEL.name, objects, {chatmodel.served_name} - objects, set(chatmodel.spec.routing.aliases)
+    )
 
 
 def _names_in(manifest: Mapping[str, Any]) -> _Names:
-    return _Names(_key(manifest), object_names(manifest), served_names(manifest), set(aliases_of(manifest)))
+    return _Names(
+        _key(manifest), manifest["kind"], object_names(manifest), served_names(manifest), set(aliases_of(manifest))
+    )
 
 
 def _shadowed(owner: _Names, named: _Names) -> Iterator[str]:
@@ -78,7 +85,7 @@ def _shadowed(owner: _Names, named: _Names) -> Iterator[str]:
         ("servedName", owner.served & named.objects),
     ):
         for name in sorted(names):
-            precedence = f"is a name of ChatModel {named.key}, which takes precedence"
+            precedence = f"is a name of {named.kind} {named.key}, which takes precedence"
             yield f"the {kind} {name} of ChatModel {owner.key} {precedence}"
 
 

@@ -15,6 +15,7 @@ from chatscale.cluster.interface import (
     NETWORK_POLICY,
     POD,
     SERVICE,
+    SHOPASSISTANT,
     Manifest,
 )
 from chatscale.desired.manifest import ObjectKey, key_of
@@ -39,7 +40,7 @@ class Snapshot:
     """Every HPA that concerns the ChatModel, whether the operator created it or not."""
     pods: tuple[Pod, ...]
     namesakes: Sequence[Manifest] = ()
-    """Other ChatModels that have a name at the gateway in common with this one."""
+    """Other ChatModels, and ShopAssistants, that have a name at the gateway in common with this one."""
 
     @property
     def meta(self) -> ObjectMeta:
@@ -76,6 +77,7 @@ def take_snapshot(cache: WatchCache, key: ObjectKey) -> Snapshot | None:
 
 
 def _namesakes(cache: WatchCache, key: ObjectKey, manifest: Manifest) -> tuple[Manifest, ...]:
-    shared = (cache.concerning(routing_key(name), CHATMODEL.name) for name in routing_names(manifest))
+    names_of_it, kinds = routing_names(manifest), (CHATMODEL.name, SHOPASSISTANT.name)
+    shared = (cache.concerning(routing_key(name), kind) for name in names_of_it for kind in kinds)
     found = {key_of(other): other for others in shared for other in others}
     return tuple(found[each] for each in sorted(found) if each != key)

@@ -60,7 +60,7 @@ def own_names(manifest: Mapping[str, Any]) -> set[str]:
 
 
 def object_names(manifest: Mapping[str, Any]) -> set[str]:
-    """Name and namespace/name of a ChatModel."""
+    """Name and namespace/name of a ChatModel or ShopAssistant."""
     meta = manifest["metadata"]
     return {meta["name"], f"{meta['namespace']}/{meta['name']}"}
 
@@ -106,7 +106,8 @@ def chatmodels_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
     """
     meta = manifest["metadata"]
     if manifest["kind"] == SHOPASSISTANT.name:
-        return set()
+        # Its name takes precedence over aliases and served names.
+        return {*map(routing_key, object_names(manifest))}
     if manifest["kind"] == CHATMODEL.name:
         return {chatmodel_key(meta["namespace"], meta["name"]), *map(routing_key, _shared_names(manifest))}
     concerned = {(meta.get("labels") or {}).get(names.CHATMODEL.label)}

@@ -17,7 +17,6 @@ from chatscale.reconcile.refusal import FORBIDDEN, INVALID_SPEC
 from chatscale.reconcile.shopassistant.pass_result import PassResult
 from chatscale.reconcile.shopassistant.pins import pin_of, reported_digests
 from chatscale.reconcile.shopassistant.watches import is_ready, ready_condition
-from chatscale.scaling.signals import ReplicaPhase
 
 NAME_TAKEN: Final = "NameTaken"
 VOLUMES_NOT_READY: Final = "VolumesNotReady"
@@ -75,17 +74,16 @@ def _ready(result: PassResult) -> ConditionState:
 
 def _missing_volumes(result: PassResult) -> str:
     """Why a pod on a node does not start, if the cause can be a missing Secret. The operator may not read Secrets."""
-    waiting = [
-        pod
-        for pod in result.pods
-        if pod.phase is ReplicaPhase.UNSCHEDULABLE and result.now - pod.since >= VOLUMES_USUALLY_TAKE
-    ]
+    waiting = [name for name, began in result.volume_waits.items() if result.now - began >= VOLUMES_USUALLY_TAKE]
     secrets = [f"{field}: Secret {ref.name}, key {ref.key}" for field, ref in named_secrets(result.assistant).items()]
     if not waiting:
         return ""
-    pod = waiting[-1]
+    pod = min(waiting)
     needed = f"; check that these exist: {', '.join(secrets)}" if secrets else ""
-    return f"pod {pod.name}: {pod.waits_for}{needed}; `kubectl describe pod {pod.name}` names the missing object"
+    return (
+        f"the volumes or the network of pod {pod} are not ready after {VOLUMES_USUALLY_TAKE.seconds} s{needed}; "
+        f"`kubectl describe pod {pod}` names the missing object"
+    )
 
 
 def _reasons_for_starting(result: PassResult) -> list[str]:

@@ -24,6 +24,8 @@ class PassResult:
     pods: tuple[Pod, ...] = ()
     current: frozenset[str] = frozenset()
     """Names of the pods that were started with the present spec."""
+    volume_waits: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when a pod on a node waits for its volumes or its network, by pod name."""
     deployment: Mapping[str, Any] | None = None
     """After this pass applied it."""
     replicas: int = 0

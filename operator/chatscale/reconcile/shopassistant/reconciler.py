@@ -59,7 +59,6 @@ from chatscale.reconcile.shopassistant.status import (
     status_events,
     write_due_in_s,
 )
-from chatscale.scaling.signals import ReplicaPhase
 
 READ_EVERY_S: Final = 5.0
 """Between two readings of the pods' states, unless pods come, go or change their phase."""
@@ -133,7 +132,7 @@ class ShopAssistantReconciler:
         children = _children_input(snapshot, assistant, pins)
         deployment = _ours(snapshot.children.get(DEPLOYMENT.name), assistant)
         replicas = _replicas(assistant, deployment)
-        await self._ensure_signing_key(assistant, snapshot.pods, memory, now)
+        await self._ensure_signing_key(assistant, memory, now, is_missed=bool(snapshot.volume_waits))
         if memory.needs_plan(children, now):
             deployment = await self._apply(snapshot, assistant, pins, replicas, memory)
             memory.planned = children
@@ -142,6 +141,7 @@ class ShopAssistantReconciler:
             assistant=assistant,
             pods=snapshot.pods,
             current=_current_pods(snapshot, assistant),
+            volume_waits=snapshot.volume_waits,
             deployment=deployment,
             replicas=replicas,
             reading=memory.reading,
@@ -164,14 +164,14 @@ class ShopAssistantReconciler:
             memory.keep_reading(await self._reader.read(assistant.key, pods), pods, now)
 
     async def _ensure_signing_key(
-        self, assistant: ShopAssistant, pods: Sequence[Pod], memory: Memory, now: Moment
+        self, assistant: ShopAssistant, memory: Memory, now: Moment, *, is_missed: bool
     ) -> None:
         """Create the Secret with the signing key unless it exists. The operator cannot read it, only try to create it.
 
-        It tries once in its life, and again while pods cannot mount their volumes: someone may have deleted the Secret.
+        It tries once in its life, and again while pods wait for their volumes (is_missed): someone may have deleted it.
         """
         tried_at_s = memory.signing_key_tried_at_s
-        if tried_at_s is not None and (now.since(tried_at_s) < CHECK_EVERY_S or not _waits_for_volumes(pods)):
+        if tried_at_s is not None and (now.since(tried_at_s) < CHECK_EVERY_S or not is_missed):
             return
         try:
             await self._cluster.create(build_signing_secret(assistant, self._new_key()))
@@ -302,10 +302,6 @@ def _replicas(assistant: ShopAssistant, deployment: Manifest | None) -> int:
 def _current_pods(snapshot: Snapshot, assistant: ShopAssistant) -> frozenset[str]:
     digest = spec_digest(assistant.spec)
     return frozenset(name for name, found in snapshot.spec_digests.items() if found == digest)
-
-
-def _waits_for_volumes(pods: Sequence[Pod]) -> bool:
-    return any(pod.phase is ReplicaPhase.UNSCHEDULABLE and pod.problem is None for pod in pods)
 
 
 def _children_input(snapshot: Snapshot, assistant: ShopAssistant, pins: dict[str, str]) -> ChildrenInput:

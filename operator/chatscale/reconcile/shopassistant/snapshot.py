@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from chatscale import names
@@ -9,6 +10,7 @@ from chatscale.api.v1alpha1 import ObjectMeta, ShopAssistantStatus, parse_assist
 from chatscale.cluster.cache import WatchCache
 from chatscale.cluster.interface import CHATMODEL, CHILD_KINDS, POD, Manifest
 from chatscale.desired.manifest import ObjectKey
+from chatscale.observe.pending import condition_of, since
 from chatscale.observe.pods import Pod, read_pods
 from chatscale.reconcile.shopassistant.watches import chat_model_of
 
@@ -23,6 +25,8 @@ class Snapshot:
     pods: tuple[Pod, ...]
     spec_digests: Mapping[str, str]
     """The digest of the spec that each pod was started with, by pod name."""
+    volume_waits: Mapping[str, datetime]
+    """Since when a pod on a node waits for its volumes or its network, by pod name."""
     chat_model: Manifest | None = None
     """The ChatModel in `spec.model.chatModel`."""
     namesake: Manifest | None = None
@@ -53,6 +57,7 @@ def take_snapshot(cache: WatchCache, key: ObjectKey) -> Snapshot | None:
         children={kind: each for kind, each in found.items() if each is not None},
         pods=read_pods(pods),
         spec_digests=_spec_digests(pods),
+        volume_waits=_volume_waits(pods),
         chat_model=_alive(cache.get(ObjectKey(CHATMODEL.name, key.namespace, model))) if model else None,
         namesake=_alive(cache.get(key._replace(kind=CHATMODEL.name))),
     )
@@ -63,6 +68,15 @@ def _spec_digests(pods: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         pod["metadata"]["name"]: (pod["metadata"].get("annotations") or {}).get(names.ASSISTANT_SPEC_ANNOTATION, "")
         for pod in pods
     }
+
+
+def _volume_waits(pods: Sequence[Mapping[str, Any]]) -> dict[str, datetime]:
+    conditions = {
+        pod["metadata"]["name"]: (condition_of(pod, "PodReadyToStartContainers"), pod)
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+    }
+    return {name: since(found, pod) for name, (found, pod) in conditions.items() if found.get("status") == "False"}
 
 
 def _alive(manifest: Manifest | None) -> Manifest | None:

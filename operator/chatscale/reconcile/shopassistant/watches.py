@@ -40,8 +40,8 @@ def shopassistants_concerned(manifest: Mapping[str, Any]) -> set[ObjectKey]:
         marks = [_marked(meta["namespace"], model, mark) for mark in (_EXISTS, _READY)] if model else []
         return {shopassistant_key(meta["namespace"], meta["name"]), own, *marks}
     if manifest["kind"] == CHATMODEL.name:
-        marks = [_EXISTS, *([_READY] if is_ready(manifest) else [])]
-        return {_marked(meta["namespace"], meta["name"], mark) for mark in marks}
+        held = (_EXISTS, _READY) if is_ready(manifest) else (_EXISTS,)
+        return {_marked(meta["namespace"], meta["name"], mark) for mark in held}
     owner = (meta.get("labels") or {}).get(names.SHOPASSISTANT.label)
     return {shopassistant_key(meta["namespace"], owner)} if owner else set()
 

@@ -51,17 +51,26 @@ async def test_a_citation_is_the_text_that_was_used():
 
 
 async def test_no_retrieval_no_answer():
-    """Promise 13, also if the search fails or hangs, and also with a model that would write."""
-    for retriever in (FakeRetriever(word="-"), FakeRetriever(error=RuntimeError("planted"))):
-        found = await answer(QUESTION, retriever=retriever, model=FakeModel())
-        assert (found.text, found.rung) == ("[opening en]\n\n[no answer en]", Rung.NO_ANSWER)
+    """Promise 13, also with a model that would write."""
+    found = await answer(QUESTION, retriever=FakeRetriever(word="-"), model=FakeModel())
+
+    assert (found.text, found.rung) == ("[opening en]\n\n[no answer en]", Rung.NO_ANSWER)
 
 
-def test_a_search_that_hangs_becomes_a_miss_in_time():
+async def test_a_search_that_fails_becomes_a_hand_over():
+    desk, model = FakeDesk(), FakeModel()
+    found = await answer(QUESTION, retriever=FakeRetriever(error=RuntimeError("planted")), model=model, desk=desk)
+
+    assert found.hand_over is HandOverState.REQUESTED
+    assert [case[0] for case in desk.cases] == ["search_failed"]
+    assert model.prompts == []
+
+
+def test_a_search_that_hangs_becomes_a_hand_over_in_time():
     loop = virtual_time_loop()
-    found = loop.run_until_complete(answer(QUESTION, retriever=FakeRetriever(hangs=True)))
+    found = loop.run_until_complete(answer(QUESTION, retriever=FakeRetriever(hangs=True), desk=FakeDesk()))
 
-    assert found.rung is Rung.NO_ANSWER
+    assert found.hand_over is HandOverState.REQUESTED
     assert loop.time() <= 2.0
     loop.close()
 

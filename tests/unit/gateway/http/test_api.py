@@ -2,12 +2,14 @@
 
 import io
 import json
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 from aiohttp import web
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
+from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER, EXTRAS_FIELD, TASKS_PATH
 from chatscale_gateway.http.extraction import estimate_prompt_tokens
 from chatscale_gateway.routing.catalog import ModelKey
 from tests.support.gateway_world import a_model
@@ -127,6 +129,44 @@ async def test_forwards_the_paths_that_the_chatmodel_allows():
         for path, status in (("/tokenize", 200), ("/v1/embeddings", 200), ("/detokenize", 404)):
             async with world.client.post(path, json=chat()) as response:
                 assert response.status == status
+
+
+async def test_forwards_the_tasks_of_an_assistant_and_of_no_chatmodel():
+    body = {**chat(), "input": "great"}
+    assistant = replace(a_model(), path_prefixes=(TASKS_PATH,))
+    async with serving(Pod()) as pod, a_gateway(pod, models=(assistant,)) as world:
+        for path, status in (("/v1/tasks/sentiment", 200), ("/v1/tasks", 404), ("/v1/tasksX/sentiment", 404),
+                             ("/v1/tasks/a/b", 404), ("/v1/tasks/My%20address", 404)):  # fmt: skip
+            async with world.client.post(path, json=body) as response:
+                assert response.status == status
+        assert pod.bodies[0]["input"] == "great"
+    async with a_gateway() as world, world.client.post("/v1/tasks/sentiment", json=body) as response:
+        assert response.status == 404
+
+
+async def test_passes_the_customers_token_and_the_extras_to_the_assistant_and_logs_neither(
+    caplog: pytest.LogCaptureFixture,
+):
+    caplog.set_level("DEBUG")
+    extras = {"conversation": "c-17", "customer_token": "secret-token"}
+    assistant = replace(a_model(), is_assistant=True)
+    async with serving(Pod()) as pod, a_gateway(pod, models=(assistant,)) as world:
+        headers = {CUSTOMER_TOKEN_HEADER: "header-token"}
+        async with world.client.post(CHAT, json={**chat(), EXTRAS_FIELD: extras}, headers=headers) as response:
+            assert response.status == 200
+        assert pod.bodies[0][EXTRAS_FIELD] == extras
+        assert pod.headers[0][CUSTOMER_TOKEN_HEADER.lower()] == "header-token"
+    logged = " ".join(str(vars(record)) for record in caplog.records) + json.dumps(world.lines)
+    assert "secret-token" not in logged
+    assert "header-token" not in logged
+
+
+async def test_gives_the_customers_token_to_no_chatmodel():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        response = await world.client.post(CHAT, json=chat(), headers={CUSTOMER_TOKEN_HEADER: "token"})
+        assert response.status == 200
+        response.release()
+    assert CUSTOMER_TOKEN_HEADER.lower() not in pod.headers[0]
 
 
 async def give_embeddings(http: web.Request) -> web.StreamResponse:

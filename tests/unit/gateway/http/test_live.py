@@ -14,6 +14,7 @@ import pytest
 from chatscale_contract.gateway.key_secret import StoredKey
 from chatscale_contract.gateway.keys import KeyId, KeyPolicy, hash_key
 from chatscale_contract.gateway.live import LiveSnapshot
+from chatscale_contract.openai.errors import ApiError
 from chatscale_gateway.http.authentication import Authentication
 from chatscale_gateway.http.live import LiveFeed
 from chatscale_gateway.keys.key_ring import FoundKey, KeyRing
@@ -176,8 +177,25 @@ async def test_refuses_more_viewers_than_it_can_serve():
 async def test_a_viewer_that_left_takes_no_place():
     feed = LiveFeed(CountedSource(), replace(OPTIONS, max_live_viewers=1))
     for _ in range(3):
-        with feed.viewing():
+        with feed.viewing(None):
             pass
+
+
+async def test_one_key_cannot_take_the_places_of_the_others():
+    options = {"max_live_viewers": 3, "max_live_viewers_per_key": 1}
+    async with a_live_gateway(**options) as world, world.client.get(STREAM, headers=bearer("all")) as first:
+        await next_event(first)
+        async with world.client.get(STREAM, headers=bearer("all")) as response:
+            assert response.status == 429
+            assert "with the API key system/all" in (await response.json())["error"]["message"]
+        async with world.client.get(STREAM, headers=bearer("demo")) as other:
+            await next_event(other)
+
+
+async def test_without_keys_viewers_share_all_places():
+    feed = LiveFeed(CountedSource(), replace(OPTIONS, max_live_viewers=2, max_live_viewers_per_key=1))
+    with feed.viewing(None), feed.viewing(None), pytest.raises(ApiError, match="2 viewers"), feed.viewing(None):
+        pass
 
 
 async def test_a_stream_ends_at_shutdown_and_another_one_does_not_begin():

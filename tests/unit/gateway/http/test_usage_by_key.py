@@ -201,6 +201,17 @@ async def test_overload_answers_with_the_fallback_and_logs_both_models():
         assert (line["model"], line["requested_model"], line["overload"]) == ("small", "tiny", "fallback")
 
 
+async def test_overload_never_sends_a_request_to_an_assistant_which_may_use_the_overloaded_model():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        set_overload(world, pod, heldRequests=0, fallback="small")
+        world.models = (world.models[0], replace(world.models[1], is_assistant=True))
+        world.show(pod, slots=8)
+        another_gateway_holds(world, 1)
+        async with world.client.post(CHAT, json=chat()) as response:
+            assert "X-Chatscale-Overload" not in response.headers
+        assert pod.bodies[0]["model"] == "tiny"
+
+
 async def test_promise_32_overload_sends_no_request_of_a_key_that_wakes_no_model_to_a_fallback_at_0_replicas():
     async with serving(Pod()) as pod, limited(pod, wake=False) as world:
         set_overload(world, pod, heldRequests=0, fallback="small")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from chatscale.cluster.interface import CHATMODEL
+from chatscale.cluster.interface import CHATMODEL, SHOPASSISTANT
 from chatscale.reconcile.chatmodel.routing import find_alias_conflict
 from chatscale.reconcile.chatmodel.watches import chatmodel_key
+from tests.support.assistant_world import assistant_manifest
 from tests.support.builders import ChatModelBuilder, a_chatmodel
 from tests.support.world import TINY, World, a_world
 
@@ -127,3 +128,28 @@ async def passes(world: World) -> None:
 def routing_condition(world: World, name: str, namespace: str) -> dict[str, str]:
     conditions = world.cluster.the(CHATMODEL, name, namespace)["status"]["conditions"]
     return next(c for c in conditions if c["type"] == "RoutingReady")
+
+
+async def test_an_alias_that_is_the_name_of_an_assistant_is_reported_until_the_assistant_is_deleted():
+    world = a_world(a_chatmodel().with_spec(routing={"aliases": ["shop"]}))
+    await passes(world)
+    world.deliver()
+    world.cluster.put(assistant_manifest())
+    assert TINY in world.deliver()
+    await passes(world)
+    assert routing_condition(world, "tiny", "demo")["message"] == (
+        "the alias shop of ChatModel demo/tiny is a name of ShopAssistant demo/shop, which takes precedence"
+    )
+
+    world.cluster.remove(SHOPASSISTANT, "shop")
+    assert TINY in world.deliver()
+    await passes(world)
+    assert routing_condition(world, "tiny", "demo")["reason"] == "NamesAccepted"
+
+
+async def test_an_assistant_is_no_fallback():
+    overload = {"heldRequests": 0, "fallback": "shop"}
+    world = a_world(a_chatmodel().with_spec(routing={"overload": overload}), assistant_manifest())
+    await passes(world)
+
+    assert "the fallback demo/shop does not exist" in routing_condition(world, "tiny", "demo")["message"]

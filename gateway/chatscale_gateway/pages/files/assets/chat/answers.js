@@ -21,6 +21,7 @@ const TICK_MS = 1000;
  * @property {AbortController} controller
  * @property {boolean} held the gateway has said that it holds the request
  * @property {number} startedAt
+ * @property {boolean} behind another tab has stored messages behind the answer
  */
 
 /**
@@ -28,11 +29,15 @@ const TICK_MS = 1000;
  * @property {(run: Run) => void} onGrow the text of the answer has grown
  * @property {(run: Run, reason: string, seconds: number) => void} onWait there is no text yet
  * @property {(run: Run) => void} onEnd
+ * @property {(run: Run) => void} onCopied another tab has changed the conversation: this one is a copy of it now
+ * @property {(run: Run) => void} onStored the last state of the answer is stored, or cannot be stored
  */
 
 export class Answers {
   /** @type {Map<string, Run>} by id of the conversation */
   runs = new Map();
+  /** @type {Map<string, Run>} ended answers that the browser could not store, by id of the conversation */
+  unstored = new Map();
 
   /**
    * @param {import("./storage.js").Storage | import("./storage.js").MemoryStorage} storage
@@ -69,10 +74,13 @@ export class Answers {
     const body = requestBody(conversation, messages);
     messages.push(message);
     conversation.updatedAt = now;
-    const run = { conversation, messages, message, controller: new AbortController(), held: false, startedAt: now };
+    const run = {
+      conversation, messages, message, controller: new AbortController(), held: false, startedAt: now, behind: false,
+    };
     this.runs.set(conversation.id, run);
-    this.#save(run, changedFrom);
+    // The request first: it does not wait for the storage.
     this.#generate(run, body);
+    this.#save(run, changedFrom);
     return run;
   }
 
@@ -118,6 +126,7 @@ export class Answers {
     } finally {
       // Also if the page cannot show the answer.
       await this.#save(run, run.messages.length - 1);
+      this.events.onStored(run);
     }
   }
 
@@ -142,10 +151,32 @@ export class Answers {
    * @param {number} from
    */
   async #save(run, from) {
+    const { conversation, messages } = run;
+    const { id } = conversation;
     try {
-      await this.storage.save(run.conversation, run.messages, from);
+      const isUnstored = this.unstored.has(id);
+      const saved = await this.storage.save(conversation, messages, isUnstored ? 0 : from);
+      if (saved === "behind") run.behind = true;
+      // An earlier save may have made the copy already.
+      if (saved === "conflict" && conversation.id === id) await this.#copy(run);
+      this.unstored.delete(id);
     } catch (error) {
+      this.unstored.set(conversation.id, run);
       document.dispatchEvent(new CustomEvent("storagefailed", { detail: error }));
     }
+  }
+
+  /**
+   * Another tab has stored messages in the same places: both are kept, the ones of this tab in a copy of the conversation.
+   * @param {Run} run
+   */
+  async #copy(run) {
+    const { conversation, messages } = run;
+    const isRunning = this.runs.delete(conversation.id);
+    conversation.id = newId();
+    conversation.title = `${conversation.title} (copy)`;
+    if (isRunning) this.runs.set(conversation.id, run);
+    this.events.onCopied(run);
+    await this.storage.save(conversation, messages, 0);
   }
 }

@@ -30,6 +30,8 @@ let current = newConversation(newId(), "", Date.now());
 /** @type {Message[]} */
 let messages = [];
 let keyRequested = false;
+/** The question is sent when the gateway has listed its models. */
+let sendLater = false;
 let noticeTimer = 0;
 
 const drawer = connectDrawer();
@@ -42,12 +44,14 @@ const answers = new Answers(storage, (model) => picker.state(model), {
     if (run.conversation === current) announceOnce(reason);
   },
   onEnd: answerEnded,
+  onCopied: answerCopied,
+  onStored: (run) => run.behind && chatChanged(run.conversation.id),
 });
 const list = new MessageList(byId("scroller"), byId("messages"), byId("to-end"), {
   copy: (message) => copy(message.text),
   retry: (message) => replaceFrom(messages.indexOf(message), null),
   resend: (message, text) => replaceFrom(messages.indexOf(message), text),
-  rated: (message) => save(messages.indexOf(message), messages.indexOf(message) + 1),
+  rated: (message) => storage.update(current.id, messages.indexOf(message), message).catch(storageFailed),
   enterKey: () => enterKey("The gateway refused the key of this page."),
   chooseModel: () => byId("model").focus(),
 });
@@ -62,10 +66,11 @@ async function open(id, position) {
   const found = conversations.find((each) => each.id === id);
   if (!found) return;
   const run = answers.runs.get(id);
-  const loaded = run ? run.messages : await storage.messages(id);
+  const loaded = await messagesOf(id);
   if (!run) for (const message of loaded) markInterrupted(message);
   current = found;
   messages = loaded;
+  storage.adopt(messages);
   remember(id);
   drawer.close();
   show(position);
@@ -106,7 +111,8 @@ function send(text) {
   if (answers.runs.has(current.id)) return false;
   if (!current.model) current.model = picker.selected;
   if (!current.model) {
-    notify("The gateway lists no model for this key.");
+    sendLater = !picker.wasRead;
+    notify(sendLater ? "The models are loading. The question is sent after that." : "The gateway lists no model for this key.");
     return false;
   }
   if (!messages.length) {
@@ -152,7 +158,7 @@ function replaceFrom(position, text) {
     if (current.id !== id) return;
     messages = before;
     list.open(messages);
-    save(0);
+    saveAll();
     refresh();
   });
 }
@@ -171,6 +177,16 @@ function answerEnded(run) {
   }
 }
 
+/** @param {import("./answers.js").Run} run */
+function answerCopied(run) {
+  conversations = [run.conversation, ...conversations.filter((each) => each !== run.conversation)];
+  if (run.conversation === current) {
+    remember(current.id);
+    notify("Another tab changed this chat at the same time. Your messages are in a copy of it.");
+  }
+  refresh();
+}
+
 /** @param {string} model */
 function chooseModel(model) {
   current.model = model;
@@ -182,6 +198,11 @@ function modelsRead(error) {
   const offline = error !== null && error.status !== 401;
   byId("banner").hidden = !offline;
   if (offline) byId("banner").textContent = `${describeProblem(error, Date.now()).title}. The page tries again.`;
+  if (!error && sendLater) {
+    sendLater = false;
+    hideNotice();
+    composer.submit();
+  }
   if (error?.status === 401 && !keyRequested && !document.querySelector("dialog[open]")) {
     enterKey(readKey() ? "The gateway refused the key. Enter a valid one." : "The gateway needs a key for its models.");
   }
@@ -212,6 +233,7 @@ async function remove(conversation) {
   answers.stop(conversation.id);
   conversations = conversations.filter((each) => each.id !== conversation.id);
   await answerStored(conversation.id);
+  answers.unstored.delete(conversation.id);
   await storage.remove(conversation.id).catch(storageFailed);
   if (conversation.id === current.id) startNew();
   else refresh();
@@ -244,16 +266,29 @@ async function importFile() {
 
 async function exportAll() {
   const all = [];
-  for (const conversation of conversations) all.push({ conversation, messages: await storage.messages(conversation.id) });
+  for (const conversation of conversations) all.push({ conversation, messages: await messagesOf(conversation.id) });
   download("chats.json", "application/json", toJson(all, Date.now()));
 }
 
 /**
- * @param {number} from
- * @param {number} [to]
+ * The messages of a chat, also those that are not stored yet or cannot be stored.
+ * @param {string} id
  */
-function save(from, to) {
-  storage.save(current, messages, from, to).catch(storageFailed);
+async function messagesOf(id) {
+  const run = answers.runs.get(id) ?? answers.unstored.get(id);
+  if (run) return run.messages;
+  return id === current.id && messages.length ? messages : await storage.messages(id);
+}
+
+/** Store all messages of the open chat. */
+async function saveAll() {
+  try {
+    if ((await storage.save(current, messages, 0)) === "saved") return;
+    notify("Another tab changed this chat at the same time. Its messages were kept.");
+    await chatChanged(current.id);
+  } catch (error) {
+    storageFailed(error);
+  }
 }
 
 /**
@@ -262,7 +297,10 @@ function save(from, to) {
  */
 async function readList() {
   const found = await storage.list();
-  conversations = found.map((each) => answers.runs.get(each.id)?.conversation ?? (each.id === current.id ? current : each));
+  const stored = new Set(found.map((each) => each.id));
+  const others = [...answers.runs.values(), ...answers.unstored.values()].map((run) => run.conversation);
+  conversations = [...new Set(others)].filter((each) => !stored.has(each.id));
+  for (const each of found) conversations.push(answers.runs.get(each.id)?.conversation ?? (each.id === current.id ? current : each));
 }
 
 /**
@@ -270,11 +308,13 @@ async function readList() {
  * @param {string} id
  */
 async function chatChanged(id) {
+  if (answers.unstored.has(id)) return;
   const found = (await storage.list()).find((each) => each.id === id);
   const stored = await storage.messages(id);
   if (id === current.id && !answers.runs.has(id)) {
     if (found) {
       Object.assign(current, found);
+      storage.adopt(stored);
       const same = (/** @type {Message} */ old, /** @type {Message} */ each) => JSON.stringify(old) === JSON.stringify(each);
       messages = stored.map((each, position) => (same(messages[position], each) ? messages[position] : each));
       list.replace(messages);

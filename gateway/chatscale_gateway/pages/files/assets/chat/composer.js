@@ -13,12 +13,10 @@ export class Composer {
     this.area = byId("question");
     this.send = byId("send");
     this.stop = byId("stop");
-    const submit = () => {
-      if (this.area.value.trim() && onSend(this.area.value)) this.text = "";
-    };
+    this.onSend = onSend;
     byId("composer").addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
-      submit();
+      this.submit();
     });
     this.stop.addEventListener("click", onStop);
     this.area.addEventListener("input", () => this.#fit());
@@ -26,8 +24,13 @@ export class Composer {
       // isComposing: Enter that ends the input of a Japanese or Chinese word.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      submit();
+      this.submit();
     });
+  }
+
+  /** Send the text, if there is one. */
+  submit() {
+    if (this.area.value.trim() && this.onSend(this.area.value)) this.text = "";
   }
 
   /** @param {string} text */

@@ -38,7 +38,7 @@ export const UNTITLED = "New chat";
 export const RANGES = {
   maxTokens: { min: 1, max: 1_000_000, whole: true },
   temperature: { min: 0, max: 2, whole: false },
-  topK: { min: 1, max: 100_000, whole: true },
+  topK: { min: 0, max: 100_000, whole: true },
   topP: { min: 0.01, max: 1, whole: false },
 };
 

@@ -18,6 +18,7 @@ export class IncrementalMarkdown {
   #tailNodes = 0;
   #frame = 0;
   #notBefore = 0;
+  #hasBegun = false;
   #onRender;
 
   /**
@@ -33,7 +34,14 @@ export class IncrementalMarkdown {
   /** @param {string} text the whole text so far; it only grows */
   update(text) {
     this.#text = text.replaceAll("\r", "");
-    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#tick());
+    if (this.#frame) return;
+    if (this.#text && !this.#hasBegun) {
+      // The next frame can be 16 ms away, and much more on a busy machine.
+      this.#hasBegun = true;
+      this.#tick();
+    } else {
+      this.#frame = requestAnimationFrame(() => this.#tick());
+    }
   }
 
   /** No update follows. Renders what is missing: a little at once, much in the next frames. */

@@ -8,6 +8,8 @@ import { level, shortState } from "./model_state.js";
 
 const POLL_MS = 5000;
 const POLL_WAITING_MS = 1500;
+/** Most answers begin earlier: reading the states at once would compete with them. */
+const FIRST_POLL_WAITING_MS = 400;
 
 export class ModelPicker {
   /** @type {ModelState[]} */
@@ -54,8 +56,14 @@ export class ModelPicker {
 
   /** @param {boolean} urgent read more often: a request waits */
   set urgent(urgent) {
-    if (urgent && !this.#urgent) this.read();
+    const begins = urgent && !this.#urgent;
     this.#urgent = urgent;
+    if (begins) this.#readIn(FIRST_POLL_WAITING_MS);
+  }
+
+  /** Whether the gateway has listed the models. */
+  get wasRead() {
+    return this.#wasRead;
   }
 
   /** Read now, and again later. */
@@ -71,8 +79,13 @@ export class ModelPicker {
       const failure = error instanceof ApiError ? error : new ApiError("The gateway does not answer.", { code: "network" });
       this.onRead(failure);
     }
+    this.#readIn(this.#urgent ? POLL_WAITING_MS : POLL_MS);
+  }
+
+  /** @param {number} delayMs */
+  #readIn(delayMs) {
     clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => !document.hidden && this.read(), this.#urgent ? POLL_WAITING_MS : POLL_MS);
+    this.#timer = window.setTimeout(() => !document.hidden && this.read(), delayMs);
   }
 
   #show() {

@@ -11,7 +11,16 @@
 const NAME = "chatscale";
 const VERSION = 1;
 
+/**
+ * What `save` did. `conflict`: another tab has stored other messages in these places, and nothing was written.
+ * `behind`: everything was written, and another tab has stored further messages behind it.
+ * @typedef {"saved" | "conflict" | "behind"} Saved
+ */
+
 export class Storage {
+  /** Ids of the messages that this tab has shown or written. It may replace these, and no others. */
+  #seen = new Set();
+
   /** @param {IDBDatabase} database */
   constructor(database) {
     this.database = database;
@@ -51,22 +60,53 @@ export class Storage {
     return records.map((/** @type {{message: Message}} */ record) => record.message);
   }
 
+  /** @param {Message[]} messages that this tab shows now */
+  adopt(messages) {
+    for (const message of messages) this.#seen.add(message.id);
+  }
+
   /**
+   * Write the messages from a position on, and remove what this tab has stored behind the last one. Messages of another
+   * tab are never replaced or removed.
    * @param {Conversation} conversation
    * @param {Message[]} messages all of them
-   * @param {number} from position of the first changed message; what was stored behind the last one is removed
-   * @param {number} [to] position after the last changed message
+   * @param {number} from position of the first changed message
+   * @returns {Promise<Saved>}
    */
-  async save(conversation, messages, from, to = messages.length) {
+  async save(conversation, messages, from) {
+    const { id } = conversation;
     const transaction = this.database.transaction(["conversations", "messages"], "readwrite");
-    transaction.objectStore("conversations").put(conversation);
     const store = transaction.objectStore("messages");
-    for (let position = from; position < to; position++) {
-      store.put({ conversation: conversation.id, position, message: messages[position] });
+    const stored = await finished(store.getAll(IDBKeyRange.bound([id, from], [id, Infinity])));
+    const isForeign = (/** @type {{message: Message}} */ record) => !this.#seen.has(record.message.id);
+    const foreign = stored.filter(isForeign);
+    const replaced = stored.filter((/** @type {any} */ record) => (record.position < messages.length) === isForeign(record));
+    if (foreign.length && replaced.length) {
+      transaction.abort();
+      return "conflict";
     }
-    store.delete(IDBKeyRange.bound([conversation.id, messages.length], [conversation.id, Infinity]));
+    transaction.objectStore("conversations").put(conversation);
+    for (let position = from; position < messages.length; position++) {
+      store.put({ conversation: id, position, message: messages[position] });
+      this.#seen.add(messages[position].id);
+    }
+    if (!foreign.length) store.delete(IDBKeyRange.bound([id, messages.length], [id, Infinity]));
     await committed(transaction);
-    this.channel.postMessage(conversation.id);
+    this.channel.postMessage(id);
+    return foreign.length ? "behind" : "saved";
+  }
+
+  /**
+   * Write one message that is stored already, at once: the page may be about to close.
+   * @param {string} id of the conversation
+   * @param {number} position
+   * @param {Message} message
+   */
+  async update(id, position, message) {
+    const transaction = this.database.transaction("messages", "readwrite");
+    transaction.objectStore("messages").put({ conversation: id, position, message });
+    await committed(transaction);
+    this.channel.postMessage(id);
   }
 
   /** @param {Conversation} conversation */
@@ -136,10 +176,17 @@ export class MemoryStorage {
   /**
    * @param {Conversation} conversation
    * @param {Message[]} messages
+   * @returns {Promise<Saved>}
    */
   async save(conversation, messages) {
     this.#all.set(conversation.id, { conversation, messages: [...messages] });
+    return "saved";
   }
+
+  /** The message is in memory. */
+  async update() {}
+
+  adopt() {}
 
   /** @param {Conversation} conversation */
   async saveSettings(conversation) {

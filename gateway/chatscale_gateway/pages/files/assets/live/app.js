@@ -10,7 +10,12 @@ import { clock } from "./format.js";
 import { History, keyOf } from "./history.js";
 import { ModelTable, showDetail } from "./views.js";
 
-const history = new History();
+/** Of this tab and this address: gateways behind one host have different paths. */
+const KEPT = `chatscale.live ${location.pathname}`;
+/** A tab may keep about 5,000,000 characters. */
+const MAX_KEPT_CHARS = 1_500_000;
+
+const history = History.fromText(keptHistory());
 const charts = new Charts(byId("charts"));
 const table = new ModelTable(select);
 const feed = new Feed({ snapshot: show, connected, waiting, refused });
@@ -19,6 +24,23 @@ let selected = selectedByAddress();
 let latest = null;
 let announced = "";
 let countdown = 0;
+
+/** @returns {string} the charts before the last reload */
+function keptHistory() {
+  try {
+    return sessionStorage.getItem(KEPT) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function keepHistory() {
+  try {
+    sessionStorage.setItem(KEPT, history.toText(selected, MAX_KEPT_CHARS));
+  } catch {
+    // Without storage the charts begin empty.
+  }
+}
 
 /** @returns {string} empty if the address has no model, or a malformed one */
 function selectedByAddress() {
@@ -131,7 +153,10 @@ function announce(text) {
 
 byId("key").addEventListener("click", () => enterKey(""));
 byId("theme").addEventListener("click", toggleTheme);
-window.addEventListener("pagehide", () => feed.stop());
+window.addEventListener("pagehide", () => {
+  feed.stop();
+  keepHistory();
+});
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) connect();
 });

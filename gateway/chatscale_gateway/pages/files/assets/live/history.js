@@ -1,4 +1,4 @@
-/** The last ten minutes of each model, as columns for charts. Pure. */
+/** The last ten minutes of each model, as columns for charts, and as text for the next load of the page. Pure. */
 
 export const SPAN_S = 600;
 /** A longer pause between two snapshots is a gap in the charts. */
@@ -30,6 +30,36 @@ export function keyOf(model) {
 export class History {
   /** @type {Map<string, Record<string, (number | null)[]>>} */
   #models = new Map();
+
+  /**
+   * @param {string} text that `toText` has written; another text is an empty history
+   */
+  static fromText(text) {
+    const history = new History();
+    try {
+      for (const [key, series] of JSON.parse(text)) if (isSeries(series)) history.#models.set(String(key), series);
+    } catch {
+      // An earlier version of the page has written it.
+    }
+    return history;
+  }
+
+  /**
+   * @param {string} first key of the model that is kept in any case
+   * @param {number} maxChars further models are left out above it
+   */
+  toText(first, maxChars) {
+    const entries = [...this.#models].sort(([a], [b]) => Number(b === first) - Number(a === first));
+    const parts = [];
+    let chars = 2;
+    for (const entry of entries) {
+      const part = JSON.stringify(entry);
+      chars += part.length + 1;
+      if (parts.length && chars > maxChars) break;
+      parts.push(part);
+    }
+    return `[${parts.join(",")}]`;
+  }
 
   /**
    * Add one snapshot. Models that are not in it any more are forgotten.
@@ -76,6 +106,16 @@ export class History {
     for (const value of this.#models.get(key)?.[name] ?? []) if (value !== null && (highest === null || value > highest)) highest = value;
     return highest;
   }
+}
+
+/**
+ * Whether a value has the columns of a series, all of the same length.
+ * @param {any} value
+ */
+function isSeries(value) {
+  const length = value?.time?.length;
+  const isValue = (/** @type {unknown} */ each) => each === null || typeof each === "number";
+  return ["time", ...NAMES].every((name) => Array.isArray(value[name]) && value[name].length === length && value[name].every(isValue));
 }
 
 /** @returns {Record<string, (number | null)[]>} */
