@@ -1,5 +1,4 @@
 """What the scripted customer writes. The customer and the orders are those of tau2's retail data. Pure."""
-# ruff: noqa: RUF001 - Chinese punctuation
 
 from dataclasses import dataclass
 from typing import Final
