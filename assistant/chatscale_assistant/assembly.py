@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 
 from chatscale.api.v1alpha1.shopassistant import DeskType, ShopAssistant
 from chatscale_assistant import metrics
+from chatscale_assistant.conversation.bounded_search import BoundedSearch
 from chatscale_assistant.conversation.knowledge_step import KnowledgeStep
 from chatscale_assistant.conversation.observed import ObservedTools
 from chatscale_assistant.conversation.order_flow import ShopOrders, consent_of
@@ -119,7 +120,7 @@ async def assembled(
             tuple(spec.languages),
             ShopWording(spec.persona, spec.guardrails),
             KnowledgeStep(
-                knowledge,
+                BoundedSearch(knowledge),
                 ShopComposer(spec.persona, spec.guardrails.facts),
                 model,
                 lambda: permission.current.allowed,

@@ -63,6 +63,10 @@ TOOL_SECONDS = Histogram(
     "assistant_tool_seconds", "Time of tool calls that the gate let through", ("server",), buckets=PART_BUCKETS_S,
     registry=REGISTRY,
 )  # fmt: skip
+SEARCHES = Counter(
+    "assistant_searches_total", "Searches of the index, by kind: full, or words (without the encoders, because full "
+    "searches would have to wait too long)", ("kind",), registry=REGISTRY,
+)  # fmt: skip
 RETRIEVAL_SECONDS = Histogram(
     "assistant_retrieval_seconds", "Time of one search of the index", buckets=PART_BUCKETS_S, registry=REGISTRY
 )

@@ -11,7 +11,7 @@ _OBJECT: Final = ("namespace", "chatmodel")
 
 RECONCILE_TOTAL: Final = Counter(
     "chatscale_reconcile_total",
-    "Passes over a custom resource, by its kind and by outcome: ok, gone, conflict, unavailable, bug. 5 series.",
+    "Passes over a custom resource, by its kind and by outcome: ok, gone, conflict, unavailable, bug. 10 series.",
     ("kind", "outcome"),
 )
 RECONCILE_SECONDS: Final = Histogram(

@@ -47,10 +47,11 @@ class Searcher:
         lexical = self._lexical(list(searched)[:MAX_QUESTION_TERMS], source)
         near = self._nearby(question, source)
         judged = [] if near and not any(each.missing for each in near) else list(lexical)[:_JUDGED]
+        having = {term: self.snapshot.with_term(term, judged) for term in searched} if judged else {}
         coverage = {
             passage: max(covered(wanted, has), covered(translated, has))
             for passage in judged
-            for has in [frozenset(term for term in searched if self.snapshot.has_term(term, passage))]
+            for has in [frozenset(term for term, found in having.items() if passage in found)]
         }
         ranked = rank(lexical, near, coverage)
         own = frozenset(terms(question))

@@ -142,10 +142,11 @@ class Snapshot:
         """In how many passages the term is."""
         return int(self._one("SELECT count(*) FROM terms WHERE terms MATCH ?", (match_any([term]),)))
 
-    def has_term(self, term: str, passage: int) -> bool:
-        """Whether the passage has the term."""
-        query = "SELECT 1 FROM terms WHERE terms MATCH ? AND rowid = ?"
-        return self._one(query, (match_any([term]), passage)) is not None
+    def with_term(self, term: str, passages: Sequence[int]) -> set[int]:
+        """Those of the passages that have the term."""
+        places = ", ".join("?" * len(passages))
+        query = f"SELECT rowid FROM terms WHERE terms MATCH ? AND rowid IN ({places})"  # noqa: S608 - only places
+        return {int(row[0]) for row in self._all(query, (match_any([term]), *passages))}
 
     def matrix(self, encoder: str, dimensions: int) -> Matrix:
         """The vectors of an encoder; passages that are not embedded yet are missing."""

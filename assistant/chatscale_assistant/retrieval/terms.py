@@ -34,6 +34,8 @@ _CJK_STOP_CHARACTERS: Final = frozenset(
 
 def fold(text: str) -> str:
     """Compatible characters made equal, lower case, without accents."""
+    if text.isascii():
+        return text.casefold()
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c)))
 

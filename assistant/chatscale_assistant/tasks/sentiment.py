@@ -10,8 +10,8 @@ from chatscale_assistant.tasks.schema import EvidenceItem, Share, TaskModel, Tas
 from chatscale_assistant.tasks.sentiment_head import SentimentHead
 
 MAX_CHARACTERS: Final = 20_000
-_BEGINNING: Final = 400
-_END: Final = 200
+_BEGINNING: Final = 300
+_END: Final = 150
 NEUTRAL_FROM: Final = 0.4
 NEUTRAL_TO: Final = 0.6
 

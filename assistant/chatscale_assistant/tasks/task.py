@@ -1,6 +1,6 @@
 """A task: a name, two schemas and a function; single and batch. The HTTP front has no part of its own in them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -75,7 +75,7 @@ class Task(Generic[In, Out]):
     summary: str
     input_model: type[In]
     output_model: type[Out]
-    core: Callable[[In, TaskContext], Awaitable[Out]] = field(repr=False)
+    core: Callable[[In, TaskContext], Coroutine[Any, Any, Out]] = field(repr=False)
 
     async def run(self, data: object, context: TaskContext) -> Out:
         """The result for one input. Raises InvalidRequestError if the input does not match the schema."""

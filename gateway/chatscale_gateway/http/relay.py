@@ -177,7 +177,9 @@ class Relay:
                 response.close()
 
     async def _send(self, call: Call, lease: Lease) -> UpstreamResponse:
-        headers = request_headers(call.http.headers.items(), call.record.request_id)
+        headers = request_headers(
+            call.http.headers.items(), call.record.request_id, to_assistant=call.model.is_assistant
+        )  # fmt: skip
         if call.record.trace_headers is not None:
             replace_trace_headers(headers, call.record.trace_headers)
         try:

@@ -3,15 +3,20 @@
 The catalog's models come from these resources, never from running pods: a model with no replica is in it, too.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from typing_extensions import override
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
 from chatscale_contract.server.slo import LatencyObjectives
 from chatscale_gateway.routing.live_facts import LiveFacts
+
+_PART: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+"""The end of a forwarded path. It is written to the access log, so it must not be any text of a client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,12 @@ class Model:
     is_assistant: bool = False
     """A ShopAssistant. It is no fallback of a ChatModel: it may request answers of that ChatModel."""
     path_prefixes: tuple[str, ...] = ()
-    """POST requests to paths below these are forwarded, beside `routing.extra_paths`."""
+    """POST requests to `PREFIX/NAME` are forwarded, beside `routing.extra_paths`."""
 
     def has_extra_path(self, path: str) -> bool:
         """Whether a POST to this path, which not all models have, is forwarded."""
-        return path in self.routing.extra_paths or any(path.startswith(f"{each}/") for each in self.path_prefixes)
+        prefix, _, name = path.rpartition("/")
+        return path in self.routing.extra_paths or (prefix in self.path_prefixes and bool(_PART.fullmatch(name)))
 
     @property
     def stopped(self) -> bool:

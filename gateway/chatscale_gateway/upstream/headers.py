@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER
+
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
      "trailers", "transfer-encoding", "upgrade"}
@@ -18,13 +20,15 @@ _OF_PROXIES: Final = frozenset(
 _OF_REQUEST: Final = _HOP_BY_HOP | _SECRETS | _OF_PROXIES | {
     "host", "content-length", "content-type", "content-encoding", "accept-encoding", "expect", "x-request-id"
 }  # fmt: skip
+_OF_REQUEST_TO_MODEL: Final = _OF_REQUEST | {CUSTOMER_TOKEN_HEADER.lower()}
+"""Only ShopAssistants get the customer's token, which is a credential."""
 _OF_RESPONSE: Final = _HOP_BY_HOP | _SECRETS | {"content-length", "date", "server", "x-request-id", "cache-control"}
 _OURS: Final = "x-chatscale-"
 
 
-def request_headers(found: Iterable[tuple[str, str]], request_id: str) -> dict[str, str]:
+def request_headers(found: Iterable[tuple[str, str]], request_id: str, *, to_assistant: bool = False) -> dict[str, str]:
     """The headers that a replica gets. The body is JSON without compression, and so must be the response."""
-    headers = _without(found, _OF_REQUEST)
+    headers = _without(found, _OF_REQUEST if to_assistant else _OF_REQUEST_TO_MODEL)
     headers["Content-Type"] = "application/json"
     headers["Accept-Encoding"] = "identity"
     headers["X-Request-Id"] = request_id

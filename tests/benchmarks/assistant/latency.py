@@ -1,6 +1,6 @@
 """Own latency of the assistant without the model, at a fixed rate of questions.
 
-    python -m tests.benchmarks.assistant.latency [--rate 30] [--seconds 60]
+    python -m tests.benchmarks.assistant.latency [--rate 30] [--seconds 60] [--cache FOLDER]
 
 Starts one pod's process over tau2's catalogue and policy with the real index and encoders, and sends the development
 questions of the evaluation in three languages. Arrivals are Poisson and do not wait for answers (open loop), so a slow
@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import aiohttp
 import yaml
 
 from chatscale_assistant.evaluation import questions
+from chatscale_assistant.index.configured import CACHE_FILE
 from hack.paths import ROOT
 from tests.benchmarks.assistant.shop_folder import write_shop
 
@@ -73,14 +75,14 @@ async def measure(url: str, texts: Sequence[str], rate: float, seconds: float) -
     return latencies, outcomes
 
 
-async def wait_until_ready(url: str) -> float:
-    """Seconds until the pod is ready."""
+async def wait_until_ready(url: str, log: Path) -> float:
+    """Seconds until the pod is ready and all passages are embedded."""
     started = time.monotonic()
     async with aiohttp.ClientSession() as session:
         while time.monotonic() - started < START_TIMEOUT_S:
             try:
                 async with session.get(f"{url}/readyz") as response:
-                    if response.status == 200:
+                    if response.status == 200 and '"complete": true' in log.read_text():
                         return time.monotonic() - started
             except aiohttp.ClientError:
                 pass
@@ -88,9 +90,9 @@ async def wait_until_ready(url: str) -> float:
     raise TimeoutError(f"not ready within {START_TIMEOUT_S:g} s")
 
 
-async def run(url: str, rate: float, seconds: float) -> None:
+async def run(url: str, log: Path, rate: float, seconds: float) -> None:
     """Measure and print."""
-    print(f"ready after {await wait_until_ready(url):.1f} s")
+    print(f"ready after {await wait_until_ready(url, log):.1f} s")
     texts = development_questions()
     await measure(url, texts, 5, 5)
     latencies, outcomes = await measure(url, texts, rate, seconds)
@@ -105,24 +107,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.assistant.latency", description=__doc__)
     parser.add_argument("--rate", type=float, default=30.0, help="questions per second")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--cache", type=Path, help="folder that keeps the embeddings between runs")
     parser.add_argument("--port", type=int, default=18_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         variables = write_shop(Path(folder))
         variables["CHATSCALE_ASSISTANT_PORT"] = str(options.port)
-        log = Path(folder) / "log"
+        log, vectors = Path(folder) / "log", Path(folder) / "index" / CACHE_FILE
+        kept = options.cache / CACHE_FILE if options.cache else None
+        if kept is not None and kept.exists():
+            shutil.copy(kept, vectors)
         with log.open("w") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "chatscale_assistant"],
                 env={**os.environ, **variables}, stdout=file, stderr=file, cwd=ROOT,
             )  # fmt: skip
         try:
-            asyncio.run(run(f"http://127.0.0.1:{options.port}", options.rate, options.seconds))
+            asyncio.run(run(f"http://127.0.0.1:{options.port}", log, options.rate, options.seconds))
             fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
             print(f"CPU of the process: {(int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK'):.1f} s")
         finally:
             process.terminate()
             process.wait(timeout=60)
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(vectors, kept)
             print(*log.read_text().splitlines()[-3:], sep="\n")
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatscale_assistant.retrieval.scoring import (
+    THRESHOLD,
     Background,
     Nearby,
     confidence,
@@ -88,7 +89,7 @@ def test_coverage_weighs_rare_terms():
     assert covered([], frozenset({"a"})) == 0
 
 
-def test_confidence_is_a_half_where_an_answer_is_as_likely_as_none():
-    assert confidence(4.25) == pytest.approx(0.5)
+def test_confidence_is_a_half_at_the_threshold():
+    assert confidence(THRESHOLD) == pytest.approx(0.5)
     assert confidence(1e9) == pytest.approx(1)
     assert confidence(-1e9) == pytest.approx(0)

@@ -135,7 +135,8 @@ async def test_forwards_the_tasks_of_an_assistant_and_of_no_chatmodel():
     body = {**chat(), "input": "great"}
     assistant = replace(a_model(), path_prefixes=(TASKS_PATH,))
     async with serving(Pod()) as pod, a_gateway(pod, models=(assistant,)) as world:
-        for path, status in (("/v1/tasks/sentiment", 200), ("/v1/tasks", 404), ("/v1/tasksX/sentiment", 404)):
+        for path, status in (("/v1/tasks/sentiment", 200), ("/v1/tasks", 404), ("/v1/tasksX/sentiment", 404),
+                             ("/v1/tasks/a/b", 404), ("/v1/tasks/My%20address", 404)):  # fmt: skip
             async with world.client.post(path, json=body) as response:
                 assert response.status == status
         assert pod.bodies[0]["input"] == "great"
@@ -148,7 +149,8 @@ async def test_passes_the_customers_token_and_the_extras_to_the_assistant_and_lo
 ):
     caplog.set_level("DEBUG")
     extras = {"conversation": "c-17", "customer_token": "secret-token"}
-    async with serving(Pod()) as pod, a_gateway(pod) as world:
+    assistant = replace(a_model(), is_assistant=True)
+    async with serving(Pod()) as pod, a_gateway(pod, models=(assistant,)) as world:
         headers = {CUSTOMER_TOKEN_HEADER: "header-token"}
         async with world.client.post(CHAT, json={**chat(), EXTRAS_FIELD: extras}, headers=headers) as response:
             assert response.status == 200
@@ -157,6 +159,14 @@ async def test_passes_the_customers_token_and_the_extras_to_the_assistant_and_lo
     logged = " ".join(str(vars(record)) for record in caplog.records) + json.dumps(world.lines)
     assert "secret-token" not in logged
     assert "header-token" not in logged
+
+
+async def test_gives_the_customers_token_to_no_chatmodel():
+    async with serving(Pod()) as pod, a_gateway(pod) as world:
+        response = await world.client.post(CHAT, json=chat(), headers={CUSTOMER_TOKEN_HEADER: "token"})
+        assert response.status == 200
+        response.release()
+    assert CUSTOMER_TOKEN_HEADER.lower() not in pod.headers[0]
 
 
 async def give_embeddings(http: web.Request) -> web.StreamResponse:
