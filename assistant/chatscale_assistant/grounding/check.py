@@ -9,7 +9,7 @@ from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
 from chatscale_assistant.domain.evidence import Chunk, Evidence, ToolResult
 from chatscale_assistant.grounding import claims, polarity
 from chatscale_assistant.grounding.matching import Clause, Weights, find_segment, fit
-from chatscale_assistant.grounding.segments import Segment, language_of, segment, split_clauses
+from chatscale_assistant.grounding.segments import Segment, fact_terms, language_of, segment, split_clauses
 from chatscale_assistant.language.concepts import EXCLUSIVE, terms
 from chatscale_assistant.language.quantities import find_facts
 
@@ -130,7 +130,7 @@ class _Checker:
         similarity = (
             {i: self._similarity(sentence, text) for i, text in enumerate(self._texts)} if self._similarity else {}
         )
-        around = terms(sentence)
+        around = fact_terms(sentence)
         return tuple(
             Clause(text, terms(text), around, before, find_facts(text, self._language), similarity)
             for text in split_clauses(sentence) or (sentence,)
@@ -180,6 +180,10 @@ class _Checker:
 
     def _nearest(self, clause: Clause, pieces: set[int]) -> Segment:
         candidates = [each for each in self._segments if each.evidence in pieces]
+        # "in stock" is about the field with this name, whatever else the clause names.
+        flags = [each for each in candidates if each.flag is not None and each.terms & clause.terms]
+        if flags:
+            return max(flags, key=lambda each: fit(clause, each, self._weigh))
         return max(candidates, key=lambda each: fit(clause, each, self._weigh))
 
     def _covers(self, sentence: str, clauses: tuple[Clause, ...], pieces: set[int]) -> bool:

@@ -66,11 +66,13 @@ _COURTESY: Final = re.compile(
     r"您好|你好|谢谢|感谢|不客气|好的|当然|抱歉|很抱歉|对不起|非常抱歉|请问|如有|如果您(?:还|有)|希望|祝您|很高兴|我理解|请告诉|欢迎)"
 )
 _MAX_COURTESY: Final = 14
+_MAX_UNKNOWN_PAIRS: Final = 3
+"""Pairs of Chinese characters that a courtesy may have beside the usual ones."""
 _COURTESY_TERMS: Final = terms(
-    "let me know anything else questions help further assist assistance today happy feel free contact understand sorry frustration "
+    "am let me know anything else any other have  questions help further assist assistance today happy feel free contact understand sorry frustration "
     "inconvenience glad great welcome thank nice good day morning evening afternoon here information found dear hello hi sure course certainly "
-    "désolé comprends gêne question aide aider informations voici bonjour bonsoir merci plaisir journée reste disposition autre besoin certainement sûr "
-    "您好抱歉谢谢感谢帮助问题告诉理解不便其他需要希望高兴当然信息以下祝愉快"
+    "désolé hésitez autres avez comprends gêne question aide aider informations voici bonjour bonsoir merci plaisir journée reste disposition autre besoin certainement sûr "
+    "您好抱歉谢谢感谢帮助问题其他问题带来不便给带来告诉理解不便其他需要希望高兴当然信息以下祝愉快"
 )
 
 

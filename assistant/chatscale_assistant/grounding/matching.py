@@ -59,10 +59,10 @@ def fit(clause: Clause, segment: Segment, weigh: Weights, *, without: Key | None
     own = clause.terms | {fact_term(fact.key) for fact in clause.facts if fact.key != without}
     near = segment.terms | {fact_term(key) for key in segment.facts}
     score = sum(weigh(term) * _overlap(term, near, segment.context) for term in own)
-    score += _BEFORE_WEIGHT * sum(weigh(term) * _overlap(term, near, segment.context) for term in clause.around - own)
-    score += _BEFORE_WEIGHT**2 * sum(
-        weigh(term) * _overlap(term, near, segment.context) for term in clause.before - own - clause.around
-    )
+    tested = {fact_term(without)} if without else set()
+    around, before = clause.around - own - tested, clause.before - own - clause.around
+    score += _BEFORE_WEIGHT * sum(weigh(term) * _overlap(term, near, segment.context) for term in around)
+    score += _BEFORE_WEIGHT**2 * sum(weigh(term) * _overlap(term, near, segment.context) for term in before)
     return score + _SIMILARITY_WEIGHT * clause.similarity.get(segment.evidence, 0.0)
 
 
@@ -98,7 +98,11 @@ def _same_phone(one: str, other: str) -> bool:
 
 def rivals(segment: Segment, fact: Fact) -> bool:
     """Whether the segment has another value that could stand in the fact's place."""
-    return any(kind is fact.kind and (unit == fact.unit or not unit) for kind, _, unit in segment.facts)
+    return any(
+        (kind is fact.kind and (unit == fact.unit or not unit))
+        or (kind is FactKind.MONEY and fact.kind is FactKind.NUMBER and not fact.unit)
+        for kind, _, unit in segment.facts
+    )
 
 
 def find_segment(
@@ -112,7 +116,11 @@ def find_segment(
     score, best = max(holding, key=lambda pair: pair[0])
     if fact.kind in {FactKind.CODE, FactKind.LINK, FactKind.EMAIL, FactKind.PHONE}:
         return best, True  # it names its source by itself
-    others = [value for value, each in scored if not states(each, fact, currency) and rivals(each, fact)]
-    top = max(value for value, _ in scored)
-    fits = score > _EPSILON and score >= _MIN_FIT * top and all(score > value + _EPSILON for value in others)
+    others = [
+        value for value, each in scored
+        if each.asserted is best.asserted and not states(each, fact, currency) and rivals(each, fact)
+    ]
+    top = max(value for value, each in scored if each.asserted is best.asserted)
+    margin = _EPSILON if best.asserted else -_EPSILON
+    fits = score > _EPSILON and score >= _MIN_FIT * top and all(score > value + margin for value in others)
     return (best, True) if fits else (None, True)

@@ -25,7 +25,13 @@ _CLAUSE: Final = re.compile(
 )
 _MONEY_FIELD: Final = re.compile(r"price|cost|amount|total|balance|prix|montant|价|金额|余额|费", re.IGNORECASE)
 _CURRENCY_FIELD: Final = re.compile(r"currency|devise|货币|币种", re.IGNORECASE)
+_ASSERTED_FIELD: Final = re.compile(
+    r"price|cost|amount|total|balance|stock|quantit|date|time|status|deliver|rating|prix|montant|价|金额|余额|费|库存|数量|日期|状态",
+    re.IGNORECASE,
+)
 _HUGE: Final = 4000
+_MIN_CLAUSE_TERMS: Final = 2
+_FLAGS: Final = {"true": True, "yes": True, "oui": True, "是": True, "false": False, "no": False, "non": False, "否": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,23 @@ class Segment:
     context: frozenset[str]
     """Terms around it, and keys of the facts around it."""
     facts: frozenset[Key]
+    asserted: bool = True
+    """False for a property that tells similar objects apart, such as a size: others may have another value."""
+    flag: bool | None = None
+    """The value of a yes-or-no field."""
 
 
 def split_clauses(sentence: str) -> tuple[str, ...]:
-    """The clauses of a sentence; numbers keep their commas."""
-    return tuple(part for part in map(str.strip, _CLAUSE.split(sentence)) if part)
+    """The clauses of a sentence. Numbers keep their commas, lists of properties stay with what they describe."""
+    clauses: list[str] = []
+    start = 0
+    for mark in _CLAUSE.finditer(sentence):
+        part = sentence[start : mark.start()]
+        closed = sum(map(part.count, "(（[")) <= sum(map(part.count, ")）]"))
+        if closed and (len(terms(part)) > _MIN_CLAUSE_TERMS or find_facts(part, language_of(part))):
+            clauses.append(part.strip())
+            start = mark.end()
+    return tuple(filter(None, (*clauses, sentence[start:].strip())))
 
 
 def language_of(text: str) -> Language:
@@ -75,8 +93,9 @@ def fact_terms(text: str) -> frozenset[str]:
 
 
 def fact_term(key: Key) -> str:
-    """A fact as a term."""
-    return f"f:{':'.join(key)}"
+    """A fact as a term. A price without a currency is a number."""
+    kind, value, unit = key
+    return f"f:{FactKind.NUMBER if kind is FactKind.MONEY and not unit else kind}:{value}:{unit}"
 
 
 def _document(number: int, chunk: Chunk) -> Iterator[Segment]:
@@ -139,9 +158,11 @@ def _leaf(number: int, key: str, value: Any, context: frozenset[str], currency: 
     facts = [*find_facts(raw, language_of(raw))]
     if _MONEY_FIELD.search(key):
         facts = [_as_money(fact, currency) for fact in facts]
-    if isinstance(value, bool):
-        text = _words(key) if value else f"not {_words(key)}"
-    yield Segment(number, text, terms(text), context, frozenset(fact.key for fact in facts))
+    flag = value if isinstance(value, bool) else _FLAGS.get(raw.strip().casefold())
+    if flag is not None:
+        text = _words(key) if flag else f"not {_words(key)}"
+    asserted = _ASSERTED_FIELD.search(key) is not None
+    yield Segment(number, text, terms(text), context, frozenset(fact.key for fact in facts), asserted, flag)
 
 
 def _as_money(fact: Fact, currency: str) -> Fact:

@@ -14,7 +14,7 @@ from chatscale_assistant.index.builder import Builder
 from chatscale_assistant.index.knowledge import Knowledge, LiveSource
 from chatscale_assistant.index.sources import FolderSource
 from chatscale_assistant.index.store import FileStore, Store
-from chatscale_assistant.index.urls import UrlSource
+from chatscale_assistant.index.urls import WebSource
 from chatscale_assistant.index.worker import Worker
 from chatscale_contract.assistant.endpoints import INDEX_FOLDER, KNOWLEDGE_MOUNT_PATH
 
@@ -36,7 +36,10 @@ def make_knowledge(
     folder: Path = Path(INDEX_FOLDER),
     worker: Worker | None = None,
 ) -> Knowledge:
-    """Enter its `running()`, which also closes the worker. `store` is a PostgresStore where the spec names one; a file in `folder` without it."""
+    """Enter its `running()`, which also closes the worker.
+
+    `store` is a PostgresStore where the spec names one; a file in `folder` without it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     return Knowledge(
         [_live(each, session, mounts) for each in spec.knowledge],
@@ -50,4 +53,4 @@ def make_knowledge(
 
 
 def _live(source: KnowledgeSource, session: aiohttp.ClientSession, mounts: Path) -> LiveSource:
-    return FolderSource(source, mounts / source.name) if source.url is None else UrlSource(source, session)
+    return FolderSource(source, mounts / source.name) if source.url is None else WebSource(source, session)

@@ -68,6 +68,7 @@ class Knowledge(Retriever):
         self._newest: Content | None = None
         self._failure = ""
         self._building = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
         self._incomplete = asyncio.Event()
         self.ready = asyncio.Event()
         """Set from the first index that has all usable sources."""
@@ -104,9 +105,10 @@ class Knowledge(Retriever):
     def states(self) -> tuple[SourceState, ...]:
         """The sources, for GET /state."""
         states = self._content.states if self._content else ()
-        if not self._failure:
+        failure = self._failure or (self._open.searcher.failure if self._open else "")
+        if not failure:
             return states
-        return tuple(state.model_copy(update={"message": state.message or self._failure[:1024]}) for state in states)
+        return tuple(state.model_copy(update={"message": state.message or failure[:1024]}) for state in states)
 
     @override
     async def search(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
@@ -149,6 +151,10 @@ class Knowledge(Retriever):
 
     async def refresh(self) -> bool:
         """Look at the sources once; True if a change is in use now. Embedding follows in the background."""
+        async with self._refreshing:  # an earlier look must not replace a later one
+            return await self._refresh()
+
+    async def _refresh(self) -> bool:
         content = Content(tuple([await each.read() for each in self._sources]))
         if self._content is not None and self._open is not None and content.sources == self._content.sources:
             return False
@@ -187,6 +193,9 @@ class Knowledge(Retriever):
                 self._incomplete.set()
 
     async def _embed_always(self) -> None:
+        for encoder in self._builder.encoders:  # loading takes up to 2 s, which no customer should wait for
+            with contextlib.suppress(SourceError):
+                await self._worker.call(partial(encoder.queries, ["hello"]), Priority.INDEXING)
         while True:
             await self._incomplete.wait()
             self._incomplete.clear()

@@ -25,8 +25,12 @@ from chatscale_assistant.retrieval.decoding import MAX_FILE_BYTES
 
 FETCH_TIMEOUT_S: Final = 30
 MAX_REDIRECTS: Final = 3
+RETRY_S: Final = 30
+"""After a failed fetch, if the interval is longer."""
 KEPT_INTERVALS: Final = 3
-"""A server that does not answer has not changed anything: its content is used for this many intervals more."""
+KEPT_S: Final = 3600
+"""A server that fails has not changed anything. Its content is used for 3 intervals more, an hour at most; if the
+interval is longer than an hour, for one interval."""
 _GONE: Final = frozenset({401, 403, 404, 410, 451})
 """Answers that say that the file is not for us any more: its text is left out at once."""
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -51,7 +55,7 @@ class _GoneError(SourceError):
 
 
 @dataclass(slots=True)
-class UrlSource:
+class WebSource:
     """One source behind HTTP. Use it in one event loop."""
 
     spec: KnowledgeSource
@@ -87,6 +91,7 @@ class UrlSource:
 
     async def _update(self, now_s: float) -> None:
         interval_s = self._interval.total_seconds()
+        kept_s = min(KEPT_INTERVALS * interval_s, max(interval_s, KEPT_S))
         self._next_s = now_s + interval_s
         try:
             self._source = await self._fetch(self._source)
@@ -94,7 +99,8 @@ class UrlSource:
         except _GoneError as e:
             self._leave_out(str(e))
         except SourceError as e:
-            if self._source is None or now_s - self._fetched_s > KEPT_INTERVALS * interval_s:
+            self._next_s = now_s + min(interval_s, RETRY_S)
+            if self._source is None or now_s - self._fetched_s > kept_s:
                 self._leave_out(str(e))
 
     @property

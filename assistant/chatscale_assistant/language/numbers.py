@@ -129,6 +129,8 @@ WORDS: Final = _english() | _french()
 """Number words of English and French -> value. "six" is the same in both."""
 UNCERTAIN: Final = frozenset({"one", "un", "une", "neuf", "a", "an"})
 """Also an article, a pronoun or an adjective: a number only before a unit."""
+FIRST_WORDS: Final = frozenset(word.replace("-", " ").split()[0] for word in WORDS)
+"""What a number in words begins with: most texts have none of them, and need no further search."""
 WORD_PATTERN: Final = "|".join(re.escape(word) for word in sorted(WORDS, key=len, reverse=True))
 
 _ZH_DIGITS: Final = {c: v for v, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "半": 0}

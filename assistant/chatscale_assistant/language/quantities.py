@@ -4,7 +4,7 @@ One scanner for messages, drafts and sources, so that two texts with the same fa
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -80,6 +80,7 @@ _WORD: Final = re.compile(
     rf"(?<![\w-])(?P<n>{numbers.WORD_PATTERN})(?![\w])(?!-[a-zà-ÿ]+-)(?:[\s-](?P<unit>{units.UNIT_PATTERN}))?",
     re.IGNORECASE,
 )
+_LATIN: Final = re.compile(r"[a-zà-ÿ]+")
 _ARTICLE: Final = re.compile(
     rf"(?:\b(?:within|in|after|takes?|for|under)\s+(?:an?|one)|\b(?:dans|en|sous|après|pendant|d')\s?(?:une?))\s(?P<unit>{units.UNIT_PATTERN})",
     re.IGNORECASE,
@@ -101,19 +102,8 @@ def find_facts(text: str, language: Language) -> tuple[Fact, ...]:
     """The facts of the text, by position. `language` decides how 1.000 and 5/3/2026 are read."""
     facts: list[Fact] = []
     rest = normalise(text)
-    for scan in (
-        _links,
-        _dates,
-        _phones,
-        _times,
-        _currency_first,
-        _percent_zh,
-        _units,
-        _codes,
-        _words,
-        _chinese,
-        _vague,
-    ):
+    scans = _SCANS if any(map(str.isdigit, rest)) else _SCANS_WITHOUT_DIGITS
+    for scan in scans:
         found = sorted(scan(rest, language), key=lambda fact: (fact.start, -fact.end))
         for fact in found:
             if not rest[fact.start : fact.end].strip("\0") or "\0" in rest[fact.start : fact.end]:
@@ -158,6 +148,11 @@ def _dates(text: str, language: Language) -> Iterator[Fact]:
         yield Fact(FactKind.DATE, value, "", start, end)
 
 
+def _date_words(text: str, _: Language) -> Iterator[Fact]:
+    for start, end, value in dates.find_words(text):
+        yield Fact(FactKind.DATE, value, "", start, end)
+
+
 def _times(text: str, _: Language) -> Iterator[Fact]:
     for start, end, value in dates.find_times(text):
         yield Fact(FactKind.TIME, value, "", start, end)
@@ -192,12 +187,17 @@ def _codes(text: str, _: Language) -> Iterator[Fact]:
 
 
 def _words(text: str, _: Language) -> Iterator[Fact]:
+    if numbers.FIRST_WORDS.isdisjoint(_LATIN.findall(text.casefold())):
+        return
     for match in _WORD.finditer(text):
         word = match["n"].casefold()
         unit = units.unit_of(match["unit"]) if match["unit"] else None
         if unit is None and word in numbers.UNCERTAIN:
             continue
         yield quantity(Decimal(numbers.WORDS[word]), unit, match.start(), match.end())
+
+
+def _articles(text: str, _: Language) -> Iterator[Fact]:
     for match in _ARTICLE.finditer(text):
         unit = units.unit_of(match["unit"])
         if unit is not None and unit.dimension in units.TIME_DIMENSIONS:
@@ -230,6 +230,13 @@ def _vague(text: str, _: Language) -> Iterator[Fact]:
         if unit is not None:
             kind = FactKind.DURATION if unit.dimension in units.TIME_DIMENSIONS else FactKind.NUMBER
             yield Fact(kind, f"few of {numbers.plain(unit.factor)}", unit.dimension, match.start(), match.end())
+
+
+_Scan = Callable[[str, Language], Iterator[Fact]]
+_SCANS_WITHOUT_DIGITS: Final[tuple[_Scan, ...]] = (_links, _date_words, _percent_zh, _words, _articles, _chinese, _vague)
+_SCANS: Final[tuple[_Scan, ...]] = (
+    _links, _dates, _phones, _times, _currency_first, _percent_zh, _units, _codes, _words, _articles, _chinese, _vague,
+)  # fmt: skip
 
 
 def _multiple(text: str | None) -> int:

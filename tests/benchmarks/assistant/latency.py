@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -75,14 +75,14 @@ async def measure(url: str, texts: Sequence[str], rate: float, seconds: float) -
     return latencies, outcomes
 
 
-async def wait_until_ready(url: str, log: Path) -> float:
+async def wait_until_ready(url: str, is_complete: Callable[[], bool]) -> float:
     """Seconds until the pod is ready and all passages are embedded."""
     started = time.monotonic()
     async with aiohttp.ClientSession() as session:
         while time.monotonic() - started < START_TIMEOUT_S:
             try:
                 async with session.get(f"{url}/readyz") as response:
-                    if response.status == 200 and '"complete": true' in log.read_text():
+                    if response.status == 200 and is_complete():
                         return time.monotonic() - started
             except aiohttp.ClientError:
                 pass
@@ -90,9 +90,9 @@ async def wait_until_ready(url: str, log: Path) -> float:
     raise TimeoutError(f"not ready within {START_TIMEOUT_S:g} s")
 
 
-async def run(url: str, log: Path, rate: float, seconds: float) -> None:
+async def run(url: str, is_complete: Callable[[], bool], rate: float, seconds: float) -> None:
     """Measure and print."""
-    print(f"ready after {await wait_until_ready(url, log):.1f} s")
+    print(f"ready after {await wait_until_ready(url, is_complete):.1f} s")
     texts = development_questions()
     await measure(url, texts, 5, 5)
     latencies, outcomes = await measure(url, texts, rate, seconds)
@@ -122,8 +122,12 @@ def main() -> None:
                 [sys.executable, "-m", "chatscale_assistant"],
                 env={**os.environ, **variables}, stdout=file, stderr=file, cwd=ROOT,
             )  # fmt: skip
+
+        def is_complete() -> bool:
+            return '"complete": true' in log.read_text()
+
         try:
-            asyncio.run(run(f"http://127.0.0.1:{options.port}", log, options.rate, options.seconds))
+            asyncio.run(run(f"http://127.0.0.1:{options.port}", is_complete, options.rate, options.seconds))
             fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
             print(f"CPU of the process: {(int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK'):.1f} s")
         finally:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-ACCOUNT, TOKEN = "7", "bot-token"  # noqa: S105 - a test's token
+ACCOUNT, TOKEN = "7", "bot-token"
 INCOMING, OUTGOING = 0, 1
 
 

@@ -71,7 +71,7 @@ class FakeTasks:
 
 
 async def identify(token: str) -> Customer | None:
-    return Customer("ann") if token == "token-of-ann" else None  # noqa: S105 - a test's token
+    return Customer("ann") if token == "token-of-ann" else None
 
 
 @dataclass

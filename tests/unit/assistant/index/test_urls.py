@@ -6,7 +6,7 @@ from aiohttp.test_utils import TestServer
 
 from chatscale.api.v1alpha1.shopassistant import KnowledgeSource
 from chatscale_assistant.index import urls
-from chatscale_assistant.index.urls import UrlSource
+from chatscale_assistant.index.urls import WebSource
 
 CATALOGUE = "name,price\nMug,{}\n"
 
@@ -50,7 +50,7 @@ async def site():
                 "url": {"url": str(server.make_url("/shop.csv")), "intervalSeconds": 60},
             }
         )
-        made.source = UrlSource(spec, session, clock=lambda: made.now_s)
+        made.source = WebSource(spec, session, clock=lambda: made.now_s)
         yield made
         await made.source.close()
 
@@ -92,6 +92,16 @@ async def test_a_server_that_fails_for_long_is_left_out_and_comes_back(site):
 
     site.status = 200
     assert (await site.read(after_s=61)).chunks == first.chunks
+
+
+async def test_a_source_that_could_not_be_fetched_at_the_start_is_tried_again_soon(site):
+    daily = site.source.spec.url.model_copy(update={"interval_seconds": 86_400})
+    site.source.spec = site.source.spec.model_copy(update={"url": daily})
+    site.status = 503
+    assert "found 503" in (await site.read()).message
+
+    site.status = 200
+    assert (await site.read(after_s=31)).chunks
 
 
 @pytest.mark.parametrize(
