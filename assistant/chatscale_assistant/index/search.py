@@ -18,6 +18,8 @@ from chatscale_assistant.retrieval.terms import MAX_QUESTION_TERMS, content_term
 
 _JUDGED: Final = 20
 """Lexical matches whose coverage stands in for missing vectors."""
+OTHER_ROWS: Final = 3
+"""Of the best product: a question that names no variant is answered with several."""
 _OVERFETCH: Final = 20
 """Of lexical matches where one source is searched: BM25 ranks all sources."""
 
@@ -38,7 +40,10 @@ class Searcher:
     """Why the last search went without an encoder; empty if it used all."""
 
     def search(self, question: str, limit: int, source: str | None) -> Retrieved:
-        """The best chunks: one of each product, one of each curated reply."""
+        """The best chunks: one of each product and of each curated reply, `limit` at most.
+
+        If the best one is a product, up to OTHER_ROWS of its other rows follow at the end.
+        """
         wanted = [([term], self._rarity(term)) for term in dict.fromkeys(content_terms(question))]
         translated = [(each, 1.0) for each in concepts(question)]
         searched = dict.fromkeys(
@@ -56,14 +61,16 @@ class Searcher:
         ranked = rank(lexical, near, coverage)
         own = frozenset(terms(question))
         hits: dict[str, Hit] = {}
+        rows: list[Hit] = []
         for each in ranked:
             if len(hits) == limit:
                 break
-            chunk = _closest(self.snapshot.chunks_of(each.passage), own)
+            chunk, *others = _closest_first(self.snapshot.chunks_of(each.passage), own)
+            rows = rows or [Hit(other, each.confidence) for other in others[:OTHER_ROWS] if not hits]
             key = f"{chunk.source} {chunk.fields[REPLY_FIELD]}" if chunk.kind is KnowledgeKind.REPLIES else chunk.id
             hits.setdefault(key, Hit(chunk, each.confidence))
         answerable = ranked[0].confidence if ranked else 0.0
-        return Retrieved(tuple(hits.values()), self.snapshot.version, answerable)
+        return Retrieved((*hits.values(), *rows), self.snapshot.version, answerable)
 
     def _lexical(self, searched: Sequence[str], source: str | None) -> dict[int, float]:
         limit = NEAREST if source is None else NEAREST * _OVERFETCH
@@ -92,6 +99,8 @@ class Searcher:
         return math.log(1 + len(self.snapshot.sources) / (1 + self.snapshot.frequency(term)))
 
 
-def _closest(chunks: Sequence[Chunk], own: frozenset[str]) -> Chunk:
-    """The row of a product that shares most terms with the question; the first one of equals."""
-    return max(chunks, key=lambda chunk: len(own.intersection(terms(chunk.text)))) if len(chunks) > 1 else chunks[0]
+def _closest_first(chunks: Sequence[Chunk], own: frozenset[str]) -> list[Chunk]:
+    """The rows of a product, by the number of terms that they share with the question; equal ones keep their order."""
+    if len(chunks) == 1:
+        return list(chunks)
+    return sorted(chunks, key=lambda chunk: -len(own.intersection(terms(chunk.text))))
