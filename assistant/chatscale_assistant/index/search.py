@@ -13,7 +13,7 @@ from chatscale_assistant.index.snapshot import Snapshot
 from chatscale_assistant.index.vectors import NEAREST, Vectors
 from chatscale_assistant.retrieval.glossary import concepts
 from chatscale_assistant.retrieval.replies import REPLY_FIELD
-from chatscale_assistant.retrieval.scoring import Background, Nearby, covered, rank
+from chatscale_assistant.retrieval.scoring import Background, Nearby, answerable, covered, rank
 from chatscale_assistant.retrieval.terms import MAX_QUESTION_TERMS, content_terms, has_cjk, terms
 
 _JUDGED: Final = 20
@@ -71,8 +71,12 @@ class Searcher:
             rows = rows or [Hit(other, each.confidence) for other in others[:OTHER_ROWS] if not hits]
             key = f"{chunk.source} {chunk.fields[REPLY_FIELD]}" if chunk.kind is KnowledgeKind.REPLIES else chunk.id
             hits.setdefault(key, Hit(chunk, each.confidence))
-        answerable = ranked[0].confidence if ranked else 0.0
-        return Retrieved((*hits.values(), *rows), self.snapshot.version, answerable)
+        likely = answerable(ranked[0], self._uncovered(translated, ranked[0].passage)) if ranked else 0.0
+        return Retrieved((*hits.values(), *rows), self.snapshot.version, likely)
+
+    def _uncovered(self, concepts: Sequence[tuple[Sequence[str], float]], passage: int) -> int:
+        """How many concepts have no term in the passage."""
+        return sum(not any(self.snapshot.with_term(term, [passage]) for term in group) for group, _ in concepts)
 
     def _lexical(self, searched: Sequence[str], source: str | None) -> dict[int, float]:
         limit = NEAREST if source is None else NEAREST * _OVERFETCH
