@@ -82,6 +82,7 @@ class ServerConnection:
                     await self._serve(session)
                     retry_s = FIRST_RETRY_S
             except Exception as error:  # noqa: BLE001 - the loop's top: no failure of a shop's server may end the assistant
+                _raise_if_cancelled(error)
                 await self._lose(_describe(error))
             else:
                 await self._lose("the session broke")
@@ -170,6 +171,13 @@ class ServerConnection:
             async with self._changed:
                 await self._changed.wait()
         return session
+
+
+def _raise_if_cancelled(error: Exception) -> None:
+    """A session that breaks while it is closed replaces the CancelledError of the task by its own error."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
 
 
 def _describe(error: BaseException) -> str:
