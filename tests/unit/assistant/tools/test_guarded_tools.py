@@ -7,7 +7,7 @@ import pytest
 
 from chatscale_assistant.domain.conversation import Customer, Speaker, Turn
 from chatscale_assistant.domain.evidence import ToolCall
-from chatscale_assistant.errors import GateClosedError, ToolFailedError
+from chatscale_assistant.errors import ToolFailedError
 from chatscale_assistant.evaluation.retail_world import ask
 from chatscale_assistant.gate.decisions import Refusal
 from chatscale_assistant.gate.proposals import receipt_code
@@ -28,17 +28,18 @@ def small_shop() -> Shop:
     card = {"source": "credit_card", "id": "credit_card_1", "brand": "visa", "last_four": "1234"}
     gift = {"source": "gift_card", "id": "gift_card_1", "balance": 5.0}
     users = {
-        name: {"user_id": name, "name": {"first_name": name, "last_name": "Doe"}, "address": ADDRESS, "email": f"{name}@x",
-               "payment_methods": {"credit_card_1": card, "gift_card_1": dict(gift)}, "orders": []}
+        name: {"user_id": name, "name": {"first_name": name, "last_name": "Doe"}, "address": ADDRESS,
+               "email": f"{name}@x", "payment_methods": {"credit_card_1": card, "gift_card_1": dict(gift)}, "orders": []}
         for name in ("sara_1", "omar_2")
     }  # fmt: skip
     variants = {
         key: {"item_id": key, "options": {"size": size}, "available": size != "L", "price": price}
         for key, size, price in (("10", "S", 20.0), ("11", "M", 22.0), ("12", "L", 20.0))
     }
+    item = {"name": "T-Shirt", "product_id": "1", "item_id": "10", "price": 20.0, "options": {"size": "S"}}
     orders = {
         key: {"order_id": key, "user_id": user, "address": ADDRESS, "status": status, "fulfillments": [],
-              "items": [{"name": "T-Shirt", "product_id": "1", "item_id": "10", "price": 20.0, "options": {"size": "S"}}],
+              "items": [dict(item)],
               "payment_history": [
                   {"transaction_type": "payment", "amount": 20.0, "payment_method_id": "credit_card_1"}]}
         for key, user, status in (
@@ -198,9 +199,9 @@ async def test_reads_are_bound_to_the_customer(session, call, customer, reason):
 @pytest.mark.parametrize(
     ("tool", "arguments", "rule"),
     [
-        pytest.param("cancel_pending_order", {"order_id": "#W3", "reason": "no longer needed"}, "status", id="delivered"),
+        pytest.param("cancel_pending_order", {**CANCEL.arguments, "order_id": "#W3"}, "status", id="delivered"),
         pytest.param("return_delivered_order_items", {"order_id": "#W1", "item_ids": ["10"]}, "status", id="pending"),
-        pytest.param("return_delivered_order_items", {"order_id": "#W3", "item_ids": ["10", "10"]}, "items", id="twice"),
+        pytest.param("return_delivered_order_items", {"order_id": "#W3", "item_ids": ["10"] * 2}, "items", id="twice"),
         pytest.param(
             "exchange_delivered_order_items",
             {"order_id": "#W3", "item_ids": ["10"], "new_item_ids": ["12"]},
@@ -262,5 +263,4 @@ async def test_an_unreachable_server_is_a_failure_and_not_a_refusal(session):
     async with running_tools(session.open_session, [shop_server()]) as tools:
         with pytest.raises(ToolFailedError):
             await tools.read(READ, SARA)
-        assert isinstance(RefusedCallError, type(GateClosedError))
         assert tools.states[0].message
