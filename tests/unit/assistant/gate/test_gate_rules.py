@@ -79,13 +79,15 @@ def test_types_do_not_share_a_form():
     ("schema", "arguments"),
     [
         pytest.param({"properties": {"a": {}}}, {"b": 1}, id="unknown argument"),
-        pytest.param({"properties": {"a": {}}, "additionalProperties": True}, {"b": 1}, id="even if the schema allows it"),
+        pytest.param({"properties": {"a": {}}, "additionalProperties": True}, {"b": 1}, id="allowed by the schema"),
         pytest.param({"type": "object"}, {"a": 1}, id="no parameters"),
         pytest.param(
             {"properties": {"a": {"type": "object", "properties": {"b": {}}}}}, {"a": {"c": 1}}, id="unknown, nested"
         ),
         pytest.param(
-            {"properties": {"a": {"type": "array", "items": {"properties": {"b": {}}}}}}, {"a": [{"c": 1}]}, id="in a list"
+            {"properties": {"a": {"type": "array", "items": {"properties": {"b": {}}}}}},
+            {"a": [{"c": 1}]},
+            id="in a list",
         ),
         pytest.param({"properties": {"a": {"type": "integer"}}}, {"a": True}, id="truth value as a number"),
         pytest.param({"properties": {"a": {"$ref": "http://127.0.0.1:1/x"}}}, {"a": 1}, id="reference to an address"),
@@ -186,7 +188,7 @@ def test_the_owner_of_an_object_is_read_by_convention():
 )
 def test_a_write_without_a_rule_stays_closed(written):
     gate = gate_of(GET, written, writes=[written.name])
-    arguments = {each: "c1" for each in written.input_schema["properties"]}
+    arguments = dict.fromkeys(written.input_schema["properties"], "c1")
     assert decide(gate, ToolCall("s", written.name, arguments), "c1").reason is Refusal.UNBOUND
 
 
@@ -226,7 +228,7 @@ def test_malformed_access_rules_close_the_server(declared):
     ],
 )
 def test_unknown_customers_use_tools_about_products_only(described, public):
-    arguments = {each: "x" for each in described.input_schema["properties"]}
+    arguments = dict.fromkeys(described.input_schema["properties"], "x")
     decision = gate_of(described).check_read(ToolCall("s", described.name, arguments), None, {})
     assert isinstance(decision, Allowed) is public
 

@@ -53,7 +53,10 @@ async def test_the_shops_secret_is_read_from_its_file(tmp_path):
     verified = Customers(identity, "helper", tmp_path / "key", fetch=KeySource().fetch, clock=Clock())
     own = sign_customer_token("sara_1", SECRET, audience="helper", now_s=NOW_S)
     other = sign_customer_token("sara_1", SECRET, audience="shop", now_s=NOW_S)
-    assert [await verified.customer(each, NOW) and "found" for each in (own, other, "", "x.y.z")] == ["found", *[None] * 3]
+    assert [await verified.customer(each, NOW) and "found" for each in (own, other, "", "x.y.z")] == [
+        "found",
+        *[None] * 3,
+    ]
 
 
 async def test_a_key_set_is_read_once_for_many_tokens(tmp_path):

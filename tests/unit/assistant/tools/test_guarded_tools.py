@@ -250,12 +250,22 @@ async def test_a_server_without_the_owners_tool_closes_writes(session):
 
 async def test_failures_pause_calls(session):
     async with connected_tools(session) as tools:
-        session.failures = failing(FAILURES)
+        session.failures = failing(2 * FAILURES)
         for _ in range(FAILURES):
             with pytest.raises(ToolFailedError, match="error -32603"):
                 await tools.read(ToolCall("shop", "list_all_product_types", {}), None)
         with pytest.raises(ToolFailedError, match="calls are paused"):
             await tools.read(ToolCall("shop", "list_all_product_types", {}), None)
+
+
+async def test_a_read_and_the_check_before_a_write_survive_a_restart_of_the_server(session):
+    async with connected_tools(session) as tools:
+        session.failures = failing(1)
+        assert (await tools.read(READ, SARA)).data["order_id"] == "#W1"
+        confirmed = await confirm(tools, CANCEL, ask("sara_1"))
+        session.failures = failing(1)
+        assert (await tools.write(CANCEL, confirmed)).receipt
+    assert session.opened == 3
 
 
 async def test_an_unreachable_server_is_a_failure_and_not_a_refusal(session):
