@@ -31,8 +31,15 @@ _BIDI: Final = frozenset(
 )
 
 
-def plain_text(text: str, *, allowed: Iterable[str] = (), limit: int = 2000) -> str:
-    """The text without anything that a client may run, load or click. `allowed` are addresses that may stay."""
+REMOVED: Final = "\ue000"
+"""A private character in the place of a removed link, for callers that drop the sentence around it."""
+
+
+def plain_text(text: str, *, allowed: Iterable[str] = (), limit: int = 2000, removed: str = " ") -> str:
+    """The text without anything that a client may run, load or click.
+
+    `allowed` are addresses that may stay.  `removed` stands in the place of each other address.
+    """
     values = frozenset(map(link_value, allowed))
     for _ in range(3):  # &amp;lt;script&amp;gt; is a tag after two rounds
         unescaped = html.unescape(text)
@@ -43,10 +50,10 @@ def plain_text(text: str, *, allowed: Iterable[str] = (), limit: int = 2000) -> 
     text = _BLOCK.sub(" ", text)
     text = _TAG.sub(" ", text)
     text = _IMAGE.sub(r"\1", text)
-    text = _MARKDOWN_LINK.sub(lambda match: _label(match, values), text)
+    text = _MARKDOWN_LINK.sub(lambda match: _label(match, values, removed), text)
     text = _REFERENCE.sub(lambda match: match.group(1) or "", text)
     text = _MARKUP.sub("", text)
-    text = _without_links(text, values)
+    text = _without_links(text, values, removed)
     text = _EMPTY.sub("", text).replace("<", "‹").replace(">", "›")
     lines = (re.sub(r"[^\S\n]+", " ", line).strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line)[:limit].rstrip()
@@ -71,18 +78,20 @@ def links_of(text: str) -> frozenset[str]:
     return frozenset(fact.value for fact in find_facts(text, language_of(text)) if fact.kind is FactKind.LINK)
 
 
-def _label(match: re.Match[str], allowed: frozenset[str]) -> str:
+def _label(match: re.Match[str], allowed: frozenset[str], removed: str) -> str:
     label, address = match.group(1), match.group(2)
-    return f"{label} {address}" if link_value(address) in allowed else label
+    return f"{label} {address}" if link_value(address) in allowed else f"{label}{removed}".rstrip(" ")
 
 
-def _without_links(text: str, allowed: frozenset[str]) -> str:
-    text = _SCHEME.sub(" ", text)
-    text = _ADDRESS.sub(lambda match: match.group() if _is_allowed(match.group(), allowed) else " ", text)
+def _without_links(text: str, allowed: frozenset[str], removed: str) -> str:
+    text = _SCHEME.sub(removed, text)
+    text = _ADDRESS.sub(lambda match: match.group() if _is_allowed(match.group(), allowed) else removed, text)
     for fact in reversed(find_facts(text, language_of(text))):
         if fact.kind is FactKind.LINK and fact.value not in allowed:
             # Positions are of the normalised text; the address itself is the same in both.
-            text = re.sub(r"(?:https?://)?(?:www\.)?" + re.escape(fact.value) + r"/?", " ", text, flags=re.IGNORECASE)
+            text = re.sub(
+                r"(?:https?://)?(?:www\.)?" + re.escape(fact.value) + r"/?", removed, text, flags=re.IGNORECASE
+            )
     return text
 
 

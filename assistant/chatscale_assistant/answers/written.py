@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatscale.api.v1alpha1.shopassistant import FactCheck, Language
-from chatscale_assistant.answers.plain_text import links_of, plain_text
+from chatscale_assistant.answers.plain_text import REMOVED, plain_text
 from chatscale_assistant.answers.quotes import citation_of as chunk_citation
 from chatscale_assistant.answers.results import citation_of as result_citation
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.evidence import Chunk, Evidence
 from chatscale_assistant.grounding import Reason, SentenceCheck, Similarity, check_sentences
-from chatscale_assistant.grounding.check import text_of
 from chatscale_assistant.intent.scope import injection_markers
 from chatscale_assistant.language.reply import is_in_language
 from chatscale_assistant.language.scripts import fold
@@ -54,9 +53,13 @@ def review_written(
     facts: FactCheck = FactCheck.ENFORCE,
     similarity: Similarity | None = None,
     currency: str = "",
+    links: frozenset[str] = frozenset(),
 ) -> Written:
-    """Keep the sentences that the evidence supports; at least one of them must answer something."""
-    sentences = split_sentences(trim_written(text, evidence))
+    """Keep the sentences that the evidence supports; at least one of them must answer something.
+
+    `links` are the shop's own addresses: a sentence with any other link is dropped, even if a source has it.
+    """
+    sentences = split_sentences(trim_written(text, links))
     results = check_sentences(sentences, evidence, language, similarity=similarity, currency=currency)
     failed = sorted({check.reason.value for check in results if not check.supported})
     kept = _keep(results) if facts is FactCheck.ENFORCE else list(results)
@@ -76,15 +79,14 @@ def review_written(
     return Written(Draft(shown, Rung.MODEL, language, tuple(evidence[i] for i in used), citations), checks, results)
 
 
-def trim_written(text: str, evidence: Sequence[Evidence]) -> str:
-    """The text without roles, special tokens and markup; a cut last sentence is dropped."""
-    allowed = frozenset().union(*(links_of(text_of(item)) for item in evidence))
+def trim_written(text: str, links: frozenset[str] = frozenset()) -> str:
+    """The text without roles, special tokens and markup, one sentence a line; a cut last sentence is dropped."""
     cleaned = _NEXT_TURN.sub("", _ROLE.sub("", _SPECIAL.sub(" ", text)))
-    cleaned = plain_text(cleaned, allowed=allowed)
+    cleaned = plain_text(cleaned, allowed=links, removed=REMOVED)
     sentences = split_sentences(cleaned)
     if sentences and len(sentences) > 1 and sentences[-1][-1] not in ".!?。！？…)”»\"'）":
         sentences = sentences[:-1]
-    return "\n".join(sentences)
+    return "\n".join(sentence for sentence in sentences if REMOVED not in sentence)
 
 
 def _keep(results: tuple[SentenceCheck, ...]) -> list[SentenceCheck]:
