@@ -10,21 +10,25 @@ from collections.abc import Iterable
 from typing import Final
 
 from chatscale_assistant.grounding.segments import language_of
+from chatscale_assistant.intent.scope import injection_markers
 from chatscale_assistant.language.quantities import FactKind, find_facts, link_value
+from chatscale_assistant.language.sentences import split_sentences
 
 _IMAGE: Final = re.compile(r"!\[([^\]\n]*)\](?:\([^)\n]*\)?|\[[^\]\n]*\])?")
-_MARKDOWN_LINK: Final = re.compile(r"\[([^\]\n]*)\]\(\s*<?([^)\s>]*)>?[^)\n]*\)?")
+_MARKDOWN_LINK: Final = re.compile(r"\[([^\]\n]*)\]\(\s*<?((?:[^()\s>]|\([^()\s]*\))*)>?[^)\n]*\)?")
 _REFERENCE: Final = re.compile(r"^\s*\[[^\]\n]+\]:\s*\S+.*$|\[([^\]\n]+)\]\[[^\]\n]*\]", re.MULTILINE)
 _BLOCK: Final = re.compile(
     r"<(script|style|iframe|svg|object|noscript|template)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
 )
 _TAG: Final = re.compile(r"<(?:/?[A-Za-z!?|][^<>]*>|!--.*?-->)", re.DOTALL)
 _SCHEME: Final = re.compile(r"\b(?:javascript|data|vbscript|file|tel|sms|intent)\s*:\S+", re.IGNORECASE)
-_ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+|\S*//:\S*", re.IGNORECASE)
 _MARKUP: Final = re.compile(
     r"^\s{0,3}(?:#{1,6}\s+|>\s?|```.*$|[-*_]{3,}\s*$|\|?[\s:|-]+\|\s*$)|(?<!\w)(?:\*\*|__|`)|(?:\*\*|__|`)(?!\w)",
     re.MULTILINE,
 )
+_ANY_END: Final = re.compile(r"(?<=[.!?。！？])\s+")
+_MAX_SOURCE: Final = 8000
 _EMPTY: Final = re.compile(r"\(\s*\)|\[\s*\]|<\s*>")
 _BIDI: Final = frozenset(
     "\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff\u00ad"
@@ -49,7 +53,7 @@ def plain_text(text: str, *, allowed: Iterable[str] = (), limit: int = 2000, rem
     text = without_controls(text)
     text = _BLOCK.sub(" ", text)
     text = _TAG.sub(" ", text)
-    text = _IMAGE.sub(r"\1", text)
+    text = _IMAGE.sub(removed, text)
     text = _MARKDOWN_LINK.sub(lambda match: _label(match, values, removed), text)
     text = _REFERENCE.sub(lambda match: match.group(1) or "", text)
     text = _MARKUP.sub("", text)
@@ -57,6 +61,25 @@ def plain_text(text: str, *, allowed: Iterable[str] = (), limit: int = 2000, rem
     text = _EMPTY.sub("", text).replace("<", "‹").replace(">", "›")
     lines = (re.sub(r"[^\S\n]+", " ", line).strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line)[:limit].rstrip()
+
+
+def clean_sentences(text: str, links: Iterable[str] = ()) -> tuple[str, ...]:
+    """The sentences of a source or of a model that may be shown.
+
+    Left out: each sentence with a link that is none of `links`, and each with a marker of an injected instruction.
+    """
+    shown = plain_text(text, allowed=links, limit=_MAX_SOURCE, removed=REMOVED)
+    kept: list[str] = []
+    for sentence in split_sentences(shown):
+        if not _is_dirty(sentence):
+            kept.append(sentence)
+        else:  # a sentence may hang on a clean one, in lower case
+            kept += [part for part in _ANY_END.split(sentence) if part and not _is_dirty(part)]
+    return tuple(kept)
+
+
+def _is_dirty(sentence: str) -> bool:
+    return REMOVED in sentence or bool(injection_markers(sentence))
 
 
 def without_controls(text: str) -> str:

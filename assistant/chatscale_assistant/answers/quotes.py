@@ -7,13 +7,12 @@ from typing import Final
 from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
 from chatscale_assistant.answers import wording
 from chatscale_assistant.answers.phrases import LANGUAGE_NAMES, Phrase, say
-from chatscale_assistant.answers.plain_text import REMOVED, links_of, plain_text
+from chatscale_assistant.answers.plain_text import clean_sentences, links_of, plain_text
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.evidence import Chunk, Hit
 from chatscale_assistant.grounding.segments import language_of
-from chatscale_assistant.intent.scope import injection_markers
 from chatscale_assistant.language.concepts import terms
-from chatscale_assistant.language.sentences import join_sentences, split_sentences
+from chatscale_assistant.language.sentences import join_sentences
 from chatscale_contract.assistant.extras import CitationExtra, Rung
 
 Similarity = Callable[[str, str], float]
@@ -95,8 +94,7 @@ def _quoted(chunk: Chunk, quote: str, language: Language) -> str:
 
 def _choose(question: str, chunk: Chunk, similarity: Similarity | None, links: frozenset[str]) -> tuple[str, float]:
     """The sentences to quote, in the order of the source, and how well the best one fits."""
-    shown = split_sentences(plain_text(chunk.text, allowed=links, limit=8000, removed=REMOVED))
-    sentences = [sentence for sentence in shown if REMOVED not in sentence and not injection_markers(sentence)]
+    sentences = clean_sentences(chunk.text, links)
     if not sentences:
         return "", 0.0
     wanted = terms(question)

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatscale.api.v1alpha1.shopassistant import FactCheck, Language
-from chatscale_assistant.answers.plain_text import REMOVED, plain_text
+from chatscale_assistant.answers.plain_text import clean_sentences, plain_text
 from chatscale_assistant.answers.quotes import citation_of as chunk_citation
 from chatscale_assistant.answers.results import citation_of as result_citation
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.evidence import Chunk, Evidence
 from chatscale_assistant.grounding import Reason, SentenceCheck, Similarity, check_sentences
-from chatscale_assistant.intent.scope import injection_markers
 from chatscale_assistant.language.reply import is_in_language
 from chatscale_assistant.language.scripts import fold
 from chatscale_assistant.language.sentences import join_sentences, split_sentences
@@ -72,7 +71,7 @@ def review_written(
     )
     if not any(check.reason is Reason.SUPPORTED for check in kept) and facts is FactCheck.ENFORCE:
         return Written(None, checks, results)
-    if not shown or not fits or injection_markers(shown):
+    if not shown or not fits:
         return Written(None, checks, results)
     used = sorted({check.evidence for check in kept if check.evidence is not None and check.reason is Reason.SUPPORTED})
     citations = tuple(_citation(evidence[i]) for i in used)
@@ -82,11 +81,10 @@ def review_written(
 def trim_written(text: str, links: frozenset[str] = frozenset()) -> str:
     """The text without roles, special tokens and markup, one sentence a line; a cut last sentence is dropped."""
     cleaned = _NEXT_TURN.sub("", _ROLE.sub("", _SPECIAL.sub(" ", text)))
-    cleaned = plain_text(cleaned, allowed=links, removed=REMOVED)
-    sentences = split_sentences(cleaned)
+    sentences = clean_sentences(cleaned, links)
     if sentences and len(sentences) > 1 and sentences[-1][-1] not in ".!?。！？…)”»\"'）":
         sentences = sentences[:-1]
-    return "\n".join(sentence for sentence in sentences if REMOVED not in sentence)
+    return "\n".join(sentences)
 
 
 def _keep(results: tuple[SentenceCheck, ...]) -> list[SentenceCheck]:

@@ -98,25 +98,53 @@ def test_hears_the_tone(text, tone):
 
 @pytest.mark.parametrize(
     "text",
-    "yes|Yes, please|oui|oui, allez-y|是的|好的|确认|OK go ahead|d'accord|是的，请继续|没问题|YES!|yes AB3D-7K2Q|Yes, cancel it|Oui, je confirme.".split(
-        "|"
-    ),
+    [
+        "yes",
+        "Yes, please",
+        "oui",
+        "oui, allez-y",
+        "是的",
+        "好的",
+        "确认",
+        "OK go ahead",
+        "d'accord",
+        "是的，请继续",
+        "没问题",
+        "YES!",
+        "yes AB3D-7K2Q",
+        "Yes, cancel it",
+        "Oui, je confirme.",
+    ],
 )
 def test_a_plain_yes_is_consent(text):
     assert read_consent(text, action="cancel") is Consent.YES
 
 
-@pytest.mark.parametrize("text", "no|non|不要|不是|no thanks|不用了|stop|not yet|wait".split("|"))
+@pytest.mark.parametrize("text", ["no", "non", "不要", "不是", "no thanks", "不用了", "stop", "not yet", "wait"])
 def test_a_no_is_a_refusal(text):
     assert read_consent(text, action="cancel") is Consent.NO
 
 
 @pytest.mark.parametrize(
     "text",
-    "yes but first tell me|ok, but first tell me the price|yes?|oui mais pas celui-là|是的，但是换个颜色|yes, cancel the other one|yes and no|hello|yes if it is free"
-    "|oui, retournez-la|好的，地址改成上海|可以吗|yes, also cancel #W7654321|oui et annulez aussi l'autre||yes to the blue one".split(
-        "|"
-    ),
+    [
+        "yes but first tell me",
+        "ok, but first tell me the price",
+        "yes?",
+        "oui mais pas celui-là",
+        "是的，但是换个颜色",
+        "yes, cancel the other one",
+        "yes and no",
+        "hello",
+        "yes if it is free",
+        "oui, retournez-la",
+        "好的，地址改成上海",
+        "可以吗",
+        "yes, also cancel #W7654321",
+        "oui et annulez aussi l'autre",
+        "",
+        "yes to the blue one",
+    ],
 )
 def test_a_yes_with_a_condition_or_to_something_else_is_no_consent(text):
     """#18"""
