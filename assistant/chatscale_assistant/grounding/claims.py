@@ -88,7 +88,8 @@ def claims_done_action(text: str) -> bool:
 
 def has_receipt_for(text: str, evidence: tuple[Evidence, ...]) -> bool:
     """Whether one of the tools' receipts is of the action that the text names."""
-    wanted = terms(text) & _ACTIONS
+    named = terms(text)
+    wanted = (named | ({"=cancel"} if "=status:cancelled" in named else frozenset())) & _ACTIONS
     for item in evidence:
         if isinstance(item, ToolResult) and item.receipt and not item.is_error:
             done = terms(item.call.tool.replace("_", " "))

@@ -117,7 +117,8 @@ def find_segment(
     if fact.kind in {FactKind.CODE, FactKind.LINK, FactKind.EMAIL, FactKind.PHONE}:
         return best, True  # it names its source by itself
     others = [
-        value for value, each in scored
+        value
+        for value, each in scored
         if each.asserted is best.asserted and not states(each, fact, currency) and rivals(each, fact)
     ]
     top = max(value for value, each in scored if each.asserted is best.asserted)
