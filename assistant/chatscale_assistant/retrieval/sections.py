@@ -124,6 +124,8 @@ _BLOCKS: Final = frozenset(
 )
 _HEADINGS: Final = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _HIDDEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_OPEN_TAGS: Final = 100
+_LONGEST_HTML: Final = 5 * 2**20
 _VOID: Final = frozenset("area base br col embed hr img input link meta source track wbr".split())  # noqa: SIM905
 
 
@@ -179,6 +181,9 @@ class _HtmlReader(HTMLParser):
 
 def _read_html(where: str, text: str) -> list[Section]:
     outline = _Outline()
+    # The parser of the standard library takes quadratic time for tags that never end.
+    if text.count("<", text.rfind(">") + 1) > _OPEN_TAGS or len(text) > _LONGEST_HTML:
+        raise SourceError(f"{where}: expected HTML of at most {_LONGEST_HTML} characters whose tags end")
     reader = _HtmlReader(outline)
     try:
         reader.feed(text)

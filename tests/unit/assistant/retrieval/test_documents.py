@@ -113,12 +113,15 @@ def test_any_document_is_read_or_refused(text, file):
             assert chunk_sections("p", "v", [section])
 
 
-@pytest.mark.parametrize("piece", ["__a ", ".", "[", "# " + " " * 50, "<b", "&", "- ", "a\n===\n", "!?", "\u3002"])
-def test_a_hostile_document_of_half_a_megabyte_takes_seconds_at_most(piece):
-    text = piece * (500_000 // len(piece))
+@pytest.mark.parametrize(
+    "piece", ["__a ", ".", "[", "# " + " " * 50, "<b", "<!--", "<a b='", "</b", "<?", "&", "- ", "a\n===\n", "!?"]
+)
+def test_a_hostile_document_takes_no_time(piece):
+    text = piece * (50_000 // len(piece))
 
     began = time.process_time()
     for file in ("a.md", "a.html"):
-        chunk_sections("p", "v", read_sections("p", file, text.encode()))
+        with contextlib.suppress(SourceError):
+            chunk_sections("p", "v", read_sections("p", file, text.encode()))
 
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 5
