@@ -145,7 +145,7 @@ class _Checker:
             found.append(segment_)
         return found
 
-    def _check_words(
+    def _check_words(  # noqa: PLR0911 - one return for each reason
         self, sentence: str, clauses: tuple[Clause, ...], about: Segment, chosen: tuple[Segment, ...]
     ) -> Reason:
         pieces = {about.evidence, *(each.evidence for each in chosen)}
