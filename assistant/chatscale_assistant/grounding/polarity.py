@@ -46,6 +46,16 @@ _PAIRS: Final = tuple(
 )
 
 
+_PAIR: Final = re.compile(r"([^,;:：，、；()（）]+?) ?[:：] ?(yes|no|oui|non|true|false|是|否)(?![\w])", re.IGNORECASE)
+_YES: Final = frozenset({"yes", "oui", "true", "是"})
+
+
+def yes_no_pairs(text: str) -> tuple[tuple[tuple[str, bool], ...], str]:
+    """Properties such as "waterproof: yes" with their value, and the text without them."""
+    pairs = tuple((match.group(1).strip(), match.group(2).casefold() in _YES) for match in _PAIR.finditer(text))
+    return pairs, _PAIR.sub(" ", text)
+
+
 def is_negative(text: str) -> bool:
     """Whether the number of negations is odd."""
     return len(_NEGATIONS.findall(_IDIOMS.sub(" ", fold(text)))) % 2 == 1
