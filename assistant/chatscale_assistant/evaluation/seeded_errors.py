@@ -148,8 +148,8 @@ _UNITS: Final = {
     "euro": ("€{}", "{} €", "{}欧元"),
 }
 _MONTHS: Final = {
-    _EN: "January February March April May June July August September October November December".split(),
-    _FR: "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split(),
+    _EN: ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"],
+    _FR: ["janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"],
 }  # fmt: skip
 _COLUMN: Final = {_EN: 0, _FR: 1, _ZH: 2}
 
