@@ -23,7 +23,10 @@ from chatscale_assistant.errors import SourceError
 from chatscale_assistant.index.builder import BACKGROUND_KEYS, Builder, OpenIndex
 from chatscale_assistant.index.content import Content, Source
 from chatscale_assistant.index.search import Searcher
+<<<<<<< HEAD
 from chatscale_assistant.index.vectors import MemoryVectors
+=======
+>>>>>>> retrieval
 from chatscale_assistant.index.worker import Priority, Worker
 from chatscale_assistant.retrieval.background import BACKGROUND
 from chatscale_contract.assistant.state import SourceState
@@ -38,6 +41,8 @@ RETRY_S: Final = 2.0
 """After a failed embedding, and while another pod embeds."""
 PUBLISH_S: Final = 60.0
 """Vectors of a long embedding are used in steps of this length."""
+MAX_WAITING: Final = 3
+"""Searches that wait when the next one begins; beyond, it leaves out the slower encoders."""
 MAX_ROWS: Final = 50
 
 
@@ -114,18 +119,23 @@ class Knowledge(Retriever):
     async def search(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         while (index := self._open) is not None:
             searcher = index.searcher
-            found = await self._worker.call(partial(searcher.search, question, limit, source))
+            found = await self._worker.call(partial(self._search, searcher, question, limit, source))
             # A search that began before a swap may hold text that is deleted since.
             if index is self._open or index.version == self.version:
                 return found
         return Retrieved((), "", 0.0)
 
+<<<<<<< HEAD
     def search_words(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         """As `search`, by words and the glossary only: about 2 ms in the event loop, for a pod that is overloaded."""
         index = self._open
         if index is None:
             return Retrieved((), "", 0.0)
         return Searcher(index.lookup, MemoryVectors(index.lookup, []), []).search(question, limit, source)
+=======
+    def _search(self, searcher: Searcher, question: str, limit: int, source: str | None) -> Retrieved:
+        return searcher.search(question, limit, source, is_hurried=self._worker.waiting > MAX_WAITING)
+>>>>>>> retrieval
 
     @override
     def chunk(self, chunk_id: str) -> Chunk | None:
