@@ -31,6 +31,7 @@ from chatscale_assistant.http.identity import CustomerIdentity
 from chatscale_assistant.http.task_runner import PodTasks
 from chatscale_assistant.index.configured import default_encoders, make_knowledge
 from chatscale_assistant.index.knowledge import Knowledge
+from chatscale_assistant.index.store import Store
 from chatscale_assistant.index.worker import Worker
 from chatscale_assistant.intent import Consent
 from chatscale_assistant.settings import SecretFiles, Settings
@@ -109,7 +110,13 @@ async def assembled(
             model = GuardedModel(client, settings.max_model_calls)
         worker = Worker()
         knowledge = make_knowledge(
-            spec, session, encoders=used, mounts=settings.knowledge_folder, folder=settings.index_folder, worker=worker
+            spec,
+            session,
+            encoders=used,
+            store=_store(resource, secret_files),
+            mounts=settings.knowledge_folder,
+            folder=settings.index_folder,
+            worker=worker,
         )
         await stack.enter_async_context(knowledge.running())
         tools = _tools(resource, secret_files, open_session or _opening(resource, settings))
@@ -172,6 +179,15 @@ async def _follow_index(knowledge: Knowledge) -> None:
                 metrics.INDEX_VERSION.labels(version).set(1)
         metrics.INDEX_AGE_SECONDS.set(time.monotonic() - since_s if version else 0)
         await asyncio.sleep(INDEX_CHECK_S)
+
+
+def _store(resource: ShopAssistant, secret_files: SecretFiles) -> Store | None:
+    """Postgres where the spec names one; None for the pod's own file."""
+    if resource.spec.store is None:
+        return None
+    from chatscale_assistant.index.postgres import PostgresStore  # psycopg takes 15 MB
+
+    return PostgresStore(secret_files.read("store/url"), resource.key)
 
 
 def _tools(resource: ShopAssistant, secret_files: SecretFiles, open_session: OpenSession) -> GuardedTools | None:

@@ -99,7 +99,7 @@ def call(path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
             return error.code, json.load(error)
 
 
-def ask(namespace: str, question: str = QUESTION) -> tuple[str, dict[str, Any]]:
+def answer_to(namespace: str, question: str = QUESTION) -> tuple[str, dict[str, Any]]:
     """Text and extras of an answer."""
     messages = [{"role": "user", "content": question}]
     status, body = call(CHAT_COMPLETIONS_PATH, {"model": f"{namespace}/shop", "messages": messages})
@@ -110,7 +110,7 @@ def ask(namespace: str, question: str = QUESTION) -> tuple[str, dict[str, Any]]:
 def test_answers_from_its_document_with_a_citation_and_is_listed_as_a_model(namespace: str, shop: kube.Manifest):
     def answer() -> dict[str, Any] | None:
         """The extras of an answer from the document; on a busy machine the first search can be late."""
-        text, extras = ask(namespace)
+        text, extras = answer_to(namespace)
         return extras if "30 days" in text else None
 
     extras = kube.wait_for("an answer has the number of the document", answer, within_s=60)
@@ -130,7 +130,9 @@ def test_a_changed_document_is_used_by_every_pod_and_restarts_none(
 
     changed_at_s = time.monotonic()
     kube.apply(config_map(namespace, 45))
-    kube.wait_for("an answer has the new number", lambda: "45 days" in ask(namespace)[0], PROPAGATION_S, every_s=0.5)
+    kube.wait_for(
+        "an answer has the new number", lambda: "45 days" in answer_to(namespace)[0], PROPAGATION_S, every_s=0.5
+    )
     record_property("first_new_answer_s", round(time.monotonic() - changed_at_s, 1))
     kube.wait_for(
         "all pods use one new index",
@@ -140,7 +142,7 @@ def test_a_changed_document_is_used_by_every_pod_and_restarts_none(
     )
     record_property("all_pods_s", round(time.monotonic() - changed_at_s, 1))
 
-    answers = [ask(namespace)[0] for _ in range(20)]
+    answers = [answer_to(namespace)[0] for _ in range(20)]
     assert [answer for answer in answers if "30 days" in answer] == [], "the old text is never used again"
     assert {pod["metadata"]["uid"] for pod in pods(namespace)} == before
 
@@ -153,7 +155,9 @@ def test_a_deleted_document_is_not_used_again_and_the_condition_names_it(namespa
         PROPAGATION_S,
     )
 
-    kube.wait_for("no pod answers from it", lambda: all("30 days" not in ask(namespace)[0] for _ in range(10)), 30)
+    kube.wait_for(
+        "no pod answers from it", lambda: all("30 days" not in answer_to(namespace)[0] for _ in range(10)), 30
+    )
 
 
 def test_a_deleted_pod_loses_no_request(namespace: str, shop: kube.Manifest):

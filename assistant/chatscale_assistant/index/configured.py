@@ -36,7 +36,10 @@ def make_knowledge(
     folder: Path = Path(INDEX_FOLDER),
     worker: Worker | None = None,
 ) -> Knowledge:
-    """Enter its `running()`, which also closes the worker. `store` is a PostgresStore where the spec names one; a file in `folder` without it."""
+    """Enter its `running()`, which also closes the worker.
+
+    `store` is a PostgresStore where the spec names one; a file in `folder` without it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     return Knowledge(
         [_live(each, session, mounts) for each in spec.knowledge],

@@ -23,6 +23,7 @@ from chatscale_assistant.errors import SourceError
 from chatscale_assistant.index.builder import BACKGROUND_KEYS, Builder, OpenIndex
 from chatscale_assistant.index.content import Content, Source
 from chatscale_assistant.index.search import Searcher
+from chatscale_assistant.index.vectors import MemoryVectors
 from chatscale_assistant.index.worker import Priority, Worker
 from chatscale_assistant.retrieval.background import BACKGROUND
 from chatscale_contract.assistant.state import SourceState
@@ -120,6 +121,13 @@ class Knowledge(Retriever):
             if index is self._open or index.version == self.version:
                 return found
         return Retrieved((), "", 0.0)
+
+    def search_words(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
+        """As `search`, by words and the glossary only: about 2 ms in the event loop, for a pod that is overloaded."""
+        index = self._open
+        if index is None:
+            return Retrieved((), "", 0.0)
+        return Searcher(index.lookup, MemoryVectors(index.lookup, []), []).search(question, limit, source)
 
     def _search(self, searcher: Searcher, question: str, limit: int, source: str | None) -> Retrieved:
         return searcher.search(question, limit, source, is_hurried=self._worker.waiting > MAX_WAITING)

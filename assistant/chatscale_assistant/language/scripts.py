@@ -7,7 +7,7 @@ from typing import Final
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _MARKS: Final = {ord(mark): f"{mark} " for mark in "，；：！？"}
 _NOISE: Final = re.compile(
-    r"https?://\S+|www\.\S+|[\w.+-]+@[\w-]+\.[\w.-]+|#?\w*\d\w*",
+    r"https?://[!-~]+|www\.[!-~]+|[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+\.[A-Za-z0-9.-]+|#?[^\W\u3400-\u9fff]*\d[^\W\u3400-\u9fff]*",
     re.IGNORECASE,
 )
 

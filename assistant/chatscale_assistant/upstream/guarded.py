@@ -25,6 +25,8 @@ PRESSURE_S: Final = 10.0
 """How long a sign of pressure counts."""
 TIME_UNDER_PRESSURE_S: Final = 1.2
 """For a call under pressure. Customers get an answer within 2 s, and the other steps need their part."""
+SLOW_S: Final = 0.8
+"""Age of a call that is a sign of pressure while half of the places are taken."""
 FAILURES_BEFORE_OPEN: Final = 4
 OPEN_S: Final = 10.0
 """For how long a model that failed is not called. Then one call tries it."""
@@ -83,11 +85,17 @@ class GuardedModel(ChatModel):
         if len(self._calls) >= self.max_calls:
             self._press()
             return "no_slot"
+        if 2 * len(self._calls) >= self.max_calls and self._oldest_s() >= SLOW_S:
+            self._press()  # many calls, and none of them comes back
         # With one call in flight the model is tried again: otherwise an old mean would hold for ever.
         limit_s = min(timeout_s, TIME_UNDER_PRESSURE_S) if self.under_pressure else timeout_s
         if timeout_s <= 0 or (self._calls and self._mean_s > limit_s):
             return "no_time"
         return ""
+
+    def _oldest_s(self) -> float:
+        """Age of the oldest call in flight."""
+        return self.clock() - min((call.started_s for call in self._calls), default=self.clock())
 
     async def _call(self, system: str, user: str, max_tokens: int, timeout_s: float) -> str | None:
         started_s = self.clock()

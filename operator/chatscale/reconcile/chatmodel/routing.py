@@ -16,7 +16,7 @@ def find_alias_conflict(chatmodel: ChatModel, others: Iterable[Mapping[str, Any]
     """One sentence about each alias or servedName that another ChatModel takes; None if there is none.
 
     others: the other ChatModels and the ShopAssistants, of all namespaces, since the gateway serves all of them under
-    one address. Equal names in two namespaces are no conflict: the gateway asks for namespace/name. Nor are two equal
+    one address. Equal names in two namespaces are no conflict: the gateway requires namespace/name. Nor are two equal
     values of servedName.
     """
     mine = _names_of(chatmodel)

@@ -3,13 +3,15 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from chatscale_assistant.conversation.bounded_search import MAX_WAIT_S, BoundedSearch
+from typing_extensions import override
+
+from chatscale_assistant.conversation.bounded_search import MAX_WAIT_S, BoundedSearch, TwoSearches
 from chatscale_assistant.domain.evidence import Chunk, Retrieved
 from tests.support.clock import virtual_time_loop
 
 
 @dataclass
-class OneThread:
+class OneThread(TwoSearches):
     """Searches one after the other."""
 
     seconds: float
@@ -17,16 +19,19 @@ class OneThread:
     words: int = 0
     _free: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @override
     async def search(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         async with self._free:
             await asyncio.sleep(self.seconds)
         self.full += 1
         return Retrieved((), question, 1.0)
 
+    @override
     def search_words(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         self.words += 1
         return Retrieved((), question, 1.0)
 
+    @override
     def chunk(self, chunk_id: str) -> Chunk | None:
         return None
 

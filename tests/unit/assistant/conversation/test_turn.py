@@ -25,7 +25,7 @@ from tests.unit.assistant.conversation.fakes import (
 
 QUOTE = f"“{RETURNS.text}”"
 QUESTION = "What about return of shoes?"
-PLANTED = "".join(["pla", "nted"])
+PLANTED = f"plan{1 + 1}ted"  # not as it stands in the source, which a traceback quotes
 WANTS_PERSON = "I want to talk to a human"
 
 

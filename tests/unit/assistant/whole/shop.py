@@ -43,7 +43,7 @@ id,name,color,material,price,currency,available
 """
 REPLIES = """\
 - id: opening-hours
-  questions: ["When are you open?", "What are your opening hours?", "你们几点开门？", "Quelles sont vos heures d'ouverture ?"]
+  questions: ["When are you open?", "你们几点开门？", "Quelles sont vos heures d'ouverture ?"]
   answers: {en: "We answer from 9 to 18.", zh: "我们的服务时间是9点到18点。", fr: "Nous répondons de 9 h à 18 h."}
 """
 
@@ -188,6 +188,6 @@ async def whole_shop(folder: Path, index: Path, *, writes: str = "Never") -> Asy
                 asyncio.timeout(120),
             ):
                 await pod.warm.wait()
-                while not pod.knowledge.is_complete:
+                while not pod.knowledge.is_complete:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.05)
                 yield WholeShop(f"http://127.0.0.1:{server.port}", session, folder, pod, tools, model, desk, lines)
