@@ -2,6 +2,7 @@
 
 import ast
 import operator
+from math import isfinite
 from typing import Any, Final
 
 from hack.shop.state import Row, Shop, ShopError
@@ -61,9 +62,12 @@ def calculate(shop: Shop, expression: str) -> str:  # noqa: ARG001 - every tool 
     if len(expression) > _MAX_EXPRESSION:
         raise ShopError("the expression is too long")
     try:
-        return str(round(float(_value(ast.parse(expression.strip(), mode="eval").body)), 2))
+        value = round(_value(ast.parse(expression.strip(), mode="eval").body), 2)
     except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError, MemoryError) as error:
         raise ShopError("the expression is invalid") from error
+    if not isfinite(value):
+        raise ShopError("the expression has no finite value")
+    return str(value)
 
 
 def transfer_to_human_agents(shop: Shop, summary: str) -> str:  # noqa: ARG001 - the sample shop has no desk

@@ -97,7 +97,7 @@ def _arguments(call: ToolCall, language: Language, details: Details) -> list[str
     lines: list[str] = []
     shown = {"order_id", "user_id"} if call.tool in _TITLES else set()
     arguments = {key: value for key, value in call.arguments.items() if key not in shown}
-    address = {key: arguments.pop(key) for key in _ADDRESS if key in arguments}
+    address: dict[str, Any] = {key: arguments.pop(key) for key in _ADDRESS if key in arguments}
     for name, value in arguments.items():
         lines.append(f"{_label(name, call, language)}{_value(name, value, language, details)}")
     if address:
@@ -112,7 +112,7 @@ def _label(name: str, call: ToolCall, language: Language) -> str:
         name = "refund_method_id"
     found = _LABELS.get(name)
     text = found[_COLUMN[language]] if found else wording.value_text(name).replace("_", " ")
-    return text + {_EN: ": ", _FR: " : ", _ZH: "："}[language]
+    return text + wording.colon(language)
 
 
 def _value(name: str, value: Any, language: Language, details: Details) -> str:
@@ -153,4 +153,4 @@ def _difference(arguments: Mapping[str, Any], details: Details) -> float | None:
         prices = [known[str(b)]["price"] - ordered[str(a)]["price"] for a, b in zip(old, new, strict=True)]
     except KeyError:
         return None
-    return round(sum(prices), 2)
+    return round(float(sum(prices)), 2)

@@ -1,5 +1,6 @@
 """Sentences of sources, quoted with their citation: the answer that needs no model. Pure."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
@@ -7,12 +8,12 @@ from typing import Final
 from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
 from chatscale_assistant.answers import wording
 from chatscale_assistant.answers.phrases import LANGUAGE_NAMES, Phrase, say
-from chatscale_assistant.answers.plain_text import links_of, plain_text
+from chatscale_assistant.answers.plain_text import clean_sentences, links_of, plain_text
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.evidence import Chunk, Hit
 from chatscale_assistant.grounding.segments import language_of
 from chatscale_assistant.language.concepts import terms
-from chatscale_assistant.language.sentences import join_sentences, split_sentences
+from chatscale_assistant.language.sentences import join_sentences
 from chatscale_contract.assistant.extras import CitationExtra, Rung
 
 Similarity = Callable[[str, str], float]
@@ -45,9 +46,19 @@ def curated_draft(hit: Hit, language: Language) -> Draft | None:
 
 
 def quote_draft(
-    question: str, hits: Sequence[Hit], language: Language, *, similarity: Similarity | None = None, currency: str = ""
+    question: str,
+    hits: Sequence[Hit],
+    language: Language,
+    *,
+    similarity: Similarity | None = None,
+    currency: str = "",
+    links: frozenset[str] = frozenset(),
 ) -> Draft | None:
-    """The one to three sentences that answer best, in the source's own words; None without hits."""
+    """The one to three sentences that answer best, in the source's own words; None without hits.
+
+    A sentence with a link that is none of `links` (addresses of the shop), or with a marker of an injected instruction,
+    is not quoted: anybody may have written the source.
+    """
     found = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.REPLIES]
     if not found:
         return None
@@ -56,7 +67,7 @@ def quote_draft(
         return _product_draft(question, products, language, currency)
     best = found[0].confidence
     near = [hit.chunk for hit in found if hit.chunk.kind is KnowledgeKind.DOCUMENTS and hit.confidence >= _NEAR * best]
-    quotes = [(chunk, _choose(question, chunk, similarity)) for chunk in near[:_MAX_CHUNKS]]
+    quotes = [(chunk, _choose(question, chunk, similarity, links)) for chunk in near[:_MAX_CHUNKS]]
     if len(quotes) > 1 and not quotes[0][1][1] <= quotes[1][1][1]:
         quotes = quotes[:1]  # the second passage fits less well
     shown = [(chunk, quote) for chunk, (quote, _) in quotes if quote]
@@ -84,9 +95,9 @@ def _quoted(chunk: Chunk, quote: str, language: Language) -> str:
     return f"{say(Phrase.QUOTE_FOREIGN, language, source=LANGUAGE_NAMES[source][language])}\n{text}"
 
 
-def _choose(question: str, chunk: Chunk, similarity: Similarity | None) -> tuple[str, float]:
+def _choose(question: str, chunk: Chunk, similarity: Similarity | None, links: frozenset[str]) -> tuple[str, float]:
     """The sentences to quote, in the order of the source, and how well the best one fits."""
-    sentences, own_terms = _sentences_of(chunk.text)
+    sentences, own_terms = _sentences_of(chunk.text, links)
     if not sentences:
         return "", 0.0
     wanted = terms(question)
@@ -107,9 +118,9 @@ def _choose(question: str, chunk: Chunk, similarity: Similarity | None) -> tuple
 
 
 @lru_cache(maxsize=_MAX_CACHED)
-def _sentences_of(text: str) -> tuple[tuple[str, ...], tuple[frozenset[str], ...]]:
+def _sentences_of(text: str, links: frozenset[str]) -> tuple[tuple[str, ...], tuple[frozenset[str], ...]]:
     """The sentences of a source, and the terms of each."""
-    sentences = tuple(split_sentences(plain_text(text, allowed=links_of(text))))
+    sentences = tuple(clean_sentences(text, links))
     return sentences, tuple(map(terms, sentences))
 
 
@@ -131,7 +142,7 @@ def _terms_of_row(text: str) -> frozenset[str]:
 def _fit(
     question: str, wanted: frozenset[str], sentence: str, own: frozenset[str], similarity: Similarity | None
 ) -> float:
-    overlap = len(wanted & own) / (1 + len(own)) ** 0.25
+    overlap = len(wanted & own) / math.pow(1 + len(own), 0.25)
     return overlap + (2 * similarity(question, sentence) if similarity else 0.0)
 
 

@@ -86,10 +86,7 @@ def citation_of(result: ToolResult) -> CitationExtra:
 
 def label(name: str, language: Language) -> str:
     """A label with its colon."""
-    return (
-        _LABELS[name][_COLUMN[language]]
-        + {Language.ENGLISH: ": ", Language.FRENCH: " : ", Language.CHINESE: "："}[language]
-    )
+    return _LABELS[name][_COLUMN[language]] + wording.colon(language)
 
 
 def _text(data: Any, language: Language, focus: Focus, currency: str) -> str:  # noqa: PLR0911 - one for each kind
@@ -204,7 +201,7 @@ def method_lines(methods: Mapping[str, Any], language: Language, currency: str =
     for name, details in methods.items():
         text = wording.payment(str(name), language, methods)
         if isinstance(details, Mapping) and "balance" in details:
-            text += f": {wording.money(details['balance'], language, currency)}"
+            text += f"{wording.colon(language)}{wording.money(details['balance'], language, currency)}"
         lines.append(text)
     return wording.bullets(lines)
 
@@ -221,7 +218,7 @@ def _fields(data: Mapping[str, Any], language: Language, currency: str) -> str:
             text = wording.option_value(value, language)
         else:
             continue
-        lines.append(f"{wording.option_name(wording.value_text(name), language)}: {text}")
+        lines.append(f"{wording.option_name(wording.value_text(name), language)}{wording.colon(language)}{text}")
     return wording.bullets(lines[:_MAX_FIELDS])
 
 

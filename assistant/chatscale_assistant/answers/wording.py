@@ -115,7 +115,12 @@ def option_value(value: Any, language: Language) -> str:
 
 def options(values: Mapping[str, Any], language: Language) -> str:
     """`blue, M, cotton`: the values in the order of the shop."""
-    return ("、" if language is _ZH else ", ").join(option_value(value, language) for value in values.values())
+    return ("、" if language is _ZH else ", ").join(
+        f"{option_name(name, language)}{colon(language)}{option_value(value, language)}"
+        if str(value).casefold() in {"yes", "no", "true", "false"}
+        else option_value(value, language)
+        for name, value in values.items()
+    )
 
 
 def item_line(item: Mapping[str, Any], language: Language, currency: str = "", *, with_price: bool = True) -> str:
@@ -127,7 +132,7 @@ def item_line(item: Mapping[str, Any], language: Language, currency: str = "", *
     if item.get("item_id"):
         text += f" [{value_text(item['item_id'])}]"
     if with_price and "price" in item:
-        text += f"{': ' if language is not _ZH else '：'}{money(item['price'], language, currency)}"
+        text += f"{colon(language)}{money(item['price'], language, currency)}"
     return text
 
 
@@ -157,6 +162,11 @@ def payment(method_id: str, language: Language, methods: Mapping[str, Any] | Non
         )
         name = f"{name} {brand} {ending[_COLUMN[language]]}".replace("  ", " ")
     return f"{name} ({value_text(method_id)})"
+
+
+def colon(language: Language) -> str:
+    """A colon as the language writes it."""
+    return {_EN: ": ", _FR: " : ", _ZH: "："}[language]
 
 
 def bullets(lines: Iterable[str]) -> str:

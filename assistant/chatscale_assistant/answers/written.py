@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatscale.api.v1alpha1.shopassistant import FactCheck, Language
-from chatscale_assistant.answers.plain_text import links_of, plain_text
+from chatscale_assistant.answers.plain_text import clean_sentences, plain_text
 from chatscale_assistant.answers.quotes import citation_of as chunk_citation
 from chatscale_assistant.answers.results import citation_of as result_citation
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.evidence import Chunk, Evidence
 from chatscale_assistant.grounding import Reason, SentenceCheck, Similarity, check_sentences
-from chatscale_assistant.grounding.check import text_of
-from chatscale_assistant.intent.scope import injection_markers
 from chatscale_assistant.language.reply import is_in_language
 from chatscale_assistant.language.scripts import fold
 from chatscale_assistant.language.sentences import join_sentences, split_sentences
@@ -54,9 +52,13 @@ def review_written(
     facts: FactCheck = FactCheck.ENFORCE,
     similarity: Similarity | None = None,
     currency: str = "",
+    links: frozenset[str] = frozenset(),
 ) -> Written:
-    """Keep the sentences that the evidence supports; at least one of them must answer something."""
-    sentences = split_sentences(trim_written(text, evidence))
+    """Keep the sentences that the evidence supports; at least one of them must answer something.
+
+    `links` are the shop's own addresses: a sentence with any other link is dropped, even if a source has it.
+    """
+    sentences = split_sentences(trim_written(text, links))
     results = check_sentences(sentences, evidence, language, similarity=similarity, currency=currency)
     failed = sorted({check.reason.value for check in results if not check.supported})
     kept = _keep(results) if facts is FactCheck.ENFORCE else list(results)
@@ -69,19 +71,17 @@ def review_written(
     )
     if not any(check.reason is Reason.SUPPORTED for check in kept) and facts is FactCheck.ENFORCE:
         return Written(None, checks, results)
-    if not shown or not fits or injection_markers(shown):
+    if not shown or not fits:
         return Written(None, checks, results)
     used = sorted({check.evidence for check in kept if check.evidence is not None and check.reason is Reason.SUPPORTED})
     citations = tuple(_citation(evidence[i]) for i in used)
     return Written(Draft(shown, Rung.MODEL, language, tuple(evidence[i] for i in used), citations), checks, results)
 
 
-def trim_written(text: str, evidence: Sequence[Evidence]) -> str:
-    """The text without roles, special tokens and markup; a cut last sentence is dropped."""
-    allowed = frozenset().union(*(links_of(text_of(item)) for item in evidence))
+def trim_written(text: str, links: frozenset[str] = frozenset()) -> str:
+    """The text without roles, special tokens and markup, one sentence a line; a cut last sentence is dropped."""
     cleaned = _NEXT_TURN.sub("", _ROLE.sub("", _SPECIAL.sub(" ", text)))
-    cleaned = plain_text(cleaned, allowed=allowed)
-    sentences = split_sentences(cleaned)
+    sentences = clean_sentences(cleaned, links)
     if sentences and len(sentences) > 1 and sentences[-1][-1] not in ".!?。！？…)”»\"'）":
         sentences = sentences[:-1]
     return "\n".join(sentences)

@@ -1,4 +1,4 @@
-# ruff: noqa: E501, RUF001 - one sentence a line, in three languages
+# ruff: noqa: E501 - one sentence a line, in three languages
 """A small shop's rules in three languages, each with sentences that restate it and sentences that reverse it.
 
 `{v}` is the value, written for the language; `{w}` the second value of a range.  Pure.

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - sentences in three languages
 """True sentences of a shop's answers, and the same sentences with one error each, for the fact check.
 
 Deterministic: the same shop and count give the same cases.  Policy sentences restate rules in the same or another
@@ -111,7 +112,11 @@ def _handbook(language: Language, round_: int) -> tuple[tuple[Evidence, ...], tu
             for fact, value in zip(FACTS, values, strict=True) if fact.topic == topic
         ]  # fmt: skip
         text = ("" if language is _ZH else " ").join(sentences)
-        chunks.append(Chunk(sha256(text.encode()).hexdigest()[:16], "policies", KnowledgeKind.DOCUMENTS, titles[language], text, "1"))
+        chunks.append(
+            Chunk(
+                sha256(text.encode()).hexdigest()[:16], "policies", KnowledgeKind.DOCUMENTS, titles[language], text, "1"
+            )
+        )
     return tuple(chunks), values
 
 
@@ -148,8 +153,8 @@ _UNITS: Final = {
     "euro": ("€{}", "{} €", "{}欧元"),
 }
 _MONTHS: Final = {
-    _EN: "January February March April May June July August September October November December".split(),
-    _FR: "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split(),
+    _EN: ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"],
+    _FR: ["janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"],
 }  # fmt: skip
 _COLUMN: Final = {_EN: 0, _FR: 1, _ZH: 2}
 
@@ -225,7 +230,11 @@ def _variant_cases(
     yield case(stock[1 if available else 0].format(**named), ErrorKind.NEGATION)
 
 
-_STATUS_SENTENCE: Final = {_EN: "Order {id} is {status}.", _FR: "La commande {id} est {status}.", _ZH: "订单 {id} {status}。"}
+_STATUS_SENTENCE: Final = {
+    _EN: "Order {id} is {status}.",
+    _FR: "La commande {id} est {status}.",
+    _ZH: "订单 {id} {status}。",
+}
 _PRICE_SENTENCE: Final = {
     _EN: "The {name} in order {id} costs {price}.",
     _FR: "Dans la commande {id}, {name} coûte {price}.",
@@ -254,7 +263,10 @@ def _order_sentences(order: Mapping[str, Any], language: Language) -> Iterator[t
         yield _PRICE_SENTENCE[language].format(**values, price=wording.money(item["price"], language)), None
         for foreign in items:
             if foreign["price"] != item["price"]:
-                yield _PRICE_SENTENCE[language].format(**values, price=wording.money(foreign["price"], language)), ErrorKind.OTHER_PRODUCT
+                yield (
+                    _PRICE_SENTENCE[language].format(**values, price=wording.money(foreign["price"], language)),
+                    ErrorKind.OTHER_PRODUCT,
+                )
     for tracking in (str(each) for part in order["fulfillments"] for each in part["tracking_id"]):
         yield _TRACKING_SENTENCE[language].format(id=number, number=tracking), None
         yield _TRACKING_SENTENCE[language].format(id=number, number=_one_digit_off("code", tracking)), ErrorKind.CODE

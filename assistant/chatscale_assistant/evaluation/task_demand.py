@@ -48,8 +48,8 @@ def weekly_units(lines: Lines, *, before: int) -> Floats:
     bulk = np.unique(whole.product[whole.quantity > MAX_QUANTITY])
     whole = whole.where(~np.isin(whole.product, bulk))
     products, product = np.unique(whole.product, return_inverse=True)
-    known = whole.week <= before
-    pairs = np.unique(np.stack([whole.household[known], product[known]]), axis=1)
+    earlier = whole.week <= before
+    pairs = np.unique(np.stack([whole.household[earlier], product[earlier]]), axis=1)
     households = np.bincount(pairs[1], minlength=len(products))
     units = np.zeros((len(products), WEEKS))
     np.add.at(units, (product, whole.week - 1), whole.quantity)

@@ -110,7 +110,8 @@ def rank(scores: Floats, relevant: NDArray[np.bool_]) -> Ranking:
     found = np.take_along_axis(relevant, np.take_along_axis(best, order, axis=1), axis=1)
     discount = 1 / np.log2(np.arange(2, TOP + 2))
     ideal = np.cumsum(discount)[np.minimum(relevant.sum(axis=1), TOP) - 1]
-    return Ranking(found.any(axis=1).astype(np.float64), (found * discount).sum(axis=1) / ideal)
+    gain: Floats = (found * discount).sum(axis=1)
+    return Ranking(np.asarray(found.any(axis=1), dtype=np.float64), np.asarray(gain / ideal, dtype=np.float64))
 
 
 def _scores(split: Split, chosen: Ints) -> tuple[Floats, Floats]:

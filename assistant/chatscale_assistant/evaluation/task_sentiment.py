@@ -86,7 +86,8 @@ def correct(vectors: Vectors, reviews: LabelledReviews, heads: Sequence[Sentimen
     for number, head in enumerate(heads):
         rows = fold == number
         positive[rows] = head.positive(vectors[rows]) >= 0.5  # noqa: PLR2004 - more likely positive
-    return positive == reviews.positive
+    right: Marks = positive == reviews.positive
+    return right
 
 
 def fold_of(text: str) -> int:

@@ -71,8 +71,8 @@ _MAX_UNKNOWN_PAIRS: Final = 3
 _COURTESY_TERMS: Final = terms(
     "am let me know anything else any other have  questions help further assist assistance today happy feel free contact understand sorry frustration "
     "inconvenience glad great welcome thank nice good day morning evening afternoon here information found dear hello hi sure course certainly "
-    "désolé hésitez autres avez comprends gêne question aide aider informations voici bonjour bonsoir merci plaisir journée reste disposition autre besoin certainement sûr "
-    "您好抱歉谢谢感谢帮助问题其他问题带来不便给带来告诉理解不便其他需要希望高兴当然信息以下祝愉快"
+    "suis toutes désolé hésitez autres avez comprends gêne question aide aider informations voici bonjour bonsoir merci plaisir journée reste disposition autre besoin certainement sûr "
+    "很抱歉给您带来不便 非常抱歉 给您带来的不便 很高兴为您服务 请随时告诉我 如有其他问题请告诉我 您好抱歉谢谢感谢帮助问题其他问题带来不便给带来告诉理解不便其他需要希望高兴当然信息以下祝愉快"
 )
 
 
@@ -88,7 +88,8 @@ def claims_done_action(text: str) -> bool:
 
 def has_receipt_for(text: str, evidence: tuple[Evidence, ...]) -> bool:
     """Whether one of the tools' receipts is of the action that the text names."""
-    wanted = terms(text) & _ACTIONS
+    named = terms(text)
+    wanted = (named | ({"=cancel"} if "=status:cancelled" in named else frozenset())) & _ACTIONS
     for item in evidence:
         if isinstance(item, ToolResult) and item.receipt and not item.is_error:
             done = terms(item.call.tool.replace("_", " "))

@@ -18,6 +18,8 @@ _BEFORE_WEIGHT: Final = 0.25
 _SIMILARITY_WEIGHT: Final = 2.0
 _MIN_FIT: Final = 0.6
 """A segment with a fact may fit the clause this much less than the best segment of all."""
+_MIN_FIT_OF_PROPERTY: Final = 0.4
+"""The same for a property, such as a size: what the clause asserts fits better."""
 _EPSILON: Final = 1e-6
 
 
@@ -117,10 +119,15 @@ def find_segment(
     if fact.kind in {FactKind.CODE, FactKind.LINK, FactKind.EMAIL, FactKind.PHONE}:
         return best, True  # it names its source by itself
     others = [
-        value for value, each in scored
+        value
+        for value, each in scored
         if each.asserted is best.asserted and not states(each, fact, currency) and rivals(each, fact)
     ]
     top = max(value for value, each in scored if each.asserted is best.asserted)
     margin = _EPSILON if best.asserted else -_EPSILON
-    fits = score > _EPSILON and score >= _MIN_FIT * top and all(score > value + margin for value in others)
+    fits = (
+        score > _EPSILON
+        and score >= (_MIN_FIT if best.asserted else _MIN_FIT_OF_PROPERTY) * top
+        and all(score > value + margin for value in others)
+    )
     return (best, True) if fits else (None, True)

@@ -31,7 +31,16 @@ _ASSERTED_FIELD: Final = re.compile(
 )
 _HUGE: Final = 4000
 _MIN_CLAUSE_TERMS: Final = 2
-_FLAGS: Final = {"true": True, "yes": True, "oui": True, "是": True, "false": False, "no": False, "non": False, "否": False}
+_FLAGS: Final = {
+    "true": True,
+    "yes": True,
+    "oui": True,
+    "是": True,
+    "false": False,
+    "no": False,
+    "non": False,
+    "否": False,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """What a message names: orders, items, payment methods, e-mails, postcodes, quantities, dates, the reason. Pure."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.language.quantities import FactKind, find_facts
@@ -55,6 +56,7 @@ _NOT_NEEDED: Final = re.compile(
     r"plus besoin|n'en (?:veux|ai) plus|ne (?:la |le |les )?(?:veux|voulons) plus|change d'avis|plus (?:utile|necessaire))\b|不需要|不想要|不要了|改变主意|不用了|用不着|不买了"
 )
 _MAX_QUANTITY: Final = 1000
+_T = TypeVar("_T")
 
 
 def find_entities(text: str, language: Language) -> Entities:
@@ -69,7 +71,8 @@ def find_entities(text: str, language: Language) -> Entities:
         postcodes=_unique(_found(_POSTCODE, plain)),
         quantities=_unique(
             int(fact.number) for fact in facts
-            if fact.kind is FactKind.NUMBER and not fact.unit and fact.number == fact.number.to_integral_value() and fact.number <= _MAX_QUANTITY
+            if fact.kind is FactKind.NUMBER and not fact.unit and fact.number is not None
+            and fact.number == fact.number.to_integral_value() and fact.number <= _MAX_QUANTITY
         ),
         dates=_unique(fact.value for fact in facts if fact.kind is FactKind.DATE),
         reason=_reason(folded),
@@ -91,5 +94,5 @@ def _order(text: str) -> str:
     return f"#{compact}" if compact[0].isalpha() or len(compact) != 7 else f"#W{compact}"  # noqa: PLR2004 - tau2's ids
 
 
-def _unique(found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - of any element
+def _unique(found: Iterable[_T]) -> tuple[_T, ...]:
     return tuple(dict.fromkeys(found))

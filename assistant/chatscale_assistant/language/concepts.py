@@ -122,6 +122,9 @@ material:steel: steel stainless | acier inox* | 不锈钢 钢
 material:wood: wood wooden | bois | 木
 material:ceramic: ceramic | ceramique | 陶瓷
 material:wool: wool | laine | 羊毛
+size:small: small | petit petite petits petites | 小号
+size:medium: medium | moyen moyenne moyens | 中号
+size:large: large | grand grande grands grandes | 大号
 status:pending: pending | attente | 待处理 待发货
 status:processed: processed processing | traitee traite | 已处理 处理完毕
 status:delivered: delivered | livree livre | 已送达 已签收
@@ -146,25 +149,25 @@ EXCLUSIVE: Final = ("=colour:", "=material:", "=status:")
 """A sentence may have these terms only if its source has them too."""
 
 
-def _parse(lexicon: str) -> tuple[dict[str, str], list[tuple[str, str]], list[tuple[str, str]]]:
+def _parse(lexicon: str) -> tuple[dict[str, str], dict[str, str], list[tuple[str, str]]]:
     exact: dict[str, str] = {}
-    stems: list[tuple[str, str]] = []
+    stems: dict[str, str] = {}
     chinese: list[tuple[str, str]] = []
     for line in lexicon.strip().splitlines():
         concept, _, words = line.rpartition(": ")
         english, french, han = words.split("|")
         for word in f"{english} {french}".split():
             if word.endswith("*"):
-                stems.append((word[:-1], f"={concept}"))
+                stems.setdefault(word[:-1], f"={concept}")
             elif concept.startswith(("colour:", "material:", "status:")) or word not in exact:
                 exact[word] = f"={concept}"
         chinese += [(word, f"={concept}") for word in han.split()]
-    stems.sort(key=lambda each: -len(each[0]))
     chinese.sort(key=lambda each: -len(each[0]))
     return exact, stems, chinese
 
 
 _EXACT, _STEMS, _CHINESE = _parse(_LEXICON)
+_LONGEST_STEM: Final = max(map(len, _STEMS))
 _TOKEN: Final = re.compile(r"[a-z]+(?:-[a-z]+)*|[\u3400-\u9fff]+")
 _SIZE: Final = re.compile(r"(?<![A-Za-z'’])(?:X{0,3}[SL]|M)(?![A-Za-z'’])")
 _STEM_LENGTH: Final = 6
@@ -188,8 +191,8 @@ def _latin_term(word: str) -> str | None:
         return _EXACT[word]
     if word in _STOP or len(word) < 2:  # noqa: PLR2004 - single letters
         return None
-    for stem, concept in _STEMS:
-        if word.startswith(stem):
+    for length in range(min(len(word), _LONGEST_STEM), 1, -1):
+        if concept := _STEMS.get(word[:length]):
             return concept
     return f"w:{word.rstrip('sx')[:_STEM_LENGTH] or word}"
 

@@ -43,11 +43,10 @@ def detect_language(
     `previous` is the language of the conversation so far.  A language that is none of `languages` gets the first of
     them.
     """
-    fallback = previous if previous in languages else languages[0]
     own = requested_language(text) or own_language(text, scores=scores)
     if own is None:
-        return fallback
-    return own if own in languages else languages[0]
+        return previous if previous is not None and previous in languages else languages[0]
+    return next((language for language in languages if language == own), languages[0])
 
 
 def conversation_language(

@@ -35,6 +35,7 @@ FRENCH: Final = frozenset(
     """.split()
 )
 _SHARED: Final = (ENGLISH & FRENCH) | {
+    "ok",
     "on",
     "as",
     "me",

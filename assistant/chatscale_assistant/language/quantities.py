@@ -233,7 +233,15 @@ def _vague(text: str, _: Language) -> Iterator[Fact]:
 
 
 _Scan = Callable[[str, Language], Iterator[Fact]]
-_SCANS_WITHOUT_DIGITS: Final[tuple[_Scan, ...]] = (_links, _date_words, _percent_zh, _words, _articles, _chinese, _vague)
+_SCANS_WITHOUT_DIGITS: Final[tuple[_Scan, ...]] = (
+    _links,
+    _date_words,
+    _percent_zh,
+    _words,
+    _articles,
+    _chinese,
+    _vague,
+)
 _SCANS: Final[tuple[_Scan, ...]] = (
     _links, _dates, _phones, _times, _currency_first, _percent_zh, _units, _codes, _words, _articles, _chinese, _vague,
 )  # fmt: skip
@@ -247,17 +255,11 @@ def _with_ranges(facts: list[Fact], rest: str) -> Iterator[Fact]:
     """`5 to 7 days`: the first number has the second one's unit."""
     for fact, following in zip_longest(facts, facts[1:]):
         between = rest[fact.end : following.start] if following else ""
-        bare = fact.kind is FactKind.NUMBER and not fact.unit and fact.number is not None
-        if (
-            bare
-            and following
-            and following.unit
-            and following.number
-            and re.fullmatch(_BETWEEN, between, re.IGNORECASE)
-        ):
+        bare = fact.number if fact.kind is FactKind.NUMBER and not fact.unit else None
+        joined = following and following.unit and following.number and re.fullmatch(_BETWEEN, between, re.IGNORECASE)
+        if bare is not None and joined and following.number:
             factor = Decimal(following.value) / following.number
-            yield replace(
-                fact, kind=following.kind, unit=following.unit, value=numbers.plain(round(fact.number * factor, 6))
-            )  # type: ignore[operator]
+            value = numbers.plain(round(bare * factor, 6))
+            yield replace(fact, kind=following.kind, unit=following.unit, value=value)
         else:
             yield fact

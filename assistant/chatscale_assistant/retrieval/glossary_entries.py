@@ -58,7 +58,7 @@ tablet | 平板, 平板电脑 | tablette
 smartphone, phone, mobile phone | 智能手机, 手机 | smartphone, téléphone, portable
 e-reader, ebook reader | 电子书阅读器, 电子阅读器, 阅读器, 电子书 | liseuse, liseuse électronique
 headphones, headset | 耳机, 头戴式耳机, 耳麦 | casque audio, casque, écouteurs
-earbuds, earphones | 耳塞, 入耳式耳机, 无线耳机, 蓝牙耳机 | écouteurs, oreillettes, écouteurs sans fil
+earbuds, earphones, airpods | 耳塞, 入耳式耳机, 无线耳机, 蓝牙耳机 | écouteurs, oreillettes, écouteurs sans fil
 speaker | 音箱, 音响, 扬声器 | enceinte, haut-parleur
 bluetooth speaker | 蓝牙音箱, 蓝牙音响 | enceinte bluetooth, haut-parleur bluetooth
 mouse | 鼠标 | souris
@@ -255,6 +255,7 @@ opening hours | 营业时间 | horaires, heures d'ouverture
 store, shop | 商店, 门店, 店铺 | magasin, boutique
 privacy, personal data | 隐私, 个人信息 | confidentialité, données personnelles
 pending | 待处理, 未发货 | en attente
-modify, change | 修改, 更改 | modifier, changer
-verify, identity | 验证, 身份 | vérifier, identité
+modify, change | 修改, 更改, 改 | modifier, changer
+confirm, confirmation, agree | 确认, 同意, 先问 | confirmer, confirmation, accord, accepter
+verify, identity, authenticate | 验证, 核实, 身份, 本人 | vérifier, identité, authentifier
 """

@@ -24,6 +24,9 @@ THRESHOLD: Final = 5.5
 """Sum with a confidence of one half. Of the `dev` half of the evaluation's questions, 93 % of those with an answer are
 above it, and 4 % of those without."""
 STEEPNESS: Final = 0.5
+UNCOVERED: Final = 1.5
+"""Taken from the best sum for each shop word of the question that the best passage lacks: a passage about chairs does
+not answer a question about sofas, however near the two are."""
 _SMALLEST_SPREAD: Final = 0.005
 _FEWEST: Final = 2
 
@@ -64,8 +67,13 @@ class Ranked:
     """A passage with its place in the order."""
 
     passage: int
-    confidence: float
-    """0 to 1."""
+    total: float
+    """Sum of its scores."""
+
+    @property
+    def confidence(self) -> float:
+        """0 to 1."""
+        return confidence(self.total)
 
 
 def rank(lexical: Mapping[int, float], nearby: Sequence[Nearby], coverage: Mapping[int, float]) -> list[Ranked]:
@@ -82,7 +90,7 @@ def rank(lexical: Mapping[int, float], nearby: Sequence[Nearby], coverage: Mappi
         for passage in passages
     }
     ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
-    return [Ranked(passage, confidence(total)) for passage, total in ordered]
+    return [Ranked(passage, total) for passage, total in ordered]
 
 
 def _semantic(passage: int, nearby: Sequence[Nearby], coverage: float) -> float:
@@ -98,6 +106,11 @@ def _score(passage: int, each: Nearby, stand_in: float) -> float:
     similarity = each.similarities.get(passage)
     # Not among the nearest: at most as near as the last of them.
     return each.background.standard_score(min(each.similarities.values()) if similarity is None else similarity)
+
+
+def answerable(best: Ranked, uncovered: int) -> float:
+    """0 to 1: how likely the question has an answer; `uncovered`: its shop words that the best passage lacks."""
+    return confidence(best.total - UNCOVERED * uncovered)
 
 
 def confidence(total: float) -> float:

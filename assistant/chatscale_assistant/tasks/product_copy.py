@@ -173,8 +173,8 @@ def _contains(text: str, part: str) -> bool:
 
 
 def _attribute(name: str, language: Language) -> str:
-    known = ATTRIBUTE_NAMES.get(name.casefold().strip())
-    return known[language] if known else name
+    found = ATTRIBUTE_NAMES.get(name.casefold().strip())
+    return found[language] if found else name
 
 
 def _price(amount: str, language: Language) -> str:

@@ -78,8 +78,8 @@ def recommend_items(data: RecommendInput, now: datetime, fits: Fits) -> Recommen
     scores = recommender.score(rows, np.asarray(sorted(set(basket)), dtype=np.int64))
     bought = set(shop.item[rows].tolist()) if data.new_only else set()
     in_stock = [item for item, units in data.stock.items() if units >= 1 and item not in set(data.basket)]
-    known = [number for item in in_stock if (number := recommender.item_number(item)) is not None]
-    candidates = np.asarray([number for number in known if number not in bought], dtype=np.int64)
+    sold = [number for item in in_stock if (number := recommender.item_number(item)) is not None]
+    candidates = np.asarray([number for number in sold if number not in bought], dtype=np.int64)
     best = candidates[np.argsort(-scores.total[candidates], kind="stable")[: data.limit]]
     explained = [_explain(recommender, scores, int(item), rows, data.language) for item in best]
     unsold = [item for item in in_stock if recommender.item_number(item) is None]

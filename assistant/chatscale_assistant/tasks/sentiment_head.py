@@ -12,6 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from chatscale_assistant.errors import InvalidRequestError
+
 _FILE: Final = "sentiment_head.json"
 
 
@@ -21,7 +23,7 @@ class SentimentHead:
 
     name: str
     encoder: str
-    """Start of the encoder's name that the weights are for."""
+    """The encoder that the weights were trained on."""
     centre: NDArray[np.float32]
     """[dimensions], subtracted from each vector: e5's vectors all point the same way."""
     weights: NDArray[np.float32]
@@ -29,7 +31,15 @@ class SentimentHead:
     bias: float
 
     def positive(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probability that each of the texts [texts, dimensions] is positive."""
+        """Probability that each of the texts [texts, dimensions] is positive.
+
+        Raises InvalidRequestError if the vectors come from an encoder of another size.
+        """
+        if vectors.shape[1] != len(self.weights):
+            raise InvalidRequestError(
+                f"sentiment: expected an encoder with {len(self.weights)} dimensions ({self.encoder}), found "
+                f"{vectors.shape[1]}"
+            )
         logits = (vectors - self.centre) @ self.weights + self.bias
         result: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -50, 50)))
         return result

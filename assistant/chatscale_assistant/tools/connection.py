@@ -6,9 +6,9 @@ opens a new session after a failure. Other tasks call through it. A server that 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from chatscale.api.v1alpha1.shopassistant import ToolServer
 from chatscale_assistant.errors import ToolFailedError
@@ -23,10 +23,13 @@ CHECK_INTERVAL_S: Final = 30.0
 WRITE_CHECK_AGE_S: Final = 5.0
 """Before a write the last comparison is at most this old."""
 CALL_TIMEOUT_S: Final = 5.0
+MIN_RETRY_S: Final = 0.05
+"""Even if calls wait for a session."""
 FIRST_RETRY_S: Final = 0.5
 MAX_RETRY_S: Final = 30.0
 _MAX_MESSAGE: Final = 1000
 
+_T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
 
@@ -82,29 +85,34 @@ class ServerConnection:
                     await self._serve(session)
                     retry_s = FIRST_RETRY_S
             except Exception as error:  # noqa: BLE001 - the loop's top: no failure of a shop's server may end the assistant
+                _raise_if_cancelled(error)
                 await self._lose(_describe(error))
             else:
                 await self._lose("the session broke")
             self._wanted.clear()
+            await asyncio.sleep(MIN_RETRY_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(retry_s):
                     await self._wanted.wait()
             retry_s = min(2 * retry_s, MAX_RETRY_S)
 
-    async def call(self, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> ParsedResult:
-        """Call a tool within `CALL_TIMEOUT_S`. Raises ToolFailedError. The caller has passed the gate."""
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, Any], *, repeat: bool = False
+    ) -> ParsedResult:
+        """Call a tool within `CALL_TIMEOUT_S`. Raises ToolFailedError. The caller has passed the gate.
+
+        repeat: try a new session once if the call fails, such as after a restart of the server; for reads.
+        """
         if not self._breaker.admits():
             raise ToolFailedError(f"server {self.config.name}: too many failures, calls are paused")
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                session = await self._ready()
-                result = await session.call(tool, arguments, meta)
+                result = await self._try(lambda session: session.call(tool, arguments, meta), 2 if repeat else 1)
         except TimeoutError as error:
             self._breaker.failed()
             raise ToolFailedError(f"server {self.config.name}: no answer in {CALL_TIMEOUT_S:g} s") from error
         except ToolFailedError as error:
             self._breaker.failed()
-            self._broken.set()
             raise ToolFailedError(f"server {self.config.name}: {error}") from error
         self._breaker.succeeded()
         return result
@@ -113,12 +121,11 @@ class ServerConnection:
         """Compare the descriptions with the pin, if that is longer ago than `max_age_s`. Raises ToolFailedError."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                session = await self._ready()
-                async with self._checking:
-                    if self._clock() - self._checked_at_s > max_age_s:
-                        await self._check(session)
+                await self._try(lambda session: self._check_aged(session, max_age_s), 2)
         except TimeoutError as error:
             raise ToolFailedError(f"server {self.config.name}: no list of tools in {CALL_TIMEOUT_S:g} s") from error
+        except ToolFailedError as error:
+            raise ToolFailedError(f"server {self.config.name}: {error}") from error
 
     async def wait_for_change(self) -> None:
         """Return at the next change of the state, for tests and for the operator's view."""
@@ -159,6 +166,23 @@ class ServerConnection:
         self._session, self._away = None, f"cannot be reached: {reason}"
         await self._notify()
 
+    async def _check_aged(self, session: Session, max_age_s: float) -> None:
+        async with self._checking:
+            if self._clock() - self._checked_at_s > max_age_s:
+                await self._check(session)
+
+    async def _try(self, run: Callable[[Session], Awaitable[_T]], times: int) -> _T:
+        """A failure breaks the session; each try has a new one."""
+        for left in reversed(range(times)):
+            session = await self._ready()
+            try:
+                return await run(session)
+            except ToolFailedError:
+                self._broken.set()
+                if not left:
+                    raise
+        raise AssertionError("unreachable: times is at least 1")
+
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
@@ -170,6 +194,13 @@ class ServerConnection:
             async with self._changed:
                 await self._changed.wait()
         return session
+
+
+def _raise_if_cancelled(error: Exception) -> None:
+    """A session that breaks while it is closed replaces the CancelledError of the task by its own error."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
 
 
 def _describe(error: BaseException) -> str:

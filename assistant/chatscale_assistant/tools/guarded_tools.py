@@ -162,7 +162,8 @@ class GuardedTools:
         meta: dict[str, Any] = {} if customer is None else {CUSTOMER_META: customer.id}
         if allowed.idempotency_key:
             meta[IDEMPOTENCY_META] = allowed.idempotency_key
-        parsed = await self._connections[call.server].call(call.tool, call.arguments, meta)
+        is_read = not allowed.idempotency_key
+        parsed = await self._connections[call.server].call(call.tool, call.arguments, meta, repeat=is_read)
         return ToolResult(call, parsed.data, parsed.text, self._now(), parsed.is_error)
 
     def _error(self, refused: Refused, call: ToolCall) -> GateClosedError | ToolFailedError:

@@ -124,8 +124,8 @@ class _Rows:
         self.quantities.append(_quantity(cells[places["quantity"]], line) if "quantity" in places else 1.0)
 
     def _day(self, text: str, line: int) -> float:
-        if (known := self._dates.get(text)) is not None:
-            return known
+        if (found := self._dates.get(text)) is not None:
+            return found
         try:
             moment = datetime.fromisoformat(text.strip())
         except ValueError as e:

@@ -17,12 +17,12 @@ PRIOR_RATINGS: Final = 1.0
 """A product's quality is drawn to the mean of all ratings as by this many ratings."""
 PRIOR_SPREADS: Final = 3.0
 """A product's spread of ratings is drawn to the spread over all products as by this many ratings."""
-MIN_HONEST: Final = 0.03
-"""Density of an honest rating at any distance: people click on the wrong star."""
+MIN_GENUINE: Final = 0.03
+"""Density of a genuine rating at any distance: people click on the wrong star."""
 UNIFORM_VARIANCE: Final = 1 / 12
 """Of ratings that are spread evenly over the scale."""
 MIN_SPREAD: Final = 0.08
-"""Of honest ratings around the quality, on the scale 0 to 1: half a star of five would be 0.125."""
+"""Of genuine ratings around the quality, on the scale 0 to 1: half a star of five would be 0.125."""
 SUSPECT_SHARE: Final = 0.05
 """Prior probability that a reviewer does not rate the product: about what shops and studies report."""
 
@@ -31,7 +31,7 @@ def log_odds(table: ReviewTable, voice: Floats) -> tuple[Floats, Floats, Floats]
     """Log likelihood ratio of each reviewer's ratings, "has nothing to do with the product" against "rates it".
 
     voice: for each reviewer, the weight of his voice (1, or 1/size of his group).  A rating that has nothing to do with
-    the product is uniform on the scale; an honest one is normal around the quality that the *other* reviewers give.
+    the product is uniform on the scale; a genuine one is normal around the quality that the *other* reviewers give.
     Returns (for each reviewer the log ratio, for each review the other reviewers' quality, for each review its part of
     the log ratio).
     """
@@ -43,14 +43,14 @@ def log_odds(table: ReviewTable, voice: Floats) -> tuple[Floats, Floats, Floats]
         weight = ((1 - suspicion) * voice)[table.reviewer]
         quality, support = _of_others(table, weight, table.rating, PRIOR_RATINGS)
         gap = table.rating - quality
-        # On a product that people disagree about, no rating is suspicious: the honest density becomes the uniform one.
+        # On a product that people disagree about, no rating is suspicious: the genuine density becomes the uniform one.
         variance, _ = _of_others(table, weight, gap**2, PRIOR_SPREADS)
-        # The fewer ratings the quality comes from, the less an honest rating is bound to it.
+        # The fewer ratings the quality comes from, the less a genuine rating is bound to it.
         variance = np.maximum(variance, MIN_SPREAD**2) * (1 + 1 / (support + PRIOR_RATINGS))
         normal = np.exp(-(gap**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
         wide = np.clip(variance / UNIFORM_VARIANCE, 0, 1) ** 2
-        honest = wide + (1 - wide) * normal
-        parts = np.log(1.0 / np.maximum(honest, MIN_HONEST))
+        genuine = wide + (1 - wide) * normal
+        parts = np.log(1.0 / np.maximum(genuine, MIN_GENUINE))
         totals = np.bincount(table.reviewer, parts, minlength=len(table.reviewers)).astype(np.float64)
         suspicion = probability(totals)
     return totals, quality, parts

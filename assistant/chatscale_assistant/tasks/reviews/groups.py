@@ -41,7 +41,7 @@ def find_groups(table: ReviewTable) -> Groups:
     products = np.bincount(table.reviewer, minlength=count)
     enough = (shared >= MIN_SHARED) & (shared >= MIN_SHARE * np.maximum(products[first], products[second]))
     first, second, shared = first[enough], second[enough], shared[enough]
-    chance = _expected_shared(table, products) * products[first] * products[second]
+    chance = np.asarray(_expected_shared(table, products) * products[first] * products[second], dtype=np.float64)
     # Everybody is compared with everybody: an overlap that is expected once among so many people shows nothing.
     ratios = _poisson_surprise(shared, chance) - np.log(count)
     first, second, ratios = first[ratios > 0], second[ratios > 0], ratios[ratios > 0]

