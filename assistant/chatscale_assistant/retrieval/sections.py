@@ -26,6 +26,10 @@ _SUFFIXES: Final = {"md": "markdown", "markdown": "markdown", "txt": "markdown",
 }
 
 
+_LONGEST_LINE: Final = 5000
+"""Characters of a line whose markup is read. A longer line is text as it is: the patterns above take quadratic time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """Text below one heading, without the sections inside it."""
@@ -44,7 +48,7 @@ def read_sections(source: str, file: str, raw: bytes) -> list[Section]:
         raise SourceError(f"source {source}: {file}: expected Markdown, text or HTML, found a file named .{suffix}")
     text = decode(source, file, raw)
     if _SUFFIXES.get(suffix) == "html" or (not suffix and _LOOKS_LIKE_HTML.match(text)):
-        return _read_html(text)
+        return _read_html(f"source {source}: {file}", text)
     return _read_markdown(text)
 
 
@@ -87,6 +91,9 @@ def _read_markdown(text: str) -> list[Section]:
             fenced = not fenced
             end_paragraph()
         elif fenced:
+            outline.block(line)
+        elif len(line) > _LONGEST_LINE:
+            end_paragraph()
             outline.block(line)
         elif heading := _HEADING.match(line):
             end_paragraph()
@@ -170,9 +177,12 @@ class _HtmlReader(HTMLParser):
         self._outline.flush()
 
 
-def _read_html(text: str) -> list[Section]:
+def _read_html(where: str, text: str) -> list[Section]:
     outline = _Outline()
     reader = _HtmlReader(outline)
-    reader.feed(text)
-    reader.close()
+    try:
+        reader.feed(text)
+        reader.close()
+    except AssertionError as e:  # the standard library's answer to some broken declarations
+        raise SourceError(f"{where}: expected HTML, found a broken declaration") from e
     return outline.sections

@@ -10,7 +10,7 @@ _ABBREVIATIONS: Final = frozenset(
     """.split()  # noqa: SIM905 - readable
 )
 """Words whose full stop ends no sentence."""
-_END: Final = re.compile(r"[。！？；…]+[”’」』）\"]*|[.!?]+[)\"'”’»]*(?=\s)|\n+")
+_END: Final = re.compile(r"[。！？；…]+[”’」』）\"]*|(?<![.!?])[.!?]++[)\"'”’»]*+(?=\s)|\n+")
 _LAST_WORD: Final = re.compile(r"([\w.]+)$")
 
 
