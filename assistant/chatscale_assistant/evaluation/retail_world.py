@@ -141,7 +141,7 @@ def decide_read(gate: Gate, database: Database, attempt: Attempt) -> Decision:
 
 
 def ask(customer: str | None, conversation: str = "c1") -> Conversation:
-    """A conversation in which the customer asks for something."""
+    """A conversation that begins with a request of the customer."""
     known = None if customer is None else Customer(customer)
     return Conversation(conversation, (Turn(Speaker.CUSTOMER, "Hello, I need help with an order."),), NOW, known)
 

@@ -21,7 +21,7 @@ class Refusal(StrEnum):
     OTHER_CUSTOMER = "other_customer"
     """An argument names another customer."""
     NOT_OWNED = "not_owned"
-    """The object does not exist or belongs to another customer: the two are not told apart."""
+    """The object does not exist or belongs to another customer. The refusal is the same for both."""
     UNBOUND = "unbound"
     """Nothing binds the call to the customer: no rule says whose data the tool reads or changes."""
     POLICY = "policy"

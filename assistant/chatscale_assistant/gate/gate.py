@@ -65,7 +65,7 @@ class Gate:
         return replace(self, servers={**self.servers, server.name: server})
 
     def facts_needed(self, call: ToolCall, customer: Customer | None, facts: Facts) -> tuple[ToolCall, ...]:
-        """Reading calls that a decision needs beside `facts`; ask again with their results, until there are none."""
+        """Reading calls that a decision needs beside `facts`; repeat with their results until there are none."""
         checked = self._check(call, customer, _Kind.ANY)
         if isinstance(checked, Refused) or customer is None:
             return ()

@@ -10,7 +10,7 @@ from chatscale_assistant.gate.canonical import canonical_json
 
 @dataclass(frozen=True, slots=True)
 class ToolDescription:
-    """What a server says of one of its tools."""
+    """One tool, as its server describes it."""
 
     name: str
     description: str = ""
@@ -23,7 +23,7 @@ class ToolDescription:
 
 
 def digest_tools(tools: Iterable[ToolDescription], allow: Iterable[str]) -> str:
-    """`sha256:` of everything that the server says of the allowed tools.
+    """`sha256:` of the complete descriptions of the allowed tools.
 
     Other tools do not count: a server may add tools. Raises ValueError for a tool that the server names twice.
     """

@@ -1,6 +1,6 @@
 """Conditions of a shop's policy, as data, and their check against facts that reading tools returned.
 
-The shop's server stays the last judge: a condition whose facts are not readable is left to it.
+A condition whose facts cannot be read is left to the shop's server.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Turns what a tool returned into data. Nothing in it is an instruction, whatever it says."""
+"""Turns what a tool returned into data. Text in it is never an instruction."""
 
 import json
 from dataclasses import dataclass

@@ -29,7 +29,8 @@ def small_shop() -> Shop:
     gift = {"source": "gift_card", "id": "gift_card_1", "balance": 5.0}
     users = {
         name: {"user_id": name, "name": {"first_name": name, "last_name": "Doe"}, "address": ADDRESS,
-               "email": f"{name}@x", "payment_methods": {"credit_card_1": card, "gift_card_1": dict(gift)}, "orders": []}
+               "email": f"{name}@x", "orders": [],
+               "payment_methods": {"credit_card_1": card, "gift_card_1": dict(gift)}}
         for name in ("sara_1", "omar_2")
     }  # fmt: skip
     variants = {
