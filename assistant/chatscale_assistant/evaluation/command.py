@@ -35,10 +35,6 @@ def evaluate(options: argparse.Namespace) -> int:
         sys.stderr.write(f"chatscale: --key-file {options.key_file}: {e.strerror}\n")
         return SysExit.BAD_SETTINGS
     report = asyncio.run(_run(options, key))
-    if options.json:
-        options.json.write_text(f"{json.dumps(report.to_json(), ensure_ascii=False, indent=1)}\n", encoding="utf-8")
-    if options.page:
-        options.page.write_text(report.to_page(), encoding="utf-8")
     for each in report.misses:
         sys.stdout.write(f"missed: {_line(each)}\n")
     for missing in report.missing:
@@ -47,6 +43,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace, key: str) -> Report:
+    """Run the suites. The files are written after each of them, so an interrupted run keeps its numbers."""
     started, load = time.monotonic(), machine.load_average()
     used: dict[str, Package] = {}
 
@@ -54,33 +51,43 @@ async def _run(options: argparse.Namespace, key: str) -> Report:
         used[name] = PACKAGES[name]
         return dataset(name)
 
+    def report() -> Report:
+        return Report(
+            at=datetime.fromtimestamp(time.time(), UTC),
+            revision=machine.revision(),
+            took_s=time.monotonic() - started,
+            sample=options.sample,
+            machine=Machine(
+                cpu=machine.cpu_name(),
+                cores=machine.usable_cores(),
+                python=sys.version.split()[0],
+                load_before=load,
+                load_after=machine.load_average(),
+            ),
+            packages=tuple(used.values()),
+            measurements=tuple(measurements),
+            missing=tuple(missing),
+            models=_model_results(options, measurements, missing),
+        )
+
     chosen = [name for name in SUITES if not options.suite or name in options.suite]
     if not options.model:
         chosen = [name for name in chosen if name != MODEL_SUITE]
     measurements: list[Measurement] = []
     missing: list[Missing] = []
     with tempfile.TemporaryDirectory(prefix="chatscale-evaluate-") as folder:
-        plan = Plan(data=data, folder=Path(folder), options=options, key=key)
-        async with plan:
+        async with Plan(data=data, folder=Path(folder), options=options, key=key) as plan:
             for name in chosen:
                 await _run_suite(name, plan, measurements, missing)
-    return Report(
-        at=datetime.fromtimestamp(time.time(), UTC),
-        revision=machine.revision(),
-        took_s=time.monotonic() - started,
-        sample=options.sample,
-        machine=Machine(
-            cpu=machine.cpu_name(),
-            cores=machine.usable_cores(),
-            python=sys.version.split()[0],
-            load_before=load,
-            load_after=machine.load_average(),
-        ),
-        packages=tuple(used.values()),
-        measurements=tuple(measurements),
-        missing=tuple(missing),
-        models=_model_results(options, measurements, missing),
-    )
+                _write(options, report())
+    return report()
+
+
+def _write(options: argparse.Namespace, report: Report) -> None:
+    if options.json:
+        options.json.write_text(f"{json.dumps(report.to_json(), ensure_ascii=False, indent=1)}\n", encoding="utf-8")
+    if options.page:
+        options.page.write_text(report.to_page(), encoding="utf-8")
 
 
 async def _run_suite(name: str, plan: Plan, measurements: list[Measurement], missing: list[Missing]) -> None:

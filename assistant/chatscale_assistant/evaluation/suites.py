@@ -25,6 +25,7 @@ from chatscale_assistant.evaluation.measurement import Measurement
 from chatscale_assistant.evaluation.model_suite import measure_model
 from chatscale_assistant.evaluation.questions.composed import INJECTIONS, injections
 from chatscale_assistant.evaluation.retail_world import load_database, load_tasks
+from chatscale_assistant.evaluation.seeded_suite import measure_seeded
 from chatscale_assistant.evaluation.shop_pod import RecordedShop, guarded, responder, shop_pod
 from chatscale_assistant.evaluation.tau2 import Tau2Shop
 from chatscale_assistant.evaluation.tau2_run import Stage, measure_tau2
@@ -108,6 +109,8 @@ async def _abstention(plan: Plan) -> AsyncIterator[Measurement]:
 
 
 async def _facts(plan: Plan) -> AsyncIterator[Measurement]:
+    for seeded in measure_seeded(plan.shop.raw_products, plan.shop.orders, plan.sample):
+        yield seeded
     model = InventingModel()
     async for each in measure_facts(responder(await plan.pod(), model=model), model, plan.sample):
         yield each

@@ -48,6 +48,8 @@ class Tau2Shop:
 
     policy: str
     products: tuple[Product, ...]
+    raw_products: dict[str, Any]
+    """As the shop's tools return them, by id."""
     users: dict[str, Any]
     orders: dict[str, Any]
     tasks: tuple[dict[str, Any], ...]
@@ -63,6 +65,7 @@ class Tau2Shop:
             return cls(
                 policy=(folder / "policy.md").read_text(encoding="utf-8"),
                 products=tuple(_product(each) for each in database["products"].values()),
+                raw_products=database["products"],
                 users=database["users"],
                 orders=database["orders"],
                 tasks=tuple(json.loads((folder / "tasks.json").read_text(encoding="utf-8"))),
