@@ -9,7 +9,7 @@
         zh: "营业时间是9点到18点。"
 
 A text with `?` or `:` needs quotes in YAML.
-"""  # noqa: RUF002 - Chinese punctuation
+"""
 
 from typing import Final
 

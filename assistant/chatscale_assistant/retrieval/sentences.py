@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 - Chinese and French punctuation
+
 """Sentences of Chinese, English and French text. A passage never ends inside one."""
 
 import re

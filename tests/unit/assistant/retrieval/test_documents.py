@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 - Chinese punctuation
+
 """Documents become sections and passages; bad files are named, and nothing hidden is read."""
 
 import contextlib
