@@ -148,6 +148,6 @@ def _limit(each: Measurement) -> str:
 
 def _show(value: float) -> str:
     """Three decimals below 10, one above; whole numbers without any."""
-    if value == int(value) and abs(value) >= 1:
+    if value == int(value):
         return f"{int(value):,}"
     return f"{value:.3f}" if abs(value) < _FEW else f"{value:,.1f}"
