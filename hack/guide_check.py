@@ -56,9 +56,9 @@ def shell_blocks(page: str) -> list[Block]:
     return [Block(page.count("\n", 0, m.start("text")) + 1, m["text"]) for m in _BLOCK.finditer(page)]
 
 
-def as_script(blocks: list[Block]) -> str:
+def as_script(blocks: list[Block], page: str = GUIDE.name) -> str:
     """One bash script of all blocks: stops at the first command that fails, and announces each block with its line."""
-    parts = [f"echo '== install.md line {block.line}'\n{block.text}" for block in blocks]
+    parts = [f"echo '== {page} line {block.line}'\n{block.text}" for block in blocks]
     return "set -euo pipefail\n" + "\n".join(parts)
 
 

@@ -17,7 +17,7 @@ from chatscale_assistant import metrics
 from chatscale_assistant.conversation.bounded_search import BoundedSearch
 from chatscale_assistant.conversation.knowledge_step import KnowledgeStep
 from chatscale_assistant.conversation.observed import ObservedTools
-from chatscale_assistant.conversation.order_flow import ShopOrders, consent_of
+from chatscale_assistant.conversation.order_flow import ShopOrders, is_yes
 from chatscale_assistant.conversation.shop_wording import ShopComposer, ShopWording
 from chatscale_assistant.conversation.turn import ShopResponder
 from chatscale_assistant.desk.chatwoot import ChatwootDesk
@@ -33,7 +33,6 @@ from chatscale_assistant.index.configured import default_encoders, make_knowledg
 from chatscale_assistant.index.knowledge import Knowledge
 from chatscale_assistant.index.store import Store
 from chatscale_assistant.index.worker import Worker
-from chatscale_assistant.intent import Consent
 from chatscale_assistant.settings import SecretFiles, Settings
 from chatscale_assistant.tools.guarded_tools import GuardedTools
 from chatscale_assistant.tools.session import OpenSession, opening
@@ -199,7 +198,7 @@ def _tools(resource: ShopAssistant, secret_files: SecretFiles, open_session: Ope
         servers,
         pins=pins,
         signer=Signer(_signing_key(secret_files)),
-        is_yes=lambda text: consent_of(text) is Consent.YES,
+        is_yes=is_yes,
         open_session=open_session,
         now=lambda: datetime.fromtimestamp(time.time(), UTC),
         clock=time.monotonic,

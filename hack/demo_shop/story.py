@@ -95,6 +95,8 @@ def shortcomings(exchanges: Sequence[Exchange], cases: int, sale: Sale) -> list[
     ]
     if not any(each.reply.extras and each.reply.extras.rung is Rung.TEMPLATE for each in exchanges):
         found.append("no answer came from a tool")
+    if sale.replicas and max(sale.replicas) <= sale.replicas[0]:
+        found.append(f"the sale did not raise the replicas of the ChatModel above {sale.replicas[0]}")
     if cases == 0:
         found.append("the desk received no case")
     if not sale.replies:

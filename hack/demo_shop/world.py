@@ -15,7 +15,7 @@ ASSISTANT_KIND: Final = "ShopAssistant"
 SERVER: Final = "orders"
 DESK: Final = "desk"
 PORT: Final = 8080
-MAX_REPLICAS: Final = 2
+MAX_REPLICAS: Final = 4
 READS: Final = ("get_order_details", "get_user_details", "get_product_details", "get_item_details")
 WRITES: Final = (
     "cancel_pending_order",
@@ -35,27 +35,47 @@ runpy.run_module("hack.shop", run_name="__main__", alter_sys=True)
 
 
 def chat_model(image: str) -> Manifest:
-    """SmolLM2 on the CPU, with a policy that is quick enough to watch."""
-    return _object(
-        KIND,
-        MODEL,
-        {
-            "model": {"uri": "file:///models/SmolLM2-135M-Instruct"},
-            "device": "CPU",
-            "server": {"image": image, "maxModelLen": 2048, "maxConcurrency": 4, "maxQueue": 8},
-            "resources": {"requests": {"cpu": "100m", "memory": "768Mi"}, "limits": {"cpu": "600m", "memory": "2Gi"}},
-            "autoscaling": {
-                "mode": "Operator",
-                "minReplicas": 1,
-                "maxReplicas": MAX_REPLICAS,
-                "windowSeconds": 10,
-                "panicWindowSeconds": 4,
-                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
-                "metrics": [{"type": "ActiveRequests", "target": 2}],
-            },
-        },
-        API_VERSION,
+    """SmolLM2 on the CPU: one replica, for the conversations."""
+    return _chat_model(
+        {"image": image, "maxModelLen": 2048, "maxConcurrency": 4, "maxQueue": 8},
+        {"requests": {"cpu": "100m", "memory": "768Mi"}, "limits": {"cpu": "1", "memory": "2Gi"}},
+        {"mode": "Fixed"},
     )
+
+
+def chat_model_of_the_sale() -> Manifest:
+    """The same ChatModel with simulated 8B replicas: real ones on one machine share its cores."""
+    return _chat_model(
+        {
+            "engine": "Simulated",
+            "simulated": {"profile": "8b-a100", "startupSeconds": 5},
+            "maxConcurrency": 2,
+            "maxQueue": 4,
+        },
+        {"requests": {"cpu": "20m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
+        {
+            "mode": "Operator",
+            "minReplicas": 1,
+            "maxReplicas": MAX_REPLICAS,
+            "windowSeconds": 10,
+            "panicWindowSeconds": 4,
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
+            "metrics": [{"type": "ActiveRequests", "target": 1}],
+        },
+    )
+
+
+def _chat_model(server: Manifest, resources: Manifest, autoscaling: Manifest) -> Manifest:
+    fixed = {"replicas": 1} if autoscaling["mode"] == "Fixed" else {}
+    spec = {
+        "model": {"uri": "file:///models/SmolLM2-135M-Instruct"},
+        "device": "CPU",
+        "server": server,
+        "resources": resources,
+        "autoscaling": autoscaling,
+        **fixed,
+    }
+    return _object(KIND, MODEL, spec, API_VERSION)
 
 
 def shop_assistant() -> Manifest:
@@ -68,7 +88,7 @@ def shop_assistant() -> Manifest:
                 "chatModel": MODEL,
                 "keySecretRef": {"name": "assistant-key", "key": "key"},
                 "writes": "Always",
-                "timeoutSeconds": 1,
+                "timeoutSeconds": 2,
             },
             "languages": ["en", "zh", "fr"],
             "persona": {"name": "Mia", "shop": "Sample Shop", "contact": "service@shop.example"},

@@ -104,12 +104,13 @@ async def assert_accessible(page: Page) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FirstTokens:
-    """Medians of one run, in milliseconds."""
+    """Medians of one run, in milliseconds, and the lag of the browser in it."""
 
     page_ms: float
     plain_ms: float
     lag_ms: float
-    """How late the timers of an idle page of the same browser fire: what the machine adds without the page's work."""
+    """95th percentile of the lateness of timers in an idle page of the same browser: what the machine adds without the
+    page's work. Below 2 ms on an idle machine."""
 
     @property
     def extra_ms(self) -> float:
@@ -138,7 +139,7 @@ _LAG = """async () => {
     await new Promise((resolve) => setTimeout(resolve, 10));
     late.push(performance.now() - begin - 10);
   }
-  return late.sort((a, b) => a - b)[7];
+  return late;
 }"""
 
 
@@ -159,7 +160,7 @@ async def first_tokens(tab: Tab, model: str, *, rounds: int = 7) -> FirstTokens:
             paged.append(await tab.page.evaluate(_FIRST_TOKEN, question))
             await tab.page.evaluate("document.querySelector('#stop').click()")
             await tab.page.locator("#send").wait_for()
-            lags.append(await idle.evaluate(_LAG))
+            lags += await idle.evaluate(_LAG)
             body = {"model": model, "messages": [{"role": "user", "content": question}], "stream": True}
             begin = time.perf_counter()
             async with client.post(f"{tab.url}/v1/chat/completions", json=body) as response:
@@ -170,16 +171,17 @@ async def first_tokens(tab: Tab, model: str, *, rounds: int = 7) -> FirstTokens:
                 response.close()
     await idle.close()
     # The first round opens connections.
-    return FirstTokens(*(sorted(found[1:])[rounds // 2] for found in (paged, plain, lags)))
+    page_ms, plain_ms = (sorted(found[1:])[rounds // 2] for found in (paged, plain))
+    return FirstTokens(page_ms, plain_ms, sorted(lags)[int(len(lags) * 0.95)])
 
 
 def assert_as_fast_as_a_plain_client(found: FirstTokens) -> None:
-    """The goal is 50 ms. The measured lag of the browser's timers comes on top: on an idle machine it is below 1 ms."""
+    """The goal is 50 ms. The measured lag of the browser comes on top."""
     print(
         f"\ntime to first token, medians: page {found.page_ms:.0f} ms, plain client {found.plain_ms:.0f} ms, "
         f"lag of an idle page {found.lag_ms:.1f} ms"
     )
-    assert found.extra_ms <= 50 + 2 * max(0.0, found.lag_ms), found
+    assert found.extra_ms <= 50 + max(0.0, found.lag_ms), found
 
 
 def _unavailable(reason: str) -> NoReturn:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from chatscale.api.v1alpha1 import KIND, ChatModel
+from chatscale.api.v1alpha1.shopassistant import ShopAssistant
 from chatscale_cli.keys.options import add_options as add_key_options
 from chatscale_cli.usage.options import add_options as add_usage_options
 from chatscale_contract.gateway.key_secret import parse_key_data
@@ -46,7 +47,19 @@ def test_a_chatmodel_in_a_document_is_valid(manifest: dict[str, Any], spec_schem
     ChatModel.model_validate({"metadata": {"name": "shop", "namespace": "default"}, "spec": spec})
 
 
+def assistants() -> list[Any]:
+    found = [(path.name, manifest) for path in DOCUMENTS for manifest in manifests(path)]
+    whole = [pair for pair in found if pair[1].get("kind") == "ShopAssistant"]
+    return [pytest.param(manifest, id=f"{name}-{n}") for n, (name, manifest) in enumerate(whole)]
+
+
+@pytest.mark.parametrize("manifest", assistants())
+def test_a_shop_assistant_in_a_document_is_valid(manifest: dict[str, Any]):
+    ShopAssistant.model_validate({"metadata": {"name": "shop", "namespace": "shop"}, "spec": manifest["spec"]})
+
+
 def test_there_are_examples_to_check():
+    assert len(assistants()) > 2
     assert len(chatmodels()) > 10
 
 

@@ -47,7 +47,7 @@ _CODE: Final = re.compile(r"(?:Code: |Code : |确认码：)([A-Z2-7]{4}(?:-?[A-Z
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is known about the arguments, to name them in words; without it the ids stand alone."""
+    """Data of the shop, to name the arguments in words; without it the ids stand alone."""
 
     order: Mapping[str, Any] = field(default_factory=dict)
     products: tuple[Mapping[str, Any], ...] = ()

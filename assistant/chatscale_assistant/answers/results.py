@@ -110,7 +110,7 @@ def _text(data: Any, language: Language, focus: Focus, currency: str) -> str:  #
 
 
 def order_text(order: Mapping[str, Any], language: Language, *, focus: Focus | None = None, currency: str = "") -> str:
-    """Status first; then what is in it, where it goes if asked, and its tracking numbers."""
+    """Status first; then what is in it, where it goes if the question is about it, and its tracking numbers."""
     focus = focus or Focus()
     number, status = wording.value_text(order["order_id"]), str(order["status"])
     sentence = _ORDER_UNKNOWN if status in _REQUESTED or wording.state(status, Language.CHINESE) == status else _ORDER

@@ -7,7 +7,7 @@ this bound all searches of an overloaded pod would end just after their deadline
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from typing_extensions import override
@@ -18,6 +18,8 @@ from chatscale_assistant.domain.interfaces import Retriever
 
 MAX_WAIT_S: Final = 0.25
 """For the searches before it. A customer must have an answer within 2 s, also of a pod whose CPU is busy."""
+MIN_BY_WORDS: Final = 0.9
+"""Words alone are a weaker sign that a question has an answer, so they need more of it."""
 _FIRST_MEAN_S: Final = 0.03
 _WEIGHT: Final = 0.2
 """Of the newest search in the mean. A guess: about the last ten searches count."""
@@ -47,7 +49,8 @@ class BoundedSearch(Retriever):
     async def search(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         if self._in_flight and self._in_flight * self._mean_s > self.max_wait_s:
             metrics.SEARCHES.labels("words").inc()
-            return self.searches.search_words(question, limit=limit, source=source)
+            found = self.searches.search_words(question, limit=limit, source=source)
+            return found if found.answerable >= MIN_BY_WORDS else replace(found, answerable=0.0)
         metrics.SEARCHES.labels("full").inc()
         began_s = self.clock()
         self._in_flight += 1

@@ -37,6 +37,14 @@ WRITE_TOOLS: Final[Mapping[Intent, str]] = {
     Intent.CHANGE_PAYMENT: "modify_pending_order_payment",
 }
 """Tools by intent. What has no tool here goes to a person."""
+ACTIONS: Final[Mapping[str, str]] = {
+    "cancel_pending_order": "cancel",
+    "return_delivered_order_items": "return",
+    "exchange_delivered_order_items": "exchange",
+    "modify_pending_order_items": "change",
+    "modify_pending_order_payment": "change",
+}
+"""The action of a tool, which a yes may name."""
 _MAX_ORDERS: Final = 10
 
 
@@ -77,14 +85,12 @@ class ShopOrders(OrderStep):
         turns = conversation.turns
         if len(turns) < 2 or turns[-2].speaker is not Speaker.ASSISTANT or not shown_code(turns[-2].text):  # noqa: PLR2004
             return None
-        match consent_of(conversation.question):
-            case Consent.NO:
-                return _say(Phrase.DECLINED, language)
-            case Consent.UNCLEAR:
-                has_topic = bool(understand(conversation.question, language).matched)
-                return None if has_topic else _say(Phrase.UNCLEAR_CONSENT, language)
-            case Consent.YES:
-                return await self._caught(self._confirmed(conversation, language), language)
+        if consent_of(conversation.question) is Consent.NO:
+            return _say(Phrase.DECLINED, language)
+        if is_yes(conversation.question):
+            return await self._caught(self._confirmed(conversation, language), language)
+        has_topic = bool(understand(conversation.question, language).matched)
+        return None if has_topic else _say(Phrase.UNCLEAR_CONSENT, language)
 
     @override
     async def answer(
@@ -111,6 +117,8 @@ class ShopOrders(OrderStep):
 
     async def _confirmed(self, conversation: Conversation, language: Language) -> OrderOutcome:
         call = await self._proposed(conversation, language)
+        if consent_of(conversation.question, ACTIONS.get(call.tool, "")) is not Consent.YES:
+            return _say(Phrase.UNCLEAR_CONSENT, language)  # a yes to another action than the proposed one
         details = await self._details(call, conversation.customer)
         try:
             result = await self.tools.write(call, conversation)
@@ -284,9 +292,16 @@ class ShopOrders(OrderStep):
         return bullets(item_line(item, language, self.currency) for item in items)
 
 
-def consent_of(text: str) -> Consent:
-    """Yes or no to a proposal; the confirmation code may stand beside it."""
-    return read_consent(CODE.sub(" ", text))
+def consent_of(text: str, action: str = "") -> Consent:
+    """Yes or no to a proposal of `action`; the confirmation code may stand beside it."""
+    return read_consent(CODE.sub(" ", text), action=action)
+
+
+def is_yes(text: str) -> bool:
+    """Whether a text is a yes, for the gate. `yes, cancel it` is one; whether it names the proposed action is checked
+    by the flow, which has the proposal.
+    """
+    return any(consent_of(text, action) is Consent.YES for action in {"", *ACTIONS.values()})
 
 
 def _say(phrase: Phrase, language: Language, **values: str) -> OrderOutcome:

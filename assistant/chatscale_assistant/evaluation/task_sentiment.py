@@ -34,7 +34,7 @@ DEFAULT_SAMPLE: Final = 1000
 MUST: Final = {Language.ENGLISH: 0.92, Language.CHINESE: 0.81, Language.FRENCH: 0.83}
 AIM: Final = {Language.ENGLISH: 0.93, Language.CHINESE: 0.85, Language.FRENCH: 0.87}
 L2: Final = 1.0
-_STEPS: Final = 25
+_STEPS: Final = 12
 _FOLDS_FILE: Final = "sentiment_folds.json"
 
 Vectors = NDArray[np.float32]

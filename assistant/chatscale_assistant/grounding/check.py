@@ -145,7 +145,7 @@ class _Checker:
             found.append(segment_)
         return found
 
-    def _check_words(
+    def _check_words(  # noqa: PLR0911 - one return for each reason
         self, sentence: str, clauses: tuple[Clause, ...], about: Segment, chosen: tuple[Segment, ...]
     ) -> Reason:
         pieces = {about.evidence, *(each.evidence for each in chosen)}
@@ -154,6 +154,10 @@ class _Checker:
         for clause in clauses:
             if not self._makes_promises_of_source(clause, pieces):
                 return Reason.PROMISE
+            pairs, said = polarity.yes_no_pairs(clause.text)
+            if not all(self._has_flag(clause, name, pieces, value=value) for name, value in pairs):
+                return Reason.NEGATION
+            clause = replace(clause, text=said, terms=terms(said))  # noqa: PLW2901 - the pairs are checked
             near = self._nearest(clause, pieces)
             if polarity.is_negative(clause.text) != polarity.is_negative(near.text) or polarity.contradicts(
                 clause.text, near.text
@@ -185,6 +189,14 @@ class _Checker:
         if flags:
             return max(flags, key=lambda each: fit(clause, each, self._weigh))
         return max(candidates, key=lambda each: fit(clause, each, self._weigh))
+
+    def _has_flag(self, clause: Clause, name: str, pieces: set[int], *, value: bool) -> bool:
+        """Whether the object that the clause is about has this yes-or-no field with this value."""
+        named = terms(name)
+        flags = [each for each in self._segments if each.evidence in pieces and each.flag is not None]
+        about = [each for each in flags if each.terms & named]
+        top = max((fit(clause, each, self._weigh) for each in about), default=0.0)
+        return any(each.flag is value for each in about if fit(clause, each, self._weigh) >= top)
 
     def _covers(self, sentence: str, clauses: tuple[Clause, ...], pieces: set[int]) -> bool:
         """Whether enough of the sentence's terms stand in its evidence; across languages only concepts and names count."""

@@ -8,7 +8,7 @@ from chatscale_assistant.language.scripts import fold
 _IDIOMS: Final = re.compile(
     r"\bno (?:problem|worries|doubt|later than|longer than|more than|less than|matter)\b|\bnot only\b|\bif not\b|\bwhether or not\b"
     r"|\bnon seulement\b|\b(?:pas de|sans) (?:probleme|souci)\b|\bpas plus (?:de|tard)\b|\bn'hesitez pas\b|\bau plus tard\b"
-    r"|\bno\.\s?\d|\bdon't hesitate\b"
+    r"|(?<=[,(、（])\s?(?:none|aucune?|no|non|无)\s?(?=[,)、）])|\bno\.\s?\d|\bdon't hesitate\b"
     r"|不锈钢|不粘|不易|无线|无袖|无糖|无人机|不干胶|不仅|不过|不但|不错|不妨|不管|不论|无论|没问题|没关系|不客气|不超过|不少于|不低于|不多于|不晚于|对不起|不好意思|非常|无线|除了",
 )
 _NEGATIONS: Final = re.compile(
@@ -44,6 +44,16 @@ _PAIRS: Final = tuple(
         (r"\bincreas\w+|\braise\w*|\baugment\w+|增加|提高", r"\bdecreas\w+|\breduc\w+|\bdiminu\w+|减少|降低"),
     )
 )
+
+
+_PAIR: Final = re.compile(r"([^,;:：，、；()（）]+?) ?[:：] ?(yes|no|oui|non|true|false|是|否)(?![\w])", re.IGNORECASE)
+_YES: Final = frozenset({"yes", "oui", "true", "是"})
+
+
+def yes_no_pairs(text: str) -> tuple[tuple[tuple[str, bool], ...], str]:
+    """Properties such as "waterproof: yes" with their value, and the text without them."""
+    pairs = tuple((match.group(1).strip(), match.group(2).casefold() in _YES) for match in _PAIR.finditer(text))
+    return pairs, _PAIR.sub(" ", text)
 
 
 def is_negative(text: str) -> bool:

@@ -55,7 +55,7 @@ class Segment:
     """Terms around it, and keys of the facts around it."""
     facts: frozenset[Key]
     asserted: bool = True
-    """False for a property that tells similar objects apart, such as a size: others may have another value."""
+    """False for a property that distinguishes similar objects, such as a size: others may have another value."""
     flag: bool | None = None
     """The value of a yes-or-no field."""
 

@@ -1,12 +1,13 @@
 """Content to an index in use. Blocks: call it from a thread, one build at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import apsw
 
+from chatscale.api.v1alpha1.shopassistant import KnowledgeKind
 from chatscale_assistant.domain.interfaces import Encoder
 from chatscale_assistant.errors import SourceError
 from chatscale_assistant.index.content import Content
@@ -81,14 +82,27 @@ class Builder:
         try:
             if encoders:
                 opened = self.store.open(snapshot, encoders, content)
+                used = [each for each in content.sources if each.chunks]
+                replies = frozenset(each.name for each in used if each.kind is KnowledgeKind.REPLIES)
+                texts = frozenset(each.name for each in used) - replies
+                passages = len(content.passages)
                 searcher = Searcher(
-                    snapshot, opened, encoders, self._backgrounds(encoders, opened, len(content.passages))
-                )
+                    snapshot, opened, encoders, self._backgrounds(encoders, opened, passages, texts or replies),
+                    texts=texts, replies=replies,
+                    reply_backgrounds=self._backgrounds(encoders, opened, passages, replies),
+                )  # fmt: skip
         except SourceError as e:
             self.failure = str(e)
         return OpenIndex(content, searcher, lookup, missing)
 
-    def _backgrounds(self, encoders: Sequence[Encoder], vectors: Vectors, passages: int) -> Backgrounds:
+    def _backgrounds(
+        self, encoders: Sequence[Encoder], vectors: Vectors, passages: int, sources: Iterable[str]
+    ) -> Backgrounds:
+        """Of the passages of some sources.
+
+        Curated replies are questions, and a question is nearer to any question than to any text. So they have a
+        background of their own, without which a shop with replies would find nothing else.
+        """
         found: dict[tuple[str, bool], Background] = {}
         for encoder in encoders:
             if len(vectors.missing(encoder.name)) * 2 > passages:
@@ -96,10 +110,16 @@ class Builder:
             questions = self.store.get(encoder, BACKGROUND_KEYS)
             for is_cjk in (False, True):
                 best = [
-                    max(similarities.values())
+                    max(similarities)
                     for text, key in zip(BACKGROUND, BACKGROUND_KEYS, strict=True)
                     if has_cjk(text) == is_cjk and key in questions
-                    if (similarities := vectors.nearest(encoder.name, questions[key], None, 1))
+                    if (
+                        similarities := [
+                            similarity
+                            for source in sources
+                            for similarity in vectors.nearest(encoder.name, questions[key], source, 1).values()
+                        ]
+                    )
                 ]
                 if len(best) > 1:
                     found[encoder.name, is_cjk] = measure_background(best)

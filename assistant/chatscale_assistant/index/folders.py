@@ -84,14 +84,19 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
             path = Path(parent, name)
             # A link out of the source could show any file of the pod.
             if not name.startswith(".") and _is_inside(path, root) and path.is_file():
-                found.append((path.relative_to(root).as_posix(), path))
+                # A name that is not UTF-8 could not be written to logs and JSON.
+                shown = os.fsencode(path.relative_to(root)).decode("utf-8", "replace")
+                found.append((shown, path))
         if len(found) > MAX_FILES:
             break
     return sorted(found)
 
 
 def _is_inside(path: Path, root: Path) -> bool:
-    return not path.is_symlink() or path.resolve().is_relative_to(root)
+    try:
+        return not path.is_symlink() or path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a loop of links
+        return False
 
 
 def _stat(path: Path) -> tuple[int, int, int, int]:

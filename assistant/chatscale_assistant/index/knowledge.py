@@ -175,10 +175,10 @@ class Knowledge(Retriever):
                 return  # newer content waits, or is in use
             try:
                 index = await asyncio.to_thread(self._builder.build, content)
-            except SourceError as e:
+            except Exception as e:
                 # The old index may have text that is deleted since, so nothing is used.
-                log.error("index_failed", extra={"error": str(e)})  # noqa: TRY400 - expected: a full disk
-                self._use(content, None, str(e))
+                log.exception("index_failed", extra={"error": str(e)})
+                self._use(content, None, str(e) if isinstance(e, SourceError) else f"index: {type(e).__name__}")
                 return
             self._use(content, index, self._builder.failure)
         log.info(

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chatscale.api.v1alpha1.shopassistant import KnowledgeKind
 from chatscale_assistant.domain.evidence import Chunk, Hit, Retrieved
 from chatscale_assistant.domain.interfaces import Encoder
@@ -37,6 +40,11 @@ class Searcher:
     """The fastest first."""
     backgrounds: Backgrounds = field(default_factory=dict)
     """An encoder without one is left out: its scores mean nothing yet."""
+    texts: frozenset[str] = frozenset()
+    """Names of the sources with documents and catalogues."""
+    replies: frozenset[str] = frozenset()
+    """Names of the sources with curated replies."""
+    reply_backgrounds: Backgrounds = field(default_factory=dict)
     failure: str = ""
     """Why the last search went without an encoder; empty if it used all."""
 
@@ -94,12 +102,37 @@ class Searcher:
                 continue
             try:
                 vector = encoder.queries([question])[0]
-                similarities = self.vectors.nearest(encoder.name, vector, source, NEAREST)
+                similarities = self._nearest(encoder.name, vector, source)
             except SourceError as e:
                 self.failure = str(e)
             else:
+                replies = self.reply_backgrounds.get((encoder.name, has_cjk(question)))
+                if replies is not None:
+                    similarities = self._scaled(similarities, replies, background)
                 found.append(Nearby(similarities, background, self.vectors.missing(encoder.name)))
         return found
+
+    def _nearest(self, encoder: str, vector: NDArray[np.float32], source: str | None) -> dict[int, float]:
+        """The nearest texts and the nearest replies: one kind must not crowd out the other."""
+        if source is not None or not self.replies or not self.texts:
+            return self.vectors.nearest(encoder, vector, source, NEAREST)
+        found: dict[int, float] = {}
+        for group in (self.texts, self.replies):
+            merged: dict[int, float] = {}
+            for name in sorted(group):
+                merged |= self.vectors.nearest(encoder, vector, name, NEAREST)
+            best = sorted(merged.items(), key=lambda item: -item[1])[:NEAREST]
+            found |= dict(best)
+        return found
+
+    def _scaled(self, similarities: dict[int, float], replies: Background, texts: Background) -> dict[int, float]:
+        """Similarities of replies, moved so that they mean on the scale of texts what they mean on their own."""
+        return {
+            passage: texts.mean + replies.standard_score(similarity) * texts.spread
+            if self.snapshot.sources[passage] in self.replies
+            else similarity
+            for passage, similarity in similarities.items()
+        }
 
     def _rarity(self, term: str) -> float:
         return math.log(1 + len(self.snapshot.sources) / (1 + self.snapshot.frequency(term)))

@@ -3,6 +3,7 @@ not answer any more.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from chatscale_assistant.retrieval.catalogue import read_catalogue
 from chatscale_assistant.retrieval.chunks import chunk_sections
 from chatscale_assistant.retrieval.replies import read_replies
 from chatscale_assistant.retrieval.sections import read_sections
+
+log = logging.getLogger(__name__)
 
 
 def parse_source(name: str, kind: KnowledgeKind, files: tuple[File, ...]) -> Source:
@@ -32,6 +35,10 @@ def parse_source(name: str, kind: KnowledgeKind, files: tuple[File, ...]) -> Sou
             chunks += _read_file(name, kind, version, file)
         except SourceError as e:
             messages.append(str(e))
+        except Exception as e:
+            # A mistake of ours must not keep the old text in use.
+            log.exception("source_failed", extra={"source": name, "file": file.path})
+            messages.append(f"source {name}: {file.path}: cannot be read: {type(e).__name__}")
     if messages and kind is not KnowledgeKind.DOCUMENTS:
         return Source(name, kind, message=_join(messages))
     if not chunks:

@@ -20,7 +20,7 @@ _POLITE: Final = re.compile(
     r"\b(?:please|pls|plz|thanks?|thank you|very much|so much|svp|stp|s'il (?:vous|te) plait|merci(?: beaucoup| bien)?|hi|hello|bonjour|monsieur|madame|sir|"
     r"the code is|code|le code est|mon code)\b|[请谢多啊哦呀吧了呢哈的您你]|验证码|确认码",
 )
-_CODE: Final = re.compile(r"^[A-Z0-9]{2,5}-?[A-Z0-9]{2,6}$")
+_CODE: Final = re.compile(r"^[A-Z2-7]{4}(?:-[A-Z2-7]{2,4}){1,3}$|^(?=.*\d)[A-Z2-7]{4,12}$")
 _YES: Final = re.compile(
     r"(?:yes|yep|yeah|yup|ya|yess+|y|sure|ok|okay|okey|k|correct|right|confirm|confirmed|i confirm|i (?:do )?confirm (?:it|this|that)|confirm (?:it|this)|go ahead|go for it|do it|do that|do so|do|"
     r"proceed|please proceed|yes i do|i do|i agree|agreed|absolutely|definitely|of course|sounds good|that's (?:right|correct|fine|ok|good)|that is (?:right|correct|fine)|"
@@ -68,4 +68,4 @@ def read_consent(text: str, *, action: str = "") -> Consent:
 def _without_codes(text: str) -> str:
     """The folded text without confirmation codes: capitals with digits, as the proposal shows them."""
     words = re.split(r"(\s+|[,.!;:，。！；：、]+)", text)
-    return fold("".join(" " if _CODE.match(word) and any(map(str.isdigit, word)) else word for word in words))
+    return fold("".join(" " if _CODE.match(word) else word for word in words))

@@ -7,11 +7,11 @@ from chatscale_assistant.language.scripts import fold
 from chatscale_contract.assistant.extras import Sentiment
 
 _ANGRY: Final = re.compile(
-    r"\b(?:furious|outrage\w*|ridiculous|unacceptable|disgust\w*|disgrace\w*|scam\w*|fraud\w*|thie(?:f|ves)|rip ?off|liars?|lying|lawyers?|sue you|legal action|"
+    r"\b(?:furious|unbelievable|nobody cares|no one cares|shame on|ruined|outrage\w*|ridiculous|unacceptable|disgust\w*|disgrace\w*|scam\w*|fraud\w*|thie(?:f|ves)|rip ?off|liars?|lying|lawyers?|sue you|legal action|"
     r"worst|pathetic|incompetent|useless|idiots?|stupid|bullshit|wtf|fuck\w*|shit\w*|crap|damn|hell|fed up|sick of|sick and tired|how dare|had enough|never again|report you|appalling|joke of|piss\w*|"
-    r"scandaleux|scandaleuse|inadmissible|inacceptable|honteux|honteuse|(?:une|quelle) honte|arnaqu\w*|escro\w*|voleurs?|menteurs?|furieux|furieuse|ras[- ]le[- ]bol|marre|"
+    r"scandaleux|scandaleuse|inadmissible|inacceptable|honteux|honteuse|(?:une|quelle) honte|arnaqu\w*|escro\w*|voleurs?|menteurs?|furieux|furieuse|incroyable|s'en (?:fiche|fout)|gache\w*|honte a|ras[- ]le[- ]bol|marre|"
     r"avocat|porter plainte|porte plainte|incompetents?|nuls?|bande de|merde|putain|foutre|foutez|degueulasse|se moque\w* de|vous vous fichez|vous foutez|excede\w*|enerv\w*|en colere|plus jamais|lamentable)\b"
-    r"|骗子|骗人|欺骗|诈骗|垃圾|投诉|举报|气死|太过分|过分|忍无可忍|滚|坑人|坑爹|12315|律师|起诉|曝光|无耻|不要脸|恶心|什么破|破店|烂店|太差劲|受够了|妈的|他妈|操|傻|混蛋|黑店|愤怒|火大|岂有此理|再也不|有病"
+    r"|骗子|骗人|欺骗|诈骗|垃圾|投诉|举报|气死|太过分|过分|忍无可忍|滚|坑人|坑爹|12315|律师|起诉|曝光|无耻|不要脸|恶心|什么破|破店|烂店|太差劲|受够了|妈的|他妈|操|傻|混蛋|黑店|愤怒|可恶|毁了|不可理喻|火大|岂有此理|再也不|有病"
 )
 _NEGATIVE: Final = re.compile(
     r"\b(?:bad|poor|terrible|awful|horrible|broken|broke|damaged|defective|faulty|wrong|late|delay\w*|missing|lost|disappoint\w*|unhappy|upset|annoy\w*|frustrat\w*|angry|problem\w*|"

@@ -1,4 +1,4 @@
-"""Frequent words that tell English and French apart, for texts that are too short for a statistical model. Pure."""
+"""Frequent words of English and French, which distinguish them in texts that are too short for a statistical model. Pure."""
 
 from typing import Final
 

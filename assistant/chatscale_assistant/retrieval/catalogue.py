@@ -14,7 +14,7 @@ from chatscale_assistant.domain.evidence import Chunk
 from chatscale_assistant.errors import SourceError
 from chatscale_assistant.retrieval.chunks import chunk_id
 from chatscale_assistant.retrieval.columns import ID_COLUMNS, NAME_COLUMNS, find_column
-from chatscale_assistant.retrieval.decoding import decode
+from chatscale_assistant.retrieval.decoding import decode, is_valid
 
 MAX_ROWS: Final = 500_000
 MAX_COLUMNS: Final = 200
@@ -119,6 +119,8 @@ def _check_row(where: str, line: int, row: Mapping[str, str]) -> None:
     if len(row) > MAX_COLUMNS:
         raise SourceError(f"{where}: row {line}: expected at most {MAX_COLUMNS} columns, found {len(row)}")
     for column, value in row.items():
+        if not is_valid(column + value):
+            raise SourceError(f"{where}: row {line}, column {column!a:.40}: expected text, found half a character")
         if len(value) > MAX_CELL_CHARACTERS:
             raise SourceError(
                 f"{where}: row {line}, column {_shown(column)}: expected at most {MAX_CELL_CHARACTERS} characters, "

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 - Chinese and French punctuation
+
 """Sections to chunks of about 75 to 150 tokens that hold whole sentences."""
 
 import hashlib

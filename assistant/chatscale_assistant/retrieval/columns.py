@@ -48,7 +48,7 @@ ID_COLUMNS: Final = (
 """Folded names of the column whose value is unique in the catalogue, best first. A catalogue need not have one."""
 PRODUCT_COLUMNS: Final = ("product id", "parent id", "group id", "id produit", "产品编号")
 """Columns that rows of one product share."""
-_CODE: Final = re.compile(r"(https?://\S*|[\W\d_]*|[\d.,\s]*(?:€|\$|£|¥|元|eur|usd|cny)\s*[\d.,\s]*)", re.IGNORECASE)
+_CODE: Final = re.compile(r"(https?://\S*|[\W\d_]*|[\d.,\s]*(?:€|\$|£|¥|元|eur|usd|cny)[\d.,\s]*)", re.IGNORECASE)
 _LOGICAL: Final = frozenset({"true", "false", "yes", "no", "oui", "non", "是", "否", "none", "null", ""})
 _ID_WORD: Final = re.compile(
     r"(^|\s)(id|sku|code|ref|reference|ean|gtin|upc|url|link|image)(\s|$)|编号|货号|条码|链接|图片"

@@ -1,12 +1,19 @@
 """Bytes of a source's file to text, with errors that name the place."""
 
 import codecs
+import re
 from typing import Final
 
 from chatscale_assistant.errors import SourceError
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 MAX_FILE_BYTES: Final = 100 * 2**20
 """Of one file of a source."""
+
+
+def is_valid(text: str) -> bool:
+    """Whether text can be stored: an escape in JSON or YAML may be half a character (a lone surrogate)."""
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def decode(source: str, file: str, raw: bytes) -> str:

@@ -9,7 +9,7 @@
         zh: "营业时间是9点到18点。"
 
 A text with `?` or `:` needs quotes in YAML.
-"""  # noqa: RUF002 - Chinese punctuation
+"""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
 from chatscale_assistant.domain.evidence import Chunk
 from chatscale_assistant.errors import SourceError
 from chatscale_assistant.retrieval.chunks import chunk_id
-from chatscale_assistant.retrieval.decoding import decode
+from chatscale_assistant.retrieval.decoding import decode, is_valid
 
 REPLY_FIELD: Final = "reply"
 """Field of a reply's chunk: the reply's id. Chunks of one reply differ only in the question, which is their title."""
@@ -91,6 +91,8 @@ def _reply_chunks(source: str, version: str, where: str, entry: object) -> list[
 def _text(where: str, value: object, longest: int) -> str:
     if not isinstance(value, str) or not value.strip():
         raise SourceError(f"{where}: expected text, found {value!r:.40}: put it in quotes")
+    if not is_valid(value):
+        raise SourceError(f"{where}: expected text, found half a character")
     if len(value) > longest:
         raise SourceError(f"{where}: expected at most {longest} characters, found {len(value)}")
     return value.strip()

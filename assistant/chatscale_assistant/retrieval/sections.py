@@ -26,6 +26,10 @@ _SUFFIXES: Final = {"md": "markdown", "markdown": "markdown", "txt": "markdown",
 }
 
 
+_LONGEST_LINE: Final = 5000
+"""Characters of a line whose markup is read. A longer line is text as it is: the patterns above take quadratic time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """Text below one heading, without the sections inside it."""
@@ -44,7 +48,7 @@ def read_sections(source: str, file: str, raw: bytes) -> list[Section]:
         raise SourceError(f"source {source}: {file}: expected Markdown, text or HTML, found a file named .{suffix}")
     text = decode(source, file, raw)
     if _SUFFIXES.get(suffix) == "html" or (not suffix and _LOOKS_LIKE_HTML.match(text)):
-        return _read_html(text)
+        return _read_html(f"source {source}: {file}", text)
     return _read_markdown(text)
 
 
@@ -88,6 +92,9 @@ def _read_markdown(text: str) -> list[Section]:
             end_paragraph()
         elif fenced:
             outline.block(line)
+        elif len(line) > _LONGEST_LINE:
+            end_paragraph()
+            outline.block(line)
         elif heading := _HEADING.match(line):
             end_paragraph()
             outline.heading(len(heading.group(1)), _plain(heading.group(2)))
@@ -117,6 +124,8 @@ _BLOCKS: Final = frozenset(
 )
 _HEADINGS: Final = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _HIDDEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_OPEN_TAGS: Final = 100
+_LONGEST_HTML: Final = 5 * 2**20
 _VOID: Final = frozenset("area base br col embed hr img input link meta source track wbr".split())  # noqa: SIM905
 
 
@@ -170,9 +179,15 @@ class _HtmlReader(HTMLParser):
         self._outline.flush()
 
 
-def _read_html(text: str) -> list[Section]:
+def _read_html(where: str, text: str) -> list[Section]:
     outline = _Outline()
+    # The parser of the standard library takes quadratic time for tags that never end.
+    if text.count("<", text.rfind(">") + 1) > _OPEN_TAGS or len(text) > _LONGEST_HTML:
+        raise SourceError(f"{where}: expected HTML of at most {_LONGEST_HTML} characters whose tags end")
     reader = _HtmlReader(outline)
-    reader.feed(text)
-    reader.close()
+    try:
+        reader.feed(text)
+        reader.close()
+    except AssertionError as e:  # the standard library's answer to some broken declarations
+        raise SourceError(f"{where}: expected HTML, found a broken declaration") from e
     return outline.sections

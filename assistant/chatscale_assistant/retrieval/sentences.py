@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 - Chinese and French punctuation
+
 """Sentences of Chinese, English and French text. A passage never ends inside one."""
 
 import re
@@ -10,7 +10,7 @@ _ABBREVIATIONS: Final = frozenset(
     """.split()  # noqa: SIM905 - readable
 )
 """Words whose full stop ends no sentence."""
-_END: Final = re.compile(r"[。！？；…]+[”’」』）\"]*|[.!?]+[)\"'”’»]*(?=\s)|\n+")
+_END: Final = re.compile(r"[。！？；…]+[”’」』）\"]*|(?<![.!?])[.!?]++[)\"'”’»]*+(?=\s)|\n+")
 _LAST_WORD: Final = re.compile(r"([\w.]+)$")
 
 

@@ -90,14 +90,23 @@ async def wait_until_ready(url: str, is_complete: Callable[[], bool]) -> float:
     raise TimeoutError(f"not ready within {START_TIMEOUT_S:g} s")
 
 
-async def run(url: str, is_complete: Callable[[], bool], rate: float, seconds: float) -> None:
+def cpu_seconds(pid: int) -> float:
+    """Of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def run(url: str, pid: int, is_complete: Callable[[], bool], rate: float, seconds: float) -> None:
     """Measure and print."""
     print(f"ready after {await wait_until_ready(url, is_complete):.1f} s")
     texts = development_questions()
     await measure(url, texts, 5, 5)
+    before = cpu_seconds(pid)
     latencies, outcomes = await measure(url, texts, rate, seconds)
+    used = cpu_seconds(pid) - before
     cuts = statistics.quantiles(latencies, n=100)
     print(f"{len(latencies)} questions of {len(texts)} different ones at {rate:g}/s: {dict(outcomes)}")
+    print(f"CPU {used / len(latencies) * 1000:.1f} ms per question, {used / seconds:.2f} cores")
     print(f"p50 {cuts[49] * 1000:.0f} ms, p90 {cuts[89] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms, "
           f"max {max(latencies) * 1000:.0f} ms")  # fmt: skip
 
@@ -127,9 +136,9 @@ def main() -> None:
             return '"complete": true' in log.read_text()
 
         try:
-            asyncio.run(run(f"http://127.0.0.1:{options.port}", is_complete, options.rate, options.seconds))
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-            print(f"CPU of the process: {(int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK'):.1f} s")
+            asyncio.run(
+                run(f"http://127.0.0.1:{options.port}", process.pid, is_complete, options.rate, options.seconds)
+            )
         finally:
             process.terminate()
             process.wait(timeout=60)

@@ -51,7 +51,7 @@ def turns(*texts):
         (ZH, "订单 #W1234567：已送达。"),
     ],
 )
-def test_an_order_is_told_with_its_status_first(language, status):
+def test_the_text_of_an_order_begins_with_its_status(language, status):
     draft = results.result_draft(
         result("get_order_details", ORDER), language, focus=results.Focus(address=True, payment=True)
     )
@@ -176,7 +176,7 @@ def test_every_phrase_is_in_its_language(phrase, language):
     assert is_in_language(say(phrase, language, **values), language)
 
 
-def test_the_summary_has_orders_wishes_and_tone():
+def test_the_summary_has_orders_wanted_changes_and_tone():
     conversation = Conversation(
         "c", turns("Where is #W1234567?", "a", "I want a refund, this is a SCAM!!!"), AT, Customer("noah_1")
     )

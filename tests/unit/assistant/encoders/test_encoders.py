@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 - Chinese punctuation
+
 """Encoders give vectors of length 1 for any text, and refuse other weights and other answers."""
 
 import asyncio

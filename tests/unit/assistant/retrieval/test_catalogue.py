@@ -85,6 +85,7 @@ def test_the_name_column_is_the_best_of_the_documented_names(header, name):
         pytest.param("a.jsonl", '{"name": "A", "name": "B"}', "row 1: expected each column once", id="key twice"),
         pytest.param("a.jsonl", "[" * 100_000, "row 1: expected a JSON object", id="deep"),
         pytest.param("a.jsonl", '{"name":"a","b":{"c":{"d":{"e":{"f":1}}}}}', "at most 4 levels", id="nested"),
+        pytest.param("a.jsonl", '{"name": "M\\ud800"}', "column 'name': expected text, found half", id="surrogate"),
         pytest.param("a.jsonl", '{"name": "Mug", "a": [{"b": 1}]}', "column 'a': expected a list of plain", id="list"),
     ],
 )

@@ -1,7 +1,12 @@
-# ruff: noqa: RUF001 - Chinese punctuation
+
 """Documents become sections and passages; bad files are named, and nothing hidden is read."""
 
+import contextlib
+import time
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chatscale_assistant.errors import SourceError
 from chatscale_assistant.retrieval.chunks import MAX_TOKENS, chunk_sections, count_tokens
@@ -98,3 +103,25 @@ def test_the_same_text_keeps_its_id_and_another_source_has_another():
     assert one == chunk_sections("a", "w", [Section((), "Text.")])[0].id
     assert one != other
     assert len(one) == 16
+
+
+@settings(max_examples=200)
+@given(text=st.text(alphabet="<>!-[]()*_`#=|~ /ab\"'&;\n.", max_size=200), file=st.sampled_from(["a.md", "a.html"]))
+def test_any_document_is_read_or_refused(text, file):
+    with contextlib.suppress(SourceError):
+        for section in read_sections("p", file, text.encode()):
+            assert chunk_sections("p", "v", [section])
+
+
+@pytest.mark.parametrize(
+    "piece", ["__a ", ".", "[", "# " + " " * 50, "<b", "<!--", "<a b='", "</b", "<?", "&", "- ", "a\n===\n", "!?"]
+)
+def test_a_hostile_document_takes_no_time(piece):
+    text = piece * (50_000 // len(piece))
+
+    began = time.process_time()
+    for file in ("a.md", "a.html"):
+        with contextlib.suppress(SourceError):
+            chunk_sections("p", "v", read_sections("p", file, text.encode()))
+
+    assert time.process_time() - began < 5

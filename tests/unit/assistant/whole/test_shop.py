@@ -36,8 +36,8 @@ def pending_order(shop: WholeShop) -> tuple[str, str]:
     ("question", "language", "part"),
     [
         ("Can I return something I bought?", "en", "within 30 days"),
-        ("收到商品后30天内可以退货吗？", "zh", "within 30 days"),
-        ("Combien coûte la livraison ?", "fr", "$4.90"),
+        ("我可以退货吗？", "zh", "within 30 days"),
+        ("Puis-je retourner un article acheté ?", "fr", "within 30 days"),
     ],
 )
 async def test_one_policy_answers_in_three_languages_with_its_citation(shop, question, language, part):
@@ -109,11 +109,13 @@ async def test_an_order_is_cancelled_only_after_a_yes_to_exactly_this_proposal(s
     assert shop.tools.shop.orders[order]["status"] == "pending"
 
     refused = await shop.say(request, proposal["text"], "no", customer=customer)
+    wrong = await shop.say(request, proposal["text"], "yes, return it", customer=customer)
     other = await shop.say(request, proposal["text"], "yes", customer="somebody_else_1")
     assert shop.tools.shop.orders[order]["status"] == "pending"
-    done = await shop.say(request, proposal["text"], "yes", customer=customer)
+    done = await shop.say(request, proposal["text"], "yes, cancel it", customer=customer)
 
     assert "nothing has been changed" in refused["text"]
+    assert "Nothing has been changed yet" in wrong["text"]
     assert "cancelled" not in other["text"]
     assert f"Order {order} has been cancelled." in done["text"]
     assert shop.tools.shop.orders[order]["status"] == "cancelled"

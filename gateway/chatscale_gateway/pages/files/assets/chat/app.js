@@ -1,6 +1,6 @@
 /** The chat page: connects the parts, and has the state of the open conversation. */
 
-import { byId, copyText, download, h, newId } from "../shared/dom.js";
+import { byId, copyText, download, newId } from "../shared/dom.js";
 import { readKey } from "../shared/key.js";
 import { toggleTheme } from "../shared/theme.js";
 import { Answers } from "./answers.js";
@@ -9,6 +9,7 @@ import { UNTITLED, newConversation, titleOf } from "./conversation.js";
 import { confirmDelete, editSampling, requestKey, requestName } from "./dialogs.js";
 import { connectDrawer } from "./drawer.js";
 import { MessageList } from "./messages.js";
+import { announce, announceOnce, hideNotice, notify } from "./notices.js";
 import { ModelPicker } from "./picker.js";
 import { describeProblem } from "./problems.js";
 import { Sidebar } from "./sidebar.js";
@@ -20,7 +21,6 @@ import { fileName, fromJson, toJson, toMarkdown } from "./transfer.js";
 
 const OPEN = "chatscale.open";
 const SPOKEN_CHARS = 2000;
-const NOTICE_MS = 10_000;
 
 const storage = await Storage.open();
 /** @type {Conversation[]} */
@@ -32,7 +32,6 @@ let messages = [];
 let keyRequested = false;
 /** The question is sent when the gateway has listed its models. */
 let sendLater = false;
-let noticeTimer = 0;
 
 const drawer = connectDrawer();
 const picker = new ModelPicker(chooseModel, modelsRead);
@@ -340,42 +339,6 @@ function markInterrupted(message) {
   if (message.state !== "streaming") return;
   message.state = "failed";
   message.problem = describeProblem({ status: 0, code: "interrupted", message: "", retryAfterS: null }, Date.now());
-}
-
-/**
- * @param {string} text
- * @param {string} [action]
- * @param {() => void} [react]
- */
-function notify(text, action, react) {
-  const notice = byId("notice");
-  clearTimeout(noticeTimer);
-  notice.replaceChildren(h("span", { text }));
-  if (action && react) {
-    const onclick = () => {
-      hideNotice();
-      react();
-    };
-    notice.append(h("button", { type: "button", text: action, onclick }));
-  }
-  notice.hidden = false;
-  announce(text);
-  noticeTimer = window.setTimeout(hideNotice, NOTICE_MS);
-}
-
-function hideNotice() {
-  clearTimeout(noticeTimer);
-  byId("notice").hidden = true;
-}
-
-/** @param {string} text for screen readers */
-function announce(text) {
-  byId("announcer").textContent = text;
-}
-
-/** @param {string} text */
-function announceOnce(text) {
-  if (byId("announcer").textContent !== text) announce(text);
 }
 
 /** @param {string} id */
