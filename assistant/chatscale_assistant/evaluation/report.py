@@ -82,7 +82,7 @@ class Report:
         where = f"{self.machine.cpu}, {self.machine.cores} cores, Python {self.machine.python}"
         load = f"{self.machine.load_before:.1f} before and {self.machine.load_after:.1f} after"
         noted = [each for each in self.measurements if each.note and each.reached is not False]
-        suites = dict.fromkeys(each.suite for each in (*self.measurements, *self.missing))
+        suites = dict.fromkeys([*(each.suite for each in self.measurements), *(each.suite for each in self.missing)])
         parts = [
             "# Assistant: evaluation\n",
             "Written by `chatscale evaluate --page`; do not edit. No model judges an answer: every check is code.\n",
