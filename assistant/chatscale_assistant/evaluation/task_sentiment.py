@@ -35,7 +35,7 @@ MUST: Final = {Language.ENGLISH: 0.92, Language.CHINESE: 0.81, Language.FRENCH: 
 AIM: Final = {Language.ENGLISH: 0.93, Language.CHINESE: 0.85, Language.FRENCH: 0.87}
 L2: Final = 1.0
 WEIGHT: Final = {Language.ENGLISH: 1000.0, Language.CHINESE: 1000.0, Language.FRENCH: 3000.0}
-"""Of a language in the training. French is the hardest: its weight was chosen from 1,000 and 3,000 by held-out folds."""
+"""Of a language in training. French is the hardest: its weight was chosen of 1,000 and 3,000 by held-out folds."""
 _STEPS: Final = 12
 _FOLDS_FILE: Final = "sentiment_folds.json"
 
