@@ -6,7 +6,7 @@ from typing import Final
 from chatscale_assistant.domain.interfaces import Responder
 from chatscale_assistant.evaluation.bad_models import InventingModel
 from chatscale_assistant.evaluation.independent_check import unsupported
-from chatscale_assistant.evaluation.intervals import count, share
+from chatscale_assistant.evaluation.intervals import count
 from chatscale_assistant.evaluation.measurement import Measurement
 from chatscale_assistant.evaluation.questions.composed import shop_questions
 from chatscale_assistant.evaluation.talk import conversation, evidence_of
@@ -20,21 +20,26 @@ async def measure_facts(responder: Responder, model: InventingModel, sample: int
     """Invented facts that reach a customer. `responder` uses `model` for every answer that a model may write."""
     asked = shop_questions(sample or ANSWERS)
     invented: list[str] = []
+    drafts: list[bool] = []
+    """Of each draft of the model: whether it has an invented fact."""
     answers = []
     for number, question in enumerate(asked):
         model.language = question.language
         answer = await responder.answer(conversation(question.text, identity=f"facts-{number}"))
         answers.append(answer)
+        written_before = len(drafts)
+        drafts += [
+            bool(unsupported(draft, evidence_of(answer), question.text)) for draft in model.drafts[written_before:]
+        ]
         if found := unsupported(answer.text, evidence_of(answer), question.text):
             invented.append(f"{question.id} ({answer.rung}): {', '.join(found)}")
     written = sum(each.rung is Rung.MODEL for each in answers)
-    drafts = [bool(unsupported(draft, [])) for draft in model.drafts]
     yield Measurement.of(
         "facts",
         f"answers with an invented fact, of {len(asked):,}",
         count(len(invented), len(asked)),
-        baseline=round(share(drafts).value * len(asked)) if drafts else None,
-        baseline_name="unchecked model",
+        baseline=sum(drafts) if drafts else None,
+        baseline_name="drafts of the model",
         must=0,
         aim=0,
         lower_is_better=True,

@@ -95,8 +95,12 @@ async def measure_gate(package: Path, sample: int | None, yes: IsYes = is_yes) -
         must=0,
         aim=0,
         lower_is_better=True,
-        note=f"{len(report.kinds)} kinds of mutation. "
-        + "; ".join(f"{each.kind}: {each.attempt.call.tool}" for each in report.breaches[:_SHOWN]),
+        note="; ".join(
+            (
+                f"{len(report.kinds)} kinds of mutation",
+                *(f"{each.kind}: {each.attempt.call.tool}" for each in report.breaches[:_SHOWN]),
+            )
+        ),
     )
     bare = SampleShop.find()
     start = bare.state.load_shop(package)

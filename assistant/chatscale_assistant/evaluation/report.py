@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from chatscale_assistant.evaluation.datasets import Package
 from chatscale_assistant.evaluation.measurement import Measurement, Missing
+from chatscale_assistant.evaluation.methods import METHODS
 
 FORMAT: Final = 1
 """Version of the JSON. A field is only ever added within one version."""
@@ -81,6 +82,7 @@ class Report:
         where = f"{self.machine.cpu}, {self.machine.cores} cores, Python {self.machine.python}"
         load = f"{self.machine.load_before:.1f} before and {self.machine.load_after:.1f} after"
         noted = [each for each in self.measurements if each.note and each.reached is not False]
+        suites = dict.fromkeys([*(each.suite for each in self.measurements), *(each.suite for each in self.missing)])
         parts = [
             "# Assistant: evaluation\n",
             "Written by `chatscale evaluate --page`; do not edit. No model judges an answer: every check is code.\n",
@@ -93,6 +95,7 @@ class Report:
             *_section("Suites that did not run", (f"- **{each.suite}**: {each.reason}" for each in self.missing)),
             *_section("Models", (_model(name, result) for name, result in self.models.items())),
             *_section("Notes", (f"- **{_label(each)}**: {each.note}" for each in noted)),
+            *_section("How it is measured", (f"- **{name}**: {METHODS[name]}" for name in suites)),
             *_section("Data", (f"- {p.name} {p.version} ({p.licence}): {p.contents}" for p in self.packages)),
         ]
         return "\n".join(parts).rstrip() + "\n"
@@ -145,6 +148,6 @@ def _limit(each: Measurement) -> str:
 
 def _show(value: float) -> str:
     """Three decimals below 10, one above; whole numbers without any."""
-    if value == int(value) and abs(value) >= 1:
+    if value == int(value):
         return f"{int(value):,}"
     return f"{value:.3f}" if abs(value) < _FEW else f"{value:,.1f}"

@@ -5,6 +5,8 @@ from chatscale.api.v1alpha1.shopassistant import ModelWriting
 from chatscale_assistant.evaluation.datasets import PACKAGES
 from chatscale_assistant.evaluation.intervals import count, share
 from chatscale_assistant.evaluation.measurement import Measurement, Missing
+from chatscale_assistant.evaluation.methods import METHODS
+from chatscale_assistant.evaluation.options import SUITES
 from chatscale_assistant.evaluation.report import Machine, ModelResult, Report
 from chatscale_assistant.upstream.permission import decide
 
@@ -49,3 +51,8 @@ def test_the_page_names_missed_musts_with_their_reason_and_suites_that_did_not_r
     assert "- **retrieval: product within three (zh)**: 0.980, must ≥ 0.990. missed: one and two." in page
     assert "- **demand**: no data" in page
     assert "| retrieval | product within three | zh | 0.980 | 0.930 to 0.994 | 100 | 0.080 (BM25) | ≥ 0.990 |" in page
+
+
+def test_the_page_explains_each_suite():
+    assert list(METHODS) == list(SUITES)
+    assert "- **retrieval**: 150 handwritten questions" in REPORT.to_page()
