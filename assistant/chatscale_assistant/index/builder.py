@@ -1,12 +1,14 @@
 """Content to an index in use. Blocks: call it from a thread, one build at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Final
 
 import apsw
 
+from chatscale.api.v1alpha1.shopassistant import KnowledgeKind
 from chatscale_assistant.domain.interfaces import Encoder
 from chatscale_assistant.errors import SourceError
 from chatscale_assistant.index.content import Content
@@ -81,28 +83,39 @@ class Builder:
         try:
             if encoders:
                 opened = self.store.open(snapshot, encoders, content)
-                searcher = Searcher(
-                    snapshot, opened, encoders, self._backgrounds(encoders, opened, len(content.passages))
-                )
+                of_replies = {each.name for each in content.sources if each.kind is KnowledgeKind.REPLIES}
+                replies = frozenset(number for number, name in enumerate(snapshot.sources) if name in of_replies)
+                backgrounds = self._backgrounds(encoders, opened, snapshot.sources, of_replies)
+                searcher = Searcher(snapshot, opened, encoders, backgrounds, replies)
         except SourceError as e:
             self.failure = str(e)
         return OpenIndex(content, searcher, lookup, missing)
 
-    def _backgrounds(self, encoders: Sequence[Encoder], vectors: Vectors, passages: int) -> Backgrounds:
-        found: dict[tuple[str, bool], Background] = {}
+    def _backgrounds(
+        self, encoders: Sequence[Encoder], vectors: Vectors, sources: Sequence[str], of_replies: Collection[str]
+    ) -> Backgrounds:
+        """sources: of each passage.  of_replies: the sources with curated replies."""
+        found: dict[tuple[str, bool, bool], Background] = {}
         for encoder in encoders:
-            if len(vectors.missing(encoder.name)) * 2 > passages:
+            if len(vectors.missing(encoder.name)) * 2 > len(sources):
                 continue  # the best similarities would be those of a few passages
             questions = self.store.get(encoder, BACKGROUND_KEYS)
-            for is_cjk in (False, True):
+            for is_cjk, is_reply in product((False, True), repeat=2):
+                names = [name for name in sorted(set(sources)) if (name in of_replies) == is_reply]
                 best = [
-                    max(similarities.values())
+                    max(similarities)
                     for text, key in zip(BACKGROUND, BACKGROUND_KEYS, strict=True)
                     if has_cjk(text) == is_cjk and key in questions
-                    if (similarities := vectors.nearest(encoder.name, questions[key], None, 1))
+                    if (
+                        similarities := [
+                            similarity
+                            for name in names
+                            for similarity in vectors.nearest(encoder.name, questions[key], name, 1).values()
+                        ]
+                    )
                 ]
                 if len(best) > 1:
-                    found[encoder.name, is_cjk] = measure_background(best)
+                    found[encoder.name, is_cjk, is_reply] = measure_background(best)
         return found
 
     def remove_others(self, used: OpenIndex) -> None:

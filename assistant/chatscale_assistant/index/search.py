@@ -23,8 +23,8 @@ OTHER_ROWS: Final = 3
 _OVERFETCH: Final = 20
 """Of lexical matches where one source is searched: BM25 ranks all sources."""
 
-Backgrounds = Mapping[tuple[str, bool], Background]
-"""By encoder, and whether the question has Chinese characters."""
+Backgrounds = Mapping[tuple[str, bool, bool], Background]
+"""By encoder, whether the question has Chinese characters, and whether the passages are curated replies."""
 
 
 @dataclass(slots=True)
@@ -37,6 +37,8 @@ class Searcher:
     """The fastest first."""
     backgrounds: Backgrounds = field(default_factory=dict)
     """An encoder without one is left out: its scores mean nothing yet."""
+    replies: frozenset[int] = frozenset()
+    """Passages of curated replies."""
     failure: str = ""
     """Why the last search went without an encoder; empty if it used all."""
 
@@ -89,7 +91,10 @@ class Searcher:
         self.failure = ""
         found: list[Nearby] = []
         for encoder in encoders:
-            background = self.backgrounds.get((encoder.name, has_cjk(question)))
+            of_text, of_replies = (
+                self.backgrounds.get((encoder.name, has_cjk(question), each)) for each in (False, True)
+            )
+            background = of_text or of_replies
             if background is None:
                 continue
             try:
@@ -98,7 +103,8 @@ class Searcher:
             except SourceError as e:
                 self.failure = str(e)
             else:
-                found.append(Nearby(similarities, background, self.vectors.missing(encoder.name)))
+                missing = self.vectors.missing(encoder.name)
+                found.append(Nearby(similarities, background, missing, self.replies, of_replies))
         return found
 
     def _rarity(self, term: str) -> float:

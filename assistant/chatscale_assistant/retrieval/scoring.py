@@ -60,6 +60,16 @@ class Nearby:
     background: Background
     missing: frozenset[int] = frozenset()
     """Passages that are not embedded yet."""
+    replies: frozenset[int] = frozenset()
+    """Passages of curated replies. They are questions, so unrelated questions are nearer to them than to other text."""
+    reply_background: Background | None = None
+    """Of `replies`; None: the same as of all others."""
+
+    def background_of(self, passage: int) -> Background:
+        """What a passage's similarity is compared with."""
+        if self.reply_background is not None and passage in self.replies:
+            return self.reply_background
+        return self.background
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,8 @@ def _score(passage: int, each: Nearby, stand_in: float) -> float:
         return stand_in
     similarity = each.similarities.get(passage)
     # Not among the nearest: at most as near as the last of them.
-    return each.background.standard_score(min(each.similarities.values()) if similarity is None else similarity)
+    known = min(each.similarities.values()) if similarity is None else similarity
+    return each.background_of(passage).standard_score(known)
 
 
 def answerable(best: Ranked, uncovered: int) -> float:

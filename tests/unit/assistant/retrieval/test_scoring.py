@@ -101,3 +101,12 @@ def test_confidence_is_a_half_at_the_threshold():
     assert confidence(THRESHOLD) == pytest.approx(0.5)
     assert confidence(1e9) == pytest.approx(1)
     assert confidence(-1e9) == pytest.approx(0)
+
+
+def test_curated_replies_are_compared_with_unrelated_questions_among_themselves():
+    of_replies = Background(0.86, 0.02)
+    nearby = Nearby({1: 0.84, 2: 0.88}, E5, replies=frozenset({2}), reply_background=of_replies)
+
+    assert [each.passage for each in rank({}, [nearby], {})] == [1, 2], "a question is near to every other question"
+    assert nearby.background_of(1) == E5
+    assert nearby.background_of(2) == of_replies
