@@ -10,6 +10,7 @@ from typing_extensions import override
 from chatscale.api.v1alpha1.shopassistant import FactCheck, Guardrails, KnowledgeKind, Language, Persona
 from chatscale_assistant.answers import history
 from chatscale_assistant.answers.phrases import Phrase, say, starts_of
+from chatscale_assistant.answers.plain_text import links_of
 from chatscale_assistant.answers.prompt import build_prompt
 from chatscale_assistant.answers.quotes import curated_draft, quote_draft
 from chatscale_assistant.answers.wording import value_text
@@ -108,7 +109,8 @@ class ShopComposer(Composer):
             hits = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.REPLIES]
             if not hits or hits[0].confidence < MIN_QUOTED:
                 return None
-        return quote_draft(question, hits, language, currency=_currency(hit.chunk for hit in hits))
+        currency = self._currency(hit.chunk for hit in hits)
+        return quote_draft(question, hits, language, currency=currency, links=self._links)
 
     @override
     def prompt(self, question: str, draft: Draft, language: Language) -> tuple[str, str]:
@@ -117,15 +119,21 @@ class ShopComposer(Composer):
 
     @override
     def review(self, text: str, draft: Draft, language: Language) -> tuple[Draft | None, tuple[CheckExtra, ...]]:
-        currency = _currency(item for item in draft.evidence if isinstance(item, Chunk))
-        written = review_written(text, draft.evidence, language, facts=self.facts, currency=currency)
+        currency = self._currency(item for item in draft.evidence if isinstance(item, Chunk))
+        written = review_written(
+            text, draft.evidence, language, facts=self.facts, currency=currency, links=self._links
+        )
         return written.draft, written.checks
 
+    @property
+    def _links(self) -> frozenset[str]:
+        """The shop's own addresses; no other address reaches a customer."""
+        return links_of("\n".join((*self.persona.links, self.persona.contact)))
 
-def _currency(chunks: Iterable[Chunk]) -> str:
-    """The currency of a catalogue's prices; empty if it names none."""
-    for chunk in chunks:
-        found = chunk.fields.get(CURRENCY_FIELD, "").strip()
-        if len(found) == _CODE_LENGTH and found.isalpha():
-            return found.upper()
-    return ""
+    def _currency(self, chunks: Iterable[Chunk]) -> str:
+        """The currency of a catalogue's prices, otherwise the shop's; empty if there is none."""
+        for chunk in chunks:
+            found = chunk.fields.get(CURRENCY_FIELD, "").strip()
+            if len(found) == _CODE_LENGTH and found.isalpha():
+                return found.upper()
+        return self.persona.currency
