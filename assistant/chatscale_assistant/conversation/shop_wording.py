@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from chatscale.api.v1alpha1.shopassistant import FactCheck, Guardrails, KnowledgeKind, Language, Persona
 from chatscale_assistant.answers import history
+from chatscale_assistant.answers.hours import is_open
 from chatscale_assistant.answers.phrases import Phrase, say, starts_of
 from chatscale_assistant.answers.plain_text import links_of
 from chatscale_assistant.answers.prompt import build_prompt
@@ -22,7 +23,7 @@ from chatscale_assistant.domain.evidence import Chunk, Hit
 from chatscale_assistant.intent import Intent
 from chatscale_contract.assistant.extras import CheckExtra
 
-MIN_CURATED: Final = 0.7
+MIN_CURATED: Final = 0.88
 """Confidence from which a question is the one of a curated reply. The reply is not about anything else in the question,
 so it needs more certainty than a quote."""
 MIN_QUOTED: Final = 0.5
@@ -33,6 +34,7 @@ _CODE_LENGTH: Final = 3
 _TALK: Final = {
     Intent.GREETING: Phrase.GREETING,
     Intent.THANKS: Phrase.THANKS,
+    Intent.GOODBYE: Phrase.GOODBYE,
     Intent.WHO_ANSWERS: Phrase.WHO_ANSWERS,
 }
 _HAND_OVERS: Final = tuple(
@@ -58,6 +60,13 @@ class ShopWording(Wording):
     @override
     def hand_over(self, language: Language, now: datetime) -> str:
         return history.hand_over_text(language, self.guardrails, self.persona, now)
+
+    @override
+    def waiting(self, language: Language, now: datetime) -> str:
+        hours = self.guardrails.hand_over.opening_hours if self.guardrails.hand_over else None
+        if hours is not None and not is_open(hours, now):
+            return self.hand_over(language, now)
+        return say(Phrase.HAND_OVER_WAITING, language)
 
     @override
     def contact(self, language: Language) -> str:
@@ -120,9 +129,7 @@ class ShopComposer(Composer):
     @override
     def review(self, text: str, draft: Draft, language: Language) -> tuple[Draft | None, tuple[CheckExtra, ...]]:
         currency = self._currency(item for item in draft.evidence if isinstance(item, Chunk))
-        written = review_written(
-            text, draft.evidence, language, facts=self.facts, currency=currency, links=self._links
-        )
+        written = review_written(text, draft.evidence, language, facts=self.facts, currency=currency, links=self._links)
         return written.draft, written.checks
 
     @property
