@@ -11,7 +11,7 @@ from typing import Final
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.language.function_words import count_words
 from chatscale_assistant.language.model import ScoreLanguages, score_languages
-from chatscale_assistant.language.scripts import fold, han_count, is_other_script, latin_words, without_codes
+from chatscale_assistant.language.scripts import fold, han_count, is_other_script, latin_words, shortened, without_codes
 
 _MIN_MODEL_PROBABILITY: Final = 0.5
 _MIN_WORDS_FOR_MODEL: Final = 3
@@ -43,6 +43,7 @@ def detect_language(
     `previous` is the language of the conversation so far.  A language that is none of `languages` gets the first of
     them.
     """
+    text = shortened(text)
     own = requested_language(text) or own_language(text, scores=scores)
     if own is None:
         return previous if previous is not None and previous in languages else languages[0]

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from typing import Final
 
+MAX_READ: Final = 1000
+"""Characters of a message that are read for its language, intent and tone."""
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _MARKS: Final = {ord(mark): f"{mark} " for mark in "，；：！？"}
 _NOISE: Final = re.compile(
@@ -48,6 +50,18 @@ def without_codes(text: str) -> str:
 def latin_words(text: str) -> tuple[str, ...]:
     """The words in Latin letters, in lower case; `j'ai` is one word."""
     return tuple(word.casefold() for word in _WORD.findall(re.sub(r"[\u3400-\u9fff]+", " ", text)))
+
+
+def shortened(text: str, limit: int = MAX_READ) -> str:
+    """A long text without its middle: what is wanted stands at the beginning or at the end.
+
+    limit: characters.  A message of 4,000 characters would keep patterns and encoders busy for seconds, and all other
+    customers with them.
+    """
+    if len(text) <= limit:
+        return text
+    last = limit // 3
+    return f"{text[: limit - last]}\n{text[-last:]}"
 
 
 def han_count(text: str) -> int:

@@ -1,4 +1,3 @@
-
 """Questions that no shop answers, in three languages: what an encoder's scores mean in a corpus.
 
 e5 gives unrelated texts 0.75 to 0.85, USE gives them 0 to 0.3, and both move with the corpus and the language. So the
@@ -6,6 +5,11 @@ best score of a question is compared with the best scores of these.
 """
 
 from typing import Final
+
+from chatscale.api.v1alpha1.shopassistant import Language
+from chatscale_assistant.language.detect import latin_scores
+from chatscale_assistant.language.scripts import latin_words
+from chatscale_assistant.retrieval.terms import has_cjk
 
 BACKGROUND: Final = (
     "What is the capital of Australia?",
@@ -64,3 +68,18 @@ BACKGROUND: Final = (
     "Quel est le cours de l'action de votre entreprise ?",
 )
 """18 questions in each language."""
+
+
+def background_language(question: str) -> Language | None:
+    """The language whose unrelated questions a question is compared with; None for one with words of neither.
+
+    A French question is less near to English text than an English one, related or not, so each language has its own
+    background.
+    """
+    if has_cjk(question):
+        return Language.CHINESE
+    scores = latin_scores(latin_words(question))
+    english, french = scores[Language.ENGLISH], scores[Language.FRENCH]
+    if english == french:
+        return None
+    return Language.ENGLISH if english > french else Language.FRENCH
