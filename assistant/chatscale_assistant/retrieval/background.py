@@ -1,4 +1,3 @@
-
 """Questions that no shop answers, in three languages: what an encoder's scores mean in a corpus.
 
 e5 gives unrelated texts 0.75 to 0.85, USE gives them 0 to 0.3, and both move with the corpus and the language. So the

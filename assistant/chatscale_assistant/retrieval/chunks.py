@@ -1,4 +1,3 @@
-
 """Sections to chunks of about 75 to 150 tokens that hold whole sentences."""
 
 import hashlib

@@ -1,4 +1,3 @@
-
 """Sentences of Chinese, English and French text. A passage never ends inside one."""
 
 import re

@@ -1,4 +1,3 @@
-
 """Encoders give vectors of length 1 for any text, and refuse other weights and other answers."""
 
 import asyncio

@@ -1,4 +1,3 @@
-
 """Documents become sections and passages; bad files are named, and nothing hidden is read."""
 
 import contextlib
