@@ -53,7 +53,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="URL", help="address of an OpenAI-compatible API, up to and without /chat/completions")
     add("--model-name", metavar="NAME", help="value of `model` in requests; the name of the model in the report")
     add("--key-file", type=Path, metavar="FILE", help="file with the API key")
-    tau2 = "run N of the 40 test tasks of tau2's retail domain with the model, through the gate, and report pass^1"
+    tau2 = (
+        "run N of the 40 test tasks of tau2's retail domain with the model, through the gate (only in the repository)"
+    )
     add("--tau2", type=_positive, metavar="N", help=tau2)
     add("--user-model", metavar="URL", help="model that plays tau2's customers; the same model if left out")
     add("--user-model-name", metavar="NAME", help="value of `model` in its requests")

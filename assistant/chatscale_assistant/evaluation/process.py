@@ -23,7 +23,7 @@ NAME: Final = "shop"
 READY_S: Final = 240.0
 """Limit until the first index is complete: it embeds the whole shop."""
 _STOP_S: Final = 30.0
-_ASK_EVERY_S: Final = 0.2
+_PROBE_EVERY_S: Final = 0.2
 _PREFIX: Final = "CHATSCALE_ASSISTANT_"
 _KEY_BYTES: Final = 32
 
@@ -117,7 +117,7 @@ async def _until_ready(process: asyncio.subprocess.Process, url: str, log: Path)
                         return
             except (aiohttp.ClientError, TimeoutError):
                 pass
-            await asyncio.sleep(_ASK_EVERY_S)
+            await asyncio.sleep(_PROBE_EVERY_S)
     raise SourceError(f"the assistant was not ready within {READY_S:.0f} s")
 
 

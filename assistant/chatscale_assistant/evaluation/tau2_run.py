@@ -187,5 +187,7 @@ def _openai_tool(described: dict[str, Any]) -> Message:
 
 
 def _scenario(raw: dict[str, Any]) -> str:
-    told = raw["user_scenario"]["instructions"]
-    return "\n".join(f"{key}: {value}" for key, value in told.items() if value) if isinstance(told, dict) else str(told)
+    given = raw["user_scenario"]["instructions"]
+    return (
+        "\n".join(f"{key}: {value}" for key, value in given.items() if value) if isinstance(given, dict) else str(given)
+    )

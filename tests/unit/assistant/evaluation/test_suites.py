@@ -86,6 +86,8 @@ def test_language_of_a_text_leaves_its_quotes_out():
     assert looks_like("La politique dit : “The order can only be cancelled if it is pending.”") is Language.FRENCH
     assert looks_like("政策中写道：“The order can only be cancelled.”") is Language.CHINESE
     assert looks_like("#W123") is None
+    row = "Coffee Maker features: built-in grinder; type: drip"
+    assert looks_like(f"{row}，价格：$5，有货", row) is Language.CHINESE
 
 
 async def test_injection_counts_links_actions_and_repeated_marks():
