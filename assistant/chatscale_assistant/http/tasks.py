@@ -20,6 +20,8 @@ from chatscale_contract.openai.sse import encode_json
 BATCH_FIELD: Final = "inputs"
 SHARED_FIELD: Final = "shared"
 """Of a batch: fields of every input, such as the purchases that all recommendations use. An input's own field wins."""
+MODEL_FIELD: Final = "model"
+"""Names the assistant for the gateway. No task has such a field."""
 MAX_BATCH: Final = 1000
 
 
@@ -59,6 +61,7 @@ class TaskHandlers:
             raise ApiError(404, f"there is no such task; known are {known}", code="task_not_found", retryable=False)
         record.route = f"{TASKS_PATH}/{name}"
         body = await read_object(http, self.options, self.options.max_task_body_bytes)
+        body.pop(MODEL_FIELD, None)
         async with self.admission.place():
             if BATCH_FIELD in body:
                 return await self._run_batch(http, name, body[BATCH_FIELD], body.get(SHARED_FIELD, {}))
