@@ -110,7 +110,8 @@ async def test_the_operator_reads_the_state_and_prometheus_the_metrics():
 
 async def test_a_task_has_one_result_or_one_per_input():
     async with running() as world:
-        one = await world.post("/v1/tasks/double", {"number": 2})
+        # `model` names the assistant for the gateway, which forwards the body as it is.
+        one = await world.post("/v1/tasks/double", {"model": "shop", "number": 2})
         batch = await world.post("/v1/tasks/double", {"inputs": [{"number": 1}, {"number": "x"}, 3]})
         unknown = await world.post("/v1/tasks/triple", {})
         wrong = await world.post("/v1/tasks/double", {})
