@@ -64,7 +64,7 @@ def load_shop(folder: Path) -> Shop:
     return Shop(found["products"], found["users"], found["orders"])
 
 
-def _find(rows: dict[str, Row], key: str, kind: str) -> Row:
+def _find(rows: dict[str, Row], key: object, kind: str) -> Row:
     if not isinstance(key, str) or key not in rows:
         raise ShopError(f"{kind} not found")
     return rows[key]

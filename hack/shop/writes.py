@@ -142,7 +142,7 @@ def _pair_items(shop: Shop, order: Row, item_ids: list[str], new_item_ids: list[
 
 
 def _difference(pairs: list[tuple[Row, Row]]) -> float:
-    return round(sum(variant["price"] - item["price"] for item, variant in pairs), 2)
+    return float(round(sum(variant["price"] - item["price"] for item, variant in pairs), 2))
 
 
 def _expect_balance(method: Row, amount: float) -> None:

@@ -1,4 +1,4 @@
-"""The pages of promises name tests that exist, and docs/promises.md leaves out no promise."""
+"""docs/promises.md names tests that exist, and leaves out no promise."""
 
 import re
 from typing import Final
@@ -9,10 +9,11 @@ from hack.paths import ROOT
 
 PROMISES: Final = range(1, 36)
 """The numbers of the project's list."""
+ASSISTANT_PROMISES: Final = range(1, 26)
+"""The numbers of the shop assistant's list."""
 LINES: Final = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").splitlines()
 ROWS: Final = [line for line in LINES if line.startswith("| ") and not line.startswith(("| # |", "| Promise |"))]
-PAGES: Final = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("promises*.md")))
-NAMED: Final = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGES)))
+NAMED: Final = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", "\n".join(LINES))))
 
 
 def test_every_promise_names_a_test():
@@ -37,3 +38,9 @@ def test_every_number_is_a_row_or_is_listed_as_not_built_or_not_tested():
                 listed |= set(range(int(first), int(last or first) + 1))
 
     assert rows | listed == set(PROMISES)
+
+
+def test_every_number_of_the_assistant_is_a_row_or_is_listed_as_not_built():
+    found = [int(number[1]) for line in LINES if (number := re.match(r"(?:\| |- )A(\d+)[: ]", line))]
+
+    assert sorted(found) == list(ASSISTANT_PROMISES)

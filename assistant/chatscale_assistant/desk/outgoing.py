@@ -70,5 +70,5 @@ class Outgoing:
             raise DeskFailedError(f"the desk cannot be reached ({type(error).__name__})", retryable=True) from error
         try:
             return json.loads(raw) if raw.strip() else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None

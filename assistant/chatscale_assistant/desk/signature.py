@@ -19,5 +19,5 @@ def is_signed(key: str, timestamp: str, body: bytes, signature: str, *, now_s: f
     """Whether the signature fits and the timestamp (Unix seconds) is current. An empty key fits nothing."""
     if not key or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > _MAX_TIMESTAMP_LENGTH:
         return False
-    fits = hmac.compare_digest(sign(key, timestamp, body).encode(), signature.encode())
+    fits = hmac.compare_digest(sign(key, timestamp, body).encode(), signature.encode("utf-8", "replace"))
     return fits and abs(now_s - int(timestamp)) <= MAX_AGE_S

@@ -22,6 +22,7 @@ from chatscale_assistant.gate.ownership import (
     names_customer,
     owned_arguments,
     owner_of,
+    unowned_objects,
 )
 from chatscale_assistant.gate.policy import CUSTOMER_FACT, Situation, first_broken
 from chatscale_assistant.gate.proposals import Signer
@@ -200,9 +201,10 @@ def _readable(server: GuardedServer, tool: str) -> bool:
 
 
 def _is_bound(checked: _Checked) -> bool:
-    """Whether an argument names the customer, or an object whose owner was checked."""
-    arguments = checked.call.arguments
-    return bool(customer_arguments(arguments) or owned_arguments(arguments, checked.tool.rule))
+    """Whether an argument names the customer, or an object whose owner was checked, and none names another object."""
+    arguments, rule = checked.call.arguments, checked.tool.rule
+    bound = customer_arguments(arguments) or owned_arguments(arguments, rule)
+    return bool(bound) and not unowned_objects(arguments, rule)
 
 
 def _owner_calls(checked: _Checked) -> Iterable[tuple[str, ToolCall]]:
@@ -213,7 +215,7 @@ def _owner_calls(checked: _Checked) -> Iterable[tuple[str, ToolCall]]:
 
 def _check_owners(checked: _Checked, customer: Customer, facts: Facts) -> Refused | None:
     """Refused unless all objects in the arguments are the customer's. A write must name one, or the customer."""
-    if checked.tool.writes and (not _is_bound(checked) or checked.tool.rule.unchecked):
+    if checked.tool.writes and not _is_bound(checked):
         return _refused(Refusal.UNBOUND, checked, "a rule for the owner of an argument is missing")
     owned = owned_arguments(checked.call.arguments, checked.tool.rule)
     for (_, _, lookup), (_, call) in zip(owned, _owner_calls(checked), strict=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from chatscale_assistant.gate.rules import CUSTOMER_NAMES, Lookup, ToolRule, snake_case
+from chatscale_assistant.gate.rules import CUSTOMER_NAMES, Lookup, ToolRule, names_object, snake_case
 
 _MAX_DEPTH: Final = 40
 """Of a result. A deeper one counts as another customer's."""
@@ -43,6 +43,20 @@ def owned_arguments(arguments: Mapping[str, Any], rule: ToolRule) -> list[tuple[
             values = value if isinstance(value, list) else [value]
             found.extend((parameter, each, lookup) for each in values)
     return found
+
+
+def unowned_objects(arguments: Any, rule: ToolRule) -> bool:
+    """Whether a key of the arguments, at any depth, names an object whose owner no rule checks."""
+    if isinstance(arguments, list | tuple):
+        return any(unowned_objects(each, rule) for each in arguments)
+    if not isinstance(arguments, Mapping):
+        return False
+    covered = {snake_case(name) for name in rule.owned} | rule.vouched
+    covered |= {f"{name}s" for name in covered}
+    return any(
+        (names_object(name) and snake_case(name) not in covered) or unowned_objects(each, rule)
+        for name, each in arguments.items()
+    )
 
 
 def owner_of(data: Any, field: str | None) -> Any:

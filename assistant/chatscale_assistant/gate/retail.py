@@ -42,6 +42,11 @@ def _write(*conditions: Condition, variants: Variants | None = None) -> ToolRule
     return ToolRule(owned=_OWNED, result_owner="user_id", profile=_PROFILE, variants=variants, conditions=conditions)
 
 
+RETAIL_PARAMETERS: Final = frozenset(
+    {"order_id", "item_id", "item_ids", "new_item_ids", "payment_method_id", "product_id", "user_id"}
+)
+"""Parameters that the conditions check. A tool with the name of one of these tools may have others."""
+
 RETAIL_RULES: Final[dict[str, ToolRule]] = {
     "list_all_product_types": ToolRule(public=True),
     "get_product_details": ToolRule(public=True),

@@ -5,7 +5,7 @@ tools (`gate.retail`), and from conventions (`derive_rule`). A tool that no rule
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,7 +35,22 @@ PRIVATE_WORDS: Final = frozenset(
         "card", "zip", "person",
     }
 )  # fmt: skip
-_ID: Final = re.compile(r"(.+)_ids?")
+_ID: Final = re.compile(r"(.+)_(id|no|nr|number|ref|reference|code|uuid|key|token)s?")
+_OBJECTS: Final = frozenset(
+    {
+        "id", "uuid", "order", "parcel", "shipment", "tracking", "invoice", "subscription", "booking", "reservation",
+        "ticket", "account", "voucher", "cart", "basket", "wallet",
+    }
+)  # fmt: skip
+"""Parameters that name an object although they have no ending such as `_id`."""
+_NO_OBJECTS: Final = frozenset(
+    {
+        "zip", "post", "postal", "country", "language", "currency", "area", "house", "street", "phone", "telephone",
+        "mobile", "fax", "reason", "state", "region", "city", "idempotency",
+    }
+)  # fmt: skip
+"""Stems whose code or number is plain data, such as `zip_code`."""
+_MAX_SCHEMA_DEPTH: Final = 32
 _PUBLIC_VERBS: Final = frozenset(
     {"get", "list", "find", "search", "read", "show", "check", "lookup", "fetch", "browse"}
 )
@@ -77,8 +92,9 @@ class ToolRule:
     variants: Variants | None = None
     """Reads the products for the conditions."""
     conditions: tuple[Condition, ...] = ()
-    unchecked: tuple[str, ...] = ()
-    """Parameters that name an object whose owner no rule checks: a write with them is refused."""
+    vouched: frozenset[str] = frozenset()
+    """Parameters (in snake case) that the rule covers otherwise than by `owned`. Any other one that names an object
+    must be in `owned`."""
 
 
 def snake_case(name: str) -> str:
@@ -102,9 +118,8 @@ def declared_rule(tool: ToolDescription) -> ToolRule | None:
     if not isinstance(owned, dict) or not isinstance(public, bool) or not isinstance(owner, str | None):
         text = f"tool {tool.name}: _meta {ACCESS_META} has a value of another type than documented"
         raise ValueError(text)  # noqa: TRY004 - the server is wrong, not the call
-    return ToolRule(
-        public, {str(name): _read_lookup(tool.name, each) for name, each in owned.items()}, result_owner=owner
-    )
+    lookups = {str(name): _read_lookup(tool.name, each) for name, each in owned.items()}
+    return ToolRule(public, lookups, result_owner=owner, vouched=frozenset(map(snake_case, parameters_of(tool))))
 
 
 def _read_lookup(tool: str, found: Any) -> Lookup:
@@ -117,41 +132,69 @@ def _read_lookup(tool: str, found: Any) -> Lookup:
 def derive_rule(tool: ToolDescription, offered: Iterable[ToolDescription], writes: frozenset[str]) -> ToolRule:
     """The rule by convention.
 
-    A parameter `X_id` names an object that a reading tool `get_X_details` or `get_X` returns, whose result has the
-    owner in `user_id`, `customer_id` or one of the other names.  A tool is public if its name begins with a reading
-    verb, a noun of it is about products, shops or documents, and no word of it or of its parameters is about customers.
+    A parameter `X_id` or `X_number`, at any depth, names an object that a reading tool `get_X_details` or `get_X` with
+    the same parameter returns; its result has the owner in `user_id`, `customer_id` or one of the other names.  A tool
+    is public if its name begins with a reading verb, a noun of it is about products, shops or documents, and no word of
+    it or of its parameters is about customers.  Raises ValueError for a schema that is too deep.
     """
     if tool.name not in writes and _sounds_public(tool):
         return ToolRule(public=True)
     readers = {each.name: each for each in offered if each.name not in writes}
     owned: dict[str, Lookup] = {}
-    unchecked: list[str] = []
-    for parameter in _parameters(tool):
-        found = _ID.fullmatch(snake_case(parameter))
-        if found is None or found[1] in PUBLIC_WORDS or f"{found[1]}_id" in CUSTOMER_NAMES:
-            continue
-        lookup = _find_lookup(found[1], readers)
-        if lookup is None:
-            unchecked.append(parameter)
-        elif lookup.tool != tool.name:
+    own: set[str] = set()
+    for parameter in parameters_of(tool):
+        lookup = _find_lookup(parameter, readers) if names_object(parameter) else None
+        if lookup is not None and lookup.tool != tool.name:
             owned[parameter] = lookup
-    return ToolRule(owned=owned, unchecked=tuple(unchecked))
+        elif lookup is not None:
+            own.add(snake_case(parameter))  # the reader itself: its result has the owner
+    return ToolRule(owned=owned, vouched=frozenset(own))
 
 
-def _find_lookup(stem: str, readers: Mapping[str, ToolDescription]) -> Lookup | None:
+def names_object(parameter: str) -> bool:
+    """Whether a parameter names one object, or several, that can belong to a customer."""
+    name = snake_case(parameter)
+    if name in CUSTOMER_NAMES or name in _OBJECTS or name.removesuffix("s") in _OBJECTS:
+        return name not in CUSTOMER_NAMES
+    found = _ID.fullmatch(name)
+    return found is not None and found[1] not in PUBLIC_WORDS | _NO_OBJECTS and f"{found[1]}_id" not in CUSTOMER_NAMES
+
+
+def _find_lookup(parameter: str, readers: Mapping[str, ToolDescription]) -> Lookup | None:
+    name = snake_case(parameter)
+    found = _ID.fullmatch(name)
+    stem, singular = (found[1], f"{found[1]}_{found[2]}") if found else (name.removesuffix("s"),) * 2
     reader = readers.get(f"get_{stem}_details") or readers.get(f"get_{stem}")
-    names = [] if reader is None else _parameters(reader)
-    if reader is None or len(names) != 1 or snake_case(names[0]) != f"{stem}_id":
+    names = [] if reader is None else _parameters(reader.input_schema)
+    if reader is None or len(names) != 1 or snake_case(names[0]) != singular:
         return None
     return Lookup(reader.name, names[0], None)
 
 
-def _parameters(tool: ToolDescription) -> list[str]:
-    properties = tool.input_schema.get("properties", {})
+def parameters_of(tool: ToolDescription) -> list[str]:
+    """The names of all properties in the tool's schema, at any depth. Raises ValueError if it is too deep."""
+    return list(_nested_parameters(tool.input_schema, 0))
+
+
+def _nested_parameters(schema: Any, depth: int) -> Iterator[str]:
+    if depth > _MAX_SCHEMA_DEPTH:
+        raise ValueError(f"the schema has more than {_MAX_SCHEMA_DEPTH} levels")
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _nested_parameters(each, depth + 1)
+    elif isinstance(schema, dict):
+        yield from _parameters(schema)
+        for each in schema.values():
+            if isinstance(each, dict | list):
+                yield from _nested_parameters(each, depth + 1)
+
+
+def _parameters(schema: Mapping[str, Any]) -> list[str]:
+    properties = schema.get("properties", {})
     return [str(name) for name in properties] if isinstance(properties, dict) else []
 
 
 def _sounds_public(tool: ToolDescription) -> bool:
     verb, *nouns = snake_case(tool.name).split("_")
-    words = {*nouns, *(word for name in _parameters(tool) for word in snake_case(name).split("_"))}
+    words = {*nouns, *(word for name in parameters_of(tool) for word in snake_case(name).split("_"))}
     return verb in _PUBLIC_VERBS and bool(PUBLIC_WORDS & set(nouns)) and not PRIVATE_WORDS & words

@@ -7,7 +7,7 @@ from typing import Final
 from chatscale.api.v1alpha1.shopassistant import ToolServer
 from chatscale_assistant.gate.canonical import canonical_json
 from chatscale_assistant.gate.pins import ToolDescription, digest_tools
-from chatscale_assistant.gate.retail import RETAIL_RULES
+from chatscale_assistant.gate.retail import RETAIL_PARAMETERS, RETAIL_RULES
 from chatscale_assistant.gate.rules import ToolRule, declared_rule, derive_rule
 from chatscale_assistant.gate.schemas import ArgumentSchema, compile_schema
 
@@ -66,9 +66,20 @@ def _guard_tool(tool: ToolDescription, allowed: Sequence[ToolDescription], write
         schema = compile_schema(canonical_json(dict(tool.input_schema)))
     except ValueError as error:
         raise ValueError(f"tool {tool.name}: {error}") from error
-    derived = derive_rule(tool, allowed, writes)
-    rule = declared_rule(tool) or RETAIL_RULES.get(tool.name) or derived
-    if not rule.public:
-        rule = replace(rule, owned={**derived.owned, **rule.owned})
+    rule = _rule_of(tool, allowed, writes)
     idempotent = tool.annotations.get("idempotentHint") is True or IDEMPOTENCY_PARAMETER in schema.parameters
+    if tool.name in writes and not idempotent and tool.name not in RETAIL_RULES:
+        expected = f"annotation idempotentHint: true, or a parameter {IDEMPOTENCY_PARAMETER}"
+        raise ValueError(f"tool {tool.name} is in spec.tools[].writes and could run twice: expected {expected}")
     return GuardedTool(tool.name, schema, rule, tool.name in writes, idempotent)
+
+
+def _rule_of(tool: ToolDescription, allowed: Sequence[ToolDescription], writes: frozenset[str]) -> ToolRule:
+    """Raises ValueError for access rules that cannot be read, and for a schema that is too deep."""
+    derived = derive_rule(tool, allowed, writes)
+    rule = declared_rule(tool)
+    if rule is None and tool.name in RETAIL_RULES:
+        rule = replace(RETAIL_RULES[tool.name], vouched=RETAIL_PARAMETERS)
+    if rule is None:
+        return derived
+    return rule if rule.public else replace(rule, owned={**derived.owned, **rule.owned})

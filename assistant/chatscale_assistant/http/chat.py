@@ -19,7 +19,7 @@ from chatscale_assistant.http.chat_schema import ChatRequest, parse_chat_request
 from chatscale_assistant.http.options import HttpOptions
 from chatscale_assistant.http.record import RequestRecord
 from chatscale_assistant.http.transport import read_object
-from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER
+from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER, FROM_ASSISTANT_HEADER
 from chatscale_contract.openai import sse
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.openai.models import model_list, model_object
@@ -56,6 +56,9 @@ class ChatHandlers:
         """POST /v1/chat/completions."""
         record = http[RECORD]
         record.route = CHAT_COMPLETIONS_PATH
+        if FROM_ASSISTANT_HEADER in http.headers:
+            text = "a ShopAssistant cannot be the chat model of a ShopAssistant: name a ChatModel in spec.model"
+            raise ApiError(400, text, code="assistant_as_model", retryable=False)
         request = parse_chat_request(await read_object(http, self.options, self.options.max_body_bytes))
         self._check_model(request.model)
         messages = read_messages(

@@ -96,7 +96,7 @@ class CustomerIdentity:
                 while not response.content.at_eof() and len(raw) < MAX_KEY_SET_BYTES:
                     raw += await response.content.read(MAX_KEY_SET_BYTES - len(raw))
             self._keys = read_key_set(json.loads(raw))
-        except (ClientError, TimeoutError, OSError, ValueError) as error:
+        except (ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             log.warning("key set cannot be read", extra={"url": url, "error": type(error).__name__})
             return
         self._fetched_s = self.clock()

@@ -1,8 +1,9 @@
 """Handlers of tasks: POST /v1/tasks/NAME with one input, or with `inputs` as a batch."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -20,7 +21,11 @@ from chatscale_contract.openai.sse import encode_json
 BATCH_FIELD: Final = "inputs"
 SHARED_FIELD: Final = "shared"
 """Of a batch: fields of every input, such as the purchases that all recommendations use. An input's own field wins."""
+MODEL_FIELD: Final = "model"
+"""Names the assistant for the gateway. No task has such a field."""
 MAX_BATCH: Final = 1000
+MAX_LARGE_BODIES: Final = 2
+"""At the same time, of those larger than a chat request: a parsed body takes many times its bytes of memory."""
 
 
 class TaskRunner(Protocol):
@@ -42,6 +47,7 @@ class TaskHandlers:
     tasks: TaskRunner
     admission: Admission
     options: HttpOptions
+    _large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_LARGE_BODIES))
 
     async def list_tasks(self, http: web.Request) -> web.Response:
         """GET /v1/tasks: names and schemas."""
@@ -58,13 +64,32 @@ class TaskHandlers:
             known = ", ".join(sorted(self.tasks.describe()))
             raise ApiError(404, f"there is no such task; known are {known}", code="task_not_found", retryable=False)
         record.route = f"{TASKS_PATH}/{name}"
+        async with self._room_for(http):
+            return await self._answer(http, name)
+
+    async def _answer(self, http: web.Request, name: str) -> web.Response:
+        record = http[RECORD]
         body = await read_object(http, self.options, self.options.max_task_body_bytes)
+        body.pop(MODEL_FIELD, None)
         async with self.admission.place():
             if BATCH_FIELD in body:
                 return await self._run_batch(http, name, body[BATCH_FIELD], body.get(SHARED_FIELD, {}))
             record.items = 1
             output = await self._run_one(name, body)
         return web.json_response({"object": "task.result", "task": name, "output": output}, dumps=encode_json)
+
+    @asynccontextmanager
+    async def _room_for(self, http: web.Request) -> AsyncIterator[None]:
+        """Hold a place for a large body. Raises ApiError 429 if there is none."""
+        size = http.content_length
+        if size is not None and size <= self.options.max_body_bytes:
+            yield
+            return
+        if self._large.locked():
+            text = f"{MAX_LARGE_BODIES} large bodies are being handled by this pod; try again later"
+            raise ApiError(429, text, code="assistant_busy", retry_after_s=5)
+        async with self._large:
+            yield
 
     async def _run_batch(self, http: web.Request, name: str, inputs: Any, shared: Any) -> web.Response:
         if not isinstance(shared, dict):

@@ -65,11 +65,18 @@ class _BoundedStream(httpx2.AsyncByteStream):
 
 
 class _BoundedTransport(httpx2.AsyncHTTPTransport):
-    """Bounds the bytes of each response to a POST; a GET is the server's stream of notifications, bounded per event."""
+    """Bounds the bytes of each response to a POST; a GET is the server's stream of notifications, bounded per event.
+
+    A compressed response is refused: a megabyte of it can be a gigabyte of text.
+    """
 
     @override
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.headers["Accept-Encoding"] = "identity"
         response = await super().handle_async_request(request)
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            await response.aclose()
+            raise httpx2.RemoteProtocolError("the response is compressed, although the request does not accept that")
         if request.method == "POST" and isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _BoundedStream(response.stream, MAX_RESPONSE_BYTES)
         return response

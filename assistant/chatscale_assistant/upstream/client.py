@@ -14,6 +14,7 @@ from typing import Any, Final
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, hdrs
 
 from chatscale.api.v1alpha1.shopassistant import AssistantModel
+from chatscale_contract.assistant.endpoints import FROM_ASSISTANT_HEADER
 from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER, OVERLOAD_HEADER
 from chatscale_contract.openai.sse import encode_json
 
@@ -93,7 +94,7 @@ class ModelClient:
         """
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         body = {"model": self.target.model, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
-        headers = {hdrs.CONTENT_TYPE: "application/json"}
+        headers = {hdrs.CONTENT_TYPE: "application/json", FROM_ASSISTANT_HEADER: "1"}
         if key := self.read_key():
             headers[hdrs.AUTHORIZATION] = f"Bearer {key}"
         try:
@@ -137,7 +138,7 @@ def _text_of(raw: bytes) -> tuple[str, str]:
         body: Any = json.loads(raw)
         choice = body["choices"][0]
         text, finish = choice["message"]["content"], choice.get("finish_reason")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         # Not `from error`: it quotes the answer.
         raise ModelFailedError(Failure.ERROR, f"no chat completion ({type(error).__name__})") from None
     return (text if isinstance(text, str) else ""), str(finish)

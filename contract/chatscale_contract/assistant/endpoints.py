@@ -32,5 +32,7 @@ GRACE_VARIABLE: Final = "CHATSCALE_ASSISTANT_GRACE_SECONDS"
 """Seconds that requests may last after SIGTERM. The operator sets it above `spec.model.timeoutSeconds`."""
 EXTRAS_FIELD: Final = "chatscale"
 """Name of the object in requests and answers that holds what OpenAI's API has no field for (`extras`)."""
+FROM_ASSISTANT_HEADER: Final = "X-Shop-Assistant"
+"""In every request of an assistant to its chat model. An assistant refuses it: two assistants could call each other."""
 CUSTOMER_TOKEN_HEADER: Final = "X-Shop-Customer"  # noqa: S105 - a header's name
 """Request header with the shop's token for the customer; `EXTRAS_FIELD.customer_token` in the body does the same."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER
+from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER, FROM_ASSISTANT_HEADER
 
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -20,8 +20,8 @@ _OF_PROXIES: Final = frozenset(
 _OF_REQUEST: Final = _HOP_BY_HOP | _SECRETS | _OF_PROXIES | {
     "host", "content-length", "content-type", "content-encoding", "accept-encoding", "expect", "x-request-id"
 }  # fmt: skip
-_OF_REQUEST_TO_MODEL: Final = _OF_REQUEST | {CUSTOMER_TOKEN_HEADER.lower()}
-"""Only ShopAssistants get the customer's token, which is a credential."""
+_OF_REQUEST_TO_MODEL: Final = _OF_REQUEST | {CUSTOMER_TOKEN_HEADER.lower(), FROM_ASSISTANT_HEADER.lower()}
+"""Only ShopAssistants get the customer's token, which is a credential, and the header that shows a loop of them."""
 _OF_RESPONSE: Final = _HOP_BY_HOP | _SECRETS | {"content-length", "date", "server", "x-request-id", "cache-control"}
 _OURS: Final = "x-chatscale-"
 

@@ -67,7 +67,8 @@ class AssistantModel(ApiModel):
     )
     external: ExternalModel | None = Field(default=None, description="A model outside Chatscale.")
     key_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="API key for the gateway or for the external model. Pods read it when they start."
+        default=None,
+        description="API key for the gateway or for the external model. Pods use a changed key within about a minute.",
     )
     writes: ModelWriting = Field(
         default=ModelWriting.WHEN_EVALUATED,
@@ -136,7 +137,7 @@ class ToolServer(ApiModel):
     name: PartName = Field(description="Name of the server.")
     mcp: HttpUrl = Field(description="Address of the MCP server (Streamable HTTP).")
     token_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Bearer token for the MCP server. Pods read it when they start."
+        default=None, description="Bearer token for the MCP server. Pods use a changed token in their next session."
     )
     allow: Annotated[
         list[ToolName], Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})
@@ -145,7 +146,8 @@ class ToolServer(ApiModel):
         Field(
             default_factory=list,
             description="Those of `allow` that change something. Each call needs the customer's confirmation of "
-            "exactly its arguments, the customer's identity and an idempotency key.",
+            "exactly its arguments and the customer's identity. The server must do an idempotency key once: the tool has "
+            "the parameter idempotency_key, or the annotation idempotentHint.",
         )
     )
     pinned_digest: Annotated[str, StringConstraints(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(

@@ -27,6 +27,9 @@ EXIT_MARGIN_S: Final = 10
 """Between the end of the grace period and SIGKILL: time to close connections and exit."""
 STARTUP_PERIOD_S: Final = 2
 
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""The encoders compute in one thread; more threads of a pod with less than one CPU wait for each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class AssistantPods:
@@ -96,6 +99,7 @@ def _container(assistant: ShopAssistant, pods: AssistantPods) -> Manifest:
         endpoints.GATEWAY_URL_VARIABLE: pods.gateway_url,
         endpoints.GRACE_VARIABLE: str(_grace_s(assistant)),
         "HOME": SCRATCH_PATH,
+        **dict.fromkeys(_THREAD_VARIABLES, "1"),
     }
     return {
         "name": names.ASSISTANT_CONTAINER,

@@ -12,7 +12,7 @@ from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.desk.chatwoot import ChatwootDesk, Incoming, read_event
 from chatscale_assistant.desk.chatwoot_api import ChatwootApi
 from chatscale_assistant.desk.outgoing import Outgoing, desk_session
-from chatscale_assistant.desk.signature import sign
+from chatscale_assistant.desk.signature import is_signed, sign
 from chatscale_assistant.domain.answer import Answer
 from chatscale_assistant.domain.conversation import Conversation, Speaker, Turn
 from chatscale_assistant.errors import InvalidRequestError
@@ -244,6 +244,10 @@ async def test_a_webhook_with_a_wrong_or_old_signature_is_refused(tmp_path, key,
         assert await post(stand_in.event(number), key=key, age_s=age_s) == 401
 
     assert responder.seen == []
+
+
+def test_a_signature_with_bytes_that_are_no_text_fits_nothing():
+    assert not is_signed("s" * 20, "100", b"{}", "sha256=\udcff", now_s=100.0)
 
 
 async def test_a_failure_of_one_message_does_not_end_the_others(tmp_path):

@@ -34,6 +34,7 @@ def tool(name, *parameters, meta=None, **types) -> ToolDescription:
 def gate_of(*tools, writes=(), pinned="") -> Gate:
     names = [each.name for each in tools]
     config = ToolServer.model_validate({"name": "s", "mcp": "http://s", "allow": names, "writes": list(writes)})
+    tools = [replace(each, annotations={"idempotentHint": True}) for each in tools]
     return Gate(SIGNER, is_yes).with_server(guard_server(config, tools, pinned))
 
 
@@ -190,6 +191,61 @@ def test_a_write_without_a_rule_stays_closed(written):
     gate = gate_of(GET, written, writes=[written.name])
     arguments = dict.fromkeys(written.input_schema["properties"], "c1")
     assert decide(gate, ToolCall("s", written.name, arguments), "c1").reason is Refusal.UNBOUND
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments"),
+    [
+        pytest.param({"parcel": {}}, {"parcel": "p2"}, id="without an ending"),
+        pytest.param({"parcelNumber": {}}, {"parcelNumber": "p2"}, id="by number"),
+        pytest.param({"id": {}}, {"id": "p2"}, id="id alone"),
+        pytest.param({"request": {}}, {"request": {"parcel_id": "p2"}}, id="in an object without properties"),
+        pytest.param({"lines": {"type": "array"}}, {"lines": [{"invoice_no": "i2"}]}, id="in a list"),
+    ],
+)  # fmt: skip
+def test_an_object_that_stands_beside_the_customer_needs_an_owner_too(schema, arguments):
+    described = ToolDescription("x", "Text.", {"type": "object", "properties": {"customer_id": {}, **schema}})
+    own = {"customer_id": "c1"}
+    writing = gate_of(GET, described, writes=["x"])
+    assert isinstance(decide(writing, ToolCall("s", "x", own), "c1"), Allowed)
+    for owner in ("c1", "c2"):
+        refused = decide(writing, ToolCall("s", "x", own | arguments), owner)
+        assert refused.reason in {Refusal.UNBOUND, Refusal.NOT_OWNED} or owner == "c1"
+    read = ToolCall("s", "x", own | arguments)
+    assert gate_of(described).check_result(read, result(read, {"total": 5}), Customer("c1")) is not None
+
+
+def test_a_nested_object_is_read_by_convention():
+    written = tool("hold", request={"type": "object", "properties": {"parcel_id": {"type": "string"}}})
+    gate = gate_of(GET, written, writes=["hold"])
+    call = ToolCall("s", "hold", {"request": {"parcel_id": "p1"}})
+    assert isinstance(decide(gate, call, "c1"), Allowed)
+    assert decide(gate, call, "c2").reason is Refusal.NOT_OWNED
+
+
+def test_plain_data_beside_the_customer_needs_no_owner():
+    written = tool("set_address", "customer_id", "zip_code", "phone_number", "city")
+    call = ToolCall(
+        "s", "set_address", dict.fromkeys(("zip_code", "phone_number", "city"), "x") | {"customer_id": "c1"}
+    )
+    assert isinstance(decide(gate_of(written, writes=["set_address"]), call, "c1"), Allowed)
+
+
+def test_a_write_that_could_run_twice_closes_the_server():
+    # Two pods that get the same yes at the same time share no memory: only the shop's server can do a key once.
+    config = ToolServer.model_validate({"name": "s", "mcp": "http://s", "allow": ["refund"], "writes": ["refund"]})
+    plain = tool("refund", "customer_id")
+    assert "refund is in spec.tools[].writes and could run twice" in guard_server(config, [plain], "").closed
+    hinted = replace(plain, annotations={"idempotentHint": True})
+    assert guard_server(config, [hinted], "").closed == ""
+    keyed = tool("refund", "customer_id", IDEMPOTENCY_PARAMETER)
+    assert guard_server(config, [keyed], "").closed == ""
+
+
+def test_a_tool_with_a_well_known_name_is_not_vouched_for_in_other_parameters():
+    written = tool("modify_user_address", "user_id", "order_number", "city")
+    call = ToolCall("s", "modify_user_address", {"user_id": "c1", "order_number": "#W2", "city": "x"})
+    assert decide(gate_of(written, writes=["modify_user_address"]), call, "c1").reason is Refusal.UNBOUND
 
 
 def test_a_list_of_objects_is_checked_one_by_one():

@@ -65,7 +65,7 @@ class FakeTasks:
         return {"double": {"description": "Doubles.", "input": {"type": "object"}, "output": {"type": "object"}}}
 
     async def run(self, name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not isinstance(value.get("number"), int):
+        if set(value) != {"number"} or not isinstance(value["number"], int):
             raise InvalidRequestError("number: expected an integer", "number")
         return {"number": value["number"] * 2, "engine": name}
 

@@ -94,6 +94,16 @@ async def test_the_shops_token_names_the_customer():
     assert [each.customer for each in world.responder.seen] == [Customer("ann"), Customer("ann"), None]
 
 
+async def test_an_assistant_is_no_chat_model_of_an_assistant():
+    # Otherwise two assistants that name each other would call each other without end.
+    async with running() as world:
+        status, body, _ = await world.post(
+            "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}, headers={"X-Shop-Assistant": "1"}
+        )
+
+    assert (status, body["error"]["code"], world.responder.seen) == (400, "assistant_as_model", [])
+
+
 async def test_a_failure_is_an_error_in_openais_form_without_its_text():
     async with running(responder=FakeResponder(error=RuntimeError("planted"))) as world:
         status, body, _ = await world.post(CHAT, question())

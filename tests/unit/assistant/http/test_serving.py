@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from chatscale_assistant.http.options import HttpOptions
+from chatscale_assistant.http.tasks import MAX_LARGE_BODIES
 from tests.unit.assistant.http.fakes import FakeResponder, question, running
 
 CHAT = "/v1/chat/completions"
@@ -110,7 +111,8 @@ async def test_the_operator_reads_the_state_and_prometheus_the_metrics():
 
 async def test_a_task_has_one_result_or_one_per_input():
     async with running() as world:
-        one = await world.post("/v1/tasks/double", {"number": 2})
+        # `model` names the assistant for the gateway, which forwards the body as it is.
+        one = await world.post("/v1/tasks/double", {"model": "shop", "number": 2})
         batch = await world.post("/v1/tasks/double", {"inputs": [{"number": 1}, {"number": "x"}, 3]})
         unknown = await world.post("/v1/tasks/triple", {})
         wrong = await world.post("/v1/tasks/double", {})
@@ -123,6 +125,30 @@ async def test_a_task_has_one_result_or_one_per_input():
     assert third["error"]["param"] == "inputs[2]"
     assert (unknown[0], wrong[0], wrong[1]["error"]["param"]) == (404, 400, "number")
     assert [each["name"] for each in json.loads(listed)["data"]] == ["double"]
+
+
+async def test_few_large_bodies_of_tasks_are_in_memory_at_once():
+    options = HttpOptions(drain_delay_s=0.0, grace_period_s=1.0, max_body_bytes=100, request_timeout_s=5.0)
+    async with running(options=options) as world:
+        ends = [asyncio.Event() for _ in range(MAX_LARGE_BODIES)]
+
+        async def slowly(end: asyncio.Event):
+            yield b'{"number": 2' + b" " * 200
+            await end.wait()
+            yield b"}"
+
+        async with asyncio.TaskGroup() as group:
+            for end in ends:
+                group.create_task(world.session.post(world.url + "/v1/tasks/double", data=slowly(end)))
+            async with asyncio.timeout(5):
+                while (await world.post("/v1/tasks/double", {"number": 2, "pad": "x" * 200}))[0] != 429:
+                    pass
+            small = await world.post("/v1/tasks/double", {"number": 2})
+            for end in ends:
+                end.set()
+        again = await world.post("/v1/tasks/double", {"number": 2, "pad": "x" * 200})
+
+    assert (small[0], again[0]) == (200, 400)
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/completions", "/v1/chat/completions"])

@@ -26,7 +26,8 @@ async def client_of(body, *, status=200, headers=None, key="secret"):
     seen = []
 
     async def chat(http: web.Request) -> web.Response:
-        seen.append((await http.json(), http.headers.get("Authorization")))
+        headers_of = http.headers
+        seen.append((await http.json(), headers_of.get("Authorization"), headers_of.get("X-Shop-Assistant")))
         if isinstance(body, bytes):
             return web.Response(body=body, status=status, headers=headers)
         return web.json_response(body, status=status, headers=headers)
@@ -50,7 +51,8 @@ async def test_sends_one_request_with_the_key_and_returns_the_text():
         found = await client.complete("sys", "question", max_tokens=50)
 
     assert found == Completion("Within 30 days.")
-    ((body, authorization),) = seen
+    ((body, authorization, from_assistant),) = seen
+    assert from_assistant == "1"
     assert body == {
         "model": "demo/tiny",
         "messages": [{"role": "system", "content": "sys"}, {"role": "user", "content": "question"}],
@@ -77,6 +79,7 @@ async def test_a_text_that_was_cut_off_ends_with_its_last_sentence(text, expecte
         pytest.param({}, 500, None, Failure.ERROR, 0.0, id="500"),
         pytest.param({}, 302, {"Location": "http://169.254.169.254/"}, Failure.ERROR, 0.0, id="redirect"),
         pytest.param(b"planted", 200, None, Failure.ERROR, 0.0, id="no JSON"),
+        pytest.param(b"[" * 200_000, 200, None, Failure.ERROR, 0.0, id="deep JSON"),
         pytest.param({"choices": []}, 200, None, Failure.ERROR, 0.0, id="no choice"),
         pytest.param(completion(""), 200, None, Failure.ERROR, 0.0, id="no text"),
         pytest.param(completion("no end", "length"), 200, None, Failure.ERROR, 0.0, id="cut off in sentence one"),

@@ -85,6 +85,7 @@ def test_the_pod_is_hardened_and_drains_longer_than_an_answer_of_the_model():
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert environment[endpoints.GATEWAY_URL_VARIABLE] == "http://gateway.system.svc"
     assert int(environment[endpoints.GRACE_VARIABLE]) == 75
+    assert (environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]) == ("1", "1")
     assert spec["terminationGracePeriodSeconds"] == 85
 
 
