@@ -13,6 +13,8 @@ _NOISE: Final = re.compile(
     re.IGNORECASE,
 )
 
+_HYPHENATED_CODE: Final = re.compile(r"\b[A-Z]{2,}-[A-Z]\b")
+
 
 def normalise(text: str) -> str:
     """NFKC (full-width digits and letters become ASCII), straight apostrophes and quotes, single spaces within lines."""
@@ -43,8 +45,8 @@ def is_other_script(character: str) -> bool:
 
 
 def without_codes(text: str) -> str:
-    """The text without links, e-mail addresses, numbers and codes: they have no language."""
-    return _NOISE.sub(" ", normalise(text))
+    """The text without links, e-mail addresses, numbers and codes such as USB-C: they have no language."""
+    return _HYPHENATED_CODE.sub(" ", _NOISE.sub(" ", normalise(text)))
 
 
 def latin_words(text: str) -> tuple[str, ...]:
