@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import socket
 import sys
@@ -22,6 +23,7 @@ from chatscale_contract.assistant.endpoints import READYZ_PATH, SPEC_FILE
 NAME: Final = "shop"
 READY_S: Final = 240.0
 """Limit until the first index is complete: it embeds the whole shop."""
+_COMPLETE: Final = re.compile(r'"index_used".*"complete": ?true')
 _STOP_S: Final = 30.0
 _PROBE_EVERY_S: Final = 0.2
 _PREFIX: Final = "CHATSCALE_ASSISTANT_"
@@ -35,6 +37,20 @@ class RunningAssistant:
     url: str
     knowledge: Path
     """Its mounted sources; a suite may change the files."""
+    log: Path
+
+    async def all_embedded(self) -> None:
+        """Wait until an index with all vectors is in use. Raises SourceError after `READY_S`.
+
+        A pod is ready before: it then finds texts by their words only, and embedding takes its CPU.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + READY_S
+        while loop.time() < deadline:
+            if _COMPLETE.search(await asyncio.to_thread(self.log.read_text, encoding="utf-8", errors="replace")):
+                return
+            await asyncio.sleep(_PROBE_EVERY_S)
+        raise SourceError(f"the assistant did not embed its sources within {READY_S:.0f} s")
 
 
 def spec(model: Mapping[str, Any], *, desk: bool = True) -> dict[str, Any]:
@@ -62,11 +78,13 @@ def external(url: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(
-    folder: Path, shop: Tau2Shop, model: Mapping[str, Any], *, desk_url: str = "", index_cache: Path | None = None
+    folder: Path, shop: Tau2Shop, model: Mapping[str, Any], *, desk_url: str = "", index: Path
 ) -> AsyncIterator[RunningAssistant]:
-    """Start the assistant, wait until it is ready, and stop it at the end. Raises SourceError if it does not start."""
+    """Start the assistant, wait until it is ready, and stop it at the end. Raises SourceError if it does not start.
+
+    index: folder of the index and of the cache of embeddings.
+    """
     knowledge, config = folder / "knowledge", folder / "config"
-    index = index_cache or folder / "index"
     for each in (knowledge, config, index, folder / "secrets" / "signing", folder / "secrets" / "desk"):
         each.mkdir(parents=True, exist_ok=True)
     shop.write_knowledge(knowledge)
@@ -82,7 +100,7 @@ async def running(
         "SECRETS_FOLDER": str(folder / "secrets"),
         "INDEX_FOLDER": str(index),
         "EVALUATION_FILE": str(folder / "report.json"),
-        "LOG_LEVEL": "WARNING",
+        "LOG_LEVEL": "INFO",
         "DRAIN_DELAY_SECONDS": "0",
         "GRACE_SECONDS": "5",
     }
@@ -99,7 +117,7 @@ async def running(
     url = f"http://127.0.0.1:{port}"
     try:
         await _until_ready(process, url, folder / "log")
-        yield RunningAssistant(url, knowledge)
+        yield RunningAssistant(url, knowledge, folder / "log")
     finally:
         await _stop(process)
 
