@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,8 @@ from chatscale_assistant.index.configured import default_encoders, make_knowledg
 from chatscale_assistant.index.knowledge import Knowledge
 from chatscale_assistant.index.store import Store
 from chatscale_assistant.index.worker import Worker
+from chatscale_assistant.intent import Intent
+from chatscale_assistant.intent.person_head import needed_score, packaged_person_head
 from chatscale_assistant.settings import SecretFiles, Settings
 from chatscale_assistant.tools.guarded_tools import GuardedTools
 from chatscale_assistant.tools.session import OpenSession, opening
@@ -134,6 +136,7 @@ async def assembled(
             ),
             orders=ShopOrders(ObservedTools(tools), spec.tools, spec.persona.currency) if tools else None,
             desk=chatwoot or _webhook(resource, outgoing, secret_files),
+            needs_person=_needs_person(used, worker),
             after_misses=hand_over.after_misses if hand_over else 2,
             model_timeout_s=spec.model.timeout_seconds,
         )
@@ -156,6 +159,25 @@ async def assembled(
             finally:
                 for task in running:
                     task.cancel()
+
+
+def _needs_person(
+    encoders: Sequence[Encoder], worker: Worker
+) -> Callable[[str, Intent], Awaitable[bool]] | None:
+    """The second sign of a request for a person; None without the encoder of its head."""
+    head = packaged_person_head()
+    encoder = next((each for each in encoders if each.name == head.encoder), None)
+    if encoder is None:
+        return None
+
+    async def needs_person(text: str, intent: Intent) -> bool:
+        needed = needed_score(text, intent)
+        if needed is None:
+            return False
+        vectors = await worker.call(lambda: encoder.queries([text]))
+        return head.score(vectors[0]) >= needed
+
+    return needs_person
 
 
 async def _warm_up(pod: Pod) -> None:

@@ -7,7 +7,7 @@ that fails lowers the rung. The assistant never raises: a customer always gets a
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -23,7 +23,7 @@ from chatscale_assistant.conversation.wording import Wording
 from chatscale_assistant.domain.answer import Answer, Draft
 from chatscale_assistant.domain.conversation import Conversation, Speaker
 from chatscale_assistant.domain.interfaces import Desk, Responder
-from chatscale_assistant.intent import Intent, Understanding, understand
+from chatscale_assistant.intent import Consent, Intent, Understanding, read_consent, understand
 from chatscale_assistant.language.detect import conversation_language
 from chatscale_contract.assistant.extras import CheckExtra, HandOverState, Rung, Sentiment
 
@@ -55,6 +55,8 @@ class ShopResponder(Responder):
     knowledge: KnowledgeStep
     orders: OrderStep | None = None
     desk: Desk | None = None
+    needs_person: Callable[[str, Intent], Awaitable[bool]] | None = None
+    """A second sign that a message of this intent needs a person, where no pattern says it."""
     after_misses: int = 2
     model_timeout_s: float = 8.0
     clock: Callable[[], float] = field(default=time.monotonic)
@@ -107,11 +109,21 @@ class ShopResponder(Responder):
             return await self._hand_over(turn, "requested")
         if outcome := await self._confirmed(turn):
             return await self._from_orders(turn, outcome)
+        if await self._seems_to_want_person(turn):
+            return await self._hand_over(turn, "requested")
         if turn.understood.tone is Sentiment.ANGRY and not turn.history.handed_over:
             return await self._hand_over(turn, "angry")
         if turn.understood.intent is not Intent.OUT_OF_SCOPE and (outcome := await self._about_orders(turn)):
             return await self._from_orders(turn, outcome)
         return None
+
+    async def _seems_to_want_person(self, turn: _Turn) -> bool:
+        if self.needs_person is None or turn.understood.entities.orders:
+            return False
+        text = turn.conversation.question
+        if read_consent(text) is not Consent.UNCLEAR:
+            return False
+        return await limited("needs_person", self.needs_person(text, turn.understood.intent), STATUS_S, otherwise=False)
 
     def _talk(self, turn: _Turn) -> Answer | None:
         """What needs no source."""
@@ -153,6 +165,9 @@ class ShopResponder(Responder):
     async def _miss(self, turn: _Turn, found: Found) -> Answer:
         if turn.history.handed_over:
             return replace(self._waiting(turn), index=found.index)
+        if read_consent(turn.conversation.question) is not Consent.UNCLEAR:  # a yes or no to nothing is no question
+            text = self.wording.small_talk(Intent.SMALL_TALK, turn.language)
+            return self._said(turn, Draft(text, Rung.TEMPLATE, turn.language), index=found.index)
         if turn.history.misses + 1 >= self.after_misses:
             return replace(await self._hand_over(turn, "misses"), index=found.index)
         text = self.wording.no_answer(turn.language)

@@ -108,8 +108,20 @@ _NOT_SHORT: Final = frozenset(
 
 def wants_person(text: str) -> bool:
     """Whether the customer requests to be answered by a person."""
+    return any(map(_clause_wants, _clauses(text)))
+
+
+def mentions_without_request(text: str) -> bool:
+    """Whether the message declines a person, or asks only whether one answers."""
+    return any(
+        _ASKS_IDENTITY.search(clause) or any(no.search(clause) for no in (_NO_EN, _NO_FR, _NO_ZH))
+        for clause in _clauses(text)
+    )
+
+
+def _clauses(text: str) -> list[str]:
     folded = _correct(_IDIOMS.sub(" ", re.sub(r"[\"“”«»]", " ", fold(text).translate(_SIMPLIFIED))))
-    return any(_clause_wants(part.strip()) for part in _CLAUSE.split(folded) if part.strip())
+    return [part.strip() for part in _CLAUSE.split(folded) if part.strip()]
 
 
 def asks_who_answers(text: str) -> bool:
