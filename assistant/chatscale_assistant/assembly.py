@@ -132,7 +132,7 @@ async def assembled(
                 lambda: permission.current.allowed,
                 spec.model.timeout_seconds,
             ),
-            orders=ShopOrders(ObservedTools(tools), spec.tools) if tools else None,
+            orders=ShopOrders(ObservedTools(tools), spec.tools, spec.persona.currency) if tools else None,
             desk=chatwoot or _webhook(resource, outgoing, secret_files),
             after_misses=hand_over.after_misses if hand_over else 2,
             model_timeout_s=spec.model.timeout_seconds,

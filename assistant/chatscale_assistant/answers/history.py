@@ -10,7 +10,7 @@ from chatscale_assistant.answers.hours import is_open, next_opening
 from chatscale_assistant.answers.phrases import Phrase, say, starts_of
 from chatscale_assistant.answers.plain_text import plain_text
 from chatscale_assistant.domain.conversation import Conversation, Speaker, Turn
-from chatscale_assistant.intent import Intent, find_entities, understand
+from chatscale_assistant.intent import Intent, understand
 from chatscale_assistant.intent.patterns import WRITES
 
 _MISSES: Final = (Phrase.NO_ANSWER, Phrase.NO_ANSWER_CONTACT)
@@ -74,7 +74,7 @@ def summarise(conversation: Conversation, language: Language, *, reason: str) ->
     """A summary for staff, in English, by code: who, why, which orders, what was wanted, the last words."""
     customer = [turn.text for turn in conversation.turns if turn.speaker is Speaker.CUSTOMER]
     seen = [understand(text, language) for text in customer]
-    entities = [find_entities(text, language) for text in customer]
+    entities = [each.entities for each in seen]
     orders = dict.fromkeys(order for each in entities for order in each.orders)
     wanted = dict.fromkeys(each.intent for each in seen if each.intent in WRITES or each.intent in _TOPICS)
     lines = [

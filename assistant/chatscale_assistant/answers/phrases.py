@@ -15,6 +15,7 @@ class Phrase(StrEnum):
     OPENING_SHOP = "opening_shop"
     GREETING = "greeting"
     THANKS = "thanks"
+    GOODBYE = "goodbye"
     SMALL_TALK = "small_talk"
     WHO_ANSWERS = "who_answers"
     SORRY = "sorry"
@@ -22,6 +23,7 @@ class Phrase(StrEnum):
     NO_ANSWER_CONTACT = "no_answer_contact"
     OUT_OF_SCOPE = "out_of_scope"
     HAND_OVER = "hand_over"
+    HAND_OVER_WAITING = "hand_over_waiting"
     HAND_OVER_CLOSED = "hand_over_closed"
     HAND_OVER_CONTACT = "hand_over_contact"
     HAND_OVER_FAILED = "hand_over_failed"
@@ -61,6 +63,11 @@ _TABLE: Final[dict[Phrase, dict[Language, str]]] = {
         _ZH: "您好！请问订单或商品方面有什么可以帮您？",
     },
     Phrase.THANKS: {_EN: "You're welcome!", _FR: "Avec plaisir !", _ZH: "不客气！"},
+    Phrase.GOODBYE: {
+        _EN: "Goodbye, and thank you for your visit!",
+        _FR: "Au revoir et merci de votre visite !",
+        _ZH: "感谢您的咨询，再见！",
+    },
     Phrase.SMALL_TALK: {
         _EN: "I can help you with orders, returns, products and the rules of the shop.",
         _FR: "Je peux vous aider pour les commandes, les retours, les produits et les règles de la boutique.",
@@ -95,6 +102,11 @@ _TABLE: Final[dict[Phrase, dict[Language, str]]] = {
         _EN: "I am handing you over to a person, who will answer you here.",
         _FR: "Je vous mets en relation avec une personne, qui vous répondra ici.",
         _ZH: "我正在为您转接人工客服，客服会在这里回复您。",
+    },
+    Phrase.HAND_OVER_WAITING: {
+        _EN: "Our team has your request, and a person will answer you here.",
+        _FR: "Notre équipe a votre demande, et une personne vous répondra ici.",
+        _ZH: "客服已收到您的请求，会在这里回复您。",
     },
     Phrase.HAND_OVER_CLOSED: {
         _EN: "I have passed your request on to a person. Our team answers again {opens}.",

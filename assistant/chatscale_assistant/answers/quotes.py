@@ -27,6 +27,8 @@ _MAX_FIELDS: Final = 6
 _MAX_CACHED: Final = 4096
 """Texts of sources, which many questions meet again. Text of customers is never cached."""
 _MAX_PRODUCTS: Final = 3
+_CURRENCY_FIELDS: Final = frozenset({"currency", "devise", "货币", "币种"})
+"""Shown with the price."""
 _ID_FIELDS: Final = ("id", "image", "url", "link", "sku")
 
 
@@ -166,6 +168,7 @@ def product_line(chunk: Chunk, language: Language, currency: str = "") -> str:
         if (
             not value.strip()
             or value == chunk.title
+            or folded in _CURRENCY_FIELDS
             or any(part in folded.replace("_", " ").split() for part in _ID_FIELDS)
         ):
             continue

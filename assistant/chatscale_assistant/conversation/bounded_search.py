@@ -18,7 +18,7 @@ from chatscale_assistant.domain.interfaces import Retriever
 
 MAX_WAIT_S: Final = 0.25
 """For the searches before it. A customer must have an answer within 2 s, also of a pod whose CPU is busy."""
-MIN_BY_WORDS: Final = 0.9
+MIN_BY_WORDS: Final = 0.975
 """Words alone are a weaker sign that a question has an answer, so they need more of it."""
 _FIRST_MEAN_S: Final = 0.03
 _WEIGHT: Final = 0.2

@@ -10,19 +10,20 @@ from typing import Any, Final, Protocol
 from typing_extensions import override
 
 from chatscale.api.v1alpha1.shopassistant import Language, ToolServer
-from chatscale_assistant.answers.phrases import Phrase, say
+from chatscale_assistant.answers.phrases import Phrase, say, starts_of
 from chatscale_assistant.answers.proposals import Details, proposal_text, receipt_text, shown_code
 from chatscale_assistant.answers.results import Focus, citation_of, label, method_lines, result_draft
 from chatscale_assistant.answers.wording import bullets, item_line, state, value_text
+from chatscale_assistant.conversation.order_items import named_items
 from chatscale_assistant.conversation.order_step import OrderOutcome, OrderStep
-from chatscale_assistant.conversation.order_wanted import Wanted, read_wanted
+from chatscale_assistant.conversation.order_wanted import Wanted, about_address, about_payment, read_wanted
 from chatscale_assistant.domain.answer import Draft
-from chatscale_assistant.domain.conversation import Conversation, Customer, Speaker
+from chatscale_assistant.domain.conversation import Conversation, Customer, Speaker, Turn
 from chatscale_assistant.domain.evidence import ToolCall, ToolResult
 from chatscale_assistant.domain.interfaces import Tools
 from chatscale_assistant.errors import ToolFailedError
 from chatscale_assistant.gate.decisions import Decision, Proposal, Refusal, Refused
-from chatscale_assistant.gate.proposals import CODE, receipt_code
+from chatscale_assistant.gate.proposals import CODE, RECEIPT, receipt_code
 from chatscale_assistant.intent import Consent, Intent, Understanding, read_consent, understand
 from chatscale_assistant.tools.guarded_tools import RefusedCallError
 from chatscale_contract.assistant.extras import CheckExtra, Rung
@@ -83,14 +84,18 @@ class ShopOrders(OrderStep):
     @override
     async def confirmed(self, conversation: Conversation, language: Language) -> OrderOutcome | None:
         turns = conversation.turns
-        if len(turns) < 2 or turns[-2].speaker is not Speaker.ASSISTANT or not shown_code(turns[-2].text):  # noqa: PLR2004
+        if len(turns) < 2 or turns[-2].speaker is not Speaker.ASSISTANT:  # noqa: PLR2004 - a proposal and its answer
             return None
+        if not shown_code(turns[-2].text):
+            return await self._answered_late(conversation, language)
         if consent_of(conversation.question) is Consent.NO:
             return _say(Phrase.DECLINED, language)
         if is_yes(conversation.question):
             return await self._caught(self._confirmed(conversation, language), language)
-        has_topic = bool(understand(conversation.question, language).matched)
-        return None if has_topic else _say(Phrase.UNCLEAR_CONSENT, language)
+        if understand(conversation.question, language).matched:
+            return None
+        changed = await self._changed(conversation, language)
+        return changed or _say(Phrase.UNCLEAR_CONSENT, language)
 
     @override
     async def answer(
@@ -101,7 +106,47 @@ class ShopOrders(OrderStep):
             return None
         if wanted.intent is Intent.ORDER_STATUS and not (understood.about_own_order or wanted.entities.orders):
             return None  # "how long does delivery take" is about the rules
+        if conversation.customer is None and not wanted.is_new and not understood.entities.orders:
+            return None  # the customer goes on without signing in: another topic
         return await self._caught(self._answer(conversation, wanted, language), language)
+
+    async def _changed(self, conversation: Conversation, language: Language) -> OrderOutcome | None:
+        """The proposal of what the customer wants instead ("yes, but only the lamp"); None if it is the same."""
+        wanted, before = read_wanted(conversation.turns, language), read_wanted(conversation.turns[:-2], language)
+        if wanted is None or before is None:
+            return None
+        try:
+            old = await self._call(before, conversation.customer, language)
+            new = await self._call(wanted, conversation.customer, language)
+        except (_StoppedError, RefusedCallError, ToolFailedError):
+            return None
+        if new == old:
+            return None
+        return await self._caught(self._propose(new, conversation, language), language)
+
+    async def _answered_late(self, conversation: Conversation, language: Language) -> OrderOutcome | None:
+        """A bare yes or no after other turns: the last open proposal again, which needs its own yes."""
+        consent = consent_of(conversation.question)
+        turns = conversation.turns
+        proposed = next((index for index in range(len(turns) - 2, -1, -1) if _shows_proposal(turns[index])), None)
+        if consent is Consent.UNCLEAR or proposed is None or any(map(_ends_proposal, turns[proposed + 1 :])):
+            return None
+        if consent is Consent.NO:
+            return _say(Phrase.DECLINED, language)
+        wanted = read_wanted(turns[:proposed], language)
+        if wanted is None:
+            return None
+        return await self._caught(self._proposed_again(wanted, conversation, language), language)
+
+    async def _proposed_again(self, wanted: Wanted, conversation: Conversation, language: Language) -> OrderOutcome:
+        call = await self._call(wanted, conversation.customer, language)
+        return await self._propose(call, conversation, language)
+
+    async def _propose(self, call: ToolCall, conversation: Conversation, language: Language) -> OrderOutcome:
+        decision = await self.tools.decide_write(call, conversation)
+        if not isinstance(decision, Refused):
+            return OrderOutcome(reason="not_supported")  # never: the turn is no yes to this call
+        return self._refused(decision, language, await self._details(call, conversation.customer))
 
     async def _caught(self, step: Any, language: Language) -> OrderOutcome:
         """The step's outcome; a refusal of the gate and a failure of a tool as an outcome."""
@@ -147,14 +192,11 @@ class ShopOrders(OrderStep):
         if wanted.intent is Intent.ACCOUNT:
             return _drafted(result_draft(await self._customer(customer), language, currency=self.currency))
         if wanted.intent is Intent.ORDER_STATUS:
-            focus = Focus(wanted.question)
+            text = wanted.texts[0] if wanted.texts else wanted.question
+            focus = Focus(wanted.question, address=about_address(text), payment=about_payment(text))
             order = await self._order(wanted, customer, language)
             return _drafted(result_draft(order, language, focus=focus, currency=self.currency))
-        call = await self._call(wanted, customer, language)
-        decision = await self.tools.decide_write(call, conversation)
-        if not isinstance(decision, Refused):
-            return OrderOutcome(reason="not_supported")  # never: the turn is no yes
-        return self._refused(decision, language, await self._details(call, customer))
+        return await self._propose(await self._call(wanted, customer, language), conversation, language)
 
     async def _call(self, wanted: Wanted, customer: Customer | None, language: Language) -> ToolCall:
         """The call of a write. Raises _StoppedError with a question if something is missing."""
@@ -186,14 +228,10 @@ class ShopOrders(OrderStep):
     def _items(self, wanted: Wanted, order: Mapping[str, Any], language: Language) -> list[str]:
         """The named items of the order; all of them if it has one only."""
         items = [item for item in _list(order.get("items")) if isinstance(item, Mapping)]
-        ids = [str(item.get("item_id")) for item in items]
-        named = [each for each in ids if each in wanted.entities.ids]
-        if named or len(ids) == 1:
-            return named or ids
-        folded = wanted.question.casefold()
-        by_name = [str(item["item_id"]) for item in items if str(item.get("name", "")).casefold() in folded]
-        if by_name:
-            return by_name
+        if len(items) == 1:
+            return [str(items[0].get("item_id"))]
+        if named := named_items(wanted.texts or (wanted.question,), items):
+            return named
         raise _StoppedError(
             _say(
                 Phrase.NEED_ITEMS,
@@ -275,6 +313,10 @@ class ShopOrders(OrderStep):
                 return OrderOutcome(Draft(text, Rung.TEMPLATE, language), pending=proposal.token, checks=checks)
             case Refusal.UNKNOWN_CUSTOMER:
                 return OrderOutcome(_say(Phrase.NEED_IDENTITY, language).draft, checks=checks)
+            case Refusal.ALREADY_DONE if details is not None:
+                order, status = details.order.get("order_id", ""), details.order.get("status", "")
+                outcome = _say(Phrase.NOT_POSSIBLE, language, order=value_text(order), status=state(status, language))
+                return OrderOutcome(outcome.draft, checks=checks)
             case Refusal.POLICY if refused.rule in {"status", "once"} and details is not None:
                 order, status = details.order.get("order_id", ""), details.order.get("status", "")
                 outcome = _say(Phrase.NOT_POSSIBLE, language, order=value_text(order), status=state(status, language))
@@ -302,6 +344,17 @@ def is_yes(text: str) -> bool:
     by the flow, which has the proposal.
     """
     return any(consent_of(text, action) is Consent.YES for action in {"", *ACTIONS.values()})
+
+
+def _shows_proposal(turn: Turn) -> bool:
+    return turn.speaker is Speaker.ASSISTANT and shown_code(turn.text) is not None
+
+
+def _ends_proposal(turn: Turn) -> bool:
+    """Whether the proposal before is done or declined."""
+    if turn.speaker is not Speaker.ASSISTANT:
+        return False
+    return RECEIPT.search(turn.text) is not None or any(each in turn.text for each in starts_of(Phrase.DECLINED))
 
 
 def _say(phrase: Phrase, language: Language, **values: str) -> OrderOutcome:

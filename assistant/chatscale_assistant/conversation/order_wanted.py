@@ -3,6 +3,7 @@
 A client that sends only texts gets the same proposal from the same turns, so its confirmation code can be compared.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,13 +12,28 @@ from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.answers.phrases import Phrase, starts_of
 from chatscale_assistant.domain.conversation import Speaker, Turn
 from chatscale_assistant.intent import WRITES, Entities, Intent, Understanding, find_entities, understand
+from chatscale_assistant.language.scripts import fold
 
 ABOUT_ORDERS: Final = WRITES | {Intent.ORDER_STATUS, Intent.ACCOUNT}
 _NEEDS: Final = (
     Phrase.NEED_ORDER, Phrase.NEED_IDENTITY, Phrase.NEED_ITEMS, Phrase.NEED_NEW_ITEMS, Phrase.NEED_REASON,
-    Phrase.NEED_PAYMENT, Phrase.NEED_ADDRESS,
+    Phrase.NEED_PAYMENT, Phrase.NEED_ADDRESS, Phrase.CONFIRM, Phrase.UNCLEAR_CONSENT,
 )  # fmt: skip
 _MARKS: Final = tuple(start for phrase in _NEEDS for start in starts_of(phrase))
+_SHOWN: Final = ("Order #", "Status of order #", "La commande #", "État de la commande #", "订单 #")
+"""Beginnings of the template of an order."""
+_MAX_GOES_ON: Final = 80
+"""Characters. A longer question says itself what it is about."""
+_OWN_TOPICS: Final = frozenset({Intent.PERSON, Intent.OUT_OF_SCOPE, Intent.RECOMMEND, Intent.WHO_ANSWERS})
+_ADDRESS: Final = re.compile(
+    r"\b(?:address|ship(?:ped|ping)? to|sen[dt] to|deliver(?:ed)? to|where (?:does|will|is) (?:it|this|that) (?:go|going)|adresse"
+    r"|(?:livree?|envoyee?|expediee?) (?:a|chez|ou)|ou (?:va-t-elle|est-elle (?:livree|envoyee)|sera-t-elle livree))\b"
+    r"|地址|寄到|送到哪|发到哪"
+)
+_PAYMENT: Final = re.compile(
+    r"\b(?:did i pay|i paid|payment|paid|charged|which card|refund\w*|ai[- ]je paye|j'ai paye|paye\w*|paiement|rembours\w*|quelle carte)\b"
+    r"|付款|支付|付了|怎么付|退款"
+)
 _MAX_BACK: Final = 6
 """Answers to the assistant's own questions that belong to one request."""
 
@@ -30,22 +46,52 @@ class Wanted:
     entities: Entities
     """Of the request and of the answers to the assistant's questions; what was named later comes first."""
     question: str
+    texts: tuple[str, ...] = ()
+    """What the customer wrote about it, the latest first."""
+    is_new: bool = True
+    """The last turn itself is the request, not an answer to a question of the assistant."""
 
 
 def read_wanted(turns: Sequence[Turn], language: Language) -> Wanted | None:
     """The open request about orders; None if the last turn is about something else."""
     later: list[Entities] = []
+    texts: list[str] = []
     for index, turn in enumerate(_customer_backwards(turns)):
         understood = understand(turn.text, language)
-        if understood.intent in ABOUT_ORDERS and understood.matched:
+        texts.append(turn.text)
+        intent = understood.intent
+        if index == 0 and intent not in ABOUT_ORDERS and _goes_on_with_order(turns, understood):
+            intent = Intent.ORDER_STATUS
+        # An order's number in answer to a question of the assistant belongs to that question.
+        is_request = bool(understood.matched) or not _answers_a_need(turns, turn, understood)
+        if intent in ABOUT_ORDERS and is_request:
             entities = _merged([*later, understood.entities])
             if not entities.orders:
                 entities = replace(entities, orders=_named_before(turns, language))
-            return Wanted(understood.intent, entities, turn.text)
+            return Wanted(intent, entities, turn.text, tuple(texts), index == 0)
         if index >= _MAX_BACK or not _answers_a_need(turns, turn, understood):
             return None
         later.append(understood.entities)
     return None
+
+
+def about_address(text: str) -> bool:
+    """Whether a question about an order is about its address."""
+    return _ADDRESS.search(fold(text)) is not None
+
+
+def about_payment(text: str) -> bool:
+    """Whether a question about an order is about its payment or refund."""
+    return _PAYMENT.search(fold(text)) is not None
+
+
+def _goes_on_with_order(turns: Sequence[Turn], understood: Understanding) -> bool:
+    """Whether a short question goes on with the order that the assistant has just shown."""
+    if len(turns) < 2 or understood.intent in _OWN_TOPICS:  # noqa: PLR2004 - an answer and the question after it
+        return False
+    said, text = turns[-2].text, turns[-1].text
+    shown = turns[-2].speaker is Speaker.ASSISTANT and any(mark in said for mark in _SHOWN)
+    return shown and len(text) <= _MAX_GOES_ON and (about_address(text) or about_payment(text))
 
 
 def _customer_backwards(turns: Sequence[Turn]) -> Iterator[Turn]:

@@ -9,7 +9,9 @@ from typing_extensions import override
 
 from chatscale.api.v1alpha1.shopassistant import FactCheck, Guardrails, KnowledgeKind, Language, Persona
 from chatscale_assistant.answers import history
+from chatscale_assistant.answers.hours import is_open
 from chatscale_assistant.answers.phrases import Phrase, say, starts_of
+from chatscale_assistant.answers.plain_text import links_of
 from chatscale_assistant.answers.prompt import build_prompt
 from chatscale_assistant.answers.quotes import curated_draft, quote_draft
 from chatscale_assistant.answers.wording import value_text
@@ -21,7 +23,7 @@ from chatscale_assistant.domain.evidence import Chunk, Hit
 from chatscale_assistant.intent import Intent
 from chatscale_contract.assistant.extras import CheckExtra
 
-MIN_CURATED: Final = 0.7
+MIN_CURATED: Final = 0.88
 """Confidence from which a question is the one of a curated reply. The reply is not about anything else in the question,
 so it needs more certainty than a quote."""
 MIN_QUOTED: Final = 0.5
@@ -32,6 +34,7 @@ _CODE_LENGTH: Final = 3
 _TALK: Final = {
     Intent.GREETING: Phrase.GREETING,
     Intent.THANKS: Phrase.THANKS,
+    Intent.GOODBYE: Phrase.GOODBYE,
     Intent.WHO_ANSWERS: Phrase.WHO_ANSWERS,
 }
 _HAND_OVERS: Final = tuple(
@@ -57,6 +60,13 @@ class ShopWording(Wording):
     @override
     def hand_over(self, language: Language, now: datetime) -> str:
         return history.hand_over_text(language, self.guardrails, self.persona, now)
+
+    @override
+    def waiting(self, language: Language, now: datetime) -> str:
+        hours = self.guardrails.hand_over.opening_hours if self.guardrails.hand_over else None
+        if hours is not None and not is_open(hours, now):
+            return self.hand_over(language, now)
+        return say(Phrase.HAND_OVER_WAITING, language)
 
     @override
     def contact(self, language: Language) -> str:
@@ -108,7 +118,8 @@ class ShopComposer(Composer):
             hits = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.REPLIES]
             if not hits or hits[0].confidence < MIN_QUOTED:
                 return None
-        return quote_draft(question, hits, language, currency=_currency(hit.chunk for hit in hits))
+        currency = self._currency(hit.chunk for hit in hits)
+        return quote_draft(question, hits, language, currency=currency, links=self._links)
 
     @override
     def prompt(self, question: str, draft: Draft, language: Language) -> tuple[str, str]:
@@ -117,15 +128,19 @@ class ShopComposer(Composer):
 
     @override
     def review(self, text: str, draft: Draft, language: Language) -> tuple[Draft | None, tuple[CheckExtra, ...]]:
-        currency = _currency(item for item in draft.evidence if isinstance(item, Chunk))
-        written = review_written(text, draft.evidence, language, facts=self.facts, currency=currency)
+        currency = self._currency(item for item in draft.evidence if isinstance(item, Chunk))
+        written = review_written(text, draft.evidence, language, facts=self.facts, currency=currency, links=self._links)
         return written.draft, written.checks
 
+    @property
+    def _links(self) -> frozenset[str]:
+        """The shop's own addresses; no other address reaches a customer."""
+        return links_of("\n".join((*self.persona.links, self.persona.contact)))
 
-def _currency(chunks: Iterable[Chunk]) -> str:
-    """The currency of a catalogue's prices; empty if it names none."""
-    for chunk in chunks:
-        found = chunk.fields.get(CURRENCY_FIELD, "").strip()
-        if len(found) == _CODE_LENGTH and found.isalpha():
-            return found.upper()
-    return ""
+    def _currency(self, chunks: Iterable[Chunk]) -> str:
+        """The currency of a catalogue's prices, otherwise the shop's; empty if there is none."""
+        for chunk in chunks:
+            found = chunk.fields.get(CURRENCY_FIELD, "").strip()
+            if len(found) == _CODE_LENGTH and found.isalpha():
+                return found.upper()
+        return self.persona.currency

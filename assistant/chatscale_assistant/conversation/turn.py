@@ -29,7 +29,9 @@ from chatscale_contract.assistant.extras import CheckExtra, HandOverState, Rung,
 
 log = logging.getLogger(__name__)
 
-SMALL_TALK: Final = frozenset({Intent.GREETING, Intent.THANKS, Intent.SMALL_TALK, Intent.WHO_ANSWERS})
+SMALL_TALK: Final = frozenset({Intent.GREETING, Intent.THANKS, Intent.GOODBYE, Intent.SMALL_TALK, Intent.WHO_ANSWERS})
+_WAITS: Final = frozenset({Intent.GREETING, Intent.SMALL_TALK})
+"""After a hand-over these look for the person ("hello?", "??")."""
 _TOOLS_FAILED: Final = OrderOutcome(reason="tools_failed")
 _SCOPE: Final = CheckExtra(name="scope", passed=False, detail="not about the shop")
 
@@ -117,6 +119,8 @@ class ShopResponder(Responder):
         if intent is Intent.OUT_OF_SCOPE:
             draft = Draft(self.wording.out_of_scope(language), Rung.TEMPLATE, language)
             return self._said(turn, draft, checks=(_SCOPE,))
+        if turn.history.handed_over and intent in _WAITS:
+            return self._waiting(turn)
         if intent in SMALL_TALK:
             return self._said(turn, Draft(self.wording.small_talk(intent, language), Rung.TEMPLATE, language))
         return None
@@ -147,6 +151,8 @@ class ShopResponder(Responder):
         return await self._miss(turn, found), found.model_called
 
     async def _miss(self, turn: _Turn, found: Found) -> Answer:
+        if turn.history.handed_over:
+            return replace(self._waiting(turn), index=found.index)
         if turn.history.misses + 1 >= self.after_misses:
             return replace(await self._hand_over(turn, "misses"), index=found.index)
         text = self.wording.no_answer(turn.language)
@@ -156,7 +162,7 @@ class ShopResponder(Responder):
         """A person takes over, once per case. The text says it; if the desk does not accept, it has the contact."""
         language, now = turn.language, turn.conversation.now
         if turn.history.handed_over:
-            return self._said(turn, Draft(self.wording.hand_over(language, now), Rung.HAND_OVER, language))
+            return self._waiting(turn)
         accepted, outcome = False, "none"
         if self.desk is not None:
             summary = self.wording.summary(turn.conversation, language, reason)
@@ -169,6 +175,10 @@ class ShopResponder(Responder):
             text = f"{self.wording.sorry(language)} {text}"
         answer = self._said(turn, Draft(text, Rung.HAND_OVER, language))
         return replace(answer, hand_over=HandOverState.REQUESTED) if accepted else answer
+
+    def _waiting(self, turn: _Turn) -> Answer:
+        text = self.wording.waiting(turn.language, turn.conversation.now)
+        return self._said(turn, Draft(text, Rung.HAND_OVER, turn.language))
 
     async def _has_person(self, conversation: Conversation) -> bool:
         """Whether a person answers now, as the desk has it. A desk that fails says so itself."""

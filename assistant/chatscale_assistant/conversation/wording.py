@@ -27,6 +27,10 @@ class Wording(Protocol):
         """A person takes over, and when people answer."""
         ...
 
+    def waiting(self, language: Language, now: datetime) -> str:
+        """A person will answer: for a customer who writes on after a hand-over."""
+        ...
+
     def contact(self, language: Language) -> str:
         """How to reach a person, if the desk did not accept the case or there is none."""
         ...

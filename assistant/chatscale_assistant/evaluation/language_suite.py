@@ -38,7 +38,7 @@ async def measure_language(responder: Responder, sample: int | None) -> AsyncIte
             right = answer.language is line.expected and looks_like(answer.text, _data(answer)) in {line.expected, None}
             kept.append(right)
             if not right:
-                missed.append(f"{number}.{place} {line.expected} {line.text!r}: {answer.language}")
+                missed.append(f"conversation {number}, turn {place + 1}: {answer.language} for {line.expected}")
             before += [Turn(Speaker.CUSTOMER, line.text), reply(answer)]
     yield Measurement.of(
         "language",

@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-from chatscale.api.v1alpha1.shopassistant import KnowledgeKind
+from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
 from chatscale_assistant.domain.interfaces import Encoder
 from chatscale_assistant.errors import SourceError
 from chatscale_assistant.index.content import Content
@@ -15,15 +15,19 @@ from chatscale_assistant.index.search import Backgrounds, Searcher
 from chatscale_assistant.index.snapshot import Snapshot, write_snapshot
 from chatscale_assistant.index.store import Store
 from chatscale_assistant.index.vectors import MemoryVectors, Vectors
-from chatscale_assistant.retrieval.background import BACKGROUND
+from chatscale_assistant.retrieval.background import BACKGROUND, background_language
 from chatscale_assistant.retrieval.passages import text_key
 from chatscale_assistant.retrieval.scoring import Background, measure_background
-from chatscale_assistant.retrieval.terms import has_cjk
 
 _PREFIX: Final = "index-"
 _SUFFIX: Final = ".sqlite"
 BACKGROUND_KEYS: Final = tuple(text_key(f"question: {text}") for text in BACKGROUND)
 """Keys of the vectors of the unrelated questions: they are kept like those of passages."""
+
+_LANGUAGES: Final = (
+    (Language.CHINESE,), (Language.ENGLISH,), (Language.FRENCH,), (Language.ENGLISH, Language.FRENCH, None),
+)  # fmt: skip
+"""Languages of unrelated questions that share a background; the last one is for questions of no clear language."""
 
 
 @dataclass(slots=True)
@@ -103,16 +107,16 @@ class Builder:
         Curated replies are questions, and a question is nearer to any question than to any text. So they have a
         background of their own, without which a shop with replies would find nothing else.
         """
-        found: dict[tuple[str, bool], Background] = {}
+        found: dict[tuple[str, Language | None], Background] = {}
         for encoder in encoders:
             if len(vectors.missing(encoder.name)) * 2 > passages:
                 continue  # the best similarities would be those of a few passages
             questions = self.store.get(encoder, BACKGROUND_KEYS)
-            for is_cjk in (False, True):
+            for languages in _LANGUAGES:
                 best = [
                     max(similarities)
                     for text, key in zip(BACKGROUND, BACKGROUND_KEYS, strict=True)
-                    if has_cjk(text) == is_cjk and key in questions
+                    if background_language(text) in languages and key in questions
                     if (
                         similarities := [
                             similarity
@@ -122,7 +126,8 @@ class Builder:
                     )
                 ]
                 if len(best) > 1:
-                    found[encoder.name, is_cjk] = measure_background(best)
+                    key_language = languages[0] if len(languages) == 1 else None
+                    found[encoder.name, key_language] = measure_background(best)
         return found
 
     def remove_others(self, used: OpenIndex) -> None:

@@ -38,8 +38,6 @@ RETRY_S: Final = 2.0
 """After a failed embedding, and while another pod embeds."""
 PUBLISH_S: Final = 60.0
 """Vectors of a long embedding are used in steps of this length."""
-MAX_WAITING: Final = 3
-"""Searches that wait when the next one begins; beyond, it leaves out the slower encoders."""
 MAX_ROWS: Final = 50
 
 
@@ -116,7 +114,7 @@ class Knowledge(Retriever):
     async def search(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         while (index := self._open) is not None:
             searcher = index.searcher
-            found = await self._worker.call(partial(self._search, searcher, question, limit, source))
+            found = await self._worker.call(partial(searcher.search, question, limit, source))
             # A search that began before a swap may hold text that is deleted since.
             if index is self._open or index.version == self.version:
                 return found
@@ -128,9 +126,6 @@ class Knowledge(Retriever):
         if index is None:
             return Retrieved((), "", 0.0)
         return Searcher(index.lookup, MemoryVectors(index.lookup, []), []).search(question, limit, source)
-
-    def _search(self, searcher: Searcher, question: str, limit: int, source: str | None) -> Retrieved:
-        return searcher.search(question, limit, source, is_hurried=self._worker.waiting > MAX_WAITING)
 
     @override
     def chunk(self, chunk_id: str) -> Chunk | None:

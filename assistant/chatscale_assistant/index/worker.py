@@ -64,11 +64,6 @@ class Worker:
         finally:
             cancelled.set()
 
-    @property
-    def waiting(self) -> int:
-        """Jobs that have not begun."""
-        return self._jobs.qsize()
-
     async def close(self) -> None:
         """Waits for the jobs that were given before."""
         if self._open:

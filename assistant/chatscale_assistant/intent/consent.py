@@ -20,6 +20,8 @@ _POLITE: Final = re.compile(
     r"\b(?:please|pls|plz|thanks?|thank you|very much|so much|svp|stp|s'il (?:vous|te) plait|merci(?: beaucoup| bien)?|hi|hello|bonjour|monsieur|madame|sir|"
     r"the code is|code|le code est|mon code)\b|[请谢多啊哦呀吧了呢哈的您你]|验证码|确认码",
 )
+_MAX_CONSENT: Final = 200
+"""Characters. A longer message says more than yes or no."""
 _CODE: Final = re.compile(r"^[A-Z2-7]{4}(?:-[A-Z2-7]{2,4}){1,3}$|^(?=.*\d)[A-Z2-7]{4,12}$")
 _YES: Final = re.compile(
     r"(?:yes|yep|yeah|yup|ya|yess+|y|sure|ok|okay|okey|k|correct|right|confirm|confirmed|i confirm|i (?:do )?confirm (?:it|this|that)|confirm (?:it|this)|go ahead|go for it|do it|do that|do so|do|"
@@ -46,6 +48,8 @@ def read_consent(text: str, *, action: str = "") -> Consent:
 
     Naming the same action is part of a yes ("yes, cancel it"); naming anything else is not.
     """
+    if len(text) > _MAX_CONSENT:
+        return Consent.UNCLEAR
     folded = fold(text)
     if re.search(r"[?？]|吗", folded):
         return Consent.UNCLEAR

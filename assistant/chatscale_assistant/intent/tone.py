@@ -13,6 +13,7 @@ _ANGRY: Final = re.compile(
     r"avocat|porter plainte|porte plainte|incompetents?|nuls?|bande de|merde|putain|foutre|foutez|degueulasse|se moque\w* de|vous vous fichez|vous foutez|excede\w*|enerv\w*|en colere|plus jamais|lamentable)\b"
     r"|骗子|骗人|欺骗|诈骗|垃圾|投诉|举报|气死|太过分|过分|忍无可忍|滚|坑人|坑爹|12315|律师|起诉|曝光|无耻|不要脸|恶心|什么破|破店|烂店|太差劲|受够了|妈的|他妈|操|傻|混蛋|黑店|愤怒|可恶|毁了|不可理喻|火大|岂有此理|再也不|有病"
 )
+_ANGRY_EMOJI: Final = re.compile("[😡🤬👿💢🖕]")
 _NEGATIVE: Final = re.compile(
     r"\b(?:bad|poor|terrible|awful|horrible|broken|broke|damaged|defective|faulty|wrong|late|delay\w*|missing|lost|disappoint\w*|unhappy|upset|annoy\w*|frustrat\w*|angry|problem\w*|"
     r"issue\w*|complain\w*|fail\w*|never arriv\w*|doesn't work|does not work|not work\w*|still (?:not|no|waiting|haven't)|hate|waste|slow|unfortunately|hasn't arrived|not arrived|still waiting|useless|cheaply|rude|"
@@ -41,7 +42,7 @@ def tone_of(text: str, *, positive: float | None = None) -> Sentiment:  # noqa: 
     `positive`: probability of a positive text by a model, 0 to 1.  It decides only where the words do not.
     """
     folded = _NO_PROBLEM.sub(" ", fold(text))
-    anger = len(_ANGRY.findall(folded))
+    anger = len(_ANGRY.findall(folded)) + len(_ANGRY_EMOJI.findall(text))
     good, bad = 0, len(_NEGATIVE.findall(folded))
     for match in _POSITIVE.finditer(folded):
         if _NOT.search(folded[: match.start()]):

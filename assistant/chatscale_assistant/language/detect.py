@@ -11,7 +11,7 @@ from typing import Final
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.language.function_words import count_words
 from chatscale_assistant.language.model import ScoreLanguages, score_languages
-from chatscale_assistant.language.scripts import fold, han_count, is_other_script, latin_words, without_codes
+from chatscale_assistant.language.scripts import fold, han_count, is_other_script, latin_words, shortened, without_codes
 
 _MIN_MODEL_PROBABILITY: Final = 0.5
 _MIN_WORDS_FOR_MODEL: Final = 3
@@ -43,7 +43,10 @@ def detect_language(
     `previous` is the language of the conversation so far.  A language that is none of `languages` gets the first of
     them.
     """
+    text = shortened(text)
     own = requested_language(text) or own_language(text, scores=scores)
+    if own is None and previous is Language.CHINESE:
+        own = _nearest_latin_language(text, scores)
     if own is None:
         return previous if previous is not None and previous in languages else languages[0]
     return next((language for language in languages if language == own), languages[0])
@@ -77,6 +80,15 @@ def own_language(text: str, *, scores: ScoreLanguages = score_languages) -> Lang
         # One ideograph carries about as much as a word; product names in Latin letters do not outweigh a question.
         return Language.CHINESE if han * 2 >= len(words) else _latin_language(words, plain, scores)
     return _latin_language(words, plain, scores) if words else None
+
+
+def _nearest_latin_language(text: str, scores: ScoreLanguages) -> Language | None:
+    """English or French for two words or more in lower case: they are not Chinese, and no name or code."""
+    words = [word for word in without_codes(text).split() if word.strip("?!.,").isalpha()]
+    if len(words) < 2 or not all(word.islower() for word in words) or han_count(text):  # noqa: PLR2004 - see above
+        return None
+    likely = scores(" ".join(words))
+    return max((Language.ENGLISH, Language.FRENCH), key=lambda language: likely.get(language, 0.0))
 
 
 def latin_scores(words: Sequence[str]) -> dict[Language, float]:

@@ -6,6 +6,11 @@ best score of a question is compared with the best scores of these.
 
 from typing import Final
 
+from chatscale.api.v1alpha1.shopassistant import Language
+from chatscale_assistant.language.detect import latin_scores
+from chatscale_assistant.language.scripts import latin_words
+from chatscale_assistant.retrieval.terms import has_cjk
+
 BACKGROUND: Final = (
     "What is the capital of Australia?",
     "Who won the football match last night?",
@@ -63,3 +68,18 @@ BACKGROUND: Final = (
     "Quel est le cours de l'action de votre entreprise ?",
 )
 """18 questions in each language."""
+
+
+def background_language(question: str) -> Language | None:
+    """The language whose unrelated questions a question is compared with; None for one with words of neither.
+
+    A French question is less near to English text than an English one, related or not, so each language has its own
+    background.
+    """
+    if has_cjk(question):
+        return Language.CHINESE
+    scores = latin_scores(latin_words(question))
+    english, french = scores[Language.ENGLISH], scores[Language.FRENCH]
+    if english == french:
+        return None
+    return Language.ENGLISH if english > french else Language.FRENCH

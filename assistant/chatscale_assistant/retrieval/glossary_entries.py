@@ -228,7 +228,11 @@ refund, money back | 退款, 退钱 | remboursement, rembourser
 exchange, swap | 换货, 更换, 调换 | échange, échanger
 cancel, cancellation | 取消 | annuler, annulation
 order | 订单, 下单 | commande, commander
-delivery, shipping | 配送, 送货, 发货, 运输, 物流 | livraison, livrer, expédition
+delivery, shipping, deliver | 配送, 送货, 发货, 运输, 物流, 运费, 邮费 | livraison, livrer, livrez, expédition, frais de port
+free delivery, free shipping | 包邮, 免运费, 免邮 | livraison gratuite, livraison offerte, port offert
+express | 加急 | express
+bank transfer, wire transfer | 银行转账, 转账, 汇款 | virement, virement bancaire
+head torch, headlamp | 头灯 | lampe frontale
 delivered | 送达, 已送达, 收到 | livré, livrée, reçu
 parcel, package | 包裹, 快递 | colis, paquet
 tracking | 追踪, 查询物流, 物流单号 | suivi

@@ -240,6 +240,16 @@ class Persona(ApiModel):
     contact: Annotated[str, StringConstraints(max_length=300)] = Field(
         default="", description="How customers reach a person, such as an e-mail address."
     )
+    currency: Annotated[str, StringConstraints(pattern=r"^([A-Z]{3})?$")] = Field(
+        default="", description="ISO 4217 code of prices without one, such as EUR. If left out: a bare number."
+    )
+    links: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=300)]], Field(max_length=64)] = (
+        Field(
+            default_factory=list,
+            description="Web and e-mail addresses of the shop that answers may show, as its documents write them. A "
+            "sentence with another address is not quoted. `contact` needs no entry.",
+        )
+    )
 
 
 class Keep(StrEnum):

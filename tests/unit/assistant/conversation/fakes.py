@@ -52,6 +52,10 @@ class FakeWording(Wording):
         return f"[hand-over {language} {now:%H:%M}]"
 
     @override
+    def waiting(self, language: Language, now: datetime) -> str:
+        return f"[waiting {language}]"
+
+    @override
     def contact(self, language: Language) -> str:
         return f"[contact {language}]"
 

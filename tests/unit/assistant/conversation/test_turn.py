@@ -113,7 +113,7 @@ async def test_there_is_no_loop_of_hand_overs():
     again = await answer((WANTS_PERSON, "[hand-over en 12:00]", WANTS_PERSON), desk=desk)
     still_helps = await answer((WANTS_PERSON, "[hand-over en 12:00]", QUESTION), desk=desk)
 
-    assert (again.text, again.hand_over) == ("[hand-over en 12:00]", HandOverState.NONE)
+    assert (again.text, again.hand_over) == ("[waiting en]", HandOverState.NONE)
     assert still_helps.text == QUOTE
     assert desk.cases == []
 

@@ -174,21 +174,6 @@ async def test_the_event_loop_runs_while_an_encoder_computes(tmp_path):
         assert (await search)[0] == "We take shoes back for 30 days."
 
 
-async def test_a_burst_of_questions_leaves_out_the_slower_encoder(tmp_path):
-    fast, slow = WordEncoder("fast"), WordEncoder("slow")
-    async with Shop(tmp_path, fast, slow).complete() as shop:
-        seen: list[str] = []
-        for encoder in (fast, slow):
-            embed = encoder.queries
-            encoder.queries = lambda texts, embed=embed, name=encoder.name: (seen.append(name), embed(texts))[1]
-
-        found = await asyncio.gather(*(shop.texts("take shoes back", limit=1) for _ in range(20)))
-
-        assert found == [["We take shoes back for 30 days."]] * 20
-        assert seen.count("fast") == 20
-        assert 1 <= seen.count("slow") <= 8
-
-
 async def test_a_search_whose_customer_left_is_not_computed():
     worker = Worker()
     order: list[str] = []

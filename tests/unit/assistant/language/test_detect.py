@@ -54,6 +54,14 @@ def test_a_code_has_the_language_of_the_conversation(text):
     assert detect_language(text, languages=ALL, previous=FR) is FR
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("anything smaller?", "en"), ("gourde inox 1000 ml ?", "fr"), ("iPad", "zh"), ("USB-C", "zh")],
+)
+def test_two_latin_words_end_a_chinese_conversation_and_a_name_does_not(text, language):
+    assert conversation_language(["你好，我想退货", text], languages=tuple(Language)) == language
+
+
 def test_answers_in_the_first_language_where_the_customers_is_not_offered():
     assert detect_language("Wo ist meine Bestellung geblieben?", languages=[FR, EN]) is FR
     assert detect_language("我的包裹在哪里", languages=[EN, FR], previous=FR) is EN
