@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import aiohttp
 
@@ -127,11 +127,13 @@ class WebSource:
                             continue
                         return await self._parse(response)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as e:
-            raise SourceError(f"source {self.spec.name}: {url}: cannot be fetched: {str(e) or type(e).__name__}") from e
+            # Other errors of aiohttp quote the whole address.
+            why = str(e) if isinstance(e, OSError) and str(e) else type(e).__name__
+            raise SourceError(f"source {self.spec.name}: {shown(url)}: cannot be fetched: {why}") from e
         raise SourceError(f"source {self.spec.name}: expected at most {MAX_REDIRECTS} redirects, found more")
 
     async def _parse(self, response: aiohttp.ClientResponse) -> Source:
-        where = f"source {self.spec.name}: {response.url}"
+        where = f"source {self.spec.name}: {shown(str(response.url))}"
         if response.status in _GONE:
             raise _GoneError(f"{where}: expected status 200, found {response.status}")
         if response.status != _OK:
@@ -161,13 +163,19 @@ class WebSource:
     async def _redirect(self, url: str, location: str) -> str:
         target = urljoin(url, location)
         before, after = urlsplit(url), urlsplit(target)
-        where = f"source {self.spec.name}: {url}"
+        where = f"source {self.spec.name}: {shown(url)}"
         if after.scheme not in _PORTS or (before.scheme == "https" and after.scheme != "https"):
             raise _GoneError(f"{where}: expected a redirect to {before.scheme}, found one to {after.scheme!r}")
         same = (before.hostname, before.port) == (after.hostname, after.port)
         if not same and await _is_private(target) and not await _is_private(url):
             raise _GoneError(f"{where}: expected a redirect to a public host, found {after.hostname!r}")
         return target
+
+
+def shown(url: str) -> str:
+    """An address for messages: without user, password, query and fragment, which can be credentials."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 async def _is_private(url: str) -> bool:

@@ -87,6 +87,6 @@ class RequestExtras(_Extra):
     """The shop's id of the conversation, for the desk and idempotency keys; without it a hash of the first message."""
     customer_token: str = Field(default="", max_length=8192)
     """The shop's signed token for the customer (JWT)."""
-    pending: str = Field(default="", max_length=8192)
+    pending: str = Field(default="", max_length=16_384)
     hand_over: HandOverState | None = None
     """Who answers, as the client's desk has it. Without it: read from the messages (`name: person`)."""

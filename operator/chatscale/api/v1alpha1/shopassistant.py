@@ -146,8 +146,8 @@ class ToolServer(ApiModel):
         Field(
             default_factory=list,
             description="Those of `allow` that change something. Each call needs the customer's confirmation of "
-            "exactly its arguments and the customer's identity. The server must do an idempotency key once: the tool has "
-            "the parameter idempotency_key, or the annotation idempotentHint.",
+            "exactly its arguments and the customer's identity. The server must do an idempotency key once: the tool "
+            "has the parameter idempotency_key, or the annotation idempotentHint.",
         )
     )
     pinned_digest: Annotated[str, StringConstraints(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(

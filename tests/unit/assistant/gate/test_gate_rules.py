@@ -11,13 +11,14 @@ from chatscale.api.v1alpha1.shopassistant import ToolServer
 from chatscale_assistant.domain.conversation import Customer
 from chatscale_assistant.domain.evidence import ToolCall, ToolResult
 from chatscale_assistant.evaluation.retail_world import ask, confirmed
-from chatscale_assistant.gate.canonical import InvalidArgumentsError, canonical_arguments
+from chatscale_assistant.gate.canonical import MAX_BYTES, InvalidArgumentsError, canonical_arguments
 from chatscale_assistant.gate.decisions import Allowed, Refusal
 from chatscale_assistant.gate.gate import Gate, fact_key
 from chatscale_assistant.gate.pins import ToolDescription, digest_tools
 from chatscale_assistant.gate.proposals import CODE, LIFETIME, InvalidProposalError, Signer
 from chatscale_assistant.gate.schemas import ArgumentSchema
 from chatscale_assistant.gate.servers import IDEMPOTENCY_PARAMETER, guard_server
+from chatscale_contract.assistant.extras import RequestExtras
 from chatscale_contract.assistant.tool_calls import ACCESS_META
 from tests.support.shop_tools import SIGNING_KEY, is_yes
 
@@ -143,6 +144,11 @@ def test_a_later_proposal_has_another_code():
 def test_a_token_opens_to_its_proposal():
     proposal = SIGNER.propose(CALL, "c1", "talk", NOW)
     assert SIGNER.open(proposal.token) == proposal
+
+
+def test_a_client_can_send_back_the_token_of_the_longest_arguments():
+    proposal = SIGNER.propose(ToolCall("s", "cancel", {"a": "x" * (MAX_BYTES - 8)}), "c" * 256, "t" * 128, NOW)
+    assert SIGNER.open(RequestExtras(pending=proposal.token).pending) == proposal
 
 
 @given(st.text(max_size=60), st.integers(0, 200))

@@ -145,3 +145,12 @@ async def test_a_file_that_is_too_large_is_left_out(site):
     site.source.max_bytes = 10
 
     assert "expected at most 10 bytes, found more" in (await site.read()).message
+
+
+@pytest.mark.parametrize("location", ["/signed.csv?X-Signature=planted", "https://user:planted@127.0.0.1:1/x.csv"])
+async def test_messages_have_no_credentials_of_an_address(site, location):
+    site.status, site.location = 302, location
+    source = await site.read()
+
+    assert source.message
+    assert "planted" not in source.message

@@ -9,7 +9,12 @@ import pytest
 from aiohttp import web
 
 from chatscale.api.v1alpha1.routing import RoutingSpec
-from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER, EXTRAS_FIELD, TASKS_PATH
+from chatscale_contract.assistant.endpoints import (
+    CUSTOMER_TOKEN_HEADER,
+    EXTRAS_FIELD,
+    FROM_ASSISTANT_HEADER,
+    TASKS_PATH,
+)
 from chatscale_gateway.http.extraction import estimate_prompt_tokens
 from chatscale_gateway.routing.catalog import ModelKey
 from tests.support.gateway_world import a_model
@@ -167,6 +172,15 @@ async def test_gives_the_customers_token_to_no_chatmodel():
         assert response.status == 200
         response.release()
     assert CUSTOMER_TOKEN_HEADER.lower() not in pod.headers[0]
+
+
+async def test_an_assistant_sees_that_another_assistant_calls_it():
+    assistant = replace(a_model(), is_assistant=True)
+    async with serving(Pod()) as pod, a_gateway(pod, models=(assistant,)) as world:
+        response = await world.client.post(CHAT, json=chat(), headers={FROM_ASSISTANT_HEADER: "1"})
+        assert response.status == 200
+        response.release()
+    assert pod.headers[0][FROM_ASSISTANT_HEADER.lower()] == "1"
 
 
 async def give_embeddings(http: web.Request) -> web.StreamResponse:
