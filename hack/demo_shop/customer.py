@@ -1,7 +1,7 @@
 """A scripted customer: sends the whole conversation with each message, as every client of an assistant does."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ class Reply:
     """None: refused."""
     seconds: float
     status: int = 200
+    question: str = ""
 
     @property
     def is_grounded(self) -> bool:
@@ -76,7 +77,7 @@ class Customer:
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
         ) as response:
             found = await response.json(content_type=None)
-        reply = read_reply(found, response.status, time.monotonic() - began_s)
+        reply = replace(read_reply(found, response.status, time.monotonic() - began_s), question=text)
         self.messages.append({"role": "assistant", "content": reply.text})
         self.pending = (reply.extras and reply.extras.pending) or ""
         return reply

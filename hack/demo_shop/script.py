@@ -67,7 +67,7 @@ SALE_QUESTIONS: Final = (
     "Puis-je échanger un article livré ?",
     "Which payment methods can I use?",
     f"我的订单 {PARCEL} 到哪里了？",
-    "Combien coûte une lampe de bureau ?",
+    "Puis-je retourner un article livré ?",
     "Can I return a delivered item?",
     "如何取消订单？",
     f"Où est ma commande {PARCEL} ?",

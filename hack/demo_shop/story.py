@@ -105,8 +105,9 @@ def shortcomings(exchanges: Sequence[Exchange], cases: int, sale: Sale) -> list[
         found.append(f"{sale.failures} requests of the sale failed")
     if (slow := sale.percentile_s(99)) > ANSWER_WITHIN_S:
         found.append(f"the p99 of the sale is {slow:.2f} s; it must be below {ANSWER_WITHIN_S:.0f} s")
-    if loose := sum(not reply.is_grounded for reply in sale.replies):
-        found.append(f"{loose} answers of the sale have neither a source nor a hand-over")
+    if loose := [reply.question for reply in sale.replies if not reply.is_grounded]:
+        examples = ", ".join(sorted(set(loose)))
+        found.append(f"{len(loose)} answers of the sale have neither a source nor a hand-over: {examples}")
     return found
 
 

@@ -15,7 +15,7 @@ ASSISTANT_KIND: Final = "ShopAssistant"
 SERVER: Final = "orders"
 DESK: Final = "desk"
 PORT: Final = 8080
-MAX_REPLICAS: Final = 4
+MAX_REPLICAS: Final = 3
 READS: Final = ("get_order_details", "get_user_details", "get_product_details", "get_item_details")
 WRITES: Final = (
     "cancel_pending_order",
@@ -88,7 +88,7 @@ def shop_assistant() -> Manifest:
                 "chatModel": MODEL,
                 "keySecretRef": {"name": "assistant-key", "key": "key"},
                 "writes": "Always",
-                "timeoutSeconds": 2,
+                "timeoutSeconds": 1,
             },
             "languages": ["en", "zh", "fr"],
             "persona": {"name": "Mia", "shop": "Sample Shop", "contact": "service@shop.example"},
@@ -178,7 +178,7 @@ def _deployment(
         "command": command,
         "ports": [{"containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": probe, "port": PORT}, "periodSeconds": 2, "timeoutSeconds": 5},
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": {"requests": {"cpu": "120m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": mounts,
     }

@@ -1,7 +1,6 @@
 """Promise: docs/guide/shop-assistant.md takes a shop from its CSV file to a running assistant, command by command."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,7 +48,8 @@ def test_every_command_of_the_guide_works(clean_namespace: None, environment: di
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     said = done.stdout
     assert "can be returned only if they are faulty" in said, "a question in English is answered from the policies"
-    assert re.search(r"4\.90", said), "a question in Chinese is answered from the policies"
-    assert re.search(r"24,00|24\.00", said), "a question in French is answered from the catalogue"
+    assert "24 months" in said, "a question in Chinese is answered from the policies"
+    assert "4.90" in said, "a question in French is answered from the policies"
+    assert "109.00" in said, "a question is answered from the catalogue"
     assert '"rung": "' in said
     assert '"citations": [' in said

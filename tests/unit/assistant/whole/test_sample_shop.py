@@ -15,9 +15,9 @@ FILES = {"policies": "policies.md", "catalogue": "catalogue.csv", "replies": "re
 GUIDE = ROOT / "docs" / "guide" / "shop-assistant.md"
 EXPECTED = {
     "Can I return a head torch?": ("en", "only if they are faulty", "policies"),
-    "运费是多少？": ("zh", "4.90", "policies"),
-    "Combien coûte la gourde ?": ("fr", "24,00", "catalogue"),
-    "How long is the warranty?": ("en", "24 months", "policies"),
+    "保修期是多久？": ("zh", "24 months", "policies"),
+    "Combien coûte la livraison ?": ("fr", "4.90", "policies"),
+    "How much are the trail running shoes?": ("en", "109.00", "catalogue"),
 }
 """Language, a part of the answer, and its source."""
 
