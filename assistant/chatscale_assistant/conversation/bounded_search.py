@@ -50,7 +50,8 @@ class BoundedSearch(Retriever):
         if self._in_flight and self._in_flight * self._mean_s > self.max_wait_s:
             metrics.SEARCHES.labels("words").inc()
             found = self.searches.search_words(question, limit=limit, source=source)
-            return found if found.answerable >= MIN_BY_WORDS else replace(found, answerable=0.0)
+            answerable = found.answerable if found.answerable >= MIN_BY_WORDS else 0.0
+            return replace(found, answerable=answerable, is_shortened=True)
         metrics.SEARCHES.labels("full").inc()
         began_s = self.clock()
         self._in_flight += 1

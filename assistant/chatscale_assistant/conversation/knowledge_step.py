@@ -43,7 +43,7 @@ class Found:
     index: str = ""
     model_called: bool = False
     failed: bool = False
-    """The search failed or was late."""
+    """The search failed, was late, or was shortened and found nothing: a person may know the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class KnowledgeStep:
         if retrieved is None:
             return Found(failed=True)
         if retrieved.answerable < MIN_ANSWERABLE:
-            return Found(index=retrieved.index)
+            return Found(index=retrieved.index, failed=retrieved.is_shortened)
         draft = self.composer.compose(question, retrieved.hits, language)
         if draft is None or draft.rung is Rung.CURATED or self.model is None:
             return Found(draft, index=retrieved.index)

@@ -45,6 +45,8 @@ class Retrieved:
     """Version of the index."""
     answerable: float
     """0 to 1: how likely any of the hits answers the question. Below 0.5 the assistant does not answer from them."""
+    is_shortened: bool = False
+    """The search left out the encoders because too many questions wait: what it did not find may be there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ class FakeRetriever(Retriever):
     word: str = "return"
     error: Exception | None = None
     hangs: bool = False
+    is_shortened: bool = False
     questions: list[str] = field(default_factory=list)
 
     @override
@@ -126,7 +127,7 @@ class FakeRetriever(Retriever):
         if self.hangs:
             await asyncio.Event().wait()
         if self.word not in question:
-            return Retrieved((), "i1", 0.1)
+            return Retrieved((), "i1", 0.1, self.is_shortened)
         return Retrieved((Hit(self.chunk_, 0.9),), "i1", 0.9)
 
     @override

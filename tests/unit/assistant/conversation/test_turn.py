@@ -57,6 +57,14 @@ async def test_no_retrieval_no_answer():
     assert (found.text, found.rung) == ("[opening en]\n\n[no answer en]", Rung.NO_ANSWER)
 
 
+async def test_what_a_shortened_search_did_not_find_goes_to_a_person():
+    desk = FakeDesk()
+    found = await answer(QUESTION, retriever=FakeRetriever(word="-", is_shortened=True), desk=desk)
+
+    assert found.hand_over is HandOverState.REQUESTED
+    assert [case[0] for case in desk.cases] == ["search_failed"]
+
+
 async def test_a_search_that_fails_becomes_a_hand_over():
     desk, model = FakeDesk(), FakeModel()
     found = await answer(QUESTION, retriever=FakeRetriever(error=RuntimeError("planted")), model=model, desk=desk)
