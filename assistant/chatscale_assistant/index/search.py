@@ -20,6 +20,7 @@ from chatscale_assistant.index.snapshot import Snapshot
 from chatscale_assistant.index.vectors import NEAREST, Vectors
 from chatscale_assistant.language.scripts import shortened
 from chatscale_assistant.retrieval.background import background_language
+from chatscale_assistant.retrieval.chunks import count_tokens
 from chatscale_assistant.retrieval.glossary import concepts
 from chatscale_assistant.retrieval.replies import REPLY_FIELD
 from chatscale_assistant.retrieval.scoring import Background, Nearby, Ranked, covered, lower, rank
@@ -27,8 +28,10 @@ from chatscale_assistant.retrieval.terms import MAX_QUESTION_TERMS, content_term
 
 _JUDGED: Final = 20
 """Lexical matches whose coverage stands in for missing vectors."""
-MAX_QUESTION: Final = 400
-"""Characters that are searched. The encoders need 0.1 s for so many, and 10 s for 4,000."""
+MAX_QUESTION: Final = 300
+"""Characters that are searched. e5 needs 0.2 s for so many, and 10 s for 4,000."""
+MAX_QUESTION_TOKENS: Final = 120
+"""Of an encoder, estimated: a row of signs has one for each."""
 _RERANKED: Final = 10
 OTHER_ROWS: Final = 3
 """Of the best product: a question that names no variant is answered with several."""
@@ -70,7 +73,7 @@ class Searcher:
         encoder only.
         """
         self.failure = ""
-        question = shortened(question, MAX_QUESTION)
+        question = searchable(question)
         wanted = [([term], self._rarity(term)) for term in dict.fromkeys(content_terms(question))]
         translated = [(each, 1.0) for each in concepts(question)]
         searched = dict.fromkeys(
@@ -181,6 +184,14 @@ class Searcher:
 
     def _rarity(self, term: str) -> float:
         return math.log(1 + len(self.snapshot.sources) / (1 + self.snapshot.frequency(term)))
+
+
+def searchable(question: str) -> str:
+    """The beginning and the end of a long question."""
+    limit = MAX_QUESTION
+    while count_tokens(question := shortened(question, limit)) > MAX_QUESTION_TOKENS:
+        limit //= 2
+    return question
 
 
 def _closest_first(chunks: Sequence[Chunk], own: frozenset[str]) -> list[Chunk]:
