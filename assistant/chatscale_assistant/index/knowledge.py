@@ -39,8 +39,6 @@ RETRY_S: Final = 2.0
 PUBLISH_S: Final = 60.0
 """Vectors of a long embedding are used in steps of this length."""
 MAX_ROWS: Final = 50
-MAX_WAITING: Final = 2
-"""Questions. If more wait for the worker, searches use the fastest encoder only."""
 
 
 class LiveSource(Protocol):
@@ -123,7 +121,7 @@ class Knowledge(Retriever):
         return Retrieved((), "", 0.0)
 
     def _search(self, searcher: Searcher, question: str, limit: int, source: str | None) -> Retrieved:
-        return searcher.search(question, limit, source, is_hurried=self._worker.waiting >= MAX_WAITING)
+        return searcher.search(question, limit, source, waiting=self._worker.waiting)
 
     def search_words(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         """As `search`, by words and the glossary only: about 2 ms in the event loop, for a pod that is overloaded."""

@@ -1,7 +1,7 @@
 """One search over an open index: BM25 and encoders to hits. Runs in the worker thread.
 
-Cheap first: BM25 and the fastest encoder take about 7 ms of CPU, the others 30 to 40 ms. The others are left out where
-the first ones decide, and where questions wait (docs/design/0025).
+BM25 and the fastest encoder take about 7 ms of CPU, the others 30 to 40 ms. While questions wait, the others are left
+out where the first ones decide; while many wait, always (docs/design/0025).
 """
 
 import math
@@ -35,10 +35,11 @@ MAX_QUESTION_TOKENS: Final = 120
 _RERANKED: Final = 10
 OTHER_ROWS: Final = 3
 """Of the best product: a question that names no variant is answered with several."""
+MANY_WAITING: Final = 3
 DECIDED_CONFIDENCE: Final = 0.9
 DECIDED_LEAD: Final = 1.0
-"""Of the best passage over the next one of another title, in the sum of the scores. Of 360 questions, 45 % reach both,
-and for all of those the other encoders have the same best passage."""
+"""Of the best passage over the next one of another product, in the sum of the scores. About 45 % of 360 questions reach
+both, and for all of those the other encoders have the same best passage."""
 _OVERFETCH: Final = 20
 """Of lexical matches where one source is searched: BM25 ranks all sources."""
 
@@ -66,11 +67,11 @@ class Searcher:
     failure: str = ""
     """Why the last search went without an encoder; empty if it used all."""
 
-    def search(self, question: str, limit: int, source: str | None, *, is_hurried: bool = False) -> Retrieved:
+    def search(self, question: str, limit: int, source: str | None, *, waiting: int = 0) -> Retrieved:
         """The best chunks: one of each product and of each curated reply, `limit` at most.
 
-        If the best one is a product, up to OTHER_ROWS of its other rows follow at the end.  is_hurried: use the fastest
-        encoder only.
+        If the best one is a product, up to OTHER_ROWS of its other rows follow at the end.  waiting: further
+        questions; from MANY_WAITING on only the fastest encoder is used.
         """
         self.failure = ""
         question = searchable(question)
@@ -82,7 +83,7 @@ class Searcher:
         lexical = self._lexical(list(searched)[:MAX_QUESTION_TERMS], source)
         near = self._nearby(self.encoders[:1], question, source)
         ranked = self._ranked(lexical, near, searched, wanted, translated)
-        if not is_hurried and self.encoders[1:] and not self._is_decided(ranked):
+        if self.encoders[1:] and waiting < MANY_WAITING and not (waiting and self._is_decided(ranked)):
             near += self._nearby(self.encoders[1:], question, source)
             ranked = self._ranked(lexical, near, searched, wanted, translated)
         own = frozenset(terms(question))
@@ -119,9 +120,14 @@ class Searcher:
         """Whether the best passage is so likely, and so far ahead, that another encoder would not change it."""
         if not ranked or ranked[0].confidence < DECIDED_CONFIDENCE:
             return False
-        titles = ((each, self.snapshot.chunks_of(each.passage)[0].title) for each in ranked[:_RERANKED])
-        best, title = next(titles)
-        return all(best.total - each.total >= DECIDED_LEAD for each, other in titles if other != title)
+        best, *others = ranked[:_RERANKED]
+        first = self.snapshot.chunks_of(best.passage)[0]
+        product = first.title if first.kind is KnowledgeKind.CATALOGUE else None
+        return all(
+            best.total - each.total >= DECIDED_LEAD
+            for each in others
+            if self.snapshot.chunks_of(each.passage)[0].title != product
+        )
 
     def _reranked(self, ranked: list[Ranked], concepts: Sequence[tuple[Sequence[str], float]]) -> list[Ranked]:
         """The best passages, each lowered for the shop words of the question that it lacks."""
