@@ -1,6 +1,7 @@
 """The tools behind the gate, over a session in this process. Promises 16 to 19 of the design note are here by name."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,7 @@ from chatscale_assistant.tools.guarded_tools import RefusedCallError
 from chatscale_contract.assistant.tool_calls import CUSTOMER_META, IDEMPOTENCY_META
 from hack.shop.state import Shop
 from tests.support.shop_tools import ShopSession, failing, shop_descriptions, shop_server
-from tests.support.tool_worlds import connected_tools, running_tools
+from tests.support.tool_worlds import connected_tools, running_tools, wait_until_connected
 
 ADDRESS = {"address1": "1 Rue", "address2": "", "city": "Paris", "state": "", "country": "France", "zip": "75001"}
 SARA = Customer("sara_1")
@@ -275,3 +276,20 @@ async def test_an_unreachable_server_is_a_failure_and_not_a_refusal(session):
         with pytest.raises(ToolFailedError):
             await tools.read(READ, SARA)
         assert tools.states[0].message
+
+
+async def test_a_server_that_accepts_the_connection_and_does_not_answer_is_tried_again(session):
+    waits = [asyncio.Event()]
+
+    @asynccontextmanager
+    async def hang_once(config):
+        if waits:
+            await waits.pop().wait()
+        async with session.open_session(config) as opened:
+            yield opened
+
+    async with running_tools(hang_once, [shop_server()]) as tools:
+        await tools.connections["shop"].wait_for_change()
+        assert tools.states[0].message == "cannot be reached: no answer in time"
+        await wait_until_connected(tools)
+        assert tools.states[0].message == ""
