@@ -161,9 +161,7 @@ async def assembled(
                     task.cancel()
 
 
-def _needs_person(
-    encoders: Sequence[Encoder], worker: Worker
-) -> Callable[[str, Intent], Awaitable[bool]] | None:
+def _needs_person(encoders: Sequence[Encoder], worker: Worker) -> Callable[[str, Intent], Awaitable[bool]] | None:
     """The second sign of a request for a person; None without the encoder of its head."""
     head = packaged_person_head()
     encoder = next((each for each in encoders if each.name == head.encoder), None)

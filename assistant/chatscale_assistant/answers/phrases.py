@@ -25,6 +25,7 @@ class Phrase(StrEnum):
     HAND_OVER = "hand_over"
     HAND_OVER_WAITING = "hand_over_waiting"
     HAND_OVER_CLOSED = "hand_over_closed"
+    CONTACT = "contact"
     HAND_OVER_CONTACT = "hand_over_contact"
     HAND_OVER_FAILED = "hand_over_failed"
     NEED_ORDER = "need_order"
@@ -112,6 +113,11 @@ _TABLE: Final[dict[Phrase, dict[Language, str]]] = {
         _EN: "I have passed your request on to a person. Our team answers again {opens}.",
         _FR: "J'ai transmis votre demande à une personne. Notre équipe répond de nouveau {opens}.",
         _ZH: "我已将您的请求转给人工客服。客服将于{opens}开始回复。",
+    },
+    Phrase.CONTACT: {
+        _EN: "You can reach us here: {contact}",
+        _FR: "Vous pouvez nous joindre ici : {contact}",
+        _ZH: "您可以这样联系我们：{contact}",
     },
     Phrase.HAND_OVER_CONTACT: {
         _EN: "I cannot connect you here. You reach a person at: {contact}",

@@ -9,6 +9,7 @@ from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
 from chatscale_assistant.answers import wording
 from chatscale_assistant.answers.phrases import LANGUAGE_NAMES, Phrase, say
 from chatscale_assistant.answers.plain_text import clean_sentences, links_of, plain_text
+from chatscale_assistant.answers.products import product_draft
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.evidence import Chunk, Hit
 from chatscale_assistant.grounding.segments import language_of
@@ -23,13 +24,8 @@ _NEAR: Final = 0.9
 """A second passage is quoted too if its confidence is at least this share of the best one's."""
 _KEEP: Final = 0.5
 """A sentence is quoted if it fits the question at least this share as well as the best sentence."""
-_MAX_FIELDS: Final = 6
 _MAX_CACHED: Final = 4096
 """Texts of sources, which many questions meet again. Text of customers is never cached."""
-_MAX_PRODUCTS: Final = 3
-_CURRENCY_FIELDS: Final = frozenset({"currency", "devise", "货币", "币种"})
-"""Shown with the price."""
-_ID_FIELDS: Final = ("id", "image", "url", "link", "sku")
 
 
 def curated_draft(hit: Hit, language: Language) -> Draft | None:
@@ -65,8 +61,7 @@ def quote_draft(
     if not found:
         return None
     if found[0].chunk.kind is KnowledgeKind.CATALOGUE:
-        products = [hit.chunk for hit in found if hit.chunk.kind is KnowledgeKind.CATALOGUE]
-        return _product_draft(question, products, language, currency)
+        return product_draft(question, found, language, currency)
     best = found[0].confidence
     near = [hit.chunk for hit in found if hit.chunk.kind is KnowledgeKind.DOCUMENTS and hit.confidence >= _NEAR * best]
     quotes = [(chunk, _choose(question, chunk, similarity, links)) for chunk in near[:_MAX_CHUNKS]]
@@ -131,54 +126,8 @@ def _language_of_source(text: str) -> Language:
     return language_of(text)
 
 
-@lru_cache(maxsize=_MAX_CACHED)
-def _shown_row(text: str) -> str:
-    return plain_text(text, limit=400)
-
-
-@lru_cache(maxsize=_MAX_CACHED)
-def _terms_of_row(text: str) -> frozenset[str]:
-    return terms(text)
-
-
 def _fit(
     question: str, wanted: frozenset[str], sentence: str, own: frozenset[str], similarity: Similarity | None
 ) -> float:
     overlap = len(wanted & own) / math.pow(1 + len(own), 0.25)
     return overlap + (2 * similarity(question, sentence) if similarity else 0.0)
-
-
-def _product_draft(question: str, products: list[Chunk], language: Language, currency: str) -> Draft:
-    name = products[0].title
-    same = [chunk for chunk in products if chunk.title == name]
-    wanted = terms(question)
-    same.sort(key=lambda chunk: -len(wanted & _terms_of_row(" ".join(chunk.fields.values()))))
-    lines = [product_line(chunk, language, currency) for chunk in same[:_MAX_PRODUCTS]]
-    return Draft(
-        "\n".join(lines), Rung.QUOTE, language, tuple(same[:_MAX_PRODUCTS]),
-        tuple(citation_of(chunk, _shown_row(chunk.text)) for chunk in same[:_MAX_PRODUCTS]),
-    )  # fmt: skip
-
-
-def product_line(chunk: Chunk, language: Language, currency: str = "") -> str:
-    """A row of a catalogue in one line: name, price, stock, properties, as the row has them."""
-    parts = []
-    for name, value in chunk.fields.items():
-        folded = name.casefold()
-        if (
-            not value.strip()
-            or value == chunk.title
-            or folded in _CURRENCY_FIELDS
-            or any(part in folded.replace("_", " ").split() for part in _ID_FIELDS)
-        ):
-            continue
-        shown = (
-            wording.money(value, language, currency)
-            if folded in {"price", "prix", "价格"}
-            else wording.option_value(value, language)
-        )
-        parts.append(
-            f"{wording.option_name(name, language)}{' : ' if language is Language.FRENCH else ': ' if language is Language.ENGLISH else '：'}{shown}"
-        )
-    joined = ("；" if language is Language.CHINESE else "; ").join(parts[:_MAX_FIELDS])
-    return f"{wording.value_text(chunk.title)} – {joined}" if joined else wording.value_text(chunk.title)

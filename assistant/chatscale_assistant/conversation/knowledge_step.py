@@ -8,6 +8,7 @@ from typing import Final
 
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant import metrics
+from chatscale_assistant.answers.products import MIN_RECOMMENDED, recommends
 from chatscale_assistant.conversation.deadlines import RETRIEVAL_S, limited
 from chatscale_assistant.conversation.wording import Composer
 from chatscale_assistant.domain.answer import Draft
@@ -63,7 +64,8 @@ class KnowledgeStep:
         question, retrieved = await self._search(conversation)
         if retrieved is None:
             return Found(failed=True)
-        if retrieved.answerable < MIN_ANSWERABLE:
+        least = MIN_RECOMMENDED if recommends(question) else MIN_ANSWERABLE
+        if retrieved.answerable < least:
             return Found(index=retrieved.index, failed=retrieved.is_shortened)
         draft = self.composer.compose(question, retrieved.hits, language)
         if draft is None or draft.rung is Rung.CURATED or self.model is None:

@@ -16,7 +16,7 @@ from chatscale_assistant.answers.results import Focus, citation_of, label, metho
 from chatscale_assistant.answers.wording import bullets, item_line, state, value_text
 from chatscale_assistant.conversation.order_items import named_items
 from chatscale_assistant.conversation.order_step import OrderOutcome, OrderStep
-from chatscale_assistant.conversation.order_wanted import Wanted, about_address, about_payment, read_wanted
+from chatscale_assistant.conversation.order_wanted import Wanted, about_address, about_payment, is_general, read_wanted
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.conversation import Conversation, Customer, Speaker, Turn
 from chatscale_assistant.domain.evidence import ToolCall, ToolResult
@@ -89,7 +89,8 @@ class ShopOrders(OrderStep):
         if not shown_code(turns[-2].text):
             return await self._answered_late(conversation, language)
         if consent_of(conversation.question) is Consent.NO:
-            return _say(Phrase.DECLINED, language)
+            changed = await self._changed(conversation, language)  # "no, only the lamp"
+            return changed or _say(Phrase.DECLINED, language)
         if is_yes(conversation.question):
             return await self._caught(self._confirmed(conversation, language), language)
         if understand(conversation.question, language).matched:
@@ -104,7 +105,10 @@ class ShopOrders(OrderStep):
         wanted = read_wanted(conversation.turns, language)
         if wanted is None or not self.servers:
             return None
-        if wanted.intent is Intent.ORDER_STATUS and not (understood.about_own_order or wanted.entities.orders):
+        is_own = understood.about_own_order or bool(wanted.entities.orders)
+        if conversation.customer is not None and not is_general(wanted.question):
+            is_own = True  # "when will it arrive?"
+        if wanted.intent is Intent.ORDER_STATUS and not is_own:
             return None  # "how long does delivery take" is about the rules
         if conversation.customer is None and not wanted.is_new and not understood.entities.orders:
             return None  # the customer goes on without signing in: another topic

@@ -3,7 +3,6 @@
 A client that sends only texts gets the same proposal from the same turns, so its confirmation code can be compared.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,6 +11,7 @@ from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.answers.phrases import Phrase, starts_of
 from chatscale_assistant.domain.conversation import Speaker, Turn
 from chatscale_assistant.intent import WRITES, Entities, Intent, Understanding, find_entities, understand
+from chatscale_assistant.intent.patterns import GENERAL, ORDER_ADDRESS, ORDER_PAYMENT
 from chatscale_assistant.language.scripts import fold
 
 ABOUT_ORDERS: Final = WRITES | {Intent.ORDER_STATUS, Intent.ACCOUNT}
@@ -25,15 +25,6 @@ _SHOWN: Final = ("Order #", "Status of order #", "La commande #", "État de la c
 _MAX_GOES_ON: Final = 80
 """Characters. A longer question says itself what it is about."""
 _OWN_TOPICS: Final = frozenset({Intent.PERSON, Intent.OUT_OF_SCOPE, Intent.RECOMMEND, Intent.WHO_ANSWERS})
-_ADDRESS: Final = re.compile(
-    r"\b(?:address|ship(?:ped|ping)? to|sen[dt] to|deliver(?:ed)? to|where (?:does|will|is) (?:it|this|that) (?:go|going)|adresse"
-    r"|(?:livree?|envoyee?|expediee?) (?:a|chez|ou)|ou (?:va-t-elle|est-elle (?:livree|envoyee)|sera-t-elle livree))\b"
-    r"|地址|寄到|送到哪|发到哪"
-)
-_PAYMENT: Final = re.compile(
-    r"\b(?:did i pay|i paid|payment|paid|charged|which card|refund\w*|ai[- ]je paye|j'ai paye|paye\w*|paiement|rembours\w*|quelle carte)\b"
-    r"|付款|支付|付了|怎么付|退款"
-)
 _MAX_BACK: Final = 6
 """Answers to the assistant's own questions that belong to one request."""
 
@@ -77,12 +68,17 @@ def read_wanted(turns: Sequence[Turn], language: Language) -> Wanted | None:
 
 def about_address(text: str) -> bool:
     """Whether a question about an order is about its address."""
-    return _ADDRESS.search(fold(text)) is not None
+    return ORDER_ADDRESS.search(fold(text)) is not None
+
+
+def is_general(text: str) -> bool:
+    """Whether a question is about the rules of the shop."""
+    return GENERAL.search(fold(text)) is not None
 
 
 def about_payment(text: str) -> bool:
     """Whether a question about an order is about its payment or refund."""
-    return _PAYMENT.search(fold(text)) is not None
+    return ORDER_PAYMENT.search(fold(text)) is not None
 
 
 def _goes_on_with_order(turns: Sequence[Turn], understood: Understanding) -> bool:

@@ -12,6 +12,7 @@ from chatscale_assistant.answers import history
 from chatscale_assistant.answers.hours import is_open
 from chatscale_assistant.answers.phrases import Phrase, say, starts_of
 from chatscale_assistant.answers.plain_text import links_of
+from chatscale_assistant.answers.products import recommends
 from chatscale_assistant.answers.prompt import build_prompt
 from chatscale_assistant.answers.quotes import curated_draft, quote_draft
 from chatscale_assistant.answers.wording import value_text
@@ -20,7 +21,8 @@ from chatscale_assistant.conversation.wording import Composer, Wording
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.conversation import Conversation, Turn
 from chatscale_assistant.domain.evidence import Chunk, Hit
-from chatscale_assistant.intent import Intent
+from chatscale_assistant.intent import Intent, is_complaint
+from chatscale_assistant.language.concepts import terms
 from chatscale_contract.assistant.extras import CheckExtra
 
 MIN_CURATED: Final = 0.88
@@ -31,6 +33,8 @@ MIN_QUOTED: Final = 0.5
 CURRENCY_FIELD: Final = "currency"
 """Column of a catalogue with the ISO 4217 code of its prices."""
 _CODE_LENGTH: Final = 3
+_DAMAGE: Final = "damage"
+"""The concept that a passage must have to answer a complaint."""
 _TALK: Final = {
     Intent.GREETING: Phrase.GREETING,
     Intent.THANKS: Phrase.THANKS,
@@ -67,6 +71,12 @@ class ShopWording(Wording):
         if hours is not None and not is_open(hours, now):
             return self.hand_over(language, now)
         return say(Phrase.HAND_OVER_WAITING, language)
+
+    @override
+    def reach(self, language: Language) -> str:
+        if not self.persona.contact:
+            return ""
+        return say(Phrase.CONTACT, language, contact=value_text(self.persona.contact))
 
     @override
     def contact(self, language: Language) -> str:
@@ -108,6 +118,12 @@ class ShopComposer(Composer):
 
     @override
     def compose(self, question: str, hits: Sequence[Hit], language: Language) -> Draft | None:
+        if is_complaint(question):  # the row of the product does not help
+            hits = [hit for hit in hits if hit.chunk.kind is KnowledgeKind.REPLIES or _DAMAGE in terms(hit.chunk.text)]
+            hits = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.CATALOGUE]
+            hits = hits if hits and hits[0].confidence >= MIN_QUOTED else []
+        elif recommends(question) and any(hit.chunk.kind is KnowledgeKind.CATALOGUE for hit in hits):
+            hits = [hit for hit in hits if hit.chunk.kind is KnowledgeKind.CATALOGUE]
         if not hits:
             return None
         best = hits[0]

@@ -23,7 +23,15 @@ from chatscale_assistant.conversation.wording import Wording
 from chatscale_assistant.domain.answer import Answer, Draft
 from chatscale_assistant.domain.conversation import Conversation, Speaker
 from chatscale_assistant.domain.interfaces import Desk, Responder
-from chatscale_assistant.intent import Consent, Intent, Understanding, read_consent, understand
+from chatscale_assistant.intent import (
+    Consent,
+    Intent,
+    Understanding,
+    asks_contact,
+    is_complaint,
+    read_consent,
+    understand,
+)
 from chatscale_assistant.language.detect import conversation_language
 from chatscale_contract.assistant.extras import CheckExtra, HandOverState, Rung, Sentiment
 
@@ -163,11 +171,16 @@ class ShopResponder(Responder):
         return await self._miss(turn, found), found.model_called
 
     async def _miss(self, turn: _Turn, found: Found) -> Answer:
+        reach = self.wording.reach(turn.language) if asks_contact(turn.conversation.question) else ""
+        if reach:
+            return self._said(turn, Draft(reach, Rung.TEMPLATE, turn.language), index=found.index)
         if turn.history.handed_over:
             return replace(self._waiting(turn), index=found.index)
         if read_consent(turn.conversation.question) is not Consent.UNCLEAR:  # a yes or no to nothing is no question
             text = self.wording.small_talk(Intent.SMALL_TALK, turn.language)
             return self._said(turn, Draft(text, Rung.TEMPLATE, turn.language), index=found.index)
+        if is_complaint(turn.conversation.question):
+            return replace(await self._hand_over(turn, "complaint"), index=found.index)
         if turn.history.misses + 1 >= self.after_misses:
             return replace(await self._hand_over(turn, "misses"), index=found.index)
         text = self.wording.no_answer(turn.language)

@@ -31,6 +31,10 @@ class Wording(Protocol):
         """A person will answer: for a customer who writes on after a hand-over."""
         ...
 
+    def reach(self, language: Language) -> str:
+        """How to reach the shop; empty if the persona has no contact."""
+        ...
+
     def contact(self, language: Language) -> str:
         """How to reach a person, if the desk did not accept the case or there is none."""
         ...

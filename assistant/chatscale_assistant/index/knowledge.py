@@ -39,6 +39,8 @@ RETRY_S: Final = 2.0
 PUBLISH_S: Final = 60.0
 """Vectors of a long embedding are used in steps of this length."""
 MAX_ROWS: Final = 50
+MAX_WAITING: Final = 2
+"""Questions. If more wait for the worker, searches use the fastest encoder only."""
 
 
 class LiveSource(Protocol):
@@ -114,11 +116,14 @@ class Knowledge(Retriever):
     async def search(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         while (index := self._open) is not None:
             searcher = index.searcher
-            found = await self._worker.call(partial(searcher.search, question, limit, source))
+            found = await self._worker.call(partial(self._search, searcher, question, limit, source))
             # A search that began before a swap may hold text that is deleted since.
             if index is self._open or index.version == self.version:
                 return found
         return Retrieved((), "", 0.0)
+
+    def _search(self, searcher: Searcher, question: str, limit: int, source: str | None) -> Retrieved:
+        return searcher.search(question, limit, source, is_hurried=self._worker.waiting >= MAX_WAITING)
 
     def search_words(self, question: str, *, limit: int = 5, source: str | None = None) -> Retrieved:
         """As `search`, by words and the glossary only: about 2 ms in the event loop, for a pod that is overloaded."""

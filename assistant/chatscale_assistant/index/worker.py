@@ -38,9 +38,16 @@ class Worker:
     def __init__(self) -> None:
         self._jobs: queue.PriorityQueue[_Job] = queue.PriorityQueue()
         self._numbers = itertools.count()
+        self._given = 0
+        self._begun = 0
         self._open = True
         self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Questions that wait for the thread."""
+        return self._given - self._begun
 
     async def call(self, function: Callable[[], T], priority: Priority = Priority.QUESTION) -> T:
         """The function's result or exception. A job whose caller was cancelled before it began is left out."""
@@ -49,6 +56,7 @@ class Worker:
         cancelled = threading.Event()
 
         def run() -> None:
+            self._begun += priority is Priority.QUESTION
             if cancelled.is_set():
                 return
             try:
@@ -58,6 +66,7 @@ class Worker:
             else:
                 _hand_back(loop, _set_result, result, value)
 
+        self._given += priority is Priority.QUESTION
         self._put(priority, run)
         try:
             return await result

@@ -5,6 +5,7 @@ from chatscale_assistant.intent.consent import Consent, read_consent
 from chatscale_assistant.intent.entities import CancelReason, Entities, find_entities
 from chatscale_assistant.intent.patterns import WRITES, Intent
 from chatscale_assistant.intent.person import wants_person
+from chatscale_assistant.intent.scope import asks_contact, is_complaint
 
 __all__ = [
     "WRITES",
@@ -13,7 +14,9 @@ __all__ = [
     "Entities",
     "Intent",
     "Understanding",
+    "asks_contact",
     "find_entities",
+    "is_complaint",
     "read_consent",
     "understand",
     "wants_person",

@@ -18,7 +18,7 @@ from chatscale_assistant.intent.patterns import (
     Intent,
 )
 from chatscale_assistant.intent.person import asks_who_answers, wants_person
-from chatscale_assistant.intent.scope import injection_markers, is_out_of_scope
+from chatscale_assistant.intent.scope import injection_markers, is_attack, is_out_of_scope
 from chatscale_assistant.intent.tone import tone_of
 from chatscale_assistant.language.scripts import fold, shortened
 from chatscale_contract.assistant.extras import Sentiment
@@ -80,7 +80,7 @@ def understand(
     )
 
 
-def _choose(  # noqa: PLR0911 - a list of rules, first match decides
+def _choose(  # noqa: C901, PLR0911 - a list of rules, first match decides
     text: str,
     folded: str,
     matched: tuple[Intent, ...],
@@ -93,7 +93,7 @@ def _choose(  # noqa: PLR0911 - a list of rules, first match decides
         return Intent.PERSON
     if not any(map(str.isalnum, text)):
         return Intent.THANKS if set(text) & _APPROVAL else Intent.SMALL_TALK
-    if is_out_of_scope(text):
+    if is_out_of_scope(text) or is_attack(text):
         return Intent.OUT_OF_SCOPE
     if asks_who_answers(text):
         return Intent.WHO_ANSWERS

@@ -91,3 +91,14 @@ GENERAL: Final = re.compile(
 OWN: Final = re.compile(
     r"#w?\d|\b(?:my|mine|i (?:want|would like|'d like|need)|i'd like|please|ma|mon|mes|je (?:veux|voudrais|souhaite))\b|我(?:的|要|想)|帮我|请|麻烦"
 )
+ORDER_ADDRESS: Final = re.compile(
+    r"\b(?:address|ship(?:ped|ping)? to|sen[dt] to|deliver(?:ed)? to|where (?:does|will|is) (?:it|this|that) (?:go|going)|adresse"
+    r"|(?:livree?|envoyee?|expediee?) (?:a|chez|ou)|ou (?:va-t-elle|est-elle (?:livree|envoyee)|sera-t-elle livree))\b"
+    r"|地址|寄到|送到哪|发到哪"
+)
+"""Of a question about the address of an order."""
+ORDER_PAYMENT: Final = re.compile(
+    r"\b(?:did i pay|i paid|payment|paid|charged|which card|refund\w*|ai[- ]je paye|j'ai paye|paye\w*|paiement|rembours\w*|quelle carte)\b"
+    r"|付款|支付|付了|怎么付|退款"
+)
+"""Of a question about the payment or the refund of an order."""

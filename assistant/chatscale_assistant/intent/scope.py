@@ -34,13 +34,26 @@ _INJECTION: Final = {
     r"|\b(?:ignore[zr]?|oublie[zr]?|contourne[zr]?|ne tiens pas compte|ne tenez pas compte)\b(?: [\w']+){0,5} (?:instructions?|regles?|consignes?|directives?|politiques?)\b"
     r"|(?:忽略|无视|忘记|忘掉|绕过|不要遵守|跳过)[^，。]{0,10}(?:指令|指示|规则|提示|要求|设定|限制|内容)",
     "reveal_prompt": r"\b(?:reveal|show|print|repeat|output|tell|display|leak)\b(?: \w+){0,4} (?:system prompt|prompt|instructions|hidden rules|initial message|api key|password|secrets?)\b"
-    r"|\b(?:montre[zr]?|affiche[zr]?|revele[zr]?|repete[zr]?|donne[zr]?)\b(?: [\w']+){0,5} (?:prompt|instructions|consignes|invite systeme)\b|(?:显示|输出|告诉我|重复|打印|泄露)[^，。]{0,8}(?:提示词|系统提示|系统指令|指令|prompt|密码|密钥)",
+    r"|\b(?:montre[zr]?|affiche[zr]?|revele[zr]?|repete[zr]?|donne[zr]?)\b(?:[- ][\w']+){0,5} (?:prompt|instructions|consignes|invite systeme)\b|(?:显示|输出|告诉我|重复|打印|泄露)[^，。]{0,8}(?:提示词|系统提示|系统指令|指令|prompt|密码|密钥)",
     "new_role": r"\byou are (?:now|no longer)\b|\bfrom now on,? you\b|\bdeveloper mode\b|\bjailbreak\w*|\bdan mode\b|\bact as (?:an? )?(?:admin\w*|developer|system|unrestricted)|\b(?:tu es|vous etes) (?:maintenant|desormais)\b|\bmode developpeur\b|你现在是|从现在开始你|开发者模式|越狱模式|管理员模式",
     "fake_role": r"<\|?/?(?:im_start|im_end|system|assistant|user|endoftext|sources?|evidence)\|?>|\[/?(?:inst|sys|system)\]|<</?sys>>|^\s*#{2,}\s*(?:system|instruction|assistant)|^\s*(?:system|assistant|developer)\s*:|\bsystem (?:message|override|notice)\s*:|系统(?:消息|通知)\s*[:：]",
     "order_to_assistant": r"\b(?:assistant|ai|chatbot|model)s?\b[,:]? (?:must|should|please|shall|has to|now)\b(?: \w+){0,3} (?:cancel|refund|send|call|execute|run|approve|issue|transfer|return|reply|say|tell)\b|\b(?:cancel|refund|return) (?:all|every) orders?\b|"
     r"\bl'(?:assistant|ia) doit\b|\bannule[zr]? toutes les commandes\b|(?:助手|机器人|ai)(?:必须|应该|请|现在)[^，。]{0,8}(?:取消|退款|发送|执行|调用|告诉)|取消所有订单",
     "markup": r"!\[[^\]]*\]\(|<(?:script|img|iframe|a|form|svg|style|link|meta)\b|javascript:|data:text/html",
 }
+_ATTACKS: Final = frozenset({"ignore_instructions", "reveal_prompt", "new_role"})
+_COMPLAINT: Final = re.compile(
+    r"\b(?:arrived|came|was|is|are|got|received|delivered)\b.{0,30}\b(?:broken|damaged|defective|faulty|torn|leaking|dead|incomplete)\b"
+    r"|\b(?:doesn't|does not|don't|won't|stopped) (?:work|turn on|charg)\w*\b"
+    r"|\b(?:sent|received|got|delivered) (?:me )?(?:the |a )?wrong (?:item|size|colou?r|product|one)\b|\b(?:part|item|piece)s? (?:is|are) missing\b"
+    r"|\b(?:arrive|recu|livre|est|sont|etait)\w*\b.{0,30}\b(?:casse|abime|endommage|defectueu|dechire)\w*|\bne (?:marche|fonctionne|s'allume) (?:pas|plus)\b|\bmauvais (?:article|produit|modele)\b|\bil manque (?:un|une|des)\b"
+    r"|(?:收到|买的|到货|寄来|送来)[^，。？]{0,10}(?:坏|破|碎|损|裂|瑕疵|不对|少)|坏了|破损|质量问题|发错|寄错|少发|漏发|(?:不能|没法|无法)(?:用|开机|充电|工作)|用不了"
+)
+_CONTACT: Final = re.compile(
+    r"\b(?:how (?:can|do|could) i (?:contact|reach|call|write to)|contact (?:details|information|you)|your (?:e-?mail|phone|telephone|contact)|phone number)\b"
+    r"|\b(?:comment (?:vous )?(?:contacter|joindre|appeler|ecrire)|votre (?:e-?mail|adresse mail|mail|numero|telephone|contact)|vous (?:contacter|joindre))\b"
+    r"|(?:怎么|如何)(?:联系|找到)你们|联系方式|(?:客服)?(?:邮箱|电话)(?:是|号码|多少)"
+)
 _INJECTIONS: Final = {name: re.compile(pattern, re.MULTILINE) for name, pattern in _INJECTION.items()}
 
 
@@ -55,6 +68,21 @@ def is_out_of_scope(text: str) -> bool:
 def is_about_shop(text: str) -> bool:
     """Whether the message has a word of a shop."""
     return _SHOP.search(fold(text)) is not None
+
+
+def is_complaint(text: str) -> bool:
+    """Whether the customer reports a damaged, wrong or missing article."""
+    return _COMPLAINT.search(fold(text)) is not None
+
+
+def asks_contact(text: str) -> bool:
+    """Whether the customer wants to find out how to reach the shop."""
+    return _CONTACT.search(fold(text)) is not None
+
+
+def is_attack(text: str) -> bool:
+    """Whether the message wants to change the assistant's rules or to read them, and has nothing about the shop."""
+    return bool(injection_markers(text) & _ATTACKS) and not is_about_shop(text)
 
 
 def injection_markers(text: str) -> frozenset[str]:

@@ -56,6 +56,10 @@ class FakeWording(Wording):
         return f"[waiting {language}]"
 
     @override
+    def reach(self, language: Language) -> str:
+        return f"[reach {language}]"
+
+    @override
     def contact(self, language: Language) -> str:
         return f"[contact {language}]"
 
