@@ -61,7 +61,7 @@ def fit(vectors: NDArray[np.floating[Any]], labels: NDArray[np.float64]) -> NDAr
         curve = (rows * (likely * (1 - likely))[:, None]).T @ rows + np.diag(penalty)
         weights -= np.linalg.solve(curve, slope)
     own = weights[:-1] * scale
-    return np.r_[own, weights[-1] - own @ centre]
+    return np.append(own, weights[-1] - own @ centre)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ opens a new session after a failure. Other tasks call through it. A server that 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, NoReturn, TypeVar
 
 from chatscale.api.v1alpha1.shopassistant import ToolServer
@@ -25,6 +25,8 @@ WRITE_CHECK_AGE_S: Final = 5.0
 CALL_TIMEOUT_S: Final = 5.0
 MIN_RETRY_S: Final = 0.05
 """Even if calls wait for a session."""
+SESSION_TIMEOUT_S: Final = 2 * OPEN_TIMEOUT_S
+"""To open a session: the package tries the newer protocol first, and after a timeout the older one."""
 FIRST_RETRY_S: Final = 0.5
 MAX_RETRY_S: Final = 30.0
 _MAX_MESSAGE: Final = 1000
@@ -81,7 +83,10 @@ class ServerConnection:
         retry_s = FIRST_RETRY_S
         while True:
             try:
-                async with self._open_session(self.config) as session:
+                async with AsyncExitStack() as stack:
+                    # The package waits without end for a server that accepts the connection and does not answer.
+                    async with asyncio.timeout(SESSION_TIMEOUT_S):
+                        session = await stack.enter_async_context(self._open_session(self.config))
                     await self._serve(session)
                     retry_s = FIRST_RETRY_S
             except Exception as error:  # noqa: BLE001 - the loop's top: no failure of a shop's server may end the assistant
@@ -207,4 +212,6 @@ def _describe(error: BaseException) -> str:
     """The innermost reason, without text of a message."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     return str(error) if isinstance(error, ToolFailedError) else type(error).__name__

@@ -1,6 +1,7 @@
 """The tools behind the gate, over a session in this process. Promises 16 to 19 of the design note are here by name."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,11 +13,13 @@ from chatscale_assistant.evaluation.retail_world import ask
 from chatscale_assistant.gate.decisions import Refusal
 from chatscale_assistant.gate.proposals import receipt_code
 from chatscale_assistant.tools.breaker import FAILURES
+from chatscale_assistant.tools.connection import SESSION_TIMEOUT_S
 from chatscale_assistant.tools.guarded_tools import RefusedCallError
 from chatscale_contract.assistant.tool_calls import CUSTOMER_META, IDEMPOTENCY_META
 from hack.shop.state import Shop
+from tests.support.clock import virtual_time_loop
 from tests.support.shop_tools import ShopSession, failing, shop_descriptions, shop_server
-from tests.support.tool_worlds import connected_tools, running_tools
+from tests.support.tool_worlds import connected_tools, running_tools, wait_until_connected
 
 ADDRESS = {"address1": "1 Rue", "address2": "", "city": "Paris", "state": "", "country": "France", "zip": "75001"}
 SARA = Customer("sara_1")
@@ -275,3 +278,27 @@ async def test_an_unreachable_server_is_a_failure_and_not_a_refusal(session):
         with pytest.raises(ToolFailedError):
             await tools.read(READ, SARA)
         assert tools.states[0].message
+
+
+def test_a_server_that_accepts_the_connection_and_does_not_answer_is_tried_again(session):
+    waits = ["the first time"]
+
+    @asynccontextmanager
+    async def hang_once(config):
+        if waits:
+            waits.clear()
+            await asyncio.Event().wait()
+        async with session.open_session(config) as opened:
+            yield opened
+
+    async def states() -> list[str]:
+        async with running_tools(hang_once, [shop_server()]) as tools:
+            await tools.connections["shop"].wait_for_change()
+            first = tools.states[0].message
+            await wait_until_connected(tools)
+            return [first, tools.states[0].message]
+
+    loop = virtual_time_loop()
+    assert loop.run_until_complete(states()) == ["cannot be reached: no answer in time", ""]
+    assert loop.time() < SESSION_TIMEOUT_S + 2
+    loop.close()
