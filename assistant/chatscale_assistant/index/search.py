@@ -19,7 +19,7 @@ from chatscale_assistant.retrieval.background import background_language
 from chatscale_assistant.retrieval.chunks import count_tokens
 from chatscale_assistant.retrieval.glossary import concepts
 from chatscale_assistant.retrieval.replies import REPLY_FIELD
-from chatscale_assistant.retrieval.scoring import Background, Nearby, Ranked, covered, lower, rank
+from chatscale_assistant.retrieval.scoring import Background, Nearby, Ranked, adjusted, covered, rank, strong_bm25
 from chatscale_assistant.retrieval.terms import MAX_QUESTION_TERMS, content_terms, terms
 
 _JUDGED: Final = 20
@@ -76,7 +76,9 @@ class Searcher:
             for passage in judged
             for has in [frozenset(term for term, found in having.items() if passage in found)]
         }
-        ranked = self._reranked(rank(lexical, near, coverage), translated)
+        ranked = self._reranked(
+            rank(lexical, near, coverage, strong=strong_bm25(len(self.snapshot.sources))), translated
+        )
         own = frozenset(terms(question))
         hits: dict[str, Hit] = {}
         rows: list[Hit] = []
@@ -98,8 +100,11 @@ class Searcher:
             frozenset(passage for term in group for passage in self.snapshot.with_term(term, passages))
             for group, _ in concepts
         ]
-        lowered = [lower(each, sum(each.passage not in covering for covering in covered_by)) for each in best]
-        return sorted(lowered, key=lambda each: (-each.total, each.passage)) + rest
+        scored: list[Ranked] = []
+        for each in best:
+            has = sum(each.passage in covering for covering in covered_by)
+            scored.append(adjusted(each, has, len(covered_by) - has))
+        return sorted(scored, key=lambda each: (-each.total, each.passage)) + rest
 
     def _lexical(self, searched: Sequence[str], source: str | None) -> dict[int, float]:
         limit = NEAREST if source is None else NEAREST * _OVERFETCH
