@@ -103,7 +103,8 @@ class Searcher:
         scored: list[Ranked] = []
         for each in best:
             has = sum(each.passage in covering for covering in covered_by)
-            scored.append(adjusted(each, has, len(covered_by) - has))
+            is_product = self.snapshot.chunks_of(each.passage)[0].kind is KnowledgeKind.CATALOGUE
+            scored.append(adjusted(each, has if is_product else 0, len(covered_by) - has))
         return sorted(scored, key=lambda each: (-each.total, each.passage)) + rest
 
     def _lexical(self, searched: Sequence[str], source: str | None) -> dict[int, float]:

@@ -27,7 +27,8 @@ UNCOVERED: Final = 1.0
 """Taken from the sum for each shop word of the question that the passage lacks: a passage about chairs does not answer
 a question about sofas, however near the two are."""
 COVERED: Final = 0.75
-"""Added for each shop word that the passage has, for MOST_COVERED at most."""
+"""Added to a product for each shop word of the question that it has, for MOST_COVERED at most. In documents such words
+prove little: a question about customs has "delivery" too."""
 MOST_COVERED: Final = 2
 LEAST_SEMANTIC: Final = 0.0
 """Less than unrelated is no sign: an encoder that has never seen `gourde` must not outvote the glossary."""
