@@ -20,7 +20,7 @@ from chatscale_contract.assistant.extras import CitationExtra, Rung
 
 MIN_COMPARED: Final = 0.1
 """Confidence of a product that a comparison names: each one lacks the words for the other."""
-MIN_RECOMMENDED: Final = 0.2
+MIN_RECOMMENDED: Final = 0.1
 """Confidence of a product that may fit. A recommendation claims nothing but what the catalogue says."""
 _MAX_PRODUCTS: Final = 3
 _MAX_FIELDS: Final = 6

@@ -23,7 +23,7 @@ from chatscale_assistant.retrieval.background import background_language
 from chatscale_assistant.retrieval.chunks import count_tokens
 from chatscale_assistant.retrieval.glossary import concepts
 from chatscale_assistant.retrieval.replies import REPLY_FIELD
-from chatscale_assistant.retrieval.scoring import Background, Nearby, Ranked, covered, lower, rank
+from chatscale_assistant.retrieval.scoring import Background, Nearby, Ranked, adjusted, covered, rank, strong_bm25
 from chatscale_assistant.retrieval.terms import MAX_QUESTION_TERMS, content_terms, terms
 
 _JUDGED: Final = 20
@@ -114,7 +114,8 @@ class Searcher:
             for passage in judged
             for has in [frozenset(term for term, found in having.items() if passage in found)]
         }
-        return self._reranked(rank(lexical, near, coverage), translated)
+        found = rank(lexical, near, coverage, strong=strong_bm25(len(self.snapshot.sources)))
+        return self._reranked(found, translated)
 
     def _is_decided(self, ranked: Sequence[Ranked]) -> bool:
         """Whether the best passage is so likely, and so far ahead, that another encoder would not change it."""
@@ -137,8 +138,12 @@ class Searcher:
             frozenset(passage for term in group for passage in self.snapshot.with_term(term, passages))
             for group, _ in concepts
         ]
-        lowered = [lower(each, sum(each.passage not in covering for covering in covered_by)) for each in best]
-        return sorted(lowered, key=lambda each: (-each.total, each.passage)) + rest
+        scored: list[Ranked] = []
+        for each in best:
+            has = sum(each.passage in covering for covering in covered_by)
+            is_product = self.snapshot.chunks_of(each.passage)[0].kind is KnowledgeKind.CATALOGUE
+            scored.append(adjusted(each, has if is_product else 0, len(covered_by) - has))
+        return sorted(scored, key=lambda each: (-each.total, each.passage)) + rest
 
     def _lexical(self, searched: Sequence[str], source: str | None) -> dict[int, float]:
         limit = NEAREST if source is None else NEAREST * _OVERFETCH

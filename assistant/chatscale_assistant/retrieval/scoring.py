@@ -15,17 +15,23 @@ import numpy as np
 LEXICAL_WEIGHT: Final = 3.0
 """Of the best lexical match, in standard scores."""
 STRONG_BM25: Final = 8.0
-"""A best match below it counts less: one common word in a long question proves little."""
+"""In a large corpus. A best match below it counts less: one common word in a long question proves little."""
 ENCODERS: Final = 2.0
 """The sum is scaled to this many encoders."""
 FULL_COVERAGE: Final = 6.0
 """Standard score of a passage without a vector that has all terms of the question."""
-THRESHOLD: Final = 3.75
+THRESHOLD: Final = 4.25
 """Sum with a confidence of one half; docs/design/0025 has the shares of questions on its wrong side."""
 STEEPNESS: Final = 0.6
 UNCOVERED: Final = 1.0
 """Taken from the sum for each shop word of the question that the passage lacks: a passage about chairs does not answer
 a question about sofas, however near the two are."""
+COVERED: Final = 0.75
+"""Added to a product for each shop word of the question that it has, for MOST_COVERED at most. In documents such words
+prove little: a question about customs has "delivery" too."""
+MOST_COVERED: Final = 2
+LEAST_SEMANTIC: Final = 0.0
+"""Less than unrelated is no sign: an encoder that has never seen `gourde` must not outvote the glossary."""
 _SMALLEST_SPREAD: Final = 0.005
 _FEWEST: Final = 2
 
@@ -75,17 +81,31 @@ class Ranked:
         return confidence(self.total)
 
 
-def rank(lexical: Mapping[int, float], nearby: Sequence[Nearby], coverage: Mapping[int, float]) -> list[Ranked]:
+def strong_bm25(passages: int) -> float:
+    """The BM25 of a good match in a corpus of so many passages: about two words that no other passage has.
+
+    A rare word of a small corpus weighs little, so a fixed value would leave small shops with encoders only.
+    """
+    return min(STRONG_BM25, 2.1 * math.log(1 + max(0.5, passages - 0.5) / 1.5))
+
+
+def rank(
+    lexical: Mapping[int, float],
+    nearby: Sequence[Nearby],
+    coverage: Mapping[int, float],
+    *,
+    strong: float = STRONG_BM25,
+) -> list[Ranked]:
     """All passages that any search found, best first.
 
     lexical: BM25, higher is better. coverage: 0 to 1, the share of the question that a passage has; it stands in for
     the vectors of passages that are not embedded yet, so a changed text is found at once.
     """
-    best_lexical = max([STRONG_BM25, *lexical.values()])
+    best_lexical = max([strong, *lexical.values()])
     passages = set(lexical).union(*(each.similarities for each in nearby))
     totals = {
         passage: LEXICAL_WEIGHT * lexical.get(passage, 0.0) / best_lexical
-        + _semantic(passage, nearby, coverage.get(passage, 0.0))
+        + max(LEAST_SEMANTIC, _semantic(passage, nearby, coverage.get(passage, 0.0)))
         for passage in passages
     }
     ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
@@ -107,9 +127,9 @@ def _score(passage: int, each: Nearby, stand_in: float) -> float:
     return each.background.standard_score(min(each.similarities.values()) if similarity is None else similarity)
 
 
-def lower(ranked: Ranked, uncovered: int) -> Ranked:
-    """With a smaller sum.  uncovered: the shop words of the question that the passage lacks."""
-    return Ranked(ranked.passage, ranked.total - UNCOVERED * uncovered)
+def adjusted(ranked: Ranked, covered_words: int, uncovered: int) -> Ranked:
+    """The sum, adjusted by the shop words of the question that the passage has and lacks."""
+    return Ranked(ranked.passage, ranked.total + COVERED * min(covered_words, MOST_COVERED) - UNCOVERED * uncovered)
 
 
 def confidence(total: float) -> float:

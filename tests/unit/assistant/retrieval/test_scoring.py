@@ -5,14 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatscale_assistant.retrieval.scoring import (
+    MOST_COVERED,
     THRESHOLD,
     Background,
     Nearby,
+    adjusted,
     confidence,
     covered,
-    lower,
     measure_background,
     rank,
+    strong_bm25,
 )
 
 E5 = Background(0.78, 0.02)
@@ -67,8 +69,22 @@ def test_without_vectors_the_share_of_the_question_decides():
 def test_promise_13_a_shop_word_that_the_best_passage_lacks_lowers_the_answerable_share():
     (best,) = rank({}, [Nearby({1: 0.825}, E5)], {})
 
-    assert lower(best, 0).confidence == best.confidence > 0.5
-    assert lower(best, 1).confidence < 0.5
+    assert adjusted(best, 0, 0).confidence == best.confidence > 0.5
+    assert adjusted(best, 0, 1).confidence < 0.5
+    assert adjusted(best, 9, 0) == adjusted(best, MOST_COVERED, 0)
+
+
+def test_a_word_that_only_one_passage_of_a_small_shop_has_counts_as_much_as_in_a_large_one():
+    (small,) = rank({1: 4.0}, [Nearby({1: E5.mean}, E5)], {}, strong=strong_bm25(8))
+    (large,) = rank({1: 8.0}, [Nearby({1: E5.mean}, E5)], {}, strong=strong_bm25(10_000))
+
+    assert small.total == pytest.approx(large.total)
+
+
+def test_an_encoder_that_does_not_know_the_word_does_not_outvote_the_words():
+    (found,) = rank({1: 8.0}, [Nearby({1: E5.mean - 0.1}, E5)], {})
+
+    assert found.total == pytest.approx(3.0)
 
 
 @given(
