@@ -91,7 +91,7 @@ def shop_assistant() -> Manifest:
                 "timeoutSeconds": 1,
             },
             "languages": ["en", "zh", "fr"],
-            "persona": {"name": "Mia", "shop": "Sample Shop", "contact": "service@shop.example"},
+            "persona": {"name": "Mia", "shop": "Sample Shop", "contact": "service@shop.example", "currency": "USD"},
             "knowledge": [
                 {"name": "policy", "configMap": "policy"},
                 {"name": "catalogue", "kind": "Catalogue", "configMap": "catalogue"},
