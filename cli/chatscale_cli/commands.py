@@ -82,7 +82,7 @@ COMMANDS: Final = (
     Command(
         "evaluate",
         "measure the assistant of a shop, and a chat model for it, without a cluster",
-        "cli,assistant",
+        "evaluate",
         add_evaluate_options,
         _load_evaluate,
     ),
