@@ -240,7 +240,7 @@ class Persona(ApiModel):
     contact: Annotated[str, StringConstraints(max_length=300)] = Field(
         default="", description="How customers reach a person, such as an e-mail address."
     )
-    currency: Annotated[str, StringConstraints(pattern=r"^([A-Z]{3})?$")] = Field(
+    currency: Annotated[str, StringConstraints(max_length=3, pattern=r"^([A-Z]{3})?$")] = Field(
         default="", description="ISO 4217 code of prices without one, such as EUR. If left out: a bare number."
     )
     links: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=300)]], Field(max_length=64)] = (
