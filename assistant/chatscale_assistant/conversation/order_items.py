@@ -15,7 +15,7 @@ _FEWEST_LETTERS: Final = 3
 def named_items(texts: Sequence[str], items: Sequence[Mapping[str, Any]]) -> list[str]:
     """Ids of the items that the latest of the texts names; empty if none names any, or if it is not clear which.
 
-    texts: the latest first.  Two items of one name are told apart by their options.
+    texts: the latest first.  Items of the same name differ in their options.
     """
     for index, text in enumerate(texts):
         by_id = [_id(item) for item in items if _id(item) in text]

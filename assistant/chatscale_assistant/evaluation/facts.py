@@ -8,6 +8,7 @@ from chatscale_assistant.evaluation.bad_models import InventingModel
 from chatscale_assistant.evaluation.independent_check import unsupported
 from chatscale_assistant.evaluation.intervals import count
 from chatscale_assistant.evaluation.measurement import Measurement
+from chatscale_assistant.evaluation.process import CONTACT
 from chatscale_assistant.evaluation.questions.composed import shop_questions
 from chatscale_assistant.evaluation.talk import conversation, evidence_of
 from chatscale_contract.assistant.extras import Rung
@@ -27,11 +28,10 @@ async def measure_facts(responder: Responder, model: InventingModel, sample: int
         model.language = question.language
         answer = await responder.answer(conversation(question.text, identity=f"facts-{number}"))
         answers.append(answer)
-        written_before = len(drafts)
-        drafts += [
-            bool(unsupported(draft, evidence_of(answer), question.text)) for draft in model.drafts[written_before:]
-        ]
-        if found := unsupported(answer.text, evidence_of(answer), question.text):
+        # The shop's own address is a fact of its configuration, which no citation has.
+        evidence = [*evidence_of(answer), CONTACT]
+        drafts += [bool(unsupported(draft, evidence, question.text)) for draft in model.drafts[len(drafts) :]]
+        if found := unsupported(answer.text, evidence, question.text):
             invented.append(f"{question.id} ({answer.rung}): {', '.join(found)}")
     written = sum(each.rung is Rung.MODEL for each in answers)
     yield Measurement.of(

@@ -20,6 +20,8 @@ from chatscale_assistant.errors import SourceError
 from chatscale_assistant.evaluation.tau2 import CATALOGUE_SOURCE, POLICY_SOURCE, Tau2Shop
 from chatscale_contract.assistant.endpoints import READYZ_PATH, SPEC_FILE
 
+CONTACT: Final = "help@maple-store.example"
+"""`spec.persona.contact` of the shop."""
 NAME: Final = "shop"
 READY_S: Final = 240.0
 """Limit until the first index is complete: it embeds the whole shop."""
@@ -61,7 +63,7 @@ def spec(model: Mapping[str, Any], *, desk: bool = True) -> dict[str, Any]:
         "spec": {
             "model": dict(model),
             "languages": ["en", "zh", "fr"],
-            "persona": {"name": "Mia", "shop": "Maple Store", "contact": "help@maple-store.example"},
+            "persona": {"name": "Mia", "shop": "Maple Store", "contact": CONTACT},
             "knowledge": [
                 {"name": POLICY_SOURCE, "configMap": POLICY_SOURCE},
                 {"name": CATALOGUE_SOURCE, "configMap": CATALOGUE_SOURCE, "kind": "Catalogue"},
