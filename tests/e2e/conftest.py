@@ -19,7 +19,7 @@ from tests.e2e.support import (
     gateway_key,
     revoke_gateway_key,
 )
-from tests.support.cluster_lock import operator_alone, operator_shared
+from tests.support.cluster_lock import operator_alone, operator_shared, printed_port
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +55,13 @@ def operator_access(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests share the operator, unless one is marked to have it alone."""
     alone = request.node.get_closest_marker("operator_alone") is not None
     with operator_alone() if alone else operator_shared():
+        yield
+
+
+@pytest.fixture
+def port_8080(operator_access: None) -> Iterator[None]:
+    """Port 8080 of this machine, for commands that are run as they are printed."""
+    with printed_port():
         yield
 
 

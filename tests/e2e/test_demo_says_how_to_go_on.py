@@ -50,7 +50,7 @@ def running(command: str, url: str) -> Iterator[None]:
 
 @pytest.mark.skipif(not Path(ROOT / ".venv/bin/chatscale").exists(), reason="the text names .venv/bin/chatscale")
 async def test_every_command_and_every_address_works_as_printed(
-    make_model: Callable[..., Model], tmp_path: Path
+    make_model: Callable[..., Model], port_8080: None, tmp_path: Path
 ) -> None:
     make_model("assistant", autoscaling={"mode": "Fixed"}, replicas=1).wait_ready(1)
     waking = make_model("shop", autoscaling=autoscaling(scaleToZero={"idleSeconds": 600}), replicas=0)

@@ -39,7 +39,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": path, "HOME": str(tmp_path)}
 
 
-def test_every_command_of_the_guide_works(clean_namespace: None, environment: dict[str, str]) -> None:
+def test_every_command_of_the_guide_works(clean_namespace: None, port_8080: None, environment: dict[str, str]) -> None:
     script = BEGIN + as_script(shell_blocks(GUIDE.read_text()), GUIDE.name)
     done = subprocess.run(
         ["bash"], input=script, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False

@@ -27,6 +27,14 @@ def operator_alone() -> Iterator[None]:
 
 
 @contextmanager
+def printed_port() -> Iterator[None]:
+    """Nobody else forwards port 8080 of this machine meanwhile, which guides and demos print."""
+    with _path("port-8080").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def _locked(how: int) -> Iterator[None]:
     with _path("operator").open("a") as lock:
         with _path("operator-gate").open("a") as gate:

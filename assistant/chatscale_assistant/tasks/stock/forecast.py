@@ -24,6 +24,8 @@ MAX_ERROR_WEEKS: Final = 13
 """The error of the forecast comes from at most this many of the last weeks: one quarter."""
 MIN_ERROR_WEEKS: Final = 4
 """With fewer past errors the error is that of a Poisson demand: the square root of the mean."""
+NEGLIGIBLE_PER_WEEK: Final = 1e-4
+"""Units. A forecast below one unit in two centuries is no demand, and its quotients would overflow."""
 
 
 def forecast_next(weeks: Floats) -> Floats:
@@ -47,4 +49,4 @@ def forecast_demand(weeks: Sequence[float]) -> Demand:
         error = float(np.sqrt(np.mean(np.square(errors))))
     else:
         error = float(np.sqrt(max(per_week, float(np.mean(history)))))
-    return Demand(per_week=per_week, error_per_week=error)
+    return Demand(per_week=per_week if per_week >= NEGLIGIBLE_PER_WEEK else 0.0, error_per_week=error)

@@ -1,8 +1,9 @@
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatscale_assistant.tasks.order_advice import OrderAdviceInput, advise_orders
@@ -62,6 +63,8 @@ def test_french_text_has_decimal_commas():
     assert "4,5 jours à 7,8 unités" in text
 
 
+@example(weeks=[5e-324], stock=0.0, lead=1.0, level=0.75)
+@example(weeks=[1e-300] * 8, stock=1e6, lead=1.0, level=0.75)
 @given(
     weeks=st.lists(st.floats(0, 1e6), max_size=60),
     stock=st.floats(0, 1e6),
@@ -77,6 +80,7 @@ def test_numbers_stay_in_their_ranges(weeks, stock, lead, level):
     assert advice.order_quantity >= 0
     assert advice.reorder_point >= 0
     assert 0 <= advice.stockout_probability <= 1
+    assert advice.days_of_cover is None or math.isfinite(advice.days_of_cover)
 
 
 @given(weeks=st.lists(st.integers(0, 100), min_size=5, max_size=40), more=st.integers(1, 100))
