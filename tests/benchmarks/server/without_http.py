@@ -102,8 +102,8 @@ async def bare() -> None:
         print(server.port, flush=True)
         loop = BareLoop(server.worker)
         while line := await asyncio.to_thread(sys.stdin.readline):
-            if server.bridge.in_system:
-                raise RuntimeError(f"{server.bridge.in_system} requests came over HTTP and are not answered yet")
+            if server.bridge.in_flight:
+                raise RuntimeError(f"{server.bridge.in_flight} requests came over HTTP and are not answered yet")
             clients, asks = json.loads(line)
             requests = [_request(engine, at, prompt, tokens) for at, (prompt, tokens) in enumerate(asks)]
             print(await asyncio.to_thread(loop.run, clients, requests), flush=True)
