@@ -26,10 +26,14 @@ from chatscale_assistant.http.options import HttpOptions
 from chatscale_assistant.http.probes import ProbeHandlers
 from chatscale_assistant.http.serve import listening, serve
 from chatscale_assistant.http.tasks import TaskHandlers
-from chatscale_assistant.logs import set_up_logs
-from chatscale_assistant.settings import LogFormat, SecretFiles, Settings, SettingsError
+from chatscale_assistant.settings import SecretFiles, Settings
 from chatscale_contract.sysexits import SysExit
 from chatscale_contract.version import VERSION
+from chatscale_process.logs import set_up_logs
+from chatscale_process.settings import LogFormat, SettingsError
+
+QUIET: Final = ("asyncio", "aiohttp", "httpx", "httpcore", "mcp", "psycopg")
+"""Libraries that log headers and bodies at DEBUG, which hold credentials and conversations."""
 
 HOST: Final = "0.0.0.0"  # noqa: S104 - all addresses of the pod
 
@@ -44,7 +48,7 @@ def main() -> int:
     except (SettingsError, InvalidSpecError) as error:
         sys.stderr.write(f"chatscale-assistant: {error}\n")
         return SysExit.BAD_SETTINGS
-    set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON, quiet=QUIET)
     try:
         # As for the gateway: uvloop needs less CPU time per request than asyncio's own loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

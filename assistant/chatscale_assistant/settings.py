@@ -5,17 +5,13 @@ process. A bad value or an unknown `CHATSCALE_ASSISTANT_*` variable stops it wit
 default.
 """
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-from typing_extensions import override
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import SettingsConfigDict
 
 from chatscale_contract.assistant.endpoints import (
     CONFIG_MOUNT_PATH,
@@ -26,18 +22,13 @@ from chatscale_contract.assistant.endpoints import (
     SECRETS_MOUNT_PATH,
     SPEC_FILE,
 )
+from chatscale_process.settings import LogFormat, ProcessSettings
 
 ENV_PREFIX: Final = "CHATSCALE_ASSISTANT_"
 
-_SERVICE_LINK: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT(_\d+_.*)?)")
-"""Variables that a kubelet sets for each Service of the namespace; those of chatscale-assistant-* have our prefix."""
 
 Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^(https?://[!-~]+)?$")]
 Port = Annotated[int, Field(ge=1, le=65_535, description="a TCP port from 1 to 65535")]
-
-
-class SettingsError(Exception):
-    """A setting is invalid; the message is for the person who set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +52,14 @@ class SecretFiles:
             return b""
 
 
-class LogFormat(StrEnum):
-    """The format of log lines."""
-
-    JSON = "json"
-    TEXT = "text"
-
-
-class Settings(BaseSettings):
+class Settings(ProcessSettings):
     """One process. Every field is the environment variable `CHATSCALE_ASSISTANT_<FIELD>`.
 
     A field's description is the expectation that an error message states.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX)
+    program = "assistant"
 
     gateway_url: Url = Field(default="", description="a URL such as http://chatscale-gateway.chatscale")
     """Address of the gateway. Required for an assistant of a ChatModel that may write answers."""
@@ -104,34 +89,6 @@ class Settings(BaseSettings):
     )
     log_format: LogFormat = Field(default=LogFormat.JSON, description=f"one of {', '.join(LogFormat)}")
 
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Read and validate all settings. Raises SettingsError for a bad value or an unknown variable."""
-        known = {ENV_PREFIX + field.upper() for field in cls.model_fields}
-        ours = {name: value for name, value in environ.items() if name.startswith(ENV_PREFIX)}
-        unknown = sorted(name for name in ours.keys() - known if not _SERVICE_LINK.fullmatch(name))
-        if unknown:
-            raise SettingsError(f"{unknown[0]} is not a setting of the assistant; known are {', '.join(sorted(known))}")
-        source = EnvSettingsSource(cls)
-        source.env_vars = {name.lower(): value for name, value in ours.items()}
-        try:
-            return cls(**source())
-        except ValidationError as error:
-            raise SettingsError(_explain(error.errors()[0])) from error
-
-    @classmethod
-    @override
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the constructor's arguments: `from_env` gets the environment as a value."""
-        return (init_settings,)
-
     @property
     def spec_file(self) -> Path:
         """The file with the ShopAssistant."""
@@ -144,11 +101,3 @@ class Settings(BaseSettings):
             message = f"{ENV_PREFIX}DRAIN_DELAY_SECONDS must be below {ENV_PREFIX}GRACE_SECONDS, {found}"
             raise PydanticCustomError("long_delay", message)
         return self
-
-
-def _explain(error: ErrorDetails) -> str:
-    """One line: variable, expectation, found value. An error of the whole model has its own text."""
-    if not error["loc"]:
-        return error["msg"]
-    field = str(error["loc"][0])
-    return f"{ENV_PREFIX}{field.upper()} must be {Settings.model_fields[field].description}, found {error['input']!r}"

@@ -35,9 +35,13 @@ from chatscale_gateway.http.serve import Ports, listening, serve
 from chatscale_gateway.http.tls import Certificates, TlsError
 from chatscale_gateway.http.tracing import Tracing, build_tracing
 from chatscale_gateway.live.board import LiveBoard
-from chatscale_gateway.logs import set_up_logs
-from chatscale_gateway.settings import AuthMode, LogFormat, Settings, SettingsError
+from chatscale_gateway.settings import AuthMode, Settings
 from chatscale_gateway.upstream.client import ReplicaClient
+from chatscale_process.logs import set_up_logs
+from chatscale_process.settings import LogFormat, SettingsError
+
+QUIET: Final = ("asyncio", "aiohttp", "kubernetes")
+"""Libraries that log headers and bodies at DEBUG, which hold credentials and prompts."""
 
 HOST: Final = "0.0.0.0"  # noqa: S104 - all addresses of the pod
 
@@ -55,7 +59,7 @@ def main() -> int:
     except (SettingsError, TlsError) as error:
         sys.stderr.write(f"chatscale-gateway: {error}\n")
         return SysExit.BAD_SETTINGS
-    set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON, quiet=QUIET)
     code = 0
     # A task group raises a group even if a single task failed, so both clauses look into groups.
     try:

@@ -5,32 +5,22 @@ process with one line that names the variable, the expected and the found value:
 """
 
 import json
-import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import Field, IPvAnyNetwork, StringConstraints, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
-from typing_extensions import override
+from pydantic import Field, IPvAnyNetwork, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT, LIVENESS_PORT
 from chatscale_contract.gateway.key_secret import POLICY_FIELDS, MalformedKeyError, parse_policy
 from chatscale_contract.server.environment import Env
+from chatscale_process.settings import LogFormat, ProcessSettings
 
 ENV_PREFIX: Final = "CHATSCALE_GATEWAY_"
 
 _MIB: Final = 1024**2
-_OTLP_FIELD: Final = "otlp_endpoint"
-_SERVICE_LINK: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT(_\d+_.*)?)")
-"""Variables that a kubelet sets for each Service of the namespace; those of chatscale-gateway-* have our prefix."""
 
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 PodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
@@ -39,10 +29,6 @@ Origin = Annotated[str, StringConstraints(max_length=255, pattern=r"^(\*|https?:
 Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^(https?://[!-~]+)?$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 Port = Annotated[int, Field(ge=1, le=65_535, description="a TCP port from 1 to 65535")]
-
-
-class SettingsError(Exception):
-    """A setting is invalid; the message is for the person who set it."""
 
 
 class AuthMode(StrEnum):
@@ -54,20 +40,15 @@ class AuthMode(StrEnum):
     """Everybody who reaches the gateway."""
 
 
-class LogFormat(StrEnum):
-    """The format of log lines."""
-
-    JSON = "json"
-    TEXT = "text"
-
-
-class Settings(BaseSettings):
+class Settings(ProcessSettings):
     """One gateway process. Every field but `otlp_endpoint` is the environment variable `CHATSCALE_GATEWAY_<FIELD>`.
 
     A field's description is the expectation that an error message states.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX)
+    program = "gateway"
+    without_prefix: ClassVar[Mapping[str, str]] = {"otlp_endpoint": Env.OTLP_ENDPOINT}
 
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = Field(
         default=(), description="a comma-separated list of namespace names"
@@ -151,34 +132,6 @@ class Settings(BaseSettings):
     kube_context: str = ""
     """Context of the kubeconfig; empty means in-cluster credentials, or the current context outside a cluster."""
 
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Read and validate all settings. Raises SettingsError for a bad value or an unknown variable."""
-        known = {ENV_PREFIX + field.upper() for field in cls.model_fields if field != _OTLP_FIELD}
-        ours = {name: value for name, value in environ.items() if name.startswith(ENV_PREFIX)}
-        unknown = sorted(name for name in ours.keys() - known if not _SERVICE_LINK.fullmatch(name))
-        if unknown:
-            raise SettingsError(f"{unknown[0]} is not a setting of the gateway; known are {', '.join(sorted(known))}")
-        source = EnvSettingsSource(cls)
-        source.env_vars = {name.lower(): value for name, value in ours.items()}
-        try:
-            return cls(**{**source(), _OTLP_FIELD: environ.get(Env.OTLP_ENDPOINT, "")})
-        except ValidationError as error:
-            raise SettingsError(_explain(error.errors()[0])) from error
-
-    @classmethod
-    @override
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the constructor's arguments: `from_env` gets the environment as a value."""
-        return (init_settings,)
-
     @field_validator("namespaces", "key_namespaces", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -237,11 +190,3 @@ class Settings(BaseSettings):
 def _incomplete(message: str) -> PydanticCustomError:
     """message: as it is, also with braces, which a template would replace."""
     return PydanticCustomError("oidc", "{message}", {"message": message})
-
-
-def _explain(error: ErrorDetails) -> str:
-    """One line: variable, expectation, found value. An error of the whole model has its own text."""
-    if not error["loc"]:
-        return error["msg"]
-    field = str(error["loc"][0])
-    return f"{ENV_PREFIX}{field.upper()} must be {Settings.model_fields[field].description}, found {error['input']!r}"

@@ -5,12 +5,17 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from chatscale.errors import ClusterUnavailableError
 from chatscale.handlers.process import run_operator
-from chatscale.logs import set_up_logs
-from chatscale.settings import LogFormat, Settings, SettingsError
+from chatscale.settings import Settings
 from chatscale_contract.sysexits import SysExit
+from chatscale_process.logs import set_up_logs
+from chatscale_process.settings import LogFormat, SettingsError
+
+QUIET: Final = ("kopf", "aiohttp")
+"""kopf logs each event that it sees, aiohttp warns about each slow request to a pod that is shutting down."""
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +27,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"chatscale: {error}\n")
         return SysExit.BAD_SETTINGS
-    set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+    set_up_logs(settings.log_level, as_json=settings.log_format is LogFormat.JSON, quiet=QUIET)
     code = 0
     # A task group raises a group even if a single task failed, so both clauses look into groups.
     try:

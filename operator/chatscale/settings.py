@@ -5,28 +5,17 @@ the process with one line that names the variable, the expected and the found va
 """
 
 import json
-import re
-from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
-from typing_extensions import override
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chatscale_contract.gateway.endpoints import GATEWAY_NAME
+from chatscale_process.settings import LogFormat, ProcessSettings
 
 ENV_PREFIX: Final = "CHATSCALE_OPERATOR_"
 
-_SERVICE_LINK: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT(_\d+_.*)?)")
-"""Variables that a kubelet sets for each Service of the namespace; those of chatscale-operator-* have our prefix."""
 
 Image = Annotated[str, StringConstraints(pattern=r"^\S+$"), Field(description="a container image")]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -41,24 +30,14 @@ LabelSelector = Annotated[
 Port = Annotated[int, Field(ge=0, le=65_535, description="a TCP port from 0 (off) to 65535")]
 
 
-class SettingsError(Exception):
-    """A setting is invalid; the message is for the person who set it."""
-
-
-class LogFormat(StrEnum):
-    """The format of log lines."""
-
-    JSON = "json"
-    TEXT = "text"
-
-
-class Settings(BaseSettings):
+class Settings(ProcessSettings):
     """One operator process. Every field is the environment variable `CHATSCALE_OPERATOR_<FIELD>`.
 
     A field's description is the expectation that an error message states.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX)
+    program = "operator"
 
     server_image: Image = "chatscale-server:latest"
     """Image of replicas with engine Transformers whose spec names none."""
@@ -105,34 +84,6 @@ class Settings(BaseSettings):
     kube_context: str = ""
     """Context of the kubeconfig; empty means in-cluster credentials, or the current context outside a cluster."""
 
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Read and validate all settings. Raises SettingsError for a bad value or an unknown variable."""
-        known = {ENV_PREFIX + field.upper() for field in cls.model_fields}
-        ours = {name: value for name, value in environ.items() if name.startswith(ENV_PREFIX)}
-        unknown = sorted(name for name in ours.keys() - known if not _SERVICE_LINK.fullmatch(name))
-        if unknown:
-            raise SettingsError(f"{unknown[0]} is not a setting of the operator; known are {', '.join(sorted(known))}")
-        source = EnvSettingsSource(cls)
-        source.env_vars = {name.lower(): value for name, value in ours.items()}
-        try:
-            return cls(**source())
-        except ValidationError as error:
-            raise SettingsError(_explain(error.errors()[0])) from error
-
-    @classmethod
-    @override
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the constructor's arguments: `from_env` gets the environment as a value."""
-        return (init_settings,)
-
     @field_validator("namespaces", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -152,11 +103,3 @@ class Settings(BaseSettings):
                 "equal_ports", f"{ENV_PREFIX}METRICS_PORT must differ from {ENV_PREFIX}PROBES_PORT, {found}"
             )
         return self
-
-
-def _explain(error: ErrorDetails) -> str:
-    """One line: variable, expectation, found value. An error of the whole model has its own text."""
-    if not error["loc"]:
-        return error["msg"]
-    field = str(error["loc"][0])
-    return f"{ENV_PREFIX}{field.upper()} must be {Settings.model_fields[field].description}, found {error['input']!r}"

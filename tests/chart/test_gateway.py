@@ -10,7 +10,8 @@ from chatscale_contract.gateway.endpoints import ADMIN_PORT, API_PORT, GATEWAY_N
 from chatscale_contract.gateway.key_secret import POLICY_FIELDS
 from chatscale_gateway.__main__ import http_options, key_namespaces
 from chatscale_gateway.http.memory import OWN_BYTES, PARSE_FACTOR, USUAL_LIMIT_BYTES
-from chatscale_gateway.settings import ENV_PREFIX, AuthMode, LogFormat, Settings
+from chatscale_gateway.settings import ENV_PREFIX, AuthMode, Settings
+from chatscale_process.settings import LogFormat
 from hack.helm import CHART, HelmError
 from tests.chart.support import Manifest, render
 

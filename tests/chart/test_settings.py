@@ -1,6 +1,7 @@
 """The chart sets each setting of the operator, and nothing that the operator does not read."""
 
-from chatscale.settings import ENV_PREFIX, LogFormat, Settings
+from chatscale.settings import ENV_PREFIX, Settings
+from chatscale_process.settings import LogFormat
 from tests.chart.support import GATEWAY_PEER, OPERATOR_PEER, PROMETHEUS_PEER, operator_container, operator_env
 
 GATEWAY_SELECTOR = "app.kubernetes.io/name=chatscale-gateway,app.kubernetes.io/instance=chatscale"

@@ -19,7 +19,9 @@ PROGRAMS = {
     "simulator": "chatscale_simulator",
     "cli": "chatscale_cli",
     "contract": "chatscale_contract",
+    "process": "chatscale_process",
 }
+SHARED = {"chatscale_contract", "chatscale_process"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -40,14 +42,14 @@ def test_the_wheel_holds_every_program() -> None:
 @pytest.mark.parametrize(
     ("image", "packages"),
     [
-        pytest.param("operator", {"chatscale", "chatscale_contract"}, id="operator"),
-        pytest.param("gateway", {"chatscale_gateway", "chatscale", "chatscale_contract"}, id="gateway"),
-        pytest.param("assistant", {"chatscale_assistant", "chatscale", "chatscale_contract"}, id="assistant"),
+        pytest.param("operator", {"chatscale", *SHARED}, id="operator"),
+        pytest.param("gateway", {"chatscale_gateway", "chatscale", *SHARED}, id="gateway"),
+        pytest.param("assistant", {"chatscale_assistant", "chatscale", *SHARED}, id="assistant"),
         pytest.param("server", {"chatscale_server", "chatscale_contract"}, id="server"),
         pytest.param("server-simulated", {"chatscale_server", "chatscale_contract"}, id="server-simulated"),
     ],
 )
-def test_an_image_holds_its_program_and_the_contract_only(image: str, packages: set[str]) -> None:
+def test_an_image_holds_its_program_and_what_programs_share_only(image: str, packages: set[str]) -> None:
     [found] = [each for each in IMAGES if each.name == image]
 
     copied = {path.relative_to(ROOT).parts[1] for path in inputs_of(ROOT, found) if path.suffix == ".py"}

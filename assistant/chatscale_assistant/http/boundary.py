@@ -15,9 +15,9 @@ from chatscale_assistant.errors import InvalidRequestError
 from chatscale_assistant.http.lifecycle import Lifecycle
 from chatscale_assistant.http.options import HttpOptions
 from chatscale_assistant.http.record import AccessLog, RequestRecord
-from chatscale_assistant.http.transport import check_header_size, error_response
 from chatscale_contract.gateway.endpoints import REQUEST_ID_HEADER, REQUEST_ID_PATTERN
 from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_process.http.connection import check_header_size, error_response
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class RequestBoundary:
         record = RequestRecord(choose_request_id(request), request.method, self._clock())
         request[RECORD] = record
         try:
-            with self._lifecycle.serving(record):
+            with self._lifecycle.requests.serving(record):
                 response = await self._answer(request, record)
                 record.status = response.status
                 return response

@@ -13,12 +13,12 @@ from chatscale_assistant.domain.answer import Answer
 from chatscale_assistant.domain.conversation import Customer
 from chatscale_assistant.domain.interfaces import Responder
 from chatscale_assistant.http.admission import Admission
+from chatscale_assistant.http.bodies import read_object
 from chatscale_assistant.http.boundary import RECORD
 from chatscale_assistant.http.chat_response import Envelope, complete_body, stream_events, usage_of
 from chatscale_assistant.http.chat_schema import ChatRequest, parse_chat_request
 from chatscale_assistant.http.options import HttpOptions
 from chatscale_assistant.http.record import RequestRecord
-from chatscale_assistant.http.transport import read_object
 from chatscale_contract.assistant.endpoints import CUSTOMER_TOKEN_HEADER, FROM_ASSISTANT_HEADER
 from chatscale_contract.openai import sse
 from chatscale_contract.openai.errors import ApiError

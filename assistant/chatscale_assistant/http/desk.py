@@ -13,11 +13,11 @@ from chatscale_assistant.conversation.deadlines import where
 from chatscale_assistant.desk.chatwoot import ChatwootDesk, Incoming, read_event
 from chatscale_assistant.desk.signature import is_signed
 from chatscale_assistant.domain.interfaces import Responder
+from chatscale_assistant.http.bodies import BOUNDS, read_body
 from chatscale_assistant.http.boundary import RECORD
 from chatscale_assistant.http.lifecycle import Lifecycle
 from chatscale_assistant.http.options import HttpOptions
 from chatscale_assistant.http.record import RequestRecord
-from chatscale_assistant.http.transport import BOUNDS, read_body
 from chatscale_contract.assistant.endpoints import DESK_PATH
 from chatscale_contract.openai.bounded_json import parse_object
 from chatscale_contract.openai.errors import ApiError
@@ -63,7 +63,7 @@ class DeskHandlers:
         self._background += 1
         try:
             # A drain waits for it, as for a request.
-            with self.lifecycle.serving(RequestRecord(request_id, "", 0.0, DESK_PATH)):
+            with self.lifecycle.requests.serving(RequestRecord(request_id, "", 0.0, DESK_PATH)):
                 await self.desk.receive(incoming, self.responder.answer)
         except Exception as error:  # noqa: BLE001 - one message must not end the others
             log.error("message failed", extra={"request_id": request_id, **where(error)})  # noqa: TRY400

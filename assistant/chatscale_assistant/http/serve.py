@@ -13,11 +13,12 @@ from aiohttp import web
 
 from chatscale_assistant.http.app import Handlers, build_app
 from chatscale_assistant.http.boundary import RequestBoundary
-from chatscale_assistant.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle
+from chatscale_assistant.http.lifecycle import Lifecycle
 from chatscale_assistant.http.liveness import Heartbeat
 from chatscale_assistant.http.options import HttpOptions
 from chatscale_assistant.http.record import AccessLog, WriteLine, print_line
-from chatscale_assistant.http.transport import Connection, unsent_bytes
+from chatscale_process.http.connection import Connection, unsent_bytes
+from chatscale_process.http.open_requests import FLUSH_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ async def listening(
     if server is None:
         raise RuntimeError("the runner is not set up")
     server.request_handler = RequestBoundary(server.request_handler, lifecycle, AccessLog(write_line), options, clock)
-    lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
+    lifecycle.requests.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
     # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(
         lambda: Connection(server, loop=loop, options=options), host, port, backlog=BACKLOG

@@ -11,9 +11,9 @@ from aiohttp import web
 from chatscale_assistant import metrics
 from chatscale_assistant.errors import InvalidRequestError
 from chatscale_assistant.http.admission import Admission
+from chatscale_assistant.http.bodies import read_object
 from chatscale_assistant.http.boundary import RECORD
 from chatscale_assistant.http.options import HttpOptions
-from chatscale_assistant.http.transport import read_object
 from chatscale_contract.assistant.endpoints import TASKS_PATH
 from chatscale_contract.openai.errors import ApiError, bad_request
 from chatscale_contract.openai.sse import encode_json

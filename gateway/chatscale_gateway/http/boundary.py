@@ -19,7 +19,7 @@ from chatscale_gateway.http.client_address import client_address
 from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.tracing import Tracing
-from chatscale_gateway.http.transport import ResponseAbortedError, check_header_size, error_response
+from chatscale_process.http.connection import ResponseAbortedError, check_header_size, error_response
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class RequestBoundary:
         request[RECORD] = record
         span = self._tracing.start(request.headers, record) if self._tracing else None
         try:
-            with self._lifecycle.serving(record):
+            with self._lifecycle.requests.serving(record):
                 response = await self._answer(request, record)
                 record.status = response.status
                 return response

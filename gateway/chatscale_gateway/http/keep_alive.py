@@ -15,7 +15,7 @@ from chatscale.api.v1alpha1.routing import KeepAlive
 from chatscale_contract.openai import sse
 from chatscale_contract.openai.errors import ApiError
 from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, COMPLETIONS_PATH
-from chatscale_gateway.http.transport import ResponseAbortedError, reset_if_unframed
+from chatscale_process.http.connection import ResponseAbortedError, reset_if_unframed
 
 STREAM_HEADERS: Final = {
     hdrs.CACHE_CONTROL: "no-cache",

@@ -31,9 +31,9 @@ from chatscale_gateway.http.boundary import RECORD
 from chatscale_gateway.http.keep_alive import STREAM_HEADERS
 from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.options import HttpOptions
-from chatscale_gateway.http.transport import ResponseAbortedError
 from chatscale_gateway.keys.caller import Caller
 from chatscale_gateway.routing.catalog import ModelKey
+from chatscale_process.http.connection import ResponseAbortedError
 
 HEARTBEAT_S: Final = 5.0
 """A stream that has no snapshot to send for this long sends a comment."""

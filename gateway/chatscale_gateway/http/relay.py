@@ -28,7 +28,6 @@ from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.spending import GENERATING_PATHS, Spending, reserve
 from chatscale_gateway.http.stream_scanner import StreamScanner
 from chatscale_gateway.http.tracing import replace_trace_headers
-from chatscale_gateway.http.transport import ResponseAbortedError, reset_if_unframed
 from chatscale_gateway.http.usage import find_usage
 from chatscale_gateway.routing.catalog import Model
 from chatscale_gateway.routing.outcomes import MAX_ATTEMPTS, Failure, Outcome, Usage, classify
@@ -40,6 +39,7 @@ from chatscale_gateway.upstream.interface import (
     Upstream,
     UpstreamResponse,
 )
+from chatscale_process.http.connection import ResponseAbortedError, reset_if_unframed
 
 BUFFERED_BYTES: Final = 1024**2
 """A response that is not streamed is held back up to this size, so that a cut one becomes a 502."""

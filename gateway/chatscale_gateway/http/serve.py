@@ -23,15 +23,16 @@ from chatscale_gateway.http.authentication import Authentication
 from chatscale_gateway.http.boundary import RequestBoundary
 from chatscale_gateway.http.handlers import ApiHandlers
 from chatscale_gateway.http.intake import Intake
-from chatscale_gateway.http.lifecycle import FLUSH_TIMEOUT_S, Lifecycle
+from chatscale_gateway.http.lifecycle import Lifecycle
 from chatscale_gateway.http.live import LiveFeed, LiveSource, running
 from chatscale_gateway.http.liveness import Heartbeat, liveness
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.relay import Relay
 from chatscale_gateway.http.tls import Certificates
 from chatscale_gateway.http.tracing import Tracing
-from chatscale_gateway.http.transport import Connection, unsent_bytes
 from chatscale_gateway.upstream.interface import Upstream
+from chatscale_process.http.connection import Connection, unsent_bytes
+from chatscale_process.http.open_requests import FLUSH_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ async def listening(
     server.request_handler = RequestBoundary(
         server.request_handler, lifecycle, AccessLog(write_line), options, clock, tracing
     )
-    lifecycle.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
+    lifecycle.requests.unsent_bytes = lambda: sum(unsent_bytes(connection) for connection in server.connections)
     # aiohttp's own sites create connections that answer invalid HTTP in plain text.
     listener = await loop.create_server(
         lambda: Connection(server, loop=loop, options=options), host, ports.api, backlog=BACKLOG,

@@ -14,7 +14,7 @@ from chatscale_contract.server.endpoints import CHAT_COMPLETIONS_PATH, COMPLETIO
 from chatscale_contract.server.environment import Env
 from chatscale_gateway.http.access_log import RequestRecord
 from chatscale_gateway.routing.outcomes import FAULTS, Outcome
-from chatscale_gateway.settings import SettingsError
+from chatscale_process.settings import SettingsError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -36,9 +36,9 @@ from chatscale_gateway.http.metric_events import MetricEvents
 from chatscale_gateway.http.options import HttpOptions
 from chatscale_gateway.http.serve import Ports, listening, print_line
 from chatscale_gateway.keys.key_ring import FoundKey, KeyRing
-from chatscale_gateway.logs import set_up_logs
 from chatscale_gateway.routing.catalog import Catalog, Model, ModelKey, Replica
 from chatscale_gateway.upstream.client import ReplicaClient
+from chatscale_process.logs import set_up_logs
 from tests.benchmarks.gateway.wire import GOOD_KEY, LIMIT_PER_MINUTE, LIMITED_KEY, MODEL
 
 KEY: Final = ModelKey("bench", MODEL)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from chatscale_assistant.settings import ENV_PREFIX, LogFormat, SecretFiles, Settings, SettingsError
+from chatscale_assistant.settings import ENV_PREFIX, SecretFiles, Settings
 from chatscale_contract.assistant.endpoints import GATEWAY_URL_VARIABLE, GRACE_VARIABLE, SPEC_FILE
+from chatscale_process.settings import LogFormat, SettingsError
 
 
 def test_an_empty_environment_gives_the_paths_of_the_contract():

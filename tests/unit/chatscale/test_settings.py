@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from chatscale.settings import LogFormat, Settings, SettingsError
+from chatscale.settings import Settings
+from chatscale_process.settings import LogFormat, SettingsError
 
 
 def test_an_empty_environment_gives_the_defaults():

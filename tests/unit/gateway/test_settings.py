@@ -4,7 +4,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from chatscale_gateway.settings import AuthMode, LogFormat, Settings, SettingsError
+from chatscale_gateway.settings import AuthMode, Settings
+from chatscale_process.settings import LogFormat, SettingsError
 
 
 def test_an_empty_environment_gives_the_defaults():

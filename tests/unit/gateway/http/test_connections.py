@@ -158,7 +158,7 @@ async def test_finishes_streams_and_held_requests_on_its_own_rollout():
         async with world.client.get(f"{world.admin_url}/readyz") as response:
             assert response.status == 503
         late = asyncio.ensure_future(read(world, stream=True))
-        await eventually(lambda: world.gateway.lifecycle.open_requests == 5)
+        await eventually(lambda: len(world.gateway.lifecycle.requests) == 5)
         go.set()
         assert all(text.endswith(b"data: [DONE]\n\n") for text in await asyncio.gather(*held, late))
         await drained

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 from chatscale_gateway.http.tracing import Tracing, build_tracing
-from chatscale_gateway.settings import SettingsError
+from chatscale_process.settings import SettingsError
 from tests.unit.gateway.http.fakes import (
     CHAT,
     Pod,

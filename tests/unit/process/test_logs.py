@@ -5,8 +5,8 @@ import logging
 import sys
 from pathlib import Path
 
-from chatscale.logs import JsonFormatter, TextFormatter
-from chatscale.settings import LogFormat
+from chatscale_process.logs import JsonFormatter, TextFormatter
+from chatscale_process.settings import LogFormat
 
 
 def a_record(**extra: object) -> logging.LogRecord:

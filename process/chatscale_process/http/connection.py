@@ -1,40 +1,66 @@
-"""HTTP below the API: connections, bodies and error responses.
+"""Client connections and error responses.
 
-Every cost that a client can cause is bounded: time to send headers and body, bytes, time to accept a response.
+Every cost that a client can cause is bounded: time to send headers, time to accept a response.
 """
 
 import asyncio
 import fcntl
 import logging
 import socket
+import struct
 import sys
 import termios
-from typing import Any, Final
+from typing import Final, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import LineTooLong
 from typing_extensions import override
 
-from chatscale_assistant.http.options import HttpOptions
-from chatscale_contract.openai.bounded_json import JsonBounds, parse_object
-from chatscale_contract.openai.errors import ApiError, bad_request
+from chatscale_contract.openai.errors import ApiError
 
 log = logging.getLogger(__name__)
 
 _BAD_REQUEST: Final = 400
-BOUNDS: Final = JsonBounds(depth=24, containers=200_000, commas=1_000_000, members=4096)
+
+
+class ResponseAbortedError(ConnectionError):
+    """The response has begun and cannot be completed: its connection is closed without the end of the body."""
+
+
+class ConnectionOptions(Protocol):
+    """Limits of a connection. Durations are in seconds, sizes in bytes."""
+
+    @property
+    def max_header_bytes(self) -> int:
+        """Names and values of all headers of a request. More gets 431."""
+
+    @property
+    def request_timeout_s(self) -> float:
+        """Time for a client to send the headers."""
+
+    @property
+    def write_timeout_s(self) -> float:
+        """A client that acknowledges no bytes for this long is disconnected."""
+
+    @property
+    def idle_timeout_s(self) -> float:
+        """Idle keep-alive connections."""
 
 
 class Connection(web.RequestHandler):
-    """A client connection. Answers bytes that are not valid HTTP in OpenAI's form, since no handler sees them."""
+    """A client connection.
+
+    It answers bytes that are not valid HTTP in OpenAI's shape, since no handler sees them, and closes connections
+    whose headers or acknowledgements do not arrive in time.
+    """
 
     __slots__ = ("_headers_timer", "_options")
 
-    def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop, options: HttpOptions) -> None:
+    def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop, options: ConnectionOptions) -> None:
         super().__init__(
             server,
             loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # as AppRunner passes it
+            access_log=None,  # type: ignore[arg-type]  # as AppRunner takes it
             keepalive_timeout=options.idle_timeout_s,
             max_field_size=options.max_header_bytes,
         )
@@ -43,9 +69,14 @@ class Connection(web.RequestHandler):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the kernel close the connection of a client that does not read."""
+        """Let the kernel close the connection of a client that does not read.
+
+        Only the kernel can: closing a transport waits for its buffers, and they may still hold the rest of a
+        response after the handler has returned.
+        """
         raw: socket.socket = transport.get_extra_info("socket")
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._options.write_timeout_s * 1000))
+        milliseconds = int(self._options.write_timeout_s * 1000)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         super().connection_made(transport)
 
     @override
@@ -77,13 +108,13 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
-            raise ConnectionError("the response has started, so no error response can follow")
-        # Neither message nor traceback: both quote bytes of the client.
-        log.info("not HTTP", extra={"status": status, "error": type(exc).__name__})
+            raise ResponseAbortedError("the response has started, so no error response can follow")
+        # Neither message nor traceback: both quote bytes of the client, which may be a prompt.
+        log.info("not HTTP", extra={"status": status, "error": type(exc).__name__, "remote": request.remote})
         if isinstance(exc, LineTooLong):
             response = error_response(headers_too_large(self._options))
         else:
-            text = "the request is not valid HTTP" if status == _BAD_REQUEST else "the assistant failed"
+            text = "the request is not valid HTTP" if status == _BAD_REQUEST else "the request failed"
             response = error_response(
                 ApiError(status, text, code="malformed_request" if status == _BAD_REQUEST else None)
             )
@@ -91,38 +122,13 @@ class Connection(web.RequestHandler):
         return response
 
 
-async def read_object(http: web.Request, options: HttpOptions, limit: int) -> dict[str, Any]:
-    """The JSON object in the body.  limit: bytes.  Raises ApiError 400, 408 or 413."""
-    return parse_object(await read_body(http, options, limit), BOUNDS)
-
-
-async def read_body(http: web.Request, options: HttpOptions, limit: int) -> bytes:
-    """The body.  limit: bytes.  Raises ApiError 400, 408 or 413."""
-    if http.content_length is not None and http.content_length > limit:
-        raise _too_large(limit)
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(options.request_timeout_s):
-            while part := await http.content.readany():
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                parts.append(part)
-    except TimeoutError as error:
-        text = f"the body did not arrive within {options.request_timeout_s:g} seconds"
-        raise ApiError(408, text, code="timeout") from error
-    except web.RequestPayloadError as error:
-        raise bad_request("the body does not match its headers") from error
-    return b"".join(parts)
-
-
-def headers_too_large(options: HttpOptions) -> ApiError:
+def headers_too_large(options: ConnectionOptions) -> ApiError:
     """The 431 that names the limit."""
     text = f"the request line and headers must not exceed {options.max_header_bytes} bytes"
     return ApiError(431, text, code="headers_too_large")
 
 
-def check_header_size(request: web.BaseRequest, options: HttpOptions) -> None:
+def check_header_size(request: web.BaseRequest, options: ConnectionOptions) -> None:
     """Raises ApiError 431. aiohttp limits single headers only."""
     if sum(len(name) + len(value) for name, value in request.raw_headers) > options.max_header_bytes:
         raise headers_too_large(options)
@@ -131,6 +137,15 @@ def check_header_size(request: web.BaseRequest, options: HttpOptions) -> None:
 def error_response(error: ApiError) -> web.Response:
     """The complete response to a request that failed before the first byte of its response."""
     return web.json_response(error.body(), status=error.status, headers=error.headers())
+
+
+def reset_if_unframed(request: web.BaseRequest) -> None:
+    """Reset the connection of an HTTP/1.0 client. There the end of a connection is the end of a complete body."""
+    transport = request.transport
+    if request.version < HttpVersion11 and transport is not None:
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
 
 
 def unsent_bytes(connection: asyncio.Protocol) -> int:
@@ -144,7 +159,3 @@ def unsent_bytes(connection: asyncio.Protocol) -> int:
     except (OSError, ValueError):
         return buffered  # the socket was closed in the meantime
     return buffered + int.from_bytes(in_kernel, sys.byteorder)
-
-
-def _too_large(limit: int) -> ApiError:
-    return ApiError(413, f"the body is larger than {limit} bytes", code="body_too_large")

@@ -4,6 +4,7 @@
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,8 +12,8 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter as BaseJsonFormatter
 from typing_extensions import override
 
-_NOT_FIELDS: Final = (*RESERVED_ATTRS, "taskName")
-"""Attributes of a record that did not come in `extra`."""
+_NOT_FIELDS: Final = (*RESERVED_ATTRS, "taskName", "settings")
+"""Attributes of a record that did not come in `extra`; kopf attaches `settings` to its own records."""
 
 
 class JsonFormatter(BaseJsonFormatter):
@@ -52,14 +53,16 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def set_up_logs(level: str, *, as_json: bool) -> None:
-    """Send the process's logs to stderr."""
+def set_up_logs(level: str, *, as_json: bool, quiet: Iterable[str]) -> None:
+    """Send the process's logs to stderr.
+
+    quiet: loggers of libraries that log at WARNING at least, e.g. because they log headers and bodies at DEBUG.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # At DEBUG these log headers and bodies, which hold credentials and prompts.
-    for library in ("asyncio", "aiohttp", "kubernetes"):
+    for library in quiet:
         logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(capture=True)

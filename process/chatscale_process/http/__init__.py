@@ -1,0 +1,1 @@
+"""HTTP below an API: client connections, error responses and open requests."""
