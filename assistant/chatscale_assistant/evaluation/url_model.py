@@ -7,7 +7,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
+from typing_extensions import override
 
+from chatscale_assistant.domain.interfaces import ChatModel
 from chatscale_assistant.errors import SourceError
 
 Message = dict[str, Any]
@@ -17,7 +19,7 @@ _SHOWN: Final = 200
 
 
 @dataclass(slots=True)
-class UrlModel:
+class UrlModel(ChatModel):
     """The client. `drafts` and `seconds` record what `write` returned."""
 
     session: aiohttp.ClientSession
@@ -28,6 +30,7 @@ class UrlModel:
     drafts: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
+    @override
     async def write(self, system: str, user: str, *, max_tokens: int, timeout_s: float) -> str | None:
         """The text; None if it does not come in time."""
         started = time.monotonic()
