@@ -127,7 +127,7 @@ class FusedDecoder:
     def forward(self, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
         """Logits (rows, vocab) after the last token of each row, in the model's number format."""
         residual = functional.embedding(batch.ids, self._embed.weight)
-        if self.loops is not None:
+        if self.loops is not None and not kv.pages:
             hidden = self._with_loops(residual, batch, kv, self.loops)
         elif self._rotations is None:
             hidden = self._with_torch(residual, batch, kv)

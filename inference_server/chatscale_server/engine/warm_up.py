@@ -43,6 +43,8 @@ GRAPH_GAIN: Final = 1.05
 GRAPH_PROBES: Final = 5
 LOOP_PROBES: Final = (2, 0.3)
 """Minimum number and minimum seconds of the decode steps that compare the compiled loops with torch's operators."""
+LOOP_HIDDEN: Final = 256
+"""Minimum width of a model whose loops are compiled. Compiling takes seconds, and a step of a smaller one a few ms."""
 LOOP_POSITION: Final = 128
 """Position of the tokens in these steps."""
 REHEARSED_TOKENS: Final = (1, 8, 24, 64, 136, 320, 700, 1400, 2048, 4096)
@@ -122,7 +124,7 @@ def _fuse(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tens
 def use_loops(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
     """On a CPU, compile what fused layers compute between their products, if results stay the same and it is faster."""
     decoder = model.decoder
-    if plan.device.type != "cpu" or decoder is None:
+    if plan.device.type != "cpu" or decoder is None or plan.config.hidden_size < LOOP_HIDDEN:
         return
     try:
         loops = decoder.compile_loops(model.cache, plan.max_model_len)
