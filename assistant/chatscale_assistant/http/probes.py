@@ -37,7 +37,9 @@ class ProbeHandlers:
         http[RECORD].route = READYZ_PATH
         if self.lifecycle.ready:
             return web.Response(text="ready\n")
-        return web.Response(status=503, text="leaving\n" if self.lifecycle.leaving else "no index yet\n")
+        return web.Response(
+            status=503, text="leaving\n" if self.lifecycle.leaving else "the first index is not ready\n"
+        )
 
     async def metrics(self, http: web.Request) -> web.Response:
         """The Prometheus text exposition."""

@@ -236,8 +236,7 @@ class Knowledge(Retriever):
                         return
                     await self._embed_with(encoder, index)
             if self._newest is not index.content:
-                self._incomplete.set()  # the sources changed: begin with what is missing now
-                return
+                return  # the sources changed: once the new content is in use, `_use` starts the embedding of its text
         await self._build(index.content)
         if self._builder.failure:
             raise SourceError(self._builder.failure)

@@ -199,3 +199,25 @@ async def test_knowledge_is_settled_once_its_vectors_are_there_or_cannot_be_comp
         async with asyncio.timeout(30), shop.knowledge.running():
             await shop.knowledge.settled.wait()
             assert shop.knowledge.is_complete is (encoder is good)
+
+
+async def test_embedding_waits_for_newer_content_and_does_not_occupy_the_event_loop(tmp_path):
+    first, second = WordEncoder("first"), WordEncoder("second")
+    async with Shop(tmp_path, first).complete():
+        pass  # the first encoder has nothing left to do
+    shop = Shop(tmp_path, first, second)
+    await shop.knowledge.refresh()
+
+    async with shop.knowledge._building:
+        shop.write("policies/policy.md", POLICY.replace("30 days", "45 days"))
+        refresh = asyncio.create_task(shop.knowledge.refresh())
+        await eventually(lambda: shop.knowledge._newest is not shop.knowledge._content)
+        shop.knowledge._incomplete.clear()
+        await shop.knowledge._embed()
+        assert not shop.knowledge._incomplete.is_set()
+
+    await refresh
+    assert shop.knowledge._incomplete.is_set()
+    async with shop.knowledge.running():
+        await eventually(lambda: shop.knowledge.is_complete)
+        assert await shop.texts("take shoes back", limit=1) == ["We take shoes back for 45 days."]
