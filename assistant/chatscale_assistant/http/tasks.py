@@ -73,6 +73,9 @@ class TaskHandlers:
         body.pop(MODEL_FIELD, None)
         async with self.admission.place():
             if BATCH_FIELD in body:
+                if unknown := sorted(body.keys() - {BATCH_FIELD, SHARED_FIELD}):
+                    text = f"{unknown[0]!a:.60}: expected no field beside {BATCH_FIELD} and {SHARED_FIELD} in a batch"
+                    raise bad_request(text, param=unknown[0][:60])
                 return await self._run_batch(http, name, body[BATCH_FIELD], body.get(SHARED_FIELD, {}))
             record.items = 1
             output = await self._run_one(name, body)

@@ -5,6 +5,7 @@ Inputs come from shops' own programs and may be hostile: every text, list and nu
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
@@ -20,6 +21,9 @@ MAX_SHOWN_ERRORS: Final = 5
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """The shop's id of a thing or person: no control characters."""
+_PREFIX: Final = re.compile(r"^(?:(?:Input|Value) should (?:be )?|(?:Tuple|List|String|Dictionary) should have )")
+_COUNTED: Final = re.compile(r" after validation, not \d+$")
+_NAMED_FIELD: Final = re.compile(r"([a-z_]+(?:\[\d+\]|\.[a-z_]+)*): (?=expected )")
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -83,10 +87,21 @@ def parse_input(task: str, model: type[M], data: object) -> M:
 def invalid(task: str, error: ValidationError) -> InvalidRequestError:
     """The error of an input that does not match its schema; `param` is the first field that is wrong."""
     found = error.errors(include_url=False)
-    lines = [f"{task}: {_path(each['loc'])}: {_expectation(each)}" for each in found[:MAX_SHOWN_ERRORS]]
-    if len(found) > MAX_SHOWN_ERRORS:
-        lines.append(f"and {len(found) - MAX_SHOWN_ERRORS} more")
-    return InvalidRequestError("; ".join(lines), _path(found[0]["loc"]))
+    places = {each["loc"][:end] for each in found for end in range(len(each["loc"]))}
+    # A list whose items are invalid is also reported as too short, which is not what the caller has to correct.
+    faults = [each for each in found if each["type"] != "too_short" or each["loc"] not in places]
+    described = [_place_and_expectation(each) for each in faults[:MAX_SHOWN_ERRORS]]
+    lines = [f"{task}: {place}: {expectation}" for place, expectation in described]
+    if len(faults) > MAX_SHOWN_ERRORS:
+        lines.append(f"and {len(faults) - MAX_SHOWN_ERRORS} more")
+    return InvalidRequestError("; ".join(lines), described[0][0])
+
+
+def _place_and_expectation(error: Any) -> tuple[str, str]:
+    """A validator of a whole input begins its message with the field, such as `stock: expected ...`."""
+    place, expectation = _path(error["loc"]), _expectation(error)
+    named = _NAMED_FIELD.match(expectation) if not error["loc"] else None
+    return (named[1], expectation[named.end() :]) if named else (place, expectation)
 
 
 def _path(location: tuple[str | int, ...]) -> str:
@@ -107,13 +122,15 @@ def _expectation(error: Any) -> str:
         case "value_error":
             return str(error["ctx"]["error"])
         case "finite_number":
-            return f"expected a finite number, found {shown(error['input'])}"
+            message = "a finite number"
+        case "timezone_aware":
+            message = "a time with a time zone"
+        case "string_pattern_mismatch":
+            message = f"text that matches {error['ctx']['pattern']}"
         case _:
-            message = str(error["msg"])
-            for prefix in ("Input should be ", "Input should ", "Value should "):
-                message = message.removeprefix(prefix)
+            message = _PREFIX.sub("", _COUNTED.sub("", str(error["msg"])))
             message = message[:1].lower() + message[1:]
-            return f"expected {message}, found {shown(error['input'])}"
+    return f"expected {message}, found {shown(error['input'])}"
 
 
 def shown(value: object) -> str:

@@ -114,11 +114,13 @@ async def test_a_task_has_one_result_or_one_per_input():
         # `model` names the assistant for the gateway, which forwards the body as it is.
         one = await world.post("/v1/tasks/double", {"model": "shop", "number": 2})
         batch = await world.post("/v1/tasks/double", {"inputs": [{"number": 1}, {"number": "x"}, 3]})
+        misspelt = await world.post("/v1/tasks/double", {"inputs": [{"number": 1}], "langage": "fr"})
         unknown = await world.post("/v1/tasks/triple", {})
         wrong = await world.post("/v1/tasks/double", {})
         _, listed = await world.get("/v1/tasks")
 
     assert one[1] == {"object": "task.result", "task": "double", "output": {"number": 4, "engine": "double"}}
+    assert (misspelt[0], misspelt[1]["error"]["param"]) == (400, "langage")
     first, second, third = batch[1]["data"]
     assert first == {"index": 0, "output": {"number": 2, "engine": "double"}}
     assert second["error"]["param"] == "inputs[1].number"

@@ -37,7 +37,7 @@ SHOP = {"purchases": CSV, "stock": {"tea": 2}}
             "review-risk",
             {"reviews": [REVIEW, REVIEW | {"rating": 9}]},
             "reviews[1].rating: expected 1 to 5, found 9.0",
-            "input",
+            "reviews[1].rating",
             id="rating outside the scale",
         ),
         pytest.param(
@@ -65,7 +65,7 @@ SHOP = {"purchases": CSV, "stock": {"tea": 2}}
             "order-advice",
             {"items": [ITEM, ITEM]},
             "items[1]: expected each id once, found 'a' again",
-            "input",
+            "items[1]",
             id="the same item twice",
         ),
         pytest.param("order-advice", {}, "expected at least one of items and parcels", "input", id="nothing to advise"),
@@ -136,27 +136,25 @@ SHOP = {"purchases": CSV, "stock": {"tea": 2}}
             "recommend",
             SHOP | {"stock": {"tea": 0}},
             "stock: expected at least one item in stock",
-            "input",
+            "stock",
             id="nothing in stock",
         ),
         pytest.param(
             "product-copy",
             {"name": "Lamp", "attributes": {"link": "see https://x.example"}},
             'attributes.link: expected plain text without markup, links and control characters, found "link: see',
-            "input",
+            "attributes.link",
             id="a link in a field",
         ),
         pytest.param(
-            "product-copy", {"name": "Lamp <b>"}, "name: expected plain text without markup", "input", id="markup"
+            "product-copy", {"name": "Lamp <b>"}, "name: expected plain text without markup", "name", id="markup"
         ),
-        pytest.param(
-            "product-copy", {"name": "Lamp\x00"}, "name: expected plain text", "input", id="control character"
-        ),
+        pytest.param("product-copy", {"name": "Lamp\x00"}, "name: expected plain text", "name", id="control character"),
         pytest.param(
             "product-copy",
             {"name": "Lamp", "price": "49.90"},
             'expected price and currency together, found price "49.90" and currency None',
-            "input",
+            "texts",
             id="price without currency",
         ),
         pytest.param(
@@ -216,3 +214,43 @@ async def test_takes_mixed_and_odd_texts(text, context):
     result = await TASKS["sentiment"].run({"text": text}, context)
     assert 0 <= result.positive <= 1
     result.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "message"),
+    [
+        pytest.param(
+            "review-risk",
+            {"reviews": [REVIEW | {"at": "2026-11-01T00:00:00"}]},
+            'review-risk: reviews[0].at: expected a time with a time zone, found "2026-11-01T00:00:00"',
+            id="an invalid item is no short list",
+        ),
+        pytest.param(
+            "review-risk",
+            {"reviews": []},
+            "review-risk: reviews: expected at least 1 item, found a list of 0",
+            id="a list",
+        ),
+        pytest.param(
+            "sentiment", {"text": ""}, 'sentiment: text: expected at least 1 character, found ""', id="a text"
+        ),
+        pytest.param(
+            "recommend",
+            {"purchases": "customer,item,date", "stock": {}},
+            "recommend: stock: expected at least one item in stock, found none of 0",
+            id="a rule between fields",
+        ),
+        pytest.param(
+            "product-copy",
+            {"name": "Lamp", "price": "1.299,00", "currency": "EUR"},
+            r'product-copy: price: expected text that matches ^\d{1,9}(\.\d{1,3})?$, found "1.299,00"',
+            id="a pattern",
+        ),
+    ],
+)
+async def test_an_error_has_one_line_with_field_expectation_and_found_value(context, task, data, message):
+    with pytest.raises(InvalidRequestError) as error:
+        await TASKS[task].run(data, context)
+
+    assert str(error.value) == message
+    assert error.value.param == message.split(": ")[1]
