@@ -44,7 +44,7 @@ ceo, founder, founded, owner, boss=ceo, founder, founded, owner, boss | 老板, 
 affiliate, referral, refer a friend, influencer=affiliate, referral, influencer | 推广, 返利, 网红 | affiliation, parrainage, influenceur, influenceurs
 newsletter, catalog by mail=newsletter, catalog | 电子报, 订阅 | newsletter, infolettre
 app, mobile app=app | 应用, 小程序 | appli, application
-engraving, engrave, personalized, custom made=engraving, engrave, personalized, custom | 刻字, 定制 | gravure, graver, personnaliser, sur mesure=gravure, graver, personnaliser, mesure
+engraving, engrave, personalized, custom made=engraving, engrave, personalized | 刻字, 定制 | gravure, graver, personnaliser, sur mesure=gravure, graver, personnaliser, mesure
 sample, samples | 小样, 样品 | échantillon, échantillons
 size chart, size guide=chart, guide | 尺码表 | guide des tailles=guide
 parking | 停车 | parking
