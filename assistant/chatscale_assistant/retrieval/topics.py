@@ -12,13 +12,13 @@ from typing import Final
 
 TOPICS: Final = """
 gift wrapping, gift wrap, wrap=wrapping, wrap | 礼品包装, 包装=包装 | emballage cadeau, papier cadeau, paquet cadeau, paquets cadeaux=emballage, paquet
-repair, fix, mend=repair, fix, mend | 维修, 修理, 修吗, 能修 | réparer, réparez, réparation, réparations
+repair, fix, mend=repair, fix, mend | 维修, 修理, 修吗 | réparer, réparez, réparation, réparations
 installation, install, assemble, assembly=installation, install, assemble, assembly | 安装, 组装 | installer, installation, installez, monter, montage
 spare part, spare parts=spare | 配件, 零件 | pièce détachée, pièces détachées=détachée
 loyalty, loyalty program, reward, points=loyalty, reward, point | 积分, 会员 | fidélité, points, point
 promo code, coupon code, voucher code, discount code=promo, coupon, voucher, discount | 优惠码, 折扣码 | code promo, code de réduction, bon de réduction=promo, réduction
 student, students | 学生 | étudiant, étudiants
-price match, match the price=match | 差价, 保价 | alignez, aligner, concurrence
+price match, match the price=match | 保价 | alignez, aligner, concurrence
 black friday, clearance, seasonal sale=friday, clearance, seasonal | 黑五, 黑色星期五, 双十一, 清仓 | black friday, soldes=friday, soldes
 instalment, instalments, installments, klarna=instalment, installment, klarna | 分期 | en trois fois, en quatre fois, payer en plusieurs fois, mensualités=mensualité, échelonné
 bitcoin, crypto, cryptocurrency | 比特币, 加密货币 | bitcoin, cryptomonnaie
@@ -48,6 +48,6 @@ engraving, engrave, personalized, custom made=engraving, engrave, personalized |
 sample, samples | 小样, 样品 | échantillon, échantillons
 size chart, size guide=chart, guide | 尺码表 | guide des tailles=guide
 parking | 停车 | parking
-workshop, course, lesson=workshop, lesson=workshop, lesson, course | 课程, 课吗 | cours de, atelier=cours, atelier
+workshop, course, lesson=workshop, lesson | 课程, 课吗 | atelier
 fax | 传真 | fax
 """
