@@ -20,7 +20,7 @@ lint: .venv/.synced ## ruff: rules and format
 
 types: .venv/.synced ## mypy, strict
 	$(PY) -m mypy
-	$(PY) -m mypy -p hack
+	$(PY) -m mypy -p hack -p tests.benchmarks
 
 contracts: .venv/.synced ## import-linter: the layers of docs/architecture.md
 	.venv/bin/lint-imports

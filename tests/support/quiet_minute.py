@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from hack import kube
 from tests.integration.operator_process import OperatorProcess
 from tests.support.builders import a_chatmodel
@@ -39,6 +41,7 @@ class Cost:
     def cpu_s_per_minute(self) -> float:
         return self.cpu_s / self.minutes
 
+    @override
     def __str__(self) -> str:
         parts = ", ".join(f"{what} {count}" for what, count in sorted(self.requests.items()))
         return (

@@ -27,6 +27,8 @@ from chatscale_assistant.tasks.schema import (
 )
 
 ENGINE: Final = "review-risk/1"
+MAX_RATING: Final = 1_000_000
+"""A larger end of the rating scale is a mistake in the input, and the width of the scale could overflow."""
 MAX_REVIEWS: Final = 50_000
 MAX_EVIDENCE: Final = 5
 """Reviews that are named for each reason."""
@@ -45,6 +47,9 @@ class Signal(StrEnum):
     COPIED_TEXT = "copied_text"
 
 
+ScaleEnd = Annotated[float, Field(ge=-MAX_RATING, le=MAX_RATING)]
+
+
 class Review(TaskModel):
     """One review."""
 
@@ -59,8 +64,8 @@ class ReviewRiskInput(LocalisedInput):
     """Reviews of a shop. The more reviews of other people there are, the more certain the result."""
 
     reviews: Annotated[tuple[Review, ...], Field(min_length=1, max_length=MAX_REVIEWS)]
-    lowest_rating: float = Field(default=1, description="Lower end of the rating scale.")
-    highest_rating: float = Field(default=5, description="Upper end of the rating scale.")
+    lowest_rating: ScaleEnd = Field(default=1, description="Lower end of the rating scale.")
+    highest_rating: ScaleEnd = Field(default=5, description="Upper end of the rating scale.")
     limit: int = Field(default=100, ge=1, le=MAX_REVIEWS, description="Reviewers in the result, most suspicious first.")
 
     @model_validator(mode="after")

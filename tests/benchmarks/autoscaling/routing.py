@@ -49,7 +49,7 @@ class Compared:
 def jobs(chosen: plan.Set) -> list[Job]:
     """All runs, in pairs that differ only in the routing."""
     chosen = replace(chosen, final_hours=HOURS)
-    tracks = [
+    tracks: list[tuple[Traffic, str, int | None]] = [
         (plan.traffic(chosen, trace, profile), profile, None) for profile in chosen.profiles for trace in chosen.traces
     ]
     for slots in FEW_SLOTS:

@@ -104,7 +104,7 @@ async def _read_peer(dispatcher: HoldingDispatcher, peer_admin_port: int) -> Non
 async def main(port: int, admin_port: int, *replica_ports: int) -> None:
     """Serve until the process is ended."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
-    set_up_logs("INFO", as_json=True)
+    set_up_logs("INFO", as_json=True, quiet=("asyncio", "aiohttp"))
     dispatcher = HoldingDispatcher(
         gateway=os.environ.get(NAME, "gateway-0"), instance="i", now=time.monotonic, rng=random.Random(1),
         max_held_bytes=10**9, events=MetricEvents(),

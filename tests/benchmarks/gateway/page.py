@@ -168,7 +168,7 @@ def _keys(results: Results) -> str:
     limits, fairness = results.limits, results.fairness
     if limits is None or fairness is None:
         return ""
-    rows = [
+    rows: list[Sequence[str]] = [
         ("output tokens allowed", f"{limits.allowed_tokens:,.0f}"),
         ("output tokens used", f"{limits.used_tokens:,} ({limits.used_share:.1%})"),
         ("requests answered, cancelled, refused", f"{limits.answered:,}, {limits.cancelled:,}, {limits.refused:,}"),

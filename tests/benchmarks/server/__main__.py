@@ -184,6 +184,8 @@ async def _round(
                 await _http_costs(results, ours, crowds, number)
             case "generate":
                 await _generate(results, model, options, alone)
+            case _:
+                raise ValueError(f"--peers: expected chatscale, serve, bare or generate, found {kind!r}")
         _tell(f"round {number + 1}: {kind} done, load average {machine.load_average():.1f}")
 
 

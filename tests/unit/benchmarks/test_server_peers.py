@@ -5,8 +5,10 @@ import math
 
 import pytest
 
+from chatscale_contract.server.environment import SimulatedProfile
 from tests.benchmarks.server.client import Figures
-from tests.benchmarks.server.http_cost import Pair
+from tests.benchmarks.server.http_cost import Pair, http_costs
+from tests.benchmarks.server.peers import simulated
 from tests.benchmarks.server.prefixes import Reuse
 from tests.benchmarks.server.report import GENERATE, OURS, SERVE, Results, page, targets, vllm_page, vllm_targets
 from tests.benchmarks.server.vllm import Beside
@@ -127,3 +129,9 @@ async def test_a_bare_loop_whose_requests_end_without_an_answer_says_so():
         with pytest.raises(RuntimeError, match="did not come to its end"):
             await asyncio.to_thread(BareLoop(server.worker).run, 2, [late])
         assert server.worker.listener is server.bridge
+
+
+async def test_each_cell_is_measured_over_http_and_in_the_bare_loop_of_the_same_server():
+    cells = [closed_loop(2, 4, 8, "0"), closed_loop(4, 4, 8, "0")]
+    pairs = await http_costs(simulated(SimulatedProfile.LLAMA_8B_A100, drain_delay_s=0), cells, 0)
+    assert [(pair.over_http > 0, pair.bare > 0) for pair in pairs] == [(True, True)] * 2

@@ -1,6 +1,7 @@
 """Tiny random models of several families, saved as any model from a hub would be."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -57,7 +58,7 @@ SCALED_FAMILIES = (
 )  # fmt: skip
 
 
-def a_network(family: str, *, seeded: bool = True):  # noqa: C901 - one case per family
+def a_network(family: str, *, seeded: bool = True) -> Any:  # noqa: C901 - one case per family
     """seeded: not where there is no real generator to seed."""
     if seeded:
         torch.manual_seed(1)

@@ -3,6 +3,9 @@ from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from chatscale_assistant.tasks.review_risk import ReviewRiskInput, assess_reviews, risk_by_reviewer
 from chatscale_assistant.tasks.reviews.groups import find_groups
@@ -124,3 +127,27 @@ def test_probabilities_are_finite_for_extreme_tables():
     rows = [(f"r{number % 3}", f"p{number % 2}", 1.0 + 4 * (number % 2)) for number in range(2000)]
     risk = risk_by_reviewer(table(rows))
     assert np.all((risk >= 0) & (risk <= 1))
+
+
+@pytest.mark.parametrize("ends", [(-1e308, 1e308), (0, 1e7), (-1e7, 0)])
+def test_refuses_a_scale_that_no_shop_has(ends):
+    lowest, highest = ends
+    with pytest.raises(ValidationError, match="1000000"):
+        assess([{"reviewer": "a", "product": "p", "rating": 0}], lowest_rating=lowest, highest_rating=highest)
+
+
+@given(
+    lowest=st.floats(-1e6, 1e6),
+    highest=st.floats(-1e6, 1e6),
+    rows=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("pq"), st.booleans()), min_size=1, max_size=12),
+)
+@example(lowest=0.0, highest=5e-324, rows=[("a", "p", True), ("b", "p", False)])
+@example(lowest=1.0, highest=1 + 2**-52, rows=[("a", "p", True), ("b", "p", False)])
+def test_every_scale_gives_probabilities(lowest, highest, rows):
+    assume(lowest < highest)
+    reviews = [
+        {"reviewer": reviewer, "product": product, "rating": highest if best else lowest}
+        for reviewer, product, best in rows
+    ]
+    found = assess(reviews, lowest_rating=lowest, highest_rating=highest)
+    assert all(0 <= each.probability <= 1 for each in found.values())
