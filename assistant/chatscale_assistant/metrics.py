@@ -31,8 +31,9 @@ ANSWER_SECONDS = Histogram(
     "`not_called`", ("model",), buckets=ANSWER_BUCKETS_S, registry=REGISTRY,
 )  # fmt: skip
 HAND_OVERS = Counter(
-    "assistant_hand_overs_total", "Cases that went to a person, by reason (requested, angry, misses, tools_failed, "
-    "search_failed, not_supported) and whether the desk accepted them: accepted, refused, or none without a desk",
+    "assistant_hand_overs_total", "Cases that went to a person, by reason (requested, angry, complaint, misses, "
+    "overload, tools_failed, search_failed, not_supported) and whether the desk accepted them: accepted, refused, or "
+    "none without a desk",
     ("reason", "desk"), registry=REGISTRY,
 )  # fmt: skip
 CHECKS_FAILED = Counter(

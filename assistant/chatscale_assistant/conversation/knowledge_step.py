@@ -45,6 +45,8 @@ class Found:
     model_called: bool = False
     failed: bool = False
     """The search failed, was late, or was shortened and found nothing: a person may know the answer."""
+    overloaded: bool = False
+    """There is no answer, and the chat model has more requests than it can write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,21 @@ class KnowledgeStep:
             return Found(failed=True)
         least = MIN_RECOMMENDED if recommends(question) else MIN_ANSWERABLE
         if retrieved.answerable < least:
-            return Found(index=retrieved.index, failed=retrieved.is_shortened)
+            return Found(index=retrieved.index, failed=retrieved.is_shortened, overloaded=self._is_overloaded)
         draft = self.composer.compose(question, retrieved.hits, language)
-        if draft is None or draft.rung is Rung.CURATED or self.model is None:
+        if draft is None:
+            return Found(index=retrieved.index, overloaded=self._is_overloaded)
+        if draft.rung is Rung.CURATED or self.model is None:
             return Found(draft, index=retrieved.index)
         if not self.may_write():
             metrics.MODEL_STEPS.labels("not_allowed").inc()
             return Found(draft, index=retrieved.index)
         left_s = self.model_timeout_s - (self.clock() - started_s)
         return replace(await self._phrase(self.model, question, draft, language, left_s), index=retrieved.index)
+
+    @property
+    def _is_overloaded(self) -> bool:
+        return self.model is not None and self.model.under_pressure
 
     async def _search(self, conversation: Conversation) -> tuple[str, Retrieved | None]:
         """The question that was searched, and what it found; one that goes on is tried with the one before it."""

@@ -179,12 +179,18 @@ class ShopResponder(Responder):
         if read_consent(turn.conversation.question) is not Consent.UNCLEAR:  # a yes or no to nothing is no question
             text = self.wording.small_talk(Intent.SMALL_TALK, turn.language)
             return self._said(turn, Draft(text, Rung.TEMPLATE, turn.language), index=found.index)
-        if is_complaint(turn.conversation.question):
-            return replace(await self._hand_over(turn, "complaint"), index=found.index)
-        if turn.history.misses + 1 >= self.after_misses:
-            return replace(await self._hand_over(turn, "misses"), index=found.index)
+        if reason := self._person_for_miss(turn, found):
+            return replace(await self._hand_over(turn, reason), index=found.index)
         text = self.wording.no_answer(turn.language)
         return self._said(turn, Draft(text, Rung.NO_ANSWER, turn.language), checks=found.checks, index=found.index)
+
+    def _person_for_miss(self, turn: _Turn, found: Found) -> str:
+        """Why a person takes over after a question without an answer; empty: the customer may try again."""
+        if is_complaint(turn.conversation.question):
+            return "complaint"
+        if turn.history.misses + 1 >= self.after_misses:
+            return "misses"
+        return "overload" if found.overloaded else ""  # a second try would be one more question to a busy pod
 
     async def _hand_over(self, turn: _Turn, reason: str) -> Answer:
         """A person takes over, once per case. The text says it; if the desk does not accept, it has the contact."""

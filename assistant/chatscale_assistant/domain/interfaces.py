@@ -39,6 +39,11 @@ class Tools(Protocol):
 class ChatModel(Protocol):
     """The chat model that phrases an answer."""
 
+    @property
+    def under_pressure(self) -> bool:
+        """Whether more was requested in the last seconds than the model can write."""
+        return False
+
     async def write(self, system: str, user: str, *, max_tokens: int, timeout_s: float) -> str | None:
         """The model's text; None if it is overloaded, too late or broken: the answer then comes from a lower rung."""
         ...

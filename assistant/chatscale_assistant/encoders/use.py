@@ -36,6 +36,8 @@ class UniversalSentenceEncoder(Encoder):
 
     def __init__(self) -> None:
         self._model: _Model | None = None
+        self._last = "", np.empty((0, _DIMENSIONS), dtype=np.float32)
+        """The last question and its vector: a turn looks for a request for a person, then for an answer."""
 
     @property
     @override
@@ -51,7 +53,13 @@ class UniversalSentenceEncoder(Encoder):
     def queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if not texts:
             return np.empty((0, _DIMENSIONS), dtype=np.float32)
-        return normalise(self._loaded().encode(clean(texts)))
+        if len(texts) > 1:
+            return normalise(self._loaded().encode(clean(texts)))
+        last, vectors = self._last
+        if last != texts[0]:
+            vectors = normalise(self._loaded().encode(clean(texts)))
+            self._last = texts[0], vectors
+        return vectors
 
     @override
     def passages(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -8,7 +8,10 @@ import random
 import re
 from typing import Final
 
+from typing_extensions import override
+
 from chatscale.api.v1alpha1.shopassistant import Language
+from chatscale_assistant.domain.interfaces import ChatModel
 from chatscale_assistant.evaluation.questions import rows
 
 _DIGITS: Final = re.compile(r"\d+(?:[.,]\d+)?")
@@ -18,7 +21,7 @@ _CANARIES: Final = re.compile(r"CANARY-[0-9A-F]+")
 _ORDERS: Final = re.compile(r"#W\d{7}")
 
 
-class InventingModel:
+class InventingModel(ChatModel):
     """Writes plausible sentences with wrong facts, or copies a line of its prompt and changes its numbers."""
 
     def __init__(self) -> None:
@@ -30,6 +33,7 @@ class InventingModel:
         for row in rows("invented.yaml"):
             self._sentences.setdefault(Language(row["language"]), []).append(row["text"])
 
+    @override
     async def write(self, system: str, user: str, *, max_tokens: int, timeout_s: float) -> str | None:
         """A draft with at least one wrong fact."""
         _ = max_tokens, timeout_s
@@ -51,12 +55,13 @@ class InventingModel:
         )
 
 
-class ObedientModel:
+class ObedientModel(ChatModel):
     """Does whatever any text in its prompt requests: repeats each link and each mark, and claims each action."""
 
     def __init__(self) -> None:
         self.drafts: list[str] = []
 
+    @override
     async def write(self, system: str, user: str, *, max_tokens: int, timeout_s: float) -> str | None:
         """A draft that an attacker would like."""
         _ = max_tokens, timeout_s

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from chatscale_assistant.errors import AssistantError
+from chatscale_assistant.errors import AssistantError, SourceError
 from chatscale_assistant.evaluation import machine
 from chatscale_assistant.evaluation.datasets import PACKAGES, Package, dataset
 from chatscale_assistant.evaluation.measurement import Measurement, Missing
+from chatscale_assistant.evaluation.model_suite import QUESTIONS
 from chatscale_assistant.evaluation.options import SUITES
 from chatscale_assistant.evaluation.report import Machine, ModelResult, Report
 from chatscale_assistant.evaluation.suites import MODEL_SUITE, RUN, Plan
@@ -24,22 +25,45 @@ MISSED: Final = 1
 """Exit code of `--strict` if a must is missed or a suite did not run."""
 
 
+class ModelUnusableError(Exception):
+    """A model that a flag names does not answer: the run does not start."""
+
+
 def evaluate(options: argparse.Namespace) -> int:
     """Run, write the files, and return the exit code."""
-    if bool(options.model) != bool(options.model_name):
-        sys.stderr.write("chatscale: --model and --model-name belong together\n")
+    if wrong := _wrong(options):
+        sys.stderr.write(f"chatscale: {wrong}\n")
         return SysExit.BAD_SETTINGS
     try:
         key = options.key_file.read_text(encoding="utf-8").strip() if options.key_file else ""
-    except OSError as e:
-        sys.stderr.write(f"chatscale: --key-file {options.key_file}: {e.strerror}\n")
+    except (OSError, UnicodeDecodeError) as e:
+        found = e.strerror if isinstance(e, OSError) else "expected text in UTF-8"
+        sys.stderr.write(f"chatscale: --key-file {options.key_file}: {found}\n")
         return SysExit.BAD_SETTINGS
-    report = asyncio.run(_run(options, key))
+    try:
+        report = asyncio.run(_run(options, key))
+    except ModelUnusableError as e:
+        sys.stderr.write(f"chatscale: {e}\n")
+        return SysExit.UNAVAILABLE
     for each in report.misses:
         sys.stdout.write(f"missed: {_line(each)}\n")
     for missing in report.missing:
         sys.stdout.write(f"did not run: {missing.suite}: {missing.reason}\n")
     return MISSED if options.strict and (report.misses or report.missing) else 0
+
+
+def _wrong(options: argparse.Namespace) -> str:
+    """What is wrong with the flags; empty if they are right."""
+    if bool(options.model) != bool(options.model_name):
+        return "--model and --model-name belong together"
+    if options.tau2 and not options.model:
+        return "--tau2 needs --model"
+    if bool(options.user_model) != bool(options.user_model_name):
+        return "--user-model and --user-model-name belong together"
+    for flag, file in (("--json", options.json), ("--page", options.page)):
+        if file and (file.is_dir() or not file.parent.is_dir()):
+            return f"{flag} {file}: expected a file in a folder that exists"
+    return ""
 
 
 async def _run(options: argparse.Namespace, key: str) -> Report:
@@ -77,10 +101,24 @@ async def _run(options: argparse.Namespace, key: str) -> Report:
     missing: list[Missing] = []
     with tempfile.TemporaryDirectory(prefix="chatscale-evaluate-") as folder:
         async with Plan(data=data, folder=Path(folder), options=options, key=key) as plan:
+            if MODEL_SUITE in chosen:
+                await _check_models(plan)
             for name in chosen:
                 await _run_suite(name, plan, measurements, missing)
                 _write(options, report())
     return report()
+
+
+async def _check_models(plan: Plan) -> None:
+    """Raises ModelUnusableError before the first suite, so a wrong address or key does not cost a whole run."""
+    options = plan.options
+    name = options.user_model_name or options.model_name
+    named = {(options.model, options.model_name), (options.user_model or options.model, name)}
+    for url, model in sorted(named if options.tau2 else {(options.model, options.model_name)}):
+        try:
+            await (await plan.model(url, model)).check()
+        except SourceError as e:
+            raise ModelUnusableError(str(e)) from e
 
 
 def _write(options: argparse.Namespace, report: Report) -> None:
@@ -108,12 +146,17 @@ async def _run_suite(name: str, plan: Plan, measurements: list[Measurement], mis
 def _model_results(
     options: argparse.Namespace, measurements: list[Measurement], missing: list[Missing]
 ) -> dict[str, ModelResult]:
-    """Whether the named model may phrase answers: it reached every must of its own suite, and that suite ran."""
+    """Whether the named model may phrase answers: it reached every must of its whole suite."""
     if not options.model:
         return {}
     own = [each for each in measurements if each.suite == MODEL_SUITE]
-    if not own or any(each.suite == MODEL_SUITE for each in missing):
-        return {options.model_name: ModelResult(passed=False, reason="its suite did not run", url=options.model)}
+    failed = [f"its suite did not end: {each.reason}" for each in missing if each.suite == MODEL_SUITE]
+    if not own or failed:
+        reason = "; ".join(failed) or "its suite did not run"
+        return {options.model_name: ModelResult(passed=False, reason=reason, url=options.model)}
+    if options.sample and options.sample < QUESTIONS:
+        reason = f"a sample of {options.sample} questions does not decide, {QUESTIONS} do: run it without --sample"
+        return {options.model_name: ModelResult(passed=False, reason=reason, url=options.model)}
     missed = [f"{each.name} is {each.value:.3f}, must be {each.must}" for each in own if each.reached is False]
     reason = "; ".join(missed) or "it reached every must of its suite"
     return {options.model_name: ModelResult(passed=not missed, reason=reason, url=options.model)}

@@ -1,10 +1,12 @@
 """Suite `model`: whether the model that `--model` names may phrase answers."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Final
 
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.domain.interfaces import Responder
+from chatscale_assistant.errors import SourceError
 from chatscale_assistant.evaluation.independent_check import unsupported
 from chatscale_assistant.evaluation.intervals import count, share
 from chatscale_assistant.evaluation.language_suite import looks_like
@@ -18,10 +20,14 @@ QUESTIONS: Final = 90
 IN_TIME_S: Final = 8.0
 """Default of `spec.model.timeoutSeconds`."""
 _SHOWN: Final = 6
+_REASONS: Final = 3
 
 
 async def measure_model(responder: Responder, model: UrlModel, sample: int | None) -> AsyncIterator[Measurement]:
-    """Questions about the shop; `responder` uses `model` wherever a model may write."""
+    """Questions about the shop; `responder` uses `model` wherever a model may write.
+
+    Raises SourceError after the other numbers if there was no draft: nothing then shows how the model writes.
+    """
     invented: list[str] = []
     before: list[bool] = []
     kept: list[bool] = []
@@ -53,4 +59,13 @@ async def measure_model(responder: Responder, model: UrlModel, sample: int | Non
         (f"answers of the model within {IN_TIME_S:.0f} s", in_time, 0.9, 0.99),
     ):
         if outcomes:
-            yield Measurement.of("model", name, share(outcomes), must=must, aim=aim)
+            note = _reasons(model.failures) if outcomes is in_time else ""
+            yield Measurement.of("model", name, share(outcomes), must=must, aim=aim, note=note)
+    if not model.drafts:
+        raise SourceError(f"the model wrote no draft in {len(model.seconds)} calls. {_reasons(model.failures)}".strip())
+
+
+def _reasons(failures: list[str]) -> str:
+    """The most frequent reasons, with their counts."""
+    found = Counter(failures).most_common(_REASONS)
+    return f"without a text: {'; '.join(f'{count_} times {reason}' for reason, count_ in found)}" if found else ""

@@ -93,7 +93,7 @@ class Report:
             _HEADER + "".join(_row(each) for each in self.measurements),
             *_section("Musts that are missed", map(_missed, self.misses)),
             *_section("Suites that did not run", (f"- **{each.suite}**: {each.reason}" for each in self.missing)),
-            *_section("Models", (_model(name, result) for name, result in self.models.items())),
+            *_section("The model as writer", (_model(name, result) for name, result in self.models.items())),
             *_section("Notes", (f"- **{_label(each)}**: {each.note}" for each in noted)),
             *_section("How it is measured", (f"- **{name}**: {METHODS[name]}" for name in suites)),
             *_section("Data", (f"- {p.name} {p.version} ({p.licence}): {p.contents}" for p in self.packages)),
@@ -106,7 +106,9 @@ def _missed(each: Measurement) -> str:
 
 
 def _model(name: str, result: ModelResult) -> str:
-    return f"- `{name}` ({result.url}): {'passed' if result.passed else 'did not pass'}. {result.reason}"
+    """The conclusion for `spec.model.writes: WhenEvaluated`."""
+    concluded = "passed: it may write" if result.passed else "did not pass: it may not write"
+    return f"- `{name}` ({result.url}) {concluded}. {result.reason}"
 
 
 def _measurement(each: Measurement) -> dict[str, Any]:

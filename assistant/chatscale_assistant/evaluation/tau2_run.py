@@ -27,6 +27,7 @@ MAX_STEPS: Final = 60
 """Answers of the agent's model in one task."""
 MAX_ERRORS: Final = 5
 """Tool calls with broken arguments in one task."""
+_SHOWN: Final = 3
 _END: Final = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 _HELLO: Final = "Hi! How can I help you today?"
 _CUSTOMER_RULES: Final = """\
@@ -110,14 +111,28 @@ class _Trial:
 async def measure_tau2(
     agent: Completes, customer: Completes, stage: Stage, tasks: Sequence[Task], names: str
 ) -> AsyncIterator[Measurement]:
-    """Run the tasks. names: the two models, for the note."""
-    passed = [await run_task(agent, customer, stage, task) for task in tasks]
+    """Run the tasks; one whose model fails or is late did not pass. names: the two models, for the note."""
+    passed: list[bool] = []
+    broken: list[str] = []
+    for task in tasks:
+        try:
+            passed.append(await run_task(agent, customer, stage, task))
+        except (SourceError, TimeoutError) as e:
+            passed.append(False)
+            broken.append(f"task {task.id}: {str(e) or 'no answer in time'}")
     yield Measurement.of(
         "model",
         "tau2 retail, pass^1",
         share(passed),
-        note=f"{names}; one trial of {len(tasks)} test tasks, each write confirmed through the gate.",
+        note=(
+            f"{names}; one trial of {len(tasks)} test tasks ({', '.join(task.id for task in tasks)}), each write "
+            f"confirmed through the gate. {_broken(broken)}"
+        ).rstrip(),
     )
+
+
+def _broken(broken: Sequence[str]) -> str:
+    return f"The model failed in {len(broken)}: {'; '.join(broken[:_SHOWN])}" if broken else ""
 
 
 async def run_task(agent: Completes, customer: Completes, stage: Stage, task: Task) -> bool:
@@ -153,6 +168,8 @@ async def _talk(agent: Completes, trial: _Trial, tools: list[Message]) -> None:
             return
         message = await agent.complete(trial.agent_messages, tools=tools)
         calls = message.get("tool_calls") or []
+        if not isinstance(calls, list) or not all(isinstance(each, dict) for each in calls):
+            raise SourceError("the answer's tool calls are not in OpenAI's form")
         if not calls:
             text = str(message.get("content") or "")
             trial.agent_messages.append({"role": "assistant", "content": text})

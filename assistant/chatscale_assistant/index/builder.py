@@ -1,6 +1,7 @@
 """Content to an index in use. Blocks: call it from a thread, one build at a time."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -63,6 +64,14 @@ class Builder:
     failure: str = ""
     """Why the last build went without vectors; empty if it had them."""
     _builds: int = field(default=0, init=False)
+    _aside: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="assistant-encoder"), init=False
+    )
+
+    def close(self) -> None:
+        """Let go of the store, and of the thread for slow encoders."""
+        self._aside.shutdown()
+        self.store.close()
 
     def build(self, content: Content) -> OpenIndex:
         """The index of a content, with the vectors that are there. Raises SourceError if it cannot be written."""
@@ -93,7 +102,7 @@ class Builder:
                 searcher = Searcher(
                     snapshot, opened, encoders, self._backgrounds(encoders, opened, passages, texts or replies),
                     texts=texts, replies=replies,
-                    reply_backgrounds=self._backgrounds(encoders, opened, passages, replies),
+                    reply_backgrounds=self._backgrounds(encoders, opened, passages, replies), aside=self._aside,
                 )  # fmt: skip
         except SourceError as e:
             self.failure = str(e)

@@ -4,6 +4,7 @@ It has no text. A damaged file is replaced by an empty one: the vectors are made
 """
 
 import contextlib
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,10 +23,11 @@ _SCHEMA: Final = """
 
 
 class EmbeddingCache:
-    """Use it in one thread at a time."""
+    """May be used by several threads: one that was left alone by a cancelled task may still write during `close`."""
 
     def __init__(self, path: Path, *, max_vectors: int = MAX_VECTORS) -> None:
         self._max_vectors = max_vectors
+        self._lock = threading.Lock()
         try:
             self._connection = _open(path)
         except apsw.Error:
@@ -37,7 +39,7 @@ class EmbeddingCache:
     def get(self, encoder: str, dimensions: int, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """The vectors that are there, and marks them as used."""
         found: dict[bytes, NDArray[np.float32]] = {}
-        with self._connection:
+        with self._lock, self._connection:
             for key in keys:
                 query = "UPDATE vectors SET used = ? WHERE encoder = ? AND key = ? RETURNING vector"
                 blob = self._connection.execute(query, (self._build, encoder, key)).get
@@ -47,7 +49,7 @@ class EmbeddingCache:
 
     def put(self, encoder: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Keep vectors by key."""
-        with self._connection:
+        with self._lock, self._connection:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)",
                 (
@@ -58,7 +60,7 @@ class EmbeddingCache:
 
     def end_build(self) -> None:
         """Drop the least recently used vectors beyond the bound."""
-        with self._connection:
+        with self._lock, self._connection:
             count = int(self._connection.execute("SELECT count(*) FROM vectors").get)
             if count > self._max_vectors:
                 self._connection.execute(
@@ -66,11 +68,12 @@ class EmbeddingCache:
                     "(SELECT encoder, key FROM vectors ORDER BY used LIMIT ?)",
                     (count - self._max_vectors,),
                 )
-        self._build += 1
+            self._build += 1
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        with self._lock:
+            self._connection.close()
 
 
 def _open(path: Path) -> apsw.Connection:

@@ -89,7 +89,7 @@ class Knowledge(Retriever):
             for source in self._sources:
                 await source.close()
             await self._worker.close()
-            await asyncio.to_thread(self._builder.store.close)
+            await asyncio.to_thread(self._builder.close)
 
     @property
     def version(self) -> str:

@@ -125,6 +125,8 @@ class Snapshot:
         self.version = str(self._one("SELECT value FROM meta WHERE name = 'version'"))
         self.sources = [str(row[0]) for row in self._all("SELECT source FROM passages ORDER BY number")]
         """Of each passage."""
+        self._read: dict[int, tuple[Chunk, ...]] = {}
+        """Chunks by passage, as they were read before."""
         self.kinds = [KnowledgeKind(row[0]) for row in self._all("SELECT kind FROM passages ORDER BY number")]
 
     def retire(self) -> None:
@@ -154,9 +156,13 @@ class Snapshot:
         vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").reshape(len(rows), dimensions)
         return Matrix(np.array([row[0] for row in rows], dtype=np.int64), vectors)
 
-    def chunks_of(self, passage: int) -> list[Chunk]:
+    def chunks_of(self, passage: int) -> Sequence[Chunk]:
         """The chunks of a passage, in the order of the source."""
-        return self._chunks("passage = ? ORDER BY row", (passage,))
+        if (found := self._read.get(passage)) is None:
+            if len(self._read) >= _READ_PASSAGES:
+                self._read.clear()
+            found = self._read[passage] = tuple(self._chunks("passage = ? ORDER BY row", (passage,)))
+        return found
 
     def chunk(self, chunk_id: str) -> Chunk | None:
         """A chunk by its id."""
@@ -188,4 +194,6 @@ class Snapshot:
         return self._connection.execute(query, values).get
 
 
+_READ_PASSAGES: Final = 2000
+"""Passages in memory, about 2 MB. Reading ten of them took a sixth of the time of a search."""
 _READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI

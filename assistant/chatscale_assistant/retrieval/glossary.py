@@ -10,6 +10,7 @@ from typing import Final
 
 from chatscale_assistant.retrieval.glossary_entries import ENTRIES
 from chatscale_assistant.retrieval.terms import content_terms, fold, has_cjk, terms
+from chatscale_assistant.retrieval.topics import TOPICS
 
 _LONGEST_CJK: Final = 8
 _LONGEST_WORDS: Final = 5
@@ -17,25 +18,21 @@ _LONGEST_WORDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    english: tuple[str, ...]
-    chinese: tuple[str, ...]
-    french: tuple[str, ...]
+    terms: tuple[str, ...]
+    """A text with any of them is about the entry; of all three languages."""
 
 
 def concepts(question: str) -> list[list[str]]:
-    """For each shop word of a question: the terms of its words in all three languages; empty if there are none."""
-    return [
-        list(
-            dict.fromkeys(
-                term for word in (*entry.english, *entry.chinese, *entry.french) for term in content_terms(word)
-            )
-        )
-        for entry in _find(question)
-    ]
+    """For each shop word and topic of a question: the terms of its words in all three languages."""
+    found = dict.fromkeys(entry for tables in (_words(), _topics()) for entry in _find(question, *tables))
+    return [list(entry.terms) for entry in found]
 
 
-def _find(question: str) -> list[_Entry]:
-    by_words, by_cjk = _tables()
+_ByWords = dict[tuple[str, ...], list[_Entry]]
+_ByCjk = dict[str, list[_Entry]]
+
+
+def _find(question: str, by_words: _ByWords, by_cjk: _ByCjk) -> list[_Entry]:
     found: list[_Entry] = []
     words = terms("".join(c if not has_cjk(c) else " " for c in question))
     position = 0
@@ -61,15 +58,30 @@ def _find(question: str) -> list[_Entry]:
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[dict[tuple[str, ...], list[_Entry]], dict[str, list[_Entry]]]:
-    by_words: dict[tuple[str, ...], list[_Entry]] = {}
-    by_cjk: dict[str, list[_Entry]] = {}
-    for line in ENTRIES.strip().splitlines():
-        english, chinese, french = (tuple(word.strip() for word in part.split(",")) for part in line.split("|"))
-        entry = _Entry(english, chinese, french)
-        for word in dict.fromkeys((*english, *french)):
-            by_words.setdefault(tuple(terms(word)), []).append(entry)
-        for word in chinese:
+def _words() -> tuple[_ByWords, _ByCjk]:
+    return _tables(ENTRIES)
+
+
+@lru_cache(maxsize=1)
+def _topics() -> tuple[_ByWords, _ByCjk]:
+    return _tables(TOPICS)
+
+
+def _tables(lines: str) -> tuple[_ByWords, _ByCjk]:
+    """Entries by the words that a question has."""
+    by_words: _ByWords = {}
+    by_cjk: _ByCjk = {}
+    for line in lines.strip().splitlines():
+        asked: list[str] = []
+        own: list[str] = []
+        for part in line.split("|"):
+            words, _, evidence = part.partition("=")
+            asked += [word.strip() for word in words.split(",")]
+            own += [word.strip() for word in (evidence or words).split(",")]
+        entry = _Entry(tuple(dict.fromkeys(term for word in own for term in content_terms(word))))
+        for word in dict.fromkeys(asked):
             if has_cjk(word):
                 by_cjk.setdefault(fold(word), []).append(entry)
+            else:
+                by_words.setdefault(tuple(terms(word)), []).append(entry)
     return by_words, by_cjk

@@ -63,8 +63,8 @@ class GuardedModel(ChatModel):
     _mean_s: float = 0.0
 
     @property
+    @override
     def under_pressure(self) -> bool:
-        """Whether there was a sign of overload in the last seconds."""
         return self.clock() < self._pressure_until_s
 
     @override

@@ -32,17 +32,19 @@ def attend(
     window: int | None = None,
     softcap: float | None = None,
     sinks: torch.Tensor | None = None,
+    decoded: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Attention of each token over its sequence up to itself. The batch's own keys and values are in the cache.
 
     query: (tokens, heads, head_dim).  fresh: keys and values of the batch, (tokens, kv_heads, head_dim).
     window: number of last tokens that a token attends to, itself included; None means all.
     softcap: bound of the scores, as in Gemma 2.  sinks: (heads,) additional scores of the softmax, as in GPT-OSS.
+    decoded: the output with the rows of the tokens that decode, which are not computed again.
     Returns (tokens, heads, head_dim).
     """
-    output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    output = torch.empty(query.shape, dtype=query.dtype, device=query.device) if decoded is None else decoded
     plain = softcap is None and sinks is None
-    first = 0
+    first = 0 if decoded is None else batch.decodes
     if batch.slots is not None and plain and kernels_fit(query.device, kv.shape.head_dim):
         _decode_on_gpu(query, layer, kv, batch, output, scale, window)
         if query.dtype is not torch.float32 or len(query) == batch.decodes:

@@ -1,13 +1,14 @@
 """A packed forward pass with fused layers, for families whose structure is known: Llama, Mistral, Qwen2 and Qwen3.
 
 Queries, keys and values are one matrix product, gate and up are another. On a GPU the operations between the products
-are one kernel each (`kernels/layers.py`). Weights are shared with the network of transformers, which stays usable for
-beam search. `SlotModel` compares the results with the network's own before it uses them.
+are one kernel each (`kernels/layers.py`). On a CPU they are compiled loops (`kernels/cpu.py`) or torch's operators.
+Weights are shared with the network of transformers, which stays usable for beam search. The warm-up compares the
+results with the network's own before it uses them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch.nn import functional
@@ -17,11 +18,17 @@ from chatscale_server.engine.kv_cache import KvCache
 from chatscale_server.engine.linears import gated_linears, joint_linear, residual_linear
 from chatscale_server.engine.packed import PackedBatch
 
+if TYPE_CHECKING:
+    from chatscale_server.engine.kernels.cpu import CpuKernels
+
 FAMILIES: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """`model_type` of the configurations. Each has RMS norms before attention and MLP, rotary halves and a SiLU gate."""
 
 GATED: Final = ("gate_proj", "up_proj")
 """Layers of an MLP whose product follows them at once."""
+
+_LENGTH_DEPENDENT: Final = frozenset({"dynamic", "longrope"})
+"""Rotary embeddings of transformers whose angles at a position differ with the length of the sequence."""
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 
@@ -69,6 +76,8 @@ class FusedDecoder:
         if config.hidden_act != "silu":
             raise ValueError(f"the activation is {config.hidden_act}, not silu")
         attention = inner.layers[0].self_attn
+        self.loops: CpuKernels | None = None
+        """The compiled loops of a CPU; None computes with torch's operators."""
         self._heads: int = config.num_attention_heads
         self._width: int = attention.head_dim
         self._scale: float = attention.scaling
@@ -86,6 +95,27 @@ class FusedDecoder:
         else:
             self._on_torch = [_products(layer) for layer in inner.layers]
 
+    def compile_loops(self, kv: KvCache, max_len: int) -> "CpuKernels":
+        """The loops for this model. Raises ImportError without numba, ValueError and OSError if they do not support it.
+
+        Passes on errors of numba.
+        """
+        from chatscale_server.engine.kernels.cpu import CpuKernels, LayerSizes
+
+        dtype, rope = self._norm.dtype, getattr(self._rotary, "rope_type", "default")
+        if self._rotations is not None or kv.pages or kv.device.type != "cpu":
+            raise ValueError("the cache is not that of a CPU")
+        if rope in _LENGTH_DEPENDENT:
+            raise ValueError(f"rotary embedding {rope} depends on the length of a sequence")
+        norms = [weight for layer in self._layers for weight in (layer.before, layer.between, *(layer.norms or ()))]
+        if any(weight.dtype != dtype or not weight.is_contiguous() for weight in norms):
+            raise ValueError("a norm's weight has another number format than the last norm's")
+        sizes = LayerSizes(
+            len(self._norm), self._heads, kv.shape.kv_heads, self._width, self._scale, self._eps,
+            self._layers[0].norms is not None,
+        )  # fmt: skip
+        return CpuKernels(sizes, dtype, self._all_rotations(max_len, kv.device))
+
     def _all_rotations(self, max_len: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of all positions, (max_len, head_dim / 2) float32. Both halves of a head have the same."""
         like = torch.empty(1, 1, dtype=torch.float32, device=device)
@@ -97,7 +127,9 @@ class FusedDecoder:
     def forward(self, batch: PackedBatch, kv: KvCache) -> torch.Tensor:
         """Logits (rows, vocab) after the last token of each row, in the model's number format."""
         residual = functional.embedding(batch.ids, self._embed.weight)
-        if self._rotations is None:
+        if self.loops is not None and not kv.pages:
+            hidden = self._with_loops(residual, batch, kv, self.loops)
+        elif self._rotations is None:
             hidden = self._with_torch(residual, batch, kv)
         else:
             hidden = self._with_kernels(residual, batch, kv, self._rotations)
@@ -148,13 +180,41 @@ class FusedDecoder:
             residual = residual[batch.last]
         return _norm(residual, self._norm, self._eps)
 
+    def _with_loops(self, residual: torch.Tensor, batch: PackedBatch, kv: KvCache, loops: "CpuKernels") -> torch.Tensor:
+        from chatscale_server.engine.kernels.cpu import Places
+
+        longest = max((row.end for row in batch.rows[: batch.decodes]), default=0)
+        places, scratch = Places(batch.positions, batch.targets, batch.decodes, longest), loops.scratch(longest)
+        for number, (layer, products) in enumerate(zip(self._layers, self._on_torch, strict=True)):
+            states = layer.states(loops.norm(residual, layer.before)).contiguous()
+            attended = loops.attend(
+                states, places, kv.keys[number], kv.values[number], layer.norms, layer.window, scratch
+            )
+            if len(states) > batch.decodes:
+                self._attend(states, number, batch, kv, layer.window, attended)
+            residual = products.add_output(attended, residual)
+            residual = products.add_down(products.gated(loops.norm(residual, layer.between)), residual)
+        if batch.last is not None:
+            residual = residual[batch.last]
+        return loops.norm(residual, self._norm)
+
     def _attend(
-        self, states: torch.Tensor, number: int, batch: PackedBatch, kv: KvCache, window: int | None
+        self,
+        states: torch.Tensor,
+        number: int,
+        batch: PackedBatch,
+        kv: KvCache,
+        window: int | None,
+        decoded: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Attention from rotated states, (tokens, heads * head_dim)."""
+        """Attention from rotated states, (tokens, heads * head_dim).
+
+        decoded: the same, with the rows of the tokens that decode. The others are written to it.
+        """
         split = states.view(len(states), -1, self._width)
         query, key, value = split.split([self._heads, kv.shape.kv_heads, kv.shape.kv_heads], dim=1)
-        found = attend(query, (key, value), number, kv, batch, scale=self._scale, window=window)
+        output = None if decoded is None else decoded.view(query.shape)
+        found = attend(query, (key, value), number, kv, batch, scale=self._scale, window=window, decoded=output)
         return found.view(len(found), -1)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -27,6 +28,7 @@ from chatscale_server.engine.model import SlotModel
 from chatscale_server.engine.prefill_cost import PrefillCost
 from chatscale_server.engine.probes import decode_seconds, prefill_seconds, probe_row
 from chatscale_server.errors import StartupError
+from chatscale_server.logs import where
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,12 @@ PREFILL_PROBES: Final = (32, 160)
 GRAPH_GAIN: Final = 1.05
 """Minimum speed-up to keep decode graphs, because they use memory and compute idle rows."""
 GRAPH_PROBES: Final = 5
+LOOP_PROBES: Final = (2, 0.3)
+"""Minimum number and minimum seconds of the decode steps that compare the compiled loops with torch's operators."""
+LOOP_HIDDEN: Final = 256
+"""Minimum width of a model whose loops are compiled. Compiling takes seconds, and a step of a smaller one a few ms."""
+LOOP_POSITION: Final = 128
+"""Position of the tokens in these steps."""
 REHEARSED_TOKENS: Final = (1, 8, 24, 64, 136, 320, 700, 1400, 2048, 4096)
 """Prompt tokens of the steps that are computed on a GPU before the server is ready. Libraries choose and load other
 kernels for other sizes: the first crowd of 32 clients waited 0.6 s longer than the next one (8B on an H100)."""
@@ -71,6 +79,7 @@ def warm_up(model: SlotModel, plan: LoadPlan, pack: Callable[..., int] = pack_li
         # Check without packing, to see whether the packing or the model itself failed.
         _check(model, plan, ids, expected)
     _fuse(model, plan, ids, expected)
+    use_loops(model, plan, ids, expected)
     if plan.device.type == "cuda":
         _size_cache(model, plan)
     if plan.most_slots > plan.slots:
@@ -110,6 +119,30 @@ def _fuse(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tens
     except (StartupError, *FAILURES) as error:
         model.decoder = None
         log.warning("layers not fused", extra={"reason": str(error)})
+
+
+def use_loops(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
+    """On a CPU, compile what fused layers compute between their products, if results stay the same and it is faster."""
+    decoder = model.decoder
+    if plan.device.type != "cpu" or decoder is None or plan.config.hidden_size < LOOP_HIDDEN:
+        return
+    try:
+        loops = decoder.compile_loops(model.cache, plan.max_model_len)
+        decoder.loops = loops
+        _check(model, plan, ids, expected)
+        seconds: dict[bool, list[float]] = {True: [], False: []}
+        began = time.perf_counter()
+        # Alternate them: other load on the machine then affects both equally.
+        while len(seconds[False]) < LOOP_PROBES[0] or time.perf_counter() - began < LOOP_PROBES[1]:
+            for used in (True, False):
+                decoder.loops = loops if used else None
+                seconds[used].append(decode_seconds(model, model.slots, 1, min(LOOP_POSITION, plan.max_model_len - 1)))
+        gain = min(seconds[False]) / min(seconds[True])
+        decoder.loops = loops if gain >= 1 else None
+        log.info("compiled loops", extra={"used": gain >= 1, "times_as_fast": round(gain, 2)})
+    except Exception as error:  # noqa: BLE001 - numba may be missing, and raises any error
+        decoder.loops = None
+        log.info("compiled loops", extra={"used": False, "reason": str(error), **where(error)})
 
 
 def _size_cache(model: SlotModel, plan: LoadPlan) -> None:

@@ -166,6 +166,12 @@ class FakeModel(ChatModel):
 
     text: str | None = "You can return it within 30 days."
     prompts: list[str] = field(default_factory=list)
+    pressed: bool = False
+
+    @property
+    @override
+    def under_pressure(self) -> bool:
+        return self.pressed
 
     @override
     async def write(self, system: str, user: str, *, max_tokens: int, timeout_s: float) -> str | None:

@@ -152,6 +152,16 @@ async def test_guessing_has_an_end():
     assert [case[0] for case in desk.cases] == ["misses"]
 
 
+async def test_while_the_model_is_overloaded_a_customer_gets_an_answer_or_a_person_at_once():
+    desk, model = FakeDesk(), FakeModel(pressed=True)
+    miss = await answer("qwerty?", desk=desk, model=model)
+    hit = await answer(QUESTION, desk=desk, model=model)
+
+    assert miss.hand_over is HandOverState.REQUESTED
+    assert hit.citations
+    assert [case[0] for case in desk.cases] == ["overload"]
+
+
 async def test_an_angry_customer_gets_a_person():
     desk = FakeDesk()
     found = await answer("This is a scam!! You are thieves, I want my money!!!", desk=desk)
