@@ -158,7 +158,8 @@ class Knowledge(Retriever):
             return await self._refresh()
 
     async def _refresh(self) -> bool:
-        content = Content(tuple([await each.read() for each in self._sources]))
+        # At the same time: the first fetch of each slow server takes up to 30 s.
+        content = Content(tuple(await asyncio.gather(*(each.read() for each in self._sources))))
         if self._content is not None and self._open is not None and content.sources == self._content.sources:
             return False
         if self._content is not None and content.sources != self._content.sources:
