@@ -208,3 +208,37 @@ async def test_a_stream_has_the_same_text_and_extras_as_a_whole_answer_and_any_p
             assert text == whole["choices"][0]["message"]["content"]
             assert extras == [whole["chatscale"]]
             assert extras[0]["citations"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("How long is the warranty, and how much does delivery cost?", ("24 months", "$4.90")),
+        ("Combien coûte la livraison et combien de temps dure la garantie ?", ("24 months", "$4.90")),
+        ("保修多久？运费多少？", ("24 months", "$4.90")),
+    ],
+)
+async def test_two_questions_in_one_message_get_two_answers_with_their_citations(shop, text, parts):
+    (answer,) = await talk(shop, text)
+
+    assert all(part in answer["text"] for part in parts), answer["text"]
+    assert {each["title"] for each in answer["citations"]} == {"Warranty", "Delivery"}
+
+
+async def test_an_order_and_a_rule_in_one_message_get_both_answers_and_no_write(shop):
+    order = an_order(shop, "delivered", 2)
+    text = f"Where is my order {order['order_id']}, and how long is the warranty?"
+    (answer,) = await talk(shop, text, customer=order["user_id"])
+
+    assert "is delivered" in answer["text"]
+    assert "24 months" in answer["text"]
+    assert writes(shop) == []
+
+
+async def test_a_number_after_two_questions_belongs_to_the_order(shop):
+    order = an_order(shop, "delivered", 2)
+    *_, answer = await talk(
+        shop, "Where is my parcel, and can I return the lamp?", str(order["order_id"]), customer=order["user_id"]
+    )
+
+    assert f"{order['order_id']} is delivered" in answer["text"]
