@@ -13,11 +13,10 @@ from chatscale_assistant.conversation.deadlines import RETRIEVAL_S, limited
 from chatscale_assistant.conversation.wording import Composer
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.conversation import Conversation, Speaker
-from chatscale_assistant.domain.evidence import Retrieved
+from chatscale_assistant.domain.evidence import MIN_ANSWERABLE, Retrieved
 from chatscale_assistant.domain.interfaces import ChatModel, Retriever
 from chatscale_contract.assistant.extras import CheckExtra, Rung
 
-MIN_ANSWERABLE: Final = 0.5
 MAX_HITS: Final = 5
 MODEL_TOKENS: Final = 200
 _FOLLOW_UP: Final = re.compile(
@@ -71,7 +70,7 @@ class KnowledgeStep:
             return Found(index=retrieved.index, failed=retrieved.is_shortened, overloaded=self._is_overloaded)
         draft = self.composer.compose(question, retrieved.hits, language)
         if draft is None:
-            return Found(index=retrieved.index, overloaded=self._is_overloaded)
+            return Found(index=retrieved.index, failed=retrieved.is_shortened, overloaded=self._is_overloaded)
         if draft.rung is Rung.CURATED or self.model is None:
             return Found(draft, index=retrieved.index)
         if not self.may_write():
