@@ -72,6 +72,8 @@ class Knowledge(Retriever):
         self._incomplete = asyncio.Event()
         self.ready = asyncio.Event()
         """Set from the first index that has all usable sources."""
+        self.settled = asyncio.Event()
+        """Set once an index has the vectors of all its text, or an embedding has failed."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -193,6 +195,8 @@ class Knowledge(Retriever):
         self._content, self._open, self._failure = content, index, failure
         if index is not None:
             self.ready.set()
+            if index.is_complete or failure:
+                self.settled.set()
             if not index.is_complete or failure:
                 self._incomplete.set()
 
@@ -207,9 +211,11 @@ class Knowledge(Retriever):
                 await self._embed()
             except SourceError as e:
                 self._failure = str(e)
+                self.settled.set()
                 log.warning("embedding_failed", extra={"error": str(e)})
                 await self._later()
             except Exception as e:
+                self.settled.set()
                 log.exception("embedding_failed", extra={"error": str(e)})
                 await self._later()
 
