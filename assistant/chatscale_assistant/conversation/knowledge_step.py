@@ -26,6 +26,13 @@ _FOLLOW_UP: Final = re.compile(
     re.IGNORECASE,
 )
 """Signs that a question goes on with the one before it."""
+_PROPERTY: Final = re.compile(
+    r"^\W*(?:(?:and|or|what about|how about|also)\s+)?(?:in|size)\s+\S+(?:\s+\S+)?\W*$"
+    r"|^\W*(?:(?:et|ou|aussi)\s+)?(?:en|taille)\s+\S+(?:\s+\S+)?\W*$"
+    r"|^\W*(?:那|还有)?\S{1,4}[色码号]的?(?:有吗|有没有|呢)?\W*$",
+    re.IGNORECASE,
+)
+"""A colour, size or material alone. It is about the product of the question before it, whatever else has it."""
 _MAX_FOLLOW_UP: Final = 120
 """Characters. A longer question says itself what it is about."""
 _FEW_CHARACTERS: Final = 12
@@ -86,13 +93,18 @@ class KnowledgeStep:
     async def _search(self, conversation: Conversation) -> tuple[str, Retrieved | None]:
         """The question that was searched, and what it found; one that goes on is tried with the one before it."""
         question = conversation.question
-        retrieved = await self._search_one(question)
-        if retrieved is None or retrieved.answerable >= MIN_ANSWERABLE or not _goes_on(question):
-            return question, retrieved
         before = [turn.text for turn in conversation.turns[:-1] if turn.speaker is Speaker.CUSTOMER]
-        if not before:
+        longer = f"{before[-1]}\n{question}" if before else question
+        if before and _PROPERTY.search(question):
+            question, longer = longer, question
+        retrieved = await self._search_one(question)
+        if (
+            retrieved is None
+            or retrieved.answerable >= MIN_ANSWERABLE
+            or not before
+            or not _goes_on(conversation.question)
+        ):
             return question, retrieved
-        longer = f"{before[-1]}\n{question}"
         again = await self._search_one(longer)
         return (longer, again) if again is not None and again.answerable >= MIN_ANSWERABLE else (question, retrieved)
 
@@ -121,4 +133,5 @@ class KnowledgeStep:
 
 
 def _goes_on(question: str) -> bool:
-    return len(question) <= _MAX_FOLLOW_UP and _FOLLOW_UP.search(question.strip()) is not None
+    text = question.strip()
+    return len(text) <= _MAX_FOLLOW_UP and (_FOLLOW_UP.search(text) or _PROPERTY.search(text)) is not None

@@ -168,6 +168,22 @@ async def test_a_comparison_shows_each_product(shop, text):
     assert "currency" not in answer["text"]
 
 
+@pytest.mark.parametrize(
+    ("question", "follow_up"),
+    [
+        ("Do you have a desk lamp?", "in black?"),
+        ("Avez-vous une lampe de bureau ?", "et en noir ?"),
+        ("有台灯吗？", "黑色的有吗？"),
+    ],
+)
+async def test_a_colour_alone_is_about_the_product_before_it(shop, question, follow_up):
+    first, second = await talk(shop, question, follow_up)
+
+    assert "Desk Lamp" in first["text"]
+    assert "Desk Lamp" in second["text"]
+    assert "Shoes" not in second["text"]
+
+
 async def test_a_recommendation_keeps_the_price_that_the_customer_names(shop):
     cheap, dear = await talk(shop, "推荐一款30美元以下的", "un cadeau pour un coureur à moins de 100 dollars")
 
