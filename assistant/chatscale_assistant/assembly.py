@@ -1,10 +1,11 @@
 """Puts one pod's assistant together from its ShopAssistant, its settings and its mounted files."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from aiohttp import ClientSession
 
 from chatscale.api.v1alpha1.shopassistant import DeskType, ShopAssistant
 from chatscale_assistant import metrics
+from chatscale_assistant.answers.hours import zone_problem
 from chatscale_assistant.conversation.bounded_search import BoundedSearch
 from chatscale_assistant.conversation.knowledge_step import KnowledgeStep
 from chatscale_assistant.conversation.observed import ObservedTools
@@ -47,6 +49,9 @@ log = logging.getLogger(__name__)
 
 DESK_TIMEOUT_S: Final = 5.0
 INDEX_CHECK_S: Final = 1.0
+FIRST_VECTORS_S: Final = 60.0
+"""A new pod waits so long at most for the vectors of its first index. Without them it finds text by words only, so a
+rollout would make answers worse for a while. A large shop is embedded for longer; its pods answer meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,14 @@ class Pod:
     permission: ModelPermission
     tasks: PodTasks
     warm: asyncio.Event
-    """Set once a first index is there and the encoders are loaded."""
+    """Set once a first index is there, with its vectors unless they take longer than `FIRST_VECTORS_S`."""
     model_address: bool
     """Whether the chat model can be addressed."""
     tools: GuardedTools | None = None
     identity: CustomerIdentity | None = None
     chatwoot: ChatwootDesk | None = None
+    desk_problem: Callable[[], str] | None = None
+    """Why the Secret of the desk cannot be used; returns an empty text if it can."""
 
     def state(self) -> AssistantState:
         """What this pod serves with."""
@@ -74,11 +81,26 @@ class Pod:
             message = "there is no address of the gateway: CHATSCALE_ASSISTANT_GATEWAY_URL is empty"
         return AssistantState(
             index=self.knowledge.version,
+            embedded=self.knowledge.is_complete or not self.knowledge.version,
             sources=self.knowledge.states,
             tools=self.tools.states if self.tools else (),
             model_writes=permission.allowed and self.model_address,
             model_message=message,
+            problems=tuple(problem[:1024] for problem in self._problems() if problem),
         )
+
+    def _problems(self) -> Iterator[str]:
+        """Of the settings and Secrets that no other condition covers."""
+        if self.identity is not None:
+            yield self.identity.problem()
+        hand_over = self.resource.spec.guardrails.hand_over
+        if hand_over is None:
+            return
+        place = "spec.guardrails.handOver"
+        if self.desk_problem is not None and (problem := self.desk_problem()):
+            yield f"{place}.urlSecretRef: {problem}; no case reaches the desk"
+        if hand_over.opening_hours is not None and (problem := zone_problem(hand_over.opening_hours)):
+            yield f"{place}.openingHours.{problem}"
 
     async def identify(self, token: str) -> Customer | None:
         """The customer of the shop's token; None without `spec.identity`."""
@@ -121,7 +143,10 @@ async def assembled(
         )
         await stack.enter_async_context(knowledge.running())
         tools = _tools(resource, secret_files, open_session or _opening(resource, settings))
-        chatwoot = _chatwoot(resource, outgoing, secret_files)
+        chatwoot, webhook = _chatwoot(resource, outgoing, secret_files), _webhook(resource, outgoing, secret_files)
+        identity = (
+            CustomerIdentity(spec.identity, resource.metadata.name, secret_files, session) if spec.identity else None
+        )
         hand_over = spec.guardrails.hand_over
         permission = ModelPermission(spec.model, settings.evaluation_file)
         responder = ShopResponder(
@@ -135,7 +160,7 @@ async def assembled(
                 spec.model.timeout_seconds,
             ),
             orders=ShopOrders(ObservedTools(tools), spec.tools, spec.persona.currency) if tools else None,
-            desk=chatwoot or _webhook(resource, outgoing, secret_files),
+            desk=chatwoot or webhook,
             needs_person=_needs_person(used, worker),
             after_misses=hand_over.after_misses if hand_over else 2,
             model_timeout_s=spec.model.timeout_seconds,
@@ -144,8 +169,7 @@ async def assembled(
             resource, responder, knowledge, permission,
             PodTasks(used, worker, model, lambda: permission.current.allowed),
             asyncio.Event(), target is not None, tools,
-            CustomerIdentity(spec.identity, resource.metadata.name, secret_files, session) if spec.identity else None,
-            chatwoot,
+            identity, chatwoot, chatwoot.problem if chatwoot else webhook.problem if webhook else None,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             running = [
@@ -153,6 +177,7 @@ async def assembled(
                 group.create_task(_follow_index(knowledge)),
                 group.create_task(_warm_up(pod)),
                 *([group.create_task(tools.run())] if tools else []),
+                *([group.create_task(identity.follow())] if identity else []),
             ]
             try:
                 yield pod
@@ -181,9 +206,13 @@ def _needs_person(encoders: Sequence[Encoder], worker: Worker) -> Callable[[str,
 async def _warm_up(pod: Pod) -> None:
     """Load what the first question would otherwise wait for."""
     await pod.knowledge.ready.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_VECTORS_S):
+            await pod.knowledge.settled.wait()
     await pod.knowledge.search("hello")
     pod.warm.set()
-    log.info("ready", extra={"assistant": pod.resource.key, "index": pod.knowledge.version})
+    index = {"index": pod.knowledge.version, "embedded": pod.knowledge.is_complete}
+    log.info("ready", extra=index | {"assistant": pod.resource.key})
 
 
 async def _follow_index(knowledge: Knowledge) -> None:

@@ -15,7 +15,7 @@ GUIDE = ROOT / "docs/guide/troubleshooting.md"
 RECONCILE = ROOT / "operator/chatscale/reconcile"
 NOT_REASONS = {
     "ModelLoaded", "Available", "Progressing", "ScalingActive", "RoutingReady",  # conditions; `Ready` is also a reason
-    "KnowledgeReady", "ToolsReady", "ModelReady", "ReplicaFailure", "PodReadyToStartContainers",
+    "KnowledgeReady", "ToolsReady", "ModelReady", "SettingsReady", "ReplicaFailure", "PodReadyToStartContainers",
     "Deployment", "Service", "Event", "True", "False", "Normal", "Warning",  # kinds and values of Kubernetes' own
     "User", "Operator", "ForeignAutoscaler",  # writers of the count
     "ProgressDeadlineExceeded",  # a reason of the Deployment, not of the ChatModel
@@ -57,7 +57,7 @@ def test_the_guide_explains_no_reason_twice_and_none_that_does_not_exist():
     documented = documented_reasons()
     conditions = {
         "Ready", "ModelLoaded", "Available", "Progressing", "ScalingActive", "RoutingReady",
-        "KnowledgeReady", "ToolsReady", "ModelReady",
+        "KnowledgeReady", "ToolsReady", "ModelReady", "SettingsReady",
     }  # fmt: skip
     # `Ready` is a condition of both kinds and a reason, so it has three rows.
     rows = sorted(set(documented) - (conditions - {"Ready"}))

@@ -1,6 +1,6 @@
 """When people answer. Pure: the time is an argument."""
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chatscale.api.v1alpha1.shopassistant import OpeningHours
@@ -20,12 +20,23 @@ def next_opening(hours: OpeningHours, now: datetime) -> datetime:
     return min(start for start, _ in _periods(hours, local) if start > local)
 
 
-def zone_of(hours: OpeningHours) -> ZoneInfo:
-    """The time zone; UTC for an unknown name, which the operator reports in a condition."""
+def zone_of(hours: OpeningHours) -> tzinfo:
+    """The time zone; UTC for an unknown name, which `zone_problem` reports."""
+    return _known_zone(hours.time_zone) or UTC
+
+
+def zone_problem(hours: OpeningHours) -> str:
+    """Why the time zone cannot be used; empty if it can."""
+    if _known_zone(hours.time_zone) is not None:
+        return ""
+    return f"timeZone: expected an IANA time zone such as Europe/Paris, found {hours.time_zone!r}; UTC is used"
+
+
+def _known_zone(name: str) -> ZoneInfo | None:
     try:
-        return ZoneInfo(hours.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of the database, such as Europe
+        return None
 
 
 def _periods(hours: OpeningHours, local: datetime) -> list[tuple[datetime, datetime]]:

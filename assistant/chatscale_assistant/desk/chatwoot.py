@@ -100,6 +100,10 @@ class ChatwootDesk(Desk):
             log.warning("status of the conversation unknown", extra={"conversation": number, "reason": str(error)})
             return True
 
+    def problem(self) -> str:
+        """Why the Secret cannot be used; empty if it can."""
+        return self.api.problem()
+
     async def receive(self, incoming: Incoming, respond: Respond) -> None:
         """Answer a message after the customer has been quiet. A newer message of the conversation replaces it."""
         earlier = self._waiting.get(incoming.conversation)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
+from yarl import URL
+
 from chatscale_assistant.desk.outgoing import DeskFailedError, Outgoing, base_url
 from chatscale_assistant.settings import SecretFiles
 from chatscale_contract.openai.sse import encode_json
@@ -73,15 +75,25 @@ class ChatwootApi:
         """Give the conversation to people. Raises DeskFailedError."""
         await self._send("POST", conversation, "toggle_status", {"status": OPEN})
 
+    def problem(self) -> str:
+        """Why the Secret cannot be used; empty if it can. Has no text of the Secret."""
+        try:
+            self._account_url()
+        except DeskFailedError as error:
+            return str(error)
+        return "" if self.secret_files.read("desk/apiToken") else "the Secret has no apiToken"
+
     async def _send(self, method: str, conversation: int, path: str, body: dict[str, Any] | None = None) -> Any:
-        account = self.secret_files.read("desk/accountId")
-        if not account.isascii() or not account.isdigit():
-            raise DeskFailedError("the Secret's accountId must be a number", retryable=False)
-        url = base_url(self.secret_files.read("desk/url"))
-        url = url / "api/v1/accounts" / account / "conversations" / str(conversation)
+        url = self._account_url() / "conversations" / str(conversation)
         headers = {TOKEN_HEADER: self.secret_files.read("desk/apiToken")}
         raw = None if body is None else encode_json(body).encode()
         return await self.outgoing.send(method, url / path if path else url, body=raw, headers=headers)
+
+    def _account_url(self) -> URL:
+        account = self.secret_files.read("desk/accountId")
+        if not account.isascii() or not account.isdigit():
+            raise DeskFailedError("the Secret's accountId must be a number", retryable=False)
+        return base_url(self.secret_files.read("desk/url")) / "api/v1/accounts" / account
 
 
 def _read(raw: Any) -> StoredMessage | None:

@@ -74,6 +74,14 @@ class WebhookDesk(Desk):
         """Always false: staff's messages come in the conversation itself."""
         return False
 
+    def problem(self) -> str:
+        """Why the Secret cannot be used; empty if it can. Has no text of the Secret."""
+        try:
+            base_url(self.secret_files.read("desk/url"))
+        except DeskFailedError as error:
+            return str(error)
+        return ""
+
     async def _post(self, key: str, body: bytes) -> None:
         url = base_url(self.secret_files.read("desk/url"))
         timestamp = str(int(self.clock()))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout
 
 from chatscale.api.v1alpha1.shopassistant import Identity
 from chatscale_assistant.domain.conversation import Customer
@@ -25,6 +25,7 @@ from chatscale_assistant.gate.customer_token import (
     read_key_set,
     verify_customer,
 )
+from chatscale_assistant.index.urls import shown
 from chatscale_assistant.settings import SecretFiles
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class CustomerIdentity:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = wall_now
     _keys: KeySet = field(default_factory=KeySet)
+    _failure: str = ""
+    """Why the key set could not be read last; empty if it was read."""
     _fetched_s: float = float("-inf")
     _tried_s: float = float("-inf")
     _fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -69,6 +72,34 @@ class CustomerIdentity:
         except ValueError as error:
             log.warning("customer tokens cannot be checked", extra={"reason": str(error)})
         return None
+
+    def problem(self) -> str:
+        """Why tokens cannot be checked: field, expectation, found value and effect; empty if they can."""
+        if self.identity.secret_ref is None:
+            effect = (
+                "the keys of the last reading count for a while" if self._keys.keys else "every customer is unknown"
+            )
+            return f"spec.identity.jwks: {self._failure}; {effect}" if self._failure else ""
+        try:
+            SecretKeys(self.secret_files.read(SECRET_FILE).encode())
+        except ValueError as error:
+            return f"spec.identity.secretRef: {error}; every customer is unknown"
+        return ""
+
+    async def follow(self) -> None:
+        """Read the key set at its interval, and again soon after a failure, so that `problem` is current."""
+        while self.identity.secret_ref is None:
+            await self.read_key_set_if_due()
+            await asyncio.sleep(RETRY_S)
+
+    async def read_key_set_if_due(self) -> None:
+        """One step of `follow`."""
+        async with self._fetching:
+            now_s = self.clock()
+            is_due = bool(self._failure) or now_s - self._fetched_s >= KEY_SET_AGE_S
+            if is_due and now_s - self._tried_s >= RETRY_S:
+                self._tried_s = now_s
+                await self._fetch()
 
     async def _current_keys(self, token: str) -> SecretKeys | KeySet:
         """Raises ValueError for a secret that is too short, or missing."""
@@ -97,6 +128,8 @@ class CustomerIdentity:
                     raw += await response.content.read(MAX_KEY_SET_BYTES - len(raw))
             self._keys = read_key_set(json.loads(raw))
         except (ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
-            log.warning("key set cannot be read", extra={"url": url, "error": type(error).__name__})
+            log.warning("key set cannot be read", extra={"url": shown(url), "error": type(error).__name__})
+            status = f"status {error.status}" if isinstance(error, ClientResponseError) else type(error).__name__
+            self._failure = f"expected a JSON Web Key Set at {shown(url)}, found {status}"
             return
-        self._fetched_s = self.clock()
+        self._failure, self._fetched_s = "", self.clock()

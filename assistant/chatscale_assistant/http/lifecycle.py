@@ -21,7 +21,7 @@ class Lifecycle:
 
     options: HttpOptions
     has_index: Callable[[], bool]
-    """Whether a complete index is in use."""
+    """Whether an index is in use, as far embedded as a new pod waits for."""
     stop_listening: Callable[[], None] = lambda: None
     leaving: bool = False
     """True from SIGTERM on. Responses close their connections."""

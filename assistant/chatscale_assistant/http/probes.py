@@ -33,11 +33,11 @@ class ProbeHandlers:
         return web.Response(status=200 if alive else 500, text="ok\n" if alive else "the event loop was stuck\n")
 
     async def readyz(self, http: web.Request) -> web.Response:
-        """200 from the first complete index until SIGTERM."""
+        """200 from the first index until SIGTERM."""
         http[RECORD].route = READYZ_PATH
         if self.lifecycle.ready:
             return web.Response(text="ready\n")
-        return web.Response(status=503, text="leaving\n" if self.lifecycle.leaving else "no complete index yet\n")
+        return web.Response(status=503, text="leaving\n" if self.lifecycle.leaving else "no index yet\n")
 
     async def metrics(self, http: web.Request) -> web.Response:
         """The Prometheus text exposition."""

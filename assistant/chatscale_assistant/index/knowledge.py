@@ -72,6 +72,8 @@ class Knowledge(Retriever):
         self._incomplete = asyncio.Event()
         self.ready = asyncio.Event()
         """Set from the first index that has all usable sources."""
+        self.settled = asyncio.Event()
+        """Set once an index has the vectors of all its text, or an embedding has failed."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -158,7 +160,8 @@ class Knowledge(Retriever):
             return await self._refresh()
 
     async def _refresh(self) -> bool:
-        content = Content(tuple([await each.read() for each in self._sources]))
+        # At the same time: the first fetch of each slow server takes up to 30 s.
+        content = Content(tuple(await asyncio.gather(*(each.read() for each in self._sources))))
         if self._content is not None and self._open is not None and content.sources == self._content.sources:
             return False
         if self._content is not None and content.sources != self._content.sources:
@@ -192,6 +195,8 @@ class Knowledge(Retriever):
         self._content, self._open, self._failure = content, index, failure
         if index is not None:
             self.ready.set()
+            if index.is_complete or failure:
+                self.settled.set()
             if not index.is_complete or failure:
                 self._incomplete.set()
 
@@ -206,9 +211,11 @@ class Knowledge(Retriever):
                 await self._embed()
             except SourceError as e:
                 self._failure = str(e)
+                self.settled.set()
                 log.warning("embedding_failed", extra={"error": str(e)})
                 await self._later()
             except Exception as e:
+                self.settled.set()
                 log.exception("embedding_failed", extra={"error": str(e)})
                 await self._later()
 

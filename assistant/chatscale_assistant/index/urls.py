@@ -6,15 +6,18 @@ the address of the source would otherwise read services inside the cluster.
 
 import asyncio
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import aiohttp
+from yarl import URL
 
 from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, KnowledgeSource
 from chatscale_assistant.errors import SourceError
@@ -47,6 +50,11 @@ _SUFFIXES: Final = {
     "text/plain": ".txt",
     "application/yaml": ".yaml",
 }
+_NAMED: Final = frozenset(_SUFFIXES.values()) | {".markdown", ".text", ".htm", ".xhtml", ".ndjson", ".yml"}
+"""Suffixes of an address that say a format. Others, such as `.php`, do not, and the content type decides."""
+_PAGES: Final = frozenset({".html", ".htm", ".xhtml"})
+_PAGE: Final = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -143,6 +151,7 @@ class WebSource:
             content += piece
             if len(content) > self.max_bytes:
                 raise _GoneError(f"{where}: expected at most {self.max_bytes} bytes, found more")
+        self._check_format(where, response, content)
         files = (File(self._name(response), bytes(content)),)
         source = await asyncio.to_thread(parse_source, self.spec.name, self.spec.kind, files)
         self._validators = {
@@ -152,13 +161,33 @@ class WebSource:
         }
         return source
 
+    def _check_format(self, where: str, response: aiohttp.ClientResponse, content: bytearray) -> None:
+        """Raise SourceError for a web page in place of another format: a page to log in, or one about maintenance."""
+        is_page = _PAGE.match(content.removeprefix(_BYTE_ORDER_MARK)) is not None
+        expected = {suffix for url in (self._configured, response.url) if (suffix := _named_suffix(url))} - _PAGES
+        if self.spec.kind is KnowledgeKind.DOCUMENTS and not expected:
+            return
+        if is_page:
+            raise SourceError(f"{where}: expected {', '.join(sorted(expected)) or self.spec.kind}, found a web page")
+
     def _name(self, response: aiohttp.ClientResponse) -> str:
-        """The file's name with a suffix that says its format: that of the address, or that of the content type."""
+        """The file's name with a suffix that says its format: that of an address, or that of the content type."""
+        for url in (response.url, self._configured):
+            if _named_suffix(url):
+                return url.name
         name = response.url.name or "file"
-        if "." in name:
-            return name
-        default = ".csv" if self.spec.kind is KnowledgeKind.CATALOGUE else ""
-        return name + _SUFFIXES.get(response.content_type, default)
+        if "." not in name:
+            default = ".csv" if self.spec.kind is KnowledgeKind.CATALOGUE else ""
+            return name + _SUFFIXES.get(response.content_type, default)
+        # Servers send text/plain for any file that they do not recognise.
+        suffix = "" if response.content_type == "text/plain" else _SUFFIXES.get(response.content_type, "")
+        return name + suffix
+
+    @property
+    def _configured(self) -> URL:
+        """The address in the spec, before redirects."""
+        assert self.spec.url is not None  # noqa: S101 - the caller chose this class by it
+        return URL(self.spec.url.url)
 
     async def _redirect(self, url: str, location: str) -> str:
         target = urljoin(url, location)
@@ -170,6 +199,12 @@ class WebSource:
         if not same and await _is_private(target) and not await _is_private(url):
             raise _GoneError(f"{where}: expected a redirect to a public host, found {after.hostname!r}")
         return target
+
+
+def _named_suffix(url: URL) -> str:
+    """The suffix of an address that says a format, such as `.csv`; empty for others."""
+    suffix = PurePosixPath(url.name).suffix.lower()
+    return suffix if suffix in _NAMED else ""
 
 
 def shown(url: str) -> str:

@@ -12,7 +12,7 @@ DESK_PATH: Final = "/v1/desk/chatwoot"
 """POST: webhook of Chatwoot's agent bot."""
 LIVEZ_PATH: Final = "/livez"
 READYZ_PATH: Final = "/readyz"
-"""200 from the first complete index until SIGTERM."""
+"""200 from the first index until SIGTERM. The pod waits a minute at most for the vectors; `AssistantState.embedded`."""
 
 CONFIG_MOUNT_PATH: Final = "/etc/chatscale/assistant"
 SPEC_FILE: Final = f"{CONFIG_MOUNT_PATH}/assistant.json"

@@ -37,9 +37,14 @@ class AssistantState(_State):
 
     index: str = ""
     """Version of the index in use: a hash of all sources; empty before the first one."""
+    embedded: bool = True
+    """False while the index in use lacks vectors of some of its text, which is found by words until then."""
     sources: tuple[SourceState, ...] = ()
     tools: tuple[ToolServerState, ...] = ()
     model_writes: bool = False
     """Whether the chat model may phrase answers."""
     model_message: Message = ""
     """Why it may not; empty if it may."""
+    problems: Annotated[tuple[Message, ...], Field(max_length=16)] = ()
+    """Settings and Secrets of the spec that the pod cannot use: field, expectation, found value, and the effect. They
+    have no text of a Secret."""

@@ -71,5 +71,5 @@ class ShopAssistantStatus(ApiModel):
         default=None, description="Whether all Ready pods let the chat model phrase answers; absent before they report."
     )
     conditions: Annotated[list[Condition], Field(max_length=16, json_schema_extra=KEYED_BY_TYPE)] = Field(
-        default_factory=list, description="Ready, KnowledgeReady, ToolsReady, ModelReady."
+        default_factory=list, description="Ready, KnowledgeReady, ToolsReady, ModelReady, SettingsReady."
     )

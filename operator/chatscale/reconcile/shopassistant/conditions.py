@@ -17,6 +17,7 @@ from chatscale.reconcile.refusal import FORBIDDEN, INVALID_SPEC
 from chatscale.reconcile.shopassistant.pass_result import PassResult
 from chatscale.reconcile.shopassistant.pins import pin_of, reported_digests
 from chatscale.reconcile.shopassistant.watches import is_ready, ready_condition
+from chatscale_contract.assistant.state import AssistantState
 
 NAME_TAKEN: Final = "NameTaken"
 VOLUMES_NOT_READY: Final = "VolumesNotReady"
@@ -26,6 +27,7 @@ DESCRIPTIONS_CHANGED: Final = "DescriptionsChanged"
 CHAT_MODEL_NOT_FOUND: Final = "ChatModelNotFound"
 CHAT_MODEL_NOT_READY: Final = "ChatModelNotReady"
 MODEL_MAY_NOT_WRITE: Final = "ModelMayNotWrite"
+SETTING_UNUSABLE: Final = "SettingUnusable"
 NOT_REPORTED: Final = "NotReported"
 
 BAD_REASONS: Final = frozenset(
@@ -37,6 +39,7 @@ BAD_REASONS: Final = frozenset(
         SOURCE_UNUSABLE,
         TOOL_SERVER_UNUSABLE,
         DESCRIPTIONS_CHANGED,
+        SETTING_UNUSABLE,
         CHAT_MODEL_NOT_FOUND,
         *ProblemReason,
     }
@@ -50,7 +53,13 @@ _SHOWN: Final = 3
 
 def compute_conditions(result: PassResult) -> list[ConditionState]:
     """All, in the order in which the status lists them."""
-    return [_ready(result), _knowledge_ready(result), _tools_ready(result), _model_ready(result)]
+    return [
+        _ready(result),
+        _knowledge_ready(result),
+        _tools_ready(result),
+        _model_ready(result),
+        _settings_ready(result),
+    ]
 
 
 def _ready(result: PassResult) -> ConditionState:
@@ -112,12 +121,19 @@ def _knowledge_ready(result: PassResult) -> ConditionState:
         return _condition(kind, ConditionStatus.UNKNOWN, NOT_REPORTED, _why_not_reported(result))
     if not all(state.index for state in states.values()):
         return _condition(kind, ConditionStatus.FALSE, "Indexing", "the first index is not complete in every pod")
-    versions = {state.index for state in states.values()}
+    return _index_in_use(len(sources), list(states.values()))
+
+
+def _index_in_use(sources: int, states: list[AssistantState]) -> ConditionState:
+    """KnowledgeReady where every pod has an index."""
+    kind, versions = "KnowledgeReady", {state.index for state in states}
     if len(versions) > 1:
         message = f"{len(states)} pods use {len(versions)} versions of the index: a change of a source is on its way"
         return _condition(kind, ConditionStatus.TRUE, "Updating", message)
-    chunks = sum(found.chunks for found in next(iter(states.values())).sources)
-    message = f"{len(sources)} sources with {chunks} passages and rows"
+    message = f"{sources} sources with {sum(found.chunks for found in states[0].sources)} passages and rows"
+    if waiting := sum(not state.embedded for state in states):
+        message += f"; {waiting} of {len(states)} pods still compute vectors, and find the other text by its words"
+        return _condition(kind, ConditionStatus.TRUE, "Embedding", message)
     return _condition(kind, ConditionStatus.TRUE, "Indexed", message)
 
 
@@ -195,6 +211,18 @@ def _model_ready(result: PassResult) -> ConditionState:
             message = f"{state.model_message or 'no reason given'} (pod {name})"
             return _condition(kind, ConditionStatus.FALSE, MODEL_MAY_NOT_WRITE, message)
     return _condition(kind, ConditionStatus.TRUE, "Writes", "the model may phrase answers in every pod")
+
+
+def _settings_ready(result: PassResult) -> ConditionState:
+    """Of what only a pod can check: the Secrets' content, the key set of the shop, the time zone."""
+    kind = "SettingsReady"
+    if not result.known_states:
+        return _condition(kind, ConditionStatus.UNKNOWN, NOT_REPORTED, _why_not_reported(result))
+    found = {problem: name for name, state in result.known_states.items() for problem in state.problems}
+    if found:
+        faults = [f"{problem} (pod {name})" for problem, name in found.items()]
+        return _condition(kind, ConditionStatus.FALSE, SETTING_UNUSABLE, _joined(faults))
+    return _condition(kind, ConditionStatus.TRUE, "Usable", "the pods can use identity, desk and opening hours")
 
 
 def _why_not_reported(result: PassResult) -> str:

@@ -115,3 +115,37 @@ async def test_keys_last_through_a_short_outage_and_not_for_ever(tmp_path):
         assert await identity.identify(token)
         clock.now_s += KEY_SET_AGE_S
         assert await identity.identify(token) is None
+
+
+@pytest.mark.parametrize(
+    ("secret", "expected"),
+    [
+        pytest.param(
+            "short",
+            "spec.identity.secretRef: the secret has 5 bytes, expected at least 32; every customer is unknown",
+            id="short",
+        ),
+        pytest.param(SECRET, "", id="good"),
+    ],
+)
+async def test_a_secret_that_cannot_be_used_is_reported_without_its_text(tmp_path, secret, expected):
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity/key").write_text(secret)
+    async with identity_of(tmp_path, {"secretRef": {"name": "a", "key": "b"}}) as identity:
+        assert identity.problem() == expected
+
+
+async def test_a_key_set_that_cannot_be_read_is_reported_before_any_customer_comes(tmp_path):
+    shop = Shop([jwk.ECKey.generate_key()], status=500)
+    clock = Clock()
+    async with with_key_set(tmp_path, shop, clock) as identity:
+        await identity.read_key_set_if_due()
+        assert "spec.identity.jwks: expected a JSON Web Key Set at http://127.0.0.1" in identity.problem()
+        assert identity.problem().endswith("/keys, found status 500; every customer is unknown")
+
+        shop.status = 200
+        clock.now_s += RETRY_S
+        await identity.read_key_set_if_due()
+        assert (identity.problem(), shop.requests) == ("", 2)
+        await identity.read_key_set_if_due()
+        assert shop.requests == 2

@@ -94,7 +94,7 @@ async def test_ready_from_the_first_index_until_sigterm():
         leaving = await world.get("/readyz")
         alive = await world.get("/livez")
 
-    assert before == (503, "no complete index yet\n")
+    assert before == (503, "no index yet\n")
     assert ready == (200, "ready\n")
     assert leaving == (503, "leaving\n")
     assert alive == (200, "ok\n")

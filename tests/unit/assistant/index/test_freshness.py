@@ -7,6 +7,9 @@ import time
 
 import pytest
 
+from chatscale.api.v1alpha1.shopassistant import KnowledgeKind
+from chatscale_assistant.index.content import Source
+from chatscale_assistant.index.knowledge import Knowledge
 from tests.unit.assistant.index.builders import CATALOGUE, POLICY, Shop, WordEncoder, eventually
 
 
@@ -164,3 +167,26 @@ async def test_only_new_text_is_embedded_also_after_a_restart(tmp_path):
     again = WordEncoder()
     async with Shop(tmp_path, again).complete():
         assert again.embedded == ["Shipping\nParcels to France cost 5.90 EUR."]
+
+
+async def test_sources_are_fetched_at_the_same_time_so_slow_servers_do_not_add_up(tmp_path):
+    shop = Shop(tmp_path)
+    running = asyncio.Barrier(2)
+
+    class Slow:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def read(self) -> Source:
+            await running.wait()
+            return Source(self.name, KnowledgeKind.DOCUMENTS, message="no answer")
+
+        async def close(self) -> None:
+            """Nothing is open."""
+
+    knowledge = Knowledge([Slow("a"), Slow("b")], shop.builder, worker=shop.worker)
+    async with asyncio.timeout(10):
+        await knowledge.refresh()
+
+    assert [state.name for state in knowledge.states] == ["a", "b"]
+    await shop.worker.close()

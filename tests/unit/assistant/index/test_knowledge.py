@@ -189,3 +189,13 @@ async def test_a_search_whose_customer_left_is_not_computed():
     await worker.close()
 
     assert order == []
+
+
+async def test_knowledge_is_settled_once_its_vectors_are_there_or_cannot_be_computed(tmp_path):
+    good, broken = WordEncoder(), WordEncoder()
+    broken.is_broken = True
+    for number, encoder in enumerate((good, broken)):
+        shop = Shop(tmp_path / str(number), encoder)
+        async with asyncio.timeout(30), shop.knowledge.running():
+            await shop.knowledge.settled.wait()
+            assert shop.knowledge.is_complete is (encoder is good)

