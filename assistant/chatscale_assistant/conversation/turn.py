@@ -50,9 +50,12 @@ class _Turn:
     """One turn, understood."""
 
     conversation: Conversation
+    """With one question in its last turn."""
     language: Language
     understood: Understanding
     history: History
+    whole: Conversation
+    """With everything that the customer wrote: what a person reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class ShopResponder(Responder):
             language,
             understand(conversation.question, language),
             read_history(conversation, self.wording),
+            conversation,
         )
         if turn.history.has_person or await self._has_person(conversation):
             return self._silence(turn), False
@@ -225,8 +229,8 @@ class ShopResponder(Responder):
             return self._waiting(turn)
         accepted, outcome = False, "none"
         if self.desk is not None:
-            summary = self.wording.summary(turn.conversation, language, reason)
-            step = self.desk.hand_over(turn.conversation, summary=summary, language=language, reason=reason)
+            summary = self.wording.summary(turn.whole, language, reason)
+            step = self.desk.hand_over(turn.whole, summary=summary, language=language, reason=reason)
             accepted = await limited("desk", step, DESK_S, otherwise=False)
             outcome = "accepted" if accepted else "refused"
         metrics.HAND_OVERS.labels(reason, outcome).inc()

@@ -167,6 +167,15 @@ async def test_while_the_model_is_overloaded_a_customer_gets_an_answer_or_a_pers
     assert [case[0] for case in desk.cases] == ["overload"]
 
 
+async def test_a_person_reads_the_whole_message_when_one_of_its_questions_has_no_answer():
+    desk, model = FakeDesk(), FakeModel(pressed=True)
+    found = await answer("How long is the return of shoes possible? Do you sell any qwerty?", desk=desk, model=model)
+
+    assert found.hand_over is HandOverState.REQUESTED
+    assert found.citations
+    assert all(part in desk.cases[0][2] for part in ("return of shoes", "qwerty"))
+
+
 async def test_an_angry_customer_gets_a_person():
     desk = FakeDesk()
     found = await answer("This is a scam!! You are thieves, I want my money!!!", desk=desk)

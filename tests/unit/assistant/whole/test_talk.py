@@ -152,7 +152,12 @@ async def test_a_damaged_article_goes_to_a_person_where_no_policy_is_about_it(sh
 
 @pytest.mark.parametrize(
     "text",
-    ["Which is cheaper, the desk lamp or the water bottle?", "台灯和水瓶哪个便宜？"],
+    [
+        "Which is cheaper, the desk lamp or the water bottle?",
+        "Quelle différence y a-t-il entre la lampe de bureau et la gourde ?",
+        "台灯和水瓶哪个便宜？",
+        "台灯和水瓶有什么不同？",
+    ],
 )
 async def test_a_comparison_shows_each_product(shop, text):
     (answer,) = await talk(shop, text)
