@@ -13,7 +13,7 @@ help: ## List the targets
 .venv/.synced: requirements/dev.txt
 	python3 -m hack.venv
 
-.PHONY: browser chaos lint types contracts generate verify chart clients unit integration e2e images cluster install demo demo-shop test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
+.PHONY: browser chaos lint types contracts generate verify chart clients unit properties integration e2e images cluster install demo demo-shop test clean-cluster release lock guide bench-server bench-autoscaling bench-reaction bench-replay bench-zero-lost bench-gateway bench-gpu
 lint: .venv/.synced ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -36,6 +36,9 @@ clients: .venv/.synced ## The client libraries that the server is tested with, i
 
 unit: .venv/.synced ## Tests without network, cluster or sleep
 	$(PY) -m pytest tests/unit tests/contract
+
+properties: .venv/.synced ## Search for examples that break a property test, with other examples in each run
+	$(PY) -m pytest tests/unit --hypothesis-profile=search
 
 chart: .venv/.synced ## The chart as Helm renders it
 	$(PY) -m pytest tests/chart

@@ -16,6 +16,7 @@ from chatscale_assistant.intent.patterns import PATTERNS, Intent
 from chatscale_assistant.language.concepts import terms
 from chatscale_assistant.language.quantities import FactKind, find_facts
 from chatscale_assistant.language.scripts import fold
+from chatscale_assistant.retrieval.glossary import concepts
 from chatscale_contract.assistant.extras import CitationExtra, Rung
 
 MIN_COMPARED: Final = 0.1
@@ -30,7 +31,7 @@ _CURRENCY_FIELDS: Final = frozenset({"currency", "devise", "货币", "币种"})
 """Shown with the price."""
 _PRICE_FIELDS: Final = ("price", "prix", "价格")
 _COMPARES: Final = re.compile(
-    r"\bcompar\w*|\bdifference\b|\bwhich (?:one )?(?:is|of)\b|\b(?:cheaper|better|versus|vs)\b|\bor\b|\bou\b|\bmoins cher|\bmieux\b|\bplutot\b|哪个|哪款|还是|比较|对比|区别"
+    r"\bcompar\w*|\bdifference\b|\bwhich (?:one )?(?:is|of)\b|\b(?:cheaper|better|versus|vs)\b|\bor\b|\bou\b|\bmoins cher|\bmieux\b|\bplutot\b|哪个|哪款|还是|比较|对比|区别|不同|不一样|差别"
 )
 _AT_MOST: Final = re.compile(
     r"\b(?:under|below|less than|cheaper than|up to|at most|maximum|max|moins de|jusqu'a|pas plus de)\b|以下|以内|低于|不超过|之内"
@@ -90,8 +91,12 @@ def _variants(question: str, products: Sequence[Chunk]) -> list[Chunk]:
 
 def _named(hits: Sequence[Hit], question: str) -> list[Hit]:
     """Products that share a word of their name with the question, in any language."""
-    wanted = terms(question)
-    return [hit for hit in hits if wanted & terms(hit.chunk.title)]
+    wanted, shop_words = terms(question), _shop_words(question)
+    return [hit for hit in hits if wanted & terms(hit.chunk.title) or shop_words & _shop_words(hit.chunk.title)]
+
+
+def _shop_words(text: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(map(tuple, concepts(text)))
 
 
 def _one_each(hits: Sequence[Hit], least: float, limit: Decimal | None = None) -> list[Chunk]:

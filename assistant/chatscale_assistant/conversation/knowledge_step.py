@@ -13,11 +13,10 @@ from chatscale_assistant.conversation.deadlines import RETRIEVAL_S, limited
 from chatscale_assistant.conversation.wording import Composer
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.conversation import Conversation, Speaker
-from chatscale_assistant.domain.evidence import Retrieved
+from chatscale_assistant.domain.evidence import MIN_ANSWERABLE, Retrieved
 from chatscale_assistant.domain.interfaces import ChatModel, Retriever
 from chatscale_contract.assistant.extras import CheckExtra, Rung
 
-MIN_ANSWERABLE: Final = 0.5
 MAX_HITS: Final = 5
 MODEL_TOKENS: Final = 200
 _FOLLOW_UP: Final = re.compile(
@@ -27,6 +26,13 @@ _FOLLOW_UP: Final = re.compile(
     re.IGNORECASE,
 )
 """Signs that a question goes on with the one before it."""
+_PROPERTY: Final = re.compile(
+    r"^\W*(?:(?:and|or|what about|how about|also)\s+)?(?:in|size)\s+\S+(?:\s+\S+)?\W*$"
+    r"|^\W*(?:(?:et|ou|aussi)\s+)?(?:en|taille)\s+\S+(?:\s+\S+)?\W*$"
+    r"|^\W*(?:那|还有)?\S{1,4}[色码号]的?(?:有吗|有没有|呢)?\W*$",
+    re.IGNORECASE,
+)
+"""A colour, size or material alone. It is about the product of the question before it, whatever else has it."""
 _MAX_FOLLOW_UP: Final = 120
 """Characters. A longer question says itself what it is about."""
 _FEW_CHARACTERS: Final = 12
@@ -71,7 +77,7 @@ class KnowledgeStep:
             return Found(index=retrieved.index, failed=retrieved.is_shortened, overloaded=self._is_overloaded)
         draft = self.composer.compose(question, retrieved.hits, language)
         if draft is None:
-            return Found(index=retrieved.index, overloaded=self._is_overloaded)
+            return Found(index=retrieved.index, failed=retrieved.is_shortened, overloaded=self._is_overloaded)
         if draft.rung is Rung.CURATED or self.model is None:
             return Found(draft, index=retrieved.index)
         if not self.may_write():
@@ -87,13 +93,18 @@ class KnowledgeStep:
     async def _search(self, conversation: Conversation) -> tuple[str, Retrieved | None]:
         """The question that was searched, and what it found; one that goes on is tried with the one before it."""
         question = conversation.question
-        retrieved = await self._search_one(question)
-        if retrieved is None or retrieved.answerable >= MIN_ANSWERABLE or not _goes_on(question):
-            return question, retrieved
         before = [turn.text for turn in conversation.turns[:-1] if turn.speaker is Speaker.CUSTOMER]
-        if not before:
+        longer = f"{before[-1]}\n{question}" if before else question
+        if before and _PROPERTY.search(question):
+            question, longer = longer, question
+        retrieved = await self._search_one(question)
+        if (
+            retrieved is None
+            or retrieved.answerable >= MIN_ANSWERABLE
+            or not before
+            or not _goes_on(conversation.question)
+        ):
             return question, retrieved
-        longer = f"{before[-1]}\n{question}"
         again = await self._search_one(longer)
         return (longer, again) if again is not None and again.answerable >= MIN_ANSWERABLE else (question, retrieved)
 
@@ -122,4 +133,5 @@ class KnowledgeStep:
 
 
 def _goes_on(question: str) -> bool:
-    return len(question) <= _MAX_FOLLOW_UP and _FOLLOW_UP.search(question.strip()) is not None
+    text = question.strip()
+    return len(text) <= _MAX_FOLLOW_UP and (_FOLLOW_UP.search(text) or _PROPERTY.search(text)) is not None

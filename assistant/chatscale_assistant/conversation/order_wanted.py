@@ -10,7 +10,15 @@ from typing import Final
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.answers.phrases import Phrase, starts_of
 from chatscale_assistant.domain.conversation import Speaker, Turn
-from chatscale_assistant.intent import WRITES, Entities, Intent, Understanding, find_entities, understand
+from chatscale_assistant.intent import (
+    WRITES,
+    Entities,
+    Intent,
+    Understanding,
+    find_entities,
+    split_questions,
+    understand,
+)
 from chatscale_assistant.intent.patterns import GENERAL, ORDER_ADDRESS, ORDER_PAYMENT
 from chatscale_assistant.language.scripts import fold
 
@@ -48,8 +56,9 @@ def read_wanted(turns: Sequence[Turn], language: Language) -> Wanted | None:
     later: list[Entities] = []
     texts: list[str] = []
     for index, turn in enumerate(_customer_backwards(turns)):
-        understood = understand(turn.text, language)
-        texts.append(turn.text)
+        text = _about_orders(turn.text, language)
+        understood = understand(text, language)
+        texts.append(text)
         intent = understood.intent
         if index == 0 and intent not in ABOUT_ORDERS and _goes_on_with_order(turns, understood):
             intent = Intent.ORDER_STATUS
@@ -59,7 +68,7 @@ def read_wanted(turns: Sequence[Turn], language: Language) -> Wanted | None:
             entities = _merged([*later, understood.entities])
             if not entities.orders:
                 entities = replace(entities, orders=_named_before(turns, language))
-            return Wanted(intent, entities, turn.text, tuple(texts), index == 0)
+            return Wanted(intent, entities, text, tuple(texts), index == 0)
         if index >= _MAX_BACK or not _answers_a_need(turns, turn, understood):
             return None
         later.append(understood.entities)
@@ -79,6 +88,12 @@ def is_general(text: str) -> bool:
 def about_payment(text: str) -> bool:
     """Whether a question about an order is about its payment or refund."""
     return ORDER_PAYMENT.search(fold(text)) is not None
+
+
+def _about_orders(text: str, language: Language) -> str:
+    """Of several questions in one message the first one about orders; otherwise the message."""
+    parts = split_questions(text, language)
+    return next((part for part in parts if understand(part, language).intent in ABOUT_ORDERS), text)
 
 
 def _goes_on_with_order(turns: Sequence[Turn], understood: Understanding) -> bool:

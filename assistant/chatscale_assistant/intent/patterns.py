@@ -63,7 +63,9 @@ _TABLE: Final = {
     r"|政策|规则|条款|规定|多久(?:可以|能|内)|几天(?:内)?(?:可以|能)|可以(?:退|换|取消|用|开|货到|送)|能不能(?:退|换|开|送)|支持(?:退|换|七天|7天|货到|花呗|分期|吗)|运费|邮费|包邮|配送(?:范围|时间|费)|保修|质保|营业时间|几点(?:开|关)|电话(?:是|号码)|支付方式|付款方式|发票|隐私|会员|积分|关税|国际|海外|优惠|折扣|优惠券|怎么(?:退|换|付款|支付|联系|申请)|如何(?:退|换|付款|支付|联系|申请)",
     Intent.THANKS: r"^(?:ok(?:ay)?,? )?(?:thanks?|thank you|thx|ty|cheers|great,? thanks|perfect,? thanks|much appreciated|appreciate it|merci|super,? merci|parfait,? merci|谢谢|感谢|多谢|谢了|好的,? ?谢谢|辛苦了).{0,40}$",
     Intent.GREETING: r"^(?:hi|hello|hey|hiya|good (?:morning|afternoon|evening|day)|greetings|bonjour|bonsoir|salut|coucou|allo|你好|您好|嗨|哈喽|hello|早上好|下午好|晚上好|在吗|在不在|有人吗)[\s,.!?。！？~]*(?:there|all|everyone|team|monsieur|madame|a tous|亲)?[\s,.!?。！？~]*$",
-    Intent.SMALL_TALK: r"\bhow are you\b|\bwhat's up\b|\bwhat can you do\b|\bwho (?:are you|made you)\b|\byour name\b|\bwhat are you\b|\bcan you help\b$|^help\W*$|\bcomment (?:allez[- ]vous|vas[- ]tu|ca va)\b|\bca va\b|\bqui (?:etes[- ]vous|es[- ]tu)|\bque (?:pouvez[- ]vous|peux[- ]tu|sais[- ]tu) faire|\bcomment (?:tu t'appelles|vous appelez)|\baidez[- ]moi\W*$|你是谁|你叫什么|你能做什么|你会什么|你好吗|最近怎么样|吃了吗",
+    Intent.SMALL_TALK: r"\bhow are you\b|\bwhat's up\b|\bwhat can you do\b|\bwho (?:are you|made you)\b|\byour name\b|\bwhat are you\b|\bcan you help\b$|^help\W*$|\bcomment (?:allez[- ]vous|vas[- ]tu)\b"
+    r"|^(?:(?:bonjour|bonsoir|salut|coucou|hello|hey|allo)\W*)?(?:(?:comment|est-ce que) )?ca va(?: bien)?(?: aujourd'?hui)?(?:\W+(?:et )?(?:toi|vous))?\W*$"
+    r"|\bqui (?:etes[- ]vous|es[- ]tu)|\bque (?:pouvez[- ]vous|peux[- ]tu|sais[- ]tu) faire|\bcomment (?:tu t'appelles|vous appelez)|\baidez[- ]moi\W*$|你是谁|你叫什么|你能做什么|你会什么|你好吗|最近怎么样|吃了吗",
     Intent.GOODBYE: r"\bgood ?bye\b|^bye\b|\bsee you\b|\bhave a (?:nice|good|great) (?:day|evening|weekend)|\bau revoir\b|\bbonne (?:journee|soiree)\b|\ba bientot\b|再见|拜拜|回头见",
 }
 PATTERNS: Final = {intent: re.compile(pattern) for intent, pattern in _TABLE.items()}

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from chatscale_assistant.retrieval.glossary_entries import ENTRIES
+from chatscale_assistant.retrieval.spelling import corrected
 from chatscale_assistant.retrieval.terms import content_terms, fold, has_cjk, terms
 from chatscale_assistant.retrieval.topics import TOPICS
 
@@ -34,7 +35,8 @@ _ByCjk = dict[str, list[_Entry]]
 
 def _find(question: str, by_words: _ByWords, by_cjk: _ByCjk) -> list[_Entry]:
     found: list[_Entry] = []
-    words = terms("".join(c if not has_cjk(c) else " " for c in question))
+    spelled = _vocabulary()
+    words = [corrected(word, spelled) for word in terms("".join(c if not has_cjk(c) else " " for c in question))]
     position = 0
     while position < len(words):
         for length in range(min(_LONGEST_WORDS, len(words) - position), 0, -1):
@@ -65,6 +67,12 @@ def _words() -> tuple[_ByWords, _ByCjk]:
 @lru_cache(maxsize=1)
 def _topics() -> tuple[_ByWords, _ByCjk]:
     return _tables(TOPICS)
+
+
+@lru_cache(maxsize=1)
+def _vocabulary() -> frozenset[str]:
+    """The words of Latin letters that questions may have: of both tables."""
+    return frozenset(word for by_words, _ in (_words(), _topics()) for phrase in by_words for word in phrase)
 
 
 def _tables(lines: str) -> tuple[_ByWords, _ByCjk]:

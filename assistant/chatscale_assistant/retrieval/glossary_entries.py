@@ -257,6 +257,7 @@ business days, working days | 工作日 | jours ouvrables, jours ouvrés
 days | 天 | jours
 opening hours | 营业时间 | horaires, heures d'ouverture
 store, shop | 商店, 门店, 店铺 | magasin, boutique
+person, human, agent | 真人, 人工, 客服 | personne, humain, conseiller
 privacy, personal data | 隐私, 个人信息 | confidentialité, données personnelles
 pending | 待处理, 未发货 | en attente
 modify, change | 修改, 更改, 改 | modifier, changer

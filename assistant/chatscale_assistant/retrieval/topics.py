@@ -5,20 +5,21 @@ A question about repairs is near to every passage about orders, for both encoder
 has none of a topic's words. `,` separates the words of a language. A topic of several words, such as `gift wrap`, has
 its own word after `=`: a passage about gift cards has "gift" too, and is no answer.
 
-The entries come from general lists of questions to shops, and not from the held-out half of the evaluation.
+The `dev` half of the evaluation's questions, and 105 unanswerable questions written for tuning, were at hand; the held-out half was
+not. docs/design/0025 has the numbers.
 """
 
 from typing import Final
 
 TOPICS: Final = """
 gift wrapping, gift wrap, wrap=wrapping, wrap | 礼品包装, 包装=包装 | emballage cadeau, papier cadeau, paquet cadeau, paquets cadeaux=emballage, paquet
-repair, fix, mend=repair, fix, mend | 维修, 修理, 修吗, 能修 | réparer, réparez, réparation, réparations
+repair, fix, mend=repair, fix, mend | 维修, 修理, 修吗 | réparer, réparez, réparation, réparations
 installation, install, assemble, assembly=installation, install, assemble, assembly | 安装, 组装 | installer, installation, installez, monter, montage
 spare part, spare parts=spare | 配件, 零件 | pièce détachée, pièces détachées=détachée
 loyalty, loyalty program, reward, points=loyalty, reward, point | 积分, 会员 | fidélité, points, point
 promo code, coupon code, voucher code, discount code=promo, coupon, voucher, discount | 优惠码, 折扣码 | code promo, code de réduction, bon de réduction=promo, réduction
 student, students | 学生 | étudiant, étudiants
-price match, match the price=match | 差价, 保价 | alignez, aligner, concurrence
+price match, match the price=match | 保价 | alignez, aligner, concurrence
 black friday, clearance, seasonal sale=friday, clearance, seasonal | 黑五, 黑色星期五, 双十一, 清仓 | black friday, soldes=friday, soldes
 instalment, instalments, installments, klarna=instalment, installment, klarna | 分期 | en trois fois, en quatre fois, payer en plusieurs fois, mensualités=mensualité, échelonné
 bitcoin, crypto, cryptocurrency | 比特币, 加密货币 | bitcoin, cryptomonnaie
@@ -44,10 +45,10 @@ ceo, founder, founded, owner, boss=ceo, founder, founded, owner, boss | 老板, 
 affiliate, referral, refer a friend, influencer=affiliate, referral, influencer | 推广, 返利, 网红 | affiliation, parrainage, influenceur, influenceurs
 newsletter, catalog by mail=newsletter, catalog | 电子报, 订阅 | newsletter, infolettre
 app, mobile app=app | 应用, 小程序 | appli, application
-engraving, engrave, personalized, custom made=engraving, engrave, personalized, custom | 刻字, 定制 | gravure, graver, personnaliser, sur mesure=gravure, graver, personnaliser, mesure
+engraving, engrave, personalized, custom made=engraving, engrave, personalized | 刻字, 定制 | gravure, graver, personnaliser, sur mesure=gravure, graver, personnaliser, mesure
 sample, samples | 小样, 样品 | échantillon, échantillons
 size chart, size guide=chart, guide | 尺码表 | guide des tailles=guide
 parking | 停车 | parking
-workshop, course, lesson=workshop, lesson=workshop, lesson, course | 课程, 课吗 | cours de, atelier=cours, atelier
+workshop, course, lesson=workshop, lesson | 课程, 课吗 | atelier
 fax | 传真 | fax
 """

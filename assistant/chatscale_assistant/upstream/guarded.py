@@ -57,6 +57,8 @@ class GuardedModel(ChatModel):
     clock: Callable[[], float] = time.monotonic
     _calls: set[_Call] = field(default_factory=set)
     _pressure_until_s: float = 0.0
+    _refused_until_s: float = 0.0
+    """Refusals say that the load goes on. They shorten no call, or a slow model would stay shortened for ever."""
     _closed_until_s: float = 0.0
     _failures: int = 0
     _trying: bool = False
@@ -65,6 +67,11 @@ class GuardedModel(ChatModel):
     @property
     @override
     def under_pressure(self) -> bool:
+        return self._is_pressed or self.clock() < self._refused_until_s
+
+    @property
+    def _is_pressed(self) -> bool:
+        """Whether calls get less time."""
         return self.clock() < self._pressure_until_s
 
     @override
@@ -73,7 +80,7 @@ class GuardedModel(ChatModel):
         if refusal := self._refusal(timeout_s):
             metrics.MODEL_STEPS.labels(refusal).inc()
             return None
-        if self.under_pressure:
+        if self._is_pressed:
             timeout_s = min(timeout_s, TIME_UNDER_PRESSURE_S)
         return await self._call(system, user, max_tokens, timeout_s)
 
@@ -81,6 +88,8 @@ class GuardedModel(ChatModel):
         """Why the model is not called; empty if it is."""
         now_s = self.clock()
         if now_s < self._closed_until_s or (self._failures >= FAILURES_BEFORE_OPEN and self._trying):
+            if self._is_pressed:  # the load opened it
+                self._refused_until_s = now_s + PRESSURE_S
             return "breaker_open"
         if len(self._calls) >= self.max_calls:
             self._press()
@@ -88,8 +97,11 @@ class GuardedModel(ChatModel):
         if 2 * len(self._calls) >= self.max_calls and self._oldest_s() >= SLOW_S:
             self._press()  # many calls, and none of them comes back
         # With one call in flight the model is tried again: otherwise an old mean would hold for ever.
-        limit_s = min(timeout_s, TIME_UNDER_PRESSURE_S) if self.under_pressure else timeout_s
-        if timeout_s <= 0 or (self._calls and self._mean_s > limit_s):
+        limit_s = min(timeout_s, TIME_UNDER_PRESSURE_S) if self._is_pressed else timeout_s
+        if timeout_s <= 0:
+            return "no_time"
+        if self._calls and self._mean_s > limit_s:
+            self._refused_until_s = now_s + PRESSURE_S
             return "no_time"
         return ""
 

@@ -93,8 +93,12 @@ class FakeWording(Wording):
 class FakeComposer(Composer):
     """Quotes the first hit; the model's text is supported unless it has a number."""
 
+    quotes: bool = True
+
     @override
     def compose(self, question: str, hits: Sequence[Hit], language: Language) -> Draft | None:
+        if not self.quotes:
+            return None
         chunk = hits[0].chunk
         if chunk.kind is KnowledgeKind.REPLIES:
             return Draft(chunk.text, Rung.CURATED, language)
@@ -132,7 +136,7 @@ class FakeRetriever(Retriever):
             await asyncio.Event().wait()
         if self.word not in question:
             return Retrieved((), "i1", 0.1, self.is_shortened)
-        return Retrieved((Hit(self.chunk_, 0.9),), "i1", 0.9)
+        return Retrieved((Hit(self.chunk_, 0.9),), "i1", 0.9, self.is_shortened)
 
     @override
     def chunk(self, chunk_id: str) -> Chunk | None:
@@ -203,7 +207,7 @@ class FakeOrders(OrderStep):
 def responder(**parts: Any) -> ShopResponder:
     """A responder of fakes."""
     knowledge = KnowledgeStep(
-        parts.pop("retriever", FakeRetriever()), FakeComposer(), parts.pop("model", None),
+        parts.pop("retriever", FakeRetriever()), parts.pop("composer", FakeComposer()), parts.pop("model", None),
         parts.pop("may_write", lambda: True),
     )  # fmt: skip
     return ShopResponder(LANGUAGES, FakeWording(), knowledge, **parts)

@@ -15,6 +15,7 @@ from chatscale_contract.assistant.extras import HandOverState, Rung, Sentiment
 from tests.support.clock import virtual_time_loop
 from tests.unit.assistant.conversation.fakes import (
     RETURNS,
+    FakeComposer,
     FakeDesk,
     FakeModel,
     FakeOrders,
@@ -57,9 +58,13 @@ async def test_no_retrieval_no_answer():
     assert (found.text, found.rung) == ("[opening en]\n\n[no answer en]", Rung.NO_ANSWER)
 
 
-async def test_what_a_shortened_search_did_not_find_goes_to_a_person():
+@pytest.mark.parametrize(
+    "parts", [pytest.param({"word": "-"}, id="no hit"), pytest.param({}, id="hit without an answer in it")]
+)
+async def test_what_a_shortened_search_did_not_find_goes_to_a_person(parts):
     desk = FakeDesk()
-    found = await answer(QUESTION, retriever=FakeRetriever(word="-", is_shortened=True), desk=desk)
+    retriever, composer = FakeRetriever(**parts, is_shortened=True), FakeComposer(quotes=False)
+    found = await answer(QUESTION, retriever=retriever, composer=composer, desk=desk)
 
     assert found.hand_over is HandOverState.REQUESTED
     assert [case[0] for case in desk.cases] == ["search_failed"]
@@ -160,6 +165,15 @@ async def test_while_the_model_is_overloaded_a_customer_gets_an_answer_or_a_pers
     assert miss.hand_over is HandOverState.REQUESTED
     assert hit.citations
     assert [case[0] for case in desk.cases] == ["overload"]
+
+
+async def test_a_person_reads_the_whole_message_when_one_of_its_questions_has_no_answer():
+    desk, model = FakeDesk(), FakeModel(pressed=True)
+    found = await answer("How long is the return of shoes possible? Do you sell any qwerty?", desk=desk, model=model)
+
+    assert found.hand_over is HandOverState.REQUESTED
+    assert found.citations
+    assert all(part in desk.cases[0][2] for part in ("return of shoes", "qwerty"))
 
 
 async def test_an_angry_customer_gets_a_person():

@@ -7,6 +7,7 @@ from chatscale_assistant.index.search import MANY_WAITING
 from tests.unit.assistant.index.builders import Shop, WordEncoder
 
 DECIDED = "blue tea kettle"
+LIKELY = "kettle"
 OPEN = "what do you have for my kitchen"
 
 
@@ -24,8 +25,9 @@ class CountedEncoder(WordEncoder):
 @pytest.mark.parametrize(
     ("question", "waiting", "uses_slow"),
     [
-        (DECIDED, 0, True), (OPEN, 0, True), (DECIDED, 1, False), (OPEN, 1, True),
-        (DECIDED, MANY_WAITING, False), (OPEN, MANY_WAITING, False),
+        (DECIDED, 0, True), (LIKELY, 0, True), (OPEN, 0, True),
+        (DECIDED, 1, False), (LIKELY, 1, True), (OPEN, 1, True),
+        (DECIDED, MANY_WAITING, False), (LIKELY, MANY_WAITING, False), (OPEN, MANY_WAITING, True),
     ],
 )  # fmt: skip
 async def test_the_slow_encoder_is_left_out_by_need_and_load(tmp_path, question, waiting, uses_slow):
@@ -37,6 +39,15 @@ async def test_the_slow_encoder_is_left_out_by_need_and_load(tmp_path, question,
     assert (slow.asked > before) is uses_slow
     if question == DECIDED:
         assert found.hits[0].chunk.fields["id"] == "2"
+
+
+@pytest.mark.parametrize("waiting", [MANY_WAITING, 100 * MANY_WAITING])
+async def test_load_alone_never_turns_an_answer_into_a_miss(tmp_path, waiting):
+    """What the fast encoder does not find is searched with all encoders, however many questions wait."""
+    question = "shoes for parcels"
+    async with Shop(tmp_path, WordEncoder("fast"), CountedEncoder("slow")).complete() as shop:
+        search = shop.knowledge._open.searcher.search
+        assert search(question, 5, None, waiting=waiting) == search(question, 5, None)
 
 
 async def test_the_worker_counts_the_questions_that_wait(shop):

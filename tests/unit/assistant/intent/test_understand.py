@@ -25,7 +25,8 @@ EN, FR, ZH = Language.ENGLISH, Language.FRENCH, Language.CHINESE
         ("Do you have blue running shoes?", Intent.PRODUCT), ("跑步鞋有货吗", Intent.PRODUCT), ("Combien coûte la tente ?", Intent.PRODUCT),
         ("Can you recommend a gift for my mother?", Intent.RECOMMEND), ("推荐一款耳机", Intent.RECOMMEND),
         ("show me all my orders", Intent.ACCOUNT), ("merci beaucoup !", Intent.THANKS), ("你好", Intent.GREETING),
-        ("Are you a bot?", Intent.WHO_ANSWERS),
+        ("Are you a bot?", Intent.WHO_ANSWERS), ("Salut, ça va ?", Intent.SMALL_TALK), ("comment ça va", Intent.SMALL_TALK),
+        ("il me faut une souris, filaire ça va", Intent.UNKNOWN), ("ça va prendre combien de temps pour la livraison ?", Intent.PRODUCT),
     ],
 )  # fmt: skip
 def test_recognises_what_a_customer_wants(text, intent):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatscale_assistant.retrieval.glossary import concepts
+from chatscale_assistant.retrieval.spelling import corrected
 from chatscale_assistant.retrieval.terms import MAX_QUESTION_TERMS, content_terms, match_any, terms
 
 
@@ -64,3 +65,45 @@ def test_the_longest_shop_word_is_taken():
 @given(st.text())
 def test_any_question_has_concepts(text):
     assert all(group for group in concepts(text))
+
+
+@pytest.mark.parametrize(
+    ("question", "topic"),
+    [
+        pytest.param("do you do gift wrapping", "wrapping", id="english"),
+        pytest.param("vous réparez les appareils", "repair", id="french"),
+        pytest.param("寄加拿大要交关税吗", "custom", id="chinese"),
+        pytest.param("vous avez un programme de fidélité", "loyalty", id="french without an english word"),
+    ],
+)
+def test_promise_13_a_question_about_a_topic_needs_a_passage_with_a_word_of_it(question, topic):
+    assert any(topic in group for group in concepts(question))
+
+
+def test_the_common_word_of_a_topic_is_no_sign_of_it():
+    (topic,) = [group for group in concepts("can you gift wrap it") if "wrap" in group]
+
+    assert "gift" not in topic
+
+
+@pytest.mark.parametrize(
+    ("misspelled", "correct"),
+    [
+        pytest.param("retrun policy", "return policy", id="two letters swapped"),
+        pytest.param("refnud", "refund", id="swapped in a short word"),
+        pytest.param("delivry cost", "delivery cost", id="missing letter"),
+        pytest.param("remboursemnt", "remboursement", id="french"),
+        pytest.param("echange et numero de telephone", "échange et numéro de téléphone", id="without accents"),
+    ],
+)
+def test_a_misspelled_shop_word_counts_as_the_correct_one(misspelled, correct):
+    assert concepts(misspelled) == concepts(correct) != []
+
+
+def test_short_and_far_words_are_not_corrected():
+    assert concepts("shoos") == concepts("sable") == concepts("retzzrn") == []
+
+
+@given(st.text())
+def test_any_word_is_corrected_to_itself_or_a_word_of_the_vocabulary(word):
+    assert corrected(word, {"return", "refund"}) in {word, "return", "refund"}

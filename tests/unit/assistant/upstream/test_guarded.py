@@ -10,6 +10,7 @@ from chatscale_assistant.upstream.client import Completion, Failure, ModelFailed
 from chatscale_assistant.upstream.guarded import (
     FAILURES_BEFORE_OPEN,
     OPEN_S,
+    PRESSURE_S,
     TIME_UNDER_PRESSURE_S,
     Completes,
     GuardedModel,
@@ -138,6 +139,39 @@ def test_a_held_request_is_a_sign_of_pressure():
         assert not step.under_pressure
         await write(step)
         assert step.under_pressure
+
+    run(main())
+
+
+class QueueingModel(FakeModel):
+    """Answers two calls at a time, each in a second; the others wait."""
+
+    def __init__(self) -> None:
+        super().__init__(seconds=1.0)
+        self.slots = asyncio.Semaphore(2)
+
+    @override
+    async def complete(self, system: str, user: str, *, max_tokens: int) -> Completion:
+        async with self.slots:
+            return await super().complete(system, user, max_tokens=max_tokens)
+
+
+def test_pressure_lasts_as_long_as_the_load_and_ends_with_it():
+    """Twenty questions a second for a model that answers two: also while calls are refused."""
+
+    async def main():
+        step = guarded(QueueingModel(), max_calls=8)
+        pressed = []
+
+        async def one(number):
+            await asyncio.sleep(number / 20)
+            await write(step)
+            pressed.append(step.under_pressure)
+
+        await asyncio.gather(*(one(number) for number in range(20 * 120)))
+        assert all(pressed)
+        await asyncio.sleep(2 * PRESSURE_S + OPEN_S)
+        assert not step.under_pressure
 
     run(main())
 

@@ -152,7 +152,12 @@ async def test_a_damaged_article_goes_to_a_person_where_no_policy_is_about_it(sh
 
 @pytest.mark.parametrize(
     "text",
-    ["Which is cheaper, the desk lamp or the water bottle?", "台灯和水瓶哪个便宜？"],
+    [
+        "Which is cheaper, the desk lamp or the water bottle?",
+        "Quelle différence y a-t-il entre la lampe de bureau et la gourde ?",
+        "台灯和水瓶哪个便宜？",
+        "台灯和水瓶有什么不同？",
+    ],
 )
 async def test_a_comparison_shows_each_product(shop, text):
     (answer,) = await talk(shop, text)
@@ -161,6 +166,22 @@ async def test_a_comparison_shows_each_product(shop, text):
     assert re.search("24[.,]00", answer["text"])
     assert len(answer["citations"]) == 2
     assert "currency" not in answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("question", "follow_up"),
+    [
+        ("Do you have a desk lamp?", "in black?"),
+        ("Avez-vous une lampe de bureau ?", "et en noir ?"),
+        ("有台灯吗？", "黑色的有吗？"),
+    ],
+)
+async def test_a_colour_alone_is_about_the_product_before_it(shop, question, follow_up):
+    first, second = await talk(shop, question, follow_up)
+
+    assert "Desk Lamp" in first["text"]
+    assert "Desk Lamp" in second["text"]
+    assert "Shoes" not in second["text"]
 
 
 async def test_a_recommendation_keeps_the_price_that_the_customer_names(shop):
@@ -208,3 +229,37 @@ async def test_a_stream_has_the_same_text_and_extras_as_a_whole_answer_and_any_p
             assert text == whole["choices"][0]["message"]["content"]
             assert extras == [whole["chatscale"]]
             assert extras[0]["citations"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("How long is the warranty, and how much does delivery cost?", ("24 months", "$4.90")),
+        ("Combien coûte la livraison et combien de temps dure la garantie ?", ("24 months", "$4.90")),
+        ("保修多久？运费多少？", ("24 months", "$4.90")),
+    ],
+)
+async def test_two_questions_in_one_message_get_two_answers_with_their_citations(shop, text, parts):
+    (answer,) = await talk(shop, text)
+
+    assert all(part in answer["text"] for part in parts), answer["text"]
+    assert {each["title"] for each in answer["citations"]} == {"Warranty", "Delivery"}
+
+
+async def test_an_order_and_a_rule_in_one_message_get_both_answers_and_no_write(shop):
+    order = an_order(shop, "delivered", 2)
+    text = f"Where is my order {order['order_id']}, and how long is the warranty?"
+    (answer,) = await talk(shop, text, customer=order["user_id"])
+
+    assert "is delivered" in answer["text"]
+    assert "24 months" in answer["text"]
+    assert writes(shop) == []
+
+
+async def test_a_number_after_two_questions_belongs_to_the_order(shop):
+    order = an_order(shop, "delivered", 2)
+    *_, answer = await talk(
+        shop, "Where is my parcel, and can I return the lamp?", str(order["order_id"]), customer=order["user_id"]
+    )
+
+    assert f"{order['order_id']} is delivered" in answer["text"]
