@@ -154,7 +154,7 @@ SHOP = {"purchases": CSV, "stock": {"tea": 2}}
             "product-copy",
             {"name": "Lamp", "price": "49.90"},
             'expected price and currency together, found price "49.90" and currency None',
-            "texts",
+            "input",
             id="price without currency",
         ),
         pytest.param(
@@ -172,7 +172,7 @@ SHOP = {"purchases": CSV, "stock": {"tea": 2}}
             "summarise",
             {"kind": "reviews", "texts": [{"text": "a" * 20_000}] * 26},
             "texts: expected at most 500000 characters together, found 520000",
-            "input",
+            "texts",
             id="too much text",
         ),
     ],
