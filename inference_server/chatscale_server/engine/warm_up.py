@@ -42,8 +42,8 @@ GRAPH_GAIN: Final = 1.05
 """Minimum speed-up to keep decode graphs, because they use memory and compute idle rows."""
 GRAPH_PROBES: Final = 5
 LOOP_LOSS: Final = 0.8
-"""Minimum speed of the compiled loops, in that of torch's operators. Below 1, because the measurement is short: on a busy
-machine it gave 0.98 where 32 alternations gave 1.5."""
+"""Minimum speed of the compiled loops, relative to torch's operators. Below 1, because the measurement is short: a busy
+machine gave 0.98, and 1.5 with 32 alternations."""
 LOOP_PROBES: Final = (2, 1.0)
 """Minimum number and minimum seconds of the decode steps that compare the compiled loops with torch's operators."""
 LOOP_HIDDEN: Final = 256
