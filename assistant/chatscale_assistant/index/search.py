@@ -85,12 +85,12 @@ class Searcher:
         searched = dict.fromkeys(
             [term for group, _ in wanted for term in group] + [term for group, _ in translated for term in group]
         )
-        vectors = {} if waiting else self._begin(self.encoders[1:], question)
+        begun = {} if waiting else self._begin(self.encoders[1:], question)
         lexical = self._lexical(list(searched)[:MAX_QUESTION_TERMS], source)
         near = self._nearby(self.encoders[:1], question, source)
         ranked = [] if not waiting else self._ranked(lexical, near, searched, wanted, translated)
         if not self._is_enough(ranked, waiting):
-            near += self._nearby(self.encoders[1:], question, source, vectors)
+            near += self._nearby(self.encoders[1:], question, source, begun)
             ranked = self._ranked(lexical, near, searched, wanted, translated)
         own = frozenset(terms(question))
         hits: dict[str, Hit] = {}
@@ -168,7 +168,9 @@ class Searcher:
         """Vectors of the question, by encoder, that are being computed."""
         if self.aside is None:
             return {}
-        return {encoder.name: self.aside.submit(encoder.queries, [question]) for encoder in encoders}
+        language = background_language(question)
+        used = [encoder for encoder in encoders if (encoder.name, language) in self.backgrounds]
+        return {encoder.name: self.aside.submit(encoder.queries, [question]) for encoder in used}
 
     def _nearby(
         self,
