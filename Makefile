@@ -68,11 +68,11 @@ demo-shop: images ## The sample shop: an assistant, customers in three languages
 	$(PY) -m hack.demo_shop
 
 # Images first: `verify` renders the chart with the helm that the bring-up builds where there is none.
-# Three workers on two cores: the end-to-end tests mostly wait. A file stays with its worker.
+# Three workers on two cores: the end-to-end tests mostly wait. tests/support/parallel.py says who runs what and when.
 test: .venv/.synced clients ## Every check and test there is
 	$(MAKE) images
 	$(MAKE) verify
-	REQUIRE_CLIENTS=1 REQUIRE_BROWSER=1 $(PY) -m pytest -n 3 --dist loadfile
+	REQUIRE_CLIENTS=1 REQUIRE_BROWSER=1 $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 guide: images ## Follow docs/guide/install.md on a second, plain kind cluster, then delete it
 	$(PY) -m hack.guide_check

@@ -4,10 +4,23 @@
 `make properties` searches: other examples in each run, and more of them where a test sets no number of its own.
 """
 
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.parallel import ClusterScheduling, turn
 
 settings.register_profile(
     "shared-machine", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("search", deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClusterScheduling:
+    return ClusterScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: turn(item.path.relative_to(config.rootpath).as_posix()))

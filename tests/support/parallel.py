@@ -1,0 +1,45 @@
+"""The order in which the workers of a parallel run take the test files, and which files stay with one worker.
+
+Tests that need the operator alone (`cluster_lock.py`) block each other and every other end-to-end test. One worker
+runs all of them, first, while the others run the tests without a cluster. The other end-to-end tests come last: they
+mostly wait, so all workers run them side by side, the longest first.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from xdist.scheduler import LoadFileScheduling
+
+ROOT: Final = Path(__file__).parents[2]
+ALONE: Final = "tests that need the operator alone"
+LONGEST: Final = ()
+"""End-to-end files that take more than two minutes, the longest first."""
+_MARKED: Final = re.compile(r"^pytestmark = pytest\.mark\.operator_alone$", re.MULTILINE)
+
+
+class ClusterScheduling(LoadFileScheduling):
+    """One worker for each file, and one for all files that need the operator alone."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return ALONE if needs_operator_alone(file) else file
+
+
+@cache
+def needs_operator_alone(file: str) -> bool:
+    """file: path from the root of the repository. All tests of the file need the operator alone."""
+    if file.startswith("tests/integration/"):
+        return True
+    return file.startswith("tests/e2e/") and _MARKED.search((ROOT / file).read_text()) is not None
+
+
+def turn(file: str) -> tuple[int, int]:
+    """Sort key of a file."""
+    if needs_operator_alone(file):
+        return 0, 0
+    if not file.startswith("tests/e2e/"):
+        return 1, 0
+    name = Path(file).name
+    return 2, LONGEST.index(name) if name in LONGEST else len(LONGEST)
