@@ -125,12 +125,12 @@ async def assembled(
         session = await stack.enter_async_context(ClientSession(trust_env=False))
         outgoing = Outgoing(await stack.enter_async_context(desk_session()), DESK_TIMEOUT_S)
         target = target_of(spec.model, settings.gateway_url, resource.metadata.namespace or "")
-        model = None
+        model, read_weights = None, _states_no_weights
         if target is not None:
             client = ModelClient(
                 await stack.enter_async_context(model_session()), target, lambda: secret_files.read("model/key")
             )
-            model = GuardedModel(client, settings.max_model_calls)
+            model, read_weights = GuardedModel(client, settings.max_model_calls), client.weights
         worker = Worker()
         knowledge = make_knowledge(
             spec,
@@ -148,7 +148,7 @@ async def assembled(
             CustomerIdentity(spec.identity, resource.metadata.name, secret_files, session) if spec.identity else None
         )
         hand_over = spec.guardrails.hand_over
-        permission = ModelPermission(spec.model, settings.evaluation_file)
+        permission = ModelPermission(spec.model, settings.evaluation_file, read_weights)
         responder = ShopResponder(
             tuple(spec.languages),
             ShopWording(spec.persona, spec.guardrails),
@@ -184,6 +184,11 @@ async def assembled(
             finally:
                 for task in running:
                     task.cancel()
+
+
+async def _states_no_weights() -> str | None:
+    """Of a model without an address."""
+    return ""
 
 
 def _needs_person(encoders: Sequence[Encoder], worker: Worker) -> Callable[[str, Intent], Awaitable[bool]] | None:

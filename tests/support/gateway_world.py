@@ -28,6 +28,7 @@ def a_model(key: ModelKey = TINY, *, served_name: str | None = None, routing: Ro
         key=key,
         uid=f"uid-{key}",
         served_name=served_name or key.name,
+        weights=f"hf://test/{key.name}@main",
         created=CREATED,
         routing=routing or RoutingSpec(),
         slo=LatencyObjectives(),

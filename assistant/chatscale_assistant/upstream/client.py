@@ -14,6 +14,8 @@ from typing import Any, Final
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, hdrs
 
 from chatscale.api.v1alpha1.shopassistant import AssistantModel
+from chatscale_assistant.upstream.body import read_body
+from chatscale_assistant.upstream.weights import read_weights
 from chatscale_contract.assistant.endpoints import FROM_ASSISTANT_HEADER
 from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER, OVERLOAD_HEADER
 from chatscale_contract.openai.sse import encode_json
@@ -107,6 +109,10 @@ class ModelClient:
         except (ClientError, OSError, ValueError) as error:
             raise ModelFailedError(Failure.ERROR, type(error).__name__) from error
 
+    async def weights(self) -> str | None:
+        """Which weights the model has now (`read_weights`)."""
+        return await read_weights(self.session, self.target.base_url, self.target.model, self.read_key())
+
 
 def model_session() -> ClientSession:
     """A session without environment proxies. The caller's deadline limits each request; this only bounds connecting."""
@@ -120,10 +126,7 @@ async def _read(response: ClientResponse) -> Completion:
         )
     if response.status != HTTPStatus.OK:
         raise ModelFailedError(Failure.ERROR, f"HTTP {response.status}")
-    raw = await response.content.read(MAX_RESPONSE_BYTES)
-    while not response.content.at_eof() and len(raw) < MAX_RESPONSE_BYTES:
-        raw += await response.content.read(MAX_RESPONSE_BYTES - len(raw))
-    text, finish = _text_of(raw)
+    text, finish = _text_of(await read_body(response, MAX_RESPONSE_BYTES))
     if finish == "length":
         text = _complete_sentences(text)
     if not text.strip():

@@ -7,12 +7,15 @@ OWNER: Final = "chatscale"
 """`owned_by` of all models."""
 
 
-def model_object(name: str, created: int, *, max_model_len: int | None = None) -> dict[str, Any]:
-    """OpenAI's model object.
+def model_object(name: str, created: int, *, max_model_len: int | None = None, root: str = "") -> dict[str, Any]:
+    """OpenAI's model object, with two fields that vLLM adds.
 
-    created: Unix time, seconds.  max_model_len: context length in tokens, a field that vLLM adds; None leaves it out.
+    created: Unix time, seconds.  max_model_len: context length in tokens; None leaves it out.  root: where the weights
+    come from; empty leaves it out.
     """
     model: dict[str, Any] = {"id": name, "object": "model", "created": created, "owned_by": OWNER}
+    if root:
+        model["root"] = root
     return model if max_model_len is None else {**model, "max_model_len": max_model_len}
 
 

@@ -67,6 +67,7 @@ def read_model(manifest: Mapping[str, Any]) -> FoundModel:
         slo=LatencyObjectives(slo.ttft_milliseconds / 1000, slo.tpot_milliseconds / 1000),
         replicas=spec.replicas,
         max_model_len=spec.server.max_model_len,
+        weights=spec.model.weights,
         scale_to_zero=_scales_to_zero(manifest),
         start_s=_measured_start_s(manifest),
         live=read_live_facts(chatmodel),

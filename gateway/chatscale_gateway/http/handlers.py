@@ -149,7 +149,8 @@ class ApiHandlers:
 
 
 def _describe(model: Model, name: str) -> dict[str, object]:
-    return model_object(name, int(model.created.timestamp()), max_model_len=model.max_model_len)
+    created = int(model.created.timestamp())
+    return model_object(name, created, max_model_len=model.max_model_len, root=model.weights)
 
 
 def _unknown_path() -> ApiError:

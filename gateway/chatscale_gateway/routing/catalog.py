@@ -45,6 +45,8 @@ class Model:
     replicas: int
     """`spec.replicas`."""
     max_model_len: int | None = None
+    weights: str = ""
+    """Where its weights come from (`ModelSource.weights`); empty for a ShopAssistant."""
     scale_to_zero: bool = False
     """`spec.autoscaling.scaleToZero`: a held or refused request starts the first replica."""
     start_s: float | None = None

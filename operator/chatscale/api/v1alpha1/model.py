@@ -40,3 +40,8 @@ class ModelSource(ApiModel):
         default=None,
         description="Jinja chat template that replaces the tokenizer's.",
     )
+
+    @property
+    def weights(self) -> str:
+        """Location and revision. The same text does not guarantee the same weights, unless the revision is a commit."""
+        return f"{self.uri}@{self.revision}" if self.revision else self.uri

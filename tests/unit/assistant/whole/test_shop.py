@@ -223,7 +223,7 @@ async def test_a_model_writes_only_while_its_report_says_that_it_passed(tmp_path
     async with whole_shop(tmp_path, index, writes="WhenEvaluated") as shop:
         before = await shop.say(QUESTION)
         (tmp_path / "report.json").write_text('{"models": {"tiny": {"passed": true}}}')
-        shop.pod.permission.refresh()
+        await shop.pod.permission.refresh()
         after = await shop.say(QUESTION)
 
     assert (before["rung"], after["rung"]) == ("quote", "model")

@@ -18,3 +18,8 @@ def test_openai_s_client_reads_the_list():
 def test_a_model_without_a_known_context_length_does_not_state_one():
     assert "max_model_len" not in model_object("a", 7)
     assert model_object("a", 7, max_model_len=4096)["max_model_len"] == 4096
+
+
+def test_a_model_states_its_weights_as_vllm_does():
+    assert "root" not in model_object("a", 7)
+    assert model_object("a", 7, root="hf://o/m@abc")["root"] == "hf://o/m@abc"

@@ -37,7 +37,7 @@ def model(**spec: Any) -> FoundModel:
 def test_reads_what_routing_needs_of_a_chatmodel():
     found = model(
         replicas=3,
-        model={"uri": "hf://o/m", "servedName": "served"},
+        model={"uri": "hf://o/m", "revision": "abc", "servedName": "served"},
         server={"engine": "Simulated", "maxConcurrency": 16, "maxModelLen": 4096},
         autoscaling={"mode": "Fixed", "slo": {"ttftMilliseconds": 500, "tpotMilliseconds": 50}},
         routing={"aliases": ["gpt"], "strategy": "PrefixHash"},
@@ -46,6 +46,7 @@ def test_reads_what_routing_needs_of_a_chatmodel():
     assert found.slots == 16
     assert (found.model.key, found.model.uid) == (ModelKey("demo", "tiny"), "uid-tiny")
     assert (found.model.served_name, found.model.replicas, found.model.max_model_len) == ("served", 3, 4096)
+    assert found.model.weights == "hf://o/m@abc"
     assert found.model.created == datetime(2026, 11, 27, 8, tzinfo=UTC)
     assert found.model.slo == LatencyObjectives(0.5, 0.05)
     assert (found.model.routing.aliases, found.model.routing.strategy) == (["gpt"], "PrefixHash")

@@ -224,6 +224,7 @@ async def test_promise_26_lists_only_the_models_of_the_key(key, listed):
         for name in found:
             async with world.client.get(f"/v1/models/{name}", headers=bearer(key)) as response:
                 assert response.status == 200
+                assert (await response.json())["root"] == f"hf://test/{name.rpartition('/')[2]}@main"
 
 
 @pytest.mark.parametrize(

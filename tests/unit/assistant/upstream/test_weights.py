@@ -1,0 +1,50 @@
+"""Which weights an API states, against a real HTTP server."""
+
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from chatscale_assistant.upstream.weights import MAX_CHARACTERS, read_weights
+
+
+@asynccontextmanager
+async def api(text, status=200):
+    seen = []
+
+    async def get(http: web.Request) -> web.Response:
+        seen.append((http.match_info["name"], http.headers.get("Authorization")))
+        return web.Response(text=text, status=status)
+
+    app = web.Application()
+    app.router.add_get("/v1/models/{name:.+}", get)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        yield session, str(server.make_url("/v1/")), seen
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "weights"),
+    [
+        pytest.param('{"id": "tiny", "root": "hf://o/m@1"}', 200, "hf://o/m@1", id="stated"),
+        pytest.param('{"id": "tiny"}', 200, "", id="not stated"),
+        pytest.param('{"root": 7}', 200, "", id="no text"),
+        pytest.param("[1]", 200, "", id="no object"),
+        pytest.param("<html>", 200, "", id="no JSON"),
+        pytest.param("[" * 60_000, 200, "", id="nested too deep"),
+        pytest.param("{}", 404, "", id="the API has no such path"),
+        pytest.param("{}", 401, None, id="the key is refused"),
+        pytest.param("{}", 503, None, id="the API is away"),
+        pytest.param(f'{{"root": "{"a" * 5000}"}}', 200, "a" * MAX_CHARACTERS, id="long"),
+    ],
+)
+async def test_reads_the_weights_or_says_that_they_are_not_known(text, status, weights):
+    async with api(text, status) as (session, url, seen):
+        assert await read_weights(session, url, "demo/tiny", "secret") == weights
+    assert seen == [("demo/tiny", "Bearer secret")]
+
+
+async def test_an_api_that_cannot_be_reached_states_nothing():
+    async with aiohttp.ClientSession() as session:
+        assert await read_weights(session, "http://127.0.0.1:9/v1", "tiny", "") is None
