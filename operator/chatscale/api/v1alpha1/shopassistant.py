@@ -73,8 +73,8 @@ class AssistantModel(ApiModel):
     writes: ModelWriting = Field(
         default=ModelWriting.WHEN_EVALUATED,
         description="WhenEvaluated: the model phrases answers only while `evaluation` holds a report in which this "
-        "model passed with the weights that it has now. Never: answers are templates and quotes. Always: without a report, for trials. Every answer of "
-        "the model passes the fact check in any case.",
+        "model passed with the weights that it has now. Never: answers are templates and quotes. Always: without a "
+        "report, for trials. Every answer of the model passes the fact check in any case.",
     )
     evaluation: LocalObjectRef | None = Field(
         default=None, description="ConfigMap with the report of `chatscale evaluate`, under report.json."
