@@ -9,6 +9,7 @@ from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
 from chatscale_assistant.answers import wording
 from chatscale_assistant.answers.phrases import LANGUAGE_NAMES, Phrase, say
 from chatscale_assistant.answers.plain_text import clean_sentences, links_of, plain_text
+from chatscale_assistant.answers.policies import asked_policies, asks_only_policies, policy_first, rule_sentences
 from chatscale_assistant.answers.products import product_draft
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.evidence import Chunk, Hit
@@ -52,7 +53,7 @@ def quote_draft(
     currency: str = "",
     links: frozenset[str] = frozenset(),
 ) -> Draft | None:
-    """The one to three sentences that answer best, in the source's own words; None without hits.
+    """The sentences that answer best, in the source's own words; None without hits. A rule has its exceptions with it.
 
     A sentence with a link that is none of `links` (addresses of the shop), or with a marker of an injected instruction,
     is not quoted: anybody may have written the source.
@@ -60,20 +61,24 @@ def quote_draft(
     found = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.REPLIES]
     if not found:
         return None
+    asked = asked_policies(question)
+    found = policy_first(asked, found)
     if found[0].chunk.kind is KnowledgeKind.CATALOGUE:
+        if asks_only_policies(question):
+            return None
         return product_draft(question, found, language, currency)
     best = found[0].confidence
     near = [hit.chunk for hit in found if hit.chunk.kind is KnowledgeKind.DOCUMENTS and hit.confidence >= _NEAR * best]
-    quotes = [(chunk, _choose(question, chunk, similarity, links)) for chunk in near[:_MAX_CHUNKS]]
-    if len(quotes) > 1 and not quotes[0][1][1] <= quotes[1][1][1]:
-        quotes = quotes[:1]  # the second passage fits less well
-    shown = [(chunk, quote) for chunk, (quote, _) in quotes if quote]
+    chosen = [(chunk, _choose(question, chunk, asked, similarity, links)) for chunk in near[:_MAX_CHUNKS]]
+    if len(chosen) > 1 and not chosen[0][1][1] <= chosen[1][1][1]:
+        chosen = chosen[:1]  # the second passage fits less well
+    shown = [(chunk, quotes) for chunk, (quotes, _) in chosen if quotes]
     if not shown:
         return None
-    lines = [_quoted(chunk, quote, language) for chunk, quote in shown]
     return Draft(
-        "\n".join(lines), Rung.QUOTE, language,
-        tuple(chunk for chunk, _ in shown), tuple(citation_of(chunk, quote) for chunk, quote in shown),
+        "\n".join(_quoted(chunk, quotes, language) for chunk, quotes in shown), Rung.QUOTE, language,
+        tuple(chunk for chunk, _ in shown),
+        tuple(citation_of(chunk, quote) for chunk, quotes in shown for quote in quotes),
     )  # fmt: skip
 
 
@@ -82,26 +87,33 @@ def citation_of(chunk: Chunk, quote: str) -> CitationExtra:
     return CitationExtra(source=chunk.source, title=wording.value_text(chunk.title), quote=quote, version=chunk.version)
 
 
-def _quoted(chunk: Chunk, quote: str, language: Language) -> str:
+def _quoted(chunk: Chunk, quotes: Sequence[str], language: Language) -> str:
     source = _language_of_source(chunk.text)
     marks = "“{}”" if language is not Language.FRENCH else "« {} »"
     title = wording.value_text(chunk.title)
-    text = marks.format(quote) + (f" ({title})" if title else "")
+    text = "\n".join(map(marks.format, quotes)) + (f" ({title})" if title else "")
     if source is language:
         return text
     return f"{say(Phrase.QUOTE_FOREIGN, language, source=LANGUAGE_NAMES[source][language])}\n{text}"
 
 
-def _choose(question: str, chunk: Chunk, similarity: Similarity | None, links: frozenset[str]) -> tuple[str, float]:
-    """The sentences to quote, in the order of the source, and how well the best one fits."""
+def _choose(
+    question: str, chunk: Chunk, asked: frozenset[str], similarity: Similarity | None, links: frozenset[str]
+) -> tuple[list[str], float]:
+    """The parts to quote, in the order of the source, and how well the best sentence fits.
+
+    asked: the rules of the shop that the question is about (`asked_policies`).
+    """
     sentences, own_terms = _sentences_of(chunk.text, links)
     if not sentences:
-        return "", 0.0
+        return [], 0.0
     wanted = terms(question)
     scores = [
         _fit(question, wanted, sentence, own, similarity) for sentence, own in zip(sentences, own_terms, strict=True)
     ]
     top = max(range(len(sentences)), key=lambda i: scores[i])
+    if asked & own_terms[top]:
+        return _parts(sentences, rule_sentences(asked, sentences, own_terms, top)), scores[top]
     start = end = top
     while end - start + 1 < _MAX_SENTENCES:
         # Neighbours only: sentences from two places may not belong together.
@@ -111,7 +123,17 @@ def _choose(question: str, chunk: Chunk, similarity: Similarity | None, links: f
         start, end = (start, options[0]) if options[0] > end else (options[0], end)
     if scores[top] <= 0:  # no word in common: the passage was found by its meaning, so quote its beginning
         start, end = 0, min(len(sentences), _MAX_SENTENCES - 1) - 1
-    return join_sentences(list(sentences[start : end + 1])), scores[top]
+    return [join_sentences(sentences[start : end + 1])], scores[top]
+
+
+def _parts(sentences: Sequence[str], chosen: Sequence[int]) -> list[str]:
+    """The chosen sentences; those that follow each other are one part."""
+    parts: list[list[str]] = []
+    for before, at in zip((-2, *chosen), chosen, strict=False):
+        if at != before + 1:
+            parts.append([])
+        parts[-1].append(sentences[at])
+    return [join_sentences(part) for part in parts]
 
 
 @lru_cache(maxsize=_MAX_CACHED)

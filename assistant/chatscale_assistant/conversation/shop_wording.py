@@ -22,7 +22,6 @@ from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.conversation import Conversation, Turn
 from chatscale_assistant.domain.evidence import Chunk, Hit
 from chatscale_assistant.intent import Intent, is_complaint
-from chatscale_assistant.language.concepts import terms
 from chatscale_contract.assistant.extras import CheckExtra
 
 MIN_CURATED: Final = 0.88
@@ -33,8 +32,6 @@ MIN_QUOTED: Final = 0.5
 CURRENCY_FIELD: Final = "currency"
 """Column of a catalogue with the ISO 4217 code of its prices."""
 _CODE_LENGTH: Final = 3
-_DAMAGE: Final = "damage"
-"""The concept that a passage must have to answer a complaint."""
 _TALK: Final = {
     Intent.GREETING: Phrase.GREETING,
     Intent.THANKS: Phrase.THANKS,
@@ -118,10 +115,8 @@ class ShopComposer(Composer):
 
     @override
     def compose(self, question: str, hits: Sequence[Hit], language: Language) -> Draft | None:
-        if is_complaint(question):  # the row of the product does not help
-            hits = [hit for hit in hits if hit.chunk.kind is KnowledgeKind.REPLIES or _DAMAGE in terms(hit.chunk.text)]
-            hits = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.CATALOGUE]
-            hits = hits if hits and hits[0].confidence >= MIN_QUOTED else []
+        if is_complaint(question):  # for a person, unless the shop has a reply
+            hits = [hit for hit in hits if hit.chunk.kind is KnowledgeKind.REPLIES]
         elif recommends(question) and any(hit.chunk.kind is KnowledgeKind.CATALOGUE for hit in hits):
             hits = [hit for hit in hits if hit.chunk.kind is KnowledgeKind.CATALOGUE]
         if not hits:

@@ -75,7 +75,7 @@ kettle: kettle* | bouilloire* | 水壶 茶壶
 coffee: coffee espresso | cafe* expresso | 咖啡
 bike: bicycle* bike* cycling | velo* cycliste | 自行车 骑行
 food: food perishable* | aliment* perissable* nourriture | 食品
-book: book books | livre* livres | 书
+book: book books | livre livres | 书
 member: member* membership loyalty | membre* fidelite adhe* | 会员
 europe: europe european eu | europe* ue | 欧洲 欧盟
 france: france french | france francais* | 法国
