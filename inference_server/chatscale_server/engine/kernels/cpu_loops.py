@@ -239,8 +239,8 @@ def attention_loop(*, bfloat16, kv_heads, group, width, scale, eps, normed):  # 
         found = carray(_pointer(own + 4 * group * width), (group, width), np.float32)
         rows = carray(_pointer(own + 8 * group * width), (COLUMNS, width), np.float32)
         scores = carray(_pointer(own + 4 * (2 * group + COLUMNS) * width), (group, columns), np.float32)
-        work = tokens * kv_heads
-        for task in range(work * thread // threads, work * (thread + 1) // threads):
+        # In turn: the heads of a long sequence are then the work of several threads.
+        for task in range(thread, tokens * kv_heads, threads):
             token, head = task // kv_heads, task % kv_heads
             position, place = positions[token], places[token]
             cosine, sine = cosines[position], sines[position]
