@@ -229,9 +229,15 @@ def _layer(layer: Any) -> _Layer:
         states=joint_linear(attention, ("q_proj", "k_proj", "v_proj")),
         norms=norms,
         between=layer.post_attention_layernorm.weight.detach(),
-        # Qwen sets it for each layer, Mistral has one for all.
-        window=getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None)),
+        window=_window(attention),
     )
+
+
+def _window(attention: Any) -> int | None:
+    """Qwen sets it for each layer, Mistral has one for all. Llama has none, whatever its configuration contains."""
+    source = attention.config if attention.config.model_type == "mistral" else attention
+    window: int | None = getattr(source, "sliding_window", None)
+    return window
 
 
 def _kernel_products(layer: Any) -> _KernelProducts:

@@ -1,7 +1,7 @@
 """Rows of forward passes that belong to no request, for checks and measurements before the server is ready."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chatscale_server.engine.model import SlotModel
 from chatscale_server.engine.packed import Row
@@ -16,14 +16,16 @@ def probe_row(model: SlotModel, slot: int, tokens: Sequence[int], start: int = 0
     return Row(slot, tokens, start, [1 + (slot * needed + at) % (cache.pages - 1) for at in range(needed)])
 
 
-def decode_seconds(model: SlotModel, size: int, runs: int, position: int = 1) -> float:
+def decode_seconds(
+    model: SlotModel, size: int, runs: int, position: int = 1, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Shortest of several decode steps of the first `size` slots, which store their token at `position`."""
     rows = [probe_row(model, slot, [1], position) for slot in range(size)]
     times = []
     for _ in range(runs):
-        began = time.perf_counter()
+        began = clock()
         model.forward(rows).logits.argmax(dim=-1).tolist()
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return min(times)
 
 

@@ -4,7 +4,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -29,6 +29,9 @@ from chatscale_server.engine.prefill_cost import PrefillCost
 from chatscale_server.engine.probes import decode_seconds, prefill_seconds, probe_row
 from chatscale_server.errors import StartupError
 from chatscale_server.logs import where
+
+if TYPE_CHECKING:
+    from chatscale_server.engine.kernels.cpu import CpuKernels
 
 log = logging.getLogger(__name__)
 
@@ -124,28 +127,47 @@ def _fuse(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tens
         log.warning("layers not fused", extra={"reason": str(error)})
 
 
-def use_loops(model: SlotModel, plan: LoadPlan, ids: list[int], expected: torch.Tensor) -> None:
+def use_loops(
+    model: SlotModel,
+    plan: LoadPlan,
+    ids: list[int],
+    expected: torch.Tensor,
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
     """On a CPU, compile what fused layers compute between their products, if results stay the same."""
     decoder = model.decoder
     if plan.device.type != "cpu" or decoder is None or plan.config.hidden_size < LOOP_HIDDEN:
         return
+    began = clock()
+    log.info("compiling loops")
     try:
         loops = decoder.compile_loops(model.cache, plan.max_model_len)
+        compile_s = clock() - began
         decoder.loops = loops
         _check(model, plan, ids, expected)
-        seconds: dict[bool, list[float]] = {True: [], False: []}
-        began = time.perf_counter()
-        # Alternate them: other load on the machine then affects both equally.
-        while len(seconds[False]) < LOOP_PROBES[0] or time.perf_counter() - began < LOOP_PROBES[1]:
-            for used in (True, False):
-                decoder.loops = loops if used else None
-                seconds[used].append(decode_seconds(model, model.slots, 1, min(LOOP_POSITION, plan.max_model_len - 1)))
-        gain = min(seconds[False]) / min(seconds[True])
+        gain = _loop_gain(model, decoder, loops, min(LOOP_POSITION, plan.max_model_len - 1), clock)
         decoder.loops = loops if gain >= LOOP_LOSS else None
-        log.info("compiled loops", extra={"used": gain >= LOOP_LOSS, "times_as_fast": round(gain, 2)})
+        log.info(
+            "compiled loops",
+            extra={"used": gain >= LOOP_LOSS, "times_as_fast": round(gain, 2), "compile_s": round(compile_s, 1)},
+        )
     except Exception as error:  # noqa: BLE001 - numba may be missing, and raises any error
         decoder.loops = None
         log.info("compiled loops", extra={"used": False, "reason": str(error), **where(error)})
+
+
+def _loop_gain(
+    model: SlotModel, decoder: FusedDecoder, loops: "CpuKernels", position: int, clock: Callable[[], float]
+) -> float:
+    """How many times as fast a decode step of all slots is with the loops as with torch's operators."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    began = clock()
+    # Alternate them: other load on the machine then affects both equally.
+    while len(seconds[False]) < LOOP_PROBES[0] or clock() - began < LOOP_PROBES[1]:
+        for used in (True, False):
+            decoder.loops = loops if used else None
+            seconds[used].append(decode_seconds(model, model.slots, 1, position, clock))
+    return min(seconds[False]) / min(seconds[True])
 
 
 def _size_cache(model: SlotModel, plan: LoadPlan) -> None:

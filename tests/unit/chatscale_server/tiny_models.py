@@ -1,5 +1,6 @@
 """Tiny random models of several families, saved as any model from a hub would be."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,14 @@ _COMMON = {"vocab_size": 260, "max_position_embeddings": CONTEXT, "initializer_r
 _LLAMA_LIKE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
                "num_key_value_heads": 2, **_COMMON}  # fmt: skip
 WINDOW = 32
-WINDOWED_FAMILIES = ("mistral", "gemma2", "gemma3", "gpt_oss")
+WINDOWED_FAMILIES = ("mistral", "qwen2_windowed", "gemma2", "gemma3", "gpt_oss")
 """Sliding windows in all layers or in every second one; Gemma 2 also has a soft cap, GPT-OSS has sinks."""
+CONFIGURED: dict[str, dict[str, object]] = {
+    "llama_windowed": {"sliding_window": WINDOW},
+    "qwen2_windowed": {"sliding_window": WINDOW, "use_sliding_window": True,
+                       "layer_types": ["sliding_attention", "full_attention"]},
+}  # fmt: skip
+"""Changes in the configuration of a saved model. Llama models have no window, even if their configuration has one."""
 _GEMMA = {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": WINDOW}
 FAMILIES = ("llama", "qwen2", "qwen3", "gpt2")
 ORIGINAL = 64
@@ -109,6 +116,9 @@ def a_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def save_model(family: str, folder: Path) -> Path:
-    a_network(family).save_pretrained(folder)
+    a_network(family.removesuffix("_windowed")).save_pretrained(folder)
+    if family in CONFIGURED:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | CONFIGURED[family]))
     a_tokenizer().save_pretrained(folder)
     return folder

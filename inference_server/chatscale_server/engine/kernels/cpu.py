@@ -1,7 +1,7 @@
 """What a decoder layer computes between its matrix products on a CPU, in two compiled loops (`cpu_loops.py`).
 
 The loops run on the threads of the OpenMP library that torch and oneDNN use. Threads of another library would compete
-with them: OpenMP's threads wait actively for the next operation.
+with them for the cores.
 """
 
 import ctypes
@@ -23,10 +23,15 @@ from chatscale_server.engine.kernels.cpu_loops import (
 )
 
 FORMATS: Final = (torch.float32, torch.bfloat16)
+_NormFields: Final = ctypes.c_int64 * NORM_FIELDS
+_AttentionFields: Final = ctypes.c_int64 * ATTENTION_FIELDS
 _NORM_ROWS: Final = 64
 """Rows of a norm from which on it uses more than one thread: 32 rows take 6 microseconds."""
 _ATTENTION_ROWS: Final = 4
 """Tokens of an attention from which on it uses more than one thread."""
+_ATTENTION_COLUMNS: Final = 1024
+"""Columns of the longest sequence from which on fewer tokens use more than one thread too: 100 microseconds with one
+(three KV heads of 64 numbers). Waking a thread takes about 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,12 @@ class Places:
     longest: int
     """Tokens of the longest sequence that decodes."""
 
+    def __post_init__(self) -> None:
+        """The loops read memory at these addresses, and cannot check what is there."""
+        for name, tensor in (("positions", self.positions), ("rows", self.rows)):
+            if tensor.dtype is not torch.int64 or not tensor.is_contiguous():
+                raise TypeError(f"{name} are {tensor.dtype} with strides {tensor.stride()}, not contiguous int64")
+
 
 class CpuKernels:
     """The compiled loops for one model. Compiling takes three seconds."""
@@ -65,7 +76,7 @@ class CpuKernels:
     def __init__(self, sizes: LayerSizes, dtype: torch.dtype, rotations: tuple[torch.Tensor, torch.Tensor]) -> None:
         """rotations: cosines and sines of all positions, (max_len, width / 2) float32.
 
-        Raises ValueError if the loops do not support the model, OSError if torch has no OpenMP library of its own.
+        Raises ValueError if the loops do not support the model, OSError if torch uses no OpenMP library.
         """
         if dtype not in FORMATS:
             raise ValueError(f"the number format is {dtype}, not {' or '.join(map(str, FORMATS))}")
@@ -89,7 +100,7 @@ class CpuKernels:
         states = states.contiguous()
         output = torch.empty_like(states)
         rows = len(states)
-        fields = (ctypes.c_int64 * NORM_FIELDS)(states.data_ptr(), weight.data_ptr(), output.data_ptr(), rows)
+        fields = _NormFields(states.data_ptr(), weight.data_ptr(), output.data_ptr(), rows)
         self._start(self._norm.address, fields, torch.get_num_threads() if rows >= _NORM_ROWS else 1, 0)
         return output
 
@@ -117,26 +128,30 @@ class CpuKernels:
         output = torch.empty(tokens, sizes.heads * sizes.width, dtype=states.dtype)
         query_norm, key_norm = norms or (states, states)
         cosines, sines = self._rotations
-        fields = (ctypes.c_int64 * ATTENTION_FIELDS)(
+        fields = _AttentionFields(
             states.data_ptr(), tokens, cosines.data_ptr(), sines.data_ptr(), places.positions.data_ptr(),
             places.rows.data_ptr(), keys.data_ptr(), values.data_ptr(), places.decodes, output.data_ptr(),
             window or 0, places.longest, scratch.data_ptr(), query_norm.data_ptr(), key_norm.data_ptr(),
         )  # fmt: skip
-        threads = torch.get_num_threads() if tokens >= _ATTENTION_ROWS else 1
-        self._start(self._attention.address, fields, threads, 0)
+        columns = min(places.longest, window or places.longest)
+        # One thread or all: for any other number libgomp ends threads and starts them again in the next operation.
+        several = tokens >= _ATTENTION_ROWS or columns >= _ATTENTION_COLUMNS
+        self._start(self._attention.address, fields, torch.get_num_threads() if several else 1, 0)
         return output
 
 
 @cache
 def _openmp() -> Callable[[int, Any, int, int], None]:
-    """`GOMP_parallel` of torch's library: runs a loop on a number of threads. Raises OSError if there is none."""
-    found = list((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    if len(found) != 1:
-        raise OSError(f"torch has {len(found)} OpenMP libraries")
-    library = ctypes.CDLL(str(found[0]))
-    for name in ("omp_get_thread_num", "omp_get_num_threads"):
-        binding.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
-    start = library.GOMP_parallel
+    """`GOMP_parallel` of the library that torch uses: runs a loop on a number of threads. Raises OSError without it."""
+    # A name is looked up in the libraries that this one has loaded. torch may use the libgomp of another folder: if one
+    # with the same name was loaded before, or if the distribution has one.
+    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+    try:
+        for name in ("omp_get_thread_num", "omp_get_num_threads"):
+            binding.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
+        start = library.GOMP_parallel
+    except AttributeError as error:
+        raise OSError("torch uses no OpenMP library") from error
     start.argtypes, start.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
     run: Callable[[int, Any, int, int], None] = start
     return run

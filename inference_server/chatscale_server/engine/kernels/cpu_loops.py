@@ -151,6 +151,12 @@ def _read_four(load, *, width):
     return read
 
 
+@njit(inline="always")
+def _reach(position, window):
+    """Number of columns that a token attends to."""
+    return min(position + 1, window) if window > 0 else position + 1
+
+
 @njit(inline="always", fastmath=True)
 def _softmax(scores, count):
     """In place. The columns after `count` become 0, so that a group of four can read them."""
@@ -220,7 +226,7 @@ def attention_loop(*, bfloat16, kv_heads, group, width, scale, eps, normed):  # 
     attend = _attend(load, group=group, width=width)
 
     @cfunc(_LOOP, fastmath=True, error_model="numpy")
-    def loop(given):  # noqa: C901 - numba compiles one function
+    def loop(given):  # noqa: C901, PLR0912 - numba compiles one function
         tokens, decodes, window = given[1], given[8], given[10]
         columns = given[11] + COLUMNS
         thread, threads = np.int64(_THREAD()), np.int64(_THREADS())
@@ -239,10 +245,19 @@ def attention_loop(*, bfloat16, kv_heads, group, width, scale, eps, normed):  # 
         found = carray(_pointer(own + 4 * group * width), (group, width), np.float32)
         rows = carray(_pointer(own + 8 * group * width), (COLUMNS, width), np.float32)
         scores = carray(_pointer(own + 4 * (2 * group + COLUMNS) * width), (group, columns), np.float32)
-        work = tokens * kv_heads
-        for task in range(work * thread // threads, work * (thread + 1) // threads):
+        # Divide columns, not tokens: the heads of a long sequence are then the work of several threads. A thread gets
+        # consecutive heads, because those of a token are neighbours in the cache.
+        total, done = 0, 0
+        for token in range(tokens):
+            total += kv_heads * (COLUMNS + _reach(positions[token], window) * (token < decodes))
+        for task in range(tokens * kv_heads):
             token, head = task // kv_heads, task % kv_heads
             position, place = positions[token], places[token]
+            count = _reach(position, window) * (token < decodes)
+            middle = (2 * done + COLUMNS + count) * threads
+            done += COLUMNS + count
+            if middle < 2 * total * thread or middle >= 2 * total * (thread + 1):
+                continue
             cosine, sine = cosines[position], sines[position]
             turn(states[token, heads + head], key_weight, cosine, sine, rows[0])
             for at in range(width):
@@ -254,7 +269,6 @@ def attention_loop(*, bfloat16, kv_heads, group, width, scale, eps, normed):  # 
                 for one in range(group):
                     for at in range(width):
                         query[one, at] *= factor
-                count = min(position + 1, window) if window > 0 else position + 1
                 attend(keys, values, head, place + 1 - count, place, query, found, rows, scores)
                 for one in range(group):
                     for at in range(width):

@@ -51,12 +51,12 @@ def run(
     return answers
 
 
-def expected(folder: Path, prompt: tuple[int, ...], max_tokens: int) -> list[int]:
+def expected(folder: Path, prompt: tuple[int, ...], max_tokens: int, *, use_cache: bool = True) -> list[int]:
     """What `generate` says, end token disabled on both sides."""
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     ids = torch.tensor([prompt])
     out = network.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_tokens, do_sample=False,
-                           eos_token_id=None, pad_token_id=0)  # fmt: skip
+                           eos_token_id=None, pad_token_id=0, use_cache=use_cache)  # fmt: skip
     return out[0, len(prompt) :].tolist()
 
 

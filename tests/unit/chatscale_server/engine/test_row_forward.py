@@ -23,7 +23,7 @@ def test_a_family_with_its_own_attention_answers_as_generate_does(tmp_path, fami
     engine, info = loaded(folder)
     assert info.max_model_len == 128
     requests = requests_of(random.Random(5), 256, 8)
-    long = tuple(random.Random(6).randrange(256) for _ in range(96))
+    long = tuple(random.Random(6).choices(range(256), k=96))
     requests.append(Request(id="long", prompt=long, max_tokens=20, sampling=Sampling(temperature=0.0)))
     wanted = {request.id: expected(folder, request.prompt, request.max_tokens) for request in requests}
     assert run(engine, requests) == wanted

@@ -48,7 +48,7 @@ def test_answers_from_pages_equal_generate_and_follow_the_tokens_in_use(models, 
     requests = requests_of(random.Random(5), 256, 12)
     wanted = {request.id: expected(models(family), request.prompt, request.max_tokens) for request in requests}
     assert run(engine, requests) == wanted
-    system = tuple(random.Random(6).randrange(256) for _ in range(50))
+    system = tuple(random.Random(6).choices(range(256), k=50))
     common = [Request(id=str(at), prompt=(*system, at), max_tokens=6, sampling=Sampling(temperature=0.0))
               for at in range(6)]  # fmt: skip
     assert run(engine, common) == {r.id: expected(models(family), r.prompt, 6) for r in common}

@@ -17,7 +17,7 @@ def test_a_family_with_windows_answers_as_generate_does(tmp_path, family):
     engine, info = loaded(folder)
     assert info.max_model_len > WINDOW
     requests = requests_of(random.Random(5), 256, 8)
-    long = tuple(random.Random(6).randrange(256) for _ in range(3 * WINDOW))
+    long = tuple(random.Random(6).choices(range(256), k=3 * WINDOW))
     requests.append(Request(id="long", prompt=long, max_tokens=20, sampling=Sampling(temperature=0.0)))
     wanted = {request.id: expected(folder, request.prompt, request.max_tokens) for request in requests}
     assert run(engine, requests) == wanted
@@ -27,3 +27,12 @@ def test_a_family_with_windows_answers_as_generate_does(tmp_path, family):
         model.cache.shape, model.slots, 128, dtype=model.dtype, device=model.device, pages=61, page_tokens=4
     )
     assert run(engine, requests) == wanted
+
+
+def test_a_family_without_windows_ignores_one_in_its_configuration(tmp_path):
+    """As the forward pass of transformers does. Its cache does not: `generate` then forgets tokens of the prompt."""
+    folder = save_model("llama_windowed", tmp_path)
+    engine, _info = loaded(folder)
+    prompt = tuple(random.Random(6).choices(range(256), k=3 * WINDOW))
+    request = Request(id="long", prompt=prompt, max_tokens=20, sampling=Sampling(temperature=0.0))
+    assert run(engine, [request]) == {"long": expected(folder, prompt, 20, use_cache=False)}

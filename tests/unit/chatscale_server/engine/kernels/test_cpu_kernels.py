@@ -5,8 +5,8 @@ import torch
 
 from chatscale_server.engine.kernels.cpu import CpuKernels, LayerSizes, Places
 
-POSITIONS = (0, 1, 6, 19, 33, 40)
-"""Of the tokens that decode. No multiple of the columns that are computed together."""
+POSITIONS = (0, 1, 3, 4, 5, 6, 7, 19, 33, 40)
+"""Of the tokens that decode: before, at and after the end of a window of 5 or 7, and of columns computed together."""
 PROMPT = 3
 """Tokens of a prompt behind them."""
 SLOT = 64
@@ -48,6 +48,7 @@ def test_a_norm_equals_that_of_torch(rows, dtype):
         pytest.param(2, 2, 64, False, 5, id="window"),
         pytest.param(4, 1, 10, True, None, id="norms and an odd size"),
         pytest.param(2, 1, 128, True, 7, id="norms and a window"),
+        pytest.param(3, 3, 6, False, 1, id="a window of one token"),
     ],
 )
 def test_attention_equals_its_definition(heads, kv_heads, width, with_norms, window, dtype):
