@@ -79,13 +79,13 @@ def quote_draft(
 
 def citation_of(chunk: Chunk, quote: str) -> CitationExtra:
     """A citation of the text that was used."""
-    return CitationExtra(source=chunk.source, title=wording.value_text(chunk.title), quote=quote, version=chunk.version)
+    return CitationExtra(source=chunk.source, title=wording.shop_text(chunk.title), quote=quote, version=chunk.version)
 
 
 def _quoted(chunk: Chunk, quote: str, language: Language) -> str:
     source = _language_of_source(chunk.text)
     marks = "“{}”" if language is not Language.FRENCH else "« {} »"
-    title = wording.value_text(chunk.title)
+    title = wording.shop_text(chunk.title)
     text = marks.format(quote) + (f" ({title})" if title else "")
     if source is language:
         return text
