@@ -20,9 +20,9 @@ _MAX_SUMMARY: Final = 1500
 
 def opening(persona: Persona, language: Language) -> str:
     """The sentence that says that an AI answers."""
-    name = wording.value_text(persona.name)
+    name = wording.shop_text(persona.name)
     if persona.shop:
-        return say(Phrase.OPENING_SHOP, language, name=name, shop=wording.value_text(persona.shop))
+        return say(Phrase.OPENING_SHOP, language, name=name, shop=wording.shop_text(persona.shop))
     return say(Phrase.OPENING, language, name=name)
 
 

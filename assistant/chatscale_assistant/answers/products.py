@@ -64,12 +64,17 @@ def product_draft(question: str, hits: Sequence[Hit], language: Language, curren
 
 def product_line(chunk: Chunk, language: Language, currency: str = "") -> str:
     """A row of a catalogue in one line: name, price, stock, properties, as the row has them."""
+    return _line(chunk.title, tuple(chunk.fields.items()), language, currency)
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _line(title: str, fields: tuple[tuple[str, str], ...], language: Language, currency: str) -> str:
     parts = []
-    for name, value in chunk.fields.items():
+    for name, value in fields:
         folded = name.casefold()
         if (
             not value.strip()
-            or value == chunk.title
+            or value == title
             or folded in _CURRENCY_FIELDS
             or any(part in folded.replace("_", " ").split() for part in _ID_FIELDS)
         ):
@@ -78,7 +83,7 @@ def product_line(chunk: Chunk, language: Language, currency: str = "") -> str:
         shown = wording.money(value, language, currency) if is_price else wording.option_value(value, language)
         parts.append(f"{wording.option_name(name, language)}{wording.colon(language)}{shown}")
     joined = ("；" if language is Language.CHINESE else "; ").join(parts[:_MAX_FIELDS])
-    return f"{wording.value_text(chunk.title)} – {joined}" if joined else wording.value_text(chunk.title)
+    return f"{wording.shop_text(title)} – {joined}" if joined else wording.shop_text(title)
 
 
 def _variants(question: str, products: Sequence[Chunk]) -> list[Chunk]:
@@ -126,7 +131,7 @@ def _price(chunk: Chunk) -> Decimal | None:
 
 
 def _citation(chunk: Chunk) -> CitationExtra:
-    title = wording.value_text(chunk.title)
+    title = wording.shop_text(chunk.title)
     return CitationExtra(source=chunk.source, title=title, quote=_shown_row(chunk.text), version=chunk.version)
 
 

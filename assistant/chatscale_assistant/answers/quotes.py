@@ -84,13 +84,13 @@ def quote_draft(
 
 def citation_of(chunk: Chunk, quote: str) -> CitationExtra:
     """A citation of the text that was used."""
-    return CitationExtra(source=chunk.source, title=wording.value_text(chunk.title), quote=quote, version=chunk.version)
+    return CitationExtra(source=chunk.source, title=wording.shop_text(chunk.title), quote=quote, version=chunk.version)
 
 
 def _quoted(chunk: Chunk, quotes: Sequence[str], language: Language) -> str:
     source = _language_of_source(chunk.text)
     marks = "“{}”" if language is not Language.FRENCH else "« {} »"
-    title = wording.value_text(chunk.title)
+    title = wording.shop_text(chunk.title)
     text = "\n".join(map(marks.format, quotes)) + (f" ({title})" if title else "")
     if source is language:
         return text

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 from chatscale.api.v1alpha1.shopassistant import Language
@@ -73,6 +74,8 @@ _WEEKDAYS: Final = {
 }
 _COLUMN: Final = {_EN: 0, _FR: 1, _ZH: 2}
 _VALUE_LIMIT: Final = 200
+_MAX_CACHED: Final = 4096
+"""Texts of sources, which many answers show. Text of customers is never cached."""
 
 
 def money(amount: Any, language: Language, currency: str = "") -> str:
@@ -177,6 +180,12 @@ def bullets(lines: Iterable[str]) -> str:
 def value_text(value: Any) -> str:
     """A value of a tool or a catalogue as plain text on one line: it is data and may be hostile."""
     return " ".join(plain_text(str(value), limit=_VALUE_LIMIT).split())
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def shop_text(text: str) -> str:
+    """As `value_text`, for titles of sources and names of the shop. It is cached: never for text of customers."""
+    return value_text(text)
 
 
 def moment(at: datetime, now: datetime, language: Language) -> str:

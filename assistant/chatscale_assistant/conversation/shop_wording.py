@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from typing_extensions import override
@@ -146,7 +147,7 @@ class ShopComposer(Composer):
     @property
     def _links(self) -> frozenset[str]:
         """The shop's own addresses; no other address reaches a customer."""
-        return links_of("\n".join((*self.persona.links, self.persona.contact)))
+        return _links_of_shop("\n".join((*self.persona.links, self.persona.contact)))
 
     def _currency(self, chunks: Iterable[Chunk]) -> str:
         """The currency of a catalogue's prices, otherwise the shop's; empty if there is none."""
@@ -155,3 +156,8 @@ class ShopComposer(Composer):
             if len(found) == _CODE_LENGTH and found.isalpha():
                 return found.upper()
         return self.persona.currency
+
+
+@lru_cache(maxsize=1)
+def _links_of_shop(text: str) -> frozenset[str]:
+    return links_of(text)

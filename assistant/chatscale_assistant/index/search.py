@@ -6,9 +6,11 @@ answer. That there is no answer is never concluded without all encoders (docs/de
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -43,11 +45,11 @@ DECIDED_CONFIDENCE: Final = 0.9
 DECIDED_LEAD: Final = 1.0
 """Of the best passage over the next one of another product, in the sum of the scores. About 45 % of 360 questions reach
 both, and for all of those the other encoders have the same best passage."""
+_MAX_CACHED: Final = 4096
+"""Texts of rows, which many questions meet again. Text of customers is never cached."""
 _OVERFETCH: Final = 20
 """Of lexical matches where one source is searched: BM25 ranks all sources."""
 
-Concept = tuple[Sequence[str], float]
-"""Alternative terms and their weight."""
 Backgrounds = Mapping[tuple[str, Language | None], Background]
 """By encoder and the question's `background_language`."""
 
@@ -80,18 +82,16 @@ class Searcher:
         """
         self.failure = ""
         question = searchable(question)
-        wanted = [([term], self._rarity(term)) for term in dict.fromkeys(content_terms(question))]
-        translated = [(each, 1.0) for each in concepts(question)]
-        searched = dict.fromkeys(
-            [term for group, _ in wanted for term in group] + [term for group, _ in translated for term in group]
-        )
-        begun = {} if waiting else self._begin(self.encoders[1:], question)
-        lexical = self._lexical(list(searched)[:MAX_QUESTION_TERMS], source)
-        near = self._nearby(self.encoders[:1], question, source)
-        ranked = [] if not waiting else self._ranked(lexical, near, searched, wanted, translated)
+        language = background_language(question)
+        begun = {} if waiting else self._begin(self.encoders[1:], question, language)
+        asked, shop_words = content_terms(question), concepts(question)
+        searched = list(dict.fromkeys(chain(asked, *shop_words)))[:MAX_QUESTION_TERMS]
+        lexical = self._lexical(searched, source)
+        near = self._nearby(self.encoders[:1], question, language, source)
+        ranked = [] if not waiting else self._ranked(lexical, near, asked, shop_words)
         if not self._is_enough(ranked, waiting):
-            near += self._nearby(self.encoders[1:], question, source, begun)
-            ranked = self._ranked(lexical, near, searched, wanted, translated)
+            near += self._nearby(self.encoders[1:], question, language, source, begun)
+            ranked = self._ranked(lexical, near, asked, shop_words)
         own = frozenset(terms(question))
         hits: dict[str, Hit] = {}
         rows: list[Hit] = []
@@ -106,22 +106,25 @@ class Searcher:
         return Retrieved((*hits.values(), *rows), self.snapshot.version, likely)
 
     def _ranked(
-        self,
-        lexical: dict[int, float],
-        near: list[Nearby],
-        searched: Iterable[str],
-        wanted: Sequence[Concept],
-        translated: Sequence[Concept],
+        self, lexical: dict[int, float], near: list[Nearby], asked: Sequence[str], shop_words: Sequence[Sequence[str]]
     ) -> list[Ranked]:
-        judged = [] if near and not any(each.missing for each in near) else list(lexical)[:_JUDGED]
-        having = {term: self.snapshot.with_term(term, judged) for term in searched} if judged else {}
-        coverage = {
+        needs_coverage = not near or any(each.missing for each in near)
+        coverage = self._coverage(list(lexical)[:_JUDGED], asked, shop_words) if needs_coverage else {}
+        found = rank(lexical, near, coverage, strong=strong_bm25(len(self.snapshot.sources)))
+        return self._reranked(found, shop_words)
+
+    def _coverage(
+        self, passages: Sequence[int], asked: Sequence[str], shop_words: Sequence[Sequence[str]]
+    ) -> dict[int, float]:
+        """The share of the question that each passage has."""
+        wanted = [([term], self._rarity(term)) for term in asked]
+        translated = [(each, 1.0) for each in shop_words]
+        having = {term: self.snapshot.with_any([term], passages) for term in {*asked, *chain(*shop_words)}}
+        return {
             passage: max(covered(wanted, has), covered(translated, has))
-            for passage in judged
+            for passage in passages
             for has in [frozenset(term for term, found in having.items() if passage in found)]
         }
-        found = rank(lexical, near, coverage, strong=strong_bm25(len(self.snapshot.sources)))
-        return self._reranked(found, translated)
 
     def _is_enough(self, ranked: Sequence[Ranked], waiting: int) -> bool:
         """Whether a result of the fastest encoder alone may be used while so many questions wait."""
@@ -142,14 +145,11 @@ class Searcher:
             if self.snapshot.chunks_of(each.passage)[0].title != product
         )
 
-    def _reranked(self, ranked: list[Ranked], concepts: Sequence[tuple[Sequence[str], float]]) -> list[Ranked]:
+    def _reranked(self, ranked: list[Ranked], shop_words: Sequence[Sequence[str]]) -> list[Ranked]:
         """The best passages, each lowered for the shop words of the question that it lacks."""
         best, rest = ranked[:_RERANKED], ranked[_RERANKED:]
         passages = [each.passage for each in best]
-        covered_by = [
-            frozenset(passage for term in group for passage in self.snapshot.with_term(term, passages))
-            for group, _ in concepts
-        ]
+        covered_by = [self.snapshot.with_any(group, passages) for group in shop_words]
         scored: list[Ranked] = []
         for each in best:
             has = sum(each.passage in covering for covering in covered_by)
@@ -164,11 +164,12 @@ class Searcher:
             found = [each for each in found if self.snapshot.sources[each[0]] == source][:NEAREST]
         return dict(found)
 
-    def _begin(self, encoders: Sequence[Encoder], question: str) -> dict[str, Future[NDArray[np.float32]]]:
+    def _begin(
+        self, encoders: Sequence[Encoder], question: str, language: Language | None
+    ) -> dict[str, Future[NDArray[np.float32]]]:
         """Vectors of the question, by encoder, that are being computed."""
         if self.aside is None:
             return {}
-        language = background_language(question)
         used = [encoder for encoder in encoders if (encoder.name, language) in self.backgrounds]
         return {encoder.name: self.aside.submit(encoder.queries, [question]) for encoder in used}
 
@@ -176,11 +177,11 @@ class Searcher:
         self,
         encoders: Sequence[Encoder],
         question: str,
+        language: Language | None,
         source: str | None,
         begun: Mapping[str, Future[NDArray[np.float32]]] = MappingProxyType({}),
     ) -> list[Nearby]:
         found: list[Nearby] = []
-        language = background_language(question)
         for encoder in encoders:
             background = self.backgrounds.get((encoder.name, language))
             if background is None:
@@ -235,4 +236,9 @@ def _closest_first(chunks: Sequence[Chunk], own: frozenset[str]) -> list[Chunk]:
     """The rows of a product, by the number of terms that they share with the question; equal ones keep their order."""
     if len(chunks) == 1:
         return list(chunks)
-    return sorted(chunks, key=lambda chunk: -len(own.intersection(terms(chunk.text))))
+    return sorted(chunks, key=lambda chunk: -len(own & _terms_of(chunk.text)))
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _terms_of(text: str) -> frozenset[str]:
+    return frozenset(terms(text))

@@ -7,6 +7,7 @@ import pytest
 from chatscale.api.v1alpha1.shopassistant import Guardrails, KnowledgeKind, Language, Persona
 from chatscale_assistant.answers import history, quotes, results
 from chatscale_assistant.answers.phrases import Phrase, say
+from chatscale_assistant.answers.products import product_line
 from chatscale_assistant.answers.proposals import Details, proposal_text, receipt_text, shown_code
 from chatscale_assistant.domain.conversation import Conversation, Customer, Speaker, Turn
 from chatscale_assistant.domain.evidence import Chunk, Hit, ToolCall, ToolResult
@@ -184,3 +185,16 @@ def test_the_summary_has_orders_wanted_changes_and_tone():
     assert "Orders: #W1234567" in summary
     assert "Wanted: order_status, return" in summary
     assert "Tone: angry" in summary
+
+
+@pytest.mark.parametrize("language", [EN, FR, ZH])
+def test_a_row_shows_its_own_values_whatever_was_shown_before(language):
+    def line(**fields):
+        row = hit("Tea Kettle", title="Tea Kettle", kind=KnowledgeKind.CATALOGUE, fields={"color": "red", **fields})
+        return product_line(row.chunk, language, "EUR")
+
+    first = line(price="19.90")
+
+    assert line(price="7.77") == first.replace("19", "7").replace("90", "77")
+    assert line(price="19.90") == first
+    assert line(price="19.90", size="large") != first

@@ -1,9 +1,10 @@
-"""While questions wait, searches do without the slow encoder where it would not change the answer."""
+"""What a search costs. While questions wait, it does without the slow encoder where it would not change the answer."""
 
 import pytest
 from typing_extensions import override
 
 from chatscale_assistant.index.search import MANY_WAITING
+from chatscale_assistant.retrieval.glossary import concepts
 from tests.unit.assistant.index.builders import Shop, WordEncoder
 
 DECIDED = "blue tea kettle"
@@ -54,3 +55,33 @@ async def test_the_worker_counts_the_questions_that_wait(shop):
     assert shop.worker.waiting == 0
     await shop.knowledge.search(DECIDED)
     assert shop.worker.waiting == 0
+
+
+async def test_a_search_of_embedded_text_asks_the_index_once_for_words_and_once_for_each_shop_word(tmp_path):
+    async with Shop(tmp_path, WordEncoder("fast"), WordEncoder("slow")).complete() as shop:
+        searcher = shop.knowledge._open.searcher
+        expressions = []
+
+        def traced(_cursor, sql, bindings):
+            if "MATCH" in sql:
+                expressions.append(bindings[0])
+            return True
+
+        searcher.snapshot._connection.exec_trace = traced
+        searcher.search(DECIDED, 5, None)
+
+    assert len(expressions) == 1 + len(concepts(DECIDED))
+    assert len(concepts(DECIDED)) > 1
+
+
+async def test_passages_have_any_of_several_terms_as_they_have_each_of_them(shop):
+    snapshot = shop.knowledge._open.searcher.snapshot
+    every = range(len(snapshot.sources))
+    kettle, lamp = (set(snapshot.with_any([term], every)) for term in ("kettle", "lamp"))
+
+    assert kettle
+    assert lamp
+    assert snapshot.with_any(["kettle", "lamp", "nothing"], every) == kettle | lamp
+    assert snapshot.with_any(["kettle", "lamp"], [*kettle]) == kettle
+    assert snapshot.with_any([], every) == set()
+    assert snapshot.with_any(["kettle"], []) == set()
