@@ -35,6 +35,7 @@ class Phrase(StrEnum):
     NEED_REASON = "need_reason"
     NEED_PAYMENT = "need_payment"
     NEED_ADDRESS = "need_address"
+    NEED_ADDRESS_PARTS = "need_address_parts"
     ORDER_NOT_FOUND = "order_not_found"
     NOT_POSSIBLE = "not_possible"
     TOOL_FAILED = "tool_failed"
@@ -163,6 +164,11 @@ _TABLE: Final[dict[Phrase, dict[Language, str]]] = {
         _EN: "Please give me the full new address: street, city, state or region, postcode and country.",
         _FR: "Donnez-moi la nouvelle adresse complète : rue, ville, région, code postal et pays.",
         _ZH: "请提供完整的新地址：街道、城市、省或州、邮编和国家。",
+    },
+    Phrase.NEED_ADDRESS_PARTS: {
+        _EN: "For the new address I still need this: {parts}. I have this so far:\n{known}",
+        _FR: "Pour la nouvelle adresse, il me manque encore ceci : {parts}. Voici ce que j'ai :\n{known}",
+        _ZH: "新地址还缺少以下内容：{parts}。目前已有：\n{known}",
     },
     Phrase.ORDER_NOT_FOUND: {
         _EN: "I find no order {order} in your account.",

@@ -25,9 +25,13 @@ from chatscale_assistant.language.scripts import fold
 ABOUT_ORDERS: Final = WRITES | {Intent.ORDER_STATUS, Intent.ACCOUNT}
 _NEEDS: Final = (
     Phrase.NEED_ORDER, Phrase.NEED_IDENTITY, Phrase.NEED_ITEMS, Phrase.NEED_NEW_ITEMS, Phrase.NEED_REASON,
-    Phrase.NEED_PAYMENT, Phrase.NEED_ADDRESS, Phrase.CONFIRM, Phrase.UNCLEAR_CONSENT,
+    Phrase.NEED_PAYMENT, Phrase.NEED_ADDRESS, Phrase.NEED_ADDRESS_PARTS, Phrase.CONFIRM, Phrase.UNCLEAR_CONSENT,
 )  # fmt: skip
 _MARKS: Final = tuple(start for phrase in _NEEDS for start in starts_of(phrase))
+_ADDRESSES: Final = frozenset({Intent.CHANGE_ADDRESS, Intent.CHANGE_PROFILE_ADDRESS})
+_ADDRESS_MARKS: Final = tuple(
+    start for phrase in (Phrase.NEED_ADDRESS, Phrase.NEED_ADDRESS_PARTS, Phrase.CONFIRM) for start in starts_of(phrase)
+)
 _SHOWN: Final = ("Order #", "Status of order #", "La commande #", "État de la commande #", "订单 #")
 """Beginnings of the template of an order."""
 _MAX_GOES_ON: Final = 80
@@ -64,12 +68,15 @@ def read_wanted(turns: Sequence[Turn], language: Language) -> Wanted | None:
             intent = Intent.ORDER_STATUS
         # An order's number in answer to a question of the assistant belongs to that question.
         is_request = bool(understood.matched) or not _answers_a_need(turns, turn, understood)
+        # "my new address is ..." in answer to the question for it goes on with the request before it.
+        is_request = is_request and not _names_address(turns, turn, understood)
         if intent in ABOUT_ORDERS and is_request:
             entities = _merged([*later, understood.entities])
             if not entities.orders:
                 entities = replace(entities, orders=_named_before(turns, language))
             return Wanted(intent, entities, text, tuple(texts), index == 0)
-        if index >= _MAX_BACK or not _answers_a_need(turns, turn, understood):
+        goes_on = _names_address(turns, turn, understood) or _answers_a_need(turns, turn, understood)
+        if index >= _MAX_BACK or not goes_on:
             return None
         later.append(understood.entities)
     return None
@@ -111,11 +118,23 @@ def _customer_backwards(turns: Sequence[Turn]) -> Iterator[Turn]:
 
 def _answers_a_need(turns: Sequence[Turn], turn: Turn, understood: Understanding) -> bool:
     """Whether the turn follows a question of the assistant and has no other topic of its own."""
-    at = next(index for index in range(len(turns) - 1, -1, -1) if turns[index] is turn)
-    if at == 0 or turns[at - 1].speaker is not Speaker.ASSISTANT:
-        return False
+    said = _said_before(turns, turn)
     has_topic = bool(set(understood.matched) - {Intent.ORDER_STATUS, Intent.PRODUCT, Intent.THANKS, Intent.GREETING})
-    return not has_topic and any(mark in turns[at - 1].text for mark in _MARKS)
+    return not has_topic and any(mark in said for mark in _MARKS)
+
+
+def _names_address(turns: Sequence[Turn], turn: Turn, understood: Understanding) -> bool:
+    """Whether the turn answers the question for an address, or a proposal with one, and says "address" itself."""
+    if understood.intent not in _ADDRESSES or understood.entities.orders:
+        return False
+    said = _said_before(turns, turn)
+    return any(mark in said for mark in _ADDRESS_MARKS)
+
+
+def _said_before(turns: Sequence[Turn], turn: Turn) -> str:
+    """What the assistant said directly before the turn; empty if it said nothing."""
+    at = next(index for index in range(len(turns) - 1, -1, -1) if turns[index] is turn)
+    return turns[at - 1].text if at and turns[at - 1].speaker is Speaker.ASSISTANT else ""
 
 
 def _named_before(turns: Sequence[Turn], language: Language) -> tuple[str, ...]:

@@ -1,9 +1,12 @@
 """tau2's retail tasks and mutations of their calls, through the gate."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from chatscale_assistant.conversation.order_address import read_address
 from chatscale_assistant.domain.conversation import Customer
 from chatscale_assistant.domain.evidence import ToolCall
 from chatscale_assistant.errors import GateClosedError
@@ -12,12 +15,15 @@ from chatscale_assistant.evaluation.retail_world import (
     NOW,
     SERVER,
     WRITES,
+    Attempt,
     Task,
     ask,
     confirmed,
+    decide_write,
     load_database,
     load_tasks,
 )
+from chatscale_assistant.gate.decisions import Allowed
 from chatscale_assistant.gate.gate import Gate
 from chatscale_assistant.gate.proposals import Signer
 from chatscale_assistant.gate.servers import guard_server
@@ -28,6 +34,11 @@ from tests.support.shop_tools import SIGNING_KEY, ShopSession, is_yes, shop_desc
 from tests.support.tool_worlds import connected_tools
 
 MUTATIONS = 1000
+ADDRESSES = (
+    "Change the address of {} to 12 Main Street, Apt 4, Denver, CO 80014, USA",
+    "Changer l'adresse de {} : 12 rue de la Paix, 75002 Paris, Île-de-France, France",
+    "把订单{}的地址改成浙江省杭州市西湖区文三路1号，310012，中国",
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +64,22 @@ def tasks(package, database) -> list[Task]:
 @pytest.fixture(scope="module")
 def world(database, tasks):
     return retail_world(database, tasks, is_yes)
+
+
+def own_writes(gate: Gate, database) -> Iterator[Attempt]:
+    """Confirmed calls that the flow builds, which the gate allows."""
+    pending = sorted(key for key, order in database["orders"].items() if order["status"] == "pending")[:60]
+    for place, number in enumerate(pending):
+        found = read_address([ADDRESSES[place % len(ADDRESSES)].format(number)])
+        assert not found.missing
+        call = ToolCall(SERVER, "modify_pending_order_address", {"order_id": number, "address2": "", **found.parts})
+        yield allowed(gate, database, call, database["orders"][number]["user_id"])
+
+
+def allowed(gate: Gate, database, call: ToolCall, customer: str) -> Attempt:
+    attempt = confirmed(gate, call, ask(customer, f"own-{call.arguments['order_id']}"))
+    assert isinstance(decide_write(gate, database, attempt), Allowed)
+    return attempt
 
 
 def replay_without_gate(task: Task, shop: Shop) -> list[bool]:
@@ -111,6 +138,15 @@ def test_no_mutated_call_passes_the_gate(world, database):
     assert [(each.kind, each.attempt.call) for each in report.breaches] == []
     assert report.count == MUTATIONS
     assert min(report.kinds[kind] for kind in KINDS) >= MUTATIONS // len(KINDS)
+
+
+def test_no_mutated_call_of_the_assistants_own_address_changes_passes_the_gate(world, database):
+    """The calls that the flow builds from customers' words, in three languages, instead of tau2's."""
+    seeds = tuple(own_writes(world.gate, database))
+    assert Counter(each.call.tool for each in seeds) == {"modify_pending_order_address": 60}
+    report = try_mutations(database, mutate_calls(replace(world, seeds=seeds), MUTATIONS))
+    assert [(each.kind, each.attempt.call) for each in report.breaches] == []
+    assert report.count == MUTATIONS
 
 
 def test_mutations_are_the_same_every_time(database, tasks):
