@@ -32,6 +32,7 @@ class Phrase(StrEnum):
     NEED_IDENTITY = "need_identity"
     NEED_ITEMS = "need_items"
     NEED_NEW_ITEMS = "need_new_items"
+    OUT_OF_STOCK = "out_of_stock"
     NEED_REASON = "need_reason"
     NEED_PAYMENT = "need_payment"
     NEED_ADDRESS = "need_address"
@@ -149,6 +150,11 @@ _TABLE: Final[dict[Phrase, dict[Language, str]]] = {
         _EN: "Which of these would you like instead?\n{items}",
         _FR: "Lequel souhaitez-vous à la place ?\n{items}",
         _ZH: "您想换成哪一款？\n{items}",
+    },
+    Phrase.OUT_OF_STOCK: {
+        _EN: "This variant is out of stock.",
+        _FR: "Cette variante est épuisée.",
+        _ZH: "该款目前缺货。",
     },
     Phrase.NEED_REASON: {
         _EN: "What is the reason: is the order no longer needed, or was it placed by mistake?",

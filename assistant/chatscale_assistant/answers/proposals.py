@@ -135,6 +135,8 @@ def _value(name: str, value: Any, language: Language, details: Details) -> str:
             return wording.reason(value, language)
         case (("item_ids" | "new_item_ids"), list() | tuple()):
             known = _items(details)
+            if name == "item_ids":  # at the price that was paid, not at today's
+                known |= {str(item.get("item_id")): item for item in details.order.get("items", ())}
             return "; ".join(
                 wording.item_line(known.get(str(each), {"item_id": each}), language, details.currency) for each in value
             )

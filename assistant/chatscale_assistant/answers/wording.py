@@ -121,6 +121,11 @@ def option_value(value: Any, language: Language) -> str:
     return _word(_VALUES, str(value), language)
 
 
+def known_values() -> tuple[str, ...]:
+    """The values that have a word in each language."""
+    return tuple(_VALUES)
+
+
 def options(values: Mapping[str, Any], language: Language) -> str:
     """`blue, M, cotton`: the values in the order of the shop."""
     return ("、" if language is _ZH else ", ").join(

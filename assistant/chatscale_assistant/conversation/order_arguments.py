@@ -4,7 +4,7 @@ What is missing becomes a question; what is unclear goes to a person.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.answers.phrases import Phrase, say
@@ -12,9 +12,12 @@ from chatscale_assistant.answers.wording import address_lines, address_part, bul
 from chatscale_assistant.conversation.order_address import read_address
 from chatscale_assistant.conversation.order_items import named_items
 from chatscale_assistant.conversation.order_step import OrderOutcome
+from chatscale_assistant.conversation.order_variants import exchanged_items, named_variants
 from chatscale_assistant.conversation.order_wanted import Wanted
 from chatscale_assistant.domain.answer import Draft
 from chatscale_contract.assistant.extras import Rung
+
+_MAX_CHOICES: Final = 8
 
 
 class StoppedError(Exception):
@@ -50,20 +53,44 @@ def wanted_items(wanted: Wanted, order: Mapping[str, Any], language: Language, c
         return [str(items[0].get("item_id"))]
     if named := named_items(wanted.texts or (wanted.question,), items):
         return named
-    number, lines = value_text(order.get("order_id", "")), item_lines(items, language, currency)
-    raise StoppedError(stopped_with(Phrase.NEED_ITEMS, language, order=number, items=lines))
+    raise _which_items(order, language, currency)
 
 
-def wanted_pairs(
-    wanted: Wanted, order: Mapping[str, Any], language: Language, currency: str
-) -> tuple[list[str], list[str]]:
-    """Old and new items, which the customer names by their ids. Raises StoppedError."""
-    old = wanted_items(wanted, order, language, currency)
+def given_back(wanted: Wanted, order: Mapping[str, Any], language: Language, currency: str) -> list[str]:
+    """Ids of the items that the customer exchanges. Raises StoppedError with a question."""
+    items = items_of(order)
+    if named := exchanged_items(wanted.texts or (wanted.question,), items):
+        return named
+    raise _which_items(order, language, currency)
+
+
+def _which_items(order: Mapping[str, Any], language: Language, currency: str) -> StoppedError:
+    number, lines = value_text(order.get("order_id", "")), item_lines(items_of(order), language, currency)
+    return StoppedError(stopped_with(Phrase.NEED_ITEMS, language, order=number, items=lines))
+
+
+def named_by_id(wanted: Wanted, order: Mapping[str, Any]) -> list[str]:
+    """Ids of new items that the customer writes."""
     ordered = {str(item.get("item_id")) for item in items_of(order)}
-    new = [each for each in wanted.entities.ids if each not in ordered]
-    if len(new) != len(old):
+    return [each for each in wanted.entities.ids if each not in ordered]
+
+
+def new_variant(
+    wanted: Wanted, item: Mapping[str, Any], product: Mapping[str, Any], language: Language, currency: str
+) -> str:
+    """Id of the variant in stock that the customer names. Raises StoppedError: with a question, or for a person."""
+    fitting, choices = named_variants(wanted.texts or (wanted.question,), item, product)
+    in_stock = [each for each in fitting if each.get("available") is True]
+    if len(in_stock) == 1:
+        return str(in_stock[0].get("item_id"))
+    if not choices:
         raise StoppedError(OrderOutcome(reason="not_supported"))
-    return old, new
+    name = {"name": product.get("name", "")}
+    lines = item_lines([{**name, **each} for each in (in_stock or choices)[:_MAX_CHOICES]], language, currency)
+    question = say(Phrase.NEED_NEW_ITEMS, language, items=lines)
+    if fitting and not in_stock:
+        question = f"{say(Phrase.OUT_OF_STOCK, language)}\n{question}"
+    raise StoppedError(OrderOutcome(Draft(question, Rung.TEMPLATE, language)))
 
 
 def items_of(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -16,13 +16,16 @@ from chatscale_assistant.answers.results import Focus, citation_of, label, metho
 from chatscale_assistant.answers.wording import state, value_text
 from chatscale_assistant.conversation.order_arguments import (
     StoppedError,
+    given_back,
+    items_of,
     list_of,
     mapping_of,
     method_of,
+    named_by_id,
     new_address,
+    new_variant,
     stopped_with,
     wanted_items,
-    wanted_pairs,
 )
 from chatscale_assistant.conversation.order_consent import ACTIONS, consent_of, is_yes
 from chatscale_assistant.conversation.order_step import OrderOutcome, OrderStep
@@ -40,6 +43,7 @@ from chatscale_contract.assistant.extras import CheckExtra, Rung
 
 READ_ORDER: Final = "get_order_details"
 READ_CUSTOMER: Final = "get_user_details"
+READ_PRODUCT: Final = "get_product_details"
 WRITE_TOOLS: Final[Mapping[Intent, str]] = {
     Intent.CANCEL: "cancel_pending_order",
     Intent.RETURN: "return_delivered_order_items",
@@ -239,8 +243,21 @@ class ShopOrders(OrderStep):
                     raise StoppedError(stopped_with(Phrase.NEED_PAYMENT, language, methods=lines))
                 return {"payment_method_id": wanted.entities.payment_methods[0]}
             case _:
-                old, new = wanted_pairs(wanted, order, language, self.currency)
+                old, new = await self._pairs(wanted, order, customer, language)
                 return {"item_ids": old, "new_item_ids": new, "payment_method_id": method_of(wanted, order)}
+
+    async def _pairs(
+        self, wanted: Wanted, order: Mapping[str, Any], customer: Customer, language: Language
+    ) -> tuple[list[str], list[str]]:
+        """Old and new items: any number by their ids, or one by the options of the new variant."""
+        old, new = given_back(wanted, order, language, self.currency), named_by_id(wanted, order)
+        if new or len(old) != 1:
+            if len(new) != len(old):
+                raise StoppedError(OrderOutcome(reason="not_supported"))
+            return old, new
+        item = next(each for each in items_of(order) if str(each.get("item_id")) == old[0])
+        product = mapping_of((await self._read(READ_PRODUCT, {"product_id": item.get("product_id")}, customer)).data)
+        return old, [new_variant(wanted, item, product, language, self.currency)]
 
     async def _order(self, wanted: Wanted, customer: Customer, language: Language) -> ToolResult:
         """The order that is meant. Raises StoppedError with a question if it is not clear which one."""
@@ -291,7 +308,19 @@ class ShopOrders(OrderStep):
             order = mapping_of(read.data)
             if "payment_method_id" in call.arguments and self._server(READ_CUSTOMER):
                 methods = mapping_of(mapping_of((await self._customer(customer)).data).get("payment_methods"))
-        return Details(order, payment_methods=methods, currency=self.currency)
+        products = await self._products(call, order, customer)
+        return Details(order, products, methods, self.currency)
+
+    async def _products(
+        self, call: ToolCall, order: Mapping[str, Any], customer: Customer | None
+    ) -> tuple[Mapping[str, Any], ...]:
+        """The products of the new items, if the shop lets them be read."""
+        if customer is None or "new_item_ids" not in call.arguments or self._server(READ_PRODUCT) is None:
+            return ()
+        old = call.arguments.get("item_ids", ())
+        ids = dict.fromkeys(each.get("product_id") for each in items_of(order) if each.get("item_id") in old)
+        read = [await self._read(READ_PRODUCT, {"product_id": each}, customer) for each in ids]
+        return tuple(mapping_of(each.data) for each in read)
 
     def _refused(self, refused: Refused, language: Language, details: Details | None = None) -> OrderOutcome:
         """What the customer reads about a refusal of the gate."""

@@ -24,6 +24,8 @@ def start() -> Shop:
     [
         ("modify_pending_order_address", "pending", "Change the address of {}"),
         ("modify_pending_order_address", "pending", "Change the address of {} to 1 Main Street, Denver, CO 80014, USA"),
+        ("exchange_delivered_order_items", "delivered", "I want to exchange an item of {}"),
+        ("exchange_delivered_order_items", "delivered", "I want to exchange an item of {} for the blue one"),
     ],
 )
 @pytest.mark.parametrize("allowed", [True, False], ids=["as a reading tool", "not at all"])
@@ -42,3 +44,17 @@ async def test_a_change_without_its_tool_goes_to_a_person_and_nothing_is_asked(s
     assert outcome is not None
     assert (outcome.draft, outcome.reason) == (None, "not_supported")
     assert session.calls == []
+
+
+async def test_an_exchange_by_words_goes_to_a_person_if_the_products_cannot_be_read(start):
+    allow = [each for each in shop_server().allow if each != "get_product_details"]
+    server = shop_server(allow=allow)
+    order = next(each for each in start.orders.values() if each["status"] == "delivered" and len(each["items"]) == 1)
+    said = f"I want to exchange the item of {order['order_id']} for the blue one"
+    conversation = Conversation("c1", (Turn(Speaker.CUSTOMER, said),), NOW, Customer(order["user_id"]))
+    async with connected_tools(ShopSession(start.part_of(order["user_id"]).copy()), server) as tools:
+        orders = ShopOrders(tools, [server])
+        outcome = await orders.answer(conversation, understand(said, Language.ENGLISH), Language.ENGLISH)
+
+    assert outcome is not None
+    assert (outcome.draft, outcome.reason) == (None, "not_supported")

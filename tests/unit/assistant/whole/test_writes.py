@@ -1,24 +1,27 @@
 """Changes of orders that need more than the order's number: a new address, other variants. In three languages."""
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from hack.shop.state import Row
 from tests.unit.assistant.whole.shop import WholeShop, an_order, talk, whole_shop, writes
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
+COLOURS = {
+    "black": ("noire", "黑色"), "white": ("blanche", "白色"), "red": ("rouge", "红色"), "blue": ("bleue", "蓝色"),
+    "green": ("verte", "绿色"), "purple": ("violette", "紫色"), "silver": ("argentée", "银色"),
+    "gold": ("dorée", "金色"), "brown": ("marron", "棕色"), "pink": ("rose", "粉色"), "yellow": ("jaune", "黄色"),
+}  # fmt: skip
+"""Colour -> what a customer writes in French and Chinese."""
 DENVER = {
-    "address1": "12 Main Street",
-    "address2": "",
-    "city": "Denver",
-    "state": "CO",
-    "zip": "80014",
-    "country": "USA",
-}
+    "address1": "12 Main Street", "address2": "", "city": "Denver", "state": "CO", "zip": "80014", "country": "USA",
+}  # fmt: skip
 PARIS = {
     "address1": "12 rue de la Paix", "address2": "", "city": "Paris", "state": "Île-de-France", "zip": "75002",
     "country": "France",
@@ -164,4 +167,95 @@ async def test_the_order_of_another_customer_keeps_its_address(shop):
     answer, _ = await talk(shop, request, "yes", customer=other["user_id"])
 
     assert "no order" in answer["text"]
+    assert not writes(shop)
+
+
+def an_exchange(shop: WholeShop, index: int = 0, *, in_stock: bool = True) -> tuple[Row, Row, Row]:
+    """A delivered order, its item, and a variant that differs in a colour only."""
+    found = [
+        (order, item, variant)
+        for order in shop.tools.shop.orders.values()
+        if order["status"] == "delivered" and len({each["name"] for each in order["items"]}) == len(order["items"]) > 1
+        for item in order["items"]
+        for variant in shop.tools.shop.products[item["product_id"]]["variants"].values()
+        if {variant["options"].get("color"), item["options"].get("color")} <= set(COLOURS)
+        and {k for k, v in variant["options"].items() if item["options"][k] != v} == {"color"}
+        and variant["available"] is in_stock
+        and order["payment_history"][0]["payment_method_id"].startswith(("credit", "paypal"))
+    ]
+    return list({order["order_id"]: (order, item, variant) for order, item, variant in found}.values())[index]
+
+
+@pytest.mark.parametrize(
+    ("texts", "yes", "index"),
+    [
+        (("I want to exchange the {old} {name} of order {order} for the {new} one",), "yes, exchange it", 0),
+        (("I want to exchange something from {order}", "the {name}", "the {new} one"), "yes", 1),
+        (("Je veux échanger {name} de la commande {order} contre une variante {fr}",), "oui", 2),
+        (("Je veux échanger un article de {order}", "{name}", "{fr}"), "oui", 3),
+        (("我想把订单 {order} 里的 {name} 换成{zh}的",), "是", 4),
+        (("我想换货，订单 {order}", "{name}", "换成{zh}的"), "是的", 5),
+    ],
+    ids=["en", "en, part by part", "fr", "fr, part by part", "zh", "zh, part by part"],
+)
+async def test_an_item_is_exchanged_only_after_a_yes_to_exactly_this_variant(shop, texts, yes, index):
+    order, item, variant = an_exchange(shop, index)
+    fr, zh = COLOURS[variant["options"]["color"]]
+    words = {"old": item["options"]["color"], "new": variant["options"]["color"], "fr": fr, "zh": zh}
+    said = [text.format(order=order["order_id"], name=item["name"], **words) for text in texts]
+    *asked, proposal = await talk(shop, *said, customer=order["user_id"])
+
+    assert all(each["pending"] is None and each["hand_over"] == "none" for each in asked)
+    assert proposal["pending"], proposal["text"]
+    assert all(each["item_id"] in proposal["text"] for each in (item, variant))
+    difference = abs(round(variant["price"] - item["price"], 2))
+    assert re.search(f"{difference:.2f}".replace(".", "[.,]"), proposal["text"])
+    assert order["status"] == "delivered"
+    assert not writes(shop)
+
+    *_, done = await talk(shop, *said, yes, customer=order["user_id"])
+
+    method = order["payment_history"][0]["payment_method_id"]
+    assert writes(shop) == [
+        {
+            "order_id": order["order_id"],
+            "item_ids": [item["item_id"]],
+            "new_item_ids": [variant["item_id"]],
+            "payment_method_id": method,
+        }
+    ]
+    assert order["status"] == "exchange requested"
+    assert "R-" in done["text"]
+    assert not shop.desk.cases
+
+
+async def test_a_variant_that_is_out_of_stock_is_not_proposed(shop):
+    order, item, variant = an_exchange(shop, 6, in_stock=False)
+    request = f"I want to exchange the {item['name']} of {order['order_id']} for the {variant['options']['color']} one"
+    (answer,) = await talk(shop, request, customer=order["user_id"])
+
+    assert answer["pending"] is None
+    assert "out of stock" in answer["text"]
+    assert variant["item_id"] not in answer["text"]
+    assert not writes(shop)
+
+
+@pytest.mark.parametrize("wanted", ["the transparent one", "another one", "the orange one in size XXL"])
+async def test_a_variant_that_the_product_does_not_have_leads_to_the_ones_in_stock(shop, wanted):
+    order, item, variant = an_exchange(shop, 7)
+    request = f"I want to exchange the {item['name']} of {order['order_id']} for {wanted}"
+    (answer,) = await talk(shop, request, customer=order["user_id"])
+
+    assert answer["pending"] is None
+    assert "Which of these would you like instead?" in answer["text"]
+    assert variant["item_id"] in answer["text"]
+    assert not writes(shop)
+
+
+async def test_nothing_is_asked_about_an_exchange_of_a_pending_order(shop):
+    order = an_order(shop, "pending", 2)
+    (answer,) = await talk(shop, f"I want to exchange something from {order['order_id']}", customer=order["user_id"])
+
+    assert "pending" in answer["text"]
+    assert "Which" not in answer["text"]
     assert not writes(shop)
