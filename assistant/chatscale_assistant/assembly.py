@@ -19,7 +19,8 @@ from chatscale_assistant.answers.hours import zone_problem
 from chatscale_assistant.conversation.bounded_search import BoundedSearch
 from chatscale_assistant.conversation.knowledge_step import KnowledgeStep
 from chatscale_assistant.conversation.observed import ObservedTools
-from chatscale_assistant.conversation.order_flow import ShopOrders, is_yes
+from chatscale_assistant.conversation.order_consent import is_yes
+from chatscale_assistant.conversation.order_flow import ShopOrders
 from chatscale_assistant.conversation.shop_wording import ShopComposer, ShopWording
 from chatscale_assistant.conversation.turn import ShopResponder
 from chatscale_assistant.desk.chatwoot import ChatwootDesk

@@ -32,9 +32,11 @@ class Phrase(StrEnum):
     NEED_IDENTITY = "need_identity"
     NEED_ITEMS = "need_items"
     NEED_NEW_ITEMS = "need_new_items"
+    OUT_OF_STOCK = "out_of_stock"
     NEED_REASON = "need_reason"
     NEED_PAYMENT = "need_payment"
     NEED_ADDRESS = "need_address"
+    NEED_ADDRESS_PARTS = "need_address_parts"
     ORDER_NOT_FOUND = "order_not_found"
     NOT_POSSIBLE = "not_possible"
     TOOL_FAILED = "tool_failed"
@@ -149,6 +151,11 @@ _TABLE: Final[dict[Phrase, dict[Language, str]]] = {
         _FR: "Lequel souhaitez-vous à la place ?\n{items}",
         _ZH: "您想换成哪一款？\n{items}",
     },
+    Phrase.OUT_OF_STOCK: {
+        _EN: "This variant is out of stock.",
+        _FR: "Cette variante est épuisée.",
+        _ZH: "该款目前缺货。",
+    },
     Phrase.NEED_REASON: {
         _EN: "What is the reason: is the order no longer needed, or was it placed by mistake?",
         _FR: "Quelle est la raison : la commande n'est plus utile, ou a-t-elle été passée par erreur ?",
@@ -163,6 +170,11 @@ _TABLE: Final[dict[Phrase, dict[Language, str]]] = {
         _EN: "Please give me the full new address: street, city, state or region, postcode and country.",
         _FR: "Donnez-moi la nouvelle adresse complète : rue, ville, région, code postal et pays.",
         _ZH: "请提供完整的新地址：街道、城市、省或州、邮编和国家。",
+    },
+    Phrase.NEED_ADDRESS_PARTS: {
+        _EN: "For the new address I still need this: {parts}. I have this so far:\n{known}",
+        _FR: "Pour la nouvelle adresse, il me manque encore ceci : {parts}. Voici ce que j'ai :\n{known}",
+        _ZH: "新地址还缺少以下内容：{parts}。目前已有：\n{known}",
     },
     Phrase.ORDER_NOT_FOUND: {
         _EN: "I find no order {order} in your account.",

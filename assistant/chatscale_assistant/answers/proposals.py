@@ -39,6 +39,7 @@ _LABELS: Final = {
     "payment_method_id": ("Payment method", "Moyen de paiement", "支付方式"),
     "refund_method_id": ("Refund to", "Remboursement sur", "退款至"),
     "address": ("New address", "Nouvelle adresse", "新地址"),
+    "current_address": ("Current address", "Adresse actuelle", "当前地址"),
     "difference": ("Price difference", "Différence de prix", "差价"),
 }
 _ADDRESS: Final = ("address1", "address2", "city", "state", "zip", "country")
@@ -59,7 +60,8 @@ class Details:
 def proposal_text(call: ToolCall, language: Language, *, code: str, details: Details | None = None) -> str:
     """All that the call would change, a request for a yes, and the code. Every argument stands in the text."""
     head = _sentence(_TITLES, _OTHER, call, language)
-    lines = _arguments(call, language, details or Details())
+    known = details or Details()
+    lines = [*_current(call, language, known), *_arguments(call, language, known)]
     return "\n".join(filter(None, (head, wording.bullets(lines), say(Phrase.CONFIRM, language, code=code))))
 
 
@@ -102,9 +104,21 @@ def _arguments(call: ToolCall, language: Language, details: Details) -> list[str
         lines.append(f"{_label(name, call, language)}{_value(name, value, language, details)}")
     if address:
         lines.append(_label("address", call, language) + wording.address_line(address))
+        lines += [
+            f"{wording.address_part(name, language)}{wording.colon(language)}{wording.value_text(value) or '—'}"
+            for name, value in address.items()
+        ]
     if difference := _difference(arguments, details):
         lines.append(_label("difference", call, language) + wording.money(difference, language, details.currency))
     return lines
+
+
+def _current(call: ToolCall, language: Language, details: Details) -> list[str]:
+    """What an address replaces."""
+    before = details.order.get("address")
+    if not isinstance(before, Mapping) or not call.arguments.keys() & {"address1", "zip"}:
+        return []
+    return [_label("current_address", call, language) + wording.address_line(before)]
 
 
 def _label(name: str, call: ToolCall, language: Language) -> str:
@@ -121,6 +135,8 @@ def _value(name: str, value: Any, language: Language, details: Details) -> str:
             return wording.reason(value, language)
         case (("item_ids" | "new_item_ids"), list() | tuple()):
             known = _items(details)
+            if name == "item_ids":  # at the price that was paid, not at today's
+                known |= {str(item.get("item_id")): item for item in details.order.get("items", ())}
             return "; ".join(
                 wording.item_line(known.get(str(each), {"item_id": each}), language, details.currency) for each in value
             )

@@ -67,6 +67,14 @@ _VALUES: Final = {
     "small": ("small", "petite", "小"), "medium": ("medium", "moyenne", "中"), "large": ("large", "grande", "大"),
     "yes": ("yes", "oui", "是"), "no": ("no", "non", "否"), "true": ("yes", "oui", "是"), "false": ("no", "non", "否"),
 }  # fmt: skip
+_ADDRESS_PARTS: Final = {
+    "address1": ("street", "rue", "街道"),
+    "address2": ("second line", "complément", "补充地址"),
+    "city": ("city", "ville", "城市"),
+    "state": ("state or region", "région", "省或州"),
+    "zip": ("postcode", "code postal", "邮编"),
+    "country": ("country", "pays", "国家"),
+}
 _WEEKDAYS: Final = {
     _EN: ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
     _FR: ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"),
@@ -116,6 +124,11 @@ def option_value(value: Any, language: Language) -> str:
     return _word(_VALUES, str(value), language)
 
 
+def known_values() -> tuple[str, ...]:
+    """The values that have a word in each language."""
+    return tuple(_VALUES)
+
+
 def options(values: Mapping[str, Any], language: Language) -> str:
     """`blue, M, cotton`: the values in the order of the shop."""
     return ("、" if language is _ZH else ", ").join(
@@ -143,6 +156,20 @@ def address_line(address: Mapping[str, Any]) -> str:
     """An address on one line, as the customer wrote it."""
     parts = (address.get(key) for key in ("address1", "address2", "city", "state", "zip", "country"))
     return ", ".join(value_text(part) for part in parts if part)
+
+
+def address_part(name: str, language: Language) -> str:
+    """The name of a part of an address; an unknown one stays."""
+    return _word(_ADDRESS_PARTS, name, language)
+
+
+def address_lines(address: Mapping[str, Any], language: Language) -> str:
+    """An address as a list, each part with its name; empty parts are left out."""
+    return bullets(
+        f"{address_part(part, language)}{colon(language)}{value_text(address[part])}"
+        for part in _ADDRESS_PARTS
+        if address.get(part)
+    )
 
 
 def payment(method_id: str, language: Language, methods: Mapping[str, Any] | None = None) -> str:

@@ -1,8 +1,9 @@
 """Counts tool calls and their time, around the tools."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from typing_extensions import override
 
@@ -32,6 +33,10 @@ class ObservedTools(OrderTools):
     @override
     def offers(self, server: str, tool: str) -> bool:
         return self.tools.offers(server, tool)
+
+    @override
+    def forbidden_by(self, server: str, tool: str, facts: Mapping[str, Any]) -> str:
+        return self.tools.forbidden_by(server, tool, facts)
 
     @override
     def open_pending(self, token: str) -> Proposal | None:

@@ -13,8 +13,21 @@ from chatscale.api.v1alpha1.shopassistant import Language, ToolServer
 from chatscale_assistant.answers.phrases import Phrase, say, starts_of
 from chatscale_assistant.answers.proposals import Details, proposal_text, receipt_text, shown_code
 from chatscale_assistant.answers.results import Focus, citation_of, label, method_lines, result_draft
-from chatscale_assistant.answers.wording import bullets, item_line, state, value_text
-from chatscale_assistant.conversation.order_items import named_items
+from chatscale_assistant.answers.wording import state, value_text
+from chatscale_assistant.conversation.order_arguments import (
+    StoppedError,
+    given_back,
+    items_of,
+    list_of,
+    mapping_of,
+    method_of,
+    named_by_id,
+    new_address,
+    new_variant,
+    stopped_with,
+    wanted_items,
+)
+from chatscale_assistant.conversation.order_consent import ACTIONS, consent_of, is_yes
 from chatscale_assistant.conversation.order_step import OrderOutcome, OrderStep
 from chatscale_assistant.conversation.order_wanted import Wanted, about_address, about_payment, is_general, read_wanted
 from chatscale_assistant.domain.answer import Draft
@@ -23,29 +36,23 @@ from chatscale_assistant.domain.evidence import ToolCall, ToolResult
 from chatscale_assistant.domain.interfaces import Tools
 from chatscale_assistant.errors import ToolFailedError
 from chatscale_assistant.gate.decisions import Decision, Proposal, Refusal, Refused
-from chatscale_assistant.gate.proposals import CODE, RECEIPT, receipt_code
-from chatscale_assistant.intent import Consent, Intent, Understanding, read_consent, understand
+from chatscale_assistant.gate.proposals import RECEIPT, receipt_code
+from chatscale_assistant.intent import Consent, Intent, Understanding, understand
 from chatscale_assistant.tools.guarded_tools import RefusedCallError
 from chatscale_contract.assistant.extras import CheckExtra, Rung
 
 READ_ORDER: Final = "get_order_details"
 READ_CUSTOMER: Final = "get_user_details"
+READ_PRODUCT: Final = "get_product_details"
 WRITE_TOOLS: Final[Mapping[Intent, str]] = {
     Intent.CANCEL: "cancel_pending_order",
     Intent.RETURN: "return_delivered_order_items",
     Intent.EXCHANGE: "exchange_delivered_order_items",
     Intent.CHANGE_ITEMS: "modify_pending_order_items",
     Intent.CHANGE_PAYMENT: "modify_pending_order_payment",
+    Intent.CHANGE_ADDRESS: "modify_pending_order_address",
 }
 """Tools by intent. What has no tool here goes to a person."""
-ACTIONS: Final[Mapping[str, str]] = {
-    "cancel_pending_order": "cancel",
-    "return_delivered_order_items": "return",
-    "exchange_delivered_order_items": "exchange",
-    "modify_pending_order_items": "change",
-    "modify_pending_order_payment": "change",
-}
-"""The action of a tool, which a yes may name."""
 _MAX_ORDERS: Final = 10
 
 
@@ -56,6 +63,10 @@ class OrderTools(Tools, Protocol):
         """Whether the tool may be called now."""
         ...
 
+    def forbidden_by(self, server: str, tool: str, facts: Mapping[str, Any]) -> str:
+        """The rule by which the state of an object forbids the write, whatever its other arguments; empty: none."""
+        ...
+
     def open_pending(self, token: str) -> Proposal | None:
         """The proposal in a token; None if this assistant has not signed it."""
         ...
@@ -63,14 +74,6 @@ class OrderTools(Tools, Protocol):
     async def decide_write(self, call: ToolCall, conversation: Conversation) -> Decision:
         """Whether a write may run; a refusal for a missing yes has the proposal."""
         ...
-
-
-class _StoppedError(Exception):
-    """The request ends here, with this outcome."""
-
-    def __init__(self, outcome: OrderOutcome) -> None:
-        super().__init__()
-        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,13 @@ class ShopOrders(OrderStep):
             return await self._answered_late(conversation, language)
         if consent_of(conversation.question) is Consent.NO:
             changed = await self._changed(conversation, language)  # "no, only the lamp"
-            return changed or _say(Phrase.DECLINED, language)
+            return changed or stopped_with(Phrase.DECLINED, language)
         if is_yes(conversation.question):
             return await self._caught(self._confirmed(conversation, language), language)
         if understand(conversation.question, language).matched:
             return None
         changed = await self._changed(conversation, language)
-        return changed or _say(Phrase.UNCLEAR_CONSENT, language)
+        return changed or stopped_with(Phrase.UNCLEAR_CONSENT, language)
 
     @override
     async def answer(
@@ -122,7 +125,7 @@ class ShopOrders(OrderStep):
         try:
             old = await self._call(before, conversation.customer, language)
             new = await self._call(wanted, conversation.customer, language)
-        except (_StoppedError, RefusedCallError, ToolFailedError):
+        except (StoppedError, RefusedCallError, ToolFailedError):
             return None
         if new == old:
             return None
@@ -136,7 +139,7 @@ class ShopOrders(OrderStep):
         if consent is Consent.UNCLEAR or proposed is None or any(map(_ends_proposal, turns[proposed + 1 :])):
             return None
         if consent is Consent.NO:
-            return _say(Phrase.DECLINED, language)
+            return stopped_with(Phrase.DECLINED, language)
         wanted = read_wanted(turns[:proposed], language)
         if wanted is None:
             return None
@@ -156,7 +159,7 @@ class ShopOrders(OrderStep):
         """The step's outcome; a refusal of the gate and a failure of a tool as an outcome."""
         try:
             outcome: OrderOutcome = await step
-        except _StoppedError as stopped:
+        except StoppedError as stopped:
             return stopped.outcome
         except RefusedCallError as error:
             return self._refused(error.refused, language)
@@ -167,7 +170,7 @@ class ShopOrders(OrderStep):
     async def _confirmed(self, conversation: Conversation, language: Language) -> OrderOutcome:
         call = await self._proposed(conversation, language)
         if consent_of(conversation.question, ACTIONS.get(call.tool, "")) is not Consent.YES:
-            return _say(Phrase.UNCLEAR_CONSENT, language)  # a yes to another action than the proposed one
+            return stopped_with(Phrase.UNCLEAR_CONSENT, language)  # a yes to another action than the proposed one
         details = await self._details(call, conversation.customer)
         try:
             result = await self.tools.write(call, conversation)
@@ -186,13 +189,13 @@ class ShopOrders(OrderStep):
             return proposal.call
         wanted = read_wanted(conversation.turns[:-2], language)
         if wanted is None:
-            raise _StoppedError(_say(Phrase.EXPIRED, language))
+            raise StoppedError(stopped_with(Phrase.EXPIRED, language))
         return await self._call(wanted, conversation.customer, language)
 
     async def _answer(self, conversation: Conversation, wanted: Wanted, language: Language) -> OrderOutcome:
         customer = conversation.customer
         if customer is None:
-            return _say(Phrase.NEED_IDENTITY, language)
+            return stopped_with(Phrase.NEED_IDENTITY, language)
         if wanted.intent is Intent.ACCOUNT:
             return _drafted(result_draft(await self._customer(customer), language, currency=self.currency))
         if wanted.intent is Intent.ORDER_STATUS:
@@ -203,68 +206,70 @@ class ShopOrders(OrderStep):
         return await self._propose(await self._call(wanted, customer, language), conversation, language)
 
     async def _call(self, wanted: Wanted, customer: Customer | None, language: Language) -> ToolCall:
-        """The call of a write. Raises _StoppedError with a question if something is missing."""
+        """The call of a write. Raises StoppedError with a question if something is missing."""
         tool = WRITE_TOOLS.get(wanted.intent)
-        server = self._server(tool)
+        server = next((each.name for each in self.servers if tool in each.allow and tool in each.writes), None)
         if tool is None or server is None or customer is None:
-            raise _StoppedError(OrderOutcome(reason="not_supported"))
-        order = _mapping((await self._order(wanted, customer, language)).data)
-        arguments: dict[str, Any] = {"order_id": order.get("order_id", "")}
+            raise StoppedError(OrderOutcome(reason="not_supported"))
+        order = mapping_of((await self._order(wanted, customer, language)).data)
+        try:
+            arguments = await self._arguments(wanted, order, customer, language)
+        except StoppedError as stopped:  # no question about an order whose state forbids the change
+            if stopped.outcome.draft and self.tools.forbidden_by(server, tool, {"order_id": order}):
+                raise StoppedError(_not_possible(order, language)) from stopped
+            raise
+        return ToolCall(server, tool, {"order_id": order.get("order_id", ""), **arguments})
+
+    async def _arguments(
+        self, wanted: Wanted, order: Mapping[str, Any], customer: Customer, language: Language
+    ) -> dict[str, Any]:
+        """What a write needs beside the order. Raises StoppedError with a question if something is missing."""
         match wanted.intent:
             case Intent.CANCEL:
                 if wanted.entities.reason is None:
-                    raise _StoppedError(_say(Phrase.NEED_REASON, language))
-                arguments["reason"] = str(wanted.entities.reason)
+                    raise StoppedError(stopped_with(Phrase.NEED_REASON, language))
+                return {"reason": str(wanted.entities.reason)}
             case Intent.RETURN:
-                arguments["item_ids"] = self._items(wanted, order, language)
-                arguments["payment_method_id"] = _method(wanted, order)
+                return {
+                    "item_ids": wanted_items(wanted, order, language, self.currency),
+                    "payment_method_id": method_of(wanted, order),
+                }
+            case Intent.CHANGE_ADDRESS:
+                return new_address(wanted, language)
             case Intent.CHANGE_PAYMENT:
                 if not wanted.entities.payment_methods:
-                    methods = _mapping(_mapping((await self._customer(customer)).data).get("payment_methods"))
+                    methods = mapping_of(mapping_of((await self._customer(customer)).data).get("payment_methods"))
                     lines = method_lines(methods, language, self.currency)
-                    raise _StoppedError(_say(Phrase.NEED_PAYMENT, language, methods=lines))
-                arguments["payment_method_id"] = wanted.entities.payment_methods[0]
+                    raise StoppedError(stopped_with(Phrase.NEED_PAYMENT, language, methods=lines))
+                return {"payment_method_id": wanted.entities.payment_methods[0]}
             case _:
-                old, new = self._pairs(wanted, order, language)
-                arguments |= {"item_ids": old, "new_item_ids": new, "payment_method_id": _method(wanted, order)}
-        return ToolCall(server, tool, arguments)
+                old, new = await self._pairs(wanted, order, customer, language)
+                return {"item_ids": old, "new_item_ids": new, "payment_method_id": method_of(wanted, order)}
 
-    def _items(self, wanted: Wanted, order: Mapping[str, Any], language: Language) -> list[str]:
-        """The named items of the order; all of them if it has one only."""
-        items = [item for item in _list(order.get("items")) if isinstance(item, Mapping)]
-        if len(items) == 1:
-            return [str(items[0].get("item_id"))]
-        if named := named_items(wanted.texts or (wanted.question,), items):
-            return named
-        raise _StoppedError(
-            _say(
-                Phrase.NEED_ITEMS,
-                language,
-                order=value_text(order.get("order_id", "")),
-                items=self._lines(items, language),
-            )
-        )
-
-    def _pairs(self, wanted: Wanted, order: Mapping[str, Any], language: Language) -> tuple[list[str], list[str]]:
-        """Old and new items, which the customer names by their ids."""
-        old = self._items(wanted, order, language)
-        ordered = {str(item.get("item_id")) for item in _list(order.get("items")) if isinstance(item, Mapping)}
-        new = [each for each in wanted.entities.ids if each not in ordered]
-        if len(new) != len(old):
-            raise _StoppedError(OrderOutcome(reason="not_supported"))
-        return old, new
+    async def _pairs(
+        self, wanted: Wanted, order: Mapping[str, Any], customer: Customer, language: Language
+    ) -> tuple[list[str], list[str]]:
+        """Old and new items: any number by their ids, or one by the options of the new variant."""
+        old, new = given_back(wanted, order, language, self.currency), named_by_id(wanted, order)
+        if new or len(old) != 1:
+            if len(new) != len(old):
+                raise StoppedError(OrderOutcome(reason="not_supported"))
+            return old, new
+        item = next(each for each in items_of(order) if str(each.get("item_id")) == old[0])
+        product = mapping_of((await self._read(READ_PRODUCT, {"product_id": item.get("product_id")}, customer)).data)
+        return old, [new_variant(wanted, item, product, language, self.currency)]
 
     async def _order(self, wanted: Wanted, customer: Customer, language: Language) -> ToolResult:
-        """The order that is meant. Raises _StoppedError with a question if it is not clear which one."""
+        """The order that is meant. Raises StoppedError with a question if it is not clear which one."""
         orders = wanted.entities.orders
         if not orders:
-            data = _mapping((await self._customer(customer)).data)
-            orders = tuple(str(each) for each in _list(data.get("orders")))
+            data = mapping_of((await self._customer(customer)).data)
+            orders = tuple(str(each) for each in list_of(data.get("orders")))
         if len(orders) != 1:
             listed = ", ".join(map(value_text, orders[:_MAX_ORDERS]))
             text = say(Phrase.NEED_ORDER, language)
             text += f"\n{label('orders', language)}{listed}" if listed else ""
-            raise _StoppedError(OrderOutcome(Draft(text, Rung.TEMPLATE, language)))
+            raise StoppedError(OrderOutcome(Draft(text, Rung.TEMPLATE, language)))
         return await self._read(READ_ORDER, {"order_id": orders[0]}, customer, orders[0], language)
 
     async def _customer(self, customer: Customer) -> ToolResult:
@@ -280,17 +285,17 @@ class ShopOrders(OrderStep):
     ) -> ToolResult:
         server = self._server(tool)
         if server is None:
-            raise _StoppedError(OrderOutcome(reason="not_supported"))
+            raise StoppedError(OrderOutcome(reason="not_supported"))
         try:
             result = await self.tools.read(ToolCall(server, tool, arguments), customer)
         except RefusedCallError as error:
             if order and error.refused.reason is Refusal.NOT_OWNED:
-                outcome = _say(Phrase.ORDER_NOT_FOUND, language, order=value_text(order))
-                raise _StoppedError(outcome) from error
+                outcome = stopped_with(Phrase.ORDER_NOT_FOUND, language, order=value_text(order))
+                raise StoppedError(outcome) from error
             raise
         if result.is_error:
             if order:
-                raise _StoppedError(_say(Phrase.ORDER_NOT_FOUND, language, order=value_text(order)))
+                raise StoppedError(stopped_with(Phrase.ORDER_NOT_FOUND, language, order=value_text(order)))
             raise ToolFailedError(f"server {server}: {tool} returned an error")
         return result
 
@@ -300,10 +305,22 @@ class ShopOrders(OrderStep):
         methods: Mapping[str, Any] = {}
         if customer is not None and "order_id" in call.arguments:
             read = await self._read(READ_ORDER, {"order_id": call.arguments["order_id"]}, customer)
-            order = _mapping(read.data)
+            order = mapping_of(read.data)
             if "payment_method_id" in call.arguments and self._server(READ_CUSTOMER):
-                methods = _mapping(_mapping((await self._customer(customer)).data).get("payment_methods"))
-        return Details(order, payment_methods=methods, currency=self.currency)
+                methods = mapping_of(mapping_of((await self._customer(customer)).data).get("payment_methods"))
+        products = await self._products(call, order, customer)
+        return Details(order, products, methods, self.currency)
+
+    async def _products(
+        self, call: ToolCall, order: Mapping[str, Any], customer: Customer | None
+    ) -> tuple[Mapping[str, Any], ...]:
+        """The products of the new items, if the shop lets them be read."""
+        if customer is None or "new_item_ids" not in call.arguments or self._server(READ_PRODUCT) is None:
+            return ()
+        old = call.arguments.get("item_ids", ())
+        ids = dict.fromkeys(each.get("product_id") for each in items_of(order) if each.get("item_id") in old)
+        read = [await self._read(READ_PRODUCT, {"product_id": each}, customer) for each in ids]
+        return tuple(mapping_of(each.data) for each in read)
 
     def _refused(self, refused: Refused, language: Language, details: Details | None = None) -> OrderOutcome:
         """What the customer reads about a refusal of the gate."""
@@ -316,15 +333,11 @@ class ShopOrders(OrderStep):
                     text = f"{say(Phrase.EXPIRED, language)}\n{text}"
                 return OrderOutcome(Draft(text, Rung.TEMPLATE, language), pending=proposal.token, checks=checks)
             case Refusal.UNKNOWN_CUSTOMER:
-                return OrderOutcome(_say(Phrase.NEED_IDENTITY, language).draft, checks=checks)
+                return OrderOutcome(stopped_with(Phrase.NEED_IDENTITY, language).draft, checks=checks)
             case Refusal.ALREADY_DONE if details is not None:
-                order, status = details.order.get("order_id", ""), details.order.get("status", "")
-                outcome = _say(Phrase.NOT_POSSIBLE, language, order=value_text(order), status=state(status, language))
-                return OrderOutcome(outcome.draft, checks=checks)
+                return OrderOutcome(_not_possible(details.order, language).draft, checks=checks)
             case Refusal.POLICY if refused.rule in {"status", "once"} and details is not None:
-                order, status = details.order.get("order_id", ""), details.order.get("status", "")
-                outcome = _say(Phrase.NOT_POSSIBLE, language, order=value_text(order), status=state(status, language))
-                return OrderOutcome(outcome.draft, checks=checks)
+                return OrderOutcome(_not_possible(details.order, language).draft, checks=checks)
             case Refusal.SERVER_CLOSED:
                 return OrderOutcome(reason="tools_failed", checks=checks)
             case _:
@@ -333,21 +346,6 @@ class ShopOrders(OrderStep):
     def _server(self, tool: str | None) -> str | None:
         """The first server that has the tool in its allow list."""
         return next((server.name for server in self.servers if tool in server.allow), None)
-
-    def _lines(self, items: Sequence[Mapping[str, Any]], language: Language) -> str:
-        return bullets(item_line(item, language, self.currency) for item in items)
-
-
-def consent_of(text: str, action: str = "") -> Consent:
-    """Yes or no to a proposal of `action`; the confirmation code may stand beside it."""
-    return read_consent(CODE.sub(" ", text), action=action)
-
-
-def is_yes(text: str) -> bool:
-    """Whether a text is a yes, for the gate. `yes, cancel it` is one; whether it names the proposed action is checked
-    by the flow, which has the proposal.
-    """
-    return any(consent_of(text, action) is Consent.YES for action in {"", *ACTIONS.values()})
 
 
 def _shows_proposal(turn: Turn) -> bool:
@@ -361,8 +359,9 @@ def _ends_proposal(turn: Turn) -> bool:
     return RECEIPT.search(turn.text) is not None or any(each in turn.text for each in starts_of(Phrase.DECLINED))
 
 
-def _say(phrase: Phrase, language: Language, **values: str) -> OrderOutcome:
-    return OrderOutcome(Draft(say(phrase, language, **values), Rung.TEMPLATE, language))
+def _not_possible(order: Mapping[str, Any], language: Language) -> OrderOutcome:
+    number, status = value_text(order.get("order_id", "")), state(order.get("status", ""), language)
+    return stopped_with(Phrase.NOT_POSSIBLE, language, order=number, status=status)
 
 
 def _drafted(draft: Draft | None) -> OrderOutcome:
@@ -371,19 +370,3 @@ def _drafted(draft: Draft | None) -> OrderOutcome:
 
 def _gate(refusal: Refusal | None = None) -> CheckExtra:
     return CheckExtra(name="gate", passed=refusal is None, detail=str(refusal or ""))
-
-
-def _method(wanted: Wanted, order: Mapping[str, Any]) -> str:
-    """The named payment method, or the one that the order was paid with."""
-    if wanted.entities.payment_methods:
-        return wanted.entities.payment_methods[0]
-    paid = (each for each in _list(order.get("payment_history")) if isinstance(each, Mapping))
-    return next((str(each.get("payment_method_id", "")) for each in paid), "")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else []

@@ -25,9 +25,18 @@ from chatscale_assistant.language.scripts import fold
 ABOUT_ORDERS: Final = WRITES | {Intent.ORDER_STATUS, Intent.ACCOUNT}
 _NEEDS: Final = (
     Phrase.NEED_ORDER, Phrase.NEED_IDENTITY, Phrase.NEED_ITEMS, Phrase.NEED_NEW_ITEMS, Phrase.NEED_REASON,
-    Phrase.NEED_PAYMENT, Phrase.NEED_ADDRESS, Phrase.CONFIRM, Phrase.UNCLEAR_CONSENT,
+    Phrase.NEED_PAYMENT, Phrase.NEED_ADDRESS, Phrase.NEED_ADDRESS_PARTS, Phrase.CONFIRM, Phrase.UNCLEAR_CONSENT,
 )  # fmt: skip
 _MARKS: Final = tuple(start for phrase in _NEEDS for start in starts_of(phrase))
+_ADDRESS_NEEDS: Final = (Phrase.NEED_ADDRESS, Phrase.NEED_ADDRESS_PARTS, Phrase.CONFIRM)
+_ITEM_NEEDS: Final = (Phrase.NEED_ITEMS, Phrase.NEED_NEW_ITEMS, Phrase.CONFIRM)
+_REPEATS: Final = {
+    Intent.CHANGE_ADDRESS: _ADDRESS_NEEDS,
+    Intent.CHANGE_PROFILE_ADDRESS: _ADDRESS_NEEDS,
+    Intent.EXCHANGE: _ITEM_NEEDS,
+    Intent.CHANGE_ITEMS: _ITEM_NEEDS,
+}
+"""Intents that an answer to these phrases may name once more."""
 _SHOWN: Final = ("Order #", "Status of order #", "La commande #", "État de la commande #", "订单 #")
 """Beginnings of the template of an order."""
 _MAX_GOES_ON: Final = 80
@@ -55,6 +64,7 @@ def read_wanted(turns: Sequence[Turn], language: Language) -> Wanted | None:
     """The open request about orders; None if the last turn is about something else."""
     later: list[Entities] = []
     texts: list[str] = []
+    other: Wanted | None = None
     for index, turn in enumerate(_customer_backwards(turns)):
         text = _about_orders(turn.text, language)
         understood = understand(text, language)
@@ -64,15 +74,20 @@ def read_wanted(turns: Sequence[Turn], language: Language) -> Wanted | None:
             intent = Intent.ORDER_STATUS
         # An order's number in answer to a question of the assistant belongs to that question.
         is_request = bool(understood.matched) or not _answers_a_need(turns, turn, understood)
-        if intent in ABOUT_ORDERS and is_request:
+        # "my new address is ..." in answer to the question for it goes on with the request of the same kind before it.
+        repeats = _repeats_request(turns, turn, understood)
+        if intent in ABOUT_ORDERS and (is_request or repeats):
             entities = _merged([*later, understood.entities])
             if not entities.orders:
                 entities = replace(entities, orders=_named_before(turns, language))
-            return Wanted(intent, entities, text, tuple(texts), index == 0)
-        if index >= _MAX_BACK or not _answers_a_need(turns, turn, understood):
-            return None
+            found = Wanted(intent, entities, text, tuple(texts), index == 0)
+            if not repeats:
+                return found if other is None or _REPEATS.get(intent) == _REPEATS[other.intent] else other
+            other = other or found
+        if index >= _MAX_BACK or not (repeats or _answers_a_need(turns, turn, understood)):
+            return other
         later.append(understood.entities)
-    return None
+    return other
 
 
 def about_address(text: str) -> bool:
@@ -111,11 +126,24 @@ def _customer_backwards(turns: Sequence[Turn]) -> Iterator[Turn]:
 
 def _answers_a_need(turns: Sequence[Turn], turn: Turn, understood: Understanding) -> bool:
     """Whether the turn follows a question of the assistant and has no other topic of its own."""
-    at = next(index for index in range(len(turns) - 1, -1, -1) if turns[index] is turn)
-    if at == 0 or turns[at - 1].speaker is not Speaker.ASSISTANT:
-        return False
+    said = _said_before(turns, turn)
     has_topic = bool(set(understood.matched) - {Intent.ORDER_STATUS, Intent.PRODUCT, Intent.THANKS, Intent.GREETING})
-    return not has_topic and any(mark in turns[at - 1].text for mark in _MARKS)
+    return not has_topic and any(mark in said for mark in _MARKS)
+
+
+def _repeats_request(turns: Sequence[Turn], turn: Turn, understood: Understanding) -> bool:
+    """Whether the turn answers a question for a part of its own request: "the new address is ...", "换成蓝色"."""
+    needs = _REPEATS.get(understood.intent, ())
+    if not needs or understood.entities.orders:
+        return False
+    said = _said_before(turns, turn)
+    return any(start in said for phrase in needs for start in starts_of(phrase))
+
+
+def _said_before(turns: Sequence[Turn], turn: Turn) -> str:
+    """What the assistant said directly before the turn; empty if it said nothing."""
+    at = next(index for index in range(len(turns) - 1, -1, -1) if turns[index] is turn)
+    return turns[at - 1].text if at and turns[at - 1].speaker is Speaker.ASSISTANT else ""
 
 
 def _named_before(turns: Sequence[Turn], language: Language) -> tuple[str, ...]:

@@ -239,7 +239,12 @@ def _broken_policy(world: World, seed: Attempt) -> Mutation:
         methods = world.database["users"][other_user(world, seed)]["payment_methods"]
         choices += [{"payment_method_id": each} for each in methods] + [{"payment_method_id": "gift_card_0000000"}]
     if "new_item_ids" in seed.call.arguments:
-        choices += [{"new_item_ids": ["0000000000" for _ in seed.call.arguments["item_ids"]]}]
+        variants = [each for product in world.database["products"].values() for each in product["variants"].values()]
+        gone = [each["item_id"] for each in variants if not each["available"]]
+        choices += [
+            {"new_item_ids": [new for _ in seed.call.arguments["item_ids"]]}
+            for new in ("0000000000", world.dice.choice(gone))
+        ]
     if "item_ids" in seed.call.arguments:
         choices += [{"item_ids": []}, {"item_ids": ["0000000000"]}]
     return with_arguments(world, seed, world.dice.choice(choices)) if choices else _others_object(world, seed)

@@ -24,7 +24,7 @@ from chatscale_assistant.gate.ownership import (
     owner_of,
     unowned_objects,
 )
-from chatscale_assistant.gate.policy import CUSTOMER_FACT, Situation, first_broken
+from chatscale_assistant.gate.policy import CUSTOMER_FACT, Situation, first_broken, first_broken_state
 from chatscale_assistant.gate.proposals import Signer
 from chatscale_assistant.gate.servers import IDEMPOTENCY_PARAMETER, GuardedServer, GuardedTool
 from chatscale_contract.assistant.extras import HandOverState
@@ -78,6 +78,16 @@ class Gate:
             wanted.extend(each for _, each in _product_calls(checked, facts))
         unique = {fact_key(each): each for each in wanted if _readable(checked.server, each.tool)}
         return tuple(each for key, each in unique.items() if key not in facts)
+
+    def forbidden_by(self, server: str, tool: str, facts: Mapping[str, Any]) -> str:
+        """The rule by which the state of an object forbids the write, whatever its other arguments; empty: none.
+
+        facts: by parameter, the data of the object that it names.  For what to ask the customer; `check_write` decides.
+        """
+        found = self.servers.get(server)
+        guarded = found.tools.get(tool) if found is not None else None
+        broken = None if guarded is None else first_broken_state(guarded.rule.conditions, facts)
+        return "" if broken is None else broken.name
 
     def check_read(self, call: ToolCall, customer: Customer | None, facts: Facts) -> Decision:
         """Whether a call that changes nothing may run. Its result still has to pass `check_result`."""

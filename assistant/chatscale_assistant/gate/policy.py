@@ -152,6 +152,12 @@ def first_broken(conditions: Sequence[Condition], situation: Situation) -> Condi
     return None
 
 
+def first_broken_state(conditions: Sequence[Condition], facts: Mapping[str, Any]) -> Condition | None:
+    """The first condition that no argument has a part in, and that does not hold; None if all such hold."""
+    about_state = [each for each in conditions if isinstance(each, FieldIn | FieldAbsent)]
+    return first_broken(about_state, Situation({}, facts, {}))
+
+
 def _holds(condition: Condition, at: Situation) -> bool:  # noqa: PLR0911 - one return for each kind
     match condition:
         case FieldIn():

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from chatscale.api.v1alpha1.shopassistant import Language
+from chatscale_assistant.language.address_words import NUMBERED_UNIT
 from chatscale_assistant.language.quantities import FactKind, find_facts
 from chatscale_assistant.language.scripts import fold, normalise
 
@@ -63,8 +64,9 @@ def find_entities(text: str, language: Language) -> Entities:
     """Everything that the message names."""
     plain, folded = normalise(text), fold(text)
     facts = find_facts(plain, language)
+    with_orders = NUMBERED_UNIT.sub(" ", plain)
     return Entities(
-        orders=_unique(_order(found) for found in _found(_ORDER, plain) + _found(_ORDER_WORD, plain)),
+        orders=_unique(_order(found) for found in _found(_ORDER, with_orders) + _found(_ORDER_WORD, with_orders)),
         ids=_unique(_ID.findall(plain)),
         payment_methods=_unique(match.casefold() for match in _PAYMENT.findall(plain)),
         emails=_unique(match.casefold() for match in _EMAIL.findall(plain)),

@@ -88,6 +88,10 @@ class GuardedTools:
         found = self._gate.servers.get(server)
         return found is not None and not found.closed and tool in found.tools
 
+    def forbidden_by(self, server: str, tool: str, facts: Mapping[str, Any]) -> str:
+        """The rule by which the state of an object forbids the write, whatever its other arguments; empty: none."""
+        return self._gate.forbidden_by(server, tool, facts)
+
     def open_pending(self, token: str) -> Proposal | None:
         """The proposal in a token that a client sent back; None if this assistant has not signed it."""
         try:

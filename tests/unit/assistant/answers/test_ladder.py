@@ -172,7 +172,8 @@ def test_a_hand_over_is_said_with_the_opening_hours():
 @pytest.mark.parametrize("language", list(Language))
 def test_every_phrase_is_in_its_language(phrase, language):
     values = dict.fromkeys(
-        ("name", "shop", "contact", "opens", "order", "items", "methods", "status", "code", "source"), "X1"
+        ("name", "shop", "contact", "opens", "order", "items", "methods", "status", "code", "source", "parts", "known"),
+        "X1",
     )
     assert is_in_language(say(phrase, language, **values), language)
 

@@ -21,3 +21,16 @@ def test_a_number_between_two_words_does_not_hide_the_request(text: str, languag
 
     assert wanted is not None
     assert (wanted.intent, wanted.entities.orders) == (Intent.ORDER_STATUS, ("#W2317937",))
+
+
+def test_another_request_after_a_proposal_is_a_request_of_its_own():
+    turns = (
+        Turn(Speaker.CUSTOMER, "Please cancel #W2317937, no longer needed"),
+        Turn(Speaker.ASSISTANT, "I would cancel order #W2317937.\nIs this right? Answer “yes” to confirm. Code: X"),
+        Turn(Speaker.CUSTOMER, "no, change the address to 12 Main Street, Denver, CO 80014, USA"),
+    )
+    wanted = read_wanted(turns, Language.ENGLISH)
+
+    assert wanted is not None
+    assert (wanted.intent, wanted.entities.orders) == (Intent.CHANGE_ADDRESS, ("#W2317937",))
+    assert len(wanted.texts) == 1

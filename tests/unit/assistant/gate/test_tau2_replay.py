@@ -1,9 +1,15 @@
 """tau2's retail tasks and mutations of their calls, through the gate."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from chatscale.api.v1alpha1.shopassistant import Language
+from chatscale_assistant.answers.wording import option_value
+from chatscale_assistant.conversation.order_address import read_address
+from chatscale_assistant.conversation.order_variants import named_variants
 from chatscale_assistant.domain.conversation import Customer
 from chatscale_assistant.domain.evidence import ToolCall
 from chatscale_assistant.errors import GateClosedError
@@ -12,12 +18,15 @@ from chatscale_assistant.evaluation.retail_world import (
     NOW,
     SERVER,
     WRITES,
+    Attempt,
     Task,
     ask,
     confirmed,
+    decide_write,
     load_database,
     load_tasks,
 )
+from chatscale_assistant.gate.decisions import Allowed
 from chatscale_assistant.gate.gate import Gate
 from chatscale_assistant.gate.proposals import Signer
 from chatscale_assistant.gate.servers import guard_server
@@ -28,6 +37,16 @@ from tests.support.shop_tools import SIGNING_KEY, ShopSession, is_yes, shop_desc
 from tests.support.tool_worlds import connected_tools
 
 MUTATIONS = 1000
+ADDRESSES = (
+    "Change the address of {} to 12 Main Street, Apt 4, Denver, CO 80014, USA",
+    "Changer l'adresse de {} : 12 rue de la Paix, 75002 Paris, Île-de-France, France",
+    "把订单{}的地址改成浙江省杭州市西湖区文三路1号，310012，中国",
+)
+EXCHANGES = {
+    Language.ENGLISH: "Exchange an item of {}: I swap the {} for this: {}",
+    Language.FRENCH: "Commande {} : je veux échanger {} contre {}",
+    Language.CHINESE: "订单{}里的 {} 换成 {} 的",
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +72,51 @@ def tasks(package, database) -> list[Task]:
 @pytest.fixture(scope="module")
 def world(database, tasks):
     return retail_world(database, tasks, is_yes)
+
+
+def own_addresses(gate: Gate, database) -> Iterator[Attempt]:
+    """Confirmed calls that the flow builds, which the gate allows."""
+    pending = sorted(key for key, order in database["orders"].items() if order["status"] == "pending")[:60]
+    for place, number in enumerate(pending):
+        found = read_address([ADDRESSES[place % len(ADDRESSES)].format(number)])
+        assert not found.missing
+        call = ToolCall(SERVER, "modify_pending_order_address", {"order_id": number, "address2": "", **found.parts})
+        yield allowed(gate, database, call, database["orders"][number]["user_id"])
+
+
+def own_exchanges(gate: Gate, database) -> Iterator[Attempt]:
+    """The same for the first item of delivered orders and the first variant that the customer can name in words."""
+    delivered = sorted(key for key, order in database["orders"].items() if order["status"] == "delivered")
+    named = [each for number in delivered if (each := own_exchange(database, number, number[-1])) is not None]
+    for number, item, variant in named[:60]:
+        order = database["orders"][number]
+        method = order["payment_history"][0]["payment_method_id"]
+        arguments = {"item_ids": [item], "new_item_ids": [variant], "payment_method_id": method}
+        call = ToolCall(SERVER, "exchange_delivered_order_items", {"order_id": number, **arguments})
+        yield allowed(gate, database, call, order["user_id"])
+
+
+def own_exchange(database, number: str, digit: str) -> tuple[str, str, str] | None:
+    """Order, item and variant; None if the item has no variant in stock that two words name."""
+    order = database["orders"][number]
+    if order["payment_history"][0]["payment_method_id"].startswith("gift_card"):
+        return None
+    item = order["items"][0]
+    product, language = database["products"][item["product_id"]], list(Language)[int(digit) % 3]
+    for variant in product["variants"].values():
+        changed = [value for name, value in variant["options"].items() if item["options"].get(name) != value]
+        words = " ".join(option_value(value, language) for value in changed)
+        text = EXCHANGES[language].format(number, item["name"], words)
+        fitting, _ = named_variants([text], item, product)
+        if len(fitting) == 1 and fitting[0]["available"]:
+            return number, item["item_id"], fitting[0]["item_id"]
+    return None
+
+
+def allowed(gate: Gate, database, call: ToolCall, customer: str) -> Attempt:
+    attempt = confirmed(gate, call, ask(customer, f"own-{call.arguments['order_id']}"))
+    assert isinstance(decide_write(gate, database, attempt), Allowed)
+    return attempt
 
 
 def replay_without_gate(task: Task, shop: Shop) -> list[bool]:
@@ -111,6 +175,17 @@ def test_no_mutated_call_passes_the_gate(world, database):
     assert [(each.kind, each.attempt.call) for each in report.breaches] == []
     assert report.count == MUTATIONS
     assert min(report.kinds[kind] for kind in KINDS) >= MUTATIONS // len(KINDS)
+
+
+@pytest.mark.parametrize("tool", ["modify_pending_order_address", "exchange_delivered_order_items"])
+def test_no_mutated_call_that_the_assistant_builds_from_words_passes_the_gate(world, database, tool):
+    """Address changes and exchanges as the flow builds them, in three languages, instead of tau2's expected writes."""
+    own = own_addresses if tool == "modify_pending_order_address" else own_exchanges
+    seeds = tuple(own(world.gate, database))
+    assert Counter(each.call.tool for each in seeds) == {tool: 60}
+    report = try_mutations(database, mutate_calls(replace(world, seeds=seeds), MUTATIONS))
+    assert [(each.kind, each.attempt.call) for each in report.breaches] == []
+    assert report.count == MUTATIONS
 
 
 def test_mutations_are_the_same_every_time(database, tasks):

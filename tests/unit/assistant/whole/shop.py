@@ -193,3 +193,29 @@ async def whole_shop(
                 while wait_for_vectors and not pod.knowledge.is_complete:  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.05)
                 yield WholeShop(f"http://127.0.0.1:{server.port}", session, folder, pod, tools, model, desk, lines)
+
+
+async def talk(shop: WholeShop, *texts: str, customer: str = "") -> list[dict[str, object]]:
+    """The assistant's answers to a customer who writes one text after the other."""
+    said: list[str] = []
+    answers: list[dict[str, object]] = []
+    for text in texts:
+        answer = dict(await shop.say(*said, text, customer=customer))
+        said += [text, str(answer["text"])]
+        answers.append(answer)
+    return answers
+
+
+def an_order(shop: WholeShop, status: str, items: int, index: int = 0) -> dict[str, object]:
+    found = [
+        each
+        for each in shop.tools.shop.orders.values()
+        if each["status"] == status
+        and len(each["items"]) >= items
+        and len({item["name"] for item in each["items"]}) == len(each["items"])
+    ]
+    return found[index]
+
+
+def writes(shop: WholeShop) -> list[dict[str, object]]:
+    return [dict(arguments) for tool, arguments, _ in shop.tools.calls if not tool.startswith("get_")]

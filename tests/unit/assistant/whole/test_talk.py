@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.unit.assistant.whole.shop import WholeShop, whole_shop
+from tests.unit.assistant.whole.shop import WholeShop, an_order, talk, whole_shop, writes
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -33,32 +33,6 @@ def shop(running: WholeShop) -> WholeShop:
     running.desk.cases.clear()
     running.tools.calls.clear()
     return running
-
-
-async def talk(shop: WholeShop, *texts: str, customer: str = "") -> list[dict[str, object]]:
-    """The assistant's answers to a customer who writes one text after the other."""
-    said: list[str] = []
-    answers: list[dict[str, object]] = []
-    for text in texts:
-        answer = dict(await shop.say(*said, text, customer=customer))
-        said += [text, str(answer["text"])]
-        answers.append(answer)
-    return answers
-
-
-def an_order(shop: WholeShop, status: str, items: int, index: int = 0) -> dict[str, object]:
-    found = [
-        each
-        for each in shop.tools.shop.orders.values()
-        if each["status"] == status
-        and len(each["items"]) >= items
-        and len({item["name"] for item in each["items"]}) == len(each["items"])
-    ]
-    return found[index]
-
-
-def writes(shop: WholeShop) -> list[dict[str, object]]:
-    return [dict(arguments) for tool, arguments, _ in shop.tools.calls if not tool.startswith("get_")]
 
 
 async def test_a_customer_returns_the_items_that_the_answer_to_our_question_names(shop):

@@ -1,0 +1,123 @@
+"""A new delivery address is read from one message or several, in three languages; nothing is guessed."""
+
+import pytest
+
+from chatscale.api.v1alpha1.shopassistant import Language
+from chatscale_assistant.conversation.order_address import read_address
+from chatscale_assistant.conversation.order_wanted import read_wanted
+from chatscale_assistant.domain.conversation import Speaker, Turn
+from chatscale_assistant.intent import Intent, find_entities
+
+PARTS = ("address1", "address2", "city", "state", "zip", "country")
+DENVER = ("12 Main Street", None, "Denver", "CO", "80014", "USA")
+PARIS = ("12 rue de la Paix", None, "Paris", "Île-de-France", "75002", "France")
+BEGIN = "Change the delivery address of order #W1234567"
+
+
+@pytest.mark.parametrize(
+    ("texts", "parts"),
+    [
+        pytest.param([f"{BEGIN} to 12 Main Street, Denver, CO 80014, USA"], DENVER, id="in the request"),
+        pytest.param(
+            ["please ship #W1234567 to my new address: 12 Main Street, Denver, CO, 80014, USA. Thanks"],
+            DENVER, id="after two signs",
+        ),
+        pytest.param(
+            ["The address of #W1234567 is wrong, it should be 12 Main Street Denver CO 80014 USA"],
+            DENVER, id="without commas",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 215 River Road, Suite 991, New York, NY, 10083, USA"],
+            ("215 River Road", "Suite 991", "New York", "NY", "10083", "USA"), id="a city with the name of a state",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 1 Elm Avenue, Apt #1204, Austin, TX 78784, USA"],
+            ("1 Elm Avenue", "Apt #1204", "Austin", "TX", "78784", "USA"), id="the number of a flat",
+        ),
+        pytest.param([BEGIN, "12 Main Street, Denver", "CO 80014, USA"], DENVER, id="in two answers"),
+        pytest.param([BEGIN, "12 Main Street", "CO 80014, USA", "Denver"], DENVER, id="the city last"),
+        pytest.param(
+            [BEGIN, "street: 12 Main Street; city: Denver; state: CO; zip: 80014; country: USA"], DENVER, id="labels",
+        ),
+        pytest.param(
+            [BEGIN, "1 Old Road, Apt 2, Denver, CO 80015, USA", "no, 12 Main Street, Denver, CO 80014, USA"],
+            DENVER, id="another address replaces all of it",
+        ),
+        pytest.param(
+            [BEGIN, "12 Main Street, Denver, CO 80015, USA", "no, the zip is 80014"], DENVER, id="one part corrected",
+        ),
+        pytest.param(
+            [BEGIN, "10 Downing Street, London SW1A 2AA, United Kingdom"],
+            ("10 Downing Street", None, "London", None, "SW1A 2AA", "United Kingdom"), id="United Kingdom",
+        ),
+        pytest.param(
+            ["Changer l'adresse de livraison de #W1234567 : 12 rue de la Paix, 75002 Paris, Île-de-France, France"],
+            PARIS, id="fr",
+        ),
+        pytest.param(
+            ["Merci de livrer #W1234567 au 12 bis rue X, Bâtiment B, 75002 Paris, Île-de-France, France"],
+            ("12 bis rue X", "Bâtiment B", "Paris", "Île-de-France", "75002", "France"), id="fr with a second line",
+        ),
+        pytest.param(
+            ["changer l'adresse", "rue : 5 rue X\nville : Lyon\nrégion : Rhône\ncode postal : 69001\npays : France"],
+            ("5 rue X", None, "Lyon", "Rhône", "69001", "France"), id="fr labels",
+        ),
+        pytest.param(
+            ["把订单#W1234567的收货地址改成浙江省杭州市西湖区文三路1号，3单元502室，310012，中国"],
+            ("西湖区文三路1号", "3单元502室", "杭州市", "浙江省", "310012", "中国"), id="zh",
+        ),
+        pytest.param(
+            ["请把订单 #W1234567 的地址改为：中国北京市朝阳区建国路88号 100022"],
+            ("朝阳区建国路88号", None, "北京市", "北京市", "100022", "中国"), id="zh municipality",
+        ),
+        pytest.param(
+            ["改地址", "广东省深圳市南山区科技路1号 518057 中国", "不对，邮编是518058"],
+            ("南山区科技路1号", None, "深圳市", "广东省", "518058", "中国"), id="zh corrected",
+        ),
+        pytest.param(
+            ["把订单#W1234567的地址改成 12 Main Street, Denver, CO 80014, USA，谢谢"], DENVER, id="zh, Latin letters",
+        ),
+        pytest.param([BEGIN], (None,) * 6, id="none"),
+        pytest.param(["I moved, please ship #W1234567 to my office"], (None,) * 6, id="no postal address"),
+        pytest.param([BEGIN, "yes"], (None,) * 6, id="a yes is no part"),
+    ],
+)  # fmt: skip
+def test_parts_of_an_address_are_read_from_all_messages(texts, parts):
+    found = read_address(texts[::-1])
+
+    assert found.is_clear
+    assert tuple(found.parts.get(part) for part in PARTS) == parts
+    assert found.missing == tuple(part for part in PARTS if part != "address2" and part not in found.parts)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param([f"{BEGIN} to John Doe, 12 Main Street, Denver, CO 80014, USA"], id="a piece before the street"),
+        pytest.param([f"{BEGIN} to 12 Main Street, Denver, CO, 80014, USA, I moved last week"], id="a sentence"),
+        pytest.param([BEGIN, "same as my profile"], id="no address"),
+        pytest.param([BEGIN, f"12 Main Street, {'long ' * 30}, CO 80014, USA"], id="a long part"),
+        pytest.param([BEGIN, "a, " * 2000], id="a long message"),
+        pytest.param([BEGIN, "和上次一样"], id="zh"),
+    ],
+)
+def test_what_has_no_place_in_an_address_makes_it_unclear(texts):
+    assert not read_address(texts[::-1]).is_clear
+
+
+def test_the_number_of_a_flat_is_no_order():
+    text = f"{BEGIN} to 1 Elm Avenue, Apt #1204, Austin, TX 78784, USA"
+    assert find_entities(text, Language.ENGLISH).orders == ("#W1234567",)
+
+
+def test_an_answer_that_says_address_goes_on_with_the_request_before_it():
+    turns = (
+        Turn(Speaker.CUSTOMER, f"{BEGIN} to 12 Main Street, Denver"),
+        Turn(Speaker.ASSISTANT, "For the new address I still need this: postcode. I have this so far:\n- city: Denver"),
+        Turn(Speaker.CUSTOMER, "the rest of the new address is CO 80014, USA"),
+    )
+    wanted = read_wanted(turns, Language.ENGLISH)
+
+    assert wanted is not None
+    assert (wanted.intent, wanted.entities.orders) == (Intent.CHANGE_ADDRESS, ("#W1234567",))
+    assert not read_address(wanted.texts).missing

@@ -1,0 +1,83 @@
+"""The variant that a customer wants instead of an item, in three languages; nothing is guessed."""
+
+import pytest
+
+from chatscale_assistant.conversation.order_items import names_value
+from chatscale_assistant.conversation.order_variants import exchanged_items, named_variants
+
+
+def variant(item_id: str, *, available: bool = True, **options: str) -> dict[str, object]:
+    return {"item_id": item_id, "available": available, "price": 10.0, "options": options}
+
+
+SHIRTS = [
+    variant("1", color="black", size="M", material="cotton"),
+    variant("2", color="blue", size="M", material="cotton"),
+    variant("3", color="black", size="L", material="cotton"),
+    variant("4", color="red", size="M", material="cotton", available=False),
+    variant("5", color="blue", size="L", material="polyester"),
+    variant("6", color="white", size="M", material="cotton"),
+]
+PRODUCT = {"name": "T-Shirt", "variants": {str(each["item_id"]): each for each in SHIRTS}}
+SHIRT = {**SHIRTS[0], "name": "T-Shirt"}
+BOTTLE = {**variant("9", color="blue", capacity="1000ml"), "name": "Water Bottle"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        (["I want to exchange the black T-shirt of order #W1234567 for the blue one"], ["2"]),
+        (["exchange the black one for the blue"], ["2"]),
+        (["exchange the T-shirt for size L"], ["3"]),
+        (["swap my T-Shirt for an L"], ["3"]),
+        (["exchange the T-shirt", "the blue one"], ["2"]),
+        (["exchange the T-shirt", "size l please"], ["3"]),
+        (["exchange the T-shirt for the blue one", "no, white"], ["6"]),
+        (["exchange the T-shirt for the red one"], ["4"]),
+        (["échanger le T-shirt noir contre le bleu"], ["2"]),
+        (["je veux échanger le t-shirt contre une taille L"], ["3"]),
+        (["échanger le t-shirt contre la blanche"], ["6"]),
+        (["échanger le t-shirt contre le bleu", "en polyester, L"], ["5"]),
+        (["我想把黑色的换成蓝色的"], ["2"]),
+        (["我要换货，把黑色的换成L码"], ["3"]),
+        (["我想把黑色的 T-Shirt 换成白的"], ["6"]),
+        (["exchange the T-shirt"], []),
+        (["exchange the black T-shirt for the blue L one"], []),
+        (["exchange the T-shirt for a purple L"], []),
+        (["exchange the T-shirt for size XXL"], []),
+        (["exchange the T-shirt, it's the item I ordered in May"], []),
+    ],
+)
+def test_a_variant_is_the_item_with_nothing_else_changed_than_what_is_named(texts, wanted):
+    fitting, _ = named_variants(texts[::-1], SHIRT, PRODUCT)
+
+    assert exchanged_items(texts[::-1], [SHIRT, BOTTLE]) == ["1"]
+    assert [each["item_id"] for each in fitting] == wanted
+
+
+def test_the_choices_are_in_stock_and_like_the_item_first():
+    _, choices = named_variants(["exchange the T-shirt"], SHIRT, PRODUCT)
+    _, blue = named_variants(["exchange the T-shirt for the blue L"], SHIRT, PRODUCT)
+
+    assert [each["item_id"] for each in choices] == ["2", "3", "6", "5"]
+    assert [each["item_id"] for each in blue] == ["5"]
+
+
+def test_a_colour_of_another_item_in_a_later_message_does_not_change_the_item():
+    assert exchanged_items(["the blue one", "exchange the T-shirt"], [SHIRT, BOTTLE]) == ["1"]
+    assert exchanged_items(["no, the water bottle", "exchange the T-shirt"], [SHIRT, BOTTLE]) == ["9"]
+    assert exchanged_items(["exchange something"], [SHIRT, BOTTLE]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("what I ordered", "red"),
+        ("the item's price", "S"),
+        ("l'article", "L"),
+        ("no thanks", "no"),
+        ("my 8 orders", "8"),
+    ],
+)
+def test_a_value_within_another_word_is_not_named(text, value):
+    assert not names_value(text, value)
