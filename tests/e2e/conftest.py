@@ -12,6 +12,7 @@ from hack import kube
 from hack.install import install
 from hack.paths import cache_dir
 from tests.e2e.support import (
+    DEMO_NAMESPACES,
     OPERATOR_NAMESPACE,
     Model,
     autoscaling,
@@ -33,10 +34,15 @@ def images() -> dict[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def installed_chart(images: dict[str, str], testrun_uid: str) -> None:
-    """Install or upgrade the chart, once a run; every test works under the chart's own RBAC."""
+    """Install or upgrade the chart, once a run; every test works under the chart's own RBAC.
+
+    What the demos left is deleted: its pods hold CPU that the tests' pods request.
+    """
     stamp = cache_dir() / "chart-installed-by-test-run"
     with operator_alone():
         if not stamp.exists() or stamp.read_text() != testrun_uid:
+            for demo in DEMO_NAMESPACES:
+                kube.delete_namespace(demo)
             install()
             stamp.write_text(testrun_uid)
 

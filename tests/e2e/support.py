@@ -17,6 +17,8 @@ from hack.helm import RELEASE
 from hack.load import Fate, LoadReport, run_load
 
 OPERATOR_NAMESPACE = "chatscale-system"
+DEMO_NAMESPACES = ("chatscale-demo", "chatscale-shop")
+"""Of `make demo` and `make demo-shop`, which leave what they show."""
 _KEY_NAME = f"e2e-{secrets.token_hex(4)}"
 
 QUICK_BEHAVIOR = {
