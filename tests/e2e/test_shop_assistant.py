@@ -156,7 +156,9 @@ def test_a_deleted_document_is_not_used_again_and_the_condition_names_it(namespa
     )
 
     kube.wait_for(
-        "no pod answers from it", lambda: all("30 days" not in answer_to(namespace)[0] for _ in range(10)), 30
+        "no pod answers from it",
+        lambda: all("30 days" not in answer_to(namespace)[0] for _ in range(10)),
+        PROPAGATION_S,
     )
 
 
