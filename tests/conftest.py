@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.parallel import ClusterScheduling, turn
+from tests.support.parallel import ClusterScheduling, position
 
 settings.register_profile(
     "shared-machine", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -18,9 +18,10 @@ settings.register_profile("search", deadline=None, max_examples=500, suppress_he
 settings.load_profile("shared-machine")
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClusterScheduling:
-    return ClusterScheduling(config, log)
+@pytest.hookimpl(optionalhook=True)  # only xdist has it
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClusterScheduling | None:
+    return ClusterScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: turn(item.path.relative_to(config.rootpath).as_posix()))
+    items.sort(key=lambda item: position(item.path.relative_to(config.rootpath).as_posix()))

@@ -13,11 +13,13 @@ from typing import Any
 
 from chatscale.names import API_VERSION, KIND, MODEL_LABEL
 from hack import keys, kube
+from hack.demo import __main__ as demo
+from hack.demo_shop import world
 from hack.helm import RELEASE
 from hack.load import Fate, LoadReport, run_load
 
 OPERATOR_NAMESPACE = "chatscale-system"
-DEMO_NAMESPACES = ("chatscale-demo", "chatscale-shop")
+DEMO_NAMESPACES = (demo.NAMESPACE, world.NAMESPACE)
 """Of `make demo` and `make demo-shop`, which leave what they show."""
 _KEY_NAME = f"e2e-{secrets.token_hex(4)}"
 

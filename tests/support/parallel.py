@@ -1,4 +1,4 @@
-"""The order in which the workers of a parallel run take the test files, and which files stay with one worker.
+"""The order in which the workers of a parallel run take the test files, and which files one worker runs.
 
 Tests that need the operator alone (`cluster_lock.py`) block each other and every other end-to-end test. One worker
 runs all of them, first, while the others run the tests without a cluster. The other end-to-end tests come last: they
@@ -34,13 +34,16 @@ class ClusterScheduling(LoadFileScheduling):
 
 @cache
 def needs_operator_alone(file: str) -> bool:
-    """file: path from the root of the repository. All tests of the file need the operator alone."""
+    """Whether the whole file is marked so. A single marked test of another file waits for the tests that run.
+
+    file: path from the root of the repository.
+    """
     if file.startswith("tests/integration/"):
         return True
     return file.startswith("tests/e2e/") and _MARKED.search((ROOT / file).read_text()) is not None
 
 
-def turn(file: str) -> tuple[int, int]:
+def position(file: str) -> tuple[int, int]:
     """Sort key of a file."""
     if needs_operator_alone(file):
         return 0, 0

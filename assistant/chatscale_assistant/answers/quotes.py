@@ -9,8 +9,14 @@ from chatscale.api.v1alpha1.shopassistant import KnowledgeKind, Language
 from chatscale_assistant.answers import wording
 from chatscale_assistant.answers.phrases import LANGUAGE_NAMES, Phrase, say
 from chatscale_assistant.answers.plain_text import clean_sentences, links_of, plain_text
-from chatscale_assistant.answers.policies import asked_policies, asks_only_policies, policy_first, rule_sentences
-from chatscale_assistant.answers.products import product_draft
+from chatscale_assistant.answers.policies import (
+    Policy,
+    asked_policies,
+    asks_property,
+    policy_first,
+    policy_sentences,
+)
+from chatscale_assistant.answers.products import product_draft, recommends
 from chatscale_assistant.domain.answer import Draft
 from chatscale_assistant.domain.evidence import Chunk, Hit
 from chatscale_assistant.grounding.segments import language_of
@@ -53,7 +59,7 @@ def quote_draft(
     currency: str = "",
     links: frozenset[str] = frozenset(),
 ) -> Draft | None:
-    """The sentences that answer best, in the source's own words; None without hits. A rule has its exceptions with it.
+    """The sentences that answer best, in the source's own words; None without hits. A policy has its exceptions with it.
 
     A sentence with a link that is none of `links` (addresses of the shop), or with a marker of an injected instruction,
     is not quoted: anybody may have written the source.
@@ -61,11 +67,12 @@ def quote_draft(
     found = [hit for hit in hits if hit.chunk.kind is not KnowledgeKind.REPLIES]
     if not found:
         return None
-    asked = asked_policies(question)
+    product = next((hit.chunk.title for hit in found if hit.chunk.kind is KnowledgeKind.CATALOGUE), "")
+    asked = asked_policies(question, product)
     found = policy_first(asked, found)
     if found[0].chunk.kind is KnowledgeKind.CATALOGUE:
-        if asks_only_policies(question):
-            return None
+        if asked and not asks_property(question) and not recommends(question):
+            return None  # a row says nothing about a policy
         return product_draft(question, found, language, currency)
     best = found[0].confidence
     near = [hit.chunk for hit in found if hit.chunk.kind is KnowledgeKind.DOCUMENTS and hit.confidence >= _NEAR * best]
@@ -98,11 +105,11 @@ def _quoted(chunk: Chunk, quotes: Sequence[str], language: Language) -> str:
 
 
 def _choose(
-    question: str, chunk: Chunk, asked: frozenset[str], similarity: Similarity | None, links: frozenset[str]
+    question: str, chunk: Chunk, asked: frozenset[Policy], similarity: Similarity | None, links: frozenset[str]
 ) -> tuple[list[str], float]:
     """The parts to quote, in the order of the source, and how well the best sentence fits.
 
-    asked: the rules of the shop that the question is about (`asked_policies`).
+    asked: the policies that the question is about.
     """
     sentences, own_terms = _sentences_of(chunk.text, links)
     if not sentences:
@@ -112,8 +119,8 @@ def _choose(
         _fit(question, wanted, sentence, own, similarity) for sentence, own in zip(sentences, own_terms, strict=True)
     ]
     top = max(range(len(sentences)), key=lambda i: scores[i])
-    if asked & own_terms[top]:
-        return _parts(sentences, rule_sentences(asked, sentences, own_terms, top)), scores[top]
+    if stated := policy_sentences(asked, chunk, sentences, top) if asked else []:
+        return _parts(sentences, stated), scores[top]
     start = end = top
     while end - start + 1 < _MAX_SENTENCES:
         # Neighbours only: sentences from two places may not belong together.

@@ -135,7 +135,7 @@ class CpuKernels:
         )  # fmt: skip
         columns = min(places.longest, window or places.longest)
         # One thread or all: for any other number libgomp ends threads and starts them again in the next operation.
-        several = tokens >= _ATTENTION_ROWS or columns >= _ATTENTION_COLUMNS
+        several = tokens >= _ATTENTION_ROWS or (columns >= _ATTENTION_COLUMNS and tokens * sizes.kv_heads > 1)
         self._start(self._attention.address, fields, torch.get_num_threads() if several else 1, 0)
         return output
 

@@ -245,8 +245,8 @@ def attention_loop(*, bfloat16, kv_heads, group, width, scale, eps, normed):  # 
         found = carray(_pointer(own + 4 * group * width), (group, width), np.float32)
         rows = carray(_pointer(own + 8 * group * width), (COLUMNS, width), np.float32)
         scores = carray(_pointer(own + 4 * (2 * group + COLUMNS) * width), (group, columns), np.float32)
-        # Divide columns, not tokens: the heads of a long sequence are then the work of several threads. A thread gets
-        # consecutive heads, because those of a token are neighbours in the cache.
+        # Divide the KV heads by their columns: those of a long sequence are then the work of several threads. A thread
+        # gets consecutive heads, because those of a token are neighbours in the cache.
         total, done = 0, 0
         for token in range(tokens):
             total += kv_heads * (COLUMNS + _reach(positions[token], window) * (token < decodes))
