@@ -19,6 +19,7 @@ from chatscale_assistant.evaluation.model_suite import QUESTIONS
 from chatscale_assistant.evaluation.options import SUITES
 from chatscale_assistant.evaluation.report import Machine, ModelResult, Report
 from chatscale_assistant.evaluation.suites import MODEL_SUITE, RUN, Keys, Plan
+from chatscale_assistant.upstream.weights import NotKnown
 from chatscale_contract.sysexits import SysExit
 
 MISSED: Final = 1
@@ -140,8 +141,8 @@ async def _check_models(plan: Plan) -> str:
         raise ModelUnusableError(str(e)) from e
     model = await plan.model()
     found = await model.weights()
-    if found is None:
-        raise ModelUnusableError(f"model {model.name} at {model.url}: GET /models/{model.name} has no answer")
+    if isinstance(found, NotKnown):
+        raise ModelUnusableError(f"model {model.name} at {model.url}: GET /models/{model.name}: {found.reason}")
     return found
 
 

@@ -4,15 +4,13 @@ The report of an evaluation names a model, and the weights behind a name can cha
 """
 
 import json
-import logging
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs
 
 from chatscale_assistant.upstream.body import read_body
-
-log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 4 * 1024**2
 """Of a response: an API can list hundreds of models."""
@@ -21,8 +19,18 @@ _TIMEOUT: Final = ClientTimeout(total=5)
 _NOT_SERVED: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
-async def read_weights(session: ClientSession, base_url: str, model: str, key: str) -> str | None:
-    """The location of the model's weights. Empty if the API does not state it, None if it does not answer.
+@dataclass(frozen=True, slots=True)
+class NotKnown:
+    """Where the weights are is not known now: the API was not asked, refused the request, or did not answer."""
+
+    reason: str
+    """Such as `HTTP 403`."""
+    refused: bool = False
+    """The API answered, and will answer the same in two seconds."""
+
+
+async def read_weights(session: ClientSession, base_url: str, model: str, key: str) -> str | NotKnown:
+    """The location of the model's weights; empty if the API does not state it. Never raises.
 
     Reads GET /models/MODEL, and the list of GET /models if the API does not serve that: vLLM has only the list.
 
@@ -34,13 +42,13 @@ async def read_weights(session: ClientSession, base_url: str, model: str, key: s
         status, body = await _get(session, f"{models}/{model}", headers)
         if status in _NOT_SERVED:
             status, body = await _get(session, models, headers)
-        why = f"HTTP {status}" if status not in {HTTPStatus.OK, *_NOT_SERVED} else ""
     except (TimeoutError, ClientError, OSError, ValueError) as error:
-        status, body, why = 0, b"", type(error).__name__
-    if why:
-        log.info("weights of the model not known", extra={"model": model, "why": why})
-        return None
-    return _location(body, model) if status == HTTPStatus.OK else ""
+        return NotKnown(type(error).__name__)
+    if status == HTTPStatus.OK:
+        return _location(body, model)
+    if status in _NOT_SERVED:
+        return ""
+    return NotKnown(f"HTTP {status}", refused=status < HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _get(session: ClientSession, address: str, headers: dict[str, str]) -> tuple[int, bytes]:

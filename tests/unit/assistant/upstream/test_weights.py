@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from chatscale_assistant.upstream.weights import MAX_CHARACTERS, read_weights
+from chatscale_assistant.upstream.weights import MAX_CHARACTERS, NotKnown, read_weights
 
 
 @asynccontextmanager
@@ -54,8 +54,10 @@ async def list_only(text, status=200, one_status=404):
         pytest.param("[" * 60_000, 200, "", id="nested too deep"),
         pytest.param('{"root": "a", "data": 7}', 200, "a", id="another field"),
         pytest.param("{}", 404, "", id="the API has no such path"),
-        pytest.param("{}", 401, None, id="the key is refused"),
-        pytest.param("{}", 503, None, id="the API is away"),
+        pytest.param("{}", 401, NotKnown("HTTP 401", refused=True), id="the key is refused"),
+        pytest.param("{}", 403, NotKnown("HTTP 403", refused=True), id="the key may not ask"),
+        pytest.param("{}", 302, NotKnown("HTTP 302", refused=True), id="redirect"),
+        pytest.param("{}", 503, NotKnown("HTTP 503"), id="the API is away"),
         pytest.param(f'{{"root": "{"a" * 5000}"}}', 200, "a" * MAX_CHARACTERS, id="long"),
     ],
 )
@@ -84,8 +86,8 @@ VLLM = """{"object": "list", "data": [
         pytest.param('{"data": ["demo/tiny", null, {"root": "r"}]}', 200, "", id="wrong entries"),
         pytest.param("<html>", 200, "", id="no JSON"),
         pytest.param("{}", 404, "", id="no list either"),
-        pytest.param("{}", 403, None, id="the list is refused"),
-        pytest.param("{}", 503, None, id="the API is away"),
+        pytest.param("{}", 403, NotKnown("HTTP 403", refused=True), id="the list is refused"),
+        pytest.param("{}", 503, NotKnown("HTTP 503"), id="the API is away"),
     ],
 )
 async def test_reads_the_weights_from_the_list_if_the_api_has_no_path_for_one_model(text, status, weights, one_status):
@@ -96,4 +98,4 @@ async def test_reads_the_weights_from_the_list_if_the_api_has_no_path_for_one_mo
 
 async def test_an_api_that_cannot_be_reached_states_nothing():
     async with aiohttp.ClientSession() as session:
-        assert await read_weights(session, "http://127.0.0.1:9/v1", "tiny", "") is None
+        assert await read_weights(session, "http://127.0.0.1:9/v1", "tiny", "") == NotKnown("ClientConnectorError")
