@@ -177,6 +177,6 @@ def _read(file: Path) -> Any:
         if file.stat().st_size > MAX_REPORT_BYTES:
             return None
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("evaluation report cannot be read", extra={"file": str(file), "error": type(error).__name__})
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chatscale.api.v1alpha1.shopassistant import AssistantModel
-from chatscale_assistant.upstream.permission import ModelPermission, Permission
+from chatscale_assistant.upstream.permission import MAX_REPORT_BYTES, ModelPermission, Permission
 from chatscale_assistant.upstream.weights import NotKnown
 
 AWAY, REFUSED = NotKnown("ClientConnectorError"), NotKnown("HTTP 403", refused=True)
@@ -170,11 +170,29 @@ async def test_a_changed_report_is_read_again(tmp_path):
     await permission.refresh()
     assert permission.current.allowed
 
-    file.write_text("not JSON at all")
+    file.unlink()
     await permission.refresh()
     assert not permission.current.allowed
 
-    file.unlink()
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(b"not JSON at all", id="no JSON"),
+        pytest.param(b"[" * 200_000, id="nested too deep"),
+        pytest.param(b'{"models": {"tiny": {"passed": true, "weights": "\xff"}}}', id="no UTF-8"),
+        pytest.param(b'{"models": {"tiny": {"passed": true, "weights": ' + b"[" * 400 + b"]" * 400 + b"}}}", id="deep"),
+        pytest.param(b'{"models": {"tiny": {"passed": true, "weights": null}}}', id="null"),
+        pytest.param(b'{"models": {"tiny": {"passed": true}}} ' + b" " * MAX_REPORT_BYTES, id="too long"),
+    ],
+)
+async def test_a_broken_report_allows_nothing(tmp_path, broken):
+    file = tmp_path / "report.json"
+    file.write_text('{"models": {"tiny": {"passed": true}}}')
+    permission = await refreshed(file, "")
+    assert permission.current.allowed
+
+    file.write_bytes(broken)
     await permission.refresh()
     assert not permission.current.allowed
 
