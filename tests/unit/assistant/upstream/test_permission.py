@@ -87,7 +87,7 @@ async def test_a_report_lets_only_the_weights_write_that_it_is_about(tmp_path, e
 
 
 class Api:
-    """States a location of the weights, or does not. Its clock stands still between two refreshes, as in `follow`."""
+    """States a location of the weights, or does not. The clock goes on by 2 s after each refresh."""
 
     def __init__(self, folder: Path, states: str | NotKnown) -> None:
         file = folder / "report.json"
