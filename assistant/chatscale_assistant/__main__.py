@@ -63,7 +63,7 @@ def read_resource(file: Path) -> ShopAssistant:
     """The mounted ShopAssistant. Raises InvalidSpecError with the file, or the object, and what is wrong."""
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidSpecError(f"{file}: expected a ShopAssistant as JSON, found {error}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("metadata"), dict):
         raise InvalidSpecError(f"{file}: expected an object with metadata and spec")

@@ -44,6 +44,7 @@ from chatscale_assistant.tools.session import OpenSession, opening
 from chatscale_assistant.upstream.client import ModelClient, model_session, target_of
 from chatscale_assistant.upstream.guarded import GuardedModel
 from chatscale_assistant.upstream.permission import ModelPermission
+from chatscale_assistant.upstream.weights import NotKnown
 from chatscale_contract.assistant.state import AssistantState
 
 log = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ async def assembled(
                     task.cancel()
 
 
-async def _states_no_weights() -> str | None:
+async def _states_no_weights() -> str | NotKnown:
     """Of a model without an address."""
     return ""
 

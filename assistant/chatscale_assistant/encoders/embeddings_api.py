@@ -85,7 +85,7 @@ class EmbeddingsApi(Encoder):
         try:
             rows = sorted(json.loads(raw)["data"], key=lambda row: row["index"])
             vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise SourceError(f"encoder {self.name}: expected a list of embeddings: {e!r}") from e
         if vectors.shape != (expected, self.dimensions):
             raise SourceError(

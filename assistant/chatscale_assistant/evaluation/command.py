@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,14 +20,38 @@ from chatscale_assistant.evaluation.model_suite import QUESTIONS
 from chatscale_assistant.evaluation.options import SUITES
 from chatscale_assistant.evaluation.report import Machine, ModelResult, Report
 from chatscale_assistant.evaluation.suites import MODEL_SUITE, RUN, Keys, Plan
+from chatscale_assistant.upstream.weights import NotKnown
 from chatscale_contract.sysexits import SysExit
 
 MISSED: Final = 1
-"""Exit code of `--strict` if a must is missed or a suite did not run."""
+"""Exit code of `--strict` if a must is missed, a suite did not run, or all questions let the model not pass."""
 
 
 class ModelUnusableError(Exception):
     """A model that a flag names does not answer: the run does not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The locations that the API of the model stated before and after its suite."""
+
+    before: str | NotKnown = ""
+    after: str | NotKnown = ""
+
+    def problem(self) -> str:
+        """Why the numbers do not belong to weights that a pod can recognise; empty if they do."""
+        if self.before == self.after and isinstance(self.before, str):
+            return ""
+        before, after = (_location(each) for each in (self.before, self.after))
+        if before == after:
+            return f"the location of its weights is {before}"
+        return f"the location of its weights was {before} before the suite and {after} after it"
+
+
+def _location(weights: str | NotKnown) -> str:
+    if isinstance(weights, NotKnown):
+        return f"not known ({weights.reason})"
+    return repr(weights) if weights else "not stated"
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -48,7 +73,12 @@ def evaluate(options: argparse.Namespace) -> int:
         sys.stdout.write(f"missed: {_line(each)}\n")
     for missing in report.missing:
         sys.stdout.write(f"did not run: {missing.suite}: {missing.reason}\n")
-    return MISSED if options.strict and (report.misses or report.missing) else 0
+    ran = any(each.suite == MODEL_SUITE for each in report.measurements)
+    refused = [(name, found.reason) for name, found in report.models.items() if ran and not found.passed]
+    for name, reason in refused:
+        sys.stdout.write(f"did not pass: {name}: {reason}\n")
+    failed = refused and not _is_sample(options)
+    return MISSED if options.strict and (report.misses or report.missing or failed) else 0
 
 
 class _UnreadableKeyError(Exception):
@@ -115,34 +145,30 @@ async def _run(options: argparse.Namespace, keys: Keys) -> Report:
         chosen = [name for name in chosen if name != MODEL_SUITE]
     measurements: list[Measurement] = []
     missing: list[Missing] = []
-    weights = ""
+    weights = Weights()
     with tempfile.TemporaryDirectory(prefix="chatscale-evaluate-") as folder:
         async with Plan(data=data, folder=Path(folder), options=options, keys=keys) as plan:
             if MODEL_SUITE in chosen:
-                weights = await _check_models(plan)
+                weights = Weights(before=await _check_models(plan))
             for name in chosen:
                 await _run_suite(name, plan, measurements, missing)
-                if name == MODEL_SUITE and (after := await (await plan.model()).weights()) != weights:
-                    missing.append(Missing(name, f"the weights were {weights!r} before it and {after!r} after it"))
+                if name == MODEL_SUITE:
+                    weights = replace(weights, after=await (await plan.model()).weights())
                 _write(options, report())
     return report()
 
 
-async def _check_models(plan: Plan) -> str:
-    """The weights of the model before the first suite.
+async def _check_models(plan: Plan) -> str | NotKnown:
+    """The location of the model's weights before the first suite.
 
-    Raises ModelUnusableError, so a wrong address or key does not cost a whole run.
+    Raises ModelUnusableError if a model does not write, so a wrong address or key does not cost a whole run.
     """
     try:
         for model in (await plan.model(), *([await plan.user_model()] if plan.options.tau2 else ())):
             await model.check()
     except SourceError as e:
         raise ModelUnusableError(str(e)) from e
-    model = await plan.model()
-    found = await model.weights()
-    if found is None:
-        raise ModelUnusableError(f"model {model.name} at {model.url}: GET /models/{model.name} has no answer")
-    return found
+    return await (await plan.model()).weights()
 
 
 def _write(options: argparse.Namespace, report: Report) -> None:
@@ -168,22 +194,29 @@ async def _run_suite(name: str, plan: Plan, measurements: list[Measurement], mis
 
 
 def _model_results(
-    options: argparse.Namespace, weights: str, measurements: list[Measurement], missing: list[Missing]
+    options: argparse.Namespace, weights: Weights, measurements: list[Measurement], missing: list[Missing]
 ) -> dict[str, ModelResult]:
-    """Whether the named model may phrase answers: it reached every must of its whole suite."""
+    """Whether the named model may phrase answers: it reached every must of its whole suite, with the same weights."""
     if not options.model:
         return {}
     own = [each for each in measurements if each.suite == MODEL_SUITE]
     failed = [f"its suite did not end: {each.reason}" for each in missing if each.suite == MODEL_SUITE]
-    missed = [f"{each.name} is {each.value:.3f}, must be {each.must}" for each in own if each.reached is False]
-    if failed or not own:
-        reason, passed = "; ".join(failed) or "its suite did not run", False
-    elif options.sample and options.sample < QUESTIONS:
-        reason = f"a sample of {options.sample} questions does not decide, {QUESTIONS} do: run it without --sample"
-        passed = False
-    else:
-        reason, passed = "; ".join(missed) or "it reached every must of its suite", not missed
-    return {options.model_name: ModelResult(passed=passed, reason=reason, url=options.model, weights=weights)}
+    if not failed and not own:
+        failed = ["its suite did not run"]
+    elif not failed and _is_sample(options):
+        failed = [f"a sample of {options.sample} questions does not decide, {QUESTIONS} do: run it without --sample"]
+    elif not failed:
+        failed = [f"{each.name} is {each.value:.3f}, must be {each.must}" for each in own if each.reached is False]
+    if own and (problem := weights.problem()):
+        failed.append(problem)
+    reason = "; ".join(failed) or "it reached every must of its suite"
+    location = weights.before if isinstance(weights.before, str) else ""
+    return {options.model_name: ModelResult(not failed, reason, options.model, location)}
+
+
+def _is_sample(options: argparse.Namespace) -> bool:
+    """True if the model suite has not all questions."""
+    return bool(options.sample) and options.sample < QUESTIONS
 
 
 def _line(each: Measurement) -> str:

@@ -47,7 +47,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--sample", type=_positive, metavar="N", help="at most N cases per suite, for a quick look")
     add("--json", type=Path, metavar="FILE", help="write the report as JSON; it is the report of spec.model.evaluation")
     add("--page", type=Path, metavar="FILE", help="write the report as one page of Markdown")
-    add("--strict", action="store_true", help="exit with 1 if a must is missed or a suite did not run")
+    add(
+        "--strict",
+        action="store_true",
+        help="exit with 1 if a must is missed, a suite did not run, or --model did not pass",
+    )
     model = parser.add_argument_group("the chat model")
     add = model.add_argument
     add("--model", metavar="URL", help="address of an OpenAI-compatible API, up to and without /chat/completions")

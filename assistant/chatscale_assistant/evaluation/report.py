@@ -38,7 +38,7 @@ class ModelResult:
     reason: str
     url: str
     weights: str
-    """As its API stated them before the run (`read_weights`): a pod lets no others write."""
+    """Their location before the run, as the API stated it (`read_weights`); empty if it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _missed(each: Measurement) -> str:
 def _model(name: str, result: ModelResult) -> str:
     """The conclusion for `spec.model.writes: WhenEvaluated`."""
     concluded = "passed: it may write" if result.passed else "did not pass: it may not write"
-    weights = f", weights `{result.weights}`" if result.weights else ""
+    weights = f", weights at `{result.weights}`" if result.weights else ""
     return f"- `{name}` ({result.url}{weights}) {concluded}. {result.reason}"
 
 

@@ -191,7 +191,7 @@ def _read_call(call: Message) -> tuple[str, dict[str, Any]]:
     try:
         function = call["function"]
         arguments = json.loads(function["arguments"] or "{}")
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, RecursionError) as e:
         raise SourceError("the call has no valid JSON arguments") from e
     if not isinstance(arguments, dict):
         raise SourceError("the call's arguments are not an object")

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from chatscale_assistant.domain.interfaces import ChatModel
 from chatscale_assistant.errors import SourceError
-from chatscale_assistant.upstream.weights import read_weights
+from chatscale_assistant.upstream.weights import NotKnown, read_weights
 
 Message = dict[str, Any]
 """A message of OpenAI's chat API."""
@@ -66,8 +66,8 @@ class UrlModel(ChatModel):
         except TimeoutError as e:
             raise SourceError(f"model {self.name} at {self.url}: no answer within {_TIMEOUT_S:.0f} s") from e
 
-    async def weights(self) -> str | None:
-        """Which weights the model has now, as its API states it (`read_weights`)."""
+    async def weights(self) -> str | NotKnown:
+        """Where the model's weights are now (`read_weights`)."""
         return await read_weights(self.session, self.url, self.name, self.key)
 
     async def complete(

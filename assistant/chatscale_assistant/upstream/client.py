@@ -15,7 +15,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, h
 
 from chatscale.api.v1alpha1.shopassistant import AssistantModel
 from chatscale_assistant.upstream.body import read_body
-from chatscale_assistant.upstream.weights import read_weights
+from chatscale_assistant.upstream.weights import NotKnown, read_weights
 from chatscale_contract.assistant.endpoints import FROM_ASSISTANT_HEADER
 from chatscale_contract.gateway.endpoints import HELD_SECONDS_HEADER, OVERLOAD_HEADER
 from chatscale_contract.openai.sse import encode_json
@@ -109,8 +109,8 @@ class ModelClient:
         except (ClientError, OSError, ValueError) as error:
             raise ModelFailedError(Failure.ERROR, type(error).__name__) from error
 
-    async def weights(self) -> str | None:
-        """Which weights the model has now (`read_weights`)."""
+    async def weights(self) -> str | NotKnown:
+        """Where the model's weights are now (`read_weights`)."""
         return await read_weights(self.session, self.target.base_url, self.target.model, self.read_key())
 
 

@@ -41,6 +41,7 @@ def test_a_bad_setting_ends_the_process_with_one_line(tmp_path):
     ("text", "message"),
     [
         ("", "expected a ShopAssistant as JSON"),
+        pytest.param("[" * 200_000, "expected a ShopAssistant as JSON", id="nested too deep"),
         ("[]", "expected an object with metadata and spec"),
         (json.dumps({**RESOURCE, "spec": {**RESOURCE["spec"], "languages": []}}), "ShopAssistant demo/shop: "),
     ],

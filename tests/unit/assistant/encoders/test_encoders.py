@@ -103,6 +103,7 @@ async def test_a_chat_models_embeddings_are_an_encoder(api):
         pytest.param(503, None, id="overloaded"),
         pytest.param(302, None, id="redirect"),
         pytest.param(200, b"no json", id="no json"),
+        pytest.param(200, b"[" * 200_000, id="nested too deep"),
         pytest.param(200, b'{"data": []}', id="too few"),
         pytest.param(200, b'{"data": [{"index": 0, "embedding": [1, 2]}]}', id="other dimensions"),
         pytest.param(200, b'{"data": [{"index": 0, "embedding": "x"}]}', id="no numbers"),

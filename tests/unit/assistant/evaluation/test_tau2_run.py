@@ -87,11 +87,12 @@ async def test_a_write_to_another_customers_order_never_runs(world):
     assert agent.seen[-1].startswith("Error: the gate refused the call")
 
 
-async def test_broken_calls_end_the_task(world):
+@pytest.mark.parametrize("arguments", ["{", "[" * 200_000], ids=["no JSON", "nested too deep"])
+async def test_broken_calls_end_the_task(world, arguments):
     stage, task = world
 
     class Broken:
         async def complete(self, _messages, **_):
-            return {"content": None, "tool_calls": [{"id": "1", "function": {"name": "x", "arguments": "{"}}]}
+            return {"content": None, "tool_calls": [{"id": "1", "function": {"name": "x", "arguments": arguments}}]}
 
     assert not await run_task(Broken(), Customer(), stage, task)

@@ -14,8 +14,11 @@ from aiohttp.test_utils import TestServer
 from chatscale.api.v1alpha1.shopassistant import Language
 from chatscale_assistant.errors import SourceError
 from chatscale_assistant.evaluation import command
+from chatscale_assistant.evaluation.intervals import share
+from chatscale_assistant.evaluation.measurement import Measurement
 from chatscale_assistant.evaluation.model_suite import QUESTIONS, measure_model
 from chatscale_assistant.evaluation.options import add_options
+from chatscale_assistant.evaluation.report import Report
 from chatscale_assistant.evaluation.suites import Keys, Plan
 from chatscale_assistant.evaluation.url_model import MAX_RESPONSE_BYTES, UrlModel
 from chatscale_cli.__main__ import main
@@ -119,32 +122,106 @@ def test_wrong_flags_end_the_command_with_a_reason(flags, message, capsys):
 def test_a_sample_does_not_decide_that_a_model_may_write():
     options = SimpleNamespace(model="http://m/v1", model_name="tiny", sample=QUESTIONS - 1)
     good = SimpleNamespace(suite="model", reached=True)
-    assert not command._model_results(options, "w", [good], [])["tiny"].passed
+    weights = command.Weights("w", "w")
+    assert not command._model_results(options, weights, [good], [])["tiny"].passed
     whole = SimpleNamespace(**{**vars(options), "sample": None})
-    assert command._model_results(whole, "w", [good], [])["tiny"].passed
+    assert command._model_results(whole, weights, [good], [])["tiny"].passed
 
 
-async def test_a_model_whose_weights_changed_during_the_run_does_not_pass(monkeypatch):
-    stated = iter(["hf://o/m@1", "hf://o/m@2"])
+class Api:
+    """Completions work. GET /models/tiny has these answers, one after the other: a location, a status, or None
+    for a closed connection. The last one repeats, because the client sends such a request twice."""
+
+    def __init__(self, *answers: str | int | None) -> None:
+        self.answers = list(answers)
+
+    async def complete(self, _http: web.Request) -> web.Response:
+        return web.Response(text=completion("Hello"))
+
+    async def get(self, http: web.Request) -> web.Response:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is None:
+            assert http.transport
+            http.transport.close()
+        if isinstance(answer, str):
+            return web.json_response({"id": "tiny", "root": answer} if answer else {"id": "tiny"})
+        return web.Response(status=answer or 500)
+
+    @asynccontextmanager
+    async def running(self):
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self.complete)
+        app.router.add_get("/v1/models/tiny", self.get)
+        async with TestServer(app) as server:
+            yield str(server.make_url("/v1"))
+
+
+async def good_suite(_plan):
+    yield Measurement.of("model", "in time", share([True] * 10), must=0.5)
+
+
+async def report_of(api: Api, monkeypatch) -> Report:
+    monkeypatch.setattr(command, "RUN", {"model": good_suite})
+    async with api.running() as url:
+        return await command._run(parsed("--suite", "model", "--model", url), Keys())
+
+
+CHANGES = [
+    pytest.param(("a", "b"), "the location of its weights was 'a' before the suite and 'b' after it", id="changed"),
+    pytest.param(("a", ""), "the location of its weights was 'a' before the suite and not stated after it", id="gone"),
+    pytest.param((401, 401), "the location of its weights is not known (HTTP 401)", id="401"),
+    pytest.param((403, 403), "the location of its weights is not known (HTTP 403)", id="403"),
+    pytest.param((503, 503), "the location of its weights is not known (HTTP 503)", id="503"),
+    pytest.param(
+        ("a", None),
+        "the location of its weights was 'a' before the suite and not known (ServerDisconnectedError) after it",
+        id="no connection",
+    ),
+    pytest.param(
+        (503, "a"), "the location of its weights was not known (HTTP 503) before the suite and 'a' after it", id="late"
+    ),
+]
+
+
+@pytest.mark.parametrize(("answers", "reason"), CHANGES)
+async def test_a_model_whose_weights_changed_or_are_not_known_does_not_pass(answers, reason, monkeypatch):
+    report = await report_of(Api(*answers), monkeypatch)
+
+    found = report.models["tiny"]
+    assert (found.passed, found.reason) == (False, reason)
+    assert found.weights == (answers[0] if isinstance(answers[0], str) else "")
+    assert not report.missing
+
+
+@pytest.mark.parametrize("location", ["a", ""])
+async def test_a_model_whose_api_states_the_same_before_and_after_its_suite_passes(location, monkeypatch):
+    found = (await report_of(Api(location, location), monkeypatch)).models["tiny"]
+    assert (found.passed, found.weights) == (True, location)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        pytest.param(["--strict"], command.MISSED, id="strict"),
+        pytest.param(["--strict", "--sample", "3"], 0, id="a sample does not decide"),
+        pytest.param([], 0, id="not strict"),
+    ],
+)
+def test_the_command_prints_why_a_model_did_not_pass(flags, code, monkeypatch, capsys):
+    stated = iter(["a", "b"])
 
     async def weights(_model) -> str:
         return next(stated)
 
     async def checked(_model) -> None: ...
 
-    async def reached(_plan):
-        yield SimpleNamespace(suite="model", reached=True)
-
     monkeypatch.setattr(UrlModel, "weights", weights)
     monkeypatch.setattr(UrlModel, "check", checked)
-    monkeypatch.setattr(command, "RUN", {"model": reached})
-    monkeypatch.setattr(command, "_line", str)
-    monkeypatch.setattr(command, "_write", lambda *_: None)
-    report = await command._run(parsed("--suite", "model"), Keys())
-
-    found = report.models["tiny"]
-    assert (found.passed, found.weights) == (False, "hf://o/m@1")
-    assert "the weights were 'hf://o/m@1' before it and 'hf://o/m@2' after it" in found.reason
+    monkeypatch.setattr(command, "RUN", {"model": good_suite})
+    assert command.evaluate(parsed("--suite", "model", *flags)) == code
+    out = capsys.readouterr().out
+    assert "did not pass: tiny: " in out
+    assert "the location of its weights was 'a' before the suite and 'b' after it" in out
 
 
 @pytest.mark.parametrize(

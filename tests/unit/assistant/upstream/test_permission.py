@@ -1,11 +1,15 @@
 """When the chat model may phrase answers."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from chatscale.api.v1alpha1.shopassistant import AssistantModel
-from chatscale_assistant.upstream.permission import ModelPermission, Permission
+from chatscale_assistant.upstream.permission import MAX_REPORT_BYTES, ModelPermission, Permission
+from chatscale_assistant.upstream.weights import NotKnown
+
+AWAY, REFUSED = NotKnown("ClientConnectorError"), NotKnown("HTTP 403", refused=True)
 
 
 def model(writes="WhenEvaluated"):
@@ -47,21 +51,30 @@ async def test_a_model_writes_only_while_the_report_says_that_it_passed(tmp_path
         pytest.param("hf://o/m@1", "hf://o/m@1", "", id="the same"),
         pytest.param(
             "hf://o/m@1", "hf://o/m@2",
-            "the evaluation report is about the weights 'hf://o/m@1' of model tiny, and its API now states "
-            "'hf://o/m@2'", id="other ones",
+            "the evaluation report states the location 'hf://o/m@1' of the weights of model tiny, and its API now "
+            "states 'hf://o/m@2'", id="other ones",
         ),
         pytest.param(
             "hf://o/m@1", "",
-            "the evaluation report is about the weights 'hf://o/m@1' of model tiny, and its API states none",
+            "the evaluation report states the location 'hf://o/m@1' of the weights of model tiny, and its API now "
+            "states none",
             id="none now",
         ),
         pytest.param(
             None, "hf://o/m@1",
-            "the evaluation report is about the weights '' of model tiny, and its API now states 'hf://o/m@1'",
+            "the evaluation report states no location of the weights of model tiny, and its API now states 'hf://o/m@1'",
             id="none in the report",
         ),
         pytest.param(
-            "hf://o/m@1", None, "the API of model tiny has not answered GET /models yet", id="the API does not answer"
+            [[7]], "", "the evaluation report has a wrong location of the weights of model tiny", id="no text"
+        ),
+        pytest.param(
+            "hf://o/m@1", AWAY,
+            "the location of the weights of model tiny is not known: GET /models: ClientConnectorError", id="away",
+        ),
+        pytest.param(
+            "hf://o/m@1", REFUSED,
+            "the location of the weights of model tiny is not known: GET /models: HTTP 403", id="refused",
         ),
     ],
 )  # fmt: skip
@@ -73,27 +86,79 @@ async def test_a_report_lets_only_the_weights_write_that_it_is_about(tmp_path, e
     assert (await refreshed(file, now)).current == Permission(allowed=not message, message=message)
 
 
-async def test_a_model_with_new_weights_stops_writing_within_half_a_minute(tmp_path):
-    (tmp_path / "report.json").write_text('{"models": {"tiny": {"passed": true, "weights": "a"}}}')
-    stated: dict[str, str | None] = {"now": "a"}
-    clock = iter(range(0, 1000, 2))
+class Api:
+    """States a location of the weights, or does not. The clock goes on by 2 s after each refresh."""
 
-    async def weights() -> str | None:
-        return stated["now"]
+    def __init__(self, folder: Path, states: str | NotKnown) -> None:
+        file = folder / "report.json"
+        file.write_text('{"models": {"tiny": {"passed": true, "weights": "a"}}}')
+        self.now_s, self.asked_s, self.states = 0.0, list[float](), states
+        self.permission = ModelPermission(model(), file, self.weights, lambda: self.now_s)
 
-    permission = ModelPermission(model(), tmp_path / "report.json", weights, lambda: next(clock))
-    await permission.refresh()
-    assert permission.current.allowed
+    async def weights(self) -> str | NotKnown:
+        self.asked_s.append(self.now_s)
+        return self.states
 
-    stated["now"] = None  # an API that is away says nothing about its weights
-    for _ in range(40):
-        await permission.refresh()
-    assert permission.current.allowed
+    async def follow(self, seconds: int) -> None:
+        for _ in range(seconds // 2):
+            await self.permission.refresh()
+            self.now_s += 2
 
-    stated["now"] = "b"
-    for _ in range(15):
-        await permission.refresh()
-    assert not permission.current.allowed
+
+async def test_a_model_whose_api_states_another_location_stops_writing_within_half_a_minute(tmp_path):
+    api = Api(tmp_path, "a")
+    await api.follow(2)
+    assert api.permission.current.allowed
+
+    api.states = "b"
+    await api.follow(30)
+    assert not api.permission.current.allowed
+
+
+@pytest.mark.parametrize("states", [AWAY, REFUSED])
+async def test_a_model_writes_for_five_minutes_without_an_answer_of_its_api(tmp_path, states):
+    api = Api(tmp_path, "a")
+    await api.follow(2)
+    api.states = states
+    await api.follow(298)
+    assert api.permission.current.allowed
+
+    await api.follow(2)
+    message = f"the location of the weights of model tiny is not known: GET /models: {states.reason}"
+    assert api.permission.current == Permission(allowed=False, message=message)
+
+    api.states = "a"
+    await api.follow(30)
+    assert api.permission.current.allowed
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "asked_s"),
+    [
+        pytest.param(AWAY, AWAY, [0, 2, 4, 6, 8], id="before the first answer"),
+        pytest.param(REFUSED, REFUSED, [0, 30], id="refused"),
+        pytest.param("a", AWAY, [0, 30], id="after the first answer"),
+        pytest.param("a", "a", [0, 30], id="answers"),
+    ],
+)
+async def test_asks_every_two_seconds_only_until_the_api_answers(tmp_path, first, then, asked_s):
+    api = Api(tmp_path, first)
+    await api.follow(2)
+    api.states = then
+    await api.follow(58 if len(asked_s) == 2 else 8)
+    assert api.asked_s == asked_s
+
+
+async def test_logs_why_the_location_is_not_known_once(tmp_path, caplog):
+    caplog.set_level("INFO")
+    api = Api(tmp_path, REFUSED)
+    await api.follow(300)
+    api.states = "a"
+    await api.follow(60)
+    api.states = AWAY
+    await api.follow(60)
+    logged = [each.__dict__.get("not_known") for each in caplog.records if "request for" in each.message]
+    assert logged == ["HTTP 403", "", "ClientConnectorError"]
 
 
 async def test_a_changed_report_is_read_again(tmp_path):
@@ -105,11 +170,29 @@ async def test_a_changed_report_is_read_again(tmp_path):
     await permission.refresh()
     assert permission.current.allowed
 
-    file.write_text("not JSON at all")
+    file.unlink()
     await permission.refresh()
     assert not permission.current.allowed
 
-    file.unlink()
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(b"not JSON at all", id="no JSON"),
+        pytest.param(b"[" * 200_000, id="nested too deep"),
+        pytest.param(b'{"models": {"tiny": {"passed": true, "weights": "\xff"}}}', id="no UTF-8"),
+        pytest.param(b'{"models": {"tiny": {"passed": true, "weights": ' + b"[" * 400 + b"]" * 400 + b"}}}", id="deep"),
+        pytest.param(b'{"models": {"tiny": {"passed": true, "weights": null}}}', id="null"),
+        pytest.param(b'{"models": {"tiny": {"passed": true}}} ' + b" " * MAX_REPORT_BYTES, id="too long"),
+    ],
+)
+async def test_a_broken_report_allows_nothing(tmp_path, broken):
+    file = tmp_path / "report.json"
+    file.write_text('{"models": {"tiny": {"passed": true}}}')
+    permission = await refreshed(file, "")
+    assert permission.current.allowed
+
+    file.write_bytes(broken)
     await permission.refresh()
     assert not permission.current.allowed
 
