@@ -13,6 +13,9 @@ _FEWEST_LETTERS: Final = 3
 """Of an option's value: a size "M" is in every word."""
 _NO_NAMES: Final = frozenset({"yes", "no", "none", "true", "false"})
 """Values that say nothing without the name of their option."""
+_LATIN: Final = "A-Za-z0-9_À-ɏ"
+"""`\\w` without Chinese characters, which stand directly beside a size: `红色L码`."""
+_START: Final = rf"(?<![{_LATIN}])"
 
 
 def named_items(texts: Sequence[str], items: Sequence[Mapping[str, Any]], *, by_options: bool = True) -> list[str]:
@@ -67,9 +70,9 @@ def names_value(text: str, value: str) -> bool:
         return False
     if len(value) < _FEWEST_LETTERS and value.isascii():
         word = re.escape(value)
-        before, after = r"(?:\b(?:size|taille|pointure|en)|码|号|寸)\s?:?\s?", r"\s?(?:码|号)"
-        sized = rf"{before}{word}(?![\w'-])|(?<![\w-]){word}{after}"
-        bare = rf"(?<![\w'-]){word}(?![\w'.-])" if value.isupper() else "(?!)"
+        before, after = rf"(?:{_START}(?:size|taille|pointure|en)|码|号|寸)\s?:?\s?", r"\s?(?:码|号)"
+        sized = rf"{before}{word}(?![{_LATIN}'-]|\.\d)|(?<![{_LATIN}-])(?<!\d\.){word}{after}"
+        bare = rf"(?<![{_LATIN}'-]){word}(?![{_LATIN}'.-])" if value.isupper() else "(?!)"
         return (
             re.search(sized, normalise(text), re.IGNORECASE) is not None or re.search(bare, normalise(text)) is not None
         )

@@ -77,7 +77,40 @@ def test_a_colour_of_another_item_in_a_later_message_does_not_change_the_item():
         ("l'article", "L"),
         ("no thanks", "no"),
         ("my 8 orders", "8"),
+        ("换成XL", "L"),
+        ("换成18码", "8"),
+        ("换成8.5码", "5"),
+        ("size 8.5", "8"),
+        ("l'Été", "L"),
     ],
 )
 def test_a_value_within_another_word_is_not_named(text, value):
     assert not names_value(text, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("红色L码", "L"),
+        ("红色8码", "8"),
+        ("换成L", "L"),
+        ("换成XL", "XL"),
+        ("要size 8", "8"),
+        ("换成L的", "L"),
+        ("en taille 8", "8"),
+    ],
+)
+def test_a_size_beside_chinese_characters_is_named(text, value):
+    assert names_value(text, value)
+
+
+def test_a_colour_and_a_size_in_chinese_are_both_read():
+    shirts = [
+        {**variant("1", color="blue", size="M"), "name": "T恤"},
+        variant("2", color="red", size="M"),
+        variant("3", color="red", size="L"),
+    ]
+    product = {"name": "T恤", "variants": {str(each["item_id"]): each for each in shirts}}
+    fitting, _ = named_variants(["把蓝色T恤换成红色L码"], shirts[0], product)
+
+    assert [each["item_id"] for each in fitting] == ["3"]
