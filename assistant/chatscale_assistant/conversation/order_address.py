@@ -16,7 +16,9 @@ from chatscale_assistant.language.address_words import (
     FILLERS,
     LABELS,
     MARKERS,
+    NEGATION,
     NUMBERED_UNIT,
+    OLD_ADDRESS,
     REGIONS,
     STREET,
     UNIT,
@@ -41,12 +43,14 @@ _BEFORE_HOUSE: Final = re.compile(r"(?:\b(?:to|at|is|be|in|à|au|est|par|pour)|:
 _TOWN_WITH_ZIP: Final = re.compile(r"\d{4,6}\s+[^\d]+")
 _STREET_AND_TOWN: Final = re.compile(rf"(.*?\b{STREET}\.?)\s+([^\W\d][^\d]*)", re.IGNORECASE)
 _ENDS_IN_TOWN: Final = re.compile(r"(.*[^\W\d]\S*)\s+(\d{5,6})\s+([^\d]+)")
+_SENTENCES: Final = re.compile(r"[,;\n、。!?]+|\.\s")
 _REGION_OF_CHINA: Final = re.compile(
     r"[\u3400-\u9fff]{2,7}?(?:省|自治区|特别行政区)|(?:北京|上海|天津|重庆)(?=市|\b|[\u3400-\u9fff])"
 )
 _CITY_OF_CHINA: Final = re.compile(r"[\u3400-\u9fff]{2,7}?(?:市|自治州|地区|盟)")
 _IN_CHINA: Final = re.compile(rf"(?:{_REGION_OF_CHINA.pattern})|[\u3400-\u9fff]{{2,7}}市")
 _CHINA: Final = re.compile(r"^(?:中华人民共和国|中国)|(?:中华人民共和国|中国)$")
+_PLACE_OF_CHINA: Final = re.compile(r"[\u3400-\u9fff]{2}(?:省|市|区|县|路|街|镇|村|号)")
 _UNIT_OF_CHINA: Final = re.compile(r"^\S{0,12}(?:单元|室|楼|层|栋|座|户)$")
 
 
@@ -85,15 +89,35 @@ def _read(text: str, known: Mapping[str, str], *, is_request: bool) -> dict[str,
     """The parts in one text; None if a piece has no place. A request without a street or a postcode has no address."""
     if len(text) > MAX_READ:
         return {} if is_request else None
-    pieces = _pieces(_address_in(_without_numbers(text), is_request=is_request))
+    plain = _without_numbers(text)
+    pieces = _pieces(_address_in(plain, is_request=is_request))
     if not pieces:
         return {}
     found = _Reader(known).read(pieces)
     if is_request and not (found and found.keys() & {"address1", "zip"}) and not any(map(_is_street, pieces)):
         return {}
+    if _is_unwanted(plain):
+        return None
     if found is None or any(len(value) > MAX_PART_CHARACTERS for value in found.values()):
         return None
     return found
+
+
+def _is_unwanted(text: str) -> bool:
+    """Whether an address in the text may be the old one, or one that is not wanted: "do not ship it to 5 Old Road"."""
+    if OLD_ADDRESS.search(fold(text)):
+        return True
+    marker = MARKERS.search(text)
+    if marker and NEGATION.search(fold(_SENTENCES.split(text[: marker.end()])[-1])):
+        return True
+    for sentence in _SENTENCES.split(text):
+        if negation := NEGATION.search(fold(sentence)):
+            after = fold(sentence)[negation.end() :]
+            if re.search(r"\d", after) or _is_street(sentence) or _PLACE_OF_CHINA.search(after):
+                return True
+            if LABELS.fullmatch(sentence.strip()):
+                return True
+    return False
 
 
 def _without_numbers(text: str) -> str:

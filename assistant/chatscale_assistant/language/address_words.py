@@ -72,6 +72,22 @@ MARKERS: Final = re.compile(
     re.IGNORECASE,
 )
 """What stands before an address in a sentence."""
+NEGATION: Final = re.compile(
+    r"\bnot\b|n't\b|\b(?:do|does|is|ca|wo)nt\b|\bcannot\b|\bnever\b|\bno longer\b|\bexcept|\b(?:rather|other) than\b"
+    r"|\binstead of\b|\bbut (?=\d)|\bfrom\s+(?=\d)|\b(?:no|non)\s+(?=\d)|\bused to live\b|\bi lived\b"
+    r"|\bpas\b(?!.de.calais)|\bn(?:e |')\w+ (?:plus|jamais)\b|\bsauf\b|\bau lieu d|\bplutot que\b|\bhabitai[st]\b"
+    r"|不(?:是|要|再|住|在|寄|送|发|用|能|想)|别(?:再)?(?:寄|送|发|用|改|往|给)|请勿|勿(?:再)?(?:寄|送|发)|除了|以前住|之前住|原来住"
+)
+"""In a sentence with an address: it may be the one that is not wanted. On folded text."""
+OLD_ADDRESS: Final = re.compile(
+    r"\b(?:old|previous|former|current|present|existing|prior)\s(?:\w+\s){0,2}?(?:address|home|house|place)\b"
+    r"(?:\s*[,\n]|(?:(?!\bto\b)[^,;\n:\d]){0,40}?(?:\b(?:is|was|at)\b(?!\s(?:wrong|not|incorrect|old|outdated|out))|:))"
+    r"|\b(?:(?:ancienne|precedente|vieille) adresse|adresse (?:de livraison )?(?:actuelle|precedente|ancienne|d'avant))\b"
+    r"(?:\s*[,\n]|(?:(?!\b(?:par|en|pour)\b)[^,;\n:\d]){0,40}?(?:\b(?:est|etait)\b(?!\s(?:fausse|erron|incorrect|mauvaise))|:))"
+    r"|\baddress (?:was|used to be)\b(?!\s(?:wrong|not|incorrect))|\badresse etait\b(?!\s(?:fausse|erron|incorrect))"
+    r"|(?:原来?|原先|原本|以前|之前|旧|老|现在|目前|当前|现有)的?(?:收货|送货|配送|邮寄)?地址\s*(?:就?是|为|:|,|\n)(?!\s*(?:错|不))"
+)
+"""What follows is the address that the order or the customer has or had. On folded text."""
 _IS: Final = r"\s*(?::|=|\bis\b|\bshould be\b|\best\b|应该是|应为|改成|改为|是|为)\s*"
 _LEAD: Final = r"(?:(?:and|et|the|my|a|new|correct|right|no|but|la|le|mon|ma|nouvelle|nouveau|新的?)\s*|l')*"
 LABELS: Final = re.compile(

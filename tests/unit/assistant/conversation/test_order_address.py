@@ -105,6 +105,65 @@ def test_what_has_no_place_in_an_address_makes_it_unclear(texts):
     assert not read_address(texts[::-1]).is_clear
 
 
+OLD = "5 Old Road, Boulder, CO 80301, USA"
+LILAS = "5 rue des Lilas, 31000 Toulouse, Occitanie, France"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"Do not ship #W1234567 to {OLD}"],
+        [f"Please don't deliver order #W1234567 to this address: {OLD}"],
+        [f"{BEGIN}. My old address is {OLD}"],
+        [f"{BEGIN}. My old address:\n{OLD}"],
+        [f"{BEGIN}. My current address is {OLD}"],
+        [f"{BEGIN}. My previous delivery address was {OLD}"],
+        [f"{BEGIN}, I no longer live at {OLD}"],
+        [f"{BEGIN}, I moved from {OLD}"],
+        [f"{BEGIN}, I moved from my old address, {OLD}"],
+        [f"{BEGIN} to 12 Main Street, Denver, CO 80014, USA instead of 5 Old Road"],
+        [f"Ne livrez pas #W1234567 au {LILAS}"],
+        [f"Changer l'adresse de #W1234567. Mon ancienne adresse est {LILAS}"],
+        [f"Changer l'adresse de #W1234567. Mon adresse actuelle est {LILAS}"],
+        [f"Changer l'adresse de #W1234567, je n'habite plus au {LILAS}"],
+        ["修改订单#W1234567的地址，原来的地址是广东省深圳市南山区科技路1号 518057 中国"],
+        ["修改订单#W1234567的地址，我现在的地址是广东省深圳市南山区科技路1号 518057 中国"],
+        ["订单#W1234567不要寄到广东省深圳市南山区科技路1号 518057 中国"],
+        [BEGIN, "not 12 Main Street, Denver, CO 80014, USA"],
+        [BEGIN, "no 12 Main Street, Denver, CO 80014, USA"],
+        [BEGIN, f"my old address is {OLD}"],
+        [BEGIN, "12 Main Street is not my address, Denver"],
+        [BEGIN, "12 Main Street, Denver", "the zip is not 80014"],
+        [BEGIN, "12 Main Street", "city: not Denver"],
+        ["changer l'adresse", f"pas {LILAS}"],
+        ["changer l'adresse", f"mon ancienne adresse : {LILAS}"],
+        ["改地址", "不是广东省深圳市南山区科技路1号 518057 中国"],
+        ["改地址", "旧地址：广东省深圳市南山区科技路1号 518057 中国"],
+    ],
+)
+def test_an_old_or_refused_address_is_unclear(texts):
+    assert not read_address(texts[::-1]).is_clear
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Change my current address of order #W1234567 to 12 Main Street, Denver, CO 80014, USA",
+        "My old address is wrong, change it to 12 Main Street, Denver, CO 80014, USA",
+        "The address of #W1234567 is not correct, it should be 12 Main Street, Denver, CO 80014, USA",
+        "I don't live there any more. Ship #W1234567 to 12 Main Street, Denver, CO 80014, USA",
+        "My 2 items haven't come. Ship #W1234567 to 12 Main Street, Denver, CO 80014, USA",
+        "My old address is wrong\nChange it to 12 Main Street, Denver, CO 80014, USA",
+        "把订单#W1234567原来的地址改成 12 Main Street, Denver, CO 80014, USA",
+    ],
+)
+def test_a_new_address_beside_words_about_the_old_one_is_read(text):
+    found = read_address([text])
+
+    assert found.is_clear
+    assert tuple(found.parts.get(part) for part in PARTS) == DENVER
+
+
 def test_the_number_of_a_flat_is_no_order():
     text = f"{BEGIN} to 1 Elm Avenue, Apt #1204, Austin, TX 78784, USA"
     assert find_entities(text, Language.ENGLISH).orders == ("#W1234567",)
