@@ -17,6 +17,8 @@ from chatscale_assistant.language.address_words import (
     LABELS,
     MARKERS,
     NEGATION,
+    NO_UNIT,
+    NOTHING,
     NUMBERED_UNIT,
     OLD_ADDRESS,
     REGIONS,
@@ -72,7 +74,8 @@ class Address:
 def read_address(texts: Sequence[str]) -> Address:
     """texts: what the customer wrote about the request, the latest first; the last one is the request itself.
 
-    A later text overrides the parts that it names; one with street and postcode replaces the whole address.
+    A later text overrides the parts that it names; one with a street and a postcode, or with a street and another city,
+    replaces the whole address.
     """
     known: dict[str, str] = {}
     for index in range(len(texts) - 1, -1, -1):
@@ -81,8 +84,15 @@ def read_address(texts: Sequence[str]) -> Address:
             if index == 0:
                 return Address(known, is_clear=False)
             continue
-        known = found if {"address1", "zip"} <= found.keys() else {**known, **found}
+        known = found if _is_whole(found, known) else {**known, **found}
     return Address(known)
+
+
+def _is_whole(found: Mapping[str, str], known: Mapping[str, str]) -> bool:
+    """Whether the parts of a text replace all that is known, not only the same parts."""
+    if {"address1", "zip"} <= found.keys():
+        return True
+    return {"address1", "city"} <= found.keys() and bool({"address1", "city"} & known.keys())
 
 
 def _read(text: str, known: Mapping[str, str], *, is_request: bool) -> dict[str, str] | None:
@@ -148,6 +158,11 @@ def _is_street(piece: str) -> bool:
     )
 
 
+def _is_no_place(name: str) -> bool:
+    """Whether a piece is no name of a place: a sentence, or a word for nothing. On folded text."""
+    return UNPLACED.search(name) is not None or NOTHING.fullmatch(name) is not None or name.startswith(("no ", "pas "))
+
+
 class _Reader:
     """Places the pieces of one text."""
 
@@ -155,20 +170,27 @@ class _Reader:
         self._known: Final = known
         self._found: Final[dict[str, str]] = {}
         self._rest: Final[list[str]] = []
+        self._is_clear = True
 
     def read(self, pieces: Sequence[str]) -> dict[str, str] | None:
         """None if a piece has no place."""
         for piece in pieces:
             self._place(piece)
-        if not self._place_rest():
+        if not self._place_rest() or not self._is_clear:
             return None
         return self._found
 
     def _place(self, piece: str) -> None:
         label = LABELS.fullmatch(piece)
         name = next((each for each, value in label.groupdict().items() if value), "") if label else ""
+        if NO_UNIT.fullmatch(fold(piece)):
+            self._found["address2"] = ""
+            return
         if label and name != "address":
-            self._found[name] = label[name].strip()
+            value = label[name].strip()
+            is_nothing = NOTHING.fullmatch(fold(value)) is not None
+            self._is_clear = self._is_clear and (not is_nothing or name == "address2")
+            self._found[name] = "" if is_nothing else value
             return
         piece = label[name].strip() if label else piece
         if sum(map(is_han, piece)) > 1:
@@ -241,11 +263,12 @@ class _Reader:
 
     def _place_rest(self) -> bool:
         """Names without a sign of what they are: city, then region."""
-        if any(len(name.split()) > _MAX_PLACE_WORDS or UNPLACED.search(fold(name)) for name in self._rest):
+        if any(len(name.split()) > _MAX_PLACE_WORDS or _is_no_place(fold(name)) for name in self._rest):
             return False
         all_known = {**self._known, **self._found}
         free = [part for part in ("city", "state") if part not in all_known]
-        if not free and len(self._found) > 1:  # a whole new address
+        is_new = "address1" in self._found and "address1" in self._known
+        if is_new or (not free and len(self._found) > 1):  # a whole new address
             free = [part for part in ("city", "state") if part not in self._found]
         if len(self._rest) > len(free):
             return False

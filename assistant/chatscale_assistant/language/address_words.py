@@ -64,14 +64,24 @@ UNPLACED: Final = re.compile(
 )
 """Signs that a piece is a sentence and no name of a place; on folded text."""
 MARKERS: Final = re.compile(
-    r"\baddress\b[^,;\n:]{0,60}?(?:\bto\b|\bis\b(?!\s(?:wrong|not|incorrect|old|out))|\bwill be\b|\bshould be\b|:)[\s:]*"
+    r"\baddress\b(?! ?(?:line|[12]))[^,;\n:]{0,60}?(?:\bto\b|\bis\b(?!\s(?:wrong|not|incorrect|old|out))|\bwill be\b|\bshould be\b|:)[\s:]*"
     r"|\b(?:ship|send|deliver|redirect)\b[^,;\n]{0,40}?\bto\b[\s:]*"
-    r"|\badresse\b[^,;\n:]{0,60}?(?:\bpar\b|\ben\b|\bpour\b|\bà\b|\bau\b|\best\b(?!\s(?:fausse|erron|incorrect|à|pas|mauvaise|ancienne))|\bvers\b|:)[\s:]*"
+    r"|(?<!ment d')\badresse\b(?! ?[12])[^,;\n:]{0,60}?(?:\bpar\b|\ben\b|\bpour\b|\bà\b|\bau\b|\best\b(?!\s(?:fausse|erron|incorrect|à|pas|mauvaise|ancienne))|\bvers\b|:)[\s:]*"
     r"|\b(?:livr|envoy|expédi)\w*[^,;\n]{0,40}?\b(?:à|au|chez|vers)\b[\s:]*"
     r"|(?:改|换|变更|更改|修改|更新|寄|送|发)(?:成|为|到|至|往)[\s:]*|地址[^,;。\n]{0,6}?(?:是|为|:)[\s:]*",
     re.IGNORECASE,
 )
 """What stands before an address in a sentence."""
+NOTHING: Final = re.compile(
+    r"none|no|n/a|na|nil|null|nothing|aucune?|non|neant|rien|sans|没有?|无|空|不需要|暂无|不适用"
+)
+"""Instead of the value of a part. On folded text."""
+NO_UNIT: Final = re.compile(
+    r"(?:no|without|without any|pas d[e'] ?|sans|aucune?|没有|无)\s?"
+    r"(?:apt|apartment|unit|suite|flat|second line|line 2|address(?: line)? ?2"
+    r"|appartement|appt|complement(?: d'adresse)?|etage|deuxieme ligne|门牌号?|补充地址|单元号?)(?: number)?"
+)
+"""The address has no second line. On folded text."""
 NEGATION: Final = re.compile(
     r"\bnot\b|n't\b|\b(?:do|does|is|ca|wo)nt\b|\bcannot\b|\bnever\b|\bno longer\b|\bexcept|\b(?:rather|other) than\b"
     r"|\binstead of\b|\bbut (?=\d)|\bfrom\s+(?=\d)|\b(?:no|non)\s+(?=\d)|\bused to live\b|\bi lived\b"

@@ -77,6 +77,47 @@ BEGIN = "Change the delivery address of order #W1234567"
         pytest.param(
             ["把订单#W1234567的地址改成 12 Main Street, Denver, CO 80014, USA，谢谢"], DENVER, id="zh, Latin letters",
         ),
+        pytest.param(
+            [f"{BEGIN} to 12 Main Street, Apt 5, Denver, CO 80014, USA", "14 Oak Avenue, Boulder, CO"],
+            ("14 Oak Avenue", None, "Boulder", "CO", None, None), id="another street and city",
+        ),
+        pytest.param(
+            [BEGIN, "12 Main Street, Apt 5, Denver, CO 80014, USA", "14 Oak Avenue, Boulder"],
+            ("14 Oak Avenue", None, "Boulder", None, None, None), id="another street and city, no region",
+        ),
+        pytest.param(
+            [BEGIN, "12 Main Street, Denver", "14 Oak Avenue, Boulder"],
+            ("14 Oak Avenue", None, "Boulder", None, None, None), id="another street and city, none with a region",
+        ),
+        pytest.param(
+            [BEGIN, "12 Main Street, Apt 5, Denver, CO 80014, USA", "street: 14 Oak Avenue; city: Boulder"],
+            ("14 Oak Avenue", None, "Boulder", None, None, None), id="another street and city, labels",
+        ),
+        pytest.param(
+            ["改地址", "广东省深圳市南山区科技路1号，3单元502室，518057，中国", "杭州市西湖区文三路1号"],
+            ("西湖区文三路1号", None, "杭州市", None, None, None), id="zh another street and city",
+        ),
+        pytest.param([BEGIN, "CO 80014, USA", "12 Main Street, Denver"], DENVER, id="the street and the city last"),
+        pytest.param(
+            [BEGIN, "12 Main Street, Apt 5, Denver, CO 80014, USA", "address line 2: none"],
+            ("12 Main Street", "", "Denver", "CO", "80014", "USA"), id="no second line",
+        ),
+        pytest.param(
+            [BEGIN, "12 Main Street, no apartment, Denver, CO 80014, USA"],
+            ("12 Main Street", "", "Denver", "CO", "80014", "USA"), id="no flat",
+        ),
+        pytest.param(
+            ["changer l'adresse", "12 rue de la Paix, 75002 Paris, Île-de-France, France", "complément : aucun"],
+            ("12 rue de la Paix", "", *PARIS[2:]), id="fr no second line",
+        ),
+        pytest.param(
+            ["changer l'adresse", "12 rue de la Paix, 75002 Paris, Île-de-France, France\ncomplément d'adresse : non"],
+            ("12 rue de la Paix", "", *PARIS[2:]), id="fr no second line of the address",
+        ),
+        pytest.param(
+            ["改地址", "广东省深圳市南山区科技路1号 518057 中国", "门牌号：没有"],
+            ("南山区科技路1号", "", "深圳市", "广东省", "518057", "中国"), id="zh no second line",
+        ),
         pytest.param([BEGIN], (None,) * 6, id="none"),
         pytest.param(["I moved, please ship #W1234567 to my office"], (None,) * 6, id="no postal address"),
         pytest.param([BEGIN, "yes"], (None,) * 6, id="a yes is no part"),
@@ -96,6 +137,14 @@ def test_parts_of_an_address_are_read_from_all_messages(texts, parts):
         pytest.param([f"{BEGIN} to John Doe, 12 Main Street, Denver, CO 80014, USA"], id="a piece before the street"),
         pytest.param([f"{BEGIN} to 12 Main Street, Denver, CO, 80014, USA, I moved last week"], id="a sentence"),
         pytest.param([BEGIN, "same as my profile"], id="no address"),
+        pytest.param([BEGIN, "12 Main Street, Denver", "state: none"], id="no region"),
+        pytest.param([BEGIN, "12 Main Street, 80014", "city: n/a"], id="no city"),
+        pytest.param([BEGIN, "12 Main Street, CO 80014, USA", "none"], id="nothing"),
+        pytest.param([BEGIN, "12 Main Street, CO 80014, USA", "no city"], id="a city that is none"),
+        pytest.param(["changer l'adresse", "5 rue X, 69001", "ville : aucune"], id="fr no city"),
+        pytest.param(["changer l'adresse", "5 rue X, 69001", "aucun"], id="fr nothing"),
+        pytest.param(["改地址", "西湖区文三路1号 310012", "城市：没有"], id="zh no city"),
+        pytest.param(["改地址", "西湖区文三路1号 310012", "没有"], id="zh nothing"),
         pytest.param([BEGIN, f"12 Main Street, {'long ' * 30}, CO 80014, USA"], id="a long part"),
         pytest.param([BEGIN, "a, " * 2000], id="a long message"),
         pytest.param([BEGIN, "和上次一样"], id="zh"),
