@@ -21,6 +21,7 @@ from chatscale_assistant.language.address_words import (
     NOTHING,
     NUMBERED_UNIT,
     OLD_ADDRESS,
+    REGION_CODES,
     REGIONS,
     STREET,
     UNIT,
@@ -43,7 +44,12 @@ _NUMBERS: Final = re.compile(
 _HOUSE: Final = re.compile(r"(?<![\w#-])\d{1,5}[a-z]?,?\s(?:(?:bis|ter)\s)?[^\W\d]", re.IGNORECASE)
 _BEFORE_HOUSE: Final = re.compile(r"(?:\b(?:to|at|is|be|in|à|au|est|par|pour)|:)\s*$", re.IGNORECASE)
 _TOWN_WITH_ZIP: Final = re.compile(r"\d{4,6}\s+[^\d]+")
-_STREET_AND_TOWN: Final = re.compile(rf"(.*?\b{STREET}\.?)\s+([^\W\d][^\d]*)", re.IGNORECASE)
+_STREET_AND_TOWN: Final = re.compile(rf"(.*\b({STREET})\.?)\s+([^\W\d][^\d]*)", re.IGNORECASE)
+"""The last word of a street ends it: `45 Avenue Road Toronto`."""
+_BEGINS_WITH_STREET: Final = re.compile(rf"\d+[a-z]?,?\s(?:(?:bis|ter)\s)?{STREET}\b\.?", re.IGNORECASE)
+"""`12 rue de la Paix`: this word says not where the street ends."""
+_WORD_OF_STREET: Final = re.compile(rf"(?:^|\s)(?!st\.?\s){STREET}\.?(?=\s|$)", re.IGNORECASE)
+"""`St Louis` is a city."""
 _ENDS_IN_TOWN: Final = re.compile(r"(.*[^\W\d]\S*)\s+(\d{5,6})\s+([^\d]+)")
 _SENTENCES: Final = re.compile(r"[,;\n、。!?]+|\.\s")
 _REGION_OF_CHINA: Final = re.compile(
@@ -158,6 +164,23 @@ def _is_street(piece: str) -> bool:
     )
 
 
+def _is_clear_end(street: str, word: str) -> bool:
+    """Whether a street ends here: not in `12 rue de la Paix`, nor after the first St of `12 Main St St Louis`."""
+    begins = _BEGINS_WITH_STREET.match(street)
+    if begins and begins[0] == street:
+        return word.casefold() == "broadway"
+    rest = street[begins.end() :] if begins else street
+    return word.casefold() != "st" or len(_WORD_OF_STREET.findall(rest)) <= 1
+
+
+def _ends_in_region(name: str) -> bool:
+    """`Denver CO`, `California`; `NE` alone is a direction of a street."""
+    words = fold(name).split()
+    return (len(words) > 1 and words[-1] in REGION_CODES) or any(
+        " ".join(words[-count:]) in REGIONS for count in range(1, 5)
+    )
+
+
 def _is_no_place(name: str) -> bool:
     """Whether a piece is no name of a place: a sentence, or a word for nothing. On folded text."""
     return UNPLACED.search(name) is not None or NOTHING.fullmatch(name) is not None or name.startswith(("no ", "pas "))
@@ -176,7 +199,7 @@ class _Reader:
         """None if a piece has no place."""
         for piece in pieces:
             self._place(piece)
-        if not self._place_rest() or not self._is_clear:
+        if not self._place_rest() or not self._is_clear or self._has_two_parts_in_one():
             return None
         return self._found
 
@@ -217,10 +240,10 @@ class _Reader:
             if ends:
                 self._place_town(f"{ends[2]} {ends[3]}")
             return
-        town = _STREET_AND_TOWN.fullmatch(street)
-        self._found["address1"] = town[1] if town else street
-        if town:
-            self._found["city"] = town[2]
+        self._found["address1"] = street
+        if town := _STREET_AND_TOWN.fullmatch(street):
+            self._found.update(address1=town[1], city=town[3])
+            self._is_clear = self._is_clear and _is_clear_end(town[1], town[2])
 
     def _without_zip_and_region(self, piece: str) -> str:
         """The piece without a postcode and a region's code at its end, which are placed."""
@@ -260,6 +283,19 @@ class _Reader:
             self._found["state"] = piece
         else:
             self._rest.append(piece)
+
+    def _has_two_parts_in_one(self) -> bool:
+        """A city with a street or a region in it, or a street with a region: `San Francisco California`."""
+        city, street = self._found.get("city", ""), self._found.get("address1", "")
+        if any(_WORD_OF_STREET.search(name) for name in (city, self._found.get("state", ""))):
+            return True
+        has_region = "state" in self._found
+        if not has_region and " " in city and _ends_in_region(city):
+            return True
+        town = _STREET_AND_TOWN.fullmatch(street)
+        if town is None or _BEGINS_WITH_STREET.fullmatch(town[1]):
+            return False
+        return _ends_in_region(town[3]) or (not has_region and fold(city) in REGIONS)
 
     def _place_rest(self) -> bool:
         """Names without a sign of what they are: city, then region."""

@@ -31,6 +31,11 @@ REGIONS: Final = frozenset(
     .replace("    ", "")
     .split("|")
 )
+REGION_CODES: Final = frozenset(
+    """al ak az ar ca co ct de fl ga hi id il in ia ks ky la me md ma mi mn ms mo mt ne nv nh nj nm ny nc nd oh ok or pa ri
+    sc sd tn tx ut vt va wa wv wi wy dc d.c. d.c on qc bc ab mb sk ns nb nl pe yt nt nu""".split()
+)
+"""Of the United States and Canada."""
 CODES: Final = r"([A-Z]{2,3}|D\.C\.)"
 """Codes of states and provinces. One group."""
 ZIP: Final = re.compile(

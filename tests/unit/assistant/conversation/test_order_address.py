@@ -118,6 +118,42 @@ BEGIN = "Change the delivery address of order #W1234567"
             ["改地址", "广东省深圳市南山区科技路1号 518057 中国", "门牌号：没有"],
             ("南山区科技路1号", "", "深圳市", "广东省", "518057", "中国"), id="zh no second line",
         ),
+        pytest.param(
+            [f"{BEGIN} to 12 St James Street Denver CO 80014 USA"], ("12 St James Street", *DENVER[1:]), id="St James",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 12 St James St Denver CO 80014 USA"], ("12 St James St", *DENVER[1:]), id="St James St",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 12 Court Street Denver CO 80014 USA"], ("12 Court Street", *DENVER[1:]), id="Court Street",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 100 Lake Drive Way Denver CO 80014 USA"], ("100 Lake Drive Way", *DENVER[1:]), id="Drive Way",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 45 Avenue Road Toronto ON M5R 2G3 Canada"],
+            ("45 Avenue Road", None, "Toronto", "ON", "M5R 2G3", "Canada"), id="Avenue Road",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 12 Broadway New York NY 10001 USA"],
+            ("12 Broadway", None, "New York", "NY", "10001", "USA"), id="Broadway",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 12 Main Street NE, Washington, DC 20002, USA"],
+            ("12 Main Street NE", None, "Washington", "DC", "20002", "USA"), id="a direction",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 12 Main Street, St Louis, MO 63101, USA"],
+            ("12 Main Street", None, "St Louis", "MO", "63101", "USA"), id="St Louis",
+        ),
+        pytest.param(
+            [f"{BEGIN} to 12 Main Street, Port Washington, NY 11050, USA"],
+            ("12 Main Street", None, "Port Washington", "NY", "11050", "USA"), id="a city that ends as a state",
+        ),
+        pytest.param(
+            [BEGIN, "5 avenue de Normandie, 75002 Paris, Île-de-France, France"],
+            ("5 avenue de Normandie", *PARIS[1:]), id="a street that ends as a region",
+        ),
         pytest.param([BEGIN], (None,) * 6, id="none"),
         pytest.param(["I moved, please ship #W1234567 to my office"], (None,) * 6, id="no postal address"),
         pytest.param([BEGIN, "yes"], (None,) * 6, id="a yes is no part"),
@@ -137,6 +173,16 @@ def test_parts_of_an_address_are_read_from_all_messages(texts, parts):
         pytest.param([f"{BEGIN} to John Doe, 12 Main Street, Denver, CO 80014, USA"], id="a piece before the street"),
         pytest.param([f"{BEGIN} to 12 Main Street, Denver, CO, 80014, USA, I moved last week"], id="a sentence"),
         pytest.param([BEGIN, "same as my profile"], id="no address"),
+        pytest.param([f"{BEGIN} to 12 Main Street St Louis MO 63101 USA"], id="a street or a city"),
+        pytest.param([f"{BEGIN} to 12 rue de la Paix Montreal QC H3A 1A1 Canada"], id="a street without an end"),
+        pytest.param([f"{BEGIN} to 12 Main Street, San Francisco California, 94105, USA"], id="a region in the city"),
+        pytest.param([f"{BEGIN} to 12 Main Street, San Francisco California 94105, USA"], id="a region and a zip"),
+        pytest.param([f"{BEGIN} to 12 Main Street, Albany New York, 12207, USA"], id="a region of two words"),
+        pytest.param([f"{BEGIN} to 12 Main Street, Denver CO, 80014, USA"], id="a region's code in the city"),
+        pytest.param([f"{BEGIN} to 12 Main Street San Francisco California 94105 USA"], id="a region in the street"),
+        pytest.param([f"{BEGIN} to 12 Main Street San Francisco, California 94105, USA"], id="a city in the street"),
+        pytest.param([BEGIN, "city: Oak Street Denver"], id="a street in the city"),
+        pytest.param([BEGIN, "80014 Denver, Oak Street"], id="a street as the region"),
         pytest.param([BEGIN, "12 Main Street, Denver", "state: none"], id="no region"),
         pytest.param([BEGIN, "12 Main Street, 80014", "city: n/a"], id="no city"),
         pytest.param([BEGIN, "12 Main Street, CO 80014, USA", "none"], id="nothing"),
