@@ -26,6 +26,7 @@ from chatscale_assistant.language.address_words import (
     STREET,
     UNIT,
     UNPLACED,
+    WITH_REGION,
     ZIP,
 )
 from chatscale_assistant.language.scripts import MAX_READ, fold, is_han, normalise
@@ -74,7 +75,17 @@ class Address:
     @property
     def missing(self) -> tuple[str, ...]:
         """The required parts that nobody has named yet."""
-        return tuple(part for part in REQUIRED if not self.parts.get(part))
+        return tuple(
+            part
+            for part in REQUIRED
+            if not self.parts.get(part) and (part != "state" or has_region(self.parts.get("country", "")))
+        )
+
+
+def has_region(country: str) -> bool:
+    """Whether an address may need a state or region: in a country that uses one, and in an unknown country."""
+    name = fold(country)
+    return name in WITH_REGION or not {name, name.strip(".")} & COUNTRIES
 
 
 def read_address(texts: Sequence[str]) -> Address:
@@ -303,6 +314,8 @@ class _Reader:
             return False
         all_known = {**self._known, **self._found}
         free = [part for part in ("city", "state") if part not in all_known]
+        if not has_region(self._known.get("country", "")) and "city" in all_known:
+            free = []  # nobody asked for a region, so the name may be another city
         is_new = "address1" in self._found and "address1" in self._known
         if is_new or (not free and len(self._found) > 1):  # a whole new address
             free = [part for part in ("city", "state") if part not in self._found]

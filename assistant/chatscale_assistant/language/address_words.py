@@ -8,7 +8,7 @@ from typing import Final
 
 COUNTRIES: Final = frozenset(
     """usa|us|u.s.|u.s|u.s.a|united states|united states of america|the united states|america|etats-unis|etats unis
-    |canada|mexico|mexique|france|belgium|belgique|switzerland|suisse|luxembourg|germany|allemagne|uk|u.k.|united kingdom
+    |canada|mexico|mexique|france|belgium|belgique|switzerland|suisse|luxembourg|germany|allemagne|uk|u.k.|u.k|united kingdom
     |the united kingdom|royaume-uni|great britain|england|scotland|wales|ireland|irlande|spain|espagne|italy|italie
     |portugal|netherlands|the netherlands|pays-bas|austria|autriche|denmark|danemark|sweden|suede|norway|norvege|finland
     |finlande|poland|pologne|greece|grece|china|chine|hong kong|macau|taiwan|singapore|singapour|japan|japon|south korea
@@ -18,6 +18,13 @@ COUNTRIES: Final = frozenset(
     .replace("    ", "")
     .split("|")
 )
+WITH_REGION: Final = frozenset(
+    """usa|us|u.s.|u.s|u.s.a|united states|united states of america|the united states|america|etats-unis|etats unis|canada
+    |mexico|mexique|china|chine|australia|australie|india|inde|brazil|bresil|中国|中华人民共和国|美国|加拿大|澳大利亚""".replace(
+        "\n    ", ""
+    ).split("|")
+)
+"""Those of the countries whose addresses have a state or province."""
 REGIONS: Final = frozenset(
     """alabama|alaska|arizona|arkansas|california|colorado|connecticut|delaware|florida|georgia|hawaii|idaho|illinois
     |indiana|iowa|kansas|kentucky|louisiana|maine|maryland|massachusetts|michigan|minnesota|mississippi|missouri|montana

@@ -7,6 +7,7 @@ from chatscale_assistant.conversation.order_address import read_address
 from chatscale_assistant.conversation.order_wanted import read_wanted
 from chatscale_assistant.domain.conversation import Speaker, Turn
 from chatscale_assistant.intent import Intent, find_entities
+from chatscale_assistant.language.address_words import COUNTRIES, WITH_REGION
 
 PARTS = ("address1", "address2", "city", "state", "zip", "country")
 DENVER = ("12 Main Street", None, "Denver", "CO", "80014", "USA")
@@ -164,7 +165,8 @@ def test_parts_of_an_address_are_read_from_all_messages(texts, parts):
 
     assert found.is_clear
     assert tuple(found.parts.get(part) for part in PARTS) == parts
-    assert found.missing == tuple(part for part in PARTS if part != "address2" and part not in found.parts)
+    optional = {"address2"} if found.parts.get("country") != "United Kingdom" else {"address2", "state"}
+    assert found.missing == tuple(part for part in PARTS if part not in optional and part not in found.parts)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +259,39 @@ def test_a_new_address_beside_words_about_the_old_one_is_read(text):
 
     assert found.is_clear
     assert tuple(found.parts.get(part) for part in PARTS) == DENVER
+
+
+@pytest.mark.parametrize(
+    ("country", "missing"),
+    [
+        ("France", ()),
+        ("United Kingdom", ()),
+        ("U.K.", ()),
+        ("country: Malaysia", ("state",)),
+        ("USA", ("state",)),
+        ("United States", ("state",)),
+        ("U.S.A.", ("state",)),
+        ("Canada", ("state",)),
+        ("Mexique", ("state",)),
+        ("Australie", ("state",)),
+        ("Brazil", ("state",)),
+        ("Inde", ("state",)),
+        ("中国", ("state",)),
+        ("法国", ()),
+    ],
+)
+def test_a_region_is_required_only_where_addresses_have_one(country, missing):
+    found = read_address([country, "12 rue de la Paix, 75002 Paris", BEGIN])
+
+    assert found.missing == missing
+
+
+def test_all_countries_with_regions_are_countries():
+    assert WITH_REGION < COUNTRIES
+
+
+def test_another_city_is_no_region():
+    assert not read_address(["Lyon", "12 rue de la Paix, 75002 Paris, France", BEGIN]).is_clear
 
 
 def test_the_number_of_a_flat_is_no_order():
