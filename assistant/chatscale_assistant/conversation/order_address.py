@@ -16,11 +16,17 @@ from chatscale_assistant.language.address_words import (
     FILLERS,
     LABELS,
     MARKERS,
+    NEGATION,
+    NO_UNIT,
+    NOTHING,
     NUMBERED_UNIT,
+    OLD_ADDRESS,
+    REGION_CODES,
     REGIONS,
     STREET,
     UNIT,
     UNPLACED,
+    WITH_REGION,
     ZIP,
 )
 from chatscale_assistant.language.scripts import MAX_READ, fold, is_han, normalise
@@ -39,14 +45,21 @@ _NUMBERS: Final = re.compile(
 _HOUSE: Final = re.compile(r"(?<![\w#-])\d{1,5}[a-z]?,?\s(?:(?:bis|ter)\s)?[^\W\d]", re.IGNORECASE)
 _BEFORE_HOUSE: Final = re.compile(r"(?:\b(?:to|at|is|be|in|à|au|est|par|pour)|:)\s*$", re.IGNORECASE)
 _TOWN_WITH_ZIP: Final = re.compile(r"\d{4,6}\s+[^\d]+")
-_STREET_AND_TOWN: Final = re.compile(rf"(.*?\b{STREET}\.?)\s+([^\W\d][^\d]*)", re.IGNORECASE)
+_STREET_AND_TOWN: Final = re.compile(rf"(.*\b({STREET})\.?)\s+([^\W\d][^\d]*)", re.IGNORECASE)
+"""The last word of a street ends it: `45 Avenue Road Toronto`."""
+_BEGINS_WITH_STREET: Final = re.compile(rf"\d+[a-z]?,?\s(?:(?:bis|ter)\s)?{STREET}\b\.?", re.IGNORECASE)
+"""`12 rue de la Paix`: this word says not where the street ends."""
+_WORD_OF_STREET: Final = re.compile(rf"(?:^|\s)(?!st\.?\s){STREET}\.?(?=\s|$)", re.IGNORECASE)
+"""`St Louis` is a city."""
 _ENDS_IN_TOWN: Final = re.compile(r"(.*[^\W\d]\S*)\s+(\d{5,6})\s+([^\d]+)")
+_SENTENCES: Final = re.compile(r"[,;\n、。!?]+|\.\s")
 _REGION_OF_CHINA: Final = re.compile(
     r"[\u3400-\u9fff]{2,7}?(?:省|自治区|特别行政区)|(?:北京|上海|天津|重庆)(?=市|\b|[\u3400-\u9fff])"
 )
 _CITY_OF_CHINA: Final = re.compile(r"[\u3400-\u9fff]{2,7}?(?:市|自治州|地区|盟)")
 _IN_CHINA: Final = re.compile(rf"(?:{_REGION_OF_CHINA.pattern})|[\u3400-\u9fff]{{2,7}}市")
 _CHINA: Final = re.compile(r"^(?:中华人民共和国|中国)|(?:中华人民共和国|中国)$")
+_PLACE_OF_CHINA: Final = re.compile(r"[\u3400-\u9fff]{2}(?:省|市|区|县|路|街|镇|村|号)")
 _UNIT_OF_CHINA: Final = re.compile(r"^\S{0,12}(?:单元|室|楼|层|栋|座|户)$")
 
 
@@ -62,13 +75,24 @@ class Address:
     @property
     def missing(self) -> tuple[str, ...]:
         """The required parts that nobody has named yet."""
-        return tuple(part for part in REQUIRED if not self.parts.get(part))
+        return tuple(
+            part
+            for part in REQUIRED
+            if not self.parts.get(part) and (part != "state" or has_region(self.parts.get("country", "")))
+        )
+
+
+def has_region(country: str) -> bool:
+    """Whether an address may need a state or region: in a country that uses one, and in an unknown country."""
+    name = fold(country)
+    return name in WITH_REGION or not {name, name.strip(".")} & COUNTRIES
 
 
 def read_address(texts: Sequence[str]) -> Address:
     """texts: what the customer wrote about the request, the latest first; the last one is the request itself.
 
-    A later text overrides the parts that it names; one with street and postcode replaces the whole address.
+    A later text overrides the parts that it names; one with a street and a postcode, or with a street and another city,
+    replaces the whole address.
     """
     known: dict[str, str] = {}
     for index in range(len(texts) - 1, -1, -1):
@@ -77,23 +101,50 @@ def read_address(texts: Sequence[str]) -> Address:
             if index == 0:
                 return Address(known, is_clear=False)
             continue
-        known = found if {"address1", "zip"} <= found.keys() else {**known, **found}
+        known = found if _is_whole(found, known) else {**known, **found}
     return Address(known)
+
+
+def _is_whole(found: Mapping[str, str], known: Mapping[str, str]) -> bool:
+    """Whether the parts of a text replace all that is known, not only the same parts."""
+    if {"address1", "zip"} <= found.keys():
+        return True
+    return {"address1", "city"} <= found.keys() and bool({"address1", "city"} & known.keys())
 
 
 def _read(text: str, known: Mapping[str, str], *, is_request: bool) -> dict[str, str] | None:
     """The parts in one text; None if a piece has no place. A request without a street or a postcode has no address."""
     if len(text) > MAX_READ:
         return {} if is_request else None
-    pieces = _pieces(_address_in(_without_numbers(text), is_request=is_request))
+    plain = _without_numbers(text)
+    pieces = _pieces(_address_in(plain, is_request=is_request))
     if not pieces:
         return {}
     found = _Reader(known).read(pieces)
     if is_request and not (found and found.keys() & {"address1", "zip"}) and not any(map(_is_street, pieces)):
         return {}
+    if _is_unwanted(plain):
+        return None
     if found is None or any(len(value) > MAX_PART_CHARACTERS for value in found.values()):
         return None
     return found
+
+
+def _is_unwanted(text: str) -> bool:
+    """Whether an address in the text may be the old one, or one that is not wanted: "do not ship it to 5 Old Road"."""
+    if OLD_ADDRESS.search(fold(text)):
+        return True
+    marker = MARKERS.search(text)
+    if marker and NEGATION.search(fold(_SENTENCES.split(text[: marker.end()])[-1])):
+        return True
+    for sentence in _SENTENCES.split(text):
+        if negation := NEGATION.search(fold(sentence)):
+            after = fold(sentence)[negation.end() :]
+            if re.search(r"\d", after) or _is_street(sentence) or _PLACE_OF_CHINA.search(after):
+                return True
+            if LABELS.fullmatch(sentence.strip()):
+                return True
+    return False
 
 
 def _without_numbers(text: str) -> str:
@@ -124,6 +175,28 @@ def _is_street(piece: str) -> bool:
     )
 
 
+def _is_clear_end(street: str, word: str) -> bool:
+    """Whether a street ends here: not in `12 rue de la Paix`, nor after the first St of `12 Main St St Louis`."""
+    begins = _BEGINS_WITH_STREET.match(street)
+    if begins and begins[0] == street:
+        return word.casefold() == "broadway"
+    rest = street[begins.end() :] if begins else street
+    return word.casefold() != "st" or len(_WORD_OF_STREET.findall(rest)) <= 1
+
+
+def _ends_in_region(name: str) -> bool:
+    """`Denver CO`, `California`; `NE` alone is a direction of a street."""
+    words = fold(name).split()
+    return (len(words) > 1 and words[-1] in REGION_CODES) or any(
+        " ".join(words[-count:]) in REGIONS for count in range(1, 5)
+    )
+
+
+def _is_no_place(name: str) -> bool:
+    """Whether a piece is no name of a place: a sentence, or a word for nothing. On folded text."""
+    return UNPLACED.search(name) is not None or NOTHING.fullmatch(name) is not None or name.startswith(("no ", "pas "))
+
+
 class _Reader:
     """Places the pieces of one text."""
 
@@ -131,20 +204,27 @@ class _Reader:
         self._known: Final = known
         self._found: Final[dict[str, str]] = {}
         self._rest: Final[list[str]] = []
+        self._is_clear = True
 
     def read(self, pieces: Sequence[str]) -> dict[str, str] | None:
         """None if a piece has no place."""
         for piece in pieces:
             self._place(piece)
-        if not self._place_rest():
+        if not self._place_rest() or not self._is_clear or self._has_two_parts_in_one():
             return None
         return self._found
 
     def _place(self, piece: str) -> None:
         label = LABELS.fullmatch(piece)
         name = next((each for each, value in label.groupdict().items() if value), "") if label else ""
+        if NO_UNIT.fullmatch(fold(piece)):
+            self._found["address2"] = ""
+            return
         if label and name != "address":
-            self._found[name] = label[name].strip()
+            value = label[name].strip()
+            is_nothing = NOTHING.fullmatch(fold(value)) is not None
+            self._is_clear = self._is_clear and (not is_nothing or name == "address2")
+            self._found[name] = "" if is_nothing else value
             return
         piece = label[name].strip() if label else piece
         if sum(map(is_han, piece)) > 1:
@@ -171,10 +251,10 @@ class _Reader:
             if ends:
                 self._place_town(f"{ends[2]} {ends[3]}")
             return
-        town = _STREET_AND_TOWN.fullmatch(street)
-        self._found["address1"] = town[1] if town else street
-        if town:
-            self._found["city"] = town[2]
+        self._found["address1"] = street
+        if town := _STREET_AND_TOWN.fullmatch(street):
+            self._found.update(address1=town[1], city=town[3])
+            self._is_clear = self._is_clear and _is_clear_end(town[1], town[2])
 
     def _without_zip_and_region(self, piece: str) -> str:
         """The piece without a postcode and a region's code at its end, which are placed."""
@@ -215,13 +295,29 @@ class _Reader:
         else:
             self._rest.append(piece)
 
+    def _has_two_parts_in_one(self) -> bool:
+        """A city with a street or a region in it, or a street with a region: `San Francisco California`."""
+        city, street = self._found.get("city", ""), self._found.get("address1", "")
+        if any(_WORD_OF_STREET.search(name) for name in (city, self._found.get("state", ""))):
+            return True
+        has_region = "state" in self._found
+        if not has_region and " " in city and _ends_in_region(city):
+            return True
+        town = _STREET_AND_TOWN.fullmatch(street)
+        if town is None or _BEGINS_WITH_STREET.fullmatch(town[1]):
+            return False
+        return _ends_in_region(town[3]) or (not has_region and fold(city) in REGIONS)
+
     def _place_rest(self) -> bool:
         """Names without a sign of what they are: city, then region."""
-        if any(len(name.split()) > _MAX_PLACE_WORDS or UNPLACED.search(fold(name)) for name in self._rest):
+        if any(len(name.split()) > _MAX_PLACE_WORDS or _is_no_place(fold(name)) for name in self._rest):
             return False
         all_known = {**self._known, **self._found}
         free = [part for part in ("city", "state") if part not in all_known]
-        if not free and len(self._found) > 1:  # a whole new address
+        if not has_region(self._known.get("country", "")) and "city" in all_known:
+            free = []  # nobody asked for a region, so the name may be another city
+        is_new = "address1" in self._found and "address1" in self._known
+        if is_new or (not free and len(self._found) > 1):  # a whole new address
             free = [part for part in ("city", "state") if part not in self._found]
         if len(self._rest) > len(free):
             return False

@@ -34,7 +34,10 @@ def stopped_with(phrase: Phrase, language: Language, **values: str) -> OrderOutc
 
 
 def new_address(wanted: Wanted, language: Language) -> dict[str, str]:
-    """All parts of the new address. Raises StoppedError: with a question, or for a person if a text is unclear."""
+    """All parts of the new address, those that it does not need empty.
+
+    Raises StoppedError: with a question, or for a person if a text is unclear.
+    """
     found = read_address(wanted.texts)
     if not found.is_clear:
         raise StoppedError(OrderOutcome(reason="not_supported"))
@@ -43,7 +46,7 @@ def new_address(wanted: Wanted, language: Language) -> dict[str, str]:
         phrase = Phrase.NEED_ADDRESS_PARTS if found.parts else Phrase.NEED_ADDRESS
         known = address_lines(found.parts, language)
         raise StoppedError(stopped_with(phrase, language, parts=parts, known=known))
-    return {"address2": "", **found.parts}
+    return {"address2": "", "state": "", **found.parts}
 
 
 def wanted_items(wanted: Wanted, order: Mapping[str, Any], language: Language, currency: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Which items of an order a customer means, by their ids, names and options. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from chatscale.api.v1alpha1.shopassistant import Language
@@ -13,6 +14,11 @@ _FEWEST_LETTERS: Final = 3
 """Of an option's value: a size "M" is in every word."""
 _NO_NAMES: Final = frozenset({"yes", "no", "none", "true", "false"})
 """Values that say nothing without the name of their option."""
+_MAX_CACHED: Final = 4096
+"""Values, which are the shop's. Text of customers is never cached."""
+_LATIN: Final = "A-Za-z0-9_À-ɏ"
+"""`\\w` without Chinese characters, which stand directly beside a size: `红色L码`."""
+_START: Final = rf"(?<![{_LATIN}])"
 
 
 def named_items(texts: Sequence[str], items: Sequence[Mapping[str, Any]], *, by_options: bool = True) -> list[str]:
@@ -58,33 +64,54 @@ def _options_in(item: Mapping[str, Any], text: str) -> int:
     """How many of the item's options the text names, in any of the languages."""
     options = item.get("options")
     values = options.values() if isinstance(options, Mapping) else ()
-    return sum(names_value(text, str(value)) for value in values)
+    return len(values_named(text, [str(value) for value in values]))
 
 
 def names_value(text: str, value: str) -> bool:
     """Whether the text names the value of an option, in any language: `noire` names `black`, `8码` names `8`."""
+    return bool(values_named(text, [value]))
+
+
+def values_named(text: str, values: Iterable[str]) -> list[str]:
+    """Those of the values that the text names."""
+    plain, folded = normalise(text), fold(text)
+    return [value for value in values if _is_value_in(value, plain, folded)]
+
+
+def _is_value_in(value: str, plain: str, folded: str) -> bool:
     if value.casefold() in _NO_NAMES:
         return False
     if len(value) < _FEWEST_LETTERS and value.isascii():
-        word = re.escape(value)
-        before, after = r"(?:\b(?:size|taille|pointure|en)|码|号|寸)\s?:?\s?", r"\s?(?:码|号)"
-        sized = rf"{before}{word}(?![\w'-])|(?<![\w-]){word}{after}"
-        bare = rf"(?<![\w'-]){word}(?![\w'.-])" if value.isupper() else "(?!)"
-        return (
-            re.search(sized, normalise(text), re.IGNORECASE) is not None or re.search(bare, normalise(text)) is not None
-        )
-    folded = fold(text)
-    return any(re.search(_pattern(fold(option_value(value, language))), folded) for language in Language)
+        return value.casefold() in folded and any(pattern.search(plain) for pattern in _size_patterns(value))
+    return any(word.removesuffix("色") in folded and _pattern(word).search(folded) for word in _words(value))
 
 
-def _pattern(word: str) -> str:
-    """A word in Latin letters with a plural or a feminine form; a Chinese colour also as `蓝的`."""
+@lru_cache(maxsize=_MAX_CACHED)
+def _words(value: str) -> tuple[str, ...]:
+    """The value in each language, folded."""
+    return tuple(dict.fromkeys(fold(option_value(value, language)) for language in Language))
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _size_patterns(value: str) -> tuple[re.Pattern[str], ...]:
+    """For text that `normalise` returned: `size l` in any case, `L` alone only as it is written."""
+    word = re.escape(value)
+    before, after = rf"(?:{_START}(?:size|taille|pointure|en)|码|号|寸)\s?:?\s?", r"\s?(?:码|号)"
+    sized = rf"{before}{word}(?![{_LATIN}'-]|\.\d)|(?<![{_LATIN}-])(?<!\d\.){word}{after}"
+    patterns = (re.compile(sized, re.IGNORECASE),)
+    return (*patterns, re.compile(rf"(?<![{_LATIN}'-]){word}(?![{_LATIN}'.-])")) if value.isupper() else patterns
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def _pattern(word: str) -> re.Pattern[str]:
+    """A word in Latin letters with a plural or a feminine form; a Chinese colour also as `蓝的`. For folded text."""
     if word.isascii():
         stem = re.escape(word) + ("h?" if word.endswith("blanc") else "")
-        return rf"(?<![a-z0-9-]){stem}{'t?(?:s|es?)?' if word.isalpha() else ''}(?![a-z0-9])"
+        ending = "t?(?:s|es?)?" if word.isalpha() else ""
+        return re.compile(rf"(?<![a-z0-9-]){stem}{ending}(?![a-z0-9])")
     if word.endswith("色"):
-        return rf"{word}|{word[:-1]}(?=的|款|$)"
-    return f"{word}(?=号|码|的|款)" if len(word) == 1 else re.escape(word)
+        return re.compile(rf"{word}|{word[:-1]}(?=的|款|$)")
+    return re.compile(f"{word}(?=号|码|的|款)" if len(word) == 1 else re.escape(word))
 
 
 def _id(item: Mapping[str, Any]) -> str:

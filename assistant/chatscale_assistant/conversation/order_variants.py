@@ -4,12 +4,13 @@ A variant counts only if it is the item with nothing else changed than what the 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from chatscale_assistant.answers.wording import known_values
-from chatscale_assistant.conversation.order_items import named_items, names_value
-from chatscale_assistant.language.scripts import MAX_READ, normalise, shortened
+from chatscale_assistant.conversation.order_items import named_items, values_named
+from chatscale_assistant.language.scripts import MAX_READ, fold, normalise, shortened
 
 _SIZES: Final = ("XS", "S", "M", "L", "XL", "XXL")
 _INSTEAD: Final = re.compile(
@@ -18,6 +19,20 @@ _INSTEAD: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """What follows is wanted instead."""
+
+_MAX_VARIANTS: Final = 200
+"""Of a product, those first that are most like the item: the request waits on this work, and all others with it."""
+_CLAUSES: Final = re.compile(r"[,;!?、。\n]+|\.(?!\d)")
+_NEGATION: Final = re.compile(
+    r"(?<!why )\bnot\b|\bcannot\b|n't\b|\b(?:do|does|is|ca|wo)nt\b|\bnever\b|\bno\s(?!(?:the|an?|it|i|size)\b)"
+    r"|\b(?:none|neither|nor|without|avoid)\b|\bexcept|\bexclud|\bhates?\b|\bdislikes?\b|\b(?:other|rather) than\b"
+    r"|\bapart from\b|\binstead of\b|\b(?:any|every|all)\w*(?: \w+)? but\b"
+    r"|(?<!pourquoi )\bpas\b|\bn(?:e |')\w+ (?:plus|jamais)\b|\b(?:sauf|sans|ni|hormis|excepte|aucune?|deteste)\b"
+    r"|\b(?:et|mais) non\b|\bautres? que\b|\bplutot que\b|\bau lieu d|\ba part\b"
+    r"|不(?:想|喜欢|选|换|含|带)|不用(?!谢)|不可?以|(?<!要)不要|(?<!是)不是|(?<!能)不能|(?<!行)不行|(?<!有)没有|别(?!的|人)"
+    r"|除了|除外|以外|之外|而非|勿|讨厌"
+)
+"""On folded text. A value after it in the clause is not wanted; if none follows (`红色不要`), those before it."""
 
 
 def exchanged_items(texts: Sequence[str], items: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -42,47 +57,76 @@ def named_variants(
     own = _options(item)
     variants = [each for each in _variants(product) if each.get("item_id") != item.get("item_id")]
     variants.sort(key=lambda each: -sum(own.get(name) == value for name, value in _options(each).items()))
-    named, is_known = _named_values(texts, own, variants)
-    having = [each for each in variants if named <= set(_options(each).values())]
+    variants = variants[:_MAX_VARIANTS]
+    wanted = _wanted_values(texts, own, variants)
+    having = [each for each in variants if wanted.named <= set(_options(each).values())]
     fitting = [
         each
         for each in having
-        if named
-        and is_known
-        and all(own.get(name) == value or value in named for name, value in _options(each).items())
+        if wanted.named
+        and wanted.is_clear
+        and not wanted.refused & set(_options(each).values())
+        and all(own.get(name) == value or value in wanted.named for name, value in _options(each).items())
     ]
     in_stock = [each for each in having if each.get("available") is True]
     return fitting, in_stock or [each for each in variants if each.get("available") is True]
 
 
-def _named_values(
-    texts: Sequence[str], own: Mapping[str, str], variants: Sequence[Mapping[str, Any]]
-) -> tuple[frozenset[str], bool]:
-    """The wanted values, and whether the product has all; a later value replaces earlier ones of the same option."""
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Of options, from all texts."""
+
+    named: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
+    """Named after a negation."""
+    is_clear: bool = True
+    """The product has all named values, and only values of the item itself are refused."""
+
+
+def _wanted_values(texts: Sequence[str], own: Mapping[str, str], variants: Sequence[Mapping[str, Any]]) -> _Values:
+    """The latest first.  A later value replaces earlier ones of the same option."""
     by_option: dict[str, set[str]] = {}
     for options in (own, *map(_options, variants)):
         for name, value in options.items():
             by_option.setdefault(name, set()).add(value)
     offered = set().union(*by_option.values())
     foreign = [each for each in (*known_values(), *_SIZES) if not any(each in value for value in offered)]
-    named: frozenset[str] = frozenset()
-    is_known = True
+    wanted = _Values()
     for text in reversed(texts):
         _, new, is_split = _parts(text)
+        refused = _refused_values(new, offered)
+        in_text = set(values_named(new, offered)) - refused
         found = {
             value
             for name, values in by_option.items()
-            for value in values
-            if names_value(new, value) and (is_split or own.get(name) != value)
+            for value in in_text & values
+            if is_split or own.get(name) != value
         }
         found = {each for each in found if not any(each != other and each in other for other in found)}
         rivals = {each for values in by_option.values() if found & values for each in values}
-        named = (named - rivals) | found
-        if any(names_value(new, each) for each in foreign):
-            is_known = False  # "the purple L" of a product that is never purple
-        elif found:
-            is_known = True
-    return named, is_known
+        is_clear = wanted.is_clear or bool(found)
+        if values_named(new, foreign) or not refused <= set(own.values()):
+            is_clear = False  # "the purple L" of a product that is never purple, "L, not red"
+        wanted = _Values((wanted.named - rivals - refused) | found, (wanted.refused | refused) - in_text, is_clear)
+    return wanted
+
+
+def _refused_values(text: str, values: Collection[str]) -> set[str]:
+    """The values that the text names after a negation."""
+    if not _NEGATION.search(fold(text)):
+        return set()
+    refused: set[str] = set()
+    for clause in _CLAUSES.split(text):
+        found = _NEGATION.search(_fold_evenly(clause))  # `L` is read as it is written
+        if found:
+            after = values_named(clause[found.end() :], values)
+            refused.update(after or values_named(clause[: found.start()], values))
+    return refused
+
+
+def _fold_evenly(text: str) -> str:
+    """The text folded, each character at its place."""
+    return "".join((fold(each) or each)[:1] if not each.isspace() else " " for each in text)
 
 
 def _parts(text: str) -> tuple[str, str, bool]:

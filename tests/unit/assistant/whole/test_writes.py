@@ -26,6 +26,10 @@ PARIS = {
     "address1": "12 rue de la Paix", "address2": "", "city": "Paris", "state": "Île-de-France", "zip": "75002",
     "country": "France",
 }  # fmt: skip
+LONDON = {
+    "address1": "10 Downing Street", "address2": "", "city": "London", "state": "", "zip": "SW1A 2AA",
+    "country": "United Kingdom",
+}  # fmt: skip
 HANGZHOU = {
     "address1": "西湖区文三路1号", "address2": "", "city": "杭州市", "state": "浙江省", "zip": "310012",
     "country": "中国",
@@ -72,8 +76,11 @@ def shop(running: WholeShop) -> WholeShop:
             ("我要修改订单 {} 的地址", "杭州市西湖区文三路1号", "浙江省，310012，中国"),
             "是的", HANGZHOU, 5,
         ),
+        pytest.param(
+            ("Change the address of {} to 10 Downing Street, London SW1A 2AA, United Kingdom",), "yes", LONDON, 6,
+        ),
     ],
-    ids=["en", "en, part by part", "fr", "fr, part by part", "zh", "zh, part by part"],
+    ids=["en", "en, part by part", "fr", "fr, part by part", "zh", "zh, part by part", "no region"],
 )  # fmt: skip
 async def test_an_address_changes_only_after_a_yes_to_exactly_this_address(shop, texts, yes, address, index):
     order = an_order(shop, "pending", 1, index)
