@@ -235,6 +235,8 @@ class _Reader:
     def _place_latin(self, piece: str) -> None:
         if (house := _HOUSE.search(piece)) and _BEFORE_HOUSE.search(piece[: house.start()]):
             piece = piece[house.start() :]
+        elif house and UNPLACED.search(re.sub(r"\d", " ", fold(piece[: house.start()]))):
+            self._is_clear = False  # "I meant 14 Main Street"
         if UNIT.match(piece):
             self._found["address2"] = piece
         elif _is_street(piece) and "address1" not in self._found and not self._rest:
