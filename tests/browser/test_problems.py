@@ -67,8 +67,9 @@ async def test_a_revoked_key_an_unknown_model_and_a_refusal_are_explained(tab: T
     await tab.send("refuse")
     await expect(page.locator(".problem")).to_contain_text("this prompt has 9000 tokens")
     await page.click("#new")
-    await page.evaluate("document.querySelector('#model').append(new Option('gone'))")
-    await page.select_option("#model", "gone")
+    # At once: the page reads the models again and again, and then shows the listed ones and the chosen one.
+    choose = "model.append(new Option('gone')); model.value = 'gone'; model.dispatchEvent(new Event('change'))"
+    await page.eval_on_selector("#model", f"(model) => {{ {choose} }}")
     await tab.send("hello")
     await expect(page.locator(".problem")).to_contain_text("no such model")
     await page.click("#new")
