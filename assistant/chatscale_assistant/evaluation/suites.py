@@ -97,15 +97,16 @@ class Plan:
 
     async def model(self) -> UrlModel:
         """A client of the model of `--model`."""
-        session = await self._stack.enter_async_context(aiohttp.ClientSession())
-        return UrlModel(session, self.options.model, self.options.model_name, self.keys.model)
+        return await self._client(self.options.model, self.options.model_name, self.keys.model)
 
     async def user_model(self) -> UrlModel:
         """A client of the model that plays the customers. No API gets the key of another."""
         if not self.options.user_model:
             return await self.model()
-        session = await self._stack.enter_async_context(aiohttp.ClientSession())
-        return UrlModel(session, self.options.user_model, self.options.user_model_name, self.keys.user_model)
+        return await self._client(self.options.user_model, self.options.user_model_name, self.keys.user_model)
+
+    async def _client(self, url: str, name: str, key: str) -> UrlModel:
+        return UrlModel(await self._stack.enter_async_context(aiohttp.ClientSession()), url, name, key)
 
 
 Suite = Callable[[Plan], AsyncIterator[Measurement]]

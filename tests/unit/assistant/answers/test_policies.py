@@ -1,4 +1,4 @@
-"""A question about a rule of the shop is answered by the rule, with its conditions and exceptions."""
+"""A question about a policy of the shop is answered by the policy, with its conditions and exceptions."""
 
 import pytest
 
